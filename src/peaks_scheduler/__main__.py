@@ -1,0 +1,5 @@
+"""``python -m peaks_scheduler``."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,206 @@
+"""kopf: what the API server says about pods and nodes, into the ledger.
+
+Owns the kopf operator: its settings, its handlers (three lines each, O(1)), and that it runs again when it fails. Only
+``on.event`` handlers: all others write finalizers and annotations onto the pods. kopf keeps watches alive through lost
+connections and 410 Gone; what it cannot tell (objects that vanished meanwhile) the audit finds out. Assumes one event loop.
+
+kopf, ending, cancels every task that is younger than itself: the daemon's own tasks must exist before ``run`` is called.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import kopf
+
+from ..errors import PeaksError
+from ..kube.client import UNFINISHED_PODS
+from ..kube.connection import Connection, as_kopf_login
+from ..ledger import Change, Ledger
+from ..objects import Pod
+from ..telemetry import Telemetry
+
+logger = logging.getLogger(__name__)
+
+RESTART_PAUSE = 1.0  # [s] before kopf runs again after it failed
+
+PodObserver = Callable[[str, Change, Pod | None], None]
+NodeObserver = Callable[[Change], None]
+
+
+class NoStorage(kopf.DiffBaseStorage, kopf.ProgressStorage):
+    """Nothing is kept on the objects and nothing compared: with ``on.event`` alone kopf needs neither, and it costs most of its time."""
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def build(self, **_: Any) -> Any:
+        return None
+
+    def store(self, **_: Any) -> None:
+        return None
+
+    def purge(self, **_: Any) -> None:
+        return None
+
+    def touch(self, **_: Any) -> None:
+        return None
+
+    def clear(self, *, essence: Any) -> Any:
+        return essence
+
+    def flush(self) -> None:
+        return None
+
+
+class Endless:
+    """Pauses between the tries of a watch: short, then two seconds, and never the last one."""
+
+    def __iter__(self) -> Iterator[float]:
+        yield from (0.2, 0.5, 1.0)
+        while True:
+            yield 2.0
+
+
+class Feed:
+    """The ledger's door for the watches. ``pod_changed`` and ``node_changed`` are told of what came in."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        connection: Connection,
+        telemetry: Telemetry,
+        wall: Callable[[], float],
+        pod_changed: PodObserver,
+        node_changed: NodeObserver,
+    ) -> None:
+        self._ledger, self._connection, self._telemetry, self._wall = ledger, connection, telemetry, wall
+        self._pod_changed, self._node_changed = pod_changed, node_changed
+        self._renew = asyncio.Event()
+        self.relisted = asyncio.Event()
+        """Set when objects were listed again: some may have vanished meanwhile."""
+
+    # -- the ledger's door
+
+    def pod(self, kind: str | None, raw: dict[str, Any]) -> None:
+        """A pod as a watch or list brought it; ``kind`` None: from a list."""
+        ledger = self._ledger
+        ledger.now = self._wall()
+        uid = raw["metadata"]["uid"]
+        before = ledger.pod(uid)
+        try:
+            change = ledger.observe_pod(raw, gone=kind == "DELETED")
+        except PeaksError as error:
+            logger.warning("pod not understood", extra={"error": str(error)})
+            return
+        if change:
+            self._pod_changed(uid, change, before)
+
+    def node(self, kind: str | None, raw: dict[str, Any]) -> None:
+        """A node likewise."""
+        try:
+            change = self._ledger.observe_node(raw, gone=kind == "DELETED")
+        except PeaksError as error:
+            logger.warning("node not understood", extra={"error": str(error)})
+            return
+        if change:
+            self._node_changed(change)
+
+    # -- kopf
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Keep kopf running until ``stop``."""
+        while not stop.is_set():
+            self._renew.clear()
+            try:
+                await self._operate(stop)
+            except Exception as error:
+                self._telemetry.watch_restarted("all", "error")
+                logger.error("watching failed, starting again", extra={"error": f"{type(error).__name__}: {error}"})
+            if not stop.is_set():
+                self.relisted.set()
+                await asyncio.sleep(RESTART_PAUSE)
+
+    def restart(self) -> None:
+        """The watches look dead: list and watch anew."""
+        self._telemetry.watch_restarted("all", "inactive")
+        self._renew.set()
+
+    async def _operate(self, stop: asyncio.Event) -> None:
+        end = asyncio.Event()
+        ends = [asyncio.create_task(_when(event, end)) for event in (stop, self._renew)]
+        try:
+            await kopf.operator(
+                registry=self._registry(), settings=_settings(), standalone=True, clusterwide=True, stop_flag=end
+            )
+            if not self._renew.is_set():
+                stop.set()  # a signal that kopf got before our handlers were in place
+        finally:
+            for task in ends:
+                task.cancel()
+
+    def _registry(self) -> kopf.OperatorRegistry:
+        registry = kopf.OperatorRegistry()
+
+        @kopf.on.login(registry=registry)
+        async def login(**_: Any) -> Any:
+            return as_kopf_login(self._connection)
+
+        @kopf.on.event("", "v1", "pods", registry=registry)
+        async def on_pod(event: Any, **_: Any) -> None:
+            self.pod(event["type"], event["object"])
+
+        @kopf.on.event("", "v1", "nodes", registry=registry)
+        async def on_node(event: Any, **_: Any) -> None:
+            self.node(event["type"], event["object"])
+
+        return registry
+
+
+async def _when(event: asyncio.Event, end: asyncio.Event) -> None:
+    await event.wait()
+    end.set()
+
+
+def _settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.watching.field_selectors["pods"] = UNFINISHED_PODS
+    settings.watching.chunk_size = 500  # pages: no spike of memory at the first list
+    settings.watching.reconnect_backoff = 0.1
+    settings.scanning.disabled = True  # else it wants to list CRDs and namespaces
+    settings.posting.enabled = False
+    settings.networking.error_backoffs = Endless()  # a watch has no last try
+    settings.persistence.diffbase_storage = NoStorage()
+    settings.persistence.progress_storage = NoStorage()
+    settings.queueing.exit_timeout = 0.5
+    settings.process.ultimate_exiting_timeout = None
+    return settings
+
+
+class RestartCounter(logging.Handler):
+    """Counts broken watches. kopf restarts them in silence; its debug lines are the one place where it says so."""
+
+    SIGNS = (("Restarting the watch-stream for ", "gone"), ("is inactive, reconnecting", "inactive"))
+
+    def __init__(self, telemetry: Telemetry, feed: Feed) -> None:
+        super().__init__(logging.DEBUG)
+        self._telemetry, self._feed = telemetry, feed
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        for sign, reason in self.SIGNS:
+            if sign in message:
+                resource = "nodes" if "nodes" in message else "pods"
+                self._telemetry.watch_restarted(resource, "gone" if reason == "gone" else "inactive")
+                self._feed.relisted.set()
+
+    @classmethod
+    def install(cls, telemetry: Telemetry, feed: Feed) -> None:
+        """Listen to kopf's watcher, without letting its debug lines into our log."""
+        source = logging.getLogger("kopf._cogs.clients.watching")
+        source.setLevel(logging.DEBUG)
+        source.propagate = False
+        source.addHandler(cls(telemetry, feed))

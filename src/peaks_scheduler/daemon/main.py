@@ -1,0 +1,285 @@
+"""Wiring of the daemon, its tasks, its health, its end.
+
+Owns the life of the process: connect, serve, compete for the Lease, watch, schedule, and on SIGTERM take no more pods, finish
+the binds in flight, release the Lease, post the last events and exit within ten seconds. Every task is named in ``_tasks``; all exist
+before kopf runs. Never decides anything itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+import zlib
+from collections import Counter
+from collections.abc import Coroutine, Iterator
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConfigurationError
+from ..kube.client import KubeClient
+from ..kube.connection import Connection, connect
+from ..kube.election import LeaderElector, unique_identity
+from ..kube.events import EventPoster, Reporter
+from ..kube.limiter import Limiter
+from ..ledger import Ledger, State
+from ..queue import SchedulingQueue
+from ..scoring import STRATEGIES, Strategy
+from ..serving import Check, Health, Server
+from ..settings import Settings
+from ..snapshot import Snapshot
+from ..sources.load_watcher import LoadWatcher
+from ..telemetry import NodeSeries, Sample, Telemetry
+from .audit import UNSEEN_DEAD, Audit
+from .cooling import Cooling
+from .feed import Feed, RestartCounter
+from .refusals import Refusals
+from .refusals import WORKERS as CONDITION_WORKERS
+from .scheduling import WORKERS as BIND_WORKERS
+from .scheduling import Scheduler
+from .upkeep import ClockKeeper, LoadKeeper, ModelKeeper
+
+logger = logging.getLogger(__name__)
+
+FINISH_BINDS = 3.0  # [s] of the ten that SIGTERM leaves us
+RELEASE = 1.5
+DRAIN_EVENTS = 3.0
+STOP_KOPF = 1.5
+
+
+async def run(settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT; the process's exit code. Raises ConfigurationError for what only shows when it is tried."""
+    daemon = Daemon(settings)
+    return await daemon.run()
+
+
+class Daemon:
+    """The parts, wired."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.stop = asyncio.Event()
+        self.telemetry = Telemetry(settings.scheduler_name, self.sample, settings.node_metrics)
+        self.ledger = Ledger(
+            default_cpu=settings.default_pod_cpu, expiry=settings.load.expiry, seed=zlib.crc32(settings.scheduler_name.encode())
+        )
+        self.queue = SchedulingQueue()
+        self.limiter = Limiter(BIND_WORKERS)
+        self.models = ModelKeeper(settings, self.ledger, lambda: self.scheduler.load_changed())
+        self.models.load()
+
+    # -- life
+
+    async def run(self) -> int:
+        connection = await connect(self.settings.kubeconfig, on_request=self._on_request)
+        try:
+            self._wire(connection)
+            port = await self.server.start()
+            logger.info("serving", extra={"address": str(self.settings.listen), "port": port})
+            with _signals(self.stop):
+                await self._live()
+        finally:
+            await self.server.stop()
+            await connection.close()
+        return 0
+
+    def _wire(self, connection: Connection) -> None:
+        settings, name = self.settings, self.settings.scheduler_name
+        identity = unique_identity()
+        self.client = KubeClient(connection, name, identity)
+        self.events = EventPoster(self.client)
+        reporter = Reporter(name, identity)
+        self.elector = LeaderElector(
+            self.client, connection.namespace or "kube-system", settings.leader_election.name, identity, on_change=self._led
+        )
+        self.scheduler = Scheduler(
+            ledger=self.ledger,
+            queue=self.queue,
+            strategy=_strategy(settings),
+            tolerance=settings.tolerance_watts,
+            client=self.client,
+            limiter=self.limiter,
+            events=self.events,
+            reporter=reporter,
+            refusals=Refusals(self.client, self.events, reporter, self.may_write),
+            cooling=Cooling(self.ledger.cool),
+            telemetry=self.telemetry,
+            may_decide=self.may_decide,
+            may_write=self.may_write,
+        )
+        self.feed = Feed(self.ledger, connection, self.telemetry, time.time, self.scheduler.pod_changed, self.scheduler.node_changed)
+        self.audit = Audit(self.ledger, self.client, self.feed, self.scheduler, self.telemetry)
+        self.source = LoadWatcher(settings.load.address, settings.load.timeout)
+        self.load = LoadKeeper(self.source, settings.load.interval, self.ledger, self.telemetry, self.scheduler.load_changed)
+        self.clock = ClockKeeper(connection, self.ledger)
+        self.server = Server(str(settings.listen), self._live_checks(), self._ready_checks(), self.telemetry.render, settings.redacted)
+
+    def _tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """Every task of the process but kopf's own."""
+        tasks: dict[str, Coroutine[Any, Any, None]] = {
+            "schedule": self.scheduler.run(),
+            "inspect": self.scheduler.inspect(),
+            "events": self.events.run(),
+            "load": self.load.run(),
+            "models": self.models.run(),
+            "pending": self.audit.watch_pending(),
+            "names": self.audit.compare_names(),
+            "second": self._every_second(),
+        }
+        tasks |= {f"bind-{i}": self.scheduler.bind_jobs() for i in range(BIND_WORKERS)}
+        tasks |= {f"condition-{i}": self.scheduler.refusals.run() for i in range(CONDITION_WORKERS)}
+        if self.settings.leader_election.enabled:
+            tasks["lease"] = self.elector.run()
+        return tasks
+
+    async def _live(self) -> None:
+        RestartCounter.install(self.telemetry, self.feed)
+        tasks = [asyncio.create_task(work, name=name) for name, work in self._tasks().items()]
+        tasks += [asyncio.create_task(self._fail_loudly(tasks), name="watchman")]
+        await asyncio.sleep(0)  # let them start theirs: kopf spares only tasks that are older than itself
+        kopf = asyncio.create_task(self.feed.run(self.stop), name="kopf")
+        await asyncio.sleep(0.1)
+        _take_signals(self.stop)
+        await self.stop.wait()
+        logger.info("stopping")
+        await self._finish()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_KOPF):
+                await asyncio.shield(kopf)
+        logger.info("stopped")
+
+    async def _finish(self) -> None:
+        if not await self.scheduler.finish(FINISH_BINDS):
+            logger.warning("binds left in flight")
+        if self.settings.leader_election.enabled:
+            await self.elector.release(RELEASE)
+        await self.events.drain(DRAIN_EVENTS)
+        await self.source.aclose()
+
+    async def _fail_loudly(self, tasks: list[asyncio.Task[None]]) -> None:
+        """A task of ours that ends is a bug: better a restart than a scheduler that is half alive."""
+        done, _ = await asyncio.wait([t for t in tasks if t.get_name() != "models"], return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            if not self.stop.is_set() and not task.cancelled():
+                logger.critical("task ended", extra={"task": task.get_name()}, exc_info=task.exception())
+        self.stop.set()
+
+    async def _every_second(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            self.scheduler.rested()
+            self.clock.look()
+
+    # -- what others ask
+
+    def may_decide(self) -> bool:
+        """Leading, the first lists in the ledger, and the load source heard once."""
+        return self.audit.complete.is_set() and self.load.asked and (not self.settings.leader_election.enabled or self.elector.leading)
+
+    def may_write(self) -> bool:
+        """The fence."""
+        return not self.settings.leader_election.enabled or self.elector.may_write()
+
+    def _led(self, leading: bool) -> None:
+        logger.info("leading" if leading else "standing by", extra={"lease": self.settings.leader_election.name})
+        if leading:
+            self.scheduler.announce_recent()
+            self.scheduler.load_changed()
+
+    def _on_request(self, method: str, path: str, is_watch: bool, status: int) -> None:
+        if method == "GET" and path in ("/api/v1/pods", "/api/v1/nodes"):
+            self.telemetry.watch_requested(path.rpartition("/")[2], "watch" if is_watch else "list")
+
+    # -- health
+
+    def _live_checks(self) -> list[Check]:
+        return [Check("watches", self._watches)]
+
+    def _watches(self) -> Health:
+        unseen = self.audit.oldest_unseen
+        if unseen >= UNSEEN_DEAD:
+            return Health.failed(f"a pending pod is listed, but no watch has shown it for {unseen:.0f} s")
+        return Health.ok()
+
+    def _ready_checks(self) -> list[Check]:
+        return [
+            Check("first-lists", self._first_lists),
+            Check("load", lambda: self.load.health()),
+            Check("power-models", self.models.health),
+            Check("clock", lambda: self.clock.health()),
+            Check("lease", self._lease),
+        ]
+
+    def _first_lists(self) -> Health:
+        return Health.ok() if self.audit.complete.is_set() else Health.failed("pods and nodes are not all in the ledger yet")
+
+    def _lease(self) -> Health:
+        if not self.settings.leader_election.enabled or self.elector.leading:
+            return Health.ok()
+        return Health.degraded(f"standing by; the lease is held by {self.elector.holder or 'nobody'}")
+
+    # -- telemetry
+
+    def sample(self) -> Sample:
+        """The state of everything at this instant."""
+        states = Counter(state for _, state in self.ledger.pods())
+        nodes = self.ledger.snapshot()
+        return Sample(
+            queues=self.queue.counts(),
+            incoming=self.queue.incoming(),
+            unschedulable=Counter(name for names in self.scheduler.unschedulable.values() for name in names),
+            cache={"nodes": len(nodes), "pods": sum(states.values()), "assumed_pods": states[State.ASSUMED]},
+            standings=_standings(nodes),
+            load_age=self.load.age,
+            load_source_up=self.load.asked and not self.load.failure,
+            load_unmatched_keys=len(self.load.unmatched),
+            power_model_valid=not self.models.failure,
+            clock_offsets={"apiserver": self.clock.offset} | ({} if self.load.offset is None else {"load": self.load.offset}),
+            leader=self.elector.leading or not self.settings.leader_election.enabled,
+            binds_in_flight=self.limiter.in_flight,
+            binds_in_flight_limit=self.limiter.limit,
+            oldest_unseen_pod=self.audit.oldest_unseen,
+            nodes=self._series(nodes) if self.settings.node_metrics else NodeSeries(),
+        )
+
+    def _series(self, nodes: Snapshot) -> NodeSeries:
+        return NodeSeries(tuple(nodes.names), nodes.cpu_high / nodes.cpu_capacity, np.zeros(len(nodes)))
+
+
+def _standings(nodes: Snapshot) -> dict[str, int]:
+    """Nodes by the company they compete in now, before any pod is added."""
+    full = nodes.cpu_high > nodes.cpu_capacity
+    blind = np.isnan(nodes.k1) & ~full
+    measured = nodes.measured & ~full & ~blind
+    counts = {"over-full": full, "unmodelled": blind, "measured": measured, "estimated": ~(full | blind | measured)}
+    return {name: int(np.count_nonzero(mask)) for name, mask in counts.items()}
+
+
+def _strategy(settings: Settings) -> Strategy:
+    strategy = STRATEGIES.get(settings.strategy)
+    if strategy is None:
+        raise ConfigurationError(f"strategy: expected one of {', '.join(STRATEGIES)}, got {settings.strategy!r}")
+    return strategy
+
+
+def _take_signals(stop: asyncio.Event) -> None:
+    """Ours in place of kopf's: it would begin with ending every task, and we with finishing the binds."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+
+@contextlib.contextmanager
+def _signals(stop: asyncio.Event) -> Iterator[None]:
+    _take_signals(stop)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().remove_signal_handler(number)

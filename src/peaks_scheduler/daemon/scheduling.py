@@ -1,0 +1,330 @@
+"""The scheduling loop and what carries its decisions out.
+
+One task takes the next pod from the queue, decides with the pure core and assumes the pod in the ledger; a fixed set of
+workers sends the Bindings behind it. Owns every path a decision can take after that: bound, refused by the API server,
+unknown outcome, fenced off. Assumes the ledger is fed by somebody else. Never sends a Binding that the fence does not allow,
+never leaves an assumption behind, never waits for anything in the deciding task but room for the next Binding.
+
+The workers exist from the start (none is made per pod): kopf, when it restarts, cancels every task younger than itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ..cycle import schedule
+from ..decision import Decision
+from ..errors import Ambiguous, Conflict, KubeError, NotFound, TooManyRequests, Unavailable
+from ..kube.client import KubeClient
+from ..kube.events import EventPoster, Reporter
+from ..kube.limiter import Limiter
+from ..ledger import Change, Ledger, State
+from ..objects import DECISION, FINISHED, Pod
+from ..queue import SchedulingQueue
+from ..scoring import Strategy
+from ..telemetry import Telemetry
+from ..wake import Wake
+from .cooling import Cooling
+from .refusals import Refusals
+
+logger = logging.getLogger(__name__)
+
+WORKERS = 64
+AHEAD = 16  # decisions that may wait for a worker: more would only be decided on older knowledge
+BREATH = 4  # decisions between two turns of everybody else on the loop
+PATIENCE = 30.0  # [s] a Binding is tried for before the pod goes back to the queue
+RECENT = 600.0  # [s] pods bound before a start whose Scheduled event may be missing
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A decision on its way to the API server."""
+
+    decision: Decision
+    node: str
+    begun: float  # [s] perf_counter: when deciding began
+    first: float  # [s] monotonic: the pod's first attempt
+    attempts: int
+
+
+@dataclass(eq=False)
+class Scheduler:
+    """See the module; the fields are what it works with."""
+
+    ledger: Ledger
+    queue: SchedulingQueue
+    strategy: Strategy
+    tolerance: float  # [W]
+    client: KubeClient
+    limiter: Limiter
+    events: EventPoster
+    reporter: Reporter
+    refusals: Refusals
+    cooling: Cooling
+    telemetry: Telemetry
+    may_decide: Callable[[], bool]  # leading, and the first lists and load are in
+    may_write: Callable[[], bool]  # the fence
+    wall: Callable[[], float] = time.time
+    clock: Callable[[], float] = time.monotonic
+    unschedulable: dict[str, frozenset[str]] = field(default_factory=dict)  # uid -> filters that refused it
+    _jobs: asyncio.Queue[Job] = field(default_factory=lambda: asyncio.Queue(AHEAD))
+    _suspects: asyncio.Queue[tuple[Pod, str]] = field(default_factory=lambda: asyncio.Queue(1000))
+    _wakeup: asyncio.Event = field(default_factory=asyncio.Event)
+    _in_hand: int = 0
+    _stopping: bool = False
+
+    # -- told by the feed
+
+    def pod_changed(self, uid: str, change: Change, before: Pod | None) -> None:
+        """The ledger observed a pod; ``before`` is the record it had until then."""
+        pod = self.ledger.pod(uid)
+        if change & (Change.PENDING | Change.CHANGED) and pod is not None:
+            self._waits(pod, change)
+        if change & (Change.PLACED | Change.GONE):
+            self._settled(uid)
+        if change & Change.OVERBOOKED and pod is not None:
+            self._collided(pod.node_name, pod.key, "overbooked")
+        if change & Change.GONE and before is not None and self._never_ran(before):
+            self._suspect(before)
+        if change & Change.FREED:
+            self.queue.wake(Wake.POD_GONE, self.clock())
+            self._wakeup.set()
+
+    def node_changed(self, change: Change) -> None:
+        """The ledger observed a node."""
+        if change & (Change.NODE_NEW | Change.NODE_CHANGED):
+            self.queue.wake(Wake.NODE_ADDED if change & Change.NODE_NEW else Wake.NODE_CHANGED, self.clock())
+            self._wakeup.set()
+
+    def load_changed(self) -> None:
+        """Fresh load, other models, or the right to decide has come or gone."""
+        self.queue.wake(Wake.LOAD_CHANGED, self.clock())
+        self._wakeup.set()
+
+    def rested(self) -> None:
+        """A second passed: end the rests that are over."""
+        if self.cooling.tick(self.clock()):
+            self.queue.wake(Wake.NODE_CHANGED, self.clock())
+            self._wakeup.set()
+
+    def _waits(self, pod: Pod, change: Change) -> None:
+        if pod.scheduler_name != self.client.scheduler_name:
+            return
+        if pod.deleting:
+            self._settled(pod.uid)
+            return
+        now = self.clock()
+        self.queue.add(pod.uid, pod.key, pod.priority, pod.created, pod.gated, now=now)
+        if change & Change.CHANGED:
+            self.queue.changed(pod.uid, now)
+        self._wakeup.set()
+
+    def _settled(self, uid: str) -> None:
+        self.queue.remove(uid)
+        self.refusals.forget(uid)
+        self.unschedulable.pop(uid, None)
+
+    def _collided(self, node: str, pod: str, what: str) -> None:
+        self.telemetry.overbooked()
+        rest = self.cooling.cool(node, self.clock())
+        logger.warning("node rests", extra={"node": node, "pod": pod, "reason": what, "seconds": rest})
+
+    # -- deciding
+
+    async def run(self) -> None:
+        """Decide pod after pod until cancelled."""
+        while True:
+            self._wakeup.clear()
+            await self._decide_all()
+            due = self.queue.next_due(self.clock())
+            timer = None
+            if due is not None and self.may_decide():
+                timer = asyncio.get_running_loop().call_later(max(0.01, due - self.clock()), self._wakeup.set)
+            await self._wakeup.wait()
+            if timer is not None:
+                timer.cancel()
+
+    async def _decide_all(self) -> None:
+        decided = 0
+        while not self._stopping and self.may_decide() and (uid := self.queue.pop(self.clock())) is not None:
+            job = self._attempt(uid)
+            if job is not None:
+                await self._jobs.put(job)
+            decided += 1
+            if decided % BREATH == 0:
+                await asyncio.sleep(0)
+
+    def _attempt(self, uid: str) -> Job | None:
+        """Decide about one pod; what is to be bound, None where nothing is."""
+        pod = self.ledger.pod(uid)
+        self.unschedulable.pop(uid, None)
+        if pod is None or pod.deleting or self.ledger.state(uid) is not State.PENDING:
+            self.queue.remove(uid)
+            return None
+        begun = time.perf_counter()
+        decision = schedule(pod, self.ledger.snapshot(), self.strategy, now=self.wall(), tolerance=self.tolerance)
+        self.telemetry.decided(time.perf_counter() - begun)
+        if decision.node is None:
+            self._refused(decision, begun)
+            return None
+        self.ledger.assume(uid, decision.node)
+        first = self.queue.first_attempt(uid)
+        return Job(decision, decision.node, begun, self.clock() if first is None else first, self.queue.attempts(uid))
+
+    def _refused(self, decision: Decision, begun: float) -> None:
+        pod, diagnosis = decision.pod, decision.diagnosis
+        assert diagnosis is not None
+        self.queue.failed(pod.uid, self.clock(), diagnosis.cured_by)
+        self.unschedulable[pod.uid] = diagnosis.filters
+        self.telemetry.unschedulable(time.perf_counter() - begun)
+        if self.refusals.failed(pod, diagnosis):
+            extra = {"pod": pod.key, "reason": diagnosis.condition, "text": diagnosis.message, "total": diagnosis.total}
+            logger.info("not placed", extra=extra)
+
+    # -- binding
+
+    async def bind_jobs(self) -> None:
+        """One worker: carry decisions out until cancelled."""
+        while True:
+            job = await self._jobs.get()
+            self._in_hand += 1
+            try:
+                await self._carry_out(job)
+            except Exception:
+                logger.exception("bind failed", extra={"pod": job.decision.pod.key, "node": job.node})
+                self._give_up(job, "error")
+            except asyncio.CancelledError:
+                self._give_up(job, "stopped")
+                raise
+            finally:
+                self._in_hand -= 1
+
+    async def _carry_out(self, job: Job) -> None:
+        pod, until, pause = job.decision.pod, self.clock() + PATIENCE, 0.25
+        while self.clock() < until:
+            if self.ledger.state(pod.uid) is not State.ASSUMED:
+                self._settled(pod.uid)  # bound by somebody else, or gone
+                return
+            if self.ledger.node(job.node) is None:
+                self._give_up(job, "node-gone")
+                return
+            try:
+                if await self._bind(job):
+                    self._bound(job)
+                else:
+                    self._give_up(job, "fenced")
+                return
+            except TooManyRequests:
+                continue  # the limiter holds the next turn back
+            except Unavailable:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, 2.0)
+            except (Ambiguous, Conflict, NotFound) as error:
+                if await self._find_out(job, error):
+                    return
+            except KubeError as error:
+                logger.warning("bind refused", extra={"pod": pod.key, "node": job.node, "error": str(error)})
+                self._give_up(job, "refused")
+                return
+        self._give_up(job, "unavailable")
+
+    async def _bind(self, job: Job) -> bool:
+        """Send the Binding; False: the fence does not allow it."""
+        pod = job.decision.pod
+        async with self.limiter:
+            if not self.may_write():
+                return False
+            await self.client.bind(pod.namespace, pod.name, pod.uid, job.node, {DECISION: job.decision.annotation()})
+        return True
+
+    async def _find_out(self, job: Job, error: KubeError) -> bool:
+        """Was the pod bound, by us or another? True: the matter is settled; False: nothing happened, try again."""
+        pod = job.decision.pod
+        try:
+            raw = await self.client.get_pod(pod.namespace, pod.name)
+        except KubeError:
+            await asyncio.sleep(1.0)
+            return False
+        if raw is None or raw["metadata"].get("uid") != pod.uid:
+            self.telemetry.conflicted("pod-gone")
+            self.pod_changed(pod.uid, self.ledger.drop(pod.uid), pod)
+            return True
+        node = (raw.get("spec") or {}).get("nodeName")
+        if node == job.node and DECISION in (raw["metadata"].get("annotations") or {}):
+            self._bound(job)
+            return True
+        if node:
+            self.telemetry.conflicted("already-bound")
+            logger.info("bound by another", extra={"pod": pod.key, "node": node})
+            self.pod_changed(pod.uid, self.ledger.observe_pod(raw), pod)
+            return True
+        if isinstance(error, Conflict):
+            self._give_up(job, "being-deleted" if "deletionTimestamp" in raw["metadata"] else "conflict")
+            return True
+        return False
+
+    def _give_up(self, job: Job, reason: str) -> None:
+        """The pod did not get there: its place is free again, and it is tried again after a backoff."""
+        self.telemetry.conflicted(reason)
+        self.telemetry.failed(time.perf_counter() - job.begun)
+        if self.ledger.forget(job.decision.pod.uid):
+            self.queue.retry(job.decision.pod.uid, self.clock())
+            self.queue.wake(Wake.POD_GONE, self.clock())
+            self._wakeup.set()
+
+    def _bound(self, job: Job) -> None:
+        pod = job.decision.pod
+        self._settled(pod.uid)
+        self.events.post(self.reporter.scheduled(pod.namespace, pod.name, pod.uid, job.node, self.wall()))
+        self.telemetry.bound(
+            job.decision.jump_watts, time.perf_counter() - job.begun, self.clock() - job.first, max(1, job.attempts)
+        )
+        logger.info("bound", extra={"pod": pod.key, **job.decision.record()})
+
+    # -- pods that were bound and did not run
+
+    def _never_ran(self, pod: Pod) -> bool:
+        """Was it ours, and gone before it started though nobody deleted it? A kubelet may have rejected it."""
+        ours = pod.scheduler_name == self.client.scheduler_name
+        return ours and bool(pod.node_name) and pod.started is None and not pod.deleting
+
+    def _suspect(self, pod: Pod) -> None:
+        if not self._suspects.full():
+            self._suspects.put_nowait((pod, pod.node_name))
+
+    async def inspect(self) -> None:
+        """Look at suspects until cancelled: the watch shows a finished pod as it was before it finished."""
+        while True:
+            pod, node = await self._suspects.get()
+            try:
+                raw = await self.client.get_pod(pod.namespace, pod.name)
+            except KubeError:
+                continue
+            status = (raw or {}).get("status") or {}
+            same = raw is not None and raw["metadata"].get("uid") == pod.uid
+            if same and status.get("phase") in FINISHED and str(status.get("reason", "")).startswith("OutOf"):
+                self._collided(node, pod.key, status["reason"])
+
+    # -- beginning and end
+
+    def announce_recent(self) -> int:
+        """Post the Scheduled events of pods bound lately: a process that died may not have got to it. Those there already stay."""
+        since = self.wall() - RECENT
+        recent = [pod for pod, _ in self.ledger.pods() if pod.decided_at is not None and pod.decided_at >= since]
+        for pod in recent:
+            if pod.scheduler_name == self.client.scheduler_name:
+                self.events.post(self.reporter.scheduled(pod.namespace, pod.name, pod.uid, pod.node_name, pod.decided_at or 0.0))
+        return len(recent)
+
+    async def finish(self, timeout: float) -> bool:
+        """Take no more pods and wait for the binds in flight, at most ``timeout`` [s]; True: all are done."""
+        self._stopping = True
+        until = self.clock() + timeout
+        while (self._in_hand or not self._jobs.empty()) and self.clock() < until:
+            await asyncio.sleep(0.01)
+        return not self._in_hand and self._jobs.empty()
+

@@ -1,0 +1,237 @@
+"""What the ledger is told beside the watches: the nodes' load, the power models, the offset of the API server's clock.
+
+Owns the tasks that fetch and reload, and what is known about their health. Trouble is logged once per change and shown all the
+time; it never stops the scheduling, which goes on with estimates and with the last good models.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import LoadError, PowerModelError
+from ..kube.connection import Connection
+from ..ledger import Ledger
+from ..load import LoadReport
+from ..logs import ChangeLog
+from ..objects import Node
+from ..power import EMPTY, PowerModels, parse_models
+from ..serving import Health
+from ..settings import Settings
+from ..sources import LoadSource
+from ..sources.identity import NodeAddresses, Resolution, resolve
+from ..telemetry import Telemetry
+
+logger = logging.getLogger(__name__)
+
+OFFSET_WARNING = 5.0  # [s] clocks further apart than this are named
+OFFSET_STEP = 0.5  # [s] a smaller change of the API server's offset is not followed
+MODELS_EVERY = 2.0  # [s] between two looks at the power model file
+
+
+class LoadKeeper:
+    """Keeps the ledger's load fresh from one source."""
+
+    def __init__(
+        self,
+        source: LoadSource,
+        interval: float,
+        ledger: Ledger,
+        telemetry: Telemetry,
+        changed: Callable[[], None],
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._source, self._interval, self._ledger, self._telemetry = source, interval, ledger, telemetry
+        self._changed, self._wall = changed, wall
+        self._log = ChangeLog(logger)
+        self.asked = False
+        """Was one fetch answered, or has failed? Until then nothing is decided."""
+        self.failure = ""
+        self.offset: float | None = None
+        self.age: float | None = None  # [s] of the newest window's end at the last look
+        self.unmatched: tuple[str, ...] = ()
+        self._resolution = Resolution()
+
+    async def run(self) -> None:
+        """Fetch every interval until cancelled."""
+        while True:
+            begun = time.monotonic()
+            await self.once()
+            await asyncio.sleep(max(0.05, self._interval - (time.monotonic() - begun)))
+
+    async def once(self) -> None:
+        """One fetch into the ledger."""
+        try:
+            report = await self._source.fetch()
+        except LoadError as error:
+            self.failure = f"{error.kind}: {error}"
+            self._telemetry.source_failed(self._source.name)
+            self._log.report("fetch", error.kind, logging.WARNING, "no load, going on with estimates", error=str(error))
+            self._ledger.refresh(self._wall())
+        else:
+            self._take(report)
+        first, self.asked = not self.asked, True
+        if first or not self.failure:
+            self._changed()
+
+    def _take(self, report: LoadReport) -> None:
+        self.failure = ""
+        self._log.report("fetch", "", logging.INFO, "load received", nodes=len(report.nodes), source=self._source.name)
+        self._resolution = resolve(report.nodes, [_addresses(node) for node in self._ledger.nodes()])
+        self._ledger.apply_load({node: report.nodes[key] for node, key in self._resolution.matched.items()}, self._wall())
+        self.offset = report.clock_offset
+        self.age = self._wall() - max((load.window_end for load in report.nodes.values()), default=report.timestamp)
+        self._report_keys()
+        self._report_problems(report)
+
+    def _report_keys(self) -> None:
+        found = self._resolution
+        self.unmatched = (*found.unmatched, *found.ambiguous)
+        if self.unmatched:
+            self._log.report(
+                "keys", self.unmatched, logging.WARNING, "load names that are no node of this cluster", names=_few(self.unmatched)
+            )
+        else:
+            self._log.forget("keys")
+        if found.duplicates:
+            several = tuple(f"{node}: {', '.join(keys)}" for node, keys in found.duplicates.items())
+            self._log.report("twice", several, logging.WARNING, "several load names mean one node, none is used", names=_few(several))
+        else:
+            self._log.forget("twice")
+
+    def _report_problems(self, report: LoadReport) -> None:
+        self._log.report("problems", report.problems, logging.WARNING if report.problems else logging.DEBUG, "load left out", problems=_few(report.problems))
+        stale = self.age is not None and self.age > self._ledger.expiry
+        self._log.report("stale", stale, logging.WARNING if stale else logging.DEBUG, "load is stale" if stale else "load is fresh", seconds=round(self.age or 0.0, 1))
+        far = self.offset is not None and abs(self.offset) > OFFSET_WARNING
+        self._log.report("offset", far, logging.WARNING if far else logging.DEBUG, "clock of the load source differs from ours", seconds=round(self.offset or 0.0, 1))
+
+    def health(self) -> Health:
+        """For ``/readyz?verbose``: what of the load is missing, which never makes us unready."""
+        if not self.asked:
+            return Health.failed("no answer from the load source yet")
+        if self.failure:
+            return Health.degraded(f"{self.failure}; scheduling goes on by estimates")
+        if self.age is not None and self.age > self._ledger.expiry:
+            return Health.degraded(f"the newest load is {self.age:.0f} s old; scheduling goes on by estimates")
+        if self.unmatched:
+            return Health.degraded(f"names that are no node: {_few(self.unmatched)}")
+        if self._resolution.duplicates:
+            return Health.degraded(f"nodes with several names: {_few(tuple(self._resolution.duplicates))}")
+        if self.offset is not None and abs(self.offset) > OFFSET_WARNING:
+            return Health.degraded(f"its clock is {self.offset:+.0f} s from ours")
+        return Health.ok()
+
+
+def _addresses(node: Node) -> NodeAddresses:
+    return NodeAddresses(
+        node.name,
+        hostname=node.labels.get("kubernetes.io/hostname", ""),
+        addresses=tuple(address for _, address in node.addresses),
+        provider_id=node.provider_id,
+    )
+
+
+def _few(texts: tuple[str, ...], most: int = 5) -> str:
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more
+
+
+class ModelKeeper:
+    """Keeps the last good power models in force."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, changed: Callable[[], None]) -> None:
+        self._path = Path(settings.power.file) if settings.power.file else None
+        self._inline = settings.power.inline
+        self._ledger, self._changed = ledger, changed
+        self._log = ChangeLog(logger)
+        self._seen: tuple[int, int] | None = None
+        self.failure = ""
+
+    def load(self) -> None:
+        """Read the models at the start. Raises PowerModelError for a file that is wrong; a missing one is a warning."""
+        if self._path is None:
+            self._ledger.apply_models(self._inline)
+            if self._inline == EMPTY:
+                self.failure = "no power model file is configured: every node is unmodelled"
+                logger.warning("no power models", extra={"error": self.failure})
+            return
+        self._seen = self._stamp()
+        if self._seen is None:
+            self.failure = f"{self._path}: no such file; every node is unmodelled until it is there"
+            logger.warning("no power models", extra={"error": self.failure})
+            return
+        self._use(parse_models(self._path.read_text(encoding="utf-8"), str(self._path)))
+
+    async def run(self) -> None:
+        """Look at the file until cancelled."""
+        while self._path is not None:
+            await asyncio.sleep(MODELS_EVERY)
+            self.look()
+
+    def look(self) -> None:
+        """Read the file again if it changed; one that is wrong leaves the last good models in force."""
+        stamp = self._stamp()
+        if stamp == self._seen or self._path is None:
+            return
+        self._seen = stamp
+        try:
+            self._use(parse_models(self._path.read_text(encoding="utf-8"), str(self._path)))
+            self._changed()
+        except (PowerModelError, OSError, UnicodeDecodeError) as error:
+            self.failure = str(error)
+            logger.warning("power model file not used, the last good one stays in force", extra={"error": self.failure})
+
+    def _use(self, models: PowerModels) -> None:
+        self.failure = ""
+        self._ledger.apply_models(models)
+        logger.info("power models read", extra={"file": str(self._path)})
+
+    def _stamp(self) -> tuple[int, int] | None:
+        try:
+            status = self._path.stat() if self._path else None
+        except OSError:
+            return None
+        return (status.st_mtime_ns, status.st_ino) if status else None
+
+    def unmodelled(self) -> str:
+        """Which nodes have no model, in words; empty where all have."""
+        models = self._ledger.models
+        without = [node for node in self._ledger.nodes() if models.for_node(node.name, node.labels) is None]
+        twice = [node.name for node in without if models.ambiguous(node.name, node.labels)]
+        if twice:
+            return f"nodes that several selectors match: {_few(tuple(twice))}"
+        return f"nodes without a model: {_few(tuple(node.name for node in without))}" if without else ""
+
+    def health(self) -> Health:
+        """For ``/readyz?verbose``."""
+        trouble = self.failure or self.unmodelled()
+        return Health.degraded(trouble) if trouble else Health.ok()
+
+
+class ClockKeeper:
+    """Keeps the ledger's idea of the API server's clock."""
+
+    def __init__(self, connection: Connection, ledger: Ledger) -> None:
+        self._connection, self._ledger = connection, ledger
+        self._log = ChangeLog(logger)
+
+    @property
+    def offset(self) -> float:
+        """[s] the API server's clock minus ours."""
+        return self._connection.clock_offset
+
+    def look(self) -> None:
+        if abs(self.offset - self._ledger.clock_offset) > OFFSET_STEP:
+            self._ledger.clock_offset = self.offset
+        far = abs(self.offset) > OFFSET_WARNING
+        self._log.report("offset", far, logging.WARNING if far else logging.DEBUG, "clock of the API server differs from ours", seconds=round(self.offset, 1))
+
+    def health(self) -> Health:
+        """For ``/readyz?verbose``."""
+        if abs(self.offset) > OFFSET_WARNING:
+            return Health.degraded(f"the API server's clock is {self.offset:+.0f} s from ours")
+        return Health.ok()

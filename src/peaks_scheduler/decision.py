@@ -1,0 +1,120 @@
+"""What was decided about a pod and why, and every text made of it.
+
+Owns ``Decision`` and its renderings: the annotation, the log fields, kube-scheduler's message when nothing fits, the
+explain answer. Everything people read about a decision is made here, from the same facts. Pure.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from .objects import Pod
+from .wake import Wake
+
+Standing = Literal["measured", "estimated", "unmodelled", "over-full"]
+
+UNSCHEDULABLE = "Unschedulable"
+"""No node fits; a cluster autoscaler may act on it."""
+UNSUPPORTED = "UnsupportedConstraint"
+"""The pod asks for what this version does not honour; more nodes would not help."""
+WAITING = "WaitingForNodes"
+"""Nodes that would fit are kept back by a rule of ours; more nodes would not help, time will."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """Why no node was feasible."""
+
+    total: int
+    """Nodes looked at."""
+    reasons: Counter[str] = field(default_factory=Counter)
+    """Nodes by reason; a node counts under each reason of the first filter that refused it."""
+    filters: frozenset[str] = frozenset()
+    """Names of the filters that refused a node."""
+    cured_by: frozenset[Wake] = frozenset()
+    unsupported: tuple[str, ...] = ()
+    condition: str = UNSCHEDULABLE
+    """Reason of the ``PodScheduled`` condition."""
+
+    @property
+    def message(self) -> str:
+        """kube-scheduler's text, ``0/2 nodes are available: 1 Insufficient cpu, 1 node(s) were unschedulable.``"""
+        if self.unsupported:
+            return f"{', '.join(self.unsupported)}: not honoured by this scheduler; the pod was not placed"
+        head = f"0/{self.total} nodes are available:"
+        parts = sorted(f"{count} {reason}" for reason, count in self.reasons.items())
+        return f"{head} {', '.join(parts)}." if parts else head
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Where a pod goes, at what cost, and what else there was; ``node`` is None where it goes nowhere, then ``diagnosis`` says why."""
+
+    pod: Pod
+    strategy: str
+    feasible: int
+    total: int
+    node: str | None = None
+    jump_watts: float | None = None
+    runner_up: str | None = None
+    runner_up_jump_watts: float | None = None
+    cpu_before: float | None = None  # fraction of the node's CPUs, highest plausible use
+    cpu_after: float | None = None
+    standing: Standing | None = None
+    load_age: float | None = None  # [s] since the end of the load's window; None where never measured
+    model: str = ""
+    diagnosis: Diagnosis | None = None
+
+    def record(self) -> dict[str, Any]:
+        """The decision record: the annotation's content and the log line's fields."""
+        return {
+            "node": self.node,
+            "jumpWatts": _rounded(self.jump_watts, 6),
+            "runnerUp": self.runner_up,
+            "runnerUpJumpWatts": _rounded(self.runner_up_jump_watts, 6),
+            "cpuBefore": _rounded(self.cpu_before, 6),
+            "cpuAfter": _rounded(self.cpu_after, 6),
+            "standing": self.standing,
+            "loadAgeSeconds": _rounded(self.load_age, 1),
+            "model": self.model or None,
+            "strategy": self.strategy,
+            "feasible": self.feasible,
+            "total": self.total,
+        }
+
+    def annotation(self) -> str:
+        """Compact JSON, under 1 KiB: names are at most 253 characters, a model's is cut."""
+        record = self.record()
+        if record["model"] and len(record["model"]) > 120:
+            record["model"] = record["model"][:119] + "…"
+        return json.dumps(record, separators=(",", ":"), ensure_ascii=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeVerdict:
+    """One node's answer to one pod, for explain."""
+
+    feasible: bool
+    reasons: tuple[str, ...]
+    standing: Standing | None
+    jump_watts: float | None
+    cpu_before: float | None
+    cpu_after: float | None
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "feasible": self.feasible,
+            "reasons": list(self.reasons),
+            "standing": self.standing,
+            "jumpWatts": self.jump_watts,
+            "cpuBefore": self.cpu_before,
+            "cpuAfter": self.cpu_after,
+        }
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None or not math.isfinite(value) else round(value, digits)

@@ -1,0 +1,47 @@
+"""Filters on what a node is: cordoned, tainted, labelled, resting. Each looks at distinct values, never at node after node."""
+
+from __future__ import annotations
+
+from ..objects import Node, Pod
+from ..selectors import Taint
+from ..snapshot import Mask, Snapshot
+
+UNSCHEDULABLE = "node(s) were unschedulable"
+UNTOLERATED = "node(s) had untolerated taint(s)"
+NOT_SELECTED = "node(s) didn't match Pod's node affinity/selector"
+RESTING = "node(s) were resting after a rejected pod or an overbooking"
+
+_CORDON = Taint("node.kubernetes.io/unschedulable", "", "NoSchedule")
+
+
+def node_unschedulable(pod: Pod, nodes: Snapshot) -> list[tuple[str, Mask]]:
+    """Cordoned nodes, unless the pod tolerates the taint that cordoning brings."""
+    if any(t.tolerates(_CORDON) for t in pod.tolerations):
+        return []
+    return [(UNSCHEDULABLE, nodes.unschedulable)]
+
+
+def taint_toleration(pod: Pod, nodes: Snapshot) -> list[tuple[str, Mask]]:
+    """Nodes with a NoSchedule or NoExecute taint that the pod does not tolerate."""
+    return [
+        (UNTOLERATED, having)
+        for taints, having in nodes.index.taint_sets().items()
+        if not all(any(t.tolerates(taint) for t in pod.tolerations) for taint in taints)
+    ]
+
+
+def node_affinity(pod: Pod, nodes: Snapshot) -> list[tuple[str, Mask]]:
+    """Nodes outside ``nodeSelector`` and required node affinity."""
+    where = pod.where
+    if not where:
+        return []
+
+    def matches(node: Node) -> bool:
+        return where.matches(node.name, node.labels)
+
+    return [(NOT_SELECTED, ~nodes.index.matching(where, matches))]
+
+
+def resting(pod: Pod, nodes: Snapshot) -> list[tuple[str, Mask]]:
+    """Nodes on which another scheduler's pod and ours just collided: a moment later the picture is clear again."""
+    return [(RESTING, nodes.cooling)]

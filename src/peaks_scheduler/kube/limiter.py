@@ -1,0 +1,104 @@
+"""How many binds may be in flight: additive increase, multiplicative decrease.
+
+Owns the number and the queue of those who wait for a turn. Assumes one event loop. Never sends anything itself: a 429
+(``throttled``) halves the number and holds all new turns back until the server's Retry-After has passed; as many
+successes as the number is large raise it by one, up to the maximum. One burst of 429s halves it once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+
+from ..errors import TooManyRequests
+
+MAXIMUM = 64  # a kube-apiserver of two cores binds no faster with more in flight
+LEAST_HOLD = 0.1  # [s] the 429s of one burst arrive within it, and shall halve once
+
+
+class Limiter:
+    """``async with limiter:`` is one turn, given in order of asking.
+
+    A block that ends well counts as a success; one that ends with TooManyRequests has throttled us.
+    """
+
+    def __init__(
+        self,
+        maximum: int = MAXIMUM,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._maximum, self._clock, self._sleep = maximum, clock, sleep
+        self._limit, self._in_flight, self._successes = maximum, 0, 0
+        self._held_until = float("-inf")
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._resuming: asyncio.Task[None] | None = None
+
+    @property
+    def limit(self) -> int:
+        """Turns that may be taken at once now."""
+        return self._limit
+
+    @property
+    def in_flight(self) -> int:
+        return self._in_flight
+
+    def throttled(self, retry_after: float) -> None:
+        """The server asked for less, and for nothing new during ``retry_after`` [s]."""
+        now = self._clock()
+        if now >= self._held_until:
+            self._limit = max(1, self._limit // 2)
+        self._successes = 0
+        self._held_until = max(self._held_until, now + max(retry_after, LEAST_HOLD))
+        if self._resuming is None or self._resuming.done():
+            self._resuming = asyncio.ensure_future(self._resume())
+
+    async def __aenter__(self) -> None:
+        if not self._waiting and self._open():
+            self._in_flight += 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._give_back()  # the turn came in the same moment
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, TooManyRequests):
+            self.throttled(error.retry_after)
+        elif error is None:
+            self._succeeded()
+        self._give_back()
+
+    def _open(self) -> bool:
+        return self._in_flight < self._limit and self._clock() >= self._held_until
+
+    def _succeeded(self) -> None:
+        self._successes += 1
+        if self._successes >= self._limit:
+            self._successes = 0
+            self._limit = min(self._limit + 1, self._maximum)
+
+    def _give_back(self) -> None:
+        self._in_flight -= 1
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        while self._waiting and self._open():
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self._in_flight += 1
+                turn.set_result(None)
+
+    async def _resume(self) -> None:
+        while (wait := self._held_until - self._clock()) > 0:
+            await self._sleep(wait)
+        self._hand_out()

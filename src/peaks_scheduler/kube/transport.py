@@ -1,0 +1,125 @@
+"""One request to the API server, raw bytes both ways, and what its failure means.
+
+Owns the translation of HTTP answers and broken connections into the errors of ``peaks_scheduler.errors``; for a write
+the difference between "nothing was done" (Unavailable) and "it may have been done" (Ambiguous) is kept. Assumes bodies
+encoded already. Never retries, never follows a redirect, never reads an answer that nobody wants further than needed to
+use the connection again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+
+from ..errors import Ambiguous, Conflict, Forbidden, KubeError, NotFound, TooManyRequests, Unavailable
+from .connection import CONNECT_TIMEOUT, Connection
+
+TIMEOUT = 10.0  # [s] for a whole request
+RETRY_AFTER = 1.0  # [s] where a 429 does not say how long
+JSON = "application/json"
+STRATEGIC_MERGE = "application/strategic-merge-patch+json"
+# the server, or a proxy before it, gave up on a request that was under way
+UNDECIDED = frozenset({500, 502, 504})
+
+
+class Transport:
+    """Requests on a connection. Every call has a time limit."""
+
+    def __init__(self, connection: Connection, timeout: float = TIMEOUT) -> None:
+        self._connection = connection
+        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_TIMEOUT)
+
+    async def get(self, path: str, query: Mapping[str, str] | None = None, accept: str = JSON) -> bytes:
+        """Body of the answer. ``path`` is encoded already, ``query`` is not.
+
+        Raises:
+            KubeError: the answer is no success, or there was none (Unavailable).
+        """
+        url = self._connection.url(path)
+        if query:
+            url = url.with_query(query)
+        try:
+            async with self._connection.session.get(
+                url, headers={"Accept": accept}, timeout=self._timeout, allow_redirects=False
+            ) as answer:
+                body = await answer.read()
+        except (aiohttp.ClientError, OSError, RuntimeError) as error:  # TimeoutError is an OSError
+            raise Unavailable(_broken("GET", path, error)) from error
+        if answer.status != 200:
+            raise error_of("GET", path, answer.status, answer.headers, body)
+        return body
+
+    async def write(self, method: str, path: str, body: bytes, content_type: str = JSON) -> bytes:
+        """Send ``body``; the body of the answer, empty where it broke off after the write was accepted.
+
+        Raises:
+            Unavailable: no connection was made, or the server turned the request away: nothing was done.
+            Ambiguous: sent, and then no answer or one that leaves it open.
+            KubeError: any other refusal; nothing was done.
+        """
+        headers = {"Content-Type": content_type, "Accept": JSON}
+        accepted = False
+        try:
+            async with self._connection.session.request(
+                method,
+                self._connection.url(path),
+                data=body,
+                headers=headers,
+                timeout=self._timeout,
+                allow_redirects=False,
+            ) as answer:
+                accepted = 200 <= answer.status < 300
+                content = await answer.read()
+        except (aiohttp.ClientError, OSError, RuntimeError) as error:
+            if accepted:
+                return b""
+            raise _write_error(method, path, error) from error
+        if not accepted:
+            raise error_of(method, path, answer.status, answer.headers, content)
+        return content
+
+
+def error_of(method: str, path: str, status: int, headers: Mapping[str, str], body: bytes) -> KubeError:
+    """The error for an answer that is no success; its message quotes the server's own."""
+    details = _status_of(body)
+    said = details.get("message") or body[:200].decode(errors="replace") or "no message"
+    message = f"{method} {path}: {status} {said}"
+    if status == 429:
+        return TooManyRequests(message, _retry_after(headers, details))
+    if status in UNDECIDED and method != "GET":
+        return Ambiguous(message, status)
+    if status >= 500:
+        return Unavailable(message, status)
+    kinds: dict[int, type[KubeError]] = {401: Forbidden, 403: Forbidden, 404: NotFound, 409: Conflict}
+    return kinds.get(status, KubeError)(message, status)
+
+
+def _write_error(method: str, path: str, error: Exception) -> KubeError:
+    message = _broken(method, path, error)
+    # these say that no connection came about; a RuntimeError is aiohttp's way to say that the session is closed
+    if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, RuntimeError)):
+        return Unavailable(message)
+    return Ambiguous(message)
+
+
+def _broken(method: str, path: str, error: Exception) -> str:
+    return f"{method} {path}: expected an answer, got {type(error).__name__}: {str(error) or 'time is up'}"
+
+
+def _status_of(body: bytes) -> dict[str, Any]:
+    try:
+        status = json.loads(body)
+    except ValueError:
+        return {}
+    return status if isinstance(status, dict) else {}
+
+
+def _retry_after(headers: Mapping[str, str], details: Mapping[str, Any]) -> float:
+    told = headers.get("Retry-After") or (details.get("details") or {}).get("retryAfterSeconds")
+    try:
+        return max(0.0, float(told)) if told is not None else RETRY_AFTER
+    except (TypeError, ValueError):
+        return RETRY_AFTER

@@ -1,0 +1,465 @@
+"""What runs where, and what is left.
+
+Owns every pod that is not finished and every node, and keeps the arrays that decisions are made from. Pods of every
+scheduler count. The one door for what the API server says is ``observe_pod`` and ``observe_node``; who feeds it (a watch, a
+list, a file) makes no difference, and neither does the order.
+
+    state        on a node?   left by
+    pending      no           assume -> assumed;  observe(bound) -> bound;  observe(gone) -> unknown
+    assumed      yes          observe(bound) = confirm -> bound;  forget -> pending;  observe(gone) -> unknown
+    bound        yes          observe(gone) -> unknown
+
+    1. An assumed pod holds its node's resources as a bound one does, until the watch confirms it or the binder forgets it;
+       being seen pending meanwhile changes nothing, for that is old news.
+    2. The API server has the last word: a pod seen on another node than the assumed one is moved there.
+    3. Any observation may come twice, late, or for an object never seen; a bound pod never becomes pending again (a uid is
+       bound once), and one that is gone may not come back.
+    4. Pods on a node not seen yet are held for it and counted when it comes.
+
+Resource sums are integers (millicores, bytes, units) and stay exact under any sequence of adding and taking off. So are
+the corrections of the load (nanocores): what a pod adds is kept with it, and exactly that is taken off. No I/O, no
+clock: ``now`` is an argument, times are ours, in seconds.
+"""
+
+from __future__ import annotations
+
+import enum
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from .indices import Indices, Slot
+from .load import NodeLoad, seen_share
+from .objects import FINISHED, Json, Node, Pod, node_from_api, pod_from_api
+from .power import EMPTY, PowerModels
+from .snapshot import PODS, Columns, Snapshot
+
+NANO = 1_000_000  # nanocores in a millicore
+
+
+NO_CPUS = 1e-9
+"""[cores] stands for a node that reports none: any pod would overfill it."""
+
+
+class State(enum.Enum):
+    """Where a pod is in its life; see the module's drawing."""
+
+    PENDING = "pending"
+    ASSUMED = "assumed"
+    BOUND = "bound"
+
+
+class Change(enum.Flag):
+    """What an observation changed, for those who wait for it."""
+
+    NOTHING = 0
+    PENDING = enum.auto()  # a pod without a node is new
+    CHANGED = enum.auto()  # ... or may be placed differently than before
+    CONFIRMED = enum.auto()  # an assumed pod is bound where it was assumed
+    PLACED = enum.auto()  # a pod is bound that was not assumed there
+    GONE = enum.auto()  # a pod finished or vanished
+    FREED = enum.auto()  # ... and gave resources back
+    OVERBOOKED = enum.auto()  # the pod just placed does not fit where it is
+    NODE_NEW = enum.auto()
+    NODE_CHANGED = enum.auto()
+    NODE_GONE = enum.auto()
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """A pod in the ledger."""
+
+    pod: Pod
+    state: State
+    slot: NodeSlot | None = None
+    unseen: int = 0  # [nanocores] its part of the node's correction
+
+
+@dataclass(slots=True, eq=False)
+class NodeSlot(Slot):
+    """A node's place, with what the ledger keeps per node beyond the arrays."""
+
+    entries: dict[str, Entry] = field(default_factory=dict)
+    asked: int = 0  # [mCPU] sum of what its pods are taken to use
+    unseen: int = 0  # [nanocores] what the load average cannot have seen yet, less what it still sees and is gone
+    ended: list[Pod] = field(default_factory=list)  # pods that ended within the load's window
+    load: NodeLoad | None = None
+    model: str = ""
+
+
+class Ledger:
+    """See the module. ``default_cpu`` [mCPU] is what a pod with neither request nor limit is taken to use, ``expiry`` [s] the age
+    beyond which a load counts as stale, ``seed`` what ties are broken by. ``clock_offset`` [s] is how far the API server's
+    clock is ahead of ours, ``now`` the time of what is being observed: whoever feeds the ledger keeps them."""
+
+    def __init__(self, *, default_cpu: int = 100, expiry: float = 300.0, seed: int = 0, models: PowerModels = EMPTY) -> None:
+        self.default_cpu = default_cpu
+        self.expiry = expiry
+        self.seed = seed
+        self.models = models
+        self.clock_offset = 0.0
+        self.now = 0.0
+        self._columns = Columns()
+        self._slots: list[NodeSlot] = []  # by index
+        self._by_name: dict[str, NodeSlot] = {}  # also those of nodes not seen yet
+        self._pods: dict[str, Entry] = {}
+        self._indices = Indices(self._slots)
+        self._snapshot: Snapshot | None = None
+
+    # -- reading
+
+    def snapshot(self) -> Snapshot:
+        """All nodes now; valid until the next change of the ledger."""
+        if self._snapshot is None:
+            names = [slot.name for slot in self._slots]
+            models = [slot.model for slot in self._slots]
+            self._snapshot = Snapshot(names=names, models=models, index=self._indices, rows=self._columns.rows, **self._columns.views())
+        return self._snapshot
+
+    def pod(self, uid: str) -> Pod | None:
+        entry = self._pods.get(uid)
+        return entry.pod if entry else None
+
+    def state(self, uid: str) -> State | None:
+        entry = self._pods.get(uid)
+        return entry.state if entry else None
+
+    def node_of(self, uid: str) -> str:
+        """Name of the node that holds the pod; empty while pending or unknown."""
+        entry = self._pods.get(uid)
+        return entry.slot.name if entry and entry.slot else ""
+
+    def node(self, name: str) -> Node | None:
+        slot = self._by_name.get(name)
+        return slot.node if slot else None
+
+    def nodes(self) -> Iterator[Node]:
+        return (slot.node for slot in self._slots if slot.node)
+
+    def pods(self) -> Iterator[tuple[Pod, State]]:
+        return ((entry.pod, entry.state) for entry in self._pods.values())
+
+    def load_of(self, name: str) -> NodeLoad | None:
+        slot = self._by_name.get(name)
+        return slot.load if slot else None
+
+    # -- observing pods
+
+    def observe_pod(self, raw: Json, *, gone: bool = False) -> Change:
+        """A pod as the API server has it; ``gone``: it was deleted or finished. Raises ObjectError, QuantityError."""
+        return self.see(pod_from_api(raw, self.default_cpu, self.clock_offset), gone=gone)
+
+    def see(self, pod: Pod, *, gone: bool = False) -> Change:
+        """``observe_pod`` for a pod already read."""
+        entry = self._pods.get(pod.uid)
+        if gone or pod.phase in FINISHED:
+            return self._gone(entry, pod)
+        if not pod.node_name:
+            return self._seen_pending(entry, pod)
+        return self._seen_bound(entry, pod)
+
+    def _gone(self, entry: Entry | None, pod: Pod) -> Change:
+        if entry is None:
+            return Change.NOTHING
+        return self.drop(entry.pod.uid, ended=pod.finished)
+
+    def drop(self, uid: str, *, ended: float | None = None) -> Change:
+        """The pod exists no more; ``ended``: when it stopped using CPU, now where not known."""
+        entry = self._pods.pop(uid, None)
+        if entry is None:
+            return Change.NOTHING
+        slot = entry.slot
+        if slot is None:
+            return Change.GONE
+        self._take_off(entry)
+        if entry.pod.started is not None:
+            slot.ended.append(replace(entry.pod, finished=self.now if ended is None else ended))
+            self._correct(slot)
+        self._forget_empty(slot)
+        return Change.GONE | Change.FREED
+
+    def _seen_pending(self, entry: Entry | None, pod: Pod) -> Change:
+        if entry is None:
+            self._pods[pod.uid] = Entry(pod, State.PENDING)
+            return Change.PENDING
+        if entry.state is not State.PENDING:
+            return Change.NOTHING
+        different = _wants(entry.pod) != _wants(pod)
+        entry.pod = pod
+        return Change.CHANGED if different else Change.NOTHING
+
+    def _seen_bound(self, entry: Entry | None, pod: Pod) -> Change:
+        if entry is None:
+            entry = self._pods[pod.uid] = Entry(pod, State.BOUND)
+        confirmed = entry.state is State.ASSUMED and entry.slot is not None and entry.slot.name == pod.node_name
+        known = entry.slot is not None and entry.slot.name == pod.node_name
+        same = known and entry.pod.requests == pod.requests and entry.pod.started == pod.started and entry.pod.cpu == pod.cpu
+        entry.state = State.BOUND
+        if same and entry.pod.ports == pod.ports:
+            entry.pod = pod
+        else:
+            self._move(entry, pod, self._slot(pod.node_name))
+        if confirmed:
+            return Change.CONFIRMED
+        if known:
+            return Change.NOTHING
+        return Change.PLACED | (Change.OVERBOOKED if self._overbooked(entry) else Change.NOTHING)
+
+    # -- assuming
+
+    def assume(self, uid: str, node: str) -> None:
+        """The pod is on its way to ``node``: hold its resources there. KeyError for a pod that is not pending or a node not seen."""
+        entry = self._pods[uid]
+        slot = self._by_name[node]
+        if entry.state is not State.PENDING or slot.node is None:
+            raise KeyError(f"cannot assume {entry.pod.key}, {entry.state.value}, on {node}")
+        entry.state = State.ASSUMED
+        self._put(entry, slot)
+
+    def forget(self, uid: str) -> bool:
+        """The pod did not get there: give its resources back. False where it is not assumed (bound after all, or gone)."""
+        entry = self._pods.get(uid)
+        if entry is None or entry.state is not State.ASSUMED:
+            return False
+        slot = entry.slot
+        self._take_off(entry)
+        entry.state = State.PENDING
+        if slot is not None:
+            self._forget_empty(slot)
+        return True
+
+    # -- the sums
+
+    def _slot(self, name: str) -> NodeSlot:
+        slot = self._by_name.get(name)
+        if slot is None:
+            slot = self._by_name[name] = NodeSlot(name)
+        return slot
+
+    def _move(self, entry: Entry, pod: Pod, slot: NodeSlot) -> None:
+        previous = entry.slot
+        if previous is not None:
+            self._take_off(entry)
+        entry.pod = pod
+        self._put(entry, slot)
+        if previous is not None and previous is not slot:
+            self._forget_empty(previous)
+
+    def _put(self, entry: Entry, slot: NodeSlot) -> None:
+        pod = entry.pod
+        entry.slot = slot
+        slot.entries[pod.uid] = entry
+        slot.asked += pod.cpu
+        entry.unseen = _unseen(pod, slot.load)
+        slot.unseen += entry.unseen
+        self._indices.pod_added(slot, pod)
+        self._hold(slot, pod, 1)
+        self._estimate(slot)
+
+    def _take_off(self, entry: Entry) -> None:
+        pod, slot = entry.pod, entry.slot
+        assert slot is not None
+        entry.slot = None
+        del slot.entries[pod.uid]
+        slot.asked -= pod.cpu
+        slot.unseen -= entry.unseen
+        entry.unseen = 0
+        self._indices.pod_removed(slot, pod)
+        self._hold(slot, pod, -1)
+        self._estimate(slot)
+
+    def _hold(self, slot: NodeSlot, pod: Pod, sign: int) -> None:
+        if slot.index < 0:
+            return
+        for resource, amount in pod.requests:
+            row = self._row(resource)
+            self._columns.free[row, slot.index] -= sign * amount
+        self._columns.free[self._columns.rows[PODS], slot.index] -= sign
+
+    def _row(self, resource: str) -> int:
+        if resource not in self._columns.rows:
+            self._snapshot = None
+        return self._columns.row(resource)
+
+    def _overbooked(self, entry: Entry) -> bool:
+        slot = entry.slot
+        if slot is None or slot.index < 0:
+            return False
+        held = (self._columns.free[self._columns.rows[name], slot.index] for name in (*(n for n, _ in entry.pod.requests), PODS))
+        return any(amount < 0 for amount in held)
+
+    def _forget_empty(self, slot: NodeSlot) -> None:
+        """A node that is not there is kept only for the pods on it."""
+        if slot.node is None and not slot.entries:
+            self._by_name.pop(slot.name, None)
+
+    # -- observing nodes
+
+    def observe_node(self, raw: Json, *, gone: bool = False) -> Change:
+        """A node as the API server has it. Raises ObjectError, QuantityError."""
+        node = node_from_api(raw)
+        return self.drop_node(node.name) if gone else self.see_node(node)
+
+    def see_node(self, node: Node) -> Change:
+        """``observe_node`` for a node already read."""
+        slot = self._slot(node.name)
+        previous = slot.node
+        if previous is not None and _same(previous, node):
+            slot.node = node
+            return Change.NOTHING
+        slot.node = node
+        if slot.index < 0:
+            slot.index = self._columns.append()
+            self._slots.append(slot)
+            self._columns.single["tie"][slot.index] = _tie(node.name, self.seed)
+        self._snapshot = None
+        self._write_node(slot, node)
+        return Change.NODE_NEW if previous is None else Change.NODE_CHANGED
+
+    def _write_node(self, slot: NodeSlot, node: Node) -> None:
+        i, columns = slot.index, self._columns
+        for resource, _ in node.allocatable:
+            self._row(resource)
+        columns.allocatable[:, i] = 0
+        for resource, amount in node.allocatable:
+            columns.allocatable[columns.rows[resource], i] = amount
+        columns.free[:, i] = columns.allocatable[:, i]
+        for entry in slot.entries.values():
+            self._hold(slot, entry.pod, 1)
+        columns.single["unschedulable"][i] = node.unschedulable
+        columns.single["cpu_capacity"][i] = node.cpu_capacity or NO_CPUS
+        self._indices.node_changed(i, node)
+        self._write_model(slot, node)
+        self._correct(slot)
+
+    def drop_node(self, name: str) -> Change:
+        """The node exists no more; pods on it stay until they are observed gone."""
+        slot = self._by_name.get(name)
+        if slot is None or slot.node is None:
+            return Change.NOTHING
+        moved = self._columns.remove(slot.index)
+        last = self._slots.pop()
+        if moved is not None:
+            self._slots[slot.index] = last
+            last.index = slot.index
+            assert last.node is not None
+            self._indices.node_changed(last.index, last.node)
+        slot.node, slot.index, slot.load = None, -1, None
+        slot.ended.clear()
+        self._forget_empty(slot)
+        self._snapshot = None
+        return Change.NODE_GONE
+
+    def cool(self, name: str, resting: bool) -> None:
+        """Rest a node, or let it work again."""
+        slot = self._by_name.get(name)
+        if slot is not None and slot.index >= 0:
+            self._columns.single["cooling"][slot.index] = resting
+
+    # -- models and load
+
+    def apply_models(self, models: PowerModels) -> None:
+        """Use these models from now on."""
+        self.models = models
+        self._snapshot = None
+        for slot in self._slots:
+            assert slot.node is not None
+            self._write_model(slot, slot.node)
+
+    def _write_model(self, slot: NodeSlot, node: Node) -> None:
+        model = self.models.for_node(node.name, node.labels) if node.cpu_capacity else None
+        slot.model = model.name if model else ""
+        for name in ("k0", "k1", "k2"):
+            self._columns.single[name][slot.index] = getattr(model.curve, name) if model else np.nan
+
+    def apply_load(self, loads: Mapping[str, NodeLoad], now: float) -> None:
+        """Fresh loads by node name; nodes not named keep what they had, until it is stale. Names that are no node are passed over."""
+        for name, load in loads.items():
+            slot = self._by_name.get(name)
+            if slot is not None and slot.node is not None:
+                slot.load = load
+        self.refresh(now)
+
+    def refresh(self, now: float) -> None:
+        """Let time pass: loads grow stale, pods grow into their windows."""
+        self.now = now
+        for slot in self._slots:
+            self._correct(slot)
+
+    def _correct(self, slot: NodeSlot) -> None:
+        """Work the correction of a node's load out anew, for the load it has now."""
+        load = slot.load
+        if load is not None:
+            slot.ended = [pod for pod in slot.ended if (pod.finished or 0.0) > load.window_start]
+        elif slot.ended:
+            slot.ended = [pod for pod in slot.ended if (pod.finished or 0.0) > self.now - 3600.0]
+        total = 0
+        for entry in slot.entries.values():
+            entry.unseen = _unseen(entry.pod, load)
+            total += entry.unseen
+        slot.unseen = total - sum(_still_seen(pod, load) for pod in slot.ended)
+        self._estimate(slot)
+
+    def _estimate(self, slot: NodeSlot) -> None:
+        """Bracket the node's present use: one number where a fresh measurement exists, a range where not."""
+        i = slot.index
+        if i < 0:
+            return
+        single = self._columns.single
+        load, asked = slot.load, slot.asked / 1000.0
+        corrected = 0.0
+        if load is not None:
+            corrected = max(0.0, load.cpu * single["cpu_capacity"][i] + slot.unseen / (1000.0 * NANO))
+        measured = load is not None and self.now - load.window_end <= self.expiry
+        single["measured"][i] = measured
+        single["load_end"][i] = load.window_end if load is not None else np.nan
+        single["cpu_low"][i] = corrected if measured else 0.0
+        single["cpu_high"][i] = corrected if measured else max(asked, corrected)
+
+
+def _unseen(pod: Pod, load: NodeLoad | None) -> int:
+    """[nanocores] the part of a running pod's use that is missing from the load."""
+    if load is None:
+        return 0
+    return round(pod.cpu * NANO * (1.0 - seen_share(pod.started, None, load.window_start, load.window_end)))
+
+
+def _still_seen(pod: Pod, load: NodeLoad | None) -> int:
+    """[nanocores] the part of an ended pod's use that is still in the load."""
+    if load is None:
+        return 0
+    return round(pod.cpu * NANO * seen_share(pod.started, pod.finished, load.window_start, load.window_end))
+
+
+
+
+def _same(a: Node, b: Node) -> bool:
+    """Do two records of a node place pods alike? Heartbeats change neither."""
+    return (a.labels, a.taints, a.unschedulable, a.allocatable, a.cpu_capacity) == (
+        b.labels,
+        b.taints,
+        b.unschedulable,
+        b.allocatable,
+        b.cpu_capacity,
+    )
+
+
+def _wants(pod: Pod) -> tuple[object, ...]:
+    """What decides where and when a pending pod may go."""
+    return pod.labels, pod.priority, pod.deleting, pod.gated, pod.requests, pod.where, pod.tolerations, pod.unsupported
+
+
+def _tie(name: str, seed: int) -> np.uint64:
+    """A hash of the name that differs with the seed and is the same in every process."""
+    text = name.encode()
+    return np.uint64((zlib.crc32(text, seed & 0xFFFFFFFF) << 32) | zlib.crc32(text[::-1], ~seed & 0xFFFFFFFF))
+
+
+def observed_all(ledger: Ledger, nodes: Iterable[Json], pods: Iterable[Json]) -> None:
+    """Fill a ledger from lists, nodes first."""
+    for node in nodes:
+        ledger.observe_node(node)
+    for pod in pods:
+        ledger.observe_pod(pod)

@@ -1,0 +1,53 @@
+"""How busy the nodes were, as a load source told it, and what an average over a window cannot have seen yet.
+
+Owns the two forms that every source delivers and the one piece of arithmetic on windows. Assumes that all times are on
+our own clock, in seconds since the epoch: sources correct for the offset of theirs at the door. Never decides whether a
+load is stale: who uses it knows how old it may be. Pure.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLoad:
+    """CPU use of one node: the average from ``window_start`` to ``window_end``."""
+
+    cpu: float
+    """Utilisation, a fraction 0..1 of the node's capacity."""
+    window_start: float
+    """[s] since the epoch, our clock."""
+    window_end: float
+    """[s] since the epoch, our clock; what the load's age is counted from. Never before ``window_start``."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """One answer of a load source, as far as it could be used."""
+
+    nodes: Mapping[str, NodeLoad]
+    """Keys as the source names its nodes; sources/identity.py finds out which node each is."""
+    timestamp: float
+    """When the source made the answer [s], our clock."""
+    fetched_at: float
+    """When the answer was here [s], our clock."""
+    clock_offset: float | None = None
+    """The source's clock minus ours [s], to about a second; None: the source did not say its time."""
+    problems: tuple[str, ...] = ()
+    """What was left out and why, for people; the same text for the same trouble, so that a change can be told."""
+
+
+def seen_share(started: float | None, ended: float | None, window_start: float, window_end: float) -> float:
+    """Share of a window that a pod lived through, 0..1: so much of its use the window's average contains.
+
+    ``started`` and ``ended`` [s]: None for a pod that has not started (0), not ended. A window of no length is an
+    instant: 1 if the pod lived then. An average misses ``1 - seen_share`` of a running pod and still holds
+    ``seen_share`` of an ended one.
+    """
+    if started is None:
+        return 0.0
+    length = window_end - window_start
+    if length <= 0.0:
+        return 1.0 if started <= window_end and (ended is None or ended >= window_end) else 0.0
+    until = window_end if ended is None else min(ended, window_end)
+    return max(0.0, until - max(started, window_start)) / length

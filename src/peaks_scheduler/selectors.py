@@ -1,0 +1,188 @@
+"""Selectors and tolerations as Kubernetes evaluates them.
+
+Owns label selectors, node selector terms, taints and tolerations: frozen, hashable values built from API objects, each
+with one pure predicate. Hashable, so that the ledger can keep the verdict on every node for a constraint that many pods
+share. Assumes nothing about validity: objects may come from files that no API server has checked. Never raises on
+them: a term that Kubernetes could not parse matches nothing.
+
+Sources: k8s.io/apimachinery/pkg/labels, k8s.io/component-helpers/scheduling/corev1 (nodeaffinity, helpers).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_INT64 = range(-(2**63), 2**63)
+
+
+def parse_int64(text: str) -> int | None:
+    """Go's ``strconv.ParseInt(text, 10, 64)``; None where it fails. ``08`` is valid, ``1_000``, ``7.5`` and 2^63 are not."""
+    if not _INTEGER.fullmatch(text):
+        return None
+    number = int(text)
+    return number if number in _INT64 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """``key operator values``; see :meth:`matches` for the operators."""
+
+    key: str
+    operator: str
+    values: tuple[str, ...] = ()
+
+    @property
+    def valid(self) -> bool:
+        """Would Kubernetes accept it? An invalid requirement spoils its whole term."""
+        if self.operator in ("In", "NotIn"):
+            return bool(self.values)
+        if self.operator in ("Exists", "DoesNotExist"):
+            return not self.values
+        if self.operator in ("Gt", "Lt"):
+            return len(self.values) == 1 and parse_int64(self.values[0]) is not None
+        return False
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        value = labels.get(self.key)
+        match self.operator:
+            case "In":
+                return value is not None and value in self.values
+            case "NotIn":
+                return value is None or value not in self.values
+            case "Exists":
+                return value is not None
+            case "DoesNotExist":
+                return value is None
+            case "Gt" | "Lt":
+                return self._compares(value)
+        return False
+
+    def _compares(self, value: str | None) -> bool:
+        number = None if value is None else parse_int64(value)
+        bound = parse_int64(self.values[0]) if len(self.values) == 1 else None
+        if number is None or bound is None:
+            return False
+        return number > bound if self.operator == "Gt" else number < bound
+
+
+def requirements_from(raw: Any) -> tuple[Requirement, ...]:
+    return tuple(
+        Requirement(r.get("key", ""), r.get("operator", ""), tuple(r.get("values") or ())) for r in raw or () if isinstance(r, dict)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSelectorTerm:
+    """Requirements on labels and on fields (``metadata.name`` only), all of which must hold. An empty term matches nothing."""
+
+    expressions: tuple[Requirement, ...] = ()
+    fields: tuple[Requirement, ...] = ()
+
+    @property
+    def valid(self) -> bool:
+        return all(r.valid for r in self.expressions) and all(
+            r.key == "metadata.name" and r.operator in ("In", "NotIn") and len(r.values) == 1 for r in self.fields
+        )
+
+    def matches(self, name: str, labels: Mapping[str, str]) -> bool:
+        if not (self.expressions or self.fields) or not self.valid:
+            return False
+        return all(r.matches(labels) for r in self.expressions) and all(r.matches({"metadata.name": name}) for r in self.fields)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRequirement:
+    """Where a pod may go by labels and names: ``nodeSelector`` and required node affinity, both of which must hold."""
+
+    selector: tuple[tuple[str, str], ...] = ()
+    terms: tuple[NodeSelectorTerm, ...] | None = None
+    """ORed; None where the pod has no required node affinity."""
+
+    def __bool__(self) -> bool:
+        return bool(self.selector) or self.terms is not None
+
+    def matches(self, name: str, labels: Mapping[str, str]) -> bool:
+        if any(labels.get(key) != value for key, value in self.selector):
+            return False
+        return self.terms is None or any(term.matches(name, labels) for term in self.terms)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSelector:
+    """``matchLabels`` and ``matchExpressions``, all of which must hold. An empty selector matches everything."""
+
+    labels: tuple[tuple[str, str], ...] = ()
+    expressions: tuple[Requirement, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.labels or self.expressions)
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        if any(labels.get(key) != value for key, value in self.labels):
+            return False
+        return all(r.valid and r.matches(labels) for r in self.expressions)
+
+
+def label_selector_from(raw: Any) -> LabelSelector | None:
+    """The selector, or None where there is none: which matches nothing."""
+    if not isinstance(raw, dict):
+        return None
+    return LabelSelector(tuple(sorted((raw.get("matchLabels") or {}).items())), requirements_from(raw.get("matchExpressions")))
+
+
+@dataclass(frozen=True, slots=True)
+class Taint:
+    key: str
+    value: str
+    effect: str
+
+
+@dataclass(frozen=True, slots=True)
+class Toleration:
+    key: str = ""
+    operator: str = "Equal"
+    value: str = ""
+    effect: str = ""
+
+    def tolerates(self, taint: Taint) -> bool:
+        """Is the taint tolerated? An empty key with ``Exists`` tolerates all; an empty effect means every effect."""
+        if self.effect and self.effect != taint.effect:
+            return False
+        if self.key and self.key != taint.key:
+            return False
+        if self.operator == "Exists":
+            return True
+        return self.operator == "Equal" and self.value == taint.value
+
+
+def toleration_from(raw: Mapping[str, Any]) -> Toleration:
+    return Toleration(raw.get("key") or "", raw.get("operator") or "Equal", raw.get("value") or "", raw.get("effect") or "")
+
+
+def taint_from(raw: Mapping[str, Any]) -> Taint:
+    return Taint(raw.get("key") or "", raw.get("value") or "", raw.get("effect") or "")
+
+
+@dataclass(frozen=True, slots=True)
+class AntiAffinityTerm:
+    """A required anti-affinity term of a pod that is already there: who may not share its ``topology_key`` domain."""
+
+    topology_key: str
+    selector: LabelSelector | None
+    namespaces: frozenset[str]
+    namespace_selector: LabelSelector | None
+    """None: the term names its namespaces; an empty selector means every namespace."""
+
+    def may_match(self, namespace: str, labels: Mapping[str, str]) -> bool:
+        """Could the term match a pod? Namespaces are not read yet, so a selector of namespaces counts as matching."""
+        if self.selector is None or not self.selector.matches(labels):
+            return False
+        return namespace in self.namespaces or self.namespace_selector is not None
+
+    def certainly_matches(self, namespace: str) -> bool:
+        """Of a pod that may match: is it known to, or only not known not to?"""
+        return namespace in self.namespaces or (self.namespace_selector is not None and not self.namespace_selector)

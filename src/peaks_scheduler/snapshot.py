@@ -1,0 +1,142 @@
+"""All nodes at one instant, as arrays: what a decision is made from.
+
+Owns the layout: index i is the same node in every array and every line says axis, unit and what NaN means. Assumes the
+ledger keeps them; a Snapshot is a set of read-only views of the ledger's own arrays, valid until the ledger changes,
+which costs nothing per decision. ``Columns`` is the growing store behind it. Never computes anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .objects import HostPort, Node, Pod
+from .selectors import Taint
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+PODS = "pods"
+
+
+class NodeIndex(Protocol):
+    """What the filters ask the ledger beyond arrays. Each answer is about the nodes of the same snapshot."""
+
+    def matching(self, constraint: Hashable, predicate: Callable[[Node], bool]) -> Mask:
+        """(N,) does ``predicate`` hold? Remembered under ``constraint``, and kept up to date as nodes change."""
+
+    def taint_sets(self) -> Mapping[tuple[Taint, ...], Mask]:
+        """The distinct sets of taints that keep pods away, each with the (N,) nodes that have it; the empty set left out."""
+
+    def holding_ports(self, ports: tuple[HostPort, ...]) -> Mask | None:
+        """(N,) is one of these host ports taken? None: on no node."""
+
+    def repelled_by(self, pod: Pod) -> tuple[Mask | None, Mask | None]:
+        """(N,) nodes in whose domain a pod's required anti-affinity matches ``pod`` for certain, and where it may. None: nowhere."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """N nodes at one instant. Index i is the same node in every array."""
+
+    names: Sequence[str]  # (N,)
+    index: NodeIndex
+    rows: Mapping[str, int]  # resource name -> row of allocatable and free
+    allocatable: Ints  # (R, N) [mCPU, bytes, pods, units]
+    free: Ints  # (R, N) same units: allocatable less what pods hold; negative where overbooked
+    unschedulable: Mask  # (N,) cordoned
+    cooling: Mask  # (N,) resting after a rejected pod or an overbooking
+    cpu_capacity: Floats  # (N,) [cores] > 0
+    cpu_low: Floats  # (N,) [cores] least and most plausible use, assumed pods included;
+    cpu_high: Floats  # (N,) [cores] the same number where a fresh measurement exists
+    measured: Mask  # (N,) is there one?
+    load_end: Floats  # (N,) [s] end of the window the load stands for; NaN = never measured
+    k0: Floats  # (N,) [W] P(u) = k0 + k1*exp(k2*u); NaN = the node has no model
+    k1: Floats  # (N,) [W] NaN = the node has no model
+    k2: Floats  # (N,) [1] per unit of u; NaN = the node has no model
+    models: Sequence[str]  # (N,) name of the model in force, empty where there is none
+    tie: NDArray[np.uint64]  # (N,) seeded hash of the name: breaks ties
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+class Columns:
+    """Growing arrays with a common length, kept dense: the last node moves into the place of a removed one."""
+
+    SINGLE: Mapping[str, tuple[Any, Any]] = {  # name -> (dtype, value of a new node)
+        "unschedulable": (np.bool_, False),
+        "cooling": (np.bool_, False),
+        "cpu_capacity": (np.float64, 1.0),
+        "cpu_low": (np.float64, 0.0),
+        "cpu_high": (np.float64, 0.0),
+        "measured": (np.bool_, False),
+        "load_end": (np.float64, np.nan),
+        "k0": (np.float64, np.nan),
+        "k1": (np.float64, np.nan),
+        "k2": (np.float64, np.nan),
+        "tie": (np.uint64, 0),
+    }
+
+    def __init__(self, capacity: int = 64) -> None:
+        self.length = 0
+        self.capacity = capacity
+        self.rows: dict[str, int] = {"cpu": 0, "memory": 1, "ephemeral-storage": 2, PODS: 3}
+        self.single = {name: np.full(capacity, fill, dtype) for name, (dtype, fill) in self.SINGLE.items()}
+        self.allocatable: Ints = np.zeros((len(self.rows), capacity), np.int64)
+        self.free: Ints = np.zeros((len(self.rows), capacity), np.int64)
+
+    def append(self) -> int:
+        """Room for one more node, with every column at its first value; its index."""
+        if self.length == self.capacity:
+            self._grow()
+        i = self.length
+        self.length += 1
+        for name, (_, fill) in self.SINGLE.items():
+            self.single[name][i] = fill
+        self.allocatable[:, i] = 0
+        self.free[:, i] = 0
+        return i
+
+    def remove(self, i: int) -> int | None:
+        """Take node i out; the old index of the node that moved into its place, None if none had to."""
+        self.length -= 1
+        last = self.length
+        if i == last:
+            return None
+        for column in self.single.values():
+            column[i] = column[last]
+        self.allocatable[:, i] = self.allocatable[:, last]
+        self.free[:, i] = self.free[:, last]
+        return last
+
+    def row(self, resource: str) -> int:
+        """The row of a resource; a new one, all zero, for a name not met before."""
+        if resource not in self.rows:
+            self.rows[resource] = len(self.rows)
+            empty = np.zeros((1, self.capacity), np.int64)
+            self.allocatable = np.concatenate([self.allocatable, empty])
+            self.free = np.concatenate([self.free, empty])
+        return self.rows[resource]
+
+    def _grow(self) -> None:
+        more = self.capacity
+        self.capacity += more
+        for name, (dtype, fill) in self.SINGLE.items():
+            self.single[name] = np.concatenate([self.single[name], np.full(more, fill, dtype)])
+        pad = ((0, 0), (0, more))
+        self.allocatable, self.free = np.pad(self.allocatable, pad), np.pad(self.free, pad)
+
+    def views(self) -> dict[str, Any]:
+        """Read-only views of the filled part of every column, by the names of Snapshot's fields."""
+        n = self.length
+        views: dict[str, Any] = {name: column[:n] for name, column in self.single.items()}
+        views["allocatable"], views["free"] = self.allocatable[:, :n], self.free[:, :n]
+        for view in views.values():
+            view.flags.writeable = False
+        return views

@@ -1,0 +1,137 @@
+"""Which node does a load source mean by ``10.0.0.1:9100``, ``[fd00::1]:9100`` or ``worker-1.example.org``?
+
+Load sources name nodes by whatever their collector was told: a Prometheus ``instance`` label, a short name, an FQDN, an
+address with a port. Owns the rules, from the surest to the least sure; the first rule that knows the key decides:
+
+    1. node name, as it stands
+    2. node name, after scheme, port, brackets, zone, case and a final dot are taken off
+    3. host name label
+    4. address, by value (``fd00::1`` is ``fd00:0:0::1``, ``::ffff:10.0.0.1`` is ``10.0.0.1``) or host name
+    5. the machine's id of the cloud provider
+    6. short name against FQDN, either way round
+
+Assumes nothing about the source. Never guesses: where a rule finds two nodes for a key, or two keys end up at a node
+(and none of them is its exact name), none is matched, since load at the wrong node is worse than no load. Pure.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from types import MappingProxyType
+
+Identity = str | IPv4Address | IPv6Address
+_Table = dict[Identity, set[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeAddresses:
+    """All that a node goes by."""
+
+    name: str
+    hostname: str = ""
+    """Label ``kubernetes.io/hostname``; empty: none."""
+    addresses: tuple[str, ...] = ()
+    """``status.addresses[].address`` of any type: IPs and host names."""
+    provider_id: str = ""
+    """``spec.providerID``, such as ``aws:///eu-west-1a/i-0abc``; its last part counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What became of every key: each is in exactly one of the five."""
+
+    matched: Mapping[str, str] = field(default_factory=dict)
+    """Node -> its key."""
+    unmatched: tuple[str, ...] = ()
+    """Keys that no node goes by."""
+    ambiguous: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Key -> the nodes that go by it."""
+    duplicates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Node -> the several keys that mean it; it is not matched."""
+    superseded: tuple[str, ...] = ()
+    """Keys of nodes that are matched by their exact name."""
+
+
+def resolve(keys: Iterable[str], nodes: Sequence[NodeAddresses]) -> Resolution:
+    """Match a source's keys to nodes. The order of keys and nodes plays no part in which match which."""
+    names = {node.name for node in nodes}
+    unique = sorted(set(keys))
+    matched = {key: key for key in unique if key in names}
+    others = [key for key in unique if key not in names]
+    # most sources with relabelling name nodes exactly: then no index is built
+    found = _find_all(others, nodes) if others else {}
+    claims: dict[str, list[str]] = {}
+    superseded: list[str] = []
+    for key, hits in found.items():
+        if len(hits) == 1:
+            node = hits[0]
+            (superseded if node in matched else claims.setdefault(node, [])).append(key)
+    matched |= {node: claimants[0] for node, claimants in claims.items() if len(claimants) == 1}
+    return Resolution(
+        matched=MappingProxyType(matched),
+        unmatched=tuple(key for key, hits in found.items() if not hits),
+        ambiguous=MappingProxyType({key: hits for key, hits in found.items() if len(hits) > 1}),
+        duplicates=MappingProxyType({node: tuple(c) for node, c in claims.items() if len(c) > 1}),
+        superseded=tuple(superseded),
+    )
+
+
+@lru_cache(maxsize=65536)
+def identity(text: str) -> Identity:
+    """What a key or an address says without its dress: an IP by value, or a lower-case host name. May be empty."""
+    bare = text.strip().lower().rpartition("://")[2].partition("/")[0]
+    readings = _readings(bare)
+    for reading in readings:
+        try:
+            address = ip_address(reading.partition("%")[0])
+        except ValueError:
+            continue
+        # one machine, two spellings: dual-stack sockets report IPv4 peers as mapped IPv6
+        return getattr(address, "ipv4_mapped", None) or address
+    return readings[-1].rstrip(".")
+
+
+def _readings(bare: str) -> list[str]:
+    """What ``[v6]:port``, ``v6``, ``host:port`` or ``host`` may mean, an address taken whole first."""
+    if bare.startswith("["):
+        return [bare[1:].partition("]")[0]]
+    host, colon, port = bare.rpartition(":")
+    # without brackets fd00::1:9100 is an address, not fd00::1 and a port
+    return [bare, host] if colon and (port.isdigit() or not port) else [bare]
+
+
+def _find_all(keys: Iterable[str], nodes: Sequence[NodeAddresses]) -> dict[str, tuple[str, ...]]:
+    rules, by_first_label = _tables(nodes)
+    found = {}
+    for key in keys:
+        wanted = identity(key)
+        hits = next((rule[wanted] for rule in rules if wanted in rule), None)
+        found[key] = tuple(sorted(hits or _by_short(wanted, rules, by_first_label)))
+    return found
+
+
+def _by_short(wanted: Identity, rules: Sequence[_Table], by_first_label: _Table) -> set[str]:
+    """Rule 6. Two FQDNs that differ are two machines, whatever their first labels."""
+    if not isinstance(wanted, str):
+        return set()
+    first, dot, _ = wanted.partition(".")
+    if not dot:
+        return by_first_label.get(wanted, set())
+    by_name, by_hostname, *_ = rules
+    return by_name.get(first, set()) | by_hostname.get(first, set())
+
+
+def _tables(nodes: Sequence[NodeAddresses]) -> tuple[tuple[_Table, ...], _Table]:
+    """Rules 2 to 5, then names and host names by their first label: identity -> the nodes that go by it."""
+    rules: tuple[_Table, ...] = ({}, {}, {}, {})
+    by_first_label: _Table = {}
+    for node in nodes:
+        spellings = ((node.name,), (node.hostname,), node.addresses, (node.provider_id.rpartition("/")[2],))
+        for rule, texts in zip(rules, spellings, strict=True):
+            for text in filter(None, texts):
+                rule.setdefault(identity(text), set()).add(node.name)
+        for text in filter(None, (node.name, node.hostname)):
+            if isinstance(bare := identity(text), str):
+                by_first_label.setdefault(bare.partition(".")[0], set()).add(node.name)
+    return rules, by_first_label

@@ -1,0 +1,132 @@
+"""How what a person writes for a setting becomes a value: durations, URLs, ports, switches, and the way back.
+
+Owns one small reader for each kind of value. Each takes whatever a YAML file, a variable or an option held and raises
+ValueError whose text completes "expected ...": the caller knows where the value was given. Never knows which setting it
+reads.
+"""
+
+import re
+import sys
+from dataclasses import dataclass
+from urllib.parse import urlsplit, urlunsplit
+
+from peaks_scheduler.errors import QuantityError
+from peaks_scheduler.quantity import milli, parse_quantity
+
+DEFAULT_PORT = 10261
+_STRETCH = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h)"
+_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where ``/livez``, ``/readyz``, ``/metrics`` and ``/configz`` are served."""
+
+    host: str | None = None
+    """Address or name to bind; None: all addresses of both families."""
+    port: int = DEFAULT_PORT
+    """0: any free port."""
+
+    def __str__(self) -> str:
+        host = self.host if self.host is not None else "::"
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
+
+def parse_address(value: object) -> str:
+    """A load source's URL without its final slash."""
+    expected = "a URL such as http://load-watcher.kube-system.svc:2020"
+    try:
+        url = urlsplit(value.strip() if isinstance(value, str) else "")
+        good = url.scheme in ("http", "https") and url.hostname and url.port != 0 and not (url.query or url.fragment)
+    except ValueError as error:
+        raise ValueError(expected) from error
+    if not good or re.search(r"\s", url.geturl()):
+        raise ValueError(expected)
+    # some configurations name the page instead of the server
+    return urlunsplit(url._replace(path=url.path.rstrip("/").removesuffix("/watcher")))
+
+
+def parse_duration(value: object) -> float:
+    """Seconds of a Go duration: ``15s``, ``1m30s``, ``500ms``, more than 0."""
+    text = value if isinstance(value, str) else ""
+    if not re.fullmatch(f"(?:{_STRETCH})+", text) or (seconds := _seconds(text)) <= 0.0:
+        raise ValueError("a duration with its unit, more than 0, such as 15s, 5m, 1m30s or 500ms")
+    return seconds
+
+
+def _seconds(text: str) -> float:
+    return sum(float(count) * _SECONDS[unit] for count, unit in re.findall(r"([0-9.]+)([^0-9.]+)", text))
+
+
+def parse_text(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("text (in quotes where it looks like a number)")
+    return value.strip()
+
+
+def parse_source(value: object) -> str:
+    if value != "load-watcher":
+        raise ValueError("`load-watcher`, the one load source that this version reads")
+    return "load-watcher"
+
+
+def parse_cpu(value: object) -> int:
+    try:
+        millicores = milli(parse_quantity(value))
+    except (QuantityError, TypeError) as error:
+        raise ValueError("a CPU quantity such as 100m or 0.5") from error
+    if millicores <= 0:
+        raise ValueError("a CPU quantity above 0: a pod without a request is not free")
+    return millicores
+
+
+def parse_watts(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value <= sys.float_info.max:
+        raise ValueError("watts, 0 or more")
+    return float(value)
+
+
+def parse_listen(value: object) -> Listen:
+    match = re.fullmatch(
+        r"(\[[0-9A-Fa-f:.]+(?:%[^\]]+)?\]|[^\s:\[\]]*):([0-9]{1,5})", value if isinstance(value, str) else ""
+    )
+    if match is None or int(match[2]) > 65535:
+        raise ValueError("HOST:PORT such as :10261, 0.0.0.0:10261 or [::1]:0")
+    host = match[1].strip("[]")
+    return Listen(host if host not in ("", "::", "*") else None, int(match[2]))
+
+
+def parse_log_format(value: object) -> str:
+    if value not in ("text", "json"):
+        raise ValueError("`text` or `json`")
+    return str(value)
+
+
+def parse_switch(value: object) -> bool:
+    words = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, str) or value.lower() not in words:
+        raise ValueError("true or false")
+    return words[value.lower()]
+
+
+def parse_lease_name(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", value):
+        raise ValueError("a name of a Lease: lower-case letters, digits, - and .")
+    return value
+
+
+def masked(text: str) -> str:
+    """A URL without the user and password in it."""
+    return re.sub(r"^([A-Za-z][\w+.-]*://)?.*@", r"\1***@", text)
+
+
+def duration_text(seconds: float) -> str:
+    return f"{seconds:g}s"
+
+
+def shown(value: object) -> str:
+    """A value in an error message: short, without a password."""
+    text = repr(masked(value) if isinstance(value, str) else value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,312 @@
+"""What we say to the API server, byte for byte, and what its answers mean."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from peaks_scheduler.errors import (
+    Ambiguous,
+    Conflict,
+    Forbidden,
+    KubeError,
+    NotFound,
+    TooManyRequests,
+    Unavailable,
+)
+from peaks_scheduler.kube import KubeClient, connect
+from tests.unit.recording_server import Answer, Asked, RecordingServer, status, write_kubeconfig
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[RecordingServer]:
+    async with RecordingServer() as running:
+        yield running
+
+
+@pytest.fixture
+async def client(server: RecordingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[KubeClient]:
+    monkeypatch.setattr("peaks_scheduler.kube.connection.REFUSED_PAUSE", 0.0)
+    connection = await connect(write_kubeconfig(tmp_path, server.url, token="abc"))
+    yield KubeClient(connection, "Peaks", "me", timeout=5.0)
+    await connection.close()
+
+
+def saying(*answers: web.Response | Any) -> Answer:
+    """Answers in turn; what is no response is sent as JSON with 200."""
+    turns = iter(answers)
+
+    async def answer(_: Asked) -> web.StreamResponse:
+        turn = next(turns)
+        return turn if isinstance(turn, web.Response) else web.json_response(turn)
+
+    return answer
+
+
+def bind(client: KubeClient) -> Awaitable[None]:
+    return client.bind("default", "web-0", "uid-1", "node-1", {"peaks-scheduler/decision": "{}"})
+
+
+class TestWrites:
+    async def test_a_bind_names_pod_uid_node_and_annotations(self, client: KubeClient, server: RecordingServer) -> None:
+        await bind(client)
+        (asked,) = server.asked
+        assert (asked.method, asked.path) == ("POST", "/api/v1/namespaces/default/pods/web-0/binding")
+        assert asked.headers["Content-Type"] == "application/json"
+        assert asked.json == {
+            "apiVersion": "v1",
+            "kind": "Binding",
+            "metadata": {
+                "name": "web-0",
+                "namespace": "default",
+                "uid": "uid-1",
+                "annotations": {"peaks-scheduler/decision": "{}"},
+            },
+            "target": {"apiVersion": "v1", "kind": "Node", "name": "node-1"},
+        }
+
+    @pytest.mark.parametrize(
+        ("transition", "generation", "extra"),
+        [
+            pytest.param(None, None, {}, id="unchanged status keeps its time"),
+            pytest.param("2026-11-22T10:00:00Z", None, {"lastTransitionTime": "2026-11-22T10:00:00Z"}, id="new"),
+            pytest.param(None, 3, {"observedGeneration": 3}, id="generation"),
+        ],
+    )
+    async def test_the_condition_is_patched_as_kube_scheduler_writes_it(
+        self,
+        client: KubeClient,
+        server: RecordingServer,
+        transition: str | None,
+        generation: int | None,
+        extra: dict[str, Any],
+    ) -> None:
+        server.answer = saying({})
+        await client.patch_pod_scheduled(
+            "default", "web-0", "uid-1", "Unschedulable", "0/1 nodes are available", transition, generation
+        )
+        (asked,) = server.asked
+        assert (asked.method, asked.path) == ("PATCH", "/api/v1/namespaces/default/pods/web-0/status")
+        assert asked.headers["Content-Type"] == "application/strategic-merge-patch+json"
+        condition = {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "Unschedulable",
+            "message": "0/1 nodes are available",
+            "lastProbeTime": None,
+        }
+        assert asked.json == {"metadata": {"uid": "uid-1"}, "status": {"conditions": [condition | extra]}}
+
+    async def test_a_condition_for_a_pod_whose_name_has_passed_on_is_a_conflict(
+        self, client: KubeClient, server: RecordingServer
+    ) -> None:
+        # the message of kube-apiserver 1.36.3
+        message = 'Pod "web-0" is invalid: metadata.uid: Invalid value: "uid-1": field is immutable'
+        server.answer = saying(status(422, message), status(422, 'Pod "web-0" is invalid: status: unknown'))
+        with pytest.raises(Conflict, match="immutable"):
+            await client.patch_pod_scheduled("default", "web-0", "uid-1", "Unschedulable", "no")
+        with pytest.raises(KubeError, match="unknown") as caught:
+            await client.patch_pod_scheduled("default", "web-0", "uid-1", "Unschedulable", "no")
+        assert type(caught.value) is KubeError
+
+    async def test_an_event_goes_out_as_it_was_encoded(self, client: KubeClient, server: RecordingServer) -> None:
+        await client.create_event("default", b'{"an": "event"}')
+        (asked,) = server.asked
+        assert (asked.path, asked.body) == ("/apis/events.k8s.io/v1/namespaces/default/events", b'{"an": "event"}')
+
+    async def test_leases_are_read_made_and_replaced(self, client: KubeClient, server: RecordingServer) -> None:
+        stored = {"metadata": {"resourceVersion": "7"}}
+        server.answer = saying(stored, stored, stored)
+        assert await client.get_lease("ns", "it") == stored
+        assert await client.create_lease("ns", {"spec": {}}) == stored
+        assert await client.replace_lease("ns", "it", {"spec": {}}) == stored
+        leases = "/apis/coordination.k8s.io/v1/namespaces/ns/leases"
+        assert [(asked.method, asked.path) for asked in server.asked] == [
+            ("GET", f"{leases}/it"),
+            ("POST", leases),
+            ("PUT", f"{leases}/it"),
+        ]
+
+    async def test_one_connection_serves_many_binds(self, client: KubeClient, server: RecordingServer) -> None:
+        for _ in range(20):
+            await bind(client)
+        assert len({asked.peer for asked in server.asked}) == 1
+
+
+class TestReads:
+    async def test_a_pod_that_is_not_there_is_none(self, client: KubeClient, server: RecordingServer) -> None:
+        server.answer = saying({"metadata": {"name": "web-0"}}, status(404))
+        assert await client.get_pod("default", "web-0") == {"metadata": {"name": "web-0"}}
+        assert await client.get_pod("default", "web-0") is None
+
+    async def test_pending_pods_are_chosen_by_the_server(self, client: KubeClient, server: RecordingServer) -> None:
+        server.answer = saying({"items": [{"metadata": {"name": "web-0"}}]})
+        assert [pod["metadata"]["name"] for pod in await client.list_pending(limit=10)] == ["web-0"]
+        assert server.asked[0].query == {
+            "fieldSelector": "spec.schedulerName=Peaks,spec.nodeName=,status.phase=Pending",
+            "limit": "10",
+        }
+
+    async def test_metadata_comes_page_by_page_and_without_contents(
+        self, client: KubeClient, server: RecordingServer
+    ) -> None:
+        def item(i: int) -> dict[str, Any]:
+            return {"metadata": {"uid": f"u{i}", "namespace": "default", "name": f"web-{i}"}}
+
+        server.answer = saying(
+            {"metadata": {"resourceVersion": "5", "continue": "more/=&"}, "items": [item(0), item(1)]},
+            {"metadata": {"resourceVersion": "5"}, "items": [item(2)]},
+        )
+        listing = await client.list_metadata("pods")
+        assert listing.resource_version == "5"
+        assert listing.objects == {f"u{i}": ("default", f"web-{i}") for i in range(3)}
+        first, second = server.asked
+        assert "as=PartialObjectMetadataList" in first.headers["Accept"]
+        assert first.query["fieldSelector"] == "status.phase!=Succeeded,status.phase!=Failed"
+        assert second.query["continue"] == "more/=&"
+
+    async def test_nodes_have_no_namespace_and_no_phase(self, client: KubeClient, server: RecordingServer) -> None:
+        server.answer = saying(
+            {"metadata": {"resourceVersion": "5"}, "items": [{"metadata": {"uid": "u", "name": "n"}}]}
+        )
+        assert (await client.list_metadata("nodes")).objects == {"u": ("", "n")}
+        assert "fieldSelector" not in server.asked[0].query
+
+    async def test_a_list_that_expired_between_pages_is_begun_again(
+        self, client: KubeClient, server: RecordingServer
+    ) -> None:
+        first = {"metadata": {"resourceVersion": "5", "continue": "more"}, "items": [{"metadata": {"name": "a"}}]}
+        last = {"metadata": {"resourceVersion": "9"}, "items": [{"metadata": {"name": "b"}}]}
+        server.answer = saying(first, status(410, "expired"), first, last)
+        names = [pod["metadata"]["name"] for pod in await client.list_objects("/api/v1/pods")]
+        assert names == ["a", "b"]
+
+    async def test_listed_objects_know_what_they_are(self, client: KubeClient, server: RecordingServer) -> None:
+        server.answer = saying({"kind": "NodeList", "apiVersion": "v1", "items": [{"metadata": {"name": "n"}}]})
+        (node,) = await client.list_objects("/api/v1/nodes")
+        assert (node["kind"], node["apiVersion"]) == ("Node", "v1")
+
+    async def test_an_empty_list_may_be_null(self, client: KubeClient, server: RecordingServer) -> None:
+        server.answer = saying({"kind": "NodeList", "items": None})
+        assert await client.list_objects("/api/v1/nodes") == []
+
+    @pytest.mark.parametrize("body", [b"<html>", b"[]", b""])
+    async def test_an_answer_that_is_no_object_is_an_error(
+        self, client: KubeClient, server: RecordingServer, body: bytes
+    ) -> None:
+        server.answer = saying(web.Response(body=body))
+        with pytest.raises(KubeError, match="expected"):
+            await client.version()
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("code", "kind"),
+        [
+            (400, KubeError),
+            (401, Forbidden),
+            (403, Forbidden),
+            (404, NotFound),
+            (409, Conflict),
+            (422, KubeError),
+            (500, Ambiguous),
+            (502, Ambiguous),
+            (503, Unavailable),
+            (504, Ambiguous),
+        ],
+    )
+    async def test_a_refused_write_says_what_was_refused_and_why(
+        self, client: KubeClient, server: RecordingServer, code: int, kind: type[KubeError]
+    ) -> None:
+        server.answer = saying(status(code, "because"))
+        with pytest.raises(KubeError, match=f"POST .*/web-0/binding: {code} because") as caught:
+            await bind(client)
+        assert (type(caught.value), caught.value.status) == (kind, code)
+
+    @pytest.mark.parametrize("code", [500, 502, 503, 504])
+    async def test_a_read_that_fails_is_never_ambiguous(
+        self, client: KubeClient, server: RecordingServer, code: int
+    ) -> None:
+        server.answer = saying(status(code))
+        with pytest.raises(Unavailable):
+            await client.version()
+
+    @pytest.mark.parametrize(
+        ("headers", "body", "seconds"),
+        [
+            pytest.param({"Retry-After": "7"}, {}, 7.0, id="header"),
+            pytest.param({}, {"details": {"retryAfterSeconds": 3}}, 3.0, id="status details"),
+            pytest.param({}, {}, 1.0, id="not said"),
+            pytest.param({"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, {}, 1.0, id="a date"),
+        ],
+    )
+    async def test_too_many_requests_says_when_to_come_back(
+        self, client: KubeClient, server: RecordingServer, headers: dict[str, str], body: Any, seconds: float
+    ) -> None:
+        server.answer = saying(web.json_response(body, status=429, headers=headers))
+        with pytest.raises(TooManyRequests) as caught:
+            await bind(client)
+        assert caught.value.retry_after == seconds
+
+    async def test_a_server_that_is_not_there_has_done_nothing(
+        self, client: KubeClient, server: RecordingServer
+    ) -> None:
+        await server.__aexit__()
+        with pytest.raises(Unavailable, match="Cannot connect"):
+            await bind(client)
+
+    @pytest.mark.parametrize("call", [bind, KubeClient.version], ids=["write", "read"])
+    async def test_a_connection_that_breaks_before_the_answer_leaves_only_a_write_open(
+        self, client: KubeClient, server: RecordingServer, call: Callable[[KubeClient], Awaitable[Any]]
+    ) -> None:
+        async def hang_up(_: Asked) -> web.StreamResponse:
+            raise asyncio.CancelledError  # the server drops the connection without a word
+
+        server.answer = hang_up
+        with pytest.raises(Ambiguous if call is bind else Unavailable):
+            await call(client)
+
+    async def test_a_write_without_an_answer_in_time_is_ambiguous(
+        self, client: KubeClient, server: RecordingServer
+    ) -> None:
+        asleep = asyncio.Event()
+
+        async def never(_: Asked) -> web.StreamResponse:
+            await asleep.wait()
+            return status(201)
+
+        server.answer = never
+        hasty = KubeClient(client.connection, "Peaks", "me", timeout=0.05)
+        with pytest.raises(Ambiguous, match="time is up"):
+            await bind(hasty)
+        asleep.set()
+
+    async def test_a_bind_whose_answer_breaks_off_after_its_201_is_bound(
+        self, client: KubeClient, server: RecordingServer
+    ) -> None:
+        async def break_off(_: Asked) -> web.StreamResponse:
+            return _Broken(status=201, headers={"Content-Length": "100"})
+
+        server.answer = break_off
+        await bind(client)
+
+    async def test_after_closing_nothing_is_sent(self, client: KubeClient, server: RecordingServer) -> None:
+        await client.connection.session.close()
+        with pytest.raises(Unavailable, match="closed"):
+            await bind(client)
+        assert server.asked == []
+
+
+class _Broken(web.StreamResponse):
+    """Headers that promise a body, and then a closed connection."""
+
+    async def prepare(self, request: web.BaseRequest) -> Any:
+        writer = await super().prepare(request)
+        assert request.transport is not None
+        request.transport.close()
+        return writer
