@@ -1,7 +1,10 @@
-"""The spine: filter, score, select. ``schedule(pod, nodes, strategy) -> Decision`` does no I/O, reads no clock and logs nothing.
+"""The spine: filter, score, select. ``schedule(pod, nodes, strategy) -> Decision`` does no I/O, reads no clock and
+logs nothing.
 
-Every door goes through it: the daemon, explain, the demo and the tests. Order of preference among feasible nodes: modelled
-ones by watts, whether their load is measured or estimated; then those without a power model; last those that the pod would
+Every door goes through it: the daemon, explain, the demo and the tests. Order of preference among feasible nodes:
+modelled
+ones by watts, whether their load is measured or estimated; then those without a power model; last those that the pod
+would
 push above 100 % of their CPUs. Within the last two the node that ends up least full.
 """
 
@@ -15,6 +18,7 @@ import numpy as np
 
 from .decision import UNSCHEDULABLE, UNSUPPORTED, WAITING, Decision, Diagnosis, NodeVerdict, Standing
 from .filters import FILTERS, Filter, Refusal
+from .filters.placement import NAMES_CONFLICT
 from .objects import Pod
 from .scoring import Strategy
 from .scoring.jump import cpu_after
@@ -28,11 +32,13 @@ TIE_WATTS = 1e-9
 def schedule(pod: Pod, nodes: Snapshot, strategy: Strategy, *, now: float, tolerance: float = 0.0) -> Decision:
     """Where should ``pod`` go?
 
-    ``tolerance`` [W]: jumps closer than this count as tied. ``now`` [s since the epoch] only dates the load in the record.
+    ``tolerance`` [W]: jumps closer than this count as tied. ``now`` [s since the epoch] only dates the load in the
+    record.
     """
     total = len(nodes)
-    if pod.unsupported:
-        return Decision(pod, strategy.name, 0, total, diagnosis=Diagnosis(total, unsupported=pod.unsupported, condition=UNSUPPORTED))
+    outright = _outright(pod, total)
+    if outright is not None:
+        return Decision(pod, strategy.name, 0, total, diagnosis=outright)
     feasible = _feasible(pod, nodes)
     count = int(np.count_nonzero(feasible))
     if count == 0:
@@ -42,7 +48,17 @@ def schedule(pod: Pod, nodes: Snapshot, strategy: Strategy, *, now: float, toler
     return _select(pod, nodes, strategy, feasible, jump, after, count, now=now, tolerance=max(tolerance, TIE_WATTS))
 
 
-# --- filter --------------------------------------------------------------------------------------------------------------
+# --- filter
+# --------------------------------------------------------------------------------------------------------------
+
+
+def _outright(pod: Pod, total: int) -> Diagnosis | None:
+    """Why the pod fits nowhere, where that shows before any node is looked at."""
+    if pod.unsupported:
+        return Diagnosis(total, unsupported=pod.unsupported, condition=UNSUPPORTED)
+    if pod.where.names == frozenset():
+        return Diagnosis(total, conflict=NAMES_CONFLICT, filters=frozenset({"NodeAffinity"}))
+    return None
 
 
 def _feasible(pod: Pod, nodes: Snapshot) -> Mask:
@@ -54,7 +70,8 @@ def _feasible(pod: Pod, nodes: Snapshot) -> Mask:
 
 
 def _refusals(pod: Pod, nodes: Snapshot) -> Iterator[tuple[Filter, list[Refusal]]]:
-    """What each filter refuses among the nodes that no filter before it refused: the first word is the one that counts."""
+    """What each filter refuses among the nodes that no filter before it refused: the first word is the one that
+    counts."""
     left = np.ones(len(nodes), np.bool_)
     for each in FILTERS:
         refusals = [(reason, mask & left) for reason, mask in each.refuse(pod, nodes)]
@@ -65,6 +82,9 @@ def _refusals(pod: Pod, nodes: Snapshot) -> Iterator[tuple[Filter, list[Refusal]
 
 def diagnose(pod: Pod, nodes: Snapshot) -> Diagnosis:
     """Why does no node fit? Nodes by reason, and what can change that."""
+    outright = _outright(pod, len(nodes))
+    if outright is not None:
+        return outright
     reasons: Counter[str] = Counter()
     names: set[str] = set()
     cures = {Wake.NODE_ADDED}
@@ -80,7 +100,8 @@ def diagnose(pod: Pod, nodes: Snapshot) -> Diagnosis:
     return Diagnosis(len(nodes), reasons, frozenset(names), frozenset(cures), condition=condition)
 
 
-# --- select --------------------------------------------------------------------------------------------------------------
+# --- select
+# --------------------------------------------------------------------------------------------------------------
 
 
 def _select(
@@ -117,7 +138,8 @@ def _select(
 
 
 def _two_best(groups: tuple[tuple[Mask, Floats, float], ...], pod: Pod, nodes: Snapshot) -> tuple[int, int | None]:
-    """The best and the second best node: by the first group's cost (NaN: not in it) while it has any, then by the next one's."""
+    """The best and the second best node: by the first group's cost (NaN: not in it) while it has any, then by the
+    next one's."""
     found: list[int] = []
     for group, key, tolerance in groups:
         cost = np.where(group, key, np.nan)
@@ -154,29 +176,40 @@ def standing(nodes: Snapshot, jump: Floats, after: Floats, i: int) -> Standing:
 
 
 def _watts(jump: Floats, i: int) -> float | None:
-    return None if np.isnan(jump[i]) else float(jump[i])
+    return _finite(float(jump[i]))  # nothing for a node without a model, nor for watts beyond any float
 
 
-# --- explain -------------------------------------------------------------------------------------------------------------
+# --- explain
+# -------------------------------------------------------------------------------------------------------------
 
 
 def judge(pod: Pod, nodes: Snapshot, strategy: Strategy) -> dict[str, NodeVerdict]:
     """Every node's answer to ``pod``, by name: what ``schedule`` saw, node by node."""
+    reasons = _reasons(pod, nodes)
+    jump = strategy.cost(pod, nodes)
+    after = cpu_after(pod, nodes)
+    return {name: _verdict(nodes, jump, after, i, tuple(reasons[i])) for i, name in enumerate(nodes.names)}
+
+
+def _reasons(pod: Pod, nodes: Snapshot) -> list[list[str]]:
+    outright = _outright(pod, len(nodes))
+    if outright is not None:
+        return [[outright.outright] for _ in nodes.names]
     reasons: list[list[str]] = [[] for _ in nodes.names]
     for _, refusals in _refusals(pod, nodes):
         for reason, mask in refusals:
             for i in np.flatnonzero(mask):
                 reasons[i].append(reason)
-    jump = strategy.cost(pod, nodes)
-    after = cpu_after(pod, nodes)
-    return {name: _verdict(nodes, jump, after, i, tuple(reasons[i])) for i, name in enumerate(nodes.names)}
+    return reasons
 
 
 def _verdict(nodes: Snapshot, jump: Floats, after: Floats, i: int, reasons: tuple[str, ...]) -> NodeVerdict:
     before = float(nodes.cpu_high[i] / nodes.cpu_capacity[i])
     if reasons:
         return NodeVerdict(False, reasons, None, None, _finite(before), _finite(float(after[i])))
-    return NodeVerdict(True, (), standing(nodes, jump, after, i), _watts(jump, i), _finite(before), _finite(float(after[i])))
+    return NodeVerdict(
+        True, (), standing(nodes, jump, after, i), _watts(jump, i), _finite(before), _finite(float(after[i]))
+    )
 
 
 def _finite(value: float) -> float | None:

@@ -37,22 +37,34 @@ class Diagnosis:
     """Names of the filters that refused a node."""
     cured_by: frozenset[Wake] = frozenset()
     unsupported: tuple[str, ...] = ()
+    conflict: str = ""
+    """What made the pod fit nowhere before any node was looked at."""
     condition: str = UNSCHEDULABLE
     """Reason of the ``PodScheduled`` condition."""
+
+    @property
+    def outright(self) -> str:
+        """The reason that was found before any node was looked at; empty where nodes gave the reasons."""
+        return f"{', '.join(self.unsupported)}: not honoured by this scheduler" if self.unsupported else self.conflict
 
     @property
     def message(self) -> str:
         """kube-scheduler's text, ``0/2 nodes are available: 1 Insufficient cpu, 1 node(s) were unschedulable.``"""
         if self.unsupported:
-            return f"{', '.join(self.unsupported)}: not honoured by this scheduler; the pod was not placed"
+            return f"{self.outright}; the pod was not placed"
+        if self.total == 0:
+            return "no nodes available to schedule pods"
         head = f"0/{self.total} nodes are available:"
+        if self.conflict:
+            return f"{head} {self.conflict}."
         parts = sorted(f"{count} {reason}" for reason, count in self.reasons.items())
         return f"{head} {', '.join(parts)}." if parts else head
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Where a pod goes, at what cost, and what else there was; ``node`` is None where it goes nowhere, then ``diagnosis`` says why."""
+    """Where a pod goes, at what cost, and what else there was; ``node`` is None where it goes nowhere, then
+    ``diagnosis`` says why."""
 
     pod: Pod
     strategy: str
@@ -106,14 +118,13 @@ class NodeVerdict:
     cpu_after: float | None
 
     def as_json(self) -> dict[str, Any]:
-        return {
+        answer = {
             "feasible": self.feasible,
             "reasons": list(self.reasons),
             "standing": self.standing,
             "jumpWatts": self.jump_watts,
-            "cpuBefore": self.cpu_before,
-            "cpuAfter": self.cpu_after,
         }
+        return answer | ({"cpuBefore": self.cpu_before, "cpuAfter": self.cpu_after} if self.feasible else {})
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

@@ -8,12 +8,14 @@ meaning of keys.
 import difflib
 import json
 import re
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 
 import yaml
 
 from peaks_scheduler.errors import ConfigurationError
+
+_SOMETHING = re.compile(r"\S")
 
 
 def parse_document(text: str, origin: str) -> Any:
@@ -33,6 +35,30 @@ def parse_document(text: str, origin: str) -> Any:
         return _yaml(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise _unreadable(origin, error) from error
+
+
+def parse_documents(text: str, origin: str) -> list[Any]:
+    """The data of every document of a YAML stream, or of JSON values one after the other; empty documents left out.
+
+    Raises ConfigurationError with line and column, as ``parse_document`` does.
+    """
+    if text.lstrip()[:1] in ("{", "["):
+        try:
+            return list(_json_values(text))
+        except (ValueError, RecursionError):
+            # as above: a flow mapping, or the place for a person
+            pass
+    try:
+        return [document for document in yaml.load_all(text, Loader=_Loader) if document is not None]
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise _unreadable(origin, error) from error
+
+
+def _json_values(text: str) -> Iterator[Any]:
+    decoder, position = json.JSONDecoder(object_pairs_hook=_unique), 0
+    while (found := _SOMETHING.search(text, position)) is not None:
+        value, position = decoder.raw_decode(text, found.start())
+        yield value
 
 
 def nearest(word: str, known: Iterable[str], likeness: float = 0.6) -> str:

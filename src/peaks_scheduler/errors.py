@@ -11,8 +11,8 @@
         ├── NotFound              404
         ├── Forbidden             401, 403: a right or a token is missing
         ├── TooManyRequests       429: come back after `retry_after` seconds
-        ├── Unavailable           5xx, or no connection made: nothing was done
-        └── Ambiguous             the connection broke after sending: it may have been done
+        ├── Unavailable           503, or no connection made: nothing was done
+        └── Ambiguous             the connection broke after sending, or 500, 502, 504: it may have been done
 
 Messages say what was expected, what came, where, and what to do; the command line prints them as they are. Errors that
 cross a room are chained with ``from``. "Does not fit" is no error: it is data in a Decision.
@@ -76,8 +76,8 @@ class TooManyRequests(KubeError):  # noqa: N818
 
 
 class Unavailable(KubeError):  # noqa: N818
-    """5xx, or the connection could not be made: the request was not carried out."""
+    """The server turned the request away, or no connection was made: it was not carried out."""
 
 
 class Ambiguous(KubeError):  # noqa: N818
-    """The request was sent and no answer came: it may or may not have been carried out."""
+    """The request was sent and no answer came that tells whether it was carried out."""

@@ -1,6 +1,7 @@
 """Indices over nodes and the pods on them, kept up to date by the ledger: no decision walks over all pods.
 
-Owns three answers of ``snapshot.NodeIndex``: which nodes satisfy a constraint (remembered per distinct constraint), where a
+Owns three answers of ``snapshot.NodeIndex``: which nodes satisfy a constraint (remembered per distinct constraint),
+where a
 host port is taken, and where a pod that is already there repels others. Assumes every change of a slot is told to it.
 Never looks at resources or load.
 """
@@ -129,7 +130,9 @@ class Indices:
         there = [slot.node for slot in self._slots if slot.name in names]
         values = {node.labels[topology_key] for node in there if node is not None and topology_key in node.labels}
         return np.fromiter(
-            (slot.node is not None and slot.node.labels.get(topology_key) in values for slot in self._slots), np.bool_, len(self._slots)
+            (slot.node is not None and slot.node.labels.get(topology_key) in values for slot in self._slots),
+            np.bool_,
+            len(self._slots),
         )
 
 

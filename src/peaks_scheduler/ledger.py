@@ -1,7 +1,8 @@
 """What runs where, and what is left.
 
 Owns every pod that is not finished and every node, and keeps the arrays that decisions are made from. Pods of every
-scheduler count. The one door for what the API server says is ``observe_pod`` and ``observe_node``; who feeds it (a watch, a
+scheduler count. The one door for what the API server says is ``observe_pod`` and ``observe_node``; who feeds it (a
+watch, a
 list, a file) makes no difference, and neither does the order.
 
     state        on a node?   left by
@@ -9,10 +10,12 @@ list, a file) makes no difference, and neither does the order.
     assumed      yes          observe(bound) = confirm -> bound;  forget -> pending;  observe(gone) -> unknown
     bound        yes          observe(gone) -> unknown
 
-    1. An assumed pod holds its node's resources as a bound one does, until the watch confirms it or the binder forgets it;
+    1. An assumed pod holds its node's resources as a bound one does, until the watch confirms it or the binder
+    forgets it;
        being seen pending meanwhile changes nothing, for that is old news.
     2. The API server has the last word: a pod seen on another node than the assumed one is moved there.
-    3. Any observation may come twice, late, or for an object never seen; a bound pod never becomes pending again (a uid is
+    3. Any observation may come twice, late, or for an object never seen; a bound pod never becomes pending again (a
+    uid is
        bound once), and one that is gone may not come back.
     4. Pods on a node not seen yet are held for it and counted when it comes.
 
@@ -60,7 +63,7 @@ class Change(enum.Flag):
     CONFIRMED = enum.auto()  # an assumed pod is bound where it was assumed
     PLACED = enum.auto()  # a pod is bound that was not assumed there
     GONE = enum.auto()  # a pod finished or vanished
-    FREED = enum.auto()  # ... and gave resources back
+    FREED = enum.auto()  # resources came back: the pod is gone, asks for less, or is elsewhere
     OVERBOOKED = enum.auto()  # the pod just placed does not fit where it is
     NODE_NEW = enum.auto()
     NODE_CHANGED = enum.auto()
@@ -90,17 +93,24 @@ class NodeSlot(Slot):
 
 
 class Ledger:
-    """See the module. ``default_cpu`` [mCPU] is what a pod with neither request nor limit is taken to use, ``expiry`` [s] the age
-    beyond which a load counts as stale, ``seed`` what ties are broken by. ``clock_offset`` [s] is how far the API server's
-    clock is ahead of ours, ``now`` the time of what is being observed: whoever feeds the ledger keeps them."""
+    """See the module. ``default_cpu`` [mCPU] is what a pod with neither request nor limit is taken to use, ``expiry``
+    [s] the age
+    beyond which a load counts as stale, ``seed`` what ties are broken by. ``clock_offset`` [s] is how far the API
+    server's
+    clock is ahead of ours, ``now`` the time of what is being observed: whoever feeds the ledger keeps them.
+    ``node_changes``
+    counts nodes that came, changed or went."""
 
-    def __init__(self, *, default_cpu: int = 100, expiry: float = 300.0, seed: int = 0, models: PowerModels = EMPTY) -> None:
+    def __init__(
+        self, *, default_cpu: int = 100, expiry: float = 300.0, seed: int = 0, models: PowerModels = EMPTY
+    ) -> None:
         self.default_cpu = default_cpu
         self.expiry = expiry
         self.seed = seed
         self.models = models
         self.clock_offset = 0.0
         self.now = 0.0
+        self.node_changes = 0
         self._columns = Columns()
         self._slots: list[NodeSlot] = []  # by index
         self._by_name: dict[str, NodeSlot] = {}  # also those of nodes not seen yet
@@ -115,7 +125,9 @@ class Ledger:
         if self._snapshot is None:
             names = [slot.name for slot in self._slots]
             models = [slot.model for slot in self._slots]
-            self._snapshot = Snapshot(names=names, models=models, index=self._indices, rows=self._columns.rows, **self._columns.views())
+            self._snapshot = Snapshot(
+                names=names, models=models, index=self._indices, rows=self._columns.rows, **self._columns.views()
+            )
         return self._snapshot
 
     def pod(self, uid: str) -> Pod | None:
@@ -195,22 +207,30 @@ class Ledger:
             entry = self._pods[pod.uid] = Entry(pod, State.BOUND)
         confirmed = entry.state is State.ASSUMED and entry.slot is not None and entry.slot.name == pod.node_name
         known = entry.slot is not None and entry.slot.name == pod.node_name
-        same = known and entry.pod.requests == pod.requests and entry.pod.started == pod.started and entry.pod.cpu == pod.cpu
+        same = (
+            known
+            and entry.pod.requests == pod.requests
+            and entry.pod.started == pod.started
+            and entry.pod.cpu == pod.cpu
+        )
+        freed = entry.slot is not None and (not known or _asks_less(entry.pod, pod))
         entry.state = State.BOUND
         if same and entry.pod.ports == pod.ports:
             entry.pod = pod
         else:
             self._move(entry, pod, self._slot(pod.node_name))
+        change = Change.FREED if freed else Change.NOTHING
         if confirmed:
-            return Change.CONFIRMED
+            return change | Change.CONFIRMED
         if known:
-            return Change.NOTHING
-        return Change.PLACED | (Change.OVERBOOKED if self._overbooked(entry) else Change.NOTHING)
+            return change
+        return change | Change.PLACED | (Change.OVERBOOKED if self._overbooked(entry) else Change.NOTHING)
 
     # -- assuming
 
     def assume(self, uid: str, node: str) -> None:
-        """The pod is on its way to ``node``: hold its resources there. KeyError for a pod that is not pending or a node not seen."""
+        """The pod is on its way to ``node``: hold its resources there. KeyError for a pod that is not pending or a
+        node not seen."""
         entry = self._pods[uid]
         slot = self._by_name[node]
         if entry.state is not State.PENDING or slot.node is None:
@@ -219,7 +239,8 @@ class Ledger:
         self._put(entry, slot)
 
     def forget(self, uid: str) -> bool:
-        """The pod did not get there: give its resources back. False where it is not assumed (bound after all, or gone)."""
+        """The pod did not get there: give its resources back. False where it is not assumed (bound after all, or
+        gone)."""
         entry = self._pods.get(uid)
         if entry is None or entry.state is not State.ASSUMED:
             return False
@@ -287,7 +308,10 @@ class Ledger:
         slot = entry.slot
         if slot is None or slot.index < 0:
             return False
-        held = (self._columns.free[self._columns.rows[name], slot.index] for name in (*(n for n, _ in entry.pod.requests), PODS))
+        held = (
+            self._columns.free[self._columns.rows[name], slot.index]
+            for name in (*(n for n, _ in entry.pod.requests), PODS)
+        )
         return any(amount < 0 for amount in held)
 
     def _forget_empty(self, slot: NodeSlot) -> None:
@@ -310,6 +334,7 @@ class Ledger:
             slot.node = node
             return Change.NOTHING
         slot.node = node
+        self.node_changes += 1
         if slot.index < 0:
             slot.index = self._columns.append()
             self._slots.append(slot)
@@ -339,6 +364,7 @@ class Ledger:
         slot = self._by_name.get(name)
         if slot is None or slot.node is None:
             return Change.NOTHING
+        self.node_changes += 1
         moved = self._columns.remove(slot.index)
         last = self._slots.pop()
         if moved is not None:
@@ -375,7 +401,8 @@ class Ledger:
             self._columns.single[name][slot.index] = getattr(model.curve, name) if model else np.nan
 
     def apply_load(self, loads: Mapping[str, NodeLoad], now: float) -> None:
-        """Fresh loads by node name; nodes not named keep what they had, until it is stale. Names that are no node are passed over."""
+        """Fresh loads by node name; nodes not named keep what they had, until it is stale. Names that are no node are
+        passed over."""
         for name, load in loads.items():
             slot = self._by_name.get(name)
             if slot is not None and slot.node is not None:
@@ -433,17 +460,22 @@ def _still_seen(pod: Pod, load: NodeLoad | None) -> int:
     return round(pod.cpu * NANO * seen_share(pod.started, pod.finished, load.window_start, load.window_end))
 
 
+def _asks_less(before: Pod, after: Pod) -> bool:
+    """Did a resize give some of a resource back?"""
+    if before.requests == after.requests:
+        return False
+    now = dict(after.requests)
+    return any(now.get(name, 0) < amount for name, amount in before.requests)
 
 
 def _same(a: Node, b: Node) -> bool:
-    """Do two records of a node place pods alike? Heartbeats change neither."""
-    return (a.labels, a.taints, a.unschedulable, a.allocatable, a.cpu_capacity) == (
-        b.labels,
-        b.taints,
-        b.unschedulable,
-        b.allocatable,
-        b.cpu_capacity,
-    )
+    """Do two records of a node say the same of it? Heartbeats change nothing here."""
+    return _facts(a) == _facts(b)
+
+
+def _facts(node: Node) -> tuple[object, ...]:
+    placing = (node.labels, node.taints, node.unschedulable, node.allocatable, node.cpu_capacity)
+    return (*placing, node.uid, node.addresses, node.provider_id)
 
 
 def _wants(pod: Pod) -> tuple[object, ...]:

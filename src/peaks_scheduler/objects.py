@@ -12,7 +12,7 @@ KEP-1287 (in-place resize).
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
@@ -110,7 +110,8 @@ class Node:
     provider_id: str
 
 
-# --- time ----------------------------------------------------------------------------------------------------------------
+# --- time
+# ----------------------------------------------------------------------------------------------------------------
 
 
 def parse_time(text: str | None) -> float | None:
@@ -123,7 +124,8 @@ def parse_time(text: str | None) -> float | None:
         return None
 
 
-# --- requests ------------------------------------------------------------------------------------------------------------
+# --- requests
+# ------------------------------------------------------------------------------------------------------------
 
 Amounts = dict[str, Fraction]
 
@@ -160,7 +162,8 @@ def _resize_infeasible(status: Json) -> bool:
 
 
 def _effective(spec: Json | None, state: Json | None, allocated: Json | None, infeasible: bool) -> Amounts:
-    """The largest of what was asked for, what was given and what is in force; without the asked-for part of a resize that cannot be."""
+    """The largest of what was asked for, what was given and what is in force; without the asked-for part of a resize
+    that cannot be."""
     amounts = {} if infeasible else _amounts(spec)
     _raise_to(amounts, _amounts((state or {}).get("requests")))
     _raise_to(amounts, _amounts(allocated))
@@ -176,7 +179,8 @@ def _pod_level(name: str) -> bool:
 
 
 def _aggregate(spec: Json, amounts_of: Callable[[Json, bool], Amounts]) -> Amounts:
-    """Sum over containers and sidecars, at least the largest that any init container needs beside the sidecars before it."""
+    """Sum over containers and sidecars, at least the largest that any init container needs beside the sidecars before
+    it."""
     total: Amounts = {}
     for container in spec.get("containers") or ():
         _add(total, amounts_of(container, True))
@@ -197,9 +201,11 @@ def _aggregate(spec: Json, amounts_of: Callable[[Json, bool], Amounts]) -> Amoun
 
 def pod_requests(spec: Json, status: Json) -> Requests:
     """What the pod holds on a node, as kube-scheduler's ``PodRequests`` with resize and pod-level resources on."""
-    containers = spec.get("containers") or ()
+    containers: Sequence[Json] = spec.get("containers") or ()
     resized = any("resources" in c or "allocatedResources" in c for c in status.get("containerStatuses") or ())
-    simple = len(containers) == 1 and not (spec.get("initContainers") or spec.get("overhead") or spec.get("resources") or resized)
+    simple = len(containers) == 1 and not (
+        spec.get("initContainers") or spec.get("overhead") or spec.get("resources") or resized
+    )
     if simple:
         requests = (containers[0].get("resources") or {}).get("requests") or {}
         return _rounded_plain(tuple((name, str(value)) for name, value in requests.items()))
@@ -208,7 +214,10 @@ def pod_requests(spec: Json, status: Json) -> Requests:
 
 def _with_pod_level(spec: Json, status: Json) -> Amounts:
     infeasible = _resize_infeasible(status)
-    statuses = {c.get("name"): c for c in (*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ()))}
+    statuses = {
+        c.get("name"): c
+        for c in (*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ()))
+    }
 
     def amounts_of(container: Json, resizable: bool) -> Amounts:
         asked = (container.get("resources") or {}).get("requests")
@@ -221,7 +230,9 @@ def _with_pod_level(spec: Json, status: Json) -> Amounts:
     asked = (spec.get("resources") or {}).get("requests") or {}
     if any(_pod_level(name) for name in asked):
         state = status.get("resources")
-        level = _amounts(asked) if state is None else _effective(asked, state, status.get("allocatedResources"), infeasible)
+        level = (
+            _amounts(asked) if state is None else _effective(asked, state, status.get("allocatedResources"), infeasible)
+        )
         total.update({name: level.get(name, Fraction(0)) for name in asked if _pod_level(name)})
     _add(total, _amounts(spec.get("overhead")))
     return total
@@ -241,14 +252,16 @@ def _cpu_limit(spec: Json) -> int:
 
 
 def pod_cpu(spec: Json, requests: Requests, default: int) -> int:
-    """[mCPU] what the pod is taken to use: request, else limit, else ``default``. A request of zero says nothing about use."""
+    """[mCPU] what the pod is taken to use: request, else limit, else ``default``. A request of zero says nothing
+    about use."""
     for name, amount in requests:
         if name == "cpu":
             return amount
     return _cpu_limit(spec) or default
 
 
-# --- placement -----------------------------------------------------------------------------------------------------------
+# --- placement
+# -----------------------------------------------------------------------------------------------------------
 
 _NOWHERE = NodeRequirement()
 
@@ -260,13 +273,17 @@ def _shared_requirement(requirement: NodeRequirement) -> NodeRequirement:
 
 def _node_requirement(spec: Json) -> NodeRequirement:
     selector = spec.get("nodeSelector")
-    required = (((spec.get("affinity") or {}).get("nodeAffinity")) or {}).get("requiredDuringSchedulingIgnoredDuringExecution")
+    required = (((spec.get("affinity") or {}).get("nodeAffinity")) or {}).get(
+        "requiredDuringSchedulingIgnoredDuringExecution"
+    )
     if not selector and required is None:
         return _NOWHERE
     terms = None
     if required is not None:
         terms = tuple(
-            NodeSelectorTerm(requirements_from(term.get("matchExpressions")), requirements_from(term.get("matchFields")))
+            NodeSelectorTerm(
+                requirements_from(term.get("matchExpressions")), requirements_from(term.get("matchFields"))
+            )
             for term in required.get("nodeSelectorTerms") or ()
         )
     return _shared_requirement(NodeRequirement(tuple(sorted((selector or {}).items())), terms))
@@ -294,7 +311,9 @@ def _host_ports(spec: Json) -> tuple[HostPort, ...]:
 
 
 def _anti_affinity(spec: Json, namespace: str) -> tuple[AntiAffinityTerm, ...]:
-    terms = ((spec.get("affinity") or {}).get("podAntiAffinity") or {}).get("requiredDuringSchedulingIgnoredDuringExecution")
+    terms = ((spec.get("affinity") or {}).get("podAntiAffinity") or {}).get(
+        "requiredDuringSchedulingIgnoredDuringExecution"
+    )
     return tuple(_anti_affinity_term(term, namespace) for term in terms or ())
 
 
@@ -303,21 +322,58 @@ def _anti_affinity_term(term: Json, namespace: str) -> AntiAffinityTerm:
     selector = label_selector_from(term.get("namespaceSelector"))
     if not namespaces and selector is None:
         namespaces = frozenset({namespace})
-    return AntiAffinityTerm(term.get("topologyKey") or "", label_selector_from(term.get("labelSelector")), namespaces, selector)
+    return AntiAffinityTerm(
+        term.get("topologyKey") or "", label_selector_from(term.get("labelSelector")), namespaces, selector
+    )
 
 
-# --- what is honoured ----------------------------------------------------------------------------------------------------
+# --- what is honoured
+# ----------------------------------------------------------------------------------------------------
 
 HONOURED = frozenset(
-    {"containers", "initContainers", "nodeName", "nodeSelector", "affinity", "overhead", "priority", "resources", "schedulerName"}
+    {
+        "containers",
+        "initContainers",
+        "nodeName",
+        "nodeSelector",
+        "affinity",
+        "overhead",
+        "priority",
+        "resources",
+        "schedulerName",
+    }
     | {"schedulingGates", "tolerations", "topologySpreadConstraints", "volumes"}
 )
 """Fields of a pod's spec that placing reads; some of their parts are refused below."""
 
 HARMLESS = frozenset(
-    {"activeDeadlineSeconds", "automountServiceAccountToken", "dnsConfig", "dnsPolicy", "enableServiceLinks", "ephemeralContainers"}
-    | {"hostAliases", "hostIPC", "hostNetwork", "hostPID", "hostUsers", "hostname", "hostnameOverride", "imagePullSecrets", "os"}
-    | {"preemptionPolicy", "priorityClassName", "readinessGates", "restartPolicy", "runtimeClassName", "securityContext"}
+    {
+        "activeDeadlineSeconds",
+        "automountServiceAccountToken",
+        "dnsConfig",
+        "dnsPolicy",
+        "enableServiceLinks",
+        "ephemeralContainers",
+    }
+    | {
+        "hostAliases",
+        "hostIPC",
+        "hostNetwork",
+        "hostPID",
+        "hostUsers",
+        "hostname",
+        "hostnameOverride",
+        "imagePullSecrets",
+        "os",
+    }
+    | {
+        "preemptionPolicy",
+        "priorityClassName",
+        "readinessGates",
+        "restartPolicy",
+        "runtimeClassName",
+        "securityContext",
+    }
     | {"serviceAccount", "serviceAccountName", "setHostnameAsFQDN", "shareProcessNamespace", "subdomain"}
     | {"terminationGracePeriodSeconds"}
 )
@@ -332,20 +388,29 @@ _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
 def unsupported_fields(spec: Json) -> tuple[str, ...]:
-    """Paths of the fields that constrain placement and are not honoured by this version, fields unknown to it included."""
+    """Paths of the fields that constrain placement and are not honoured by this version, fields unknown to it
+    included."""
     return tuple(_unsupported(spec))
 
 
 def _unsupported(spec: Json) -> Iterable[str]:
     yield from (f"spec.{key}" for key in spec if key not in HONOURED and key not in HARMLESS)
+    if spec.get("hostNetwork") and spec.get("hostUsers") is False:
+        yield "spec.hostUsers"  # wants a feature that nodes declare
     affinity = spec.get("affinity")
     if affinity:
-        yield from (f"spec.affinity.{kind}" for kind in ("podAffinity", "podAntiAffinity") if (affinity.get(kind) or {}).get(_REQUIRED))
+        yield from (
+            f"spec.affinity.{kind}"
+            for kind in ("podAffinity", "podAntiAffinity")
+            if (affinity.get(kind) or {}).get(_REQUIRED)
+        )
     for i, constraint in enumerate(spec.get("topologySpreadConstraints") or ()):
         if constraint.get("whenUnsatisfiable", "DoNotSchedule") == "DoNotSchedule":
             yield f"spec.topologySpreadConstraints[{i}]"
     for i, volume in enumerate(spec.get("volumes") or ()):
-        yield from (f"spec.volumes[{i}].{source}" for source in volume if source != "name" and source not in HARMLESS_VOLUMES)
+        yield from (
+            f"spec.volumes[{i}].{source}" for source in volume if source != "name" and source not in HARMLESS_VOLUMES
+        )
     for kind in ("containers", "initContainers"):
         for i, container in enumerate(spec.get(kind) or ()):
             if any(rule.get("action") == "RestartAllContainers" for rule in container.get("restartPolicyRules") or ()):
@@ -354,11 +419,15 @@ def _unsupported(spec: Json) -> Iterable[str]:
                 yield f"spec.{kind}[{i}].resources.claims"
 
 
-# --- building ------------------------------------------------------------------------------------------------------------
+# --- building
+# ------------------------------------------------------------------------------------------------------------
 
 
 def _started(status: Json) -> float | None:
-    begins = (parse_time(((c.get("state") or {}).get("running") or {}).get("startedAt")) for c in status.get("containerStatuses") or ())
+    begins = (
+        parse_time(((c.get("state") or {}).get("running") or {}).get("startedAt"))
+        for c in status.get("containerStatuses") or ()
+    )
     known = [t for t in begins if t is not None]
     if known:
         return min(known)
@@ -369,7 +438,9 @@ def _decided_at(meta: Json, status: Json, clock_offset: float) -> float | None:
     annotations = meta.get("annotations")
     if not annotations or DECISION not in annotations:
         return None
-    scheduled = (c for c in status.get("conditions") or () if c.get("type") == "PodScheduled" and c.get("status") == "True")
+    scheduled = (
+        c for c in status.get("conditions") or () if c.get("type") == "PodScheduled" and c.get("status") == "True"
+    )
     return _on_our_clock(next((parse_time(c.get("lastTransitionTime")) for c in scheduled), None), clock_offset)
 
 
@@ -380,7 +451,10 @@ def _on_our_clock(time: float | None, clock_offset: float) -> float | None:
 def _finished(status: Json) -> float | None:
     if status.get("phase") not in FINISHED:
         return None
-    ends = (parse_time(((c.get("state") or {}).get("terminated") or {}).get("finishedAt")) for c in status.get("containerStatuses") or ())
+    ends = (
+        parse_time(((c.get("state") or {}).get("terminated") or {}).get("finishedAt"))
+        for c in status.get("containerStatuses") or ()
+    )
     return max((t for t in ends if t is not None), default=None)
 
 
@@ -432,7 +506,8 @@ def pod_from_api(raw: Json, default_cpu: int, clock_offset: float = 0.0) -> Pod:
 
 
 def node_from_api(raw: Json) -> Node:
-    """A node from its API object. Raises ObjectError without a name, QuantityError for an amount that is no quantity."""
+    """A node from its API object. Raises ObjectError without a name, QuantityError for an amount that is no
+    quantity."""
     meta = _identity(raw, "node")
     spec: Json = raw.get("spec") or {}
     status: Json = raw.get("status") or {}
@@ -443,7 +518,9 @@ def node_from_api(raw: Json) -> Node:
             name=meta["name"],
             uid=meta.get("uid") or meta["name"],
             labels=meta.get("labels") or {},
-            taints=tuple(taint_from(t) for t in spec.get("taints") or () if t.get("effect") in ("NoSchedule", "NoExecute")),
+            taints=tuple(
+                taint_from(t) for t in spec.get("taints") or () if t.get("effect") in ("NoSchedule", "NoExecute")
+            ),
             unschedulable=bool(spec.get("unschedulable")),
             allocatable=_rounded_plain(tuple((name, str(value)) for name, value in allocatable.items())),
             cpu_capacity=float(parse_quantity(capacity)),

@@ -6,7 +6,8 @@ Fraction on the nano grid, so sums of any length are exact and the rounding up h
 
 It takes what ParseQuantity takes, the oddities too ("" and "1e" are errors; ".", "+" and "k" are zero). One difference:
 what passes 2^63-1 is 2^63-1, for every suffix. Go does so for Ki..Ei alone and lets MilliValue of "1e30" wrap to 0,
-which would place a pod that asks for everything as one that asks for nothing.
+which would place a pod that asks for everything as one that asks for nothing. (So it does for large negative ones,
+which no API object has.)
 """
 
 import re
@@ -41,17 +42,18 @@ def parse_quantity(value: str | int | float) -> Fraction:
         raise QuantityError(f"expected {_GRAMMAR}; got {value!r}")
     sign, whole, fraction, letters, exponent = match.groups(default="")
     power, factor = _scale(value, letters, exponent)
+    if not whole and not fraction and (factor >= 2**50 or power < -_NANO_DIGITS):
+        # no digits are zero, except to the branch of Go's parser that takes the extreme suffixes
+        raise QuantityError(f"expected {_GRAMMAR}; got {value!r}, which has no digits")
     nanos = _nanos(f"{whole or '0'}.{fraction or '0'}E{power + _NANO_DIGITS}", factor)
     return Fraction(-nanos if sign == "-" else nanos, _NANO)
 
 
-@lru_cache(maxsize=65536)
 def milli(quantity: Fraction) -> int:
     """Go's MilliValue: thousandths, rounded away from zero (100.5m is 101), at most 2^63-1."""
     return _away_from_zero(quantity.numerator * 1000, quantity.denominator)
 
 
-@lru_cache(maxsize=65536)
 def units(quantity: Fraction) -> int:
     """Go's Value: whole units (bytes, devices, pods), rounded away from zero (500m is 1), at most 2^63-1."""
     return _away_from_zero(quantity.numerator, quantity.denominator)

@@ -15,12 +15,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_INTEGER = re.compile(r"[+-]?[0-9]+")
+_INTEGER = re.compile(r"[+-]?0*[0-9]{1,19}")  # 2^63 has 19 digits: no longer text is worth reading
 _INT64 = range(-(2**63), 2**63)
 
 
 def parse_int64(text: str) -> int | None:
-    """Go's ``strconv.ParseInt(text, 10, 64)``; None where it fails. ``08`` is valid, ``1_000``, ``7.5`` and 2^63 are not."""
+    """Go's ``strconv.ParseInt(text, 10, 64)``; None where it fails. ``08`` is valid, ``1_000``, ``7.5`` and 2^63 are
+    not."""
     if not _INTEGER.fullmatch(text):
         return None
     number = int(text)
@@ -71,13 +72,16 @@ class Requirement:
 
 def requirements_from(raw: Any) -> tuple[Requirement, ...]:
     return tuple(
-        Requirement(r.get("key", ""), r.get("operator", ""), tuple(r.get("values") or ())) for r in raw or () if isinstance(r, dict)
+        Requirement(r.get("key", ""), r.get("operator", ""), tuple(r.get("values") or ()))
+        for r in raw or ()
+        if isinstance(r, dict)
     )
 
 
 @dataclass(frozen=True, slots=True)
 class NodeSelectorTerm:
-    """Requirements on labels and on fields (``metadata.name`` only), all of which must hold. An empty term matches nothing."""
+    """Requirements on labels and on fields (``metadata.name`` only), all of which must hold. An empty term matches
+    nothing."""
 
     expressions: tuple[Requirement, ...] = ()
     fields: tuple[Requirement, ...] = ()
@@ -88,10 +92,18 @@ class NodeSelectorTerm:
             r.key == "metadata.name" and r.operator in ("In", "NotIn") and len(r.values) == 1 for r in self.fields
         )
 
+    @property
+    def names(self) -> frozenset[str] | None:
+        """The nodes that its fields name; None where they name none."""
+        named = [frozenset(r.values) for r in self.fields if r.key == "metadata.name" and r.operator == "In"]
+        return frozenset.intersection(*named) if named else None
+
     def matches(self, name: str, labels: Mapping[str, str]) -> bool:
         if not (self.expressions or self.fields) or not self.valid:
             return False
-        return all(r.matches(labels) for r in self.expressions) and all(r.matches({"metadata.name": name}) for r in self.fields)
+        return all(r.matches(labels) for r in self.expressions) and all(
+            r.matches({"metadata.name": name}) for r in self.fields
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +116,14 @@ class NodeRequirement:
 
     def __bool__(self) -> bool:
         return bool(self.selector) or self.terms is not None
+
+    @property
+    def names(self) -> frozenset[str] | None:
+        """The only nodes allowed, where each of the ORed terms names some; empty where their names conflict, else
+        None."""
+        named = [term.names for term in self.terms or ()]
+        known = [names for names in named if names is not None]
+        return frozenset[str]().union(*known) if named and len(known) == len(named) else None
 
     def matches(self, name: str, labels: Mapping[str, str]) -> bool:
         if any(labels.get(key) != value for key, value in self.selector):
@@ -131,7 +151,9 @@ def label_selector_from(raw: Any) -> LabelSelector | None:
     """The selector, or None where there is none: which matches nothing."""
     if not isinstance(raw, dict):
         return None
-    return LabelSelector(tuple(sorted((raw.get("matchLabels") or {}).items())), requirements_from(raw.get("matchExpressions")))
+    return LabelSelector(
+        tuple(sorted((raw.get("matchLabels") or {}).items())), requirements_from(raw.get("matchExpressions"))
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +182,9 @@ class Toleration:
 
 
 def toleration_from(raw: Mapping[str, Any]) -> Toleration:
-    return Toleration(raw.get("key") or "", raw.get("operator") or "Equal", raw.get("value") or "", raw.get("effect") or "")
+    return Toleration(
+        raw.get("key") or "", raw.get("operator") or "Equal", raw.get("value") or "", raw.get("effect") or ""
+    )
 
 
 def taint_from(raw: Mapping[str, Any]) -> Taint:

@@ -31,13 +31,15 @@ class NodeIndex(Protocol):
         """(N,) does ``predicate`` hold? Remembered under ``constraint``, and kept up to date as nodes change."""
 
     def taint_sets(self) -> Mapping[tuple[Taint, ...], Mask]:
-        """The distinct sets of taints that keep pods away, each with the (N,) nodes that have it; the empty set left out."""
+        """The distinct sets of taints that keep pods away, each with the (N,) nodes that have it; the empty set left
+        out."""
 
     def holding_ports(self, ports: tuple[HostPort, ...]) -> Mask | None:
         """(N,) is one of these host ports taken? None: on no node."""
 
     def repelled_by(self, pod: Pod) -> tuple[Mask | None, Mask | None]:
-        """(N,) nodes in whose domain a pod's required anti-affinity matches ``pod`` for certain, and where it may. None: nowhere."""
+        """(N,) nodes in whose domain a pod's required anti-affinity matches ``pod`` for certain, and where it may.
+        None: nowhere."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,4 +1,5 @@
-"""Events that can cure a pod's failure to be placed: the words that filters, the ledger's feeders and the queue share."""
+"""Events that can cure a pod's failure to be placed: the words that filters, the ledger's feeders and the queue
+share."""
 
 from __future__ import annotations
 

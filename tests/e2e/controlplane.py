@@ -119,6 +119,10 @@ class ControlPlane(Cluster):
         self._processes[name] = process
         return process
 
+    def process(self, name: str) -> Process:
+        """One that runs here, by name: to pause it, say."""
+        return self._processes[name]
+
     def _start_etcd(self) -> None:
         peer = f"http://127.0.0.1:{self._ports['etcd-peer']}"
         etcd = self.run(

@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -38,6 +41,15 @@ for line in call(server, "GET", "/api/v1/pods?watch=1&fieldSelector=spec.schedul
         call(server, "POST", f"/api/v1/namespaces/default/pods/{name}/binding", json.dumps(body)).read()
 """
 ENDS_AT_ONCE = "import sys; print('no such option: --kubeconfig', file=sys.stderr); sys.exit(2)"
+IDLE_DEMO = """
+import sys
+from peaks_scheduler.demo.stage import Pace, Play, perform
+from peaks_scheduler.demo.world import arrivals, machines
+idle = "import os, pathlib, time; pathlib.Path(os.environ['PID_FILE']).write_text(f'{os.getpid()}.'); time.sleep(60)"
+cluster = machines(3, 0)
+play = Play(cluster, arrivals(3, cluster, 0, 1.0), Pace(ready=50.0), lambda *_: [sys.executable, "-c", idle])
+sys.exit(perform(play))
+"""
 PACE = Pace(ready=10.0, arriving=0.3, after=10.0)
 Command = Callable[[Path, str, str], Sequence[str]]
 
@@ -56,7 +68,7 @@ def test_when_all_pods_are_bound_the_table_is_told_and_the_exit_code_is_0(capfd:
     out, err = capfd.readouterr()
     everything = next(line for line in out.splitlines() if line.startswith("all")).split()
     assert everything[1:3] == ["3", "12"]
-    assert "least-allocated would cost" in out
+    assert "least-allocated would have cost" in out
     assert out.count("+1.50 W") == 3  # the first, a middle and the last decision
     assert "pods bound: 12 of 12" in err
 
@@ -73,6 +85,44 @@ def test_a_daemon_that_binds_nothing_fails_the_demo_in_time(capfd: pytest.Captur
     waits = BINDER.replace('event["type"] == "ADDED"', "False")
     assert perform(play(script(waits), dataclasses.replace(PACE, arriving=0.1, after=0.2))) == 1
     assert "all 12 pods to be bound, in vain" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)],
+    ids=["ctrl-C", "SIGTERM", "SIGKILL"],
+)
+def test_a_demo_that_is_stopped_takes_its_daemon_with_it(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    pid_file = tmp_path / "pid"
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PID_FILE": str(pid_file)}
+    demo = subprocess.Popen([sys.executable, "-c", IDLE_DEMO], env=environment, stderr=subprocess.PIPE)
+    pid = int(_text_of(pid_file))
+    demo.send_signal(number)
+    demo.communicate(timeout=10)
+    assert demo.returncode == code
+    assert _ended(pid)
+    if number != signal.SIGKILL:
+        assert list(tmp_path.glob("peaks-demo-*")) == []
+
+
+def _text_of(path: Path) -> str:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if path.exists() and (text := path.read_text()).endswith("."):
+            return text.rstrip(".")
+        time.sleep(0.01)
+    raise AssertionError(f"nothing was written to {path.name}")
+
+
+def _ended(pid: int) -> bool:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.01)
+    return False
 
 
 def test_the_command_is_the_one_a_user_would_type(tmp_path: Path) -> None:

@@ -144,6 +144,12 @@ class TestReads:
         assert await client.get_pod("default", "web-0") == {"metadata": {"name": "web-0"}}
         assert await client.get_pod("default", "web-0") is None
 
+    async def test_a_node_that_is_not_there_is_not_found(self, client: KubeClient, server: RecordingServer) -> None:
+        server.answer = saying({"metadata": {"name": "node-1"}}, status(404))
+        assert await client.get_node("node-1") == {"metadata": {"name": "node-1"}}
+        with pytest.raises(NotFound):
+            await client.get_node("node-1")
+
     async def test_pending_pods_are_chosen_by_the_server(self, client: KubeClient, server: RecordingServer) -> None:
         server.answer = saying({"items": [{"metadata": {"name": "web-0"}}]})
         assert [pod["metadata"]["name"] for pod in await client.list_pending(limit=10)] == ["web-0"]

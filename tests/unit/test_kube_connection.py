@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import os
 import ssl
 from collections.abc import AsyncIterator
@@ -72,6 +73,15 @@ def service_account(folder: Path, token: str = "token-1") -> Path:
     system = ssl.get_default_verify_paths().cafile or ssl.get_default_verify_paths().openssl_cafile
     (folder / "ca.crt").write_bytes(Path(system).read_bytes() if Path(system).exists() else b"")
     return folder
+
+
+def counting_plugin(folder: Path) -> dict[str, object]:
+    """A credential plugin that gives token-0, token-1, ... and counts in the file ``count``."""
+    (folder / "count").write_text("0")
+    status = {"token": "token-NUMBER"}
+    answer = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": status}
+    script = f"cd {folder}; n=$(cat count); echo $((n+1)) > count; echo '{json.dumps(answer)}' | sed s/NUMBER/$n/"
+    return {"apiVersion": answer["apiVersion"], "command": "sh", "args": ["-c", script]}
 
 
 class TestWhichConfiguration:
@@ -185,17 +195,21 @@ class TestToken:
     async def test_a_plugin_is_asked_again_when_its_token_is_refused(
         self, server: RecordingServer, tmp_path: Path
     ) -> None:
-        (tmp_path / "count").write_text("0")
-        script = (
-            f"n=$(cat {tmp_path}/count); echo $((n+1)) > {tmp_path}/count; "
-            'echo "{\\"apiVersion\\": \\"client.authentication.k8s.io/v1\\", \\"kind\\": \\"ExecCredential\\", '
-            '\\"status\\": {\\"token\\": \\"token-$n\\"}}"'
-        )
-        plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": "sh", "args": ["-c", script]}
+        plugin = counting_plugin(tmp_path)
         async with connected(write_kubeconfig(tmp_path, server.url, exec=plugin)) as connection:
             server.answer = accepts("token-1")  # type: ignore[assignment]
             assert await ask(connection) == 200
         assert authorizations(server) == ["Bearer token-0", "Bearer token-1"]
+
+    async def test_a_plugin_is_not_asked_for_every_refusal(
+        self, server: RecordingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(credentials, "LOOK_EVERY", 3600.0)
+        server.answer = accepts()  # type: ignore[assignment]
+        async with connected(write_kubeconfig(tmp_path, server.url, exec=counting_plugin(tmp_path))) as connection:
+            for _ in range(5):
+                assert await ask(connection) == 401
+        assert (tmp_path / "count").read_text().strip() == "2"  # at the start, and once more
 
     async def test_a_token_refused_for_good_is_tried_once_and_the_401_handed_on(
         self, server: RecordingServer, tmp_path: Path
@@ -264,9 +278,12 @@ class TestConnection:
         await connection.close()
 
     async def test_a_server_behind_a_path_is_reached(self, server: RecordingServer, tmp_path: Path) -> None:
-        async with connected(write_kubeconfig(tmp_path, f"{server.url}/k8s/clusters/one/")) as connection:
+        seen: list[str] = []
+        kubeconfig = write_kubeconfig(tmp_path, f"{server.url}/k8s/clusters/one/")
+        async with connected(kubeconfig, on_request=lambda *request: seen.append(request[1])) as connection:
             await ask(connection, "/api/v1/nodes")
         assert server.asked[0].path == "/k8s/clusters/one/api/v1/nodes"
+        assert seen == ["/api/v1/nodes"]
 
     async def test_kopf_shares_token_and_connections_and_may_close_what_it_got(
         self, server: RecordingServer, tmp_path: Path

@@ -1,9 +1,13 @@
 """Are the watches telling the truth? Lists of our own against the ledger.
 
-Owns two questions. Every 30 seconds a small list of our pending pods: one that stays unseen means a watch that is dead while the
-process looks healthy (kopf#957, kopf#1276); then the watches are started again, and when that does not help liveness fails.
-And, at the start, after a watch was broken and every five minutes, the names of all pods and nodes: what vanished during
-a gap no watch will ever tell. Assumes that a uid that is gone never comes back. Trouble of the API server is not ours: a list
+Owns two questions. Every 30 seconds a small list of our pending pods: one that stays unseen means a watch that is
+dead while the
+process looks healthy (kopf#957, kopf#1276); then the watches are started again, and when that does not help liveness
+fails.
+And, at the start, after a watch was broken and every five minutes, the names of all pods and nodes: what vanished
+during
+a gap no watch will ever tell. Assumes that a uid that is gone never comes back. Trouble of the API server is not
+ours: a list
 that fails is tried again later and fails nothing.
 """
 
@@ -28,11 +32,14 @@ UNSEEN_RESTART = 25.0  # [s] unseen this long: the watches are started again
 UNSEEN_DEAD = 60.0  # [s] unseen this long: liveness fails
 NAMES_EVERY = 300.0  # [s]
 SETTLE = 2.0  # [s] after a watch came back before the names are compared
-MISSING_TWICE = 2  # lists an object must be missing after, before it is read one by one
+PATIENCE = 30.0  # [s] for the watches to show what a list did
+
+Name = tuple[str, str, str]
+"""(pods or nodes, namespace, name)"""
 
 
 class Audit:
-    """See the module. ``clock`` is monotonic seconds."""
+    """See the module. ``changed`` is called when the first lists are in; ``clock`` is monotonic seconds."""
 
     def __init__(
         self,
@@ -41,12 +48,13 @@ class Audit:
         feed: Feed,
         scheduler: Scheduler,
         telemetry: Telemetry,
+        changed: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ledger, self._client, self._feed, self._scheduler = ledger, client, feed, scheduler
-        self._telemetry, self._clock = telemetry, clock
+        self._telemetry, self._changed, self._clock = telemetry, changed, clock
         self._unseen: dict[str, float] = {}
-        self._missing: dict[str, int] = {}
+        self._missing: dict[str, Name] = {}
         self.complete = asyncio.Event()
         """Set when the ledger holds everything that a list of names showed: the first lists are in."""
 
@@ -73,7 +81,10 @@ class Audit:
                 restarted = False
             elif not restarted:
                 restarted = True
-                logger.error("pods are listed that no watch shows", extra={"pods": len(self._unseen), "seconds": self.oldest_unseen})
+                logger.error(
+                    "pods are listed that no watch shows",
+                    extra={"pods": len(self._unseen), "seconds": self.oldest_unseen},
+                )
                 self._feed.restart()
 
     def note_pending(self, uids: list[str]) -> None:
@@ -85,6 +96,7 @@ class Audit:
 
     async def compare_names(self) -> None:
         """Compare the names of all pods and nodes with the ledger until cancelled."""
+        await self._feed.listed.wait()
         while True:
             try:
                 await self._compare()
@@ -92,13 +104,25 @@ class Audit:
                 logger.debug("names not listed", extra={"error": str(error)})
                 await asyncio.sleep(1.0)
                 continue
-            if self._missing:
-                await asyncio.sleep(0.5 if not self.complete.is_set() else SETTLE)
+            if not await self._all_seen():
                 continue
             if not self.complete.is_set():
                 self.complete.set()
-                self._scheduler.load_changed()
+                self._changed()
             await self._until_due()
+
+    async def _all_seen(self) -> bool:
+        """Wait a moment for what was listed and not seen yet: a watch may be a little behind."""
+        until = self._clock() + PATIENCE
+        while missing := [uid for uid, name in self._missing.items() if not self._seen(uid, name)]:
+            if self._clock() >= until:
+                break
+            await asyncio.sleep(0.1)
+        return not missing
+
+    def _seen(self, uid: str, name: Name) -> bool:
+        kind, _, node = name
+        return self._ledger.pod(uid) is not None if kind == "pods" else self._ledger.node(node) is not None
 
     async def _until_due(self) -> None:
         try:
@@ -117,15 +141,19 @@ class Audit:
             if node is not None and node.uid == uid:
                 self._telemetry.audit_repaired("nodes", "vanished")
                 self._scheduler.node_changed(self._ledger.drop_node(node.name))
-        missing = {uid: ("nodes", *name) for uid, name in listed.items() if self._ledger.node(name[1]) is None}
+        missing: dict[str, Name] = {
+            uid: ("nodes", *name) for uid, name in listed.items() if self._ledger.node(name[1]) is None
+        }
 
         pods = {pod.uid for pod, _ in self._ledger.pods()}
         listed = (await self._client.list_metadata("pods")).objects
         for uid in pods - listed.keys():
             self._vanished(uid)
         missing |= {uid: ("pods", *name) for uid, name in listed.items() if self._ledger.pod(uid) is None}
-        self._missing = {uid: self._missing.get(uid, 0) + 1 for uid in missing}
-        await self._read_missing(missing)
+        twice = {uid: name for uid, name in missing.items() if uid in self._missing}
+        self._missing = missing
+        if self.complete.is_set():
+            await self._read(twice)
 
     def _vanished(self, uid: str) -> None:
         before = self._ledger.pod(uid)
@@ -134,18 +162,15 @@ class Audit:
             self._telemetry.audit_repaired("pods", "vanished")
             self._scheduler.pod_changed(uid, change, before)
 
-    async def _read_missing(self, missing: dict[str, tuple[str, str, str]]) -> None:
-        """Read what stays missing although the first lists are in: a watch lost it."""
-        if not self.complete.is_set():
-            return
-        for uid in [uid for uid, times in self._missing.items() if times > MISSING_TWICE]:
-            kind, namespace, name = missing[uid]
-            if kind == "pods" and (raw := await self._client.get_pod(namespace, name)) is not None:
+    async def _read(self, lost: dict[str, Name]) -> None:
+        """Read what two lists showed and no watch did."""
+        for uid, (kind, namespace, name) in lost.items():
+            if kind == "nodes":
+                await self._read_node(name)
+            elif (raw := await self._client.get_pod(namespace, name)) is not None:
                 self._feed.pod(None, raw)
                 self._telemetry.audit_repaired("pods", "missing")
-            elif kind == "nodes":
-                await self._read_node(name)
-            del self._missing[uid]
+            self._missing.pop(uid, None)
 
     async def _read_node(self, name: str) -> None:
         try:

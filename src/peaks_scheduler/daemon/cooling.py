@@ -1,7 +1,9 @@
-"""Nodes at rest: where a pod was rejected or two schedulers collided, nothing is placed until the picture is clear again.
+"""Nodes at rest: where a pod was rejected or two schedulers collided, nothing is placed until the picture is clear
+again.
 
 Owns how long each node rests. A kubelet that just rejected a pod may reject the next one for the same, already outdated
-reason (kubernetes#135296), and the other scheduler is probably still busy there. The rest doubles when it happens again soon.
+reason (kubernetes#135296), and the other scheduler is probably still busy there. The rest doubles when it happens
+again soon.
 """
 
 from __future__ import annotations

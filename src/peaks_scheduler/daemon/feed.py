@@ -2,9 +2,11 @@
 
 Owns the kopf operator: its settings, its handlers (three lines each, O(1)), and that it runs again when it fails. Only
 ``on.event`` handlers: all others write finalizers and annotations onto the pods. kopf keeps watches alive through lost
-connections and 410 Gone; what it cannot tell (objects that vanished meanwhile) the audit finds out. Assumes one event loop.
+connections and 410 Gone; what it cannot tell (objects that vanished meanwhile) the audit finds out. Assumes one event
+loop.
 
-kopf, ending, cancels every task that is younger than itself: the daemon's own tasks must exist before ``run`` is called.
+kopf, ending, cancels every task that is younger than itself: the daemon's own tasks must exist before ``run`` is
+called.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ NodeObserver = Callable[[Change], None]
 
 
 class NoStorage(kopf.DiffBaseStorage, kopf.ProgressStorage):
-    """Nothing is kept on the objects and nothing compared: with ``on.event`` alone kopf needs neither, and it costs most of its time."""
+    """Nothing is kept on the objects and nothing compared: with ``on.event`` alone kopf needs neither, and it costs
+    most of its time."""
 
     def fetch(self, **_: Any) -> None:
         return None
@@ -80,6 +83,10 @@ class Feed:
         self._ledger, self._connection, self._telemetry, self._wall = ledger, connection, telemetry, wall
         self._pod_changed, self._node_changed = pod_changed, node_changed
         self._renew = asyncio.Event()
+        self._watching: set[str] = set()
+        self.listed = asyncio.Event()
+        """Set when pods and nodes are watched: kopf has read its first lists, though it may not have handed on all of
+        them yet."""
         self.relisted = asyncio.Event()
         """Set when objects were listed again: some may have vanished meanwhile."""
 
@@ -109,6 +116,14 @@ class Feed:
         if change:
             self._node_changed(change)
 
+    def asked(self, resource: str, *, watch: bool) -> None:
+        """kopf asked the API server for a list or a watch."""
+        self._telemetry.watch_requested(resource, "watch" if watch else "list")
+        if watch:
+            self._watching.add(resource)
+            if len(self._watching) == 2:
+                self.listed.set()
+
     # -- kopf
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -117,9 +132,9 @@ class Feed:
             self._renew.clear()
             try:
                 await self._operate(stop)
-            except Exception as error:
+            except Exception:
                 self._telemetry.watch_restarted("all", "error")
-                logger.error("watching failed, starting again", extra={"error": f"{type(error).__name__}: {error}"})
+                logger.exception("watching failed, starting again")
             if not stop.is_set():
                 self.relisted.set()
                 await asyncio.sleep(RESTART_PAUSE)
@@ -149,13 +164,21 @@ class Feed:
         async def login(**_: Any) -> Any:
             return as_kopf_login(self._connection)
 
-        @kopf.on.event("", "v1", "pods", registry=registry)
-        async def on_pod(event: Any, **_: Any) -> None:
+        # The ledger is fed in the handlers' filters, which kopf calls for every event before it sets up the task, logger and
+        # context that a handler would run in: the same order, half the time. The handlers themselves never run.
+        def take_pod(event: Any, **_: Any) -> bool:
             self.pod(event["type"], event["object"])
+            return False
 
-        @kopf.on.event("", "v1", "nodes", registry=registry)
-        async def on_node(event: Any, **_: Any) -> None:
+        def take_node(event: Any, **_: Any) -> bool:
             self.node(event["type"], event["object"])
+            return False
+
+        @kopf.on.event("", "v1", "pods", registry=registry, when=take_pod)
+        async def on_pod(**_: Any) -> None: ...
+
+        @kopf.on.event("", "v1", "nodes", registry=registry, when=take_node)
+        async def on_node(**_: Any) -> None: ...
 
         return registry
 

@@ -1,7 +1,9 @@
 """Wiring of the daemon, its tasks, its health, its end.
 
-Owns the life of the process: connect, serve, compete for the Lease, watch, schedule, and on SIGTERM take no more pods, finish
-the binds in flight, release the Lease, post the last events and exit within ten seconds. Every task is named in ``_tasks``; all exist
+Owns the life of the process: connect, serve, compete for the Lease, watch, schedule, and on SIGTERM take no more
+pods, finish
+the binds in flight, release the Lease, post the last events and exit within ten seconds. Every task is named in
+``_tasks``; all exist
 before kopf runs. Never decides anything itself.
 """
 
@@ -21,11 +23,12 @@ import numpy as np
 
 from ..errors import ConfigurationError
 from ..kube.client import KubeClient
-from ..kube.connection import Connection, connect
+from ..kube.connection import CONNECT_TIMEOUT, Connection, connect
 from ..kube.election import LeaderElector, unique_identity
 from ..kube.events import EventPoster, Reporter
 from ..kube.limiter import Limiter
 from ..ledger import Ledger, State
+from ..objects import pod_from_api
 from ..queue import SchedulingQueue
 from ..scoring import STRATEGIES, Strategy
 from ..serving import Check, Health, Server
@@ -36,8 +39,8 @@ from ..telemetry import NodeSeries, Sample, Telemetry
 from .audit import UNSEEN_DEAD, Audit
 from .cooling import Cooling
 from .feed import Feed, RestartCounter
-from .refusals import Refusals
 from .refusals import WORKERS as CONDITION_WORKERS
+from .refusals import Refusals
 from .scheduling import WORKERS as BIND_WORKERS
 from .scheduling import Scheduler
 from .upkeep import ClockKeeper, LoadKeeper, ModelKeeper
@@ -51,7 +54,8 @@ STOP_KOPF = 1.5
 
 
 async def run(settings: Settings) -> int:
-    """Run until SIGTERM or SIGINT; the process's exit code. Raises ConfigurationError for what only shows when it is tried."""
+    """Run until SIGTERM or SIGINT; the process's exit code. Raises ConfigurationError for what only shows when it is
+    tried."""
     daemon = Daemon(settings)
     return await daemon.run()
 
@@ -64,7 +68,9 @@ class Daemon:
         self.stop = asyncio.Event()
         self.telemetry = Telemetry(settings.scheduler_name, self.sample, settings.node_metrics)
         self.ledger = Ledger(
-            default_cpu=settings.default_pod_cpu, expiry=settings.load.expiry, seed=zlib.crc32(settings.scheduler_name.encode())
+            default_cpu=settings.default_pod_cpu,
+            expiry=settings.load.expiry,
+            seed=zlib.crc32(settings.scheduler_name.encode()),
         )
         self.queue = SchedulingQueue()
         self.limiter = Limiter(BIND_WORKERS)
@@ -90,10 +96,14 @@ class Daemon:
         settings, name = self.settings, self.settings.scheduler_name
         identity = unique_identity()
         self.client = KubeClient(connection, name, identity)
-        self.events = EventPoster(self.client)
+        self.events = EventPoster(self.client, on_drop=self.telemetry.event_dropped)
         reporter = Reporter(name, identity)
         self.elector = LeaderElector(
-            self.client, connection.namespace or "kube-system", settings.leader_election.name, identity, on_change=self._led
+            self.client,
+            connection.namespace or "kube-system",
+            settings.leader_election.name,
+            identity,
+            on_change=self._led,
         )
         self.scheduler = Scheduler(
             ledger=self.ledger,
@@ -110,12 +120,18 @@ class Daemon:
             may_decide=self.may_decide,
             may_write=self.may_write,
         )
-        self.feed = Feed(self.ledger, connection, self.telemetry, time.time, self.scheduler.pod_changed, self.scheduler.node_changed)
-        self.audit = Audit(self.ledger, self.client, self.feed, self.scheduler, self.telemetry)
+        self.feed = Feed(
+            self.ledger, connection, self.telemetry, time.time, self.scheduler.pod_changed, self.scheduler.node_changed
+        )
+        self.audit = Audit(self.ledger, self.client, self.feed, self.scheduler, self.telemetry, self._first_lists_in)
         self.source = LoadWatcher(settings.load.address, settings.load.timeout)
-        self.load = LoadKeeper(self.source, settings.load.interval, self.ledger, self.telemetry, self.scheduler.load_changed)
+        self.load = LoadKeeper(
+            self.source, settings.load.interval, self.ledger, self.telemetry, self.scheduler.load_changed
+        )
         self.clock = ClockKeeper(connection, self.ledger)
-        self.server = Server(str(settings.listen), self._live_checks(), self._ready_checks(), self.telemetry.render, settings.redacted)
+        self.server = Server(
+            str(settings.listen), self._live_checks(), self._ready_checks(), self.telemetry.render, settings.redacted
+        )
 
     def _tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
         """Every task of the process but kopf's own."""
@@ -164,7 +180,9 @@ class Daemon:
 
     async def _fail_loudly(self, tasks: list[asyncio.Task[None]]) -> None:
         """A task of ours that ends is a bug: better a restart than a scheduler that is half alive."""
-        done, _ = await asyncio.wait([t for t in tasks if t.get_name() != "models"], return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(
+            [t for t in tasks if t.get_name() != "models"], return_when=asyncio.FIRST_COMPLETED
+        )
         for task in done:
             if not self.stop.is_set() and not task.cancelled():
                 logger.critical("task ended", extra={"task": task.get_name()}, exc_info=task.exception())
@@ -180,21 +198,28 @@ class Daemon:
 
     def may_decide(self) -> bool:
         """Leading, the first lists in the ledger, and the load source heard once."""
-        return self.audit.complete.is_set() and self.load.asked and (not self.settings.leader_election.enabled or self.elector.leading)
+        return (
+            self.audit.complete.is_set()
+            and self.load.asked
+            and (not self.settings.leader_election.enabled or self.elector.leading)
+        )
 
     def may_write(self) -> bool:
         """The fence."""
-        return not self.settings.leader_election.enabled or self.elector.may_write()
+        return not self.settings.leader_election.enabled or self.elector.may_write(within=CONNECT_TIMEOUT)
+
+    def _first_lists_in(self) -> None:
+        self.load.nodes_known()
+        self.scheduler.load_changed()
 
     def _led(self, leading: bool) -> None:
-        logger.info("leading" if leading else "standing by", extra={"lease": self.settings.leader_election.name})
         if leading:
             self.scheduler.announce_recent()
             self.scheduler.load_changed()
 
     def _on_request(self, method: str, path: str, is_watch: bool, status: int) -> None:
-        if method == "GET" and path in ("/api/v1/pods", "/api/v1/nodes"):
-            self.telemetry.watch_requested(path.rpartition("/")[2], "watch" if is_watch else "list")
+        if method == "GET" and status == 200 and path in ("/api/v1/pods", "/api/v1/nodes"):
+            self.feed.asked(path.rpartition("/")[2], watch=is_watch)
 
     # -- health
 
@@ -217,7 +242,11 @@ class Daemon:
         ]
 
     def _first_lists(self) -> Health:
-        return Health.ok() if self.audit.complete.is_set() else Health.failed("pods and nodes are not all in the ledger yet")
+        return (
+            Health.ok()
+            if self.audit.complete.is_set()
+            else Health.failed("pods and nodes are not all in the ledger yet")
+        )
 
     def _lease(self) -> Health:
         if not self.settings.leader_election.enabled or self.elector.leading:
@@ -240,7 +269,8 @@ class Daemon:
             load_source_up=self.load.asked and not self.load.failure,
             load_unmatched_keys=len(self.load.unmatched),
             power_model_valid=not self.models.failure,
-            clock_offsets={"apiserver": self.clock.offset} | ({} if self.load.offset is None else {"load": self.load.offset}),
+            clock_offsets={"apiserver": self.clock.offset}
+            | ({} if self.load.offset is None else {"load": self.load.offset}),
             leader=self.elector.leading or not self.settings.leader_election.enabled,
             binds_in_flight=self.limiter.in_flight,
             binds_in_flight_limit=self.limiter.limit,
@@ -249,7 +279,9 @@ class Daemon:
         )
 
     def _series(self, nodes: Snapshot) -> NodeSeries:
-        return NodeSeries(tuple(nodes.names), nodes.cpu_high / nodes.cpu_capacity, np.zeros(len(nodes)))
+        typical = pod_from_api({"metadata": {"name": "typical"}}, self.settings.default_pod_cpu)
+        jumps = self.scheduler.strategy.cost(typical, nodes)
+        return NodeSeries(tuple(nodes.names), nodes.cpu_high / nodes.cpu_capacity, jumps)
 
 
 def _standings(nodes: Snapshot) -> dict[str, int]:

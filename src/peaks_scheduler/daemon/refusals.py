@@ -1,7 +1,9 @@
 """Tells a pod's owner why it was not placed: the ``PodScheduled`` condition and a ``FailedScheduling`` event.
 
-Owns when that is written: at once when it is new, not again while it is unchanged (at most once in five minutes a pod), and
-not faster than every ten seconds when the words keep changing. Assumes that ``failed`` is called for every failed attempt. Never
+Owns when that is written: at once when it is new, not again while it is unchanged (at most once in five minutes a
+pod), and
+not faster than every ten seconds when the words keep changing. Assumes that ``failed`` is called for every failed
+attempt. Never
 waits for the API server: two workers write conditions behind, the last word of a pod wins.
 """
 
@@ -73,7 +75,9 @@ class Refusals:
         if pod.uid not in self._waiting:
             self._work.release()
         self._waiting[pod.uid] = Condition(pod, *words, transition)
-        self._events.post(self._reporter.failed_scheduling(pod.namespace, pod.name, pod.uid, diagnosis.message, self._wall()))
+        self._events.post(
+            self._reporter.failed_scheduling(pod.namespace, pod.name, pod.uid, diagnosis.message, self._wall())
+        )
         return True
 
     def forget(self, uid: str) -> None:

@@ -2,7 +2,8 @@
 
 One task takes the next pod from the queue, decides with the pure core and assumes the pod in the ledger; a fixed set of
 workers sends the Bindings behind it. Owns every path a decision can take after that: bound, refused by the API server,
-unknown outcome, fenced off. Assumes the ledger is fed by somebody else. Never sends a Binding that the fence does not allow,
+unknown outcome, fenced off. Assumes the ledger is fed by somebody else. Never sends a Binding that the fence does not
+allow,
 never leaves an assumption behind, never waits for anything in the deciding task but room for the next Binding.
 
 The workers exist from the start (none is made per pod): kopf, when it restarts, cancels every task younger than itself.
@@ -45,6 +46,7 @@ class Job:
     """A decision on its way to the API server."""
 
     decision: Decision
+    number: int  # of this process's decisions, from 1: binds end in another order
     node: str
     begun: float  # [s] perf_counter: when deciding began
     first: float  # [s] monotonic: the pod's first attempt
@@ -74,7 +76,7 @@ class Scheduler:
     _jobs: asyncio.Queue[Job] = field(default_factory=lambda: asyncio.Queue(AHEAD))
     _suspects: asyncio.Queue[tuple[Pod, str]] = field(default_factory=lambda: asyncio.Queue(1000))
     _wakeup: asyncio.Event = field(default_factory=asyncio.Event)
-    _in_hand: int = 0
+    _decisions: int = 0
     _stopping: bool = False
 
     # -- told by the feed
@@ -172,8 +174,16 @@ class Scheduler:
             self._refused(decision, begun)
             return None
         self.ledger.assume(uid, decision.node)
+        self._decisions += 1
         first = self.queue.first_attempt(uid)
-        return Job(decision, decision.node, begun, self.clock() if first is None else first, self.queue.attempts(uid))
+        return Job(
+            decision,
+            self._decisions,
+            decision.node,
+            begun,
+            self.clock() if first is None else first,
+            self.queue.attempts(uid),
+        )
 
     def _refused(self, decision: Decision, begun: float) -> None:
         pod, diagnosis = decision.pod, decision.diagnosis
@@ -191,7 +201,6 @@ class Scheduler:
         """One worker: carry decisions out until cancelled."""
         while True:
             job = await self._jobs.get()
-            self._in_hand += 1
             try:
                 await self._carry_out(job)
             except Exception:
@@ -201,7 +210,7 @@ class Scheduler:
                 self._give_up(job, "stopped")
                 raise
             finally:
-                self._in_hand -= 1
+                self._jobs.task_done()
 
     async def _carry_out(self, job: Job) -> None:
         pod, until, pause = job.decision.pod, self.clock() + PATIENCE, 0.25
@@ -283,7 +292,7 @@ class Scheduler:
         self.telemetry.bound(
             job.decision.jump_watts, time.perf_counter() - job.begun, self.clock() - job.first, max(1, job.attempts)
         )
-        logger.info("bound", extra={"pod": pod.key, **job.decision.record()})
+        logger.info("bound", extra={"pod": pod.key, "decision": job.number, **job.decision.record()})
 
     # -- pods that were bound and did not run
 
@@ -312,19 +321,23 @@ class Scheduler:
     # -- beginning and end
 
     def announce_recent(self) -> int:
-        """Post the Scheduled events of pods bound lately: a process that died may not have got to it. Those there already stay."""
+        """Post the Scheduled events of pods bound lately: a process that died may not have got to it. Those there
+        already stay."""
         since = self.wall() - RECENT
         recent = [pod for pod, _ in self.ledger.pods() if pod.decided_at is not None and pod.decided_at >= since]
         for pod in recent:
             if pod.scheduler_name == self.client.scheduler_name:
-                self.events.post(self.reporter.scheduled(pod.namespace, pod.name, pod.uid, pod.node_name, pod.decided_at or 0.0))
+                self.events.post(
+                    self.reporter.scheduled(pod.namespace, pod.name, pod.uid, pod.node_name, pod.decided_at or 0.0)
+                )
         return len(recent)
 
-    async def finish(self, timeout: float) -> bool:
-        """Take no more pods and wait for the binds in flight, at most ``timeout`` [s]; True: all are done."""
+    async def finish(self, within: float) -> bool:
+        """Take no more pods and wait for the binds in flight, at most ``within`` [s]; True: all are done."""
         self._stopping = True
-        until = self.clock() + timeout
-        while (self._in_hand or not self._jobs.empty()) and self.clock() < until:
-            await asyncio.sleep(0.01)
-        return not self._in_hand and self._jobs.empty()
-
+        try:
+            async with asyncio.timeout(within):
+                await self._jobs.join()
+        except TimeoutError:
+            return False
+        return True

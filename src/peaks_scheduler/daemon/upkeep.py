@@ -1,6 +1,7 @@
 """What the ledger is told beside the watches: the nodes' load, the power models, the offset of the API server's clock.
 
-Owns the tasks that fetch and reload, and what is known about their health. Trouble is logged once per change and shown all the
+Owns the tasks that fetch and reload, and what is known about their health. Trouble is logged once per change and
+shown all the
 time; it never stops the scheduling, which goes on with estimates and with the last good models.
 """
 
@@ -53,6 +54,9 @@ class LoadKeeper:
         self.offset: float | None = None
         self.age: float | None = None  # [s] of the newest window's end at the last look
         self.unmatched: tuple[str, ...] = ()
+        self._report: LoadReport | None = None
+        self._known: tuple[frozenset[str], int] | None = None  # keys and number of node changes at the last resolution
+        self._complete = False
         self._resolution = Resolution()
 
     async def run(self) -> None:
@@ -80,34 +84,73 @@ class LoadKeeper:
     def _take(self, report: LoadReport) -> None:
         self.failure = ""
         self._log.report("fetch", "", logging.INFO, "load received", nodes=len(report.nodes), source=self._source.name)
-        self._resolution = resolve(report.nodes, [_addresses(node) for node in self._ledger.nodes()])
-        self._ledger.apply_load({node: report.nodes[key] for node, key in self._resolution.matched.items()}, self._wall())
+        self._report = report
         self.offset = report.clock_offset
-        self.age = self._wall() - max((load.window_end for load in report.nodes.values()), default=report.timestamp)
-        self._report_keys()
+        self._apply(report)
         self._report_problems(report)
+
+    def nodes_known(self) -> None:
+        """The first lists are in: what came before can be matched with them."""
+        self._complete = True
+        if self._report is not None:
+            self._apply(self._report)
+
+    def _apply(self, report: LoadReport) -> None:
+        state = (frozenset(report.nodes), self._ledger.node_changes)
+        if state != self._known:
+            self._known = state
+            self._resolution = resolve(report.nodes, [_addresses(node) for node in self._ledger.nodes()])
+        now = self._wall()
+        self._ledger.apply_load({node: report.nodes[key] for node, key in self._resolution.matched.items()}, now)
+        self.age = now - max((load.window_end for load in report.nodes.values()), default=report.timestamp)
+        if self._complete:
+            self._report_keys()
 
     def _report_keys(self) -> None:
         found = self._resolution
         self.unmatched = (*found.unmatched, *found.ambiguous)
         if self.unmatched:
             self._log.report(
-                "keys", self.unmatched, logging.WARNING, "load names that are no node of this cluster", names=_few(self.unmatched)
+                "keys",
+                self.unmatched,
+                logging.WARNING,
+                "load names that are no node of this cluster",
+                names=_few(self.unmatched),
             )
         else:
             self._log.forget("keys")
         if found.duplicates:
             several = tuple(f"{node}: {', '.join(keys)}" for node, keys in found.duplicates.items())
-            self._log.report("twice", several, logging.WARNING, "several load names mean one node, none is used", names=_few(several))
+            self._log.report(
+                "twice", several, logging.WARNING, "several load names mean one node, none is used", names=_few(several)
+            )
         else:
             self._log.forget("twice")
 
     def _report_problems(self, report: LoadReport) -> None:
-        self._log.report("problems", report.problems, logging.WARNING if report.problems else logging.DEBUG, "load left out", problems=_few(report.problems))
+        self._log.report(
+            "problems",
+            report.problems,
+            logging.WARNING if report.problems else logging.DEBUG,
+            "load left out",
+            problems=_few(report.problems),
+        )
         stale = self.age is not None and self.age > self._ledger.expiry
-        self._log.report("stale", stale, logging.WARNING if stale else logging.DEBUG, "load is stale" if stale else "load is fresh", seconds=round(self.age or 0.0, 1))
+        self._log.report(
+            "stale",
+            stale,
+            logging.WARNING if stale else logging.DEBUG,
+            "load is stale" if stale else "load is fresh",
+            seconds=round(self.age or 0.0, 1),
+        )
         far = self.offset is not None and abs(self.offset) > OFFSET_WARNING
-        self._log.report("offset", far, logging.WARNING if far else logging.DEBUG, "clock of the load source differs from ours", seconds=round(self.offset or 0.0, 1))
+        self._log.report(
+            "offset",
+            far,
+            logging.WARNING if far else logging.DEBUG,
+            "clock of the load source differs from ours",
+            seconds=round(self.offset or 0.0, 1),
+        )
 
     def health(self) -> Health:
         """For ``/readyz?verbose``: what of the load is missing, which never makes us unready."""
@@ -228,7 +271,13 @@ class ClockKeeper:
         if abs(self.offset - self._ledger.clock_offset) > OFFSET_STEP:
             self._ledger.clock_offset = self.offset
         far = abs(self.offset) > OFFSET_WARNING
-        self._log.report("offset", far, logging.WARNING if far else logging.DEBUG, "clock of the API server differs from ours", seconds=round(self.offset, 1))
+        self._log.report(
+            "offset",
+            far,
+            logging.WARNING if far else logging.DEBUG,
+            "clock of the API server differs from ours",
+            seconds=round(self.offset, 1),
+        )
 
     def health(self) -> Health:
         """For ``/readyz?verbose``."""

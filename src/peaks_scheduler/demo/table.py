@@ -80,9 +80,9 @@ def cost_lines(before: Accounts, after: Accounts, alternative: Accounts) -> list
     start = float(before.watts().sum())
     ours, theirs = float(after.watts().sum()) - start, float(alternative.watts().sum()) - start
     lines = [
-        f"This placement costs         {ours:9,.1f} W",
-        f"least-allocated would cost   {theirs:9,.1f} W   (the same pods in the same order, the same true curves)",
-        f"difference                   {ours - theirs:+9,.1f} W" + _percent(ours, theirs),
+        f"This placement cost               {ours:9,.1f} W",
+        f"least-allocated would have cost   {theirs:9,.1f} W   (the same pods in the same order, the same curves)",
+        f"difference                        {ours - theirs:+9,.1f} W" + _percent(ours, theirs),
     ]
     if alternative.unplaced:
         lines.append(

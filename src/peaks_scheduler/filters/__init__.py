@@ -1,8 +1,10 @@
 """Hard constraints: on which nodes may a pod not run, and why?
 
 A filter is a name, one pure function, what can cure its refusals, and whether an autoscaler could: the function takes
-the pod and the snapshot and returns ``(reason, nodes refused)`` pairs, so that the words come with the verdict. Names, order
-and reasons are kube-scheduler's (``getDefaultPlugins``), so a Kubernetes reader knows where everything is. A new filter is
+the pod and the snapshot and returns ``(reason, nodes refused)`` pairs, so that the words come with the verdict.
+Names, order
+and reasons are kube-scheduler's (``getDefaultPlugins``), so a Kubernetes reader knows where everything is. A new
+filter is
 one function and one line in ``FILTERS``.
 """
 
@@ -15,7 +17,7 @@ from ..objects import Pod
 from ..snapshot import Mask, Snapshot
 from ..wake import Wake
 from .affinity import existing_anti_affinity, unread_namespaces
-from .placement import node_affinity, node_unschedulable, resting, taint_toleration
+from .placement import node_affinity, node_names, node_unschedulable, resting, taint_toleration
 from .ports import node_ports
 from .resources import node_resources_fit
 
@@ -39,6 +41,7 @@ _NODES = frozenset({Wake.NODE_ADDED, Wake.NODE_CHANGED})
 _NODES_AND_PODS = _NODES | {Wake.POD_GONE}
 
 FILTERS: tuple[Filter, ...] = (
+    Filter("NodeAffinity", node_names, _NODES),
     Filter("NodeUnschedulable", node_unschedulable, _NODES),
     Filter("TaintToleration", taint_toleration, _NODES),
     Filter("NodeAffinity", node_affinity, _NODES),

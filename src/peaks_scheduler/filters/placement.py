@@ -1,4 +1,5 @@
-"""Filters on what a node is: cordoned, tainted, labelled, resting. Each looks at distinct values, never at node after node."""
+"""Filters on what a node is: cordoned, tainted, labelled, resting. Each looks at distinct values, never at node after
+node."""
 
 from __future__ import annotations
 
@@ -9,6 +10,9 @@ from ..snapshot import Mask, Snapshot
 UNSCHEDULABLE = "node(s) were unschedulable"
 UNTOLERATED = "node(s) had untolerated taint(s)"
 NOT_SELECTED = "node(s) didn't match Pod's node affinity/selector"
+NOT_NAMED = "node(s) didn't satisfy plugin(s) [NodeAffinity]"
+NAMES_CONFLICT = "pod affinity terms conflict"
+"""Said before any node is looked at."""
 RESTING = "node(s) were resting after a rejected pod or an overbooking"
 
 _CORDON = Taint("node.kubernetes.io/unschedulable", "", "NoSchedule")
@@ -28,6 +32,14 @@ def taint_toleration(pod: Pod, nodes: Snapshot) -> list[tuple[str, Mask]]:
         for taints, having in nodes.index.taint_sets().items()
         if not all(any(t.tolerates(taint) for t in pod.tolerations) for taint in taints)
     ]
+
+
+def node_names(pod: Pod, nodes: Snapshot) -> list[tuple[str, Mask]]:
+    """Nodes that the pod's ``matchFields`` do not name; kube-scheduler sets them aside before any other filter."""
+    names = pod.where.names
+    if names is None:
+        return []
+    return [(NOT_NAMED, ~nodes.index.matching(names, lambda node: node.name in names))]
 
 
 def node_affinity(pod: Pod, nodes: Snapshot) -> list[tuple[str, Mask]]:

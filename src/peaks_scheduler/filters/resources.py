@@ -11,7 +11,8 @@ TOO_MANY_PODS = "Too many pods"
 
 
 def node_resources_fit(pod: Pod, nodes: Snapshot) -> list[tuple[str, Mask]]:
-    """Nodes with too little left of one resource or more, a reason each; a resource that no node has is short everywhere."""
+    """Nodes with too little left of one resource or more, a reason each; a resource that no node has is short
+    everywhere."""
     refusals = [(TOO_MANY_PODS, nodes.free[nodes.rows[PODS]] < 1)]
     for resource, amount in pod.requests:
         row = nodes.rows.get(resource)

@@ -7,16 +7,16 @@ decides: each call is one request (a list: one per page) and raises the error tr
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 from ..errors import Conflict, KubeError, NotFound
 from .connection import Connection
-from .transport import STRATEGIC_MERGE, TIMEOUT, Transport
+from .decoding import Json, NamePage, ObjectPage, decode, decode_names, decode_objects, decoded
+from .transport import STRATEGIC_MERGE, TIMEOUT, Transport, encode
 
-Json = dict[str, Any]
+P = TypeVar("P", NamePage, ObjectPage)
 
 PAGE = 500  # objects in one answer of a list: a page of pods decodes in some 10 ms
 INVALID = 422
@@ -57,7 +57,7 @@ class KubeClient:
             "metadata": {"name": name, "namespace": namespace, "uid": uid, "annotations": annotations},
             "target": {"apiVersion": "v1", "kind": "Node", "name": node},
         }
-        await self._transport.write("POST", f"{_pod(namespace, name)}/binding", _encode(body))
+        await self._transport.write("POST", f"{_pod(namespace, name)}/binding", encode(body))
 
     async def patch_pod_scheduled(
         self,
@@ -91,7 +91,7 @@ class KubeClient:
         # conditions merge by type; the uid keeps it from another pod that has the name by now
         body = {"metadata": {"uid": uid}, "status": {"conditions": [condition]}}
         try:
-            await self._transport.write("PATCH", f"{_pod(namespace, name)}/status", _encode(body), STRATEGIC_MERGE)
+            await self._transport.write("PATCH", f"{_pod(namespace, name)}/status", encode(body), STRATEGIC_MERGE)
         except KubeError as error:
             # Kubernetes 1.36 calls it "metadata.uid: Invalid value: field is immutable"
             if error.status == INVALID and "metadata.uid" in str(error):
@@ -114,7 +114,7 @@ class KubeClient:
             KubeError: no such answer.
         """
         try:
-            return _decode(await self._transport.get(_pod(namespace, name)))
+            return decode(await self._transport.get(_pod(namespace, name)))
         except NotFound:
             return None
 
@@ -127,7 +127,7 @@ class KubeClient:
         name = scheduler_name or self.scheduler_name
         selector = f"spec.schedulerName={name},spec.nodeName=,status.phase=Pending"
         answer = await self._transport.get("/api/v1/pods", {"fieldSelector": selector, "limit": str(limit)})
-        return list(_decode(answer).get("items") or ())
+        return list(decode(answer).get("items") or ())
 
     async def list_metadata(self, resource: str) -> Listing:
         """All ``pods`` (those that the watch shows: not finished) or ``nodes``, by uid, without their contents.
@@ -135,10 +135,10 @@ class KubeClient:
         Raises:
             KubeError: no such answer.
         """
-        selector = UNFINISHED_PODS if resource == "pods" else ""
-        version, items = await self._list(f"/api/v1/{resource}", selector, METADATA)
-        metadata = (item["metadata"] for item in items)
-        return Listing(version, {meta["uid"]: (meta.get("namespace", ""), meta["name"]) for meta in metadata})
+        query = {"fieldSelector": UNFINISHED_PODS} if resource == "pods" else {}
+        pages = await self._list(f"/api/v1/{resource}", query, METADATA, decode_names)
+        names = (item.metadata for page in pages for item in page.items or ())
+        return Listing(pages[-1].metadata.resource_version, {meta.uid: (meta.namespace, meta.name) for meta in names})
 
     async def list_objects(self, path: str, field_selector: str = "") -> list[Json]:
         """Every object under ``path`` (``/api/v1/nodes``), each with the ``apiVersion`` and ``kind`` that lists omit.
@@ -147,7 +147,9 @@ class KubeClient:
             NotFound: no such resource on this server.
             KubeError: no such answer.
         """
-        return (await self._list(path, field_selector))[1]
+        query = {"fieldSelector": field_selector} if field_selector else {}
+        pages = await self._list(path, query, "application/json", decode_objects)
+        return [item for page in pages for item in page.objects()]
 
     async def get_node(self, name: str) -> Json:
         """The node.
@@ -156,7 +158,7 @@ class KubeClient:
             NotFound: there is none of that name.
             KubeError: no such answer.
         """
-        return _decode(await self._transport.get(f"/api/v1/nodes/{name}"))
+        return decode(await self._transport.get(f"/api/v1/nodes/{name}"))
 
     async def version(self) -> Json:
         """The server's ``/version``.
@@ -164,64 +166,40 @@ class KubeClient:
         Raises:
             KubeError: no such answer.
         """
-        return _decode(await self._transport.get("/version"))
+        return decode(await self._transport.get("/version"))
 
     async def get_lease(self, namespace: str, name: str) -> Json:
         """Raises KubeError; NotFound where there is no such Lease."""
-        return _decode(await self._transport.get(f"{LEASES}/{namespace}/leases/{name}"))
+        return decode(await self._transport.get(f"{LEASES}/{namespace}/leases/{name}"))
 
     async def create_lease(self, namespace: str, lease: Json) -> Json:
         """The Lease as stored. Raises KubeError; Conflict where there is one."""
-        return _decode(await self._transport.write("POST", f"{LEASES}/{namespace}/leases", _encode(lease)))
+        return decode(await self._transport.write("POST", f"{LEASES}/{namespace}/leases", encode(lease)))
 
     async def replace_lease(self, namespace: str, name: str, lease: Json) -> Json:
         """The Lease as stored. Raises KubeError; Conflict where its resourceVersion is not the present one."""
         path = f"{LEASES}/{namespace}/leases/{name}"
-        return _decode(await self._transport.write("PUT", path, _encode(lease)))
+        return decode(await self._transport.write("PUT", path, encode(lease)))
 
-    async def _list(
-        self, path: str, field_selector: str = "", accept: str = "application/json"
-    ) -> tuple[str, list[Json]]:
-        """(resource version, items) over all pages. A list that expired between two pages is begun again, once."""
+    async def _list(self, path: str, query: dict[str, str], accept: str, decode: Callable[[bytes], P]) -> list[P]:
+        """All pages of a list. One that expired between two pages is begun again, once."""
         try:
-            return await self._pages(path, field_selector, accept)
+            return await self._pages(path, query, accept, decode)
         except KubeError as error:
             if error.status != GONE:
                 raise
-            return await self._pages(path, field_selector, accept)
+            return await self._pages(path, query, accept, decode)
 
-    async def _pages(self, path: str, field_selector: str, accept: str) -> tuple[str, list[Json]]:
-        query = {"limit": str(PAGE)}
-        if field_selector:
-            query["fieldSelector"] = field_selector
-        items: list[Json] = []
+    async def _pages(self, path: str, query: dict[str, str], accept: str, decode: Callable[[bytes], P]) -> list[P]:
+        query = {"limit": str(PAGE), **query}
+        pages: list[P] = []
         while True:
-            page = _decode(await self._transport.get(path, query, accept))
-            items += _with_kind(page)
-            metadata = page.get("metadata") or {}
-            if not metadata.get("continue"):
-                return metadata.get("resourceVersion", ""), items
-            query["continue"] = metadata["continue"]
+            page = decoded(await self._transport.get(path, query, accept), decode)
+            pages.append(page)
+            if not page.metadata.token:
+                return pages
+            query["continue"] = page.metadata.token
 
 
 def _pod(namespace: str, name: str) -> str:
     return f"/api/v1/namespaces/{namespace}/pods/{name}"
-
-
-def _encode(body: Json) -> bytes:
-    return json.dumps(body, separators=(",", ":")).encode()
-
-
-def _decode(body: bytes) -> Json:
-    try:
-        decoded = json.loads(body)
-    except ValueError as error:
-        raise KubeError(f"expected JSON from the API server, got {body[:80]!r}") from error
-    if not isinstance(decoded, dict):
-        raise KubeError(f"expected a JSON object from the API server, got {body[:80]!r}")
-    return decoded
-
-
-def _with_kind(page: Json) -> list[Json]:
-    kind = str(page.get("kind", "")).removesuffix("List")
-    return [{"apiVersion": page.get("apiVersion"), "kind": kind, **item} for item in page.get("items") or ()]

@@ -1,8 +1,8 @@
-"""Two clocks: the API server's against ours, and the texts that Kubernetes wants for times.
+"""The API server's clock against ours, and Kubernetes' two ways to write a time.
 
-Owns the estimate of the offset between the API server's clock and our wall clock, taken from the ``Date`` header of
-ordinary answers, and the formatting of ``Time`` and ``MicroTime``. Assumes that our wall clock is read right before a
-request is sent and right after its answer came. Never asks anybody for the time: what passes by is enough.
+Owns the estimate of the offset between the two clocks, taken from the ``Date`` header of ordinary answers. Assumes that
+our wall clock is read right before a request is sent and right after its answer came. Never asks anybody for the time:
+what passes by is enough.
 """
 
 from __future__ import annotations

@@ -105,9 +105,10 @@ class LeaderElector:
         """Who holds the Lease, as last seen; empty when nobody does or nothing was seen."""
         return _holder(self._lease)
 
-    def may_write(self) -> bool:
-        """May a write be sent at this instant? The fence; cheap."""
-        return self._clock() < self._renewed_at + self._renew_deadline
+    def may_write(self, within: float = 0.0) -> bool:
+        """May a write be sent at this instant, and ``within`` [s] of it (while a connection is made)? The fence;
+        cheap."""
+        return self._clock() + within < self._renewed_at + self._renew_deadline
 
     async def run(self) -> None:
         """Compete until released or cancelled."""

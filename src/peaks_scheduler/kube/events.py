@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import logging
 import random
 import time
@@ -23,6 +22,7 @@ from typing import Protocol
 
 from ..errors import Ambiguous, Conflict, Forbidden, KubeError, NotFound, TooManyRequests, Unavailable
 from .clock import micro_time
+from .transport import encode
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ NOTE_LIMIT = 1024  # [bytes] the API server refuses longer notes
 INSTANCE_LIMIT = 128  # [bytes]
 NAME_LIMIT = 253  # [characters] a DNS subdomain
 CUT = " ..."  # kube-scheduler's mark of a cut message
-WORKERS, CAPACITY = 8, 20_000
+WORKERS, CAPACITY = 24, 20_000
 TOO_OLD = 600.0  # [s] an event that late tells nobody anything
 FIRST_BACKOFF, LAST_BACKOFF = 0.2, 10.0  # [s]
 
@@ -83,7 +83,7 @@ class Reporter:
             "note": cut(note, NOTE_LIMIT),
             "type": kind,
         }
-        return Event(namespace, json.dumps(body, separators=(",", ":")).encode(), reason)
+        return Event(namespace, encode(body), reason)
 
 
 def cut(text: str, limit: int, mark: str = CUT) -> str:
@@ -118,8 +118,9 @@ class EventPoster:
         capacity: int = CAPACITY,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        on_drop: Callable[[], None] = lambda: None,
     ) -> None:
-        self._client, self._workers, self._capacity = client, workers, capacity
+        self._client, self._workers, self._capacity, self._on_drop = client, workers, capacity, on_drop
         self._clock, self._sleep = clock, sleep
         self._scheduled: deque[tuple[float, Event]] = deque()
         self._others: deque[tuple[float, Event]] = deque()
@@ -142,7 +143,7 @@ class EventPoster:
         """Take an event; never waits. Full: drops the oldest of the others, or the oldest Scheduled for a Scheduled."""
         important = event.reason == "Scheduled"
         if len(self._scheduled) + len(self._others) >= self._capacity:
-            self.dropped += 1
+            self._give_up()
             if self._others:
                 self._others.popleft()
             elif important:
@@ -214,8 +215,12 @@ class EventPoster:
         self.posted += 1
         return None
 
-    def _drop(self, event: Event, why: str) -> None:
+    def _give_up(self) -> None:
         self.dropped += 1
+        self._on_drop()
+
+    def _drop(self, event: Event, why: str) -> None:
+        self._give_up()
         # a missing right refuses every event alike: once a namespace is enough to know
         if event.namespace not in self._refused:
             self._refused.add(event.namespace)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
+import msgspec
 
 from ..errors import Ambiguous, Conflict, Forbidden, KubeError, NotFound, TooManyRequests, Unavailable
 from .connection import CONNECT_TIMEOUT, Connection
@@ -23,6 +24,11 @@ JSON = "application/json"
 STRATEGIC_MERGE = "application/strategic-merge-patch+json"
 # the server, or a proxy before it, gave up on a request that was under way
 UNDECIDED = frozenset({500, 502, 504})
+
+
+def encode(body: dict[str, Any]) -> bytes:
+    """JSON of ``body`` without spaces."""
+    return msgspec.json.encode(body)
 
 
 class Transport:

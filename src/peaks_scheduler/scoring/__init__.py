@@ -1,6 +1,7 @@
 """Strategies: what would it cost to run a pod on each node?
 
-A strategy is a name, what it minimises in one line, and a pure function ``(pod, nodes) -> (N,) watts``, lower is better,
+A strategy is a name, what it minimises in one line, and a pure function ``(pod, nodes) -> (N,) watts``, lower is
+better,
 NaN where a node has no model. A new one is one function and one line in ``STRATEGIES``.
 """
 
@@ -25,5 +26,7 @@ class Strategy:
 
 STRATEGIES: Mapping[str, Strategy] = {
     strategy.name: strategy
-    for strategy in (Strategy("peaks", "the rise of the node's power by the pod, on its exponential model", power_jump),)
+    for strategy in (
+        Strategy("peaks", "the rise of the node's power by the pod, on its exponential model", power_jump),
+    )
 }

@@ -1,0 +1,261 @@
+"""Both schedulers on the same API server, in turn: a backlog, a steady stream, a restart with everything in place.
+
+Owns the order of events of a turn and what is computed from its sightings. The nodes stay from turn to turn, pods and
+events are deleted in between, who begins alternates. A turn that left a pod unbound, or ours one without its event or
+record, shows nothing and ends the run. Nothing is measured while it is prepared or checked.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import BenchmarkError, workload
+from benchmarks.arrivals import arrival_times, create
+from benchmarks.contenders import Contender, kube_scheduler, peaks
+from benchmarks.figures import Aim, Better, Figure, gather
+from benchmarks.loads import LoadEndpoint
+from benchmarks.machine import cpu_seconds, memory
+from benchmarks.observer import DECISION
+from benchmarks.plan import Plan
+from benchmarks.plane import BenchPlane
+from benchmarks.sightings import Sightings
+from peaks_scheduler.quantity import parse_quantity
+from tests.e2e.processes import Process
+
+PART = "end to end"
+START_LIMIT = 60.0  # [s] from a start to the first Binding
+SLOWEST = 25.0  # [pods/s] whoever is slower is given up
+QUIET = 3.0  # [s] without another event: no more will come
+IDLE = 3.0  # [s] before the steady memory is read
+
+BACKLOG_RATE = "backlog: rate until the last Binding and event"
+UNITS: dict[str, tuple[str, Better]] = {
+    BACKLOG_RATE: ("pods/s", "higher"),
+    "backlog: rate until the last Binding": ("pods/s", "higher"),
+    "backlog: start to first Binding": ("s", "lower"),
+    "backlog: CPU per pod": ("ms", "lower"),
+    "backlog: CPU of the API server per pod": ("ms", "lower"),
+    "stream: arrivals": ("pods/s", ""),
+    "stream: create to bound, p50": ("ms", "lower"),
+    "stream: create to bound, p99": ("ms", "lower"),
+    "stream: CPU per pod": ("ms", "lower"),
+    "memory: peak, backlog and stream": ("MB", "lower"),
+    "memory: all pods bound": ("MB", "lower"),
+    "restart: start to first Binding": ("s", "lower"),
+    "restart: memory, peak": ("MB", "lower"),
+    "restart: memory": ("MB", "lower"),
+    "Scheduled events per pod": ("", ""),
+    "decision records per pod": ("", ""),
+}
+Values = dict[str, float]
+
+
+def measure(plan: Plan, say: Callable[[str], None]) -> tuple[list[Figure], list[Aim]]:
+    """All rounds. Raises BenchmarkError for a run that shows nothing."""
+    with tempfile.TemporaryDirectory(prefix="peaks-bench-") as folder, BenchPlane(Path(folder)) as plane:
+        say(f"end to end: control plane up; creating {plan.nodes} nodes")
+        plane.add_accounts()
+        plane.create_nodes(workload.nodes(plan.nodes, plan.seed))
+        with LoadEndpoint(workload.loads(plan.nodes, plan.seed)) as load:
+            rounds = _rounds(plane, plan, [peaks(load.url), kube_scheduler()], say)
+    figures = [figure for name, values in rounds.items() for figure in gather(PART, name, values, UNITS)]
+    return figures, _aims(figures, plan)
+
+
+def _rounds(
+    plane: BenchPlane, plan: Plan, both: Sequence[Contender], say: Callable[[str], None]
+) -> dict[str, list[Values]]:
+    found: dict[str, list[Values]] = {each.name: [] for each in both}
+    for i in range(plan.rounds):
+        for contender in both if i % 2 == 0 else reversed(both):
+            say(f"end to end: round {i + 1} of {plan.rounds}, {contender.name}")
+            values = Turn(plane, plan, contender).run()
+            say(f"end to end: {contender.name}: {values[BACKLOG_RATE]:.0f} pods/s")
+            found[contender.name].append(values)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of one scheduler."""
+
+    plane: BenchPlane
+    plan: Plan
+    contender: Contender
+
+    def run(self) -> Values:
+        plane = self.plane
+        plane.delete_all_pods()
+        plane.delete_all("/api/v1/events")
+        plane.create_pods(self._pods("backlog", self.plan.backlog))
+        with self._backlog() as (daemon, values):
+            values |= self._stream(daemon)
+            time.sleep(IDLE)
+            values["memory: all pods bound"], values["memory: peak, backlog and stream"] = memory(daemon.pid)
+        values |= self._restart()
+        self._check()
+        return values
+
+    def _pods(self, prefix: str, count: int) -> list[workload.Object]:
+        return workload.pods(prefix, count, self.plan.seed, self.contender.scheduler_name)
+
+    @contextmanager
+    def _backlog(self) -> Iterator[tuple[Process, Values]]:
+        """The scheduler when it is done with the backlog, and what that took; it runs as long as the block does."""
+        count, values = self.plan.backlog, Values()
+        with Sightings(self.plane, "backlog") as seen:
+            started = time.monotonic()
+            daemon = self.contender.start(self.plane)
+            try:
+                self._need(seen.wait(lambda s: len(s.bound) > 0, START_LIMIT), "no pod was bound", daemon)
+                already, before = len(seen.bound), self._cpu(daemon)
+                self._finish(seen, count, count / SLOWEST, daemon)
+                after = self._cpu(daemon)
+                values |= rates(seen, started)
+                values |= self._complete(seen, count)
+                values["backlog: CPU per pod"] = 1000 * (after[0] - before[0]) / (count - already)
+                values["backlog: CPU of the API server per pod"] = 1000 * (after[1] - before[1]) / (count - already)
+                yield daemon, values
+            finally:
+                daemon.stop()
+
+    def _stream(self, daemon: Process) -> Values:
+        count, plan = self.plan.stream, self.plan
+        with Sightings(self.plane, "stream", ("created", "bound", "event")) as seen:
+            before = self._cpu(daemon)
+            create(self.plane.api, self._pods("stream", count), arrival_times(count, plan.rate, plan.seed))
+            self._finish(seen, count, count / SLOWEST, daemon)
+            after = self._cpu(daemon)
+            self._complete(seen, count)
+        return {**latencies(seen), "stream: CPU per pod": 1000 * (after[0] - before[0]) / count}
+
+    def _restart(self) -> Values:
+        """Started again with every pod bound, and one more to place."""
+        self.plane.create_pods(self._pods("probe", 1))
+        with Sightings(self.plane, "restart", ("bound",)) as seen:
+            started = time.monotonic()
+            daemon = self.contender.start(self.plane)
+            try:
+                self._need(
+                    seen.wait(lambda s: len(s.bound) > 0, START_LIMIT), "no pod was bound after a restart", daemon
+                )
+                time.sleep(IDLE)
+                now, peak = memory(daemon.pid)
+            finally:
+                daemon.stop()
+        first = min(seen.bound.values()) - started
+        return {"restart: start to first Binding": first, "restart: memory, peak": peak, "restart: memory": now}
+
+    def _cpu(self, daemon: Process) -> tuple[float, float]:
+        """[s] of the scheduler and of the API server."""
+        return cpu_seconds(daemon.pid), cpu_seconds(self.plane.pid("kube-apiserver"))
+
+    # --- what must be true -------------------------------------------------------------------------------------------
+
+    def _finish(self, seen: Sightings, count: int, seconds: float, daemon: Process) -> None:
+        """Until every pod is bound and no more events come."""
+        bound = seen.wait(lambda s: len(s.bound) >= count, START_LIMIT + seconds)
+        self._need(bound, f"{count - len(seen.bound)} of {count} pods were not bound", daemon)
+        seen.settle(count, QUIET, START_LIMIT + seconds)
+
+    def _complete(self, seen: Sightings, count: int) -> Values:
+        """Events and records by pod. Ours writes all of them; kube-scheduler may drop events when it is in a hurry."""
+        if self.contender.records and not len(seen.event) == len(seen.recorded) == count:
+            raise BenchmarkError(f"{count} pods bound, {len(seen.event)} events, {len(seen.recorded)} decision records")
+        return {
+            "Scheduled events per pod": len(seen.event) / count,
+            "decision records per pod": len(seen.recorded) / count,
+        }
+
+    def _need(self, true: bool, what: str, daemon: Process) -> None:
+        if not true:
+            raise BenchmarkError(f"{self.contender.name}: {what}; the end of its log:\n{daemon.output()[-3000:]}")
+
+    def _check(self) -> None:
+        """What is in the cluster now: no node overbooked, and ours looked at every node and knew its load."""
+        pods = self.plane.list_pods(workload.NAMESPACE)
+        check_room(pods, workload.nodes(self.plan.nodes, self.plan.seed))
+        if self.contender.records:
+            check_records(pods, self.plan.nodes)
+
+
+def check_room(pods: Sequence[workload.Object], nodes: Sequence[workload.Object]) -> None:
+    """Raises BenchmarkError where pods ask for more than their node has to give."""
+    left = {node["metadata"]["name"]: Counter(_amounts(node["status"]["allocatable"])) for node in nodes}
+    for pod in pods:
+        asked = Counter(_amounts(pod["spec"]["containers"][0]["resources"]["requests"]))
+        left[pod["spec"]["nodeName"]].subtract({**asked, "pods": 1})
+    over = [name for name, amounts in left.items() if min(amounts.values()) < 0]
+    if over:
+        raise BenchmarkError(f"{len(over)} nodes hold more than they have: {', '.join(over[:5])}")
+
+
+def _amounts(quantities: dict[str, str]) -> dict[str, int]:
+    return {name: math.floor(parse_quantity(text) * 1000) for name, text in quantities.items() if name != "pods"} | (
+        {"pods": int(quantities["pods"])} if "pods" in quantities else {}
+    )
+
+
+def check_records(pods: Sequence[workload.Object], nodes: int) -> None:
+    """Raises BenchmarkError where a record names another node or was made without looking at all, or without load."""
+    standings: Counter[str] = Counter()
+    for pod in pods:
+        record = json.loads(pod["metadata"]["annotations"][DECISION])
+        if record["node"] != pod["spec"]["nodeName"] or record["total"] != nodes:
+            raise BenchmarkError(f"{pod['metadata']['name']}: on {pod['spec']['nodeName']}, its record says {record}")
+        standings[record["standing"]] += 1
+    if standings["measured"] != len(pods):
+        raise BenchmarkError(f"expected every decision on a node with measured load, got {dict(standings)}")
+
+
+# --- what is computed -----------------------------------------------------------------------------------------------
+
+
+def rates(seen: Sightings, started: float) -> Values:
+    """Pods per second from the first Binding to the last, and to the last event where that is later."""
+    first, last = min(seen.bound.values()), max(seen.bound.values())
+    done = max([last, *seen.event.values()])
+    count = len(seen.bound)
+    return {
+        BACKLOG_RATE: count / (done - first),
+        "backlog: rate until the last Binding": count / (last - first),
+        "backlog: start to first Binding": first - started,
+    }
+
+
+def latencies(seen: Sightings) -> Values:
+    """From the moment a pod was seen to the moment it was seen bound, both by the observer."""
+    waits = [1000 * max(0.0, seen.bound[name] - created) for name, created in seen.created.items()]
+    percentiles = statistics.quantiles(waits, n=100, method="inclusive")
+    lasted = max(seen.created.values()) - min(seen.created.values())
+    return {
+        "stream: arrivals": (len(waits) - 1) / lasted,
+        "stream: create to bound, p50": percentiles[49],
+        "stream: create to bound, p99": percentiles[98],
+    }
+
+
+def _aims(figures: Sequence[Figure], plan: Plan) -> list[Aim]:
+    found = {(each.name, each.subject): each.middle for each in figures}
+    ratio = found[BACKLOG_RATE, "peaks"] / found[BACKLOG_RATE, "kube-scheduler"]
+    most = max(found["restart: memory, peak", "peaks"], found["memory: peak, backlog and stream", "peaks"])
+    size = f"{plan.nodes:,} nodes, {plan.pods:,} pods"
+    return [
+        Aim(
+            f"rate over kube-scheduler's, every node scored, events and records written ({plan.nodes:,} nodes)",
+            ratio,
+            1.5,
+            "higher",
+        ),
+        Aim(f"memory with all pods bound [MB] ({size})", found["memory: all pods bound", "peaks"], 300.0, "lower"),
+        Aim(f"memory at its peak, restart included [MB] ({size})", most, 300.0, "lower"),
+    ]

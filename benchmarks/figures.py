@@ -1,0 +1,210 @@
+"""Numbers that were measured, their tables, their file, and the comparison of two files.
+
+Owns the form of the results: a figure is a name, a unit, a subject (whose it is) and one value for each round. Knows
+nothing of what was measured. Pure but for ``save`` and ``load``.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmarks import BenchmarkError
+
+FORMAT = 1
+Better = Literal["higher", "lower", ""]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured quantity."""
+
+    part: str
+    name: str
+    unit: str
+    subject: str
+    values: tuple[float, ...]
+    """One a round."""
+    better: Better = "lower"
+
+    @property
+    def middle(self) -> float:
+        """The median."""
+        return statistics.median(self.values)
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.part, self.name, self.subject
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What is hoped for, and what came."""
+
+    text: str
+    value: float
+    limit: float
+    better: Better
+
+    @property
+    def met(self) -> bool:
+        return self.value >= self.limit if self.better == "higher" else self.value <= self.limit
+
+    def line(self) -> str:
+        verdict, sign = "met   " if self.met else "MISSED", ">=" if self.better == "higher" else "<="
+        return f"{verdict}  {self.text}: {_number(self.value)} (aim {sign} {_number(self.limit)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """A whole run."""
+
+    about: Mapping[str, Any]
+    """When, where, which commit, which sizes and seeds."""
+    figures: tuple[Figure, ...]
+    aims: tuple[Aim, ...]
+
+    def figure(self, part: str, name: str, subject: str) -> Figure | None:
+        return next((each for each in self.figures if each.key == (part, name, subject)), None)
+
+
+def gather(
+    part: str, subject: str, rounds: Sequence[Mapping[str, float]], units: Mapping[str, tuple[str, Better]]
+) -> list[Figure]:
+    """Rounds of named values as figures; ``units``: name -> (unit, which way is better), also their order."""
+    present = [name for name in units if any(name in each for each in rounds)]
+    return [
+        Figure(
+            part, name, units[name][0], subject, tuple(each[name] for each in rounds if name in each), units[name][1]
+        )
+        for name in present
+    ]
+
+
+# --- the file -------------------------------------------------------------------------------------------------------
+
+
+def save(results: Results, file: Path) -> None:
+    whole = {
+        "format": FORMAT,
+        "about": results.about,
+        "figures": [asdict(each) for each in results.figures],
+        "aims": [{**asdict(each), "met": each.met} for each in results.aims],
+    }
+    file.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+
+
+def load(file: Path) -> Results:
+    """Raises BenchmarkError for a file that holds no results."""
+    try:
+        whole = json.loads(file.read_text(encoding="utf-8"))
+        if whole["format"] != FORMAT:
+            raise BenchmarkError(f"{file}: expected results of format {FORMAT}, got {whole['format']}: measure again")
+        figures = tuple(Figure(**{**each, "values": tuple(each["values"])}) for each in whole["figures"])
+        aims = tuple(Aim(*(each[name] for name in ("text", "value", "limit", "better"))) for each in whole["aims"])
+        return Results(whole["about"], figures, aims)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BenchmarkError(
+            f"{file}: expected results that --output wrote, got {type(error).__name__}: {error}"
+        ) from error
+
+
+# --- tables ---------------------------------------------------------------------------------------------------------
+
+
+def table(figures: Iterable[Figure]) -> list[str]:
+    """Figures of one part: a row a name, a column a subject, and the first subject's value over the second's."""
+    figures = list(figures)
+    subjects = list(dict.fromkeys(each.subject for each in figures))
+    rows = [["", *subjects, *([f"{subjects[0]} / {subjects[1]}"] if len(subjects) > 1 else [])]]
+    for name in dict.fromkeys(each.name for each in figures):
+        found = {each.subject: each for each in figures if each.name == name}
+        unit = next(iter(found.values())).unit
+        cells = [_cell(found.get(subject)) for subject in subjects]
+        rows.append(
+            [
+                f"{name} [{unit}]",
+                *cells,
+                *([_ratio(*(found.get(s) for s in subjects[:2]))] if len(subjects) > 1 else []),
+            ]
+        )
+    return aligned(rows)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Columns: the first to the left, the others to the right, a rule under the head."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+
+    def line(row: Sequence[str]) -> str:
+        return "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        ).rstrip()
+
+    return [line(rows[0]), "-" * (sum(widths) + 2 * (len(widths) - 1)), *(line(row) for row in rows[1:])]
+
+
+def _cell(figure: Figure | None) -> str:
+    if figure is None:
+        return "-"
+    if len(figure.values) == 1:
+        return _number(figure.middle)
+    return f"{_number(figure.middle)} ({_number(min(figure.values))}-{_number(max(figure.values))})"
+
+
+def _ratio(a: Figure | None, b: Figure | None) -> str:
+    return "-" if a is None or b is None or not b.middle else f"{a.middle / b.middle:.2f}"
+
+
+def _number(value: float) -> str:
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"
+
+
+# --- comparing ------------------------------------------------------------------------------------------------------
+
+
+def comparison(a: Results, b: Results) -> list[str]:
+    """Every figure that both runs have: a, b, b over a, and what can be said of the difference."""
+    ours = {each.key: each for each in b.figures}
+    both = [(each, ours[each.key]) for each in a.figures if each.key in ours]
+    if not both:
+        raise BenchmarkError("the two runs have no figure in common: were different parts measured?")
+    rows = [["", "a", "b", "b / a", ""]]
+    rows += [
+        [f"{x.part}: {x.name} [{x.unit}], {x.subject}", _cell(x), _cell(y), _ratio(y, x), _verdict(x, y)]
+        for x, y in both
+    ]
+    return [*_differences(a, b), *aligned(rows)]
+
+
+def _verdict(a: Figure, b: Figure) -> str:
+    """Better or worse only where the rounds of the two runs do not overlap."""
+    if not a.better:
+        return ""
+    if len(a.values) < 2 or len(b.values) < 2:
+        return "one round: no verdict"
+    rises, falls = min(b.values) > max(a.values), max(b.values) < min(a.values)
+    if not rises and not falls:
+        return "within the spread"
+    return "better" if rises == (a.better == "higher") else "worse"
+
+
+def _differences(a: Results, b: Results) -> list[str]:
+    """What else differs between the runs, and so may explain the figures."""
+    lines = [f"a: {_origin(a)}", f"b: {_origin(b)}"]
+    for what in ("machine", "versions", "plan"):
+        before, after = a.about.get(what, {}), b.about.get(what, {})
+        names = [name for name in before if before[name] != after.get(name) and name != "loadAverageBefore"]
+        lines += [f"   {what} differs in {name}: {before[name]} and {after.get(name)}" for name in names]
+    return [*lines, ""]
+
+
+def _origin(results: Results) -> str:
+    about = results.about
+    before = about.get("machine", {}).get("loadAverageBefore", ["?"])[0]
+    return f"commit {about.get('commit') or 'unknown'}, {about.get('started')}, load average before {before}"

@@ -1,0 +1,176 @@
+"""The question put to the core, and its answer as JSON or a table.
+
+Every verdict comes out of ``cycle``, as the daemon's does: each pending pod is judged on its own and nothing is assumed
+between. Assumes a Cluster that was read already. Never does I/O.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..cycle import judge, schedule
+from ..decision import Decision, NodeVerdict
+from ..errors import ConfigurationError, NotFound, PeaksError
+from ..ledger import Ledger, State
+from ..objects import Pod
+from ..scoring import STRATEGIES, Strategy
+from ..settings import Settings
+from .cluster import Cluster, few, shaped
+
+MOST_ROWS = 20
+"""Nodes of one pod in a table; JSON has all."""
+_HEADER = ("node", "standing", "jump", "CPU before", "after", "reason")
+_RANK = {"measured": 0, "estimated": 0, "unmodelled": 1, "over-full": 2, None: 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What would become of one pod."""
+
+    pod: Pod
+    decision: Decision | None = None
+    """None: the pod is gated, nobody looks at nodes for it yet."""
+    nodes: Mapping[str, NodeVerdict] = field(default_factory=dict)
+
+    @property
+    def message(self) -> str | None:
+        """Why it goes nowhere; None where it goes somewhere, or waits for its gates."""
+        diagnosis = self.decision.diagnosis if self.decision else None
+        return diagnosis.message if diagnosis else None
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "node": self.decision.node if self.decision else None,
+            "message": self.message,
+            "gated": self.pod.gated,
+            "unsupported": list(self.pod.unsupported),
+            "nodes": {name: verdict.as_json() for name, verdict in self.nodes.items()},
+        }
+
+
+def explain(cluster: Cluster, settings: Settings, key: str | None) -> list[Answer]:
+    """The answer for the pod ``key`` (``namespace/name``), or for every pending pod of ours where that is None.
+
+    Raises NotFound for a pod that is not there, PeaksError for one about which there is nothing to decide.
+    """
+    ledger, strategy = cluster.ledger, strategy_named(settings.strategy)
+    ours = settings.scheduler_name
+    pods = _pending(ledger, ours) if key is None else [_wanted(ledger, key, ours)]
+    with shaped("the cluster's objects"):
+        return [_answer(pod, cluster, strategy, settings.tolerance_watts) for pod in pods]
+
+
+def strategy_named(name: str) -> Strategy:
+    """The strategy; raises ConfigurationError with the names that there are."""
+    strategy = STRATEGIES.get(name)
+    if strategy is None:
+        raise ConfigurationError(f"strategy: expected one of {', '.join(STRATEGIES)}; got {name!r}")
+    return strategy
+
+
+def _answer(pod: Pod, cluster: Cluster, strategy: Strategy, tolerance: float) -> Answer:
+    if pod.gated:
+        return Answer(pod)
+    nodes = cluster.ledger.snapshot()
+    decision = schedule(pod, nodes, strategy, now=cluster.now, tolerance=tolerance)
+    return Answer(pod, decision, judge(pod, nodes, strategy))
+
+
+def _pending(ledger: Ledger, ours: str) -> list[Pod]:
+    waiting = (pod for pod, state in ledger.pods() if state is State.PENDING and pod.scheduler_name == ours)
+    return sorted((pod for pod in waiting if not pod.deleting), key=lambda pod: pod.key)
+
+
+def _wanted(ledger: Ledger, key: str, ours: str) -> Pod:
+    key = key if "/" in key else f"default/{key}"
+    pod = next((pod for pod, _ in ledger.pods() if pod.key == key), None)
+    if pod is None:
+        raise NotFound(f"pod {key}: not found{_instead(_pending(ledger, ours))}", 404)
+    if pod.node_name:
+        raise PeaksError(f"pod {key}: expected a pending pod; it is on {pod.node_name} already")
+    if pod.scheduler_name != ours:
+        raise PeaksError(
+            f"pod {key}: expected a pod of {ours}; it is {pod.scheduler_name}'s: say --scheduler-name {pod.scheduler_name}"
+        )
+    if pod.deleting:
+        raise PeaksError(f"pod {key}: expected a pending pod; it is being deleted")
+    return pod
+
+
+def _instead(pods: list[Pod]) -> str:
+    return f"; pending are {few([pod.key for pod in pods])}" if pods else "; no pod is pending"
+
+
+# --- table
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def as_table(answers: list[Answer]) -> str:
+    """Each pod's answer in a line, its nodes below it, the best first."""
+    return "\n\n".join("\n".join(_lines(answer)) for answer in answers)
+
+
+def _lines(answer: Answer) -> list[str]:
+    rows = [_row(name, verdict) for name, verdict in _ranked(answer)]
+    lines = [headline(answer)]
+    if rows:
+        shown = [_HEADER, *rows[:MOST_ROWS]]
+        widths = [max(len(row[column]) for row in shown) for column in range(len(_HEADER))]
+        lines += ["  " + _aligned(row, widths) for row in shown]
+    if len(rows) > MOST_ROWS:
+        lines.append(f"  ... and {len(rows) - MOST_ROWS} more (--output json has all)")
+    return lines
+
+
+def headline(answer: Answer) -> str:
+    """``default/web-0 -> worker-2, +4.31 W (runner-up worker-3, +4.40 W)``, or why it goes nowhere."""
+    key, decision = answer.pod.key, answer.decision
+    if decision is None:
+        return f"{key}: waits for its scheduling gates"
+    if decision.node is None:
+        return f"{key}: {answer.message}"
+    line = f"{key} -> {decision.node}, {_price(decision.jump_watts)}"
+    if decision.runner_up is None:
+        return line
+    return f"{line} (runner-up {decision.runner_up}, {_price(decision.runner_up_jump_watts)})"
+
+
+def _ranked(answer: Answer) -> list[tuple[str, NodeVerdict]]:
+    """The chosen node, then the others as the core ranks them, those that were refused last."""
+    chosen = answer.decision.node if answer.decision else None
+
+    def key(item: tuple[str, NodeVerdict]) -> tuple[bool, int, float, float, str]:
+        name, verdict = item
+        rank = _RANK[verdict.standing]
+        watts = verdict.jump_watts if rank == 0 and verdict.jump_watts is not None else math.inf
+        after = verdict.cpu_after if verdict.cpu_after is not None else math.inf
+        return name != chosen, rank, watts, after if verdict.feasible else 0.0, name
+
+    return sorted(answer.nodes.items(), key=key)
+
+
+def _row(name: str, verdict: NodeVerdict) -> tuple[str, ...]:
+    if not verdict.feasible:
+        return name, "-", "-", "-", "-", "; ".join(verdict.reasons)
+    before, after = _percent(verdict.cpu_before), _percent(verdict.cpu_after)
+    return name, verdict.standing or "-", _price(verdict.jump_watts), before, after, ""
+
+
+def _aligned(row: tuple[str, ...], widths: list[int]) -> str:
+    """Words to the left, numbers to the right."""
+    cells = (
+        cell.rjust(width) if 2 <= i <= 4 else cell.ljust(width)
+        for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+    )
+    return "  ".join(cells).rstrip()
+
+
+def _price(watts: float | None) -> str:
+    return "no power model" if watts is None else f"{watts:+.2f} W"
+
+
+def _percent(fraction: float | None) -> str:
+    return "-" if fraction is None else f"{100 * fraction:.1f} %"

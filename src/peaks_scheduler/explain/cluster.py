@@ -1,0 +1,235 @@
+"""A cluster read for one question: from files, or by two lists of the API server; with its load and its power models.
+
+Assumes that text and objects may have any shape: what cannot be read is a ConfigurationError that names the file and
+the
+object, what is odd but no reason to stop a note. Never writes to the API server and never decides.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..documents import parse_documents
+from ..errors import ConfigurationError, LoadError, PeaksError
+from ..ledger import Ledger
+from ..load import LoadReport
+from ..objects import Json, Node
+from ..power import EMPTY, PowerModels, parse_models
+from ..settings import Settings
+from ..sources.identity import NodeAddresses, resolve
+from ..sources.load_watcher import LoadWatcher, read_report
+
+Object = tuple[str, Json]
+"""Where it came from, for messages, and what it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster at one instant, and what was odd about reading it."""
+
+    ledger: Ledger
+    now: float
+    notes: Sequence[str] = ()
+
+
+def from_files(paths: Iterable[str], load_path: str | None, settings: Settings) -> Cluster:
+    """The cluster that these files describe. Raises ConfigurationError that says which file, and what of it."""
+    objects = [found for path in paths for found in read_objects(path)]
+    return _cluster(
+        [(origin, defaulted(raw)) for origin, raw in objects], settings, recorded_load(load_path), time.time()
+    )
+
+
+async def live(load_path: str | None, settings: Settings) -> Cluster:
+    """The cluster as the API server has it now, with the load of the configured source or of a recorded answer.
+
+    Raises KubeError, ConfigurationError.
+    """
+    # these bring kopf and aiohttp, which take longer to import than files take to judge
+    from ..kube.client import UNFINISHED_PODS, KubeClient
+    from ..kube.connection import connect
+
+    connection = await connect(settings.kubeconfig)
+    try:
+        client = KubeClient(connection, settings.scheduler_name, "explain")
+        nodes = await client.list_objects("/api/v1/nodes")
+        pods = await client.list_objects("/api/v1/pods", UNFINISHED_PODS)
+        offset = connection.clock_offset
+    finally:
+        await connection.close()
+    load = recorded_load(load_path) if load_path else await _asked_load(settings)
+    return _cluster([(connection.server, raw) for raw in (*nodes, *pods)], settings, load, time.time(), offset)
+
+
+def _cluster(
+    objects: Iterable[Object],
+    settings: Settings,
+    load: LoadReport | LoadError | None,
+    now: float,
+    clock_offset: float = 0.0,
+) -> Cluster:
+    models, notes = _models(settings)
+    ledger = Ledger(default_cpu=settings.default_pod_cpu, expiry=settings.load.expiry, models=models)
+    ledger.clock_offset = clock_offset
+    for origin, raw in objects:
+        with shaped(origin, raw):
+            if raw["kind"] == "Node":
+                ledger.observe_node(raw)
+            elif raw["kind"] == "Pod":
+                ledger.observe_pod(raw)
+    notes += _ambiguous(ledger)
+    if isinstance(load, LoadReport):
+        now = load.fetched_at
+        notes += _apply(load, ledger)
+    else:
+        notes.append(f"no load, all nodes are estimated{f': {load}' if load else ''}")
+        ledger.refresh(now)
+    return Cluster(ledger, now, notes)
+
+
+@contextmanager
+def shaped(origin: str, raw: Json | None = None) -> Iterator[None]:
+    """Objects from files may have any shape: say which one is wrong, in words."""
+    try:
+        yield
+    except PeaksError as error:
+        raise ConfigurationError(f"{origin}: {error}") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        what = _name(raw) if raw else "one of them"
+        raise ConfigurationError(
+            f"{origin}: {what}: expected the form the API server gives it; a field has another: {error}"
+        ) from error
+
+
+def _name(raw: Json) -> str:
+    meta = raw.get("metadata")
+    return f"{raw.get('kind')} {meta.get('name', '') if isinstance(meta, dict) else ''}".strip()
+
+
+def read_objects(path: str) -> list[Object]:
+    """Every object of a file (``-``: standard input): single ones, several documents, lists. Raises
+    ConfigurationError."""
+    return [
+        found for document in parse_documents(_text("--from", path), path) for found in _objects(document, path, "")
+    ]
+
+
+def _objects(document: Any, origin: str, of_list: str) -> Iterator[Object]:
+    if isinstance(document, list):
+        for item in document:
+            yield from _objects(item, origin, of_list)
+        return
+    kind = document.get("kind", of_list) if isinstance(document, dict) else None
+    if not isinstance(kind, str) or not kind:
+        raise ConfigurationError(
+            f"{origin}: expected Kubernetes objects, each with its kind; got {str(document)[:80]!r}"
+        )
+    if kind.endswith("List") and "items" in document:
+        # lists of one kind leave it out of their items
+        yield from _objects(document["items"] or [], origin, kind.removesuffix("List"))
+    else:
+        yield origin, {**document, "kind": kind}
+
+
+def defaulted(raw: Json) -> Json:
+    """A pod as a person writes it, with what the API server would add that placing reads; other objects as they are."""
+    spec = raw.get("spec")
+    if raw.get("kind") != "Pod" or not isinstance(spec, dict):
+        return raw
+    host = bool(spec.get("hostNetwork"))
+    with shaped("the file", raw):
+        more = {
+            kind: [_with_defaults(c, host) for c in spec[kind]]
+            for kind in ("containers", "initContainers")
+            if spec.get(kind)
+        }
+    return {**raw, "spec": {**spec, **more}}
+
+
+def _with_defaults(container: Json, host_network: bool) -> Json:
+    """Requests are the limits where only those are given; ports are the host's where the network is."""
+    resources = container.get("resources") or {}
+    asked = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
+    ports = [
+        {"hostPort": port.get("containerPort"), **port} if host_network else port
+        for port in container.get("ports") or ()
+    ]
+    return {**container, "resources": {**resources, "requests": asked}, "ports": ports}
+
+
+def _text(option: str, path: str) -> str:
+    try:
+        return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{option} {path}: expected a readable file; got: {error}") from error
+
+
+# --- load and models
+# -----------------------------------------------------------------------------------------------------
+
+
+def recorded_load(path: str | None) -> LoadReport | LoadError | None:
+    """A load-watcher answer from a file, taken as if it had just come: ``fetched_at`` is its own time.
+
+    An answer without nodes is the LoadError that the daemon would meet. Raises ConfigurationError for any other
+    trouble.
+    """
+    if path is None:
+        return None
+    try:
+        report = read_report(_text("--load", path), math.inf)
+    except LoadError as error:
+        if error.kind == "empty":
+            return error
+        raise ConfigurationError(f"--load {path}: {error}") from error
+    now = max((report.timestamp, *(load.window_end for load in report.nodes.values())))
+    return LoadReport(report.nodes, report.timestamp, now, None, report.problems)
+
+
+async def _asked_load(settings: Settings) -> LoadReport | LoadError:
+    source = LoadWatcher(settings.load.address, settings.load.timeout)
+    try:
+        return await source.fetch()
+    except LoadError as error:
+        return error
+    finally:
+        await source.aclose()
+
+
+def _apply(report: LoadReport, ledger: Ledger) -> list[str]:
+    found = resolve(report.nodes, [_addresses(node) for node in ledger.nodes()])
+    ledger.apply_load({node: report.nodes[key] for node, key in found.matched.items()}, report.fetched_at)
+    notes = list(report.problems)
+    if lost := (*found.unmatched, *found.ambiguous):
+        notes.append(f"load names that are no node of this cluster: {few(lost)}")
+    if found.duplicates:
+        notes.append(f"several load names mean one node, none is used: {few(list(found.duplicates))}")
+    return notes
+
+
+def _addresses(node: Node) -> NodeAddresses:
+    addresses = tuple(address for _, address in node.addresses)
+    return NodeAddresses(node.name, node.labels.get("kubernetes.io/hostname", ""), addresses, node.provider_id)
+
+
+def _models(settings: Settings) -> tuple[PowerModels, list[str]]:
+    path = settings.power.file
+    models = settings.power.inline if path is None else parse_models(_text("--power-models", path), path)
+    return models, ["no power models, all nodes are unmodelled"] if models == EMPTY else []
+
+
+def _ambiguous(ledger: Ledger) -> list[str]:
+    names = [node.name for node in ledger.nodes() if ledger.models.ambiguous(node.name, node.labels)]
+    return [f"nodes that several selectors of the power model file match, unmodelled: {few(names)}"] if names else []
+
+
+def few(names: Sequence[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

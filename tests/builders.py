@@ -1,0 +1,204 @@
+"""Small pods, nodes, loads and ledgers: what a test does not mention is plain and the same everywhere.
+
+Pods and nodes are API objects as the API server writes them, so that every test goes through the same door as the
+daemon
+does. Times are seconds since the epoch; ``NOW`` is the present of every test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from peaks_scheduler.cycle import schedule
+from peaks_scheduler.decision import Decision
+from peaks_scheduler.ledger import Ledger, observed_all
+from peaks_scheduler.load import NodeLoad
+from peaks_scheduler.objects import Pod, pod_from_api
+from peaks_scheduler.power import ExponentialCurve, PowerModel, PowerModels
+from peaks_scheduler.scoring import STRATEGIES
+
+Json = dict[str, Any]
+
+NOW = 1_800_000_000.0
+WINDOW = 900.0  # [s] load-watcher's longest
+PEAKS = STRATEGIES["peaks"]
+
+BENT_DOWN = (471.7, -91.5, -7.186)
+"""(k0, k1, k2) of the original plugin's documentation, for a ratio: concave, the first steps are the dearest."""
+BENT_UP = (100.0, 20.0, 2.0)
+"""Convex: the last steps are the dearest."""
+
+
+def when(time: float) -> str:
+    """RFC 3339, as the API server writes it."""
+    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+# --- objects
+# -------------------------------------------------------------------------------------------------------------
+
+
+def container(name: str = "main", requests: Json | None = None, limits: Json | None = None, **more: Any) -> Json:
+    resources = {key: value for key, value in (("requests", requests), ("limits", limits)) if value is not None}
+    return {"name": name, "resources": resources, **more}
+
+
+def pod(
+    name: str = "web-0",
+    *,
+    cpu: str | None = None,
+    memory: str | None = None,
+    requests: Json | None = None,
+    limits: Json | None = None,
+    ports: Sequence[Json] = (),
+    namespace: str = "default",
+    uid: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    node: str | None = None,
+    started: float | None = None,
+    phase: str | None = None,
+    scheduler: str = "Peaks",
+    deleting: bool = False,
+    annotations: Json | None = None,
+    status: Json | None = None,
+    **spec: Any,
+) -> Json:
+    """A pod of one container unless ``containers`` says otherwise; it runs where ``started`` is given."""
+    asked = {key: value for key, value in (("cpu", cpu), ("memory", memory)) if value is not None} | (requests or {})
+    whole: Json = {"schedulerName": scheduler, "containers": [container("main", asked, limits, ports=list(ports))]}
+    if node is not None:
+        whole["nodeName"] = node
+    state: Json = {"phase": phase or ("Pending" if started is None else "Running")}
+    if started is not None:
+        state["containerStatuses"] = [{"name": "main", "state": {"running": {"startedAt": when(started)}}}]
+    meta: Json = {"name": name, "namespace": namespace, "uid": uid or f"uid-{namespace}-{name}", "labels": dict(labels
+    or {})}
+    if deleting:
+        meta["deletionTimestamp"] = when(NOW)
+    if annotations is not None:
+        meta["annotations"] = annotations
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": whole | spec, "status": state | (status or {})}
+
+
+def node(
+    name: str = "worker-1",
+    *,
+    cpu: str = "8",
+    memory: str = "32Gi",
+    pods: str = "110",
+    capacity: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    taints: Sequence[Json] = (),
+    unschedulable: bool = False,
+    more: Mapping[str, str] | None = None,
+) -> Json:
+    """A node of ``cpu`` allocatable cores; ``more`` are further resources, ``capacity`` its CPUs where they are not
+    the same."""
+    allocatable = {"cpu": cpu, "memory": memory, "pods": pods} | dict(more or {})
+    spec: Json = {"taints": list(taints)} | ({"unschedulable": True} if unschedulable else {})
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "uid": f"uid-{name}", "labels": {"kubernetes.io/hostname": name} | dict(labels or {})},
+        "spec": spec,
+        "status": {"allocatable": allocatable, "capacity": allocatable | {"cpu": capacity or cpu}},
+    }
+
+
+def taint(key: str = "dedicated", value: str = "", effect: str = "NoSchedule") -> Json:
+    return {"key": key, "value": value, "effect": effect}
+
+
+def anti_affinity(
+    match: Mapping[str, str], topology: str = "kubernetes.io/hostname", namespaces: Sequence[str] = (), **more: Any
+) -> Json:
+    """``spec.affinity`` with one required anti-affinity term."""
+    term: Json = {"labelSelector": {"matchLabels": dict(match)}, "topologyKey": topology} | more
+    if namespaces:
+        term["namespaces"] = list(namespaces)
+    return {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+
+
+def node_affinity(*terms: Json) -> Json:
+    """``spec.affinity`` with required node affinity of these terms."""
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": list(terms)}}}
+
+
+def expression(key: str, operator: str, *values: str) -> Json:
+    return {"key": key, "operator": operator, "values": list(values)}
+
+
+# --- power and load
+# ------------------------------------------------------------------------------------------------------
+
+
+def models(everywhere: tuple[float, float, float] | None = None, **named: tuple[float, float, float]) -> PowerModels:
+    """Models by node name (``worker_1`` is worker-1), and one for all the others."""
+    by_name = {name.replace("_", "-"): PowerModel(name.replace("_", "-"), ExponentialCurve(*k)) for name, k in named.items()}
+    by_selector = () if everywhere is None else (({}, PowerModel("*", ExponentialCurve(*everywhere))),)
+    return PowerModels(by_name, by_selector)
+
+
+def load(cpu: float, *, age: float = 0.0, window: float = WINDOW, now: float = NOW) -> NodeLoad:
+    """A load of ``cpu`` (fraction) whose window ended ``age`` seconds ago."""
+    return NodeLoad(cpu, now - age - window, now - age)
+
+
+# --- ledger
+# --------------------------------------------------------------------------------------------------------------
+
+
+def ledger(
+    *objects: Json,
+    power: PowerModels | tuple[float, float, float] | None = None,
+    loads: Mapping[str, float | NodeLoad] | None = None,
+    now: float = NOW,
+    seed: int = 0,
+    default_cpu: int = 100,
+    expiry: float = 300.0,
+    clock_offset: float = 0.0,
+) -> Ledger:
+    """A ledger of these nodes and pods. ``power``: models, or one curve for all; ``loads``: fractions are fresh
+    ones."""
+    known = power if isinstance(power, PowerModels) else models(power)
+    filled = Ledger(default_cpu=default_cpu, expiry=expiry, seed=seed, models=known)
+    filled.clock_offset = clock_offset
+    filled.now = now
+    nodes = [o for o in objects if o["kind"] == "Node"]
+    observed_all(filled, nodes, [o for o in objects if o["kind"] == "Pod"])
+    fresh = {name: given if isinstance(given, NodeLoad) else load(given, now=now) for name, given in (loads or {}).items()}
+    filled.apply_load(fresh, now)
+    return filled
+
+
+def workers(count: int, **more: Any) -> list[Json]:
+    """``count`` equal nodes: worker-0, worker-1, ..."""
+    return [node(f"worker-{i}", **more) for i in range(count)]
+
+
+def read(raw: Json, default_cpu: int = 100) -> Pod:
+    """The pod as the core sees it."""
+    return pod_from_api(raw, default_cpu)
+
+
+def decide(raw: Json, known: Ledger, *, tolerance: float = 0.0, now: float = NOW) -> Decision:
+    """Where the pod goes; nothing is assumed."""
+    return schedule(read(raw, known.default_cpu), known.snapshot(), PEAKS, now=now, tolerance=tolerance)
+
+
+def place(raw: Json, known: Ledger, *, now: float = NOW) -> str | None:
+    """Observe the pod, decide, and assume what was decided: the name of its node."""
+    known.observe_pod(raw)
+    chosen = decide(raw, known, now=now).node
+    if chosen is not None:
+        known.assume(raw["metadata"]["uid"], chosen)
+    return chosen
+
+
+def message(raw: Json, known: Ledger) -> str:
+    """Why the pod goes nowhere."""
+    diagnosis = decide(raw, known).diagnosis
+    assert diagnosis is not None, "the pod was placed"
+    return diagnosis.message

@@ -1,0 +1,226 @@
+"""What a node uses at this moment: its load corrected for what the average cannot have seen, or a range where none is fresh.
+
+Expected numbers are worked out by hand: a node of 8 cores, a window of 900 s, pods that use what they ask for.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from peaks_scheduler.ledger import Ledger
+from tests.builders import BENT_DOWN, BENT_UP, NOW, WINDOW, Json, ledger, load, node, place, pod, workers
+
+UID = "uid-default-web-0"
+
+
+def use(known: Ledger, name: str = "worker-1") -> tuple[float, float]:
+    """(low, high) [cores]."""
+    nodes = known.snapshot()
+    i = list(nodes.names).index(name)
+    return float(nodes.cpu_low[i]), float(nodes.cpu_high[i])
+
+
+def measured(known: Ledger, name: str = "worker-1") -> bool:
+    nodes = known.snapshot()
+    return bool(nodes.measured[list(nodes.names).index(name)])
+
+
+def at(cores: float) -> tuple[float, float]:
+    return pytest.approx(cores), pytest.approx(cores)
+
+
+# --- corrected -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_load_that_saw_everything_stands_as_it_is() -> None:
+    known = ledger(node(), pod(cpu="2", node="worker-1", started=NOW - 3600), loads={"worker-1": 0.5})
+    assert use(known) == at(4.0)
+
+
+def test_an_assumed_pod_is_used_in_full() -> None:
+    known = ledger(node(), pod(cpu="2"), loads={"worker-1": 0.5})
+    known.assume(UID, "worker-1")
+    assert use(known) == at(6.0)
+
+
+def test_and_no_more_once_it_is_forgotten() -> None:
+    known = ledger(node(), pod(cpu="2"), loads={"worker-1": 0.5})
+    known.assume(UID, "worker-1")
+    known.forget(UID)
+    assert use(known) == at(4.0)
+
+
+STARTED: dict[str, tuple[float | None, float]] = {
+    "bound, not started": (None, 6.0),
+    "after the window's end": (NOW + 5, 6.0),
+    "two thirds through the window": (NOW - 300, 4.0 + 2 * 2 / 3),
+    "in the middle of the window": (NOW - 450, 5.0),
+    "at the window's start": (NOW - 900, 4.0),
+}
+
+
+@pytest.mark.parametrize(("started", "cores"), STARTED.values(), ids=STARTED)
+def test_a_pod_counts_by_the_share_of_the_window_it_did_not_live(started: float | None, cores: float) -> None:
+    known = ledger(node(), pod(cpu="2", node="worker-1", started=started), loads={"worker-1": 0.5})
+    assert use(known) == at(cores)
+
+
+def test_a_pod_without_a_request_counts_by_its_limit_or_the_default() -> None:
+    pods = [pod("a", node="worker-1", limits={"cpu": "1"}), pod("b", node="worker-1")]
+    assert use(ledger(node(), *pods, loads={"worker-1": 0.5}, default_cpu=250)) == at(5.25)
+
+
+ENDED: dict[str, tuple[float, float, float]] = {
+    #                                        started      ended       cores
+    "in the middle of the window":          (NOW - 3600,  NOW - 450,  4.0 - 1.0),
+    "just now":                             (NOW - 3600,  NOW,        4.0 - 2.0),
+    "before the window":                    (NOW - 3600,  NOW - 1000, 4.0),
+    "having lived a third of the window":   (NOW - 600,   NOW - 300,  4.0 - 2 / 3),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("started", "ended", "cores"), ENDED.values(), ids=ENDED)
+def test_a_pod_that_ended_is_taken_off_by_the_share_it_lived(started: float, ended: float, cores: float) -> None:
+    running = pod(cpu="2", node="worker-1", started=started)
+    known = ledger(node(), running, loads={"worker-1": 0.5})
+    known.now = ended
+    known.observe_pod(running, gone=True)
+    known.refresh(NOW)
+    assert use(known) == at(cores)
+
+
+def test_a_pod_whose_end_is_known_ended_then() -> None:
+    running = pod(cpu="2", node="worker-1", started=NOW - 3600)
+    known = ledger(node(), running, loads={"worker-1": 0.5})
+    state = {"containerStatuses": [{"name": "main", "state": {"terminated": {"finishedAt": "2027-01-15T07:52:30Z"}}}]}
+    known.observe_pod(pod(cpu="2", node="worker-1", phase="Succeeded", status=state))  # NOW - 450 s
+    assert use(known) == at(3.0)
+
+
+def test_a_pod_that_never_ran_takes_nothing_off() -> None:
+    waiting = pod(cpu="2", node="worker-1")
+    known = ledger(node(), waiting, loads={"worker-1": 0.5})
+    known.observe_pod(waiting, gone=True)
+    assert use(known) == at(4.0)
+
+
+def test_use_is_never_below_zero() -> None:
+    # it asked for 6 cores and used next to none
+    idle = pod(cpu="6", node="worker-1", started=NOW - 3600)
+    known = ledger(node(), idle, loads={"worker-1": 0.01})
+    known.observe_pod(idle, gone=True)
+    assert use(known) == at(0.0)
+
+
+def test_a_pod_grows_into_later_windows() -> None:
+    known = ledger(node(), pod(cpu="2", node="worker-1", started=NOW), loads={"worker-1": 0.5})
+    seen = []
+    for later in (0.0, 450.0, 900.0, 1800.0):
+        known.apply_load({"worker-1": load(0.5, now=NOW + later)}, NOW + later)
+        seen.append(use(known)[0])
+    assert seen == pytest.approx([6.0, 5.0, 4.0, 4.0])
+
+
+def test_one_that_ended_grows_out_of_them() -> None:
+    running = pod(cpu="2", node="worker-1", started=NOW - 3600)
+    known = ledger(node(), running)
+    known.observe_pod(running, gone=True)
+    seen = []
+    for later in (0.0, 450.0, 900.0):
+        known.apply_load({"worker-1": load(0.5, now=NOW + later)}, NOW + later)
+        seen.append(use(known)[0])
+    assert seen == pytest.approx([2.0, 3.0, 4.0])
+
+
+def test_the_api_servers_clock_may_differ_from_ours() -> None:
+    # its clock is 60 s ahead: what it calls NOW - 390 is NOW - 450 on ours
+    known = ledger(node(), pod(cpu="2", node="worker-1", started=NOW - 390), loads={"worker-1": 0.5}, clock_offset=60.0)
+    assert use(known) == at(5.0)
+
+
+def test_a_burst_onto_equal_nodes_spreads_though_no_load_is_heard_meanwhile() -> None:
+    # on a convex curve the fuller node is the dearer one; an average that is minutes old tells nothing of the burst
+    known = ledger(*workers(4, cpu="64"), power=BENT_UP, loads={f"worker-{i}": 0.2 for i in range(4)})
+    placed = Counter(place(pod(f"p{i}", cpu="1"), known) for i in range(20))
+    assert placed == {f"worker-{i}": 5 for i in range(4)}
+
+
+def test_nor_does_a_burst_overfill_a_node_on_which_each_step_is_cheaper() -> None:
+    # on a concave curve the fuller node is the cheaper one, up to its 8 cores, 1.6 of which were in use; requests left room for 8
+    known = ledger(*workers(4), power=BENT_DOWN, loads={f"worker-{i}": 0.2 for i in range(4)})
+    placed = Counter(place(pod(f"p{i}", cpu="1"), known) for i in range(20))
+    assert sorted(placed.values()) == [2, 6, 6, 6]
+
+
+# --- a range -------------------------------------------------------------------------------------------------------------
+
+PODS: list[Json] = [pod("a", cpu="2", node="worker-1", started=NOW - 3600), pod("b", node="worker-1", started=NOW - 3600)]
+
+
+def test_without_a_load_a_node_uses_between_nothing_and_what_its_pods_ask_for() -> None:
+    # one of the pods has no request and counts at the default of 100m
+    known = ledger(node(), *PODS)
+    assert not measured(known)
+    assert use(known) == (0.0, pytest.approx(2.1))
+
+
+def test_an_assumed_pod_widens_the_range() -> None:
+    known = ledger(node(), *PODS, pod(cpu="1"))
+    known.assume(UID, "worker-1")
+    assert use(known) == (0.0, pytest.approx(3.1))
+
+
+def test_a_load_expires() -> None:
+    fresh = ledger(node(), *PODS, loads={"worker-1": load(0.5, age=300.0)}, expiry=300.0)
+    stale = ledger(node(), *PODS, loads={"worker-1": load(0.5, age=300.5)}, expiry=300.0)
+    assert measured(fresh)
+    assert not measured(stale)
+
+
+def test_time_alone_makes_a_load_stale() -> None:
+    known = ledger(node(), *PODS, loads={"worker-1": 0.5}, expiry=300.0)
+    known.refresh(NOW + 301.0)
+    assert not measured(known)
+    known.apply_load({"worker-1": load(0.5, now=NOW + 302.0)}, NOW + 302.0)
+    assert measured(known)
+
+
+def test_a_stale_load_above_what_is_asked_for_widens_the_range() -> None:
+    assert use(ledger(node(), *PODS, loads={"worker-1": load(0.75, age=3600.0)})) == (0.0, pytest.approx(6.0))
+
+
+def test_a_stale_load_below_does_not_narrow_it() -> None:
+    assert use(ledger(node(), *PODS, loads={"worker-1": load(0.01, age=3600.0)})) == (0.0, pytest.approx(2.1))
+
+
+@given(st.floats(0.0, 1.0), st.floats(0.0, 86400.0), st.integers(0, 8), st.floats(0.0, 2000.0))
+def test_a_stale_load_never_narrows_the_range(cpu: float, age: float, cores: int, started: float) -> None:
+    pods = [pod(f"p{i}", cpu="1", node="worker-1", started=NOW - started) for i in range(cores)]
+    without = use(ledger(node(), *pods))
+    low, high = use(ledger(node(), *pods, loads={"worker-1": load(cpu, age=age)}, expiry=0.0 if age else -1.0))
+    assert low <= without[0]
+    assert high >= without[1]
+    assert high >= 8.0 * cpu * (1 - 1e-9)
+
+
+def test_a_load_of_a_node_that_is_not_there_is_passed_over() -> None:
+    known = ledger(node(), pod(node="ghost", cpu="1"), loads={"ghost": 0.5, "nobody": 0.1, "worker-1": 0.25})
+    assert use(known) == at(2.0)
+
+
+def test_a_node_not_named_keeps_its_load_until_it_is_stale() -> None:
+    known = ledger(node(), loads={"worker-1": 0.5})
+    known.apply_load({}, NOW + 60.0)
+    assert use(known) == at(4.0)
+
+
+def test_the_load_is_a_fraction_of_capacity_and_not_of_what_is_allocatable() -> None:
+    assert use(ledger(node(cpu="6", capacity="8"), loads={"worker-1": 0.5})) == at(4.0)
+
+
+def test_the_window_of_the_builders_is_the_longest_of_load_watcher() -> None:
+    assert (load(0.5).window_start, load(0.5).window_end) == (NOW - WINDOW, NOW)
