@@ -158,7 +158,8 @@ def test_nor_does_a_burst_overfill_a_node_on_which_each_step_is_cheaper() -> Non
 
 # --- a range -------------------------------------------------------------------------------------------------------------
 
-PODS: list[Json] = [pod("a", cpu="2", node="worker-1", started=NOW - 3600), pod("b", node="worker-1", started=NOW - 3600)]
+LONG_AGO = NOW - 1e6
+PODS: list[Json] = [pod("a", cpu="2", node="worker-1", started=LONG_AGO), pod("b", node="worker-1", started=LONG_AGO)]
 
 
 def test_without_a_load_a_node_uses_between_nothing_and_what_its_pods_ask_for() -> None:
@@ -197,11 +198,16 @@ def test_a_stale_load_below_does_not_narrow_it() -> None:
     assert use(ledger(node(), *PODS, loads={"worker-1": load(0.01, age=3600.0)})) == (0.0, pytest.approx(2.1))
 
 
-@given(st.floats(0.0, 1.0), st.floats(0.0, 86400.0), st.integers(0, 8), st.floats(0.0, 2000.0))
+def test_pods_that_came_after_a_stale_load_come_on_top_of_it() -> None:
+    known = ledger(node(), *PODS, pod("new", cpu="1", node="worker-1"), loads={"worker-1": load(0.75, age=3600.0)})
+    assert use(known) == (0.0, pytest.approx(7.0))
+
+
+@given(st.floats(0.0, 1.0), st.floats(301.0, 86400.0), st.integers(0, 8), st.floats(0.0, 2000.0))
 def test_a_stale_load_never_narrows_the_range(cpu: float, age: float, cores: int, started: float) -> None:
     pods = [pod(f"p{i}", cpu="1", node="worker-1", started=NOW - started) for i in range(cores)]
     without = use(ledger(node(), *pods))
-    low, high = use(ledger(node(), *pods, loads={"worker-1": load(cpu, age=age)}, expiry=0.0 if age else -1.0))
+    low, high = use(ledger(node(), *pods, loads={"worker-1": load(cpu, age=age)}))
     assert low <= without[0]
     assert high >= without[1]
     assert high >= 8.0 * cpu * (1 - 1e-9)

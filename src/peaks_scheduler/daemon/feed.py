@@ -198,6 +198,7 @@ def _settings() -> kopf.OperatorSettings:
     settings.networking.error_backoffs = Endless()  # a watch has no last try
     settings.persistence.diffbase_storage = NoStorage()
     settings.persistence.progress_storage = NoStorage()
+    settings.queueing.idle_timeout = 1.0  # a worker, its queue and its timer weigh 10 kB an object: ten thousand need not stay
     settings.queueing.exit_timeout = 0.5
     settings.process.ultimate_exiting_timeout = None
     return settings

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import time
@@ -47,6 +48,9 @@ from .upkeep import ClockKeeper, LoadKeeper, ModelKeeper
 
 logger = logging.getLogger(__name__)
 
+GC_THRESHOLDS = (20_000, 20, 50)
+"""Python's own (700, 10, 10) spent a fifth of the CPU, and 0.2 s at a time, on looking for garbage at 5,000 nodes."""
+
 FINISH_BINDS = 3.0  # [s] of the ten that SIGTERM leaves us
 RELEASE = 1.5
 DRAIN_EVENTS = 3.0
@@ -80,6 +84,7 @@ class Daemon:
     # -- life
 
     async def run(self) -> int:
+        gc.set_threshold(*GC_THRESHOLDS)
         connection = await connect(self.settings.kubeconfig, on_request=self._on_request)
         try:
             self._wire(connection)
@@ -209,6 +214,9 @@ class Daemon:
         return not self.settings.leader_election.enabled or self.elector.may_write(within=CONNECT_TIMEOUT)
 
     def _first_lists_in(self) -> None:
+        # the first lists leave a million objects that stay: kept out of the collector's sight they cost no more pauses
+        gc.collect()
+        gc.freeze()
         self.load.nodes_known()
         self.scheduler.load_changed()
 
