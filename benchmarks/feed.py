@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TextIO
 
 from benchmarks import ROOT, BenchmarkError, workload
 from benchmarks.figures import Aim, Better, Figure, gather
@@ -56,7 +57,7 @@ async def _one(mode: str, plan: Plan) -> dict[str, float]:
                 return await _probe(mode, kubeconfig, plan, server, log)
 
 
-async def _probe(mode: str, kubeconfig: Path, plan: Plan, server: EmbeddedApiServer, log: object) -> dict[str, float]:
+async def _probe(mode: str, kubeconfig: Path, plan: Plan, server: EmbeddedApiServer, log: TextIO) -> dict[str, float]:
     argv = (sys.executable, "-m", "benchmarks.feed_probe", mode, str(kubeconfig), str(plan.feed))
     pipe = asyncio.subprocess.PIPE
     child = await asyncio.create_subprocess_exec(

@@ -127,7 +127,7 @@ def table(figures: Iterable[Figure]) -> list[str]:
         cells = [_cell(found.get(subject)) for subject in subjects]
         rows.append(
             [
-                f"{name} [{unit}]",
+                _with_unit(name, unit),
                 *cells,
                 *([_ratio(*(found.get(s) for s in subjects[:2]))] if len(subjects) > 1 else []),
             ]
@@ -145,6 +145,10 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
         ).rstrip()
 
     return [line(rows[0]), "-" * (sum(widths) + 2 * (len(widths) - 1)), *(line(row) for row in rows[1:])]
+
+
+def _with_unit(name: str, unit: str) -> str:
+    return f"{name} [{unit}]" if unit else name
 
 
 def _cell(figure: Figure | None) -> str:
@@ -176,7 +180,7 @@ def comparison(a: Results, b: Results) -> list[str]:
         raise BenchmarkError("the two runs have no figure in common: were different parts measured?")
     rows = [["", "a", "b", "b / a", ""]]
     rows += [
-        [f"{x.part}: {x.name} [{x.unit}], {x.subject}", _cell(x), _cell(y), _ratio(y, x), _verdict(x, y)]
+        [f"{x.part}: {_with_unit(x.name, x.unit)}, {x.subject}", _cell(x), _cell(y), _ratio(y, x), _verdict(x, y)]
         for x, y in both
     ]
     return [*_differences(a, b), *aligned(rows)]
@@ -199,7 +203,9 @@ def _differences(a: Results, b: Results) -> list[str]:
     lines = [f"a: {_origin(a)}", f"b: {_origin(b)}"]
     for what in ("machine", "versions", "plan"):
         before, after = a.about.get(what, {}), b.about.get(what, {})
-        names = [name for name in before if before[name] != after.get(name) and name != "loadAverageBefore"]
+        names = [
+            name for name in before if before[name] != after.get(name) and name not in ("loadAverageBefore", "logs")
+        ]
         lines += [f"   {what} differs in {name}: {before[name]} and {after.get(name)}" for name in names]
     return [*lines, ""]
 

@@ -3,12 +3,14 @@
 The same for both schedulers, apart from them and from whoever creates the pods, and cheap: it asks for metadata only
 and lets the API server select, so that a pod appears in one watch when it is created, in another when it is bound, and
 its event in a third. Times are of the monotonic clock, which all processes of a machine share, taken when a chunk
-arrives. Never acts on anything; a watch that ends is an error, since what came meanwhile would be missed.
+arrives. Never acts on anything. A watch that ends goes on where it was and says so; one that cannot is an error, since
+what came meanwhile would be missed.
 
     python -m benchmarks.observer SPEC.json
 
 SPEC: ``{"url", "token", "ca", "out", "watches": ["created", "bound", "event"]}``. Into ``out`` goes a line ``watching``
 once all watches are open, then ``KIND NAME TIME NOTE`` for each sighting; NOTE is 1 for a pod with a decision record.
+The KIND ``resumed`` names the watch.
 """
 
 from __future__ import annotations
@@ -29,16 +31,63 @@ DECISION = "peaks-scheduler/decision"
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 HOUR = "3600"  # [s] longer than any run
 
-# kind -> collection, field selector
+# kind -> collection, field selector; "created" has none: pods of one node, the empty one included, are a kubelet's
+# business to the API server, which ends such a watch when ten changes come at once
 WATCHES = {
-    "created": ("/api/v1/namespaces/default/pods", "spec.nodeName="),
+    "created": ("/api/v1/namespaces/default/pods", ""),
     "bound": ("/api/v1/namespaces/default/pods", "spec.nodeName!="),
     "event": ("/api/v1/namespaces/default/events", "reason=Scheduled"),
 }
 
 
+class Witness:
+    """What one watch needs to remember: where it is, so that it can go on there."""
+
+    def __init__(self, kind: str, session: aiohttp.ClientSession, out: TextIO) -> None:
+        self._kind, self._session, self._out = kind, session, out
+        self._path, self._selector = WATCHES[kind]
+        self._version = ""
+
+    async def watch(self, opened: asyncio.Barrier) -> None:
+        """From now on, until cancelled. A server that is short of breath ends watches: nothing is lost by going on."""
+        await self._begin()
+        await self._follow(opened)
+        while True:
+            self._out.write(f"resumed {self._kind} {time.monotonic():.6f} 0\n")
+            await self._follow(None)
+
+    async def _begin(self) -> None:
+        whole = {"Accept": "application/json"}  # a list of metadata would be another type
+        async with self._session.get(self._path, params={"limit": "1"}, headers=whole) as answer:
+            answer.raise_for_status()
+            self._version = (await answer.json())["metadata"]["resourceVersion"]
+
+    async def _follow(self, opened: asyncio.Barrier | None) -> None:
+        query = {"watch": "1", "resourceVersion": self._version, "fieldSelector": self._selector}
+        query |= {"allowWatchBookmarks": "true", "timeoutSeconds": HOUR}
+        async with self._session.get(self._path, params=query) as answer:
+            answer.raise_for_status()
+            if opened is not None:
+                await opened.wait()
+            async for lines in batches(answer.content):
+                self._take(lines, time.monotonic())
+
+    def _take(self, lines: list[bytes], now: float) -> None:
+        for line in lines:
+            event = json.loads(line)
+            if event["type"] == "ERROR":
+                raise RuntimeError(f"the watch for {self._kind} broke, what came meanwhile is lost: {event['object']}")
+            metadata = event["object"]["metadata"]
+            self._version = metadata["resourceVersion"]
+            if event["type"] == "ADDED":
+                # an event is named after its pod, and a dot and more
+                name = metadata["name"].partition(".")[0]
+                self._out.write(f"{self._kind} {name} {now:.6f} {int(DECISION in metadata.get('annotations', ()))}\n")
+        self._out.flush()
+
+
 async def observe(spec: dict[str, Any], out: TextIO) -> None:
-    """Watch until cancelled; an exception when a watch ends."""
+    """Watch until cancelled; an exception when something was missed."""
     tls = ssl.create_default_context(cafile=spec["ca"])
     headers = {"Authorization": f"Bearer {spec['token']}", "Accept": METADATA_ONLY}
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
@@ -47,36 +96,9 @@ async def observe(spec: dict[str, Any], out: TextIO) -> None:
         opened = asyncio.Barrier(len(spec["watches"]) + 1)
         async with asyncio.TaskGroup() as tasks:
             for kind in spec["watches"]:
-                tasks.create_task(_watch(session, kind, opened, out))
+                tasks.create_task(Witness(kind, session, out).watch(opened))
             await opened.wait()
             print("watching", file=out, flush=True)
-
-
-async def _watch(session: aiohttp.ClientSession, kind: str, opened: asyncio.Barrier, out: TextIO) -> None:
-    path, selector = WATCHES[kind]
-    async with session.get(path, params={"limit": "1"}, headers={"Accept": "application/json"}) as answer:
-        answer.raise_for_status()
-        version = (await answer.json())["metadata"]["resourceVersion"]
-    query = {"watch": "1", "resourceVersion": version, "fieldSelector": selector, "timeoutSeconds": HOUR}
-    async with session.get(path, params=query) as answer:
-        answer.raise_for_status()
-        await opened.wait()
-        async for lines in batches(answer.content):
-            _note(kind, lines, time.monotonic(), out)
-    raise RuntimeError(f"the watch for {kind} ended")
-
-
-def _note(kind: str, lines: list[bytes], now: float, out: TextIO) -> None:
-    for line in lines:
-        event = json.loads(line)
-        if event["type"] == "ERROR":
-            raise RuntimeError(f"the watch for {kind} broke: {event['object']}")
-        if event["type"] == "ADDED":
-            metadata = event["object"]["metadata"]
-            # an event is named after its pod, and a dot and more
-            name = metadata["name"].partition(".")[0]
-            out.write(f"{kind} {name} {now:.6f} {int(DECISION in metadata.get('annotations', ()))}\n")
-    out.flush()
 
 
 def main() -> None:

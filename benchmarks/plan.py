@@ -23,6 +23,8 @@ class Plan:
     feed: int = 10_000
     """Pods that the watches of the feed part bring, listed once and changed once."""
     seed: int = 1
+    logs: str = ""
+    """Folder that keeps the logs of the control plane and the schedulers; a temporary one where empty."""
 
     @property
     def pods(self) -> int:

@@ -27,6 +27,7 @@ class Sightings:
     Attributes:
         created, bound, event: pod -> when it was seen [s, monotonic clock].
         recorded: pods that were bound with a decision record.
+        resumed: how often the server ended a watch and it went on.
     """
 
     def __init__(self, plane: BenchPlane, name: str, watches: Sequence[str] = ("bound", "event")) -> None:
@@ -38,6 +39,7 @@ class Sightings:
         self.bound: dict[str, float] = {}
         self.event: dict[str, float] = {}
         self.recorded: set[str] = set()
+        self.resumed = 0
 
     def __enter__(self) -> Self:
         spec = self._plane.folder / f"observe-{self._name}.json"
@@ -103,6 +105,9 @@ class Sightings:
             self._watching = True
             return
         kind, name, seen, note = line.split(" ")
+        if kind == "resumed":
+            self.resumed += 1
+            return
         getattr(self, kind).setdefault(name, float(seen))
         if kind == "bound" and note == "1":
             self.recorded.add(name)

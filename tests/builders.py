@@ -73,8 +73,12 @@ def pod(
     state: Json = {"phase": phase or ("Pending" if started is None else "Running")}
     if started is not None:
         state["containerStatuses"] = [{"name": "main", "state": {"running": {"startedAt": when(started)}}}]
-    meta: Json = {"name": name, "namespace": namespace, "uid": uid or f"uid-{namespace}-{name}", "labels": dict(labels
-    or {})}
+    meta: Json = {
+        "name": name,
+        "namespace": namespace,
+        "uid": uid or f"uid-{namespace}-{name}",
+        "labels": dict(labels or {}),
+    }
     if deleting:
         meta["deletionTimestamp"] = when(NOW)
     if annotations is not None:
@@ -101,7 +105,11 @@ def node(
     return {
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": name, "uid": f"uid-{name}", "labels": {"kubernetes.io/hostname": name} | dict(labels or {})},
+        "metadata": {
+            "name": name,
+            "uid": f"uid-{name}",
+            "labels": {"kubernetes.io/hostname": name} | dict(labels or {}),
+        },
         "spec": spec,
         "status": {"allocatable": allocatable, "capacity": allocatable | {"cpu": capacity or cpu}},
     }
@@ -136,8 +144,10 @@ def expression(key: str, operator: str, *values: str) -> Json:
 
 def models(everywhere: tuple[float, float, float] | None = None, **named: tuple[float, float, float]) -> PowerModels:
     """Models by node name (``worker_1`` is worker-1), and one for all the others."""
-    by_name = {name.replace("_", "-"): PowerModel(name.replace("_", "-"), ExponentialCurve(*k)) for name, k in named.items()}
-    by_selector = () if everywhere is None else (({}, PowerModel("*", ExponentialCurve(*everywhere))),)
+    by_name = {
+        name.replace("_", "-"): PowerModel(name.replace("_", "-"), ExponentialCurve(*k)) for name, k in named.items()
+    }
+    by_selector: Any = () if everywhere is None else (({}, PowerModel("*", ExponentialCurve(*everywhere))),)
     return PowerModels(by_name, by_selector)
 
 
@@ -168,7 +178,9 @@ def ledger(
     filled.now = now
     nodes = [o for o in objects if o["kind"] == "Node"]
     observed_all(filled, nodes, [o for o in objects if o["kind"] == "Pod"])
-    fresh = {name: given if isinstance(given, NodeLoad) else load(given, now=now) for name, given in (loads or {}).items()}
+    fresh = {
+        name: given if isinstance(given, NodeLoad) else load(given, now=now) for name, given in (loads or {}).items()
+    }
     filled.apply_load(fresh, now)
     return filled
 

@@ -2,10 +2,8 @@
 logs nothing.
 
 Every door goes through it: the daemon, explain, the demo and the tests. Order of preference among feasible nodes:
-modelled
-ones by watts, whether their load is measured or estimated; then those without a power model; last those that the pod
-would
-push above 100 % of their CPUs. Within the last two the node that ends up least full.
+modelled ones by watts, whether their load is measured or estimated; then those without a power model; last those that
+the pod would push above 100 % of their CPUs. Within the last two the node that ends up least full.
 """
 
 from __future__ import annotations
@@ -48,8 +46,7 @@ def schedule(pod: Pod, nodes: Snapshot, strategy: Strategy, *, now: float, toler
     return _select(pod, nodes, strategy, feasible, jump, after, count, now=now, tolerance=max(tolerance, TIE_WATTS))
 
 
-# --- filter
-# --------------------------------------------------------------------------------------------------------------
+# --- filter ---------------------------------------------------------------------------------------------------------
 
 
 def _outright(pod: Pod, total: int) -> Diagnosis | None:
@@ -100,8 +97,7 @@ def diagnose(pod: Pod, nodes: Snapshot) -> Diagnosis:
     return Diagnosis(len(nodes), reasons, frozenset(names), frozenset(cures), condition=condition)
 
 
-# --- select
-# --------------------------------------------------------------------------------------------------------------
+# --- select ---------------------------------------------------------------------------------------------------------
 
 
 def _select(
@@ -179,8 +175,7 @@ def _watts(jump: Floats, i: int) -> float | None:
     return _finite(float(jump[i]))  # nothing for a node without a model, nor for watts beyond any float
 
 
-# --- explain
-# -------------------------------------------------------------------------------------------------------------
+# --- explain --------------------------------------------------------------------------------------------------------
 
 
 def judge(pod: Pod, nodes: Snapshot, strategy: Strategy) -> dict[str, NodeVerdict]:

@@ -1,9 +1,8 @@
 """Indices over nodes and the pods on them, kept up to date by the ledger: no decision walks over all pods.
 
 Owns three answers of ``snapshot.NodeIndex``: which nodes satisfy a constraint (remembered per distinct constraint),
-where a
-host port is taken, and where a pod that is already there repels others. Assumes every change of a slot is told to it.
-Never looks at resources or load.
+where a host port is taken, and where a pod that is already there repels others. Assumes every change of a slot is
+told to it. Never looks at resources or load.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 Owns every pod that is not finished and every node, and keeps the arrays that decisions are made from. Pods of every
 scheduler count. The one door for what the API server says is ``observe_pod`` and ``observe_node``; who feeds it (a
-watch, a
-list, a file) makes no difference, and neither does the order.
+watch, a list, a file) makes no difference, and neither does the order.
 
     state        on a node?   left by
     pending      no           assume -> assumed;  observe(bound) -> bound;  observe(gone) -> unknown
@@ -11,12 +10,10 @@ list, a file) makes no difference, and neither does the order.
     bound        yes          observe(gone) -> unknown
 
     1. An assumed pod holds its node's resources as a bound one does, until the watch confirms it or the binder
-    forgets it;
-       being seen pending meanwhile changes nothing, for that is old news.
+       forgets it; being seen pending meanwhile changes nothing, for that is old news.
     2. The API server has the last word: a pod seen on another node than the assumed one is moved there.
     3. Any observation may come twice, late, or for an object never seen; a bound pod never becomes pending again (a
-    uid is
-       bound once), and one that is gone may not come back.
+       uid is bound once). An answer that was under way when its pod went brings it back until the next audit.
     4. Pods on a node not seen yet are held for it and counted when it comes.
 
 Resource sums are integers (millicores, bytes, units) and stay exact under any sequence of adding and taking off. So are
@@ -94,12 +91,9 @@ class NodeSlot(Slot):
 
 class Ledger:
     """See the module. ``default_cpu`` [mCPU] is what a pod with neither request nor limit is taken to use, ``expiry``
-    [s] the age
-    beyond which a load counts as stale, ``seed`` what ties are broken by. ``clock_offset`` [s] is how far the API
-    server's
-    clock is ahead of ours, ``now`` the time of what is being observed: whoever feeds the ledger keeps them.
-    ``node_changes``
-    counts nodes that came, changed or went."""
+    [s] the age beyond which a load counts as stale, ``seed`` what ties are broken by. ``clock_offset`` [s] is how far
+    the API server's clock is ahead of ours, ``now`` the time of what is being observed: whoever feeds the ledger
+    keeps them. ``node_changes`` counts nodes that came, changed or went."""
 
     def __init__(
         self, *, default_cpu: int = 100, expiry: float = 300.0, seed: int = 0, models: PowerModels = EMPTY

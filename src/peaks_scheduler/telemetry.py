@@ -61,6 +61,7 @@ class Sample:
     load_age: float | None = None  # [s]  None = no load was ever received
     load_source_up: bool = False
     load_unmatched_keys: int = 0
+    load_problems: int = 0
     power_model_valid: bool = False
     clock_offsets: Mapping[str, float] = field(default_factory=dict)  # peer -> its clock minus ours [s]
     leader: bool = False
@@ -95,6 +96,8 @@ _GAUGES: tuple[tuple[str, Labels, Callable[[Sample], Rows], str], ...] = (
      "1 if the last request to the load source was answered with usable load."),
     ("peaks_load_unmatched_keys", (), lambda s: _one(s.load_unmatched_keys),
      "Keys in the load data that name no node, or more than one."),
+    ("peaks_load_problems", (), lambda s: _one(s.load_problems),
+     "Kinds of values in the load data that could not be used as they were: no number, negative, above 100 %."),
     ("peaks_power_model_valid", (), lambda s: _one(s.power_model_valid),
      "1 if the power models in force are those of the file; 0 if the file is missing or was refused."),
     ("peaks_clock_offset_seconds", ("peer",), lambda s: _by(s.clock_offsets),

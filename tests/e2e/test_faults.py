@@ -13,14 +13,13 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.api import ApiError, Object
 from tests.e2e.controlplane import ControlPlane
-from tests.e2e.daemon import ACCOUNT, LEASE, Daemon, beside, clear, credentials
+from tests.e2e.daemon import ACCOUNT, Daemon, beside, clear, credentials, hold_lease
 from tests.e2e.load_endpoint import LoadEndpoint
 from tests.e2e.processes import wait_until
 from tests.e2e.proxy import Proxy
@@ -152,21 +151,6 @@ def test_pods_that_vanish_during_a_broken_watch_leave_their_room(
 
 # --- the lease
 # ----------------------------------------------------------------------------------------------------------
-
-
-def hold_lease(plane: ControlPlane, holder: str, seconds: int = 60) -> None:
-    """Takes the Lease, or gives it back (holder ""), whoever has it."""
-    while True:
-        lease = plane.api.get(LEASE)
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        lease["spec"] |= {"holderIdentity": holder, "leaseDurationSeconds": seconds, "renewTime": now}
-        try:
-            plane.api.put(LEASE, lease)
-        except ApiError as error:
-            if error.code != 409:  # renewed in the same moment: look again
-                raise
-        else:
-            return
 
 
 def test_the_lease_is_lost_while_binds_are_in_flight(

@@ -13,7 +13,22 @@ from peaks_scheduler.cycle import TIE_WATTS, judge
 from peaks_scheduler.decision import NodeVerdict
 from peaks_scheduler.ledger import Ledger
 from peaks_scheduler.power import ExponentialCurve
-from tests.builders import BENT_DOWN, BENT_UP, NOW, PEAKS, Json, decide, ledger, load, models, node, place, pod, read, workers
+from tests.builders import (
+    BENT_DOWN,
+    BENT_UP,
+    NOW,
+    PEAKS,
+    Json,
+    decide,
+    ledger,
+    load,
+    models,
+    node,
+    place,
+    pod,
+    read,
+    workers,
+)
 
 Curve = tuple[float, float, float]
 BOTH_WAYS = pytest.mark.parametrize("curve", [BENT_DOWN, BENT_UP], ids=["k2<0", "k2>0"])
@@ -23,7 +38,7 @@ def verdicts(raw: Json, known: Ledger) -> dict[str, NodeVerdict]:
     return judge(read(raw), known.snapshot(), PEAKS)
 
 
-# --- watts ---------------------------------------------------------------------------------------------------------------
+# --- watts ----------------------------------------------------------------------------------------
 
 
 @BOTH_WAYS
@@ -36,11 +51,13 @@ def test_the_pod_goes_where_power_rises_least(curve: Curve) -> None:
     assert (decision.node, decision.runner_up) == (best, second)
     assert decision.jump_watts == pytest.approx(rises[best])
     assert decision.runner_up_jump_watts == pytest.approx(rises[second])
-    assert (decision.cpu_before, decision.cpu_after) == (pytest.approx(uses[best]), pytest.approx(uses[best] + 1 / 8))
+    assert [decision.cpu_before, decision.cpu_after] == pytest.approx([uses[best], uses[best] + 1 / 8])
 
 
 def test_a_node_that_does_not_fit_is_no_choice_however_cheap() -> None:
-    known = ledger(node("cheap", cpu="8", unschedulable=True), node("dear"), power=models(cheap=(1.0, 0.1, 1.0), dear=BENT_UP))
+    known = ledger(
+        node("cheap", cpu="8", unschedulable=True), node("dear"), power=models(cheap=(1.0, 0.1, 1.0), dear=BENT_UP)
+    )
     decision = decide(pod(cpu="1"), known)
     assert (decision.node, decision.runner_up, decision.feasible, decision.total) == ("dear", None, 1, 2)
 
@@ -56,7 +73,7 @@ def test_a_node_never_measured_has_no_age() -> None:
     assert (decision.standing, decision.load_age) == ("estimated", None)
 
 
-# --- not knowing never pays ----------------------------------------------------------------------------------------------
+# --- not knowing never pays -----------------------------------------------------------------------
 
 
 def rank(verdict: NodeVerdict) -> tuple[int, float]:
@@ -69,7 +86,9 @@ bends = st.sampled_from([BENT_DOWN, BENT_UP])
 
 
 @given(bends, use, st.integers(0, 8000), st.integers(1, 2000))
-def test_a_node_whose_load_went_stale_never_ranks_before_its_equal(curve: Curve, cpu: float, asked: int, wanted: int) -> None:
+def test_a_node_whose_load_went_stale_never_ranks_before_its_equal(
+    curve: Curve, cpu: float, asked: int, wanted: int
+) -> None:
     there = [pod(name, cpu=f"{asked}m", node=name, started=0.0) for name in ("fresh", "stale")]
     loads = {"fresh": load(cpu), "stale": load(cpu, age=3600.0)}
     known = ledger(node("fresh", pods="200"), node("stale"), *there, power=curve, loads=loads)
@@ -111,7 +130,7 @@ def test_a_silent_idle_node_is_no_bargain_on_a_concave_curve() -> None:
     assert decide(pod(cpu="1"), known).node == "worker-0"
 
 
-# --- ranks ---------------------------------------------------------------------------------------------------------------
+# --- ranks ----------------------------------------------------------------------------------------
 
 
 def test_unmodelled_nodes_come_behind_all_others_and_overfull_ones_last() -> None:
@@ -123,7 +142,12 @@ def test_unmodelled_nodes_come_behind_all_others_and_overfull_ones_last() -> Non
         chosen = decide(pod(cpu="1"), known)
         order.append((chosen.node, chosen.standing))
         known.observe_node(node(str(chosen.node), unschedulable=True))
-    assert order == [("dear", "measured"), ("blind", "unmodelled"), ("blind-and-fuller", "unmodelled"), ("full", "over-full")]
+    assert order == [
+        ("dear", "measured"),
+        ("blind", "unmodelled"),
+        ("blind-and-fuller", "unmodelled"),
+        ("full", "over-full"),
+    ]
 
 
 def test_the_runner_up_may_be_of_another_rank() -> None:
@@ -164,7 +188,7 @@ def test_without_any_model_it_goes_on_by_use() -> None:
     assert (decision.node, decision.jump_watts, decision.runner_up) == ("worker-1", None, "worker-2")
 
 
-# --- ties ----------------------------------------------------------------------------------------------------------------
+# --- ties -----------------------------------------------------------------------------------------
 
 
 def choices(seed: int = 0, count: int = 400, width: int = 8) -> list[str | None]:
@@ -214,13 +238,19 @@ def test_within_the_tolerance_watts_are_tied() -> None:
     assert {decide(raw, known, tolerance=0.05).node for raw in raws} == near
 
 
+def test_the_runner_up_is_the_cheapest_of_the_others_whatever_the_tolerance() -> None:
+    known = ledger(*workers(4), power=BENT_UP, loads={f"worker-{i}": 0.1 + 0.001 * i for i in range(4)})
+    decisions = [decide(pod(cpu="1", uid=f"uid-{i}"), known, tolerance=1.0) for i in range(50)]
+    assert {(d.node != "worker-0", d.runner_up) for d in decisions} == {(True, "worker-0"), (False, "worker-1")}
+
+
 def test_the_runner_up_is_never_the_chosen_one() -> None:
     known = ledger(*workers(3), power=BENT_UP)
     decisions = [decide(pod(cpu="1", uid=f"uid-{i}"), known) for i in range(50)]
     assert all(d.node != d.runner_up and d.runner_up is not None for d in decisions)
 
 
-# --- every node's answer -------------------------------------------------------------------------------------------------
+# --- every node's answer --------------------------------------------------------------------------
 
 
 def test_the_decision_is_the_best_of_the_verdicts() -> None:
@@ -235,7 +265,12 @@ def test_the_decision_is_the_best_of_the_verdicts() -> None:
 
 def test_a_refused_node_says_why_and_has_no_price() -> None:
     verdict = verdicts(pod(cpu="9"), ledger(node(), power=BENT_UP))["worker-1"]
-    assert (verdict.feasible, verdict.reasons, verdict.standing, verdict.jump_watts) == (False, ("Insufficient cpu",), None, None)
+    assert (verdict.feasible, verdict.reasons, verdict.standing, verdict.jump_watts) == (
+        False,
+        ("Insufficient cpu",),
+        None,
+        None,
+    )
 
 
 def test_a_reason_found_before_any_node_is_looked_at_is_every_nodes_only_reason() -> None:

@@ -6,15 +6,15 @@ import json
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from peaks_scheduler.decision import Decision, Diagnosis, NodeVerdict
 from tests.builders import BENT_UP, Json, anti_affinity, decide, ledger, load, node, pod, read, taint, workers
 
 FIELDS = [
-    "node", "jumpWatts", "runnerUp", "runnerUpJumpWatts", "cpuBefore", "cpuAfter", "standing", "loadAgeSeconds", "model",
-    "strategy", "feasible", "total",
+    "node", "jumpWatts", "runnerUp", "runnerUpJumpWatts", "cpuBefore", "cpuAfter", "standing", "loadAgeSeconds",
+    "model", "strategy", "feasible", "total",
 ]  # fmt: skip
 
 
@@ -46,12 +46,25 @@ LONGEST = 253  # characters of a node's name
 numbers = st.none() | st.floats()
 
 
+@example(-1e5 / 3, 1e17 / 3, 1e17 / 3, "k" * 2000)
 @given(numbers, numbers, numbers, st.text("abc-=/.", max_size=2000))
 def test_it_stays_under_a_kilobyte_with_the_longest_names_and_any_numbers(
     watts: float | None, cpu: float | None, age: float | None, model: str
 ) -> None:
     decision = Decision(
-        read(pod()), "peaks", 10**6, 10**6, "n" * LONGEST, watts, "r" * LONGEST, watts, cpu, cpu, "unmodelled", age, model
+        read(pod()),
+        "peaks",
+        10**6,
+        10**6,
+        "n" * LONGEST,
+        watts,
+        "r" * LONGEST,
+        watts,
+        cpu,
+        cpu,
+        "unmodelled",
+        age,
+        model,
     )
     annotation = decision.annotation()
     assert len(annotation.encode()) < 1024
@@ -66,7 +79,7 @@ def test_watts_beyond_any_number_are_null() -> None:
     assert (decision.node, decision.standing, decision.jump_watts) == ("worker-1", "over-full", None)
 
 
-# --- the condition's reason ----------------------------------------------------------------------------------------------
+# --- the condition's reason -----------------------------------------------------------------------
 
 
 def diagnosis(raw: Json, *objects: Json, resting: str = "") -> Diagnosis:
@@ -107,7 +120,7 @@ def test_a_resting_node_that_would_not_fit_anyway_does_not_hold_an_autoscaler_ba
     assert diagnosis(pod(cpu="9"), *workers(2), resting="worker-0").condition == "Unschedulable"
 
 
-# --- texts ---------------------------------------------------------------------------------------------------------------
+# --- texts ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -125,7 +138,12 @@ def test_the_message_is_kube_schedulers_fit_error(reasons: Counter[str], text: s
 
 def test_a_verdict_is_the_contracts_json() -> None:
     refused = NodeVerdict(False, ("Insufficient cpu",), None, None, 0.2, 0.3)
-    assert refused.as_json() == {"feasible": False, "reasons": ["Insufficient cpu"], "standing": None, "jumpWatts": None}
+    assert refused.as_json() == {
+        "feasible": False,
+        "reasons": ["Insufficient cpu"],
+        "standing": None,
+        "jumpWatts": None,
+    }
     chosen = NodeVerdict(True, (), "measured", 4.31, 0.22, 0.28)
     assert chosen.as_json() == {
         "feasible": True, "reasons": [], "standing": "measured", "jumpWatts": 4.31, "cpuBefore": 0.22, "cpuAfter": 0.28,

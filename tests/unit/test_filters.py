@@ -30,7 +30,7 @@ from tests.builders import (
 )
 
 PORT = {"ports": [{"hostPort": 80}]}
-BY_LABEL = {"namespaceSelector": {"matchLabels": {"team": "x"}}}
+BY_LABEL: Json = {"namespaceSelector": {"matchLabels": {"team": "x"}}}
 
 # the pod, the one node, a pod that is on it already, the reason
 REASONS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None, str]] = {
@@ -38,24 +38,43 @@ REASONS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None, 
     "tainted": ({}, {"taints": [taint()]}, None, "node(s) had untolerated taint(s)"),
     "tainted, no execution": ({}, {"taints": [taint(effect="NoExecute")]}, None, "node(s) had untolerated taint(s)"),
     "node selector": ({"nodeSelector": {"zone": "a"}}, {}, None, "node(s) didn't match Pod's node affinity/selector"),
-    "node affinity": ({"affinity": node_affinity({"matchExpressions": [expression("zone", "Exists")]})}, {}, None,
-                      "node(s) didn't match Pod's node affinity/selector"),
-    "another node is named": ({"affinity": node_affinity({"matchFields": [expression("metadata.name", "In", "other")]})}, {}, None,
-                              "node(s) didn't satisfy plugin(s) [NodeAffinity]"),
+    "node affinity": (
+        {"affinity": node_affinity({"matchExpressions": [expression("zone", "Exists")]})},
+        {},
+        None,
+        "node(s) didn't match Pod's node affinity/selector",
+    ),
+    "another node is named": (
+        {"affinity": node_affinity({"matchFields": [expression("metadata.name", "In", "other")]})},
+        {},
+        None,
+        "node(s) didn't satisfy plugin(s) [NodeAffinity]",
+    ),
     "host port": (PORT, {}, PORT, "node(s) didn't have free ports for the requested pod ports"),
     "cpu": ({"cpu": "9"}, {}, None, "Insufficient cpu"),
     "memory": ({"memory": "33Gi"}, {}, None, "Insufficient memory"),
     "ephemeral storage": ({"requests": {"ephemeral-storage": "1Gi"}}, {}, None, "Insufficient ephemeral-storage"),
     "a device that nobody has": ({"requests": {"example.com/gpu": "1"}}, {}, None, "Insufficient example.com/gpu"),
-    "a device that is taken": ({"requests": {"example.com/gpu": "1"}}, {"more": {"example.com/gpu": "1"}},
-                               {"requests": {"example.com/gpu": "1"}}, "Insufficient example.com/gpu"),
+    "a device that is taken": (
+        {"requests": {"example.com/gpu": "1"}},
+        {"more": {"example.com/gpu": "1"}},
+        {"requests": {"example.com/gpu": "1"}},
+        "Insufficient example.com/gpu",
+    ),
     "pods": ({}, {"pods": "1"}, {}, "Too many pods"),
-    "existing anti-affinity": ({"labels": {"app": "web"}}, {}, {"affinity": anti_affinity({"app": "web"})},
-                               "node(s) didn't satisfy existing pods anti-affinity rules"),
+    "existing anti-affinity": (
+        {"labels": {"app": "web"}},
+        {},
+        {"affinity": anti_affinity({"app": "web"})},
+        "node(s) didn't satisfy existing pods anti-affinity rules",
+    ),
     "existing anti-affinity that may match": (
-        {"labels": {"app": "web"}}, {}, {"affinity": anti_affinity({"app": "web"}, **BY_LABEL)},
-        "node(s) had pods whose anti-affinity selects namespaces by label, which this scheduler does not read"),
-}  # fmt: skip
+        {"labels": {"app": "web"}},
+        {},
+        {"affinity": anti_affinity({"app": "web"}, **BY_LABEL)},
+        "node(s) had pods whose anti-affinity selects namespaces by label, which this scheduler does not read",
+    ),
+}
 
 
 @pytest.mark.parametrize(("wanted", "there", "resident", "reason"), REASONS.values(), ids=REASONS)
@@ -81,13 +100,17 @@ def test_a_resting_node_is_refused() -> None:
 def test_reasons_are_counted_and_sorted_as_text() -> None:
     nodes = [*workers(10, cpu="1"), node("cordoned", unschedulable=True), node("tainted", taints=[taint()])]
     assert message(pod(cpu="2"), ledger(*nodes)) == (
-        "0/12 nodes are available: 1 node(s) had untolerated taint(s), 1 node(s) were unschedulable, 10 Insufficient cpu."
+        "0/12 nodes are available: 1 node(s) had untolerated taint(s), 1 node(s) were unschedulable, "
+        "10 Insufficient cpu."
     )
 
 
 def test_a_node_short_of_two_resources_counts_under_both() -> None:
     known = ledger(node("a", cpu="1", memory="1Gi"), node("b", cpu="1"))
-    assert message(pod(cpu="2", memory="2Gi"), known) == "0/2 nodes are available: 1 Insufficient memory, 2 Insufficient cpu."
+    assert (
+        message(pod(cpu="2", memory="2Gi"), known)
+        == "0/2 nodes are available: 1 Insufficient memory, 2 Insufficient cpu."
+    )
 
 
 def test_only_the_first_filter_that_refuses_a_node_is_heard() -> None:
@@ -96,7 +119,7 @@ def test_only_the_first_filter_that_refuses_a_node_is_heard() -> None:
 
 
 def test_nodes_that_are_not_named_are_set_aside_before_any_filter() -> None:
-    # FACTS: when matchFields name nodes, all others read so, whatever else is wrong with them
+    # as kube-scheduler has it: when matchFields name nodes, all others read so, whatever else is wrong with them
     named = node_affinity({"matchFields": [expression("metadata.name", "In", "worker-0")]})
     known = ledger(*workers(3, unschedulable=True))
     assert message(pod(affinity=named), known) == (
@@ -105,7 +128,10 @@ def test_nodes_that_are_not_named_are_set_aside_before_any_filter() -> None:
 
 
 def test_a_named_node_that_lacks_the_labels_is_told_so() -> None:
-    term = {"matchFields": [expression("metadata.name", "In", "worker-0")], "matchExpressions": [expression("zone", "Exists")]}
+    term = {
+        "matchFields": [expression("metadata.name", "In", "worker-0")],
+        "matchExpressions": [expression("zone", "Exists")],
+    }
     assert message(pod(affinity=node_affinity(term)), ledger(*workers(2))) == (
         "0/2 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, "
         "1 node(s) didn't satisfy plugin(s) [NodeAffinity]."
@@ -127,9 +153,16 @@ def test_filters_come_in_kube_schedulers_order() -> None:
     # getDefaultPlugins; NodeAffinity's names are its PreFilter, what is ours comes last
     names = [each.name for each in FILTERS]
     assert names == [
-        "NodeAffinity", "NodeUnschedulable", "TaintToleration", "NodeAffinity", "NodePorts", "NodeResourcesFit",
-        "InterPodAffinity", "PeaksUnreadNamespaces", "PeaksCoolOff",
-    ]  # fmt: skip
+        "NodeAffinity",
+        "NodeUnschedulable",
+        "TaintToleration",
+        "NodeAffinity",
+        "NodePorts",
+        "NodeResourcesFit",
+        "InterPodAffinity",
+        "PeaksUnreadNamespaces",
+        "PeaksCoolOff",
+    ]
 
 
 # what fits
@@ -174,7 +207,10 @@ def test_pods_that_wait_take_nothing_and_pods_that_end_give_back() -> None:
 
 
 TOLERATED: dict[str, tuple[dict[str, str], bool]] = {
-    "the cordon itself": ({"key": "node.kubernetes.io/unschedulable", "operator": "Exists", "effect": "NoSchedule"}, True),
+    "the cordon itself": (
+        {"key": "node.kubernetes.io/unschedulable", "operator": "Exists", "effect": "NoSchedule"},
+        True,
+    ),
     "everything": ({"operator": "Exists"}, True),
     "another taint": ({"key": "dedicated", "operator": "Exists"}, False),
 }
@@ -236,10 +272,14 @@ def test_only_nodes_can_cure_what_lies_in_the_nodes(case: str) -> None:
     assert cures(pod(**wanted), node(**there)) == NODES
 
 
-@pytest.mark.parametrize("case", ["host port", "cpu", "pods", "existing anti-affinity", "existing anti-affinity that may match"])
+@pytest.mark.parametrize(
+    "case", ["host port", "cpu", "pods", "existing anti-affinity", "existing anti-affinity that may match"]
+)
 def test_a_pod_that_goes_can_cure_what_lies_in_the_pods(case: str) -> None:
     wanted, there, resident, _ = REASONS[case]
-    assert cures(pod(**wanted), node(**there), pod("resident", node="worker-1", **(resident or {}))) == NODES | {Wake.POD_GONE}
+    assert cures(pod(**wanted), node(**there), pod("resident", node="worker-1", **(resident or {}))) == NODES | {
+        Wake.POD_GONE
+    }
 
 
 def test_a_new_node_can_cure_that_there_is_none() -> None:

@@ -16,13 +16,14 @@ from peaks_scheduler.snapshot import Mask
 from tests.builders import Json, anti_affinity, expression, ledger, node, pod, read, taint, workers
 
 WEB = {"app": "web"}
+BY_LABEL = {"matchLabels": {"t": "x"}}
 
 
 def names(known: Ledger, mask: Mask | None) -> set[str]:
     return set() if mask is None else {name for name, there in zip(known.snapshot().names, mask, strict=True) if there}
 
 
-# --- host ports ----------------------------------------------------------------------------------------------------------
+# --- host ports -----------------------------------------------------------------------------------
 
 PORTS: dict[str, tuple[Json, Json, bool]] = {
     "the same": ({"hostPort": 80}, {"hostPort": 80}, True),
@@ -32,7 +33,11 @@ PORTS: dict[str, tuple[Json, Json, bool]] = {
     "one address": ({"hostPort": 80, "hostIP": "10.0.0.1"}, {"hostPort": 80, "hostIP": "10.0.0.1"}, True),
     "every address is there": ({"hostPort": 80}, {"hostPort": 80, "hostIP": "10.0.0.1"}, True),
     "every address is wanted": ({"hostPort": 80, "hostIP": "10.0.0.1"}, {"hostPort": 80, "hostIP": "0.0.0.0"}, True),
-    ":: is one address and not every one": ({"hostPort": 80, "hostIP": "10.0.0.1"}, {"hostPort": 80, "hostIP": "::"}, False),
+    ":: is one address and not every one": (
+        {"hostPort": 80, "hostIP": "10.0.0.1"},
+        {"hostPort": 80, "hostIP": "::"},
+        False,
+    ),
     "0.0.0.0 covers ::": ({"hostPort": 80}, {"hostPort": 80, "hostIP": "::"}, True),
 }
 
@@ -69,7 +74,7 @@ def test_ports_on_a_node_not_seen_yet_are_taken_when_it_comes() -> None:
     assert names(known, known.snapshot().index.holding_ports(wanted)) == {"worker-0"}
 
 
-# --- existing anti-affinity ----------------------------------------------------------------------------------------------
+# --- existing anti-affinity -----------------------------------------------------------------------
 
 ZONES = [node(f"{zone}{i}", labels={"zone": zone}) for zone in "ab" for i in range(2)] + [node("nowhere")]
 BY_ZONE = anti_affinity(WEB, topology="zone")
@@ -112,21 +117,32 @@ def test_a_preference_keeps_nobody_out() -> None:
 
 
 NAMESPACES: dict[str, tuple[dict[str, Any], set[str], set[str]]] = {
-    #                                                             certain        possible, for a pod in "default"
-    "its own, by default":   ({"namespace": "default"},                         {"a0", "a1"}, set()),
-    "its own is another":    ({"namespace": "other"},                           set(),        set()),
-    "named":                 ({"namespace": "other", "affinity": anti_affinity(WEB, "zone", ["default"])}, {"a0", "a1"}, set()),
-    "others are named":      ({"namespace": "default", "affinity": anti_affinity(WEB, "zone", ["x"])},     set(),        set()),
-    "every namespace":       ({"namespace": "other", "affinity": anti_affinity(WEB, "zone", namespaceSelector={})},
-                              {"a0", "a1"}, set()),
-    "by label, may match":   ({"namespace": "other", "affinity": anti_affinity(WEB, "zone", namespaceSelector={"matchLabels": {"t": "x"}})},
-                              set(), {"a0", "a1"}),
-    "by label, not its own": ({"namespace": "default", "affinity": anti_affinity(WEB, "zone", namespaceSelector={"matchLabels": {"t": "x"}})},
-                              set(), {"a0", "a1"}),
-    "named beside a label":  ({"namespace": "other",
-                               "affinity": anti_affinity(WEB, "zone", ["default"], namespaceSelector={"matchLabels": {"t": "x"}})},
-                              {"a0", "a1"}, set()),
-}  # fmt: skip
+    # what the resident has, and for an incoming pod of "default" the nodes refused: for certain, possibly
+    "its own, by default": ({"namespace": "default"}, {"a0", "a1"}, set()),
+    "its own is another": ({"namespace": "other"}, set(), set()),
+    "named": ({"namespace": "other", "affinity": anti_affinity(WEB, "zone", ["default"])}, {"a0", "a1"}, set()),
+    "others are named": ({"namespace": "default", "affinity": anti_affinity(WEB, "zone", ["x"])}, set(), set()),
+    "every namespace": (
+        {"namespace": "other", "affinity": anti_affinity(WEB, "zone", namespaceSelector={})},
+        {"a0", "a1"},
+        set(),
+    ),
+    "by label, may match": (
+        {"namespace": "other", "affinity": anti_affinity(WEB, "zone", namespaceSelector=BY_LABEL)},
+        set(),
+        {"a0", "a1"},
+    ),
+    "by label, not its own": (
+        {"namespace": "default", "affinity": anti_affinity(WEB, "zone", namespaceSelector=BY_LABEL)},
+        set(),
+        {"a0", "a1"},
+    ),
+    "named beside a label": (
+        {"namespace": "other", "affinity": anti_affinity(WEB, "zone", ["default"], namespaceSelector=BY_LABEL)},
+        {"a0", "a1"},
+        set(),
+    ),
+}
 
 
 @pytest.mark.parametrize(("there", "certain", "possible"), NAMESPACES.values(), ids=NAMESPACES)
@@ -148,6 +164,11 @@ def test_a_term_is_for_pods_that_its_selector_matches(selector: Any, matches: bo
     assert repelled(pod(labels=WEB), resident(affinity=affinity))[0] == ({"a0"} if matches else set())
 
 
+def test_the_domains_of_several_terms_are_closed_together() -> None:
+    there = [resident(), pod("other", node="b1", affinity=anti_affinity(WEB))]
+    assert repelled(pod(labels=WEB), *there) == ({"a0", "a1", "b1"}, set())
+
+
 def test_a_domain_is_free_when_the_last_pod_that_repels_is_gone() -> None:
     there = [pod(f"p{i}", node=f"a{i}", affinity=BY_ZONE) for i in range(2)]
     known = ledger(*ZONES, *there)
@@ -164,7 +185,7 @@ def test_a_node_that_changes_zone_takes_its_pods_along() -> None:
     assert names(known, known.snapshot().index.repelled_by(read(pod(labels=WEB)))[0]) == {"a0", "b0", "b1"}
 
 
-# --- taints --------------------------------------------------------------------------------------------------------------
+# --- taints ---------------------------------------------------------------------------------------
 
 
 def tainted(known: Ledger) -> dict[tuple[str, ...], set[str]]:
@@ -173,7 +194,12 @@ def tainted(known: Ledger) -> dict[tuple[str, ...], set[str]]:
 
 
 def test_nodes_are_grouped_by_the_taints_that_keep_pods_away() -> None:
-    nodes = [node("n0"), node("n1", taints=[taint("a")]), node("n2", taints=[taint("a"), taint("b")]), node("n3", taints=[taint("a")])]
+    nodes = [
+        node("n0"),
+        node("n1", taints=[taint("a")]),
+        node("n2", taints=[taint("a"), taint("b")]),
+        node("n3", taints=[taint("a")]),
+    ]
     assert tainted(ledger(*nodes)) == {("a",): {"n1", "n3"}, ("a", "b"): {"n2"}}
 
 
@@ -199,7 +225,7 @@ def test_taints_that_carry_a_time_do_not_pile_up() -> None:
     assert tainted(known) == {("deletion-candidate",): {"worker-0"}}
 
 
-# --- remembered constraints ----------------------------------------------------------------------------------------------
+# --- remembered constraints -----------------------------------------------------------------------
 
 
 def in_zone(zone: str) -> Any:

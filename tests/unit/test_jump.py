@@ -94,7 +94,7 @@ def test_a_model_for_percent_gives_the_same_jump() -> None:
 
 def test_a_tiny_pod_keeps_its_digits() -> None:
     # the difference of two watts near 450 would have 10 digits left of 16; the derivative is exact to the second order
-    k0, k1, k2 = BENT_DOWN
+    _, k1, k2 = BENT_DOWN
     step = 0.001 / 8
     derivative = k1 * k2 * math.exp(k2 * 0.22)
     assert jump("1m", BENT_DOWN, use=0.22) == pytest.approx(derivative * step * (1 + k2 * step / 2), rel=1e-6)
@@ -108,7 +108,9 @@ def test_a_pod_of_a_thousand_nodes_raises_no_warning(k1: float) -> None:
 
 def test_every_node_is_asked_by_its_own_model_and_size() -> None:
     nodes = [node("small", cpu="4"), node("large", cpu="64"), node("blind")]
-    known = ledger(*nodes, power=models(small=BENT_DOWN, large=BENT_DOWN), loads={"small": 0.5, "large": 0.5, "blind": 0.5})
+    known = ledger(
+        *nodes, power=models(small=BENT_DOWN, large=BENT_DOWN), loads={"small": 0.5, "large": 0.5, "blind": 0.5}
+    )
     small, large, blind = power_jump(read(pod(cpu="1")), known.snapshot())
     power = ExponentialCurve(*BENT_DOWN)
     assert small == pytest.approx(power.watts(0.75) - power.watts(0.5))

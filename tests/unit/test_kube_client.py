@@ -70,6 +70,19 @@ class TestWrites:
             "target": {"apiVersion": "v1", "kind": "Node", "name": "node-1"},
         }
 
+    async def test_a_bind_goes_out_while_the_fence_is_open(self, client: KubeClient, server: RecordingServer) -> None:
+        await client.bind("default", "web-0", "uid-1", "node-1", {}, fence=lambda: True)
+        assert [asked.json["target"]["name"] for asked in server.asked] == ["node-1"]
+        assert server.asked[0].headers["Content-Type"] == "application/json"
+
+    async def test_a_bind_that_reaches_the_fence_too_late_is_not_sent(
+        self, client: KubeClient, server: RecordingServer
+    ) -> None:
+        with pytest.raises(Unavailable, match="the fence has closed"):
+            await client.bind("default", "web-0", "uid-1", "node-1", {}, fence=lambda: False)
+        await bind(client)  # the next one is not hurt by it
+        assert len(server.asked) == 1
+
     @pytest.mark.parametrize(
         ("transition", "generation", "extra"),
         [

@@ -19,7 +19,7 @@ from peaks_scheduler.errors import (
     TooManyRequests,
     Unavailable,
 )
-from peaks_scheduler.kube.events import TOO_OLD, Event, EventPoster, Reporter, cut
+from peaks_scheduler.kube.events import FORBIDDEN_FOR, TOO_OLD, Event, EventPoster, Reporter, cut
 from tests.unit.virtual_time import now, run_virtually
 
 REPORTER = Reporter("Peaks", "Peaks-host-1")
@@ -142,6 +142,7 @@ def test_events_are_posted_side_by_side() -> None:
         pytest.param(Ambiguous("no answer"), id="no answer"),
         pytest.param(TooManyRequests("slow down", 2.0), id="too many requests"),
         pytest.param(Forbidden("token", 401), id="token refused"),
+        pytest.param(Forbidden("cannot create resource", 403), id="rights not read yet"),
     ],
 )
 def test_an_event_is_tried_again_until_it_is_accepted(error: KubeError) -> None:
@@ -174,7 +175,7 @@ def test_an_event_that_is_there_already_counts_as_posted() -> None:
     "error",
     [
         pytest.param(NotFound("no namespace", 404), id="namespace gone"),
-        pytest.param(Forbidden("being terminated", 403), id="namespace terminating"),
+        pytest.param(Forbidden("forbidden: the namespace is being terminated", 403), id="namespace terminating"),
         pytest.param(KubeError("invalid", 422), id="refused as invalid"),
     ],
 )
@@ -193,6 +194,16 @@ def test_an_event_is_given_up_after_ten_minutes() -> None:
         poster = await posted(Sink(lambda _: Unavailable("down", 503)), [scheduled()], within=3600)
         assert (poster.posted, poster.dropped) == (0, 1)
         assert TOO_OLD - 15 < now() - start <= TOO_OLD
+
+    run_virtually(scenario())
+
+
+def test_a_right_that_stays_missing_is_not_asked_for_longer_than_a_minute() -> None:
+    async def scenario() -> None:
+        start = now()
+        poster = await posted(Sink(lambda _: Forbidden("cannot create resource", 403)), [scheduled()], within=3600)
+        assert (poster.posted, poster.dropped) == (0, 1)
+        assert FORBIDDEN_FOR <= now() - start < FORBIDDEN_FOR + 15
 
     run_virtually(scenario())
 

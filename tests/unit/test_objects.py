@@ -31,7 +31,7 @@ def test_containers_add_up() -> None:
 
 
 def test_quantities_are_summed_exactly_and_rounded_up_once_per_pod() -> None:
-    # FACTS: 2 x 100.5m is 201m, not 202m
+    # as kube-scheduler has it: 2 x 100.5m is 201m, not 202m
     assert requests(pod(containers=[container(str(i), {"cpu": "100.5m"}) for i in range(2)])) == {"cpu": 201}
     assert requests(pod(containers=[container(str(i), {"cpu": "100.5m"}) for i in range(3)])) == {"cpu": 302}
 
@@ -46,11 +46,13 @@ INIT: dict[str, tuple[list[Json], str, int]] = {
     "two run one after the other": ([container("i", {"cpu": "2"}), container("j", {"cpu": "3"})], "500m", 3000),
     "a sidecar runs beside the containers": ([sidecar("s", cpu="200m")], "500m", 700),
     "an init container runs beside the sidecars before it": (
-        [sidecar("s", cpu="200m"), container("i", {"cpu": "2"})], "500m", 2200,
+        [sidecar("s", cpu="200m"), container("i", {"cpu": "2"})],
+        "500m",
+        2200,
     ),
     "and not beside those after it": ([container("i", {"cpu": "2"}), sidecar("s", cpu="200m")], "500m", 2000),
     "sidecars alone may be the most": ([sidecar("s", cpu="1"), sidecar("t", cpu="1")], "0", 2000),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("init", "main", "expected"), INIT.values(), ids=INIT)
@@ -68,7 +70,13 @@ def test_extended_resources_and_hugepages_are_counted_in_whole_units() -> None:
 
 
 def test_pod_level_resources_replace_those_of_the_containers() -> None:
-    raw = pod(cpu="3", memory="1Gi", requests={"example.com/gpu": "1"}, resources={"requests": {"cpu": "2"}}, overhead={"cpu": "1"})
+    raw = pod(
+        cpu="3",
+        memory="1Gi",
+        requests={"example.com/gpu": "1"},
+        resources={"requests": {"cpu": "2"}},
+        overhead={"cpu": "1"},
+    )
     # cpu from the pod's level and the overhead; what the pod's level does not name stays
     assert requests(raw) == {"cpu": 3000, "memory": 2**30, "example.com/gpu": 1}
 
@@ -175,7 +183,9 @@ def test_a_finished_pod_ended_with_its_last_container() -> None:
 
 def test_the_time_of_our_own_decision_is_known_again_after_a_restart() -> None:
     scheduled = {"conditions": [{"type": "PodScheduled", "status": "True", "lastTransitionTime": when(NOW)}]}
-    assert read(pod(node="worker-1", annotations={"peaks-scheduler/decision": "{}"}, status=scheduled)).decided_at == NOW
+    assert (
+        read(pod(node="worker-1", annotations={"peaks-scheduler/decision": "{}"}, status=scheduled)).decided_at == NOW
+    )
     assert read(pod(node="worker-1", annotations={"other": "x"}, status=scheduled)).decided_at is None
 
 
@@ -185,8 +195,15 @@ def test_a_time_that_is_none_is_none(text: str | None) -> None:
 
 
 def test_host_ports_of_containers_and_sidecars_count_and_those_of_init_containers_do_not() -> None:
-    init = [container("i", ports=[{"hostPort": 81}]), {**sidecar("s"), "ports": [{"hostPort": 82, "hostIP": "10.0.0.1"}]}]
-    ports = [{"hostPort": 80, "protocol": "UDP"}, {"containerPort": 90}, {"containerPort": 91, "hostPort": 0}]
+    init = [
+        container("i", ports=[{"hostPort": 81}]),
+        {**sidecar("s"), "ports": [{"hostPort": 82, "hostIP": "10.0.0.1"}]},
+    ]
+    ports: list[Json] = [
+        {"hostPort": 80, "protocol": "UDP"},
+        {"containerPort": 90},
+        {"containerPort": 91, "hostPort": 0},
+    ]
     assert read(pod(ports=ports, initContainers=init)).ports == (
         HostPort("0.0.0.0", "UDP", 80),
         HostPort("10.0.0.1", "TCP", 82),
@@ -206,25 +223,43 @@ POD_TERM = {REQUIRED: [{"topologyKey": "zone", "labelSelector": {}}]}
 UNSUPPORTED: dict[str, tuple[dict[str, Any], str]] = {
     "pod affinity": ({"affinity": {"podAffinity": POD_TERM}}, "spec.affinity.podAffinity"),
     "pod anti-affinity": ({"affinity": {"podAntiAffinity": POD_TERM}}, "spec.affinity.podAntiAffinity"),
-    "spread": ({"topologySpreadConstraints": [{"whenUnsatisfiable": "ScheduleAnyway"}, {"whenUnsatisfiable": "DoNotSchedule"}]},
-               "spec.topologySpreadConstraints[1]"),
+    "spread": (
+        {
+            "topologySpreadConstraints": [
+                {"whenUnsatisfiable": "ScheduleAnyway"},
+                {"whenUnsatisfiable": "DoNotSchedule"},
+            ]
+        },
+        "spec.topologySpreadConstraints[1]",
+    ),
     "spread by default": ({"topologySpreadConstraints": [{"maxSkew": 1}]}, "spec.topologySpreadConstraints[0]"),
-    "claim": ({"volumes": [{"name": "a", "emptyDir": {}}, {"name": "b", "persistentVolumeClaim": {"claimName": "c"}}]},
-              "spec.volumes[1].persistentVolumeClaim"),
+    "claim": (
+        {"volumes": [{"name": "a", "emptyDir": {}}, {"name": "b", "persistentVolumeClaim": {"claimName": "c"}}]},
+        "spec.volumes[1].persistentVolumeClaim",
+    ),
     "generic ephemeral volume": ({"volumes": [{"name": "a", "ephemeral": {}}]}, "spec.volumes[0].ephemeral"),
-    "inline disk": ({"volumes": [{"name": "a", "awsElasticBlockStore": {"volumeID": "x"}}]}, "spec.volumes[0].awsElasticBlockStore"),
+    "inline disk": (
+        {"volumes": [{"name": "a", "awsElasticBlockStore": {"volumeID": "x"}}]},
+        "spec.volumes[0].awsElasticBlockStore",
+    ),
     "resource claims": ({"resourceClaims": [{"name": "gpu"}]}, "spec.resourceClaims"),
-    "claims of a container": ({"containers": [{"name": "a", "resources": {"claims": [{"name": "gpu"}]}}]},
-                              "spec.containers[0].resources.claims"),
+    "claims of a container": (
+        {"containers": [{"name": "a", "resources": {"claims": [{"name": "gpu"}]}}]},
+        "spec.containers[0].resources.claims",
+    ),
     "scheduling group": ({"schedulingGroup": {"podGroupName": "g"}}, "spec.schedulingGroup"),
     "workload": ({"workloadRef": {"name": "w"}}, "spec.workloadRef"),
-    "restart of all containers": ({"containers": [{"name": "a", "restartPolicyRules": [{"action": "RestartAllContainers"}]}]},
-                                  "spec.containers[0].restartPolicyRules"),
-    "the same of an init container": ({"initContainers": [{"name": "a", "restartPolicyRules": [{"action": "RestartAllContainers"}]}]},
-                                      "spec.initContainers[0].restartPolicyRules"),
+    "restart of all containers": (
+        {"containers": [{"name": "a", "restartPolicyRules": [{"action": "RestartAllContainers"}]}]},
+        "spec.containers[0].restartPolicyRules",
+    ),
+    "the same of an init container": (
+        {"initContainers": [{"name": "a", "restartPolicyRules": [{"action": "RestartAllContainers"}]}]},
+        "spec.initContainers[0].restartPolicyRules",
+    ),
     "user namespace on the host's network": ({"hostNetwork": True, "hostUsers": False}, "spec.hostUsers"),
     "a field of a later Kubernetes": ({"quantumEntanglement": True}, "spec.quantumEntanglement"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("spec", "path"), UNSUPPORTED.values(), ids=UNSUPPORTED)
@@ -233,18 +268,45 @@ def test_a_field_that_is_not_honoured_is_named_by_its_path(spec: dict[str, Any],
 
 
 HARMLESS: dict[str, dict[str, Any]] = {
-    "preferences": {"affinity": {kind: {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1}]}
-                                 for kind in ("nodeAffinity", "podAffinity", "podAntiAffinity")}},
+    "preferences": {
+        "affinity": {
+            kind: {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1}]}
+            for kind in ("nodeAffinity", "podAffinity", "podAntiAffinity")
+        }
+    },
     "required node affinity": {"affinity": node_affinity({"matchFields": []})},
     "spread if possible": {"topologySpreadConstraints": [{"whenUnsatisfiable": "ScheduleAnyway"}]},
-    "volumes of no place": {"volumes": [{"name": "a", source: {}} for source in
-                                        ("configMap", "secret", "emptyDir", "hostPath", "projected", "downwardAPI", "csi", "nfs", "image")]},
+    "volumes of no place": {
+        "volumes": [
+            {"name": "a", source: {}}
+            for source in (
+                "configMap",
+                "secret",
+                "emptyDir",
+                "hostPath",
+                "projected",
+                "downwardAPI",
+                "csi",
+                "nfs",
+                "image",
+            )
+        ]
+    },
     "other restart rules": {"containers": [{"name": "a", "restartPolicyRules": [{"action": "Restart"}]}]},
     "a user namespace": {"hostUsers": False},
     "the host's network": {"hostNetwork": True, "hostUsers": True},
-    "what a service account brings": {"serviceAccountName": "x", "automountServiceAccountToken": True, "imagePullSecrets": []},
-    "names and order": {"priority": 10, "priorityClassName": "x", "preemptionPolicy": "Never", "runtimeClassName": "kata"},
-}  # fmt: skip
+    "what a service account brings": {
+        "serviceAccountName": "x",
+        "automountServiceAccountToken": True,
+        "imagePullSecrets": [],
+    },
+    "names and order": {
+        "priority": 10,
+        "priorityClassName": "x",
+        "preemptionPolicy": "Never",
+        "runtimeClassName": "kata",
+    },
+}
 
 
 @pytest.mark.parametrize("spec", HARMLESS.values(), ids=HARMLESS)
@@ -268,18 +330,24 @@ def test_a_node_has_its_allocatable_and_for_the_load_its_capacity() -> None:
 
 
 def test_a_node_without_allocatable_has_its_capacity() -> None:
-    assert dict(node_from_api({"metadata": {"name": "a"}, "status": {"capacity": {"cpu": "4"}}}).allocatable) == {"cpu": 4000}
+    assert dict(node_from_api({"metadata": {"name": "a"}, "status": {"capacity": {"cpu": "4"}}}).allocatable) == {
+        "cpu": 4000
+    }
 
 
 def test_taints_that_only_prefer_do_not_count() -> None:
-    seen = node_from_api(node(taints=[taint("a", effect="PreferNoSchedule"), taint("b"), taint("c", effect="NoExecute")]))
+    seen = node_from_api(
+        node(taints=[taint("a", effect="PreferNoSchedule"), taint("b"), taint("c", effect="NoExecute")])
+    )
     assert [t.key for t in seen.taints] == ["b", "c"]
 
 
 # what cannot be read
 
 
-@pytest.mark.parametrize("raw", [{}, {"metadata": None}, {"metadata": {"name": ""}}], ids=["nothing", "no metadata", "no name"])
+@pytest.mark.parametrize(
+    "raw", [{}, {"metadata": None}, {"metadata": {"name": ""}}], ids=["nothing", "no metadata", "no name"]
+)
 def test_an_object_without_a_name_is_refused(raw: Json) -> None:
     with pytest.raises(ObjectError, match=r"expected a pod with metadata\.name"):
         read(raw)
@@ -288,7 +356,7 @@ def test_an_object_without_a_name_is_refused(raw: Json) -> None:
 
 
 def test_a_quantity_that_is_none_names_the_object() -> None:
-    with pytest.raises(QuantityError, match="pod default/web-0: .*'much'"):
+    with pytest.raises(QuantityError, match=r"pod default/web-0: .*'much'"):
         read(pod(cpu="much"))
-    with pytest.raises(QuantityError, match="node worker-1: .*'8x'"):
+    with pytest.raises(QuantityError, match=r"node worker-1: .*'8x'"):
         node_from_api(node(cpu="8x"))

@@ -54,7 +54,20 @@ def test_operators_match_as_in_kubernetes(requirement: tuple[str, ...], matches:
 
 
 PARSED = {"0": 0, "08": 8, "+7": 7, "-7": -7, "9223372036854775807": 2**63 - 1, "-9223372036854775808": -(2**63)}
-NOT_PARSED = ["", "1_000", "1e3", "7.5", " 7", "7 ", "0x10", "--1", "٣", "9223372036854775808", "-9223372036854775809", "9" * 5000]
+NOT_PARSED = [
+    "",
+    "1_000",
+    "1e3",
+    "7.5",
+    " 7",
+    "7 ",
+    "0x10",
+    "--1",
+    "٣",
+    "9223372036854775808",
+    "-9223372036854775809",
+    "9" * 5000,
+]
 
 
 @pytest.mark.parametrize(("text", "number"), PARSED.items())
@@ -132,7 +145,10 @@ NAMES: dict[str, tuple[tuple[NodeSelectorTerm, ...] | None, set[str] | None]] = 
     "one": ((term(names=("a",)),), {"a"}),
     "terms are ORed": ((term(names=("a",)), term(names=("b",))), {"a", "b"}),
     "a term without names allows all": ((term(names=("a",)), term(expression("zone", "Exists"))), None),
-    "names that conflict": ((NodeSelectorTerm((), requirements_from([expression("metadata.name", "In", n) for n in "ab"])),), set()),
+    "names that conflict": (
+        (NodeSelectorTerm((), requirements_from([expression("metadata.name", "In", n) for n in "ab"])),),
+        set(),
+    ),
 }
 
 
@@ -154,7 +170,9 @@ def test_an_empty_label_selector_matches_everything_and_none_is_none() -> None:
 
 
 def test_labels_and_expressions_of_a_selector_must_all_hold() -> None:
-    selector = label_selector_from({"matchLabels": {"app": "web"}, "matchExpressions": [expression("tier", "In", "x", "y")]})
+    selector = label_selector_from(
+        {"matchLabels": {"app": "web"}, "matchExpressions": [expression("tier", "In", "x", "y")]}
+    )
     assert selector is not None
     assert selector.matches({"app": "web", "tier": "y"})
     assert not selector.matches({"app": "web"})

@@ -1,14 +1,10 @@
 """Are the watches telling the truth? Lists of our own against the ledger.
 
 Owns two questions. Every 30 seconds a small list of our pending pods: one that stays unseen means a watch that is
-dead while the
-process looks healthy (kopf#957, kopf#1276); then the watches are started again, and when that does not help liveness
-fails.
-And, at the start, after a watch was broken and every five minutes, the names of all pods and nodes: what vanished
-during
-a gap no watch will ever tell. Assumes that a uid that is gone never comes back. Trouble of the API server is not
-ours: a list
-that fails is tried again later and fails nothing.
+dead while the process looks healthy (kopf#957, kopf#1276); then the watches are started again, and when that does not
+help liveness fails. And, at the start, after a watch was broken and every five minutes, the names of all pods and
+nodes: what vanished during a gap no watch will ever tell. Assumes that a uid that is gone never comes back. Trouble
+of the API server is not ours: a list that fails is tried again later and fails nothing.
 """
 
 from __future__ import annotations
@@ -114,11 +110,12 @@ class Audit:
     async def _all_seen(self) -> bool:
         """Wait a moment for what was listed and not seen yet: a watch may be a little behind."""
         until = self._clock() + PATIENCE
-        while missing := [uid for uid, name in self._missing.items() if not self._seen(uid, name)]:
-            if self._clock() >= until:
-                break
+        while True:
+            # seen once is enough: some end again while the others are waited for
+            self._missing = {uid: name for uid, name in self._missing.items() if not self._seen(uid, name)}
+            if not self._missing or self._clock() >= until:
+                return not self._missing
             await asyncio.sleep(0.1)
-        return not missing
 
     def _seen(self, uid: str, name: Name) -> bool:
         kind, _, node = name
@@ -152,8 +149,7 @@ class Audit:
         missing |= {uid: ("pods", *name) for uid, name in listed.items() if self._ledger.pod(uid) is None}
         twice = {uid: name for uid, name in missing.items() if uid in self._missing}
         self._missing = missing
-        if self.complete.is_set():
-            await self._read(twice)
+        await self._read(twice)
 
     def _vanished(self, uid: str) -> None:
         before = self._ledger.pod(uid)

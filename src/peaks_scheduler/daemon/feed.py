@@ -12,6 +12,7 @@ called.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -27,6 +28,7 @@ from ..telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 
+SPEAKER = "kopf._cogs.clients.watching"  # the logger that tells of broken watches
 RESTART_PAUSE = 1.0  # [s] before kopf runs again after it failed
 
 PodObserver = Callable[[str, Change, Pod | None], None]
@@ -69,7 +71,8 @@ class Endless:
 
 
 class Feed:
-    """The ledger's door for the watches. ``pod_changed`` and ``node_changed`` are told of what came in."""
+    """The ledger's door for the watches. ``pod_changed`` and ``node_changed`` are told of what came in,
+    ``on_start`` whenever kopf has started (and has put signal handlers of its own in place)."""
 
     def __init__(
         self,
@@ -79,9 +82,10 @@ class Feed:
         wall: Callable[[], float],
         pod_changed: PodObserver,
         node_changed: NodeObserver,
+        on_start: Callable[[], None] = lambda: None,
     ) -> None:
         self._ledger, self._connection, self._telemetry, self._wall = ledger, connection, telemetry, wall
-        self._pod_changed, self._node_changed = pod_changed, node_changed
+        self._pod_changed, self._node_changed, self._on_start = pod_changed, node_changed, on_start
         self._renew = asyncio.Event()
         self._watching: set[str] = set()
         self.listed = asyncio.Event()
@@ -162,10 +166,11 @@ class Feed:
 
         @kopf.on.login(registry=registry)
         async def login(**_: Any) -> Any:
+            asyncio.get_running_loop().call_soon(self._on_start)  # kopf's own start goes on in this turn of the loop
             return as_kopf_login(self._connection)
 
-        # The ledger is fed in the handlers' filters, which kopf calls for every event before it sets up the task, logger and
-        # context that a handler would run in: the same order, half the time. The handlers themselves never run.
+        # The ledger is fed in the handlers' filters, which kopf calls for every event before it sets up the task and the
+        # logger that a handler would have: the same order, half the time. The handlers themselves never run.
         def take_pod(event: Any, **_: Any) -> bool:
             self.pod(event["type"], event["object"])
             return False
@@ -198,7 +203,7 @@ def _settings() -> kopf.OperatorSettings:
     settings.networking.error_backoffs = Endless()  # a watch has no last try
     settings.persistence.diffbase_storage = NoStorage()
     settings.persistence.progress_storage = NoStorage()
-    settings.queueing.idle_timeout = 1.0  # a worker, its queue and its timer weigh 10 kB an object: ten thousand need not stay
+    settings.queueing.idle_timeout = 1.0  # an object's worker, queue and timer weigh 10 kB: ten thousand need not stay
     settings.queueing.exit_timeout = 0.5
     settings.process.ultimate_exiting_timeout = None
     return settings
@@ -221,10 +226,16 @@ class RestartCounter(logging.Handler):
                 self._telemetry.watch_restarted(resource, "gone" if reason == "gone" else "inactive")
                 self._feed.relisted.set()
 
-    @classmethod
-    def install(cls, telemetry: Telemetry, feed: Feed) -> None:
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
         """Listen to kopf's watcher, without letting its debug lines into our log."""
-        source = logging.getLogger("kopf._cogs.clients.watching")
+        source = logging.getLogger(SPEAKER)
+        before = source.level, source.propagate
         source.setLevel(logging.DEBUG)
         source.propagate = False
-        source.addHandler(cls(telemetry, feed))
+        source.addHandler(self)
+        try:
+            yield
+        finally:
+            source.removeHandler(self)
+            source.level, source.propagate = before

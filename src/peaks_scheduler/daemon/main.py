@@ -1,10 +1,8 @@
 """Wiring of the daemon, its tasks, its health, its end.
 
 Owns the life of the process: connect, serve, compete for the Lease, watch, schedule, and on SIGTERM take no more
-pods, finish
-the binds in flight, release the Lease, post the last events and exit within ten seconds. Every task is named in
-``_tasks``; all exist
-before kopf runs. Never decides anything itself.
+pods, finish the binds in flight, release the Lease, post the last events and exit within ten seconds. Every task is
+named in ``_tasks``; all exist before kopf runs. Never decides anything itself.
 """
 
 from __future__ import annotations
@@ -17,12 +15,11 @@ import signal
 import time
 import zlib
 from collections import Counter
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigurationError
 from ..kube.client import KubeClient
 from ..kube.connection import CONNECT_TIMEOUT, Connection, connect
 from ..kube.election import LeaderElector, unique_identity
@@ -31,7 +28,7 @@ from ..kube.limiter import Limiter
 from ..ledger import Ledger, State
 from ..objects import pod_from_api
 from ..queue import SchedulingQueue
-from ..scoring import STRATEGIES, Strategy
+from ..scoring import strategy_named
 from ..serving import Check, Health, Server
 from ..settings import Settings
 from ..snapshot import Snapshot
@@ -53,8 +50,9 @@ GC_THRESHOLDS = (20_000, 20, 50)
 
 FINISH_BINDS = 3.0  # [s] of the ten that SIGTERM leaves us
 RELEASE = 1.5
-DRAIN_EVENTS = 3.0
-STOP_KOPF = 1.5
+DRAIN_EVENTS = 2.0
+STOP_KOPF = 1.0  # beyond it kopf is cancelled; with the server's own second for open requests all this stays below nine
+END_KOPF = 0.5
 
 
 async def run(settings: Settings) -> int:
@@ -69,6 +67,7 @@ class Daemon:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.strategy = strategy_named(settings.strategy)
         self.stop = asyncio.Event()
         self.telemetry = Telemetry(settings.scheduler_name, self.sample, settings.node_metrics)
         self.ledger = Ledger(
@@ -85,17 +84,23 @@ class Daemon:
 
     async def run(self) -> int:
         gc.set_threshold(*GC_THRESHOLDS)
-        connection = await connect(self.settings.kubeconfig, on_request=self._on_request)
+        with _signals(self.stop):
+            connection = await connect(self.settings.kubeconfig, on_request=self._on_request)
+            try:
+                self._wire(connection)
+                return await self._serve()
+            finally:
+                await connection.close()
+
+    async def _serve(self) -> int:
         try:
-            self._wire(connection)
             port = await self.server.start()
             logger.info("serving", extra={"address": str(self.settings.listen), "port": port})
-            with _signals(self.stop):
-                await self._live()
+            with RestartCounter(self.telemetry, self.feed).listening():
+                return await self._live()
         finally:
+            await self.source.aclose()
             await self.server.stop()
-            await connection.close()
-        return 0
 
     def _wire(self, connection: Connection) -> None:
         settings, name = self.settings, self.settings.scheduler_name
@@ -113,7 +118,7 @@ class Daemon:
         self.scheduler = Scheduler(
             ledger=self.ledger,
             queue=self.queue,
-            strategy=_strategy(settings),
+            strategy=self.strategy,
             tolerance=settings.tolerance_watts,
             client=self.client,
             limiter=self.limiter,
@@ -126,7 +131,13 @@ class Daemon:
             may_write=self.may_write,
         )
         self.feed = Feed(
-            self.ledger, connection, self.telemetry, time.time, self.scheduler.pod_changed, self.scheduler.node_changed
+            self.ledger,
+            connection,
+            self.telemetry,
+            time.time,
+            self.scheduler.pod_changed,
+            self.scheduler.node_changed,
+            on_start=lambda: _take_signals(self.stop),
         )
         self.audit = Audit(self.ledger, self.client, self.feed, self.scheduler, self.telemetry, self._first_lists_in)
         self.source = LoadWatcher(settings.load.address, settings.load.timeout)
@@ -145,53 +156,50 @@ class Daemon:
             "inspect": self.scheduler.inspect(),
             "events": self.events.run(),
             "load": self.load.run(),
-            "models": self.models.run(),
             "pending": self.audit.watch_pending(),
             "names": self.audit.compare_names(),
             "second": self._every_second(),
         }
         tasks |= {f"bind-{i}": self.scheduler.bind_jobs() for i in range(BIND_WORKERS)}
         tasks |= {f"condition-{i}": self.scheduler.refusals.run() for i in range(CONDITION_WORKERS)}
+        if self.settings.power.file:
+            tasks["models"] = self.models.run()
         if self.settings.leader_election.enabled:
             tasks["lease"] = self.elector.run()
         return tasks
 
-    async def _live(self) -> None:
-        RestartCounter.install(self.telemetry, self.feed)
-        tasks = [asyncio.create_task(work, name=name) for name, work in self._tasks().items()]
-        tasks += [asyncio.create_task(self._fail_loudly(tasks), name="watchman")]
+    async def _live(self) -> int:
+        """Until SIGTERM; the exit code."""
+        tasks = {name: asyncio.create_task(work, name=name) for name, work in self._tasks().items()}
+        stop = asyncio.create_task(self.stop.wait(), name="stop")
         await asyncio.sleep(0)  # let them start theirs: kopf spares only tasks that are older than itself
         kopf = asyncio.create_task(self.feed.run(self.stop), name="kopf")
-        await asyncio.sleep(0.1)
-        _take_signals(self.stop)
-        await self.stop.wait()
+        await asyncio.wait((stop, kopf, *tasks.values()), return_when=asyncio.FIRST_COMPLETED)
+        code = 0 if self.stop.is_set() else self._fail((kopf, *tasks.values()))
         logger.info("stopping")
-        await self._finish()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_KOPF):
-                await asyncio.shield(kopf)
+        await self._finish([task for name, task in tasks.items() if name.startswith("bind-")])
+        await _end((stop, *tasks.values()))
+        await asyncio.wait((kopf,), timeout=STOP_KOPF)
+        await _end((kopf,), within=END_KOPF)
         logger.info("stopped")
+        return code
 
-    async def _finish(self) -> None:
+    def _fail(self, tasks: Iterable[asyncio.Task[None]]) -> int:
+        """A task of ours that ends is a bug: better a restart than a scheduler that is half alive."""
+        for task in tasks:
+            if task.done():
+                error = None if task.cancelled() else task.exception()
+                logger.critical("task ended", extra={"task": task.get_name()}, exc_info=error)
+        self.stop.set()
+        return 1
+
+    async def _finish(self, binders: list[asyncio.Task[None]]) -> None:
         if not await self.scheduler.finish(FINISH_BINDS):
             logger.warning("binds left in flight")
+            await _end(binders)  # none of them may be sent when another holds the Lease
         if self.settings.leader_election.enabled:
             await self.elector.release(RELEASE)
         await self.events.drain(DRAIN_EVENTS)
-        await self.source.aclose()
-
-    async def _fail_loudly(self, tasks: list[asyncio.Task[None]]) -> None:
-        """A task of ours that ends is a bug: better a restart than a scheduler that is half alive."""
-        done, _ = await asyncio.wait(
-            [t for t in tasks if t.get_name() != "models"], return_when=asyncio.FIRST_COMPLETED
-        )
-        for task in done:
-            if not self.stop.is_set() and not task.cancelled():
-                logger.critical("task ended", extra={"task": task.get_name()}, exc_info=task.exception())
-        self.stop.set()
 
     async def _every_second(self) -> None:
         while True:
@@ -227,6 +235,8 @@ class Daemon:
 
     def _on_request(self, method: str, path: str, is_watch: bool, status: int) -> None:
         if method == "GET" and status == 200 and path in ("/api/v1/pods", "/api/v1/nodes"):
+            # the answer's date is read next: the objects in it are dated by the clock that it tells of
+            asyncio.get_running_loop().call_soon(self.clock.look)
             self.feed.asked(path.rpartition("/")[2], watch=is_watch)
 
     # -- health
@@ -276,6 +286,7 @@ class Daemon:
             load_age=self.load.age,
             load_source_up=self.load.asked and not self.load.failure,
             load_unmatched_keys=len(self.load.unmatched),
+            load_problems=len(self.load.problems),
             power_model_valid=not self.models.failure,
             clock_offsets={"apiserver": self.clock.offset}
             | ({} if self.load.offset is None else {"load": self.load.offset}),
@@ -301,11 +312,13 @@ def _standings(nodes: Snapshot) -> dict[str, int]:
     return {name: int(np.count_nonzero(mask)) for name, mask in counts.items()}
 
 
-def _strategy(settings: Settings) -> Strategy:
-    strategy = STRATEGIES.get(settings.strategy)
-    if strategy is None:
-        raise ConfigurationError(f"strategy: expected one of {', '.join(STRATEGIES)}, got {settings.strategy!r}")
-    return strategy
+async def _end(tasks: Iterable[asyncio.Task[Any]], within: float = 1.0) -> None:
+    """Cancel tasks and wait until they have ended, at most ``within`` [s]: one that will not end must not keep us."""
+    ending = list(tasks)
+    for task in ending:
+        task.cancel()
+    if ending:
+        await asyncio.wait(ending, timeout=within)
 
 
 def _take_signals(stop: asyncio.Event) -> None:

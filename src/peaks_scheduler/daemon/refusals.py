@@ -1,10 +1,9 @@
 """Tells a pod's owner why it was not placed: the ``PodScheduled`` condition and a ``FailedScheduling`` event.
 
 Owns when that is written: at once when it is new, not again while it is unchanged (at most once in five minutes a
-pod), and
-not faster than every ten seconds when the words keep changing. Assumes that ``failed`` is called for every failed
-attempt. Never
-waits for the API server: two workers write conditions behind, the last word of a pod wins.
+pod), and not faster than every ten seconds when the words keep changing (the last ones wait so long). Assumes that
+``failed`` is called for every failed attempt. Never waits for the API server: two workers write conditions behind, the
+last word of a pod wins.
 """
 
 from __future__ import annotations
@@ -61,6 +60,7 @@ class Refusals:
         self._client, self._events, self._reporter, self._fence = client, events, reporter, fence
         self._wall, self._clock = wall, clock
         self._said: dict[str, Said] = {}
+        self._held: dict[str, tuple[Pod, Diagnosis]] = {}  # other words that came too soon, the latest of each pod
         self._waiting: dict[str, Condition] = {}
         self._work = asyncio.Semaphore(0)
 
@@ -68,7 +68,10 @@ class Refusals:
         """An attempt failed; True if it is worth telling (and a line in the log)."""
         words = (diagnosis.condition, diagnosis.message)
         now, last = self._clock(), self._said.get(pod.uid)
+        self._held.pop(pod.uid, None)
         if last is not None and now - last.at < (UNCHANGED if last.words == words else CHANGED):
+            if last.words != words:
+                self._held[pod.uid] = pod, diagnosis
             return False
         self._said[pod.uid] = Said(words, now)
         transition = whole_time(self._wall()) if last is None else None
@@ -80,10 +83,21 @@ class Refusals:
         )
         return True
 
+    def tick(self) -> None:
+        """Say what came too soon and is still the last word. To be called every second or so."""
+        for pod, diagnosis in list(self._held.values()):
+            self.failed(pod, diagnosis)
+
+    def withdraw(self, uid: str) -> None:
+        """A node was found after all: what is not written yet must not be written over the pod's binding."""
+        self._held.pop(uid, None)
+        if self._waiting.pop(uid, None) is not None:  # its permit stays: the worker finds nothing and goes on
+            self._said.pop(uid, None)
+
     def forget(self, uid: str) -> None:
         """The pod was placed or is gone."""
+        self.withdraw(uid)
         self._said.pop(uid, None)
-        self._waiting.pop(uid, None)  # its permit stays: the worker finds nothing and goes on
 
     async def run(self) -> None:
         """Write conditions until cancelled."""
@@ -99,9 +113,10 @@ class Refusals:
                 logger.exception("condition not written", extra={"pod": condition.pod.key})
 
     async def _write(self, condition: Condition) -> None:
-        if not self._fence():
-            return
         pod = condition.pod
+        if not self._fence():
+            self._said.pop(pod.uid, None)
+            return
         try:
             await self._client.patch_pod_scheduled(
                 pod.namespace, pod.name, pod.uid, condition.reason, condition.message, condition.transition

@@ -1,10 +1,10 @@
 """The scheduling loop and what carries its decisions out.
 
-One task takes the next pod from the queue, decides with the pure core and assumes the pod in the ledger; a fixed set of
-workers sends the Bindings behind it. Owns every path a decision can take after that: bound, refused by the API server,
-unknown outcome, fenced off. Assumes the ledger is fed by somebody else. Never sends a Binding that the fence does not
-allow,
-never leaves an assumption behind, never waits for anything in the deciding task but room for the next Binding.
+One task takes the next pod from the queue, decides with the pure core and assumes the pod in the ledger; a fixed set
+of workers sends the Bindings behind it. Owns every path a decision can take after that: bound, refused by the API
+server, unknown outcome, fenced off. Assumes the ledger is fed by somebody else. Never sends a Binding that the fence
+does not allow, never leaves an assumption behind, never waits for anything in the deciding task but room for the next
+Binding.
 
 The workers exist from the start (none is made per pod): kopf, when it restarts, cancels every task younger than itself.
 """
@@ -24,7 +24,7 @@ from ..kube.client import KubeClient
 from ..kube.events import EventPoster, Reporter
 from ..kube.limiter import Limiter
 from ..ledger import Change, Ledger, State
-from ..objects import DECISION, FINISHED, Pod
+from ..objects import DECISION, FINISHED, Json, Pod
 from ..queue import SchedulingQueue
 from ..scoring import Strategy
 from ..telemetry import Telemetry
@@ -88,7 +88,9 @@ class Scheduler:
             self._waits(pod, change)
         if change & (Change.PLACED | Change.GONE):
             self._settled(uid)
-        if change & Change.OVERBOOKED and pod is not None:
+        if change & Change.PLACED and pod is not None and self.may_write():
+            self._announce(pod)  # given up for lost, and bound after all
+        if change & Change.OVERBOOKED and pod is not None and self.may_decide():  # what the first lists show is history
             self._collided(pod.node_name, pod.key, "overbooked")
         if change & Change.GONE and before is not None and self._never_ran(before):
             self._suspect(before)
@@ -108,7 +110,8 @@ class Scheduler:
         self._wakeup.set()
 
     def rested(self) -> None:
-        """A second passed: end the rests that are over."""
+        """A second passed: end the rests that are over, say what had to wait."""
+        self.refusals.tick()
         if self.cooling.tick(self.clock()):
             self.queue.wake(Wake.NODE_CHANGED, self.clock())
             self._wakeup.set()
@@ -153,12 +156,23 @@ class Scheduler:
     async def _decide_all(self) -> None:
         decided = 0
         while not self._stopping and self.may_decide() and (uid := self.queue.pop(self.clock())) is not None:
-            job = self._attempt(uid)
+            job = self._attempt_safely(uid)
             if job is not None:
                 await self._jobs.put(job)
             decided += 1
             if decided % BREATH == 0:
                 await asyncio.sleep(0)
+
+    def _attempt_safely(self, uid: str) -> Job | None:
+        """``_attempt``; a pod that the core cannot cope with is tried again later and holds up nobody else."""
+        begun = time.perf_counter()
+        try:
+            return self._attempt(uid)
+        except Exception:
+            logger.exception("pod not decided", extra={"pod": self.queue.name(uid)})
+            self.telemetry.failed(time.perf_counter() - begun)
+            self.queue.retry(uid, self.clock())
+            return None
 
     def _attempt(self, uid: str) -> Job | None:
         """Decide about one pod; what is to be bound, None where nothing is."""
@@ -174,6 +188,7 @@ class Scheduler:
             self._refused(decision, begun)
             return None
         self.ledger.assume(uid, decision.node)
+        self.refusals.withdraw(uid)
         self._decisions += 1
         first = self.queue.first_attempt(uid)
         return Job(
@@ -216,7 +231,7 @@ class Scheduler:
         pod, until, pause = job.decision.pod, self.clock() + PATIENCE, 0.25
         while self.clock() < until:
             if self.ledger.state(pod.uid) is not State.ASSUMED:
-                self._settled(pod.uid)  # bound by somebody else, or gone
+                self._overtaken(job)
                 return
             if self.ledger.node(job.node) is None:
                 self._give_up(job, "node-gone")
@@ -230,8 +245,7 @@ class Scheduler:
             except TooManyRequests:
                 continue  # the limiter holds the next turn back
             except Unavailable:
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, 2.0)
+                pass  # nothing was done
             except (Ambiguous, Conflict, NotFound) as error:
                 if await self._find_out(job, error):
                     return
@@ -239,6 +253,8 @@ class Scheduler:
                 logger.warning("bind refused", extra={"pod": pod.key, "node": job.node, "error": str(error)})
                 self._give_up(job, "refused")
                 return
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 2.0)
         self._give_up(job, "unavailable")
 
     async def _bind(self, job: Job) -> bool:
@@ -247,7 +263,8 @@ class Scheduler:
         async with self.limiter:
             if not self.may_write():
                 return False
-            await self.client.bind(pod.namespace, pod.name, pod.uid, job.node, {DECISION: job.decision.annotation()})
+            record = {DECISION: job.decision.annotation()}
+            await self.client.bind(pod.namespace, pod.name, pod.uid, job.node, record, self.may_write)
         return True
 
     async def _find_out(self, job: Job, error: KubeError) -> bool:
@@ -256,7 +273,6 @@ class Scheduler:
         try:
             raw = await self.client.get_pod(pod.namespace, pod.name)
         except KubeError:
-            await asyncio.sleep(1.0)
             return False
         if raw is None or raw["metadata"].get("uid") != pod.uid:
             self.telemetry.conflicted("pod-gone")
@@ -269,15 +285,34 @@ class Scheduler:
         if node:
             self.telemetry.conflicted("already-bound")
             logger.info("bound by another", extra={"pod": pod.key, "node": node})
-            self.pod_changed(pod.uid, self.ledger.observe_pod(raw), pod)
+            self._read(pod, raw)
+            self._settled(pod.uid)
             return True
         if isinstance(error, Conflict):
             self._give_up(job, "being-deleted" if "deletionTimestamp" in raw["metadata"] else "conflict")
+            self._read(pod, raw)  # the ledger passes over what changes on an assumed pod
             return True
         return False
 
+    def _read(self, pod: Pod, raw: Json) -> None:
+        """Observe what we read ourselves, unless the watch has seen the pod's end meanwhile."""
+        if self.ledger.pod(pod.uid) is not None:
+            self.pod_changed(pod.uid, self.ledger.observe_pod(raw), pod)
+
+    def _overtaken(self, job: Job) -> None:
+        """The watch knew first: our Binding was taken and its answer lost, another was faster, or the pod is gone."""
+        uid = job.decision.pod.uid
+        pod = self.ledger.pod(uid)
+        if pod is not None and pod.node_name == job.node and pod.decided_at is not None:
+            self._bound(job)
+        else:
+            self._settled(uid)
+
     def _give_up(self, job: Job, reason: str) -> None:
         """The pod did not get there: its place is free again, and it is tried again after a backoff."""
+        if self.ledger.state(job.decision.pod.uid) is State.BOUND:
+            self._overtaken(job)
+            return
         self.telemetry.conflicted(reason)
         self.telemetry.failed(time.perf_counter() - job.begun)
         if self.ledger.forget(job.decision.pod.uid):
@@ -320,17 +355,18 @@ class Scheduler:
 
     # -- beginning and end
 
-    def announce_recent(self) -> int:
-        """Post the Scheduled events of pods bound lately: a process that died may not have got to it. Those there
-        already stay."""
-        since = self.wall() - RECENT
-        recent = [pod for pod, _ in self.ledger.pods() if pod.decided_at is not None and pod.decided_at >= since]
-        for pod in recent:
-            if pod.scheduler_name == self.client.scheduler_name:
-                self.events.post(
-                    self.reporter.scheduled(pod.namespace, pod.name, pod.uid, pod.node_name, pod.decided_at or 0.0)
-                )
-        return len(recent)
+    def announce_recent(self) -> None:
+        """Post the Scheduled events of pods bound lately: a process that died may not have got to it."""
+        for pod, _ in self.ledger.pods():
+            self._announce(pod)
+
+    def _announce(self, pod: Pod) -> None:
+        """Post the Scheduled event of a pod that one of our decisions has bound lately. One that is there stays."""
+        if pod.decided_at is None or pod.decided_at < self.wall() - RECENT:
+            return
+        if pod.scheduler_name == self.client.scheduler_name:
+            event = self.reporter.scheduled(pod.namespace, pod.name, pod.uid, pod.node_name, pod.decided_at)
+            self.events.post(event)
 
     async def finish(self, within: float) -> bool:
         """Take no more pods and wait for the binds in flight, at most ``within`` [s]; True: all are done."""

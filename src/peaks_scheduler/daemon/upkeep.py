@@ -1,8 +1,7 @@
 """What the ledger is told beside the watches: the nodes' load, the power models, the offset of the API server's clock.
 
 Owns the tasks that fetch and reload, and what is known about their health. Trouble is logged once per change and
-shown all the
-time; it never stops the scheduling, which goes on with estimates and with the last good models.
+shown all the time; it never stops the scheduling, which goes on with estimates and with the last good models.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
 
 from ..errors import LoadError, PowerModelError
@@ -33,6 +32,28 @@ OFFSET_STEP = 0.5  # [s] a smaller change of the API server's offset is not foll
 MODELS_EVERY = 2.0  # [s] between two looks at the power model file
 
 
+class Troubles:
+    """Tells of each trouble when it begins, when it changes, and when it is over."""
+
+    def __init__(self) -> None:
+        self._log = ChangeLog(logger)
+        self._now: set[str] = set()
+
+    def tell(self, message: str, trouble: Hashable, **fields: object) -> None:
+        """``trouble``: what is wrong in this respect; falsy: nothing."""
+        if trouble:
+            self._now.add(message)
+            self._log.report(message, trouble, logging.WARNING, message, **fields)
+        elif message in self._now:
+            self._now.remove(message)
+            self._log.forget(message)
+            logger.info("trouble is over", extra={"trouble": message})
+
+
+def _far(offset: float | None) -> bool:
+    return offset is not None and abs(offset) > OFFSET_WARNING
+
+
 class LoadKeeper:
     """Keeps the ledger's load fresh from one source."""
 
@@ -47,17 +68,27 @@ class LoadKeeper:
     ) -> None:
         self._source, self._interval, self._ledger, self._telemetry = source, interval, ledger, telemetry
         self._changed, self._wall = changed, wall
-        self._log = ChangeLog(logger)
+        self._log, self._troubles = ChangeLog(logger), Troubles()
         self.asked = False
         """Was one fetch answered, or has failed? Until then nothing is decided."""
         self.failure = ""
         self.offset: float | None = None
-        self.age: float | None = None  # [s] of the newest window's end at the last look
+        self._newest: float | None = None  # [s] end of the newest window, our clock
         self.unmatched: tuple[str, ...] = ()
         self._report: LoadReport | None = None
         self._known: tuple[frozenset[str], int] | None = None  # keys and number of node changes at the last resolution
         self._complete = False
         self._resolution = Resolution()
+
+    @property
+    def age(self) -> float | None:
+        """[s] since the end of the newest window, at this instant; None before any load came."""
+        return None if self._newest is None else max(0.0, self._wall() - self._newest)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What of the last answer could not be used as it was."""
+        return self._report.problems if self._report else ()
 
     async def run(self) -> None:
         """Fetch every interval until cancelled."""
@@ -71,15 +102,21 @@ class LoadKeeper:
         try:
             report = await self._source.fetch()
         except LoadError as error:
-            self.failure = f"{error.kind}: {error}"
-            self._telemetry.source_failed(self._source.name)
-            self._log.report("fetch", error.kind, logging.WARNING, "no load, going on with estimates", error=str(error))
-            self._ledger.refresh(self._wall())
+            self._failed(error.kind, error)
+        except Exception as error:  # whatever a source comes up with, scheduling goes on
+            self._failed(type(error).__name__, error)
         else:
             self._take(report)
+        self._report_age()
         first, self.asked = not self.asked, True
         if first or not self.failure:
             self._changed()
+
+    def _failed(self, kind: str, error: Exception) -> None:
+        self.failure = f"{kind}: {error}"
+        self._telemetry.source_failed(self._source.name)
+        self._log.report("fetch", kind, logging.WARNING, "no load, going on with estimates", error=str(error))
+        self._ledger.refresh(self._wall())
 
     def _take(self, report: LoadReport) -> None:
         self.failure = ""
@@ -102,55 +139,27 @@ class LoadKeeper:
             self._resolution = resolve(report.nodes, [_addresses(node) for node in self._ledger.nodes()])
         now = self._wall()
         self._ledger.apply_load({node: report.nodes[key] for node, key in self._resolution.matched.items()}, now)
-        self.age = now - max((load.window_end for load in report.nodes.values()), default=report.timestamp)
+        self._newest = max((load.window_end for load in report.nodes.values()), default=report.timestamp)
         if self._complete:
             self._report_keys()
 
     def _report_keys(self) -> None:
         found = self._resolution
         self.unmatched = (*found.unmatched, *found.ambiguous)
-        if self.unmatched:
-            self._log.report(
-                "keys",
-                self.unmatched,
-                logging.WARNING,
-                "load names that are no node of this cluster",
-                names=_few(self.unmatched),
-            )
-        else:
-            self._log.forget("keys")
-        if found.duplicates:
-            several = tuple(f"{node}: {', '.join(keys)}" for node, keys in found.duplicates.items())
-            self._log.report(
-                "twice", several, logging.WARNING, "several load names mean one node, none is used", names=_few(several)
-            )
-        else:
-            self._log.forget("twice")
+        several = tuple(f"{node}: {', '.join(keys)}" for node, keys in found.duplicates.items())
+        tell = self._troubles.tell
+        tell("load names that are no node of this cluster", self.unmatched, names=_few(self.unmatched))
+        tell("several load names mean one node, none is used", several, names=_few(several))
 
     def _report_problems(self, report: LoadReport) -> None:
-        self._log.report(
-            "problems",
-            report.problems,
-            logging.WARNING if report.problems else logging.DEBUG,
-            "load left out",
-            problems=_few(report.problems),
+        self._troubles.tell("load left out", report.problems, problems=_few(report.problems))
+        self._troubles.tell(
+            "clock of the load source differs from ours", _far(self.offset), seconds=round(self.offset or 0.0, 1)
         )
+
+    def _report_age(self) -> None:
         stale = self.age is not None and self.age > self._ledger.expiry
-        self._log.report(
-            "stale",
-            stale,
-            logging.WARNING if stale else logging.DEBUG,
-            "load is stale" if stale else "load is fresh",
-            seconds=round(self.age or 0.0, 1),
-        )
-        far = self.offset is not None and abs(self.offset) > OFFSET_WARNING
-        self._log.report(
-            "offset",
-            far,
-            logging.WARNING if far else logging.DEBUG,
-            "clock of the load source differs from ours",
-            seconds=round(self.offset or 0.0, 1),
-        )
+        self._troubles.tell("load is stale", stale, seconds=round(self.age or 0.0, 1))
 
     def health(self) -> Health:
         """For ``/readyz?verbose``: what of the load is missing, which never makes us unready."""
@@ -158,15 +167,21 @@ class LoadKeeper:
             return Health.failed("no answer from the load source yet")
         if self.failure:
             return Health.degraded(f"{self.failure}; scheduling goes on by estimates")
+        troubles = list(self._flaws())
+        return Health.degraded("; ".join(troubles)) if troubles else Health.ok()
+
+    def _flaws(self) -> Iterator[str]:
+        """What is wrong with an answer that came."""
         if self.age is not None and self.age > self._ledger.expiry:
-            return Health.degraded(f"the newest load is {self.age:.0f} s old; scheduling goes on by estimates")
+            yield f"the newest load is {self.age:.0f} s old; scheduling goes on by estimates"
+        if self.problems:
+            yield f"left out: {_few(self.problems)}"
         if self.unmatched:
-            return Health.degraded(f"names that are no node: {_few(self.unmatched)}")
+            yield f"names that are no node: {_few(self.unmatched)}"
         if self._resolution.duplicates:
-            return Health.degraded(f"nodes with several names: {_few(tuple(self._resolution.duplicates))}")
-        if self.offset is not None and abs(self.offset) > OFFSET_WARNING:
-            return Health.degraded(f"its clock is {self.offset:+.0f} s from ours")
-        return Health.ok()
+            yield f"nodes with several names: {_few(tuple(self._resolution.duplicates))}"
+        if self.offset is not None and _far(self.offset):
+            yield f"its clock is {self.offset:+.0f} s from ours"
 
 
 def _addresses(node: Node) -> NodeAddresses:
@@ -195,7 +210,7 @@ class ModelKeeper:
         self.failure = ""
 
     def load(self) -> None:
-        """Read the models at the start. Raises PowerModelError for a file that is wrong; a missing one is a warning."""
+        """Read the models at the start; a missing file is a warning. Raises PowerModelError for an unusable one."""
         if self._path is None:
             self._ledger.apply_models(self._inline)
             if self._inline == EMPTY:
@@ -207,7 +222,7 @@ class ModelKeeper:
             self.failure = f"{self._path}: no such file; every node is unmodelled until it is there"
             logger.warning("no power models", extra={"error": self.failure})
             return
-        self._use(parse_models(self._path.read_text(encoding="utf-8"), str(self._path)))
+        self._use(self._read(self._path))
 
     async def run(self) -> None:
         """Look at the file until cancelled."""
@@ -222,11 +237,18 @@ class ModelKeeper:
             return
         self._seen = stamp
         try:
-            self._use(parse_models(self._path.read_text(encoding="utf-8"), str(self._path)))
+            self._use(self._read(self._path))
             self._changed()
-        except (PowerModelError, OSError, UnicodeDecodeError) as error:
+        except PowerModelError as error:
             self.failure = str(error)
             logger.warning("power model file not used, the last good one stays in force", extra={"error": self.failure})
+
+    @staticmethod
+    def _read(path: Path) -> PowerModels:
+        try:
+            return parse_models(path.read_text(encoding="utf-8"), str(path))
+        except (OSError, UnicodeDecodeError) as error:
+            raise PowerModelError(f"{path}: expected a readable power model file, got: {error}") from error
 
     def _use(self, models: PowerModels) -> None:
         self.failure = ""
@@ -260,7 +282,7 @@ class ClockKeeper:
 
     def __init__(self, connection: Connection, ledger: Ledger) -> None:
         self._connection, self._ledger = connection, ledger
-        self._log = ChangeLog(logger)
+        self._troubles = Troubles()
 
     @property
     def offset(self) -> float:
@@ -270,17 +292,12 @@ class ClockKeeper:
     def look(self) -> None:
         if abs(self.offset - self._ledger.clock_offset) > OFFSET_STEP:
             self._ledger.clock_offset = self.offset
-        far = abs(self.offset) > OFFSET_WARNING
-        self._log.report(
-            "offset",
-            far,
-            logging.WARNING if far else logging.DEBUG,
-            "clock of the API server differs from ours",
-            seconds=round(self.offset, 1),
+        self._troubles.tell(
+            "clock of the API server differs from ours", _far(self.offset), seconds=round(self.offset, 1)
         )
 
     def health(self) -> Health:
         """For ``/readyz?verbose``."""
-        if abs(self.offset) > OFFSET_WARNING:
+        if _far(self.offset):
             return Health.degraded(f"the API server's clock is {self.offset:+.0f} s from ours")
         return Health.ok()

@@ -13,10 +13,10 @@ from typing import Any
 
 from ..cycle import judge, schedule
 from ..decision import Decision, NodeVerdict
-from ..errors import ConfigurationError, NotFound, PeaksError
+from ..errors import NotFound, PeaksError
 from ..ledger import Ledger, State
 from ..objects import Pod
-from ..scoring import STRATEGIES, Strategy
+from ..scoring import Strategy, strategy_named
 from ..settings import Settings
 from .cluster import Cluster, few, shaped
 
@@ -63,14 +63,6 @@ def explain(cluster: Cluster, settings: Settings, key: str | None) -> list[Answe
         return [_answer(pod, cluster, strategy, settings.tolerance_watts) for pod in pods]
 
 
-def strategy_named(name: str) -> Strategy:
-    """The strategy; raises ConfigurationError with the names that there are."""
-    strategy = STRATEGIES.get(name)
-    if strategy is None:
-        raise ConfigurationError(f"strategy: expected one of {', '.join(STRATEGIES)}; got {name!r}")
-    return strategy
-
-
 def _answer(pod: Pod, cluster: Cluster, strategy: Strategy, tolerance: float) -> Answer:
     if pod.gated:
         return Answer(pod)
@@ -92,9 +84,8 @@ def _wanted(ledger: Ledger, key: str, ours: str) -> Pod:
     if pod.node_name:
         raise PeaksError(f"pod {key}: expected a pending pod; it is on {pod.node_name} already")
     if pod.scheduler_name != ours:
-        raise PeaksError(
-            f"pod {key}: expected a pod of {ours}; it is {pod.scheduler_name}'s: say --scheduler-name {pod.scheduler_name}"
-        )
+        theirs = pod.scheduler_name
+        raise PeaksError(f"pod {key}: expected a pod of {ours}; it is {theirs}'s: say --scheduler-name {theirs}")
     if pod.deleting:
         raise PeaksError(f"pod {key}: expected a pending pod; it is being deleted")
     return pod
@@ -104,8 +95,7 @@ def _instead(pods: list[Pod]) -> str:
     return f"; pending are {few([pod.key for pod in pods])}" if pods else "; no pod is pending"
 
 
-# --- table
-# ---------------------------------------------------------------------------------------------------------------
+# --- table ----------------------------------------------------------------------------------------------------------
 
 
 def as_table(answers: list[Answer]) -> str:

@@ -1,8 +1,7 @@
 """A cluster read for one question: from files, or by two lists of the API server; with its load and its power models.
 
 Assumes that text and objects may have any shape: what cannot be read is a ConfigurationError that names the file and
-the
-object, what is odd but no reason to stop a note. Never writes to the API server and never decides.
+the object, what is odd but no reason to stop a note. Never writes to the API server and never decides.
 """
 
 from __future__ import annotations
@@ -41,10 +40,8 @@ class Cluster:
 
 def from_files(paths: Iterable[str], load_path: str | None, settings: Settings) -> Cluster:
     """The cluster that these files describe. Raises ConfigurationError that says which file, and what of it."""
-    objects = [found for path in paths for found in read_objects(path)]
-    return _cluster(
-        [(origin, defaulted(raw)) for origin, raw in objects], settings, recorded_load(load_path), time.time()
-    )
+    objects = [defaulted(*found) for path in paths for found in read_objects(path)]
+    return _cluster(objects, settings, recorded_load(load_path), time.time())
 
 
 async def live(load_path: str | None, settings: Settings) -> Cluster:
@@ -76,7 +73,7 @@ def _cluster(
     clock_offset: float = 0.0,
 ) -> Cluster:
     models, notes = _models(settings)
-    ledger = Ledger(default_cpu=settings.default_pod_cpu, expiry=settings.load.expiry, models=models)
+    ledger = Ledger(default_cpu=settings.default_pod_cpu, expiry=settings.load.expiry)
     ledger.clock_offset = clock_offset
     for origin, raw in objects:
         with shaped(origin, raw):
@@ -84,13 +81,15 @@ def _cluster(
                 ledger.observe_node(raw)
             elif raw["kind"] == "Pod":
                 ledger.observe_pod(raw)
-    notes += _ambiguous(ledger)
-    if isinstance(load, LoadReport):
-        now = load.fetched_at
-        notes += _apply(load, ledger)
-    else:
-        notes.append(f"no load, all nodes are estimated{f': {load}' if load else ''}")
-        ledger.refresh(now)
+    with shaped("the cluster's objects"):
+        ledger.apply_models(models)
+        notes += _ambiguous(ledger)
+        if isinstance(load, LoadReport):
+            now = load.fetched_at
+            notes += _apply(load, ledger)
+        else:
+            notes.append(f"no load, all nodes are estimated{f': {load}' if load else ''}")
+            ledger.refresh(now)
     return Cluster(ledger, now, notes)
 
 
@@ -138,19 +137,19 @@ def _objects(document: Any, origin: str, of_list: str) -> Iterator[Object]:
         yield origin, {**document, "kind": kind}
 
 
-def defaulted(raw: Json) -> Json:
+def defaulted(origin: str, raw: Json) -> Object:
     """A pod as a person writes it, with what the API server would add that placing reads; other objects as they are."""
     spec = raw.get("spec")
-    if raw.get("kind") != "Pod" or not isinstance(spec, dict):
-        return raw
+    if raw["kind"] != "Pod" or not isinstance(spec, dict):
+        return origin, raw
     host = bool(spec.get("hostNetwork"))
-    with shaped("the file", raw):
+    with shaped(origin, raw):
         more = {
             kind: [_with_defaults(c, host) for c in spec[kind]]
             for kind in ("containers", "initContainers")
             if spec.get(kind)
         }
-    return {**raw, "spec": {**spec, **more}}
+    return origin, {**raw, "spec": {**spec, **more}}
 
 
 def _with_defaults(container: Json, host_network: bool) -> Json:
@@ -171,8 +170,7 @@ def _text(option: str, path: str) -> str:
         raise ConfigurationError(f"{option} {path}: expected a readable file; got: {error}") from error
 
 
-# --- load and models
-# -----------------------------------------------------------------------------------------------------
+# --- load and models ------------------------------------------------------------------------------------------------
 
 
 def recorded_load(path: str | None) -> LoadReport | LoadError | None:

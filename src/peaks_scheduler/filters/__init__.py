@@ -2,10 +2,8 @@
 
 A filter is a name, one pure function, what can cure its refusals, and whether an autoscaler could: the function takes
 the pod and the snapshot and returns ``(reason, nodes refused)`` pairs, so that the words come with the verdict.
-Names, order
-and reasons are kube-scheduler's (``getDefaultPlugins``), so a Kubernetes reader knows where everything is. A new
-filter is
-one function and one line in ``FILTERS``.
+Names, order and reasons are kube-scheduler's (``getDefaultPlugins``), so a Kubernetes reader knows where everything
+is. A new filter is one function and one line in ``FILTERS``.
 """
 
 from __future__ import annotations

@@ -43,13 +43,22 @@ class KubeClient:
         self.connection, self._transport = connection, Transport(connection, timeout)
         self.scheduler_name, self.identity = scheduler_name, identity
 
-    async def bind(self, namespace: str, name: str, uid: str, node: str, annotations: Mapping[str, str]) -> None:
-        """Bind the pod with this uid to ``node``; ``annotations`` come onto the pod in the same write.
+    async def bind(
+        self,
+        namespace: str,
+        name: str,
+        uid: str,
+        node: str,
+        annotations: Mapping[str, str],
+        fence: Callable[[], bool] | None = None,
+    ) -> None:
+        """Bind the pod with this uid to ``node``; ``annotations`` come onto the pod in the same write. ``fence`` is asked
+        in the moment of sending, and where it says no nothing is sent.
 
         Raises:
             Conflict: bound already, being deleted, or another pod of that name.
             NotFound: the pod is gone.
-            KubeError: anything else; after Ambiguous the pod may be bound.
+            KubeError: anything else; after Ambiguous the pod may be bound, after Unavailable (held back, say) it is not.
         """
         body = {
             "apiVersion": "v1",
@@ -57,7 +66,7 @@ class KubeClient:
             "metadata": {"name": name, "namespace": namespace, "uid": uid, "annotations": annotations},
             "target": {"apiVersion": "v1", "kind": "Node", "name": node},
         }
-        await self._transport.write("POST", f"{_pod(namespace, name)}/binding", encode(body))
+        await self._transport.write("POST", f"{_pod(namespace, name)}/binding", encode(body), fence=fence)
 
     async def patch_pod_scheduled(
         self,

@@ -32,6 +32,7 @@ NAME_LIMIT = 253  # [characters] a DNS subdomain
 CUT = " ..."  # kube-scheduler's mark of a cut message
 WORKERS, CAPACITY = 24, 20_000
 TOO_OLD = 600.0  # [s] an event that late tells nobody anything
+FORBIDDEN_FOR = 60.0  # [s] an API server that just started knows no rights yet, and forbids everything for a moment
 FIRST_BACKOFF, LAST_BACKOFF = 0.2, 10.0  # [s]
 
 
@@ -184,14 +185,14 @@ class EventPoster:
 
     async def _deliver(self, event: Event, since: float) -> None:
         backoff = FIRST_BACKOFF
-        while (wait := await self._try(event, backoff)) is not None:
+        while (wait := await self._try(event, since, backoff)) is not None:
             if self._clock() + wait - since > TOO_OLD:
                 self._drop(event, "too old")
                 return
             await self._sleep(wait)
             backoff = min(2 * backoff, LAST_BACKOFF)
 
-    async def _try(self, event: Event, backoff: float) -> float | None:
+    async def _try(self, event: Event, since: float, backoff: float) -> float | None:
         """One post; None when done with this event, else how long to wait [s] before the next."""
         try:
             await self._client.create_event(event.namespace, event.body)
@@ -205,8 +206,9 @@ class EventPoster:
             self._drop(event, "namespace gone")
             return None
         except Forbidden as error:
-            if error.status == 401:
-                return backoff  # a token in the middle of its renewal
+            ending = "being terminated" in str(error)  # the namespace
+            if error.status == 401 or (not ending and self._clock() - since < FORBIDDEN_FOR):
+                return backoff  # a token in the middle of its renewal, a server that has not read its rights yet
             self._drop(event, str(error))
             return None
         except KubeError as error:

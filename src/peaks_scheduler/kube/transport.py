@@ -9,10 +9,12 @@ use the connection again.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.payload import BytesPayload
 import msgspec
 
 from ..errors import Ambiguous, Conflict, Forbidden, KubeError, NotFound, TooManyRequests, Unavailable
@@ -29,6 +31,25 @@ UNDECIDED = frozenset({500, 502, 504})
 def encode(body: dict[str, Any]) -> bytes:
     """JSON of ``body`` without spaces."""
     return msgspec.json.encode(body)
+
+
+class _FencedBody(BytesPayload):
+    """A body that is sent only if ``fence`` allows it in that very moment.
+
+    Between the decision to send and the first byte lie turns of the event loop, and in any of them the whole process may
+    stand still for a minute. Without its body a request is none to the server.
+    """
+
+    def __init__(self, body: bytes, fence: Callable[[], bool]) -> None:
+        super().__init__(body)
+        self._fence = fence
+        self.held_back = False
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        self.held_back = not self._fence()
+        if self.held_back:
+            raise ConnectionAbortedError("the fence has closed")
+        await super().write_with_length(writer, content_length)
 
 
 class Transport:
@@ -58,21 +79,25 @@ class Transport:
             raise error_of("GET", path, answer.status, answer.headers, body)
         return body
 
-    async def write(self, method: str, path: str, body: bytes, content_type: str = JSON) -> bytes:
+    async def write(
+        self, method: str, path: str, body: bytes, content_type: str = JSON, fence: Callable[[], bool] | None = None
+    ) -> bytes:
         """Send ``body``; the body of the answer, empty where it broke off after the write was accepted.
 
         Raises:
-            Unavailable: no connection was made, or the server turned the request away: nothing was done.
+            Unavailable: no connection was made, the server turned the request away, or ``fence``, asked in the moment
+                of sending, did not allow it: nothing was done.
             Ambiguous: sent, and then no answer or one that leaves it open.
             KubeError: any other refusal; nothing was done.
         """
         headers = {"Content-Type": content_type, "Accept": JSON}
+        data = _FencedBody(body, fence) if fence else body
         accepted = False
         try:
             async with self._connection.session.request(
                 method,
                 self._connection.url(path),
-                data=body,
+                data=data,
                 headers=headers,
                 timeout=self._timeout,
                 allow_redirects=False,
@@ -82,6 +107,8 @@ class Transport:
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
             if accepted:
                 return b""
+            if isinstance(data, _FencedBody) and data.held_back:
+                raise Unavailable(f"{method} {path}: not sent, the fence has closed") from error
             raise _write_error(method, path, error) from error
         if not accepted:
             raise error_of(method, path, answer.status, answer.headers, content)

@@ -16,9 +16,8 @@ def power_jump(pod: Pod, nodes: Snapshot) -> Floats:
     """Rise of each node's power if ``pod`` is added. (N,) [W], lower is better, NaN without a model.
 
     Where the use is only known to lie between low and high, the largest jump in between. The rise is
-    k1*expm1(k2*step) *
-    exp(k2*u): with a curve that rises, it grows with u where k2 > 0 (convex) and falls where k2 < 0 (concave), so the
-    largest is at one end, and not knowing never makes a node cheaper.
+    k1*expm1(k2*step) * exp(k2*u): with a curve that rises, it grows with u where k2 > 0 (convex) and falls where k2 <
+    0 (concave), so the largest is at one end, and not knowing never makes a node cheaper.
     """
     step = (pod.cpu / 1000.0) / nodes.cpu_capacity
     worst = np.where(nodes.k2 > 0.0, nodes.cpu_high, nodes.cpu_low)

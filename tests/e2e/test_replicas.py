@@ -1,0 +1,115 @@
+"""Two replicas, one Lease: one of them writes, the other takes over in time, and one that lost it sends nothing more."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.controlplane import ControlPlane
+from tests.e2e.daemon import Daemon, beside, clear, hold_lease
+from tests.e2e.processes import wait_until
+from tests.e2e.workload import assert_sound, nodes, ours, placed, pods, told, wait_placed
+
+AFTER_TERM, AFTER_CRASH, RENEW_DEADLINE = 3.0, 20.0, 10.0  # [s] as promised
+
+
+@pytest.fixture(autouse=True)
+def _workers(control_plane: ControlPlane) -> None:
+    clear(control_plane)
+    control_plane.create_nodes(nodes(12))
+
+
+@pytest.fixture
+def replicas(control_plane: ControlPlane) -> Iterator[tuple[Daemon, Daemon]]:
+    """The one that leads, and the one that stands by."""
+    with beside(control_plane) as first:
+        first.wait_leading()
+        with beside(control_plane) as second:
+            yield first, second
+
+
+def leaders(*daemons: Daemon) -> int:
+    return int(sum(daemon.metric("peaks_leader") for daemon in daemons))
+
+
+def test_of_two_replicas_one_writes_and_the_other_is_ready(
+    replicas: tuple[Daemon, Daemon], control_plane: ControlPlane
+) -> None:
+    leader, standby = replicas
+    control_plane.create_pods(pods(200))
+    assert_sound(control_plane, leader)
+    assert leaders(leader, standby) == 1
+    assert (leader.scheduled(), standby.scheduled()) == (200, 0)
+    instances = {event["reportingInstance"] for event in control_plane.list_events(fieldSelector="reason=Scheduled")}
+    assert len(instances) == 1
+    assert standby.get("/readyz").status_code == 200
+    assert "standing by" in standby.health("lease")
+    wait_until(lambda: standby.metric("scheduler_cache_size", type="pods") == 200, "the standby knows them all")
+
+
+def test_after_sigterm_the_other_takes_over_within_three_seconds(
+    replicas: tuple[Daemon, Daemon], control_plane: ControlPlane
+) -> None:
+    leader, standby = replicas
+    begun = time.monotonic()
+    leader.process.signal(signal.SIGTERM)
+    wait_until(lambda: leaders(standby) == 1, "taken over", every=0.02)
+    assert time.monotonic() - begun <= AFTER_TERM
+    assert leader.process.wait() == 0
+    control_plane.create_pods(pods(1))
+    wait_placed(control_plane, "web-0")
+
+
+def test_sigterm_in_the_middle_of_a_burst_loses_nothing(
+    replicas: tuple[Daemon, Daemon], control_plane: ControlPlane
+) -> None:
+    leader, standby = replicas
+    control_plane.create_pods(pods(500))
+    wait_until(lambda: leader.scheduled() >= 50, "some pods bound", every=0.01)
+    assert leader.stop() == 0
+    assert_sound(control_plane, standby)
+
+
+def test_after_a_crash_the_other_takes_over_within_twenty_seconds(
+    replicas: tuple[Daemon, Daemon], control_plane: ControlPlane
+) -> None:
+    leader, standby = replicas
+    begun = time.monotonic()
+    leader.kill()
+    control_plane.create_pods(pods(1))
+    wait_placed(control_plane, "web-0", timeout=60)
+    assert time.monotonic() - begun <= AFTER_CRASH
+    assert standby.scheduled() == 1
+
+
+def test_a_leader_that_stood_still_past_its_deadline_sends_no_bind_when_it_goes_on(control_plane: ControlPlane) -> None:
+    control_plane.create_pods(pods(1000))
+    with beside(control_plane) as daemon:
+        wait_until(lambda: daemon.scheduled() >= 50, "some pods bound", every=0.01)
+        daemon.freeze()
+        frozen = time.monotonic()
+        hold_lease(control_plane, "somebody-else")
+        wait_until(lambda: time.monotonic() > frozen + RENEW_DEADLINE, "the deadline", timeout=30)
+        before = len(placed(control_plane))
+        assert 0 < before < 1000
+        daemon.resume()
+        daemon.wait_for("not leading")
+        wait_until(lambda: daemon.metric("peaks_binds_in_flight") == 0, "every bind answered or held back")
+        wait_until(lambda: daemon.metric("scheduler_cache_size", type="assumed_pods") == 0, "what it meant to bind, forgotten")
+        assert len(placed(control_plane)) == before
+        hold_lease(control_plane, "", 1)
+        assert_sound(control_plane, daemon)
+
+
+def test_what_a_crashed_leader_had_no_time_to_tell_the_next_one_tells(
+    replicas: tuple[Daemon, Daemon], control_plane: ControlPlane
+) -> None:
+    leader, standby = replicas
+    control_plane.create_pods(pods(500))
+    wait_until(lambda: leader.scheduled() >= 100, "some pods bound", every=0.01)
+    leader.kill()
+    assert_sound(control_plane, standby)
+    assert len(told(control_plane)) == len(ours(control_plane)) == 500

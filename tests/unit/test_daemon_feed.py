@@ -1,0 +1,302 @@
+"""kopf in front of the ledger: what it brings in, what it must not do to a cluster, and that it never stays away."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import itertools
+import logging
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import kopf
+import pytest
+from kopf._cogs.clients import watching
+
+from peaks_scheduler.daemon import feed as feed_module
+from peaks_scheduler.daemon.feed import SPEAKER, Endless, Feed, RestartCounter
+from peaks_scheduler.kube import Connection, connect
+from peaks_scheduler.ledger import Change, Ledger, State
+from peaks_scheduler.objects import Pod
+from peaks_scheduler.telemetry import Telemetry
+from tests.builders import NOW, ledger, node, pod
+from tests.unit.daemon_stage import until
+from tests.unit.server_thread import ServerThread
+from tests.unit.virtual_time import run_virtually
+
+UID = "uid-default-web-0"
+
+
+class Heard:
+    """A feed into an empty ledger, and what it told."""
+
+    def __init__(self, connection: Connection | None = None) -> None:
+        self.ledger: Ledger = ledger()
+        self.telemetry = Telemetry("Peaks")
+        self.pods: list[tuple[str, Change, Pod | None]] = []
+        self.nodes: list[Change] = []
+        self.starts = 0
+        self.feed = Feed(
+            self.ledger,
+            cast(Connection, connection),
+            self.telemetry,
+            lambda: NOW,
+            lambda *what: self.pods.append(what),
+            self.nodes.append,
+            on_start=self._started,
+        )
+
+    def _started(self) -> None:
+        self.starts += 1
+
+    def restarts(self, resource: str, reason: str) -> float:
+        labels = {"resource": resource, "reason": reason}
+        return self.telemetry.registry.get_sample_value("peaks_watch_restarts_total", labels) or 0.0
+
+
+# --- the ledger's door ------------------------------------------------------------------------------------------------
+
+
+class TestDoor:
+    def test_what_a_watch_brings_is_in_the_ledger_before_it_is_told(self) -> None:
+        heard = Heard()
+        heard.feed.node("ADDED", node())
+        heard.feed.pod("ADDED", pod())
+        assert heard.nodes == [Change.NODE_NEW]
+        assert heard.pods == [(UID, Change.PENDING, None)]
+        assert heard.ledger.state(UID) is State.PENDING
+
+    def test_an_end_is_told_with_the_pod_as_it_was(self) -> None:
+        heard = Heard()
+        heard.feed.pod(None, pod(node="worker-1"))
+        heard.feed.pod("DELETED", pod(node="worker-1"))
+        _, change, before = heard.pods[-1]
+        assert Change.GONE in change
+        assert before is not None
+        assert before.node_name == "worker-1"
+        assert heard.ledger.pod(UID) is None
+
+    def test_what_says_nothing_new_is_not_told(self) -> None:
+        heard = Heard()
+        for _ in range(2):
+            heard.feed.node("MODIFIED", node())
+            heard.feed.pod("MODIFIED", pod())
+        assert (len(heard.nodes), len(heard.pods)) == (1, 1)
+
+    def test_an_object_that_makes_no_sense_is_passed_over_with_a_warning(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        heard = Heard()
+        heard.feed.pod("ADDED", pod("odd", cpu="a lot"))
+        heard.feed.node("ADDED", node("odd", cpu="plenty"))
+        heard.feed.pod("ADDED", pod())
+        assert [record.getMessage() for record in caplog.records] == ["pod not understood", "node not understood"]
+        assert "default/odd" in caplog.records[0].__dict__["error"]
+        assert [uid for uid, _, _ in heard.pods] == [UID]
+
+    def test_the_first_lists_are_read_once_both_are_watched(self) -> None:
+        heard = Heard()
+        heard.feed.asked("pods", watch=False)
+        heard.feed.asked("nodes", watch=False)
+        heard.feed.asked("pods", watch=True)
+        assert not heard.feed.listed.is_set()
+        heard.feed.asked("nodes", watch=True)
+        assert heard.feed.listed.is_set()
+        assert heard.telemetry.registry.get_sample_value(
+            "peaks_watch_requests_total", {"resource": "pods", "kind": "watch"}
+        )
+
+
+# --- kopf, for real ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def api() -> Iterator[ServerThread]:
+    with ServerThread() as running:
+        running(lambda server: (server.add_node(node()), server.add_pod(pod())))
+        yield running
+
+
+@contextlib.asynccontextmanager
+async def watching_by_kopf(api: ServerThread, folder: Path) -> AsyncIterator[Heard]:
+    """A feed whose kopf runs, its first lists read. No fixture: a test's task must be older than kopf."""
+
+    def asked(method: str, path: str, is_watch: bool, status: int) -> None:
+        if status == 200 and path in ("/api/v1/pods", "/api/v1/nodes"):
+            heard.feed.asked(path.rpartition("/")[2], watch=is_watch)
+
+    connection = await connect(str(api.server.write_kubeconfig(folder / "kubeconfig")), on_request=asked)
+    heard, stop = Heard(connection), asyncio.Event()
+    running = asyncio.create_task(heard.feed.run(stop))
+    try:
+        with RestartCounter(heard.telemetry, heard.feed).listening():
+            await until(lambda: heard.ledger.pod(UID) is not None and heard.feed.listed.is_set())
+            yield heard
+    finally:
+        stop.set()
+        await running
+        await connection.close()
+
+
+async def test_kopf_brings_lists_and_changes_and_writes_nothing_onto_the_objects(
+    api: ServerThread, tmp_path: Path
+) -> None:
+    async with watching_by_kopf(api, tmp_path) as heard:
+        before = api(lambda server: server.get("pods", "web-0"))
+        api(lambda server: server.change("nodes", "worker-1", {"spec": {"unschedulable": True}}, ""))
+        api(lambda server: server.add_pod(pod("web-1")))
+        await until(lambda: heard.ledger.pod("uid-default-web-1") is not None)
+        await until(lambda: bool(heard.ledger.snapshot().unschedulable.any()))
+        api(lambda server: server.remove("pods", "web-1"))
+        await until(lambda: heard.ledger.pod("uid-default-web-1") is None)
+        assert api(lambda server: server.get("pods", "web-0")) == before
+        assert {verb for verb, _ in api.server.requests} <= {"list", "watch", "get"}
+
+
+async def test_kopf_keeps_finished_pods_out(api: ServerThread, tmp_path: Path) -> None:
+    async with watching_by_kopf(api, tmp_path) as heard:
+        api(lambda server: server.change("pods", "web-0", {"status": {"phase": "Succeeded"}}))
+        await until(lambda: heard.ledger.pod(UID) is None)
+        assert heard.pods[-1][1] & Change.GONE
+
+
+async def test_a_broken_connection_loses_nothing(api: ServerThread, tmp_path: Path) -> None:
+    async with watching_by_kopf(api, tmp_path) as heard:
+        api(lambda server: server.drop_watches())
+        api(lambda server: server.add_pod(pod("web-1")))
+        await until(lambda: heard.ledger.pod("uid-default-web-1") is not None)
+
+
+async def test_a_watch_from_too_long_ago_is_counted_and_its_objects_are_listed_again(
+    api: ServerThread, tmp_path: Path
+) -> None:
+    async with watching_by_kopf(api, tmp_path) as heard:
+
+        def forget(server: Any) -> None:
+            server.add_pod(pod("web-1"))
+            server.remove("pods", "web-1")
+            server.freeze_watches()
+            server.add_pod(pod("web-2"))
+            server.compact()
+            server.drop_watches()
+            server.freeze_watches(False)
+
+        api(forget)
+        await until(lambda: heard.restarts("pods", "gone") >= 1)
+        await until(lambda: heard.ledger.pod("uid-default-web-2") is not None)
+        assert api.server.expired["pods"] >= 1
+        assert heard.feed.relisted.is_set()
+
+
+async def test_watches_that_look_dead_are_started_again(api: ServerThread, tmp_path: Path) -> None:
+    async with watching_by_kopf(api, tmp_path) as heard:
+        api(lambda server: server.freeze_watches())
+        api(lambda server: server.add_pod(pod("web-1")))
+        heard.feed.restart()
+        await until(lambda: heard.ledger.pod("uid-default-web-1") is not None, within=10.0)
+        assert heard.restarts("all", "inactive") == 1
+        assert heard.starts == 2
+        assert heard.feed.relisted.is_set()
+        api(lambda server: server.freeze_watches(False))
+
+
+# --- kopf, played -----------------------------------------------------------------------------------------------------
+
+
+def test_kopf_that_fails_runs_again_a_moment_later(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    runs: list[float] = []
+
+    async def operator(*, stop_flag: asyncio.Event, **_: Any) -> None:
+        runs.append(asyncio.get_running_loop().time())
+        if len(runs) < 3:
+            raise ConnectionError("broken")
+        await stop_flag.wait()
+
+    async def scenario() -> None:
+        heard, stop = Heard(), asyncio.Event()
+        running = asyncio.create_task(heard.feed.run(stop))
+        await asyncio.sleep(10.0)
+        assert [run - runs[0] for run in runs] == [0.0, 1.0, 2.0]
+        assert heard.restarts("all", "error") == 2
+        assert heard.feed.relisted.is_set()
+        stop.set()
+        await running
+
+    monkeypatch.setattr(feed_module.kopf, "operator", operator)
+    run_virtually(scenario())
+    assert [record.getMessage() for record in caplog.records] == ["watching failed, starting again"] * 2
+
+
+def test_kopf_that_ends_by_itself_was_told_to_and_so_are_we(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def operator(**_: Any) -> None:
+        await asyncio.sleep(1.0)  # a signal that kopf got before our handlers were in place
+
+    async def scenario() -> None:
+        stop = asyncio.Event()
+        await Heard().feed.run(stop)
+        assert stop.is_set()
+
+    monkeypatch.setattr(feed_module.kopf, "operator", operator)
+    run_virtually(scenario())
+
+
+def test_the_tries_of_a_watch_never_end() -> None:
+    pauses = list(itertools.islice(Endless(), 1000))
+    assert pauses[:4] == [0.2, 0.5, 1.0, 2.0]
+    assert set(pauses[3:]) == {2.0}
+
+
+# --- what kopf says of broken watches ---------------------------------------------------------------------------------
+
+
+def test_kopf_still_says_what_we_listen_for() -> None:
+    source = inspect.getsource(watching)
+    for sign, _ in RestartCounter.SIGNS:
+        assert sign in source
+    assert watching.logger.name == SPEAKER
+
+
+@pytest.mark.parametrize(
+    ("line", "resource", "reason"),
+    [
+        ("Restarting the watch-stream for pods.v1 cluster-wide.", "pods", "gone"),
+        ("Restarting the watch-stream for nodes.v1 cluster-wide.", "nodes", "gone"),
+        ("Watch-stream for pods.v1 cluster-wide is inactive, reconnecting.", "pods", "inactive"),
+    ],
+)
+def test_a_broken_watch_is_counted_and_asks_for_a_comparison(
+    line: str, resource: str, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    heard = Heard()
+    with RestartCounter(heard.telemetry, heard.feed).listening():
+        watching.logger.debug("Starting the watch-stream for pods.v1 cluster-wide.")
+        assert not heard.feed.relisted.is_set()
+        watching.logger.debug(line)
+    assert heard.restarts(resource, reason) == 1
+    assert heard.feed.relisted.is_set()
+    assert caplog.records == []  # kopf's debug lines stay out of our log
+
+
+def test_listening_leaves_no_trace() -> None:
+    speaker, heard = logging.getLogger(SPEAKER), Heard()
+    before = (speaker.level, speaker.propagate, list(speaker.handlers))
+    with contextlib.suppress(ZeroDivisionError), RestartCounter(heard.telemetry, heard.feed).listening():
+        raise ZeroDivisionError
+    assert (speaker.level, speaker.propagate, speaker.handlers) == before
+
+
+def test_kopf_keeps_its_hands_off_pods_and_nodes() -> None:
+    settings = feed_module._settings()
+    registry = Heard().feed._registry()
+    assert settings.posting.enabled is False
+    assert settings.scanning.disabled
+    assert isinstance(settings.persistence.progress_storage, feed_module.NoStorage)
+    # handlers of any other kind would write finalizers and annotations
+    for handlers in (registry._changing, registry._spawning, registry._indexing):
+        assert not list(handlers.get_all_handlers())
+    assert kopf.OperatorRegistry is type(registry)

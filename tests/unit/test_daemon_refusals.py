@@ -1,0 +1,207 @@
+"""When a pod's owner is told that it fits nowhere, and when it is not said again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from peaks_scheduler.daemon.refusals import CHANGED, UNCHANGED
+from peaks_scheduler.decision import UNSUPPORTED, Diagnosis
+from peaks_scheduler.errors import Conflict, Forbidden, KubeError, NotFound, Unavailable
+from peaks_scheduler.kube.clock import whole_time
+from peaks_scheduler.objects import Pod
+from tests.builders import NOW, pod, read
+from tests.unit.daemon_stage import Api, Stage
+from tests.unit.virtual_time import run_virtually
+
+POD = read(pod())
+NO_CPU = Diagnosis(2, Counter({"Insufficient cpu": 2}))
+NO_MEMORY = Diagnosis(2, Counter({"Insufficient memory": 2}))
+
+Scenario = Callable[[Api, Stage], Coroutine[Any, Any, None]]
+
+
+def on_stage(scenario: Scenario) -> Callable[[], None]:
+    """The scenario as a test in virtual time, its writers running."""
+
+    async def play() -> None:
+        api = Api()
+        stage = Stage(api)
+        async with stage.running():
+            await scenario(api, stage)
+
+    def test() -> None:
+        run_virtually(play())
+
+    test.__name__ = scenario.__name__
+    return test
+
+
+async def refuse(stage: Stage, diagnosis: Diagnosis, whom: Pod = POD) -> bool:
+    """An attempt failed; whether it was worth telling, once that is written."""
+    said = stage.refusals.failed(whom, diagnosis)
+    await asyncio.sleep(0.1)
+    return said
+
+
+def messages(api: Api) -> list[str]:
+    return [condition["message"] for condition in api.conditions]
+
+
+@on_stage
+async def test_a_new_refusal_is_told_at_once_by_condition_and_event(api: Api, stage: Stage) -> None:
+    assert await refuse(stage, NO_CPU)
+    (condition,) = api.conditions
+    assert condition == {
+        "pod": "web-0",
+        "uid": "uid-default-web-0",
+        "reason": "Unschedulable",
+        "message": "0/2 nodes are available: 2 Insufficient cpu.",
+        "since": whole_time(NOW),
+    }
+    (event,) = api.events
+    assert (event["reason"], event["note"]) == ("FailedScheduling", condition["message"])
+
+
+@on_stage
+async def test_the_same_words_are_said_again_after_five_minutes_and_no_sooner(api: Api, stage: Stage) -> None:
+    said = []
+    for _ in range(61):
+        said.append(await refuse(stage, NO_CPU))
+        await asyncio.sleep(9.9)
+    assert [10 * i for i, told in enumerate(said) if told] == [0, UNCHANGED, 2 * UNCHANGED]
+    assert len(api.conditions) == len(api.events) == 3
+    # the condition's status is what it was: its time stays
+    assert [condition["since"] for condition in api.conditions] == [whole_time(NOW), None, None]
+
+
+@on_stage
+async def test_other_words_are_said_after_ten_seconds(api: Api, stage: Stage) -> None:
+    assert await refuse(stage, NO_CPU)
+    assert not await refuse(stage, NO_MEMORY)
+    await asyncio.sleep(CHANGED)
+    assert await refuse(stage, NO_MEMORY)
+    assert messages(api) == [NO_CPU.message, NO_MEMORY.message]
+    assert api.told("FailedScheduling") == ["web-0", "web-0"]
+
+
+async def pass_seconds(stage: Stage, seconds: int) -> None:
+    """As the daemon does every second."""
+    for _ in range(seconds):
+        await asyncio.sleep(1.0)
+        stage.refusals.tick()
+    await asyncio.sleep(0.1)
+
+
+@on_stage
+async def test_other_words_that_come_too_soon_are_said_once_ten_seconds_are_over(api: Api, stage: Stage) -> None:
+    await refuse(stage, NO_CPU)
+    await refuse(stage, NO_MEMORY)
+    await pass_seconds(stage, 9)
+    assert messages(api) == [NO_CPU.message]
+    await pass_seconds(stage, 10)
+    assert messages(api) == [NO_CPU.message, NO_MEMORY.message]
+    assert len(api.events) == 2
+
+
+@on_stage
+async def test_words_that_were_taken_back_in_time_are_never_said(api: Api, stage: Stage) -> None:
+    for diagnosis in (NO_CPU, NO_MEMORY, NO_CPU):
+        await refuse(stage, diagnosis)
+    await pass_seconds(stage, 20)
+    assert messages(api) == [NO_CPU.message]
+
+
+@on_stage
+async def test_of_a_pod_that_found_a_node_nothing_more_is_said(api: Api, stage: Stage) -> None:
+    await refuse(stage, NO_CPU)
+    await refuse(stage, NO_MEMORY)
+    stage.refusals.withdraw(POD.uid)
+    await pass_seconds(stage, 20)
+    other = read(pod("web-1"))
+    stage.refusals.failed(other, NO_CPU)
+    stage.refusals.withdraw(other.uid)
+    await pass_seconds(stage, 20)
+    assert messages(api) == [NO_CPU.message]
+    # what was withdrawn unwritten counts as never said
+    assert await refuse(stage, NO_CPU, other)
+
+
+@on_stage
+async def test_pods_are_told_apart(api: Api, stage: Stage) -> None:
+    assert await refuse(stage, NO_CPU)
+    assert await refuse(stage, NO_CPU, read(pod("web-1")))
+    assert [condition["pod"] for condition in api.conditions] == ["web-0", "web-1"]
+
+
+@on_stage
+async def test_a_pod_that_was_placed_and_is_refused_anew_is_told_anew(api: Api, stage: Stage) -> None:
+    await refuse(stage, NO_CPU)
+    stage.refusals.forget(POD.uid)
+    assert await refuse(stage, NO_CPU)
+
+
+@on_stage
+async def test_a_pod_placed_before_its_condition_was_written_keeps_a_clean_record(api: Api, stage: Stage) -> None:
+    stage.refusals.failed(POD, NO_CPU)
+    stage.refusals.forget(POD.uid)
+    other = read(pod("web-1"))
+    await refuse(stage, NO_MEMORY, other)
+    assert [condition["pod"] for condition in api.conditions] == ["web-1"]
+
+
+@on_stage
+async def test_what_would_not_be_cured_by_more_nodes_is_not_called_unschedulable(api: Api, stage: Stage) -> None:
+    await refuse(stage, Diagnosis(2, unsupported=("spec.volumes[0]",), condition=UNSUPPORTED))
+    (condition,) = api.conditions
+    assert condition["reason"] == "UnsupportedConstraint"
+    assert "spec.volumes[0]" in condition["message"]
+
+
+@on_stage
+async def test_behind_the_fence_nothing_is_written_and_nothing_passes_for_said(api: Api, stage: Stage) -> None:
+    stage.fence_open = False
+    await refuse(stage, NO_CPU)
+    assert api.conditions == []
+    stage.fence_open = True
+    assert await refuse(stage, NO_CPU)
+    assert messages(api) == [NO_CPU.message]
+
+
+@pytest.mark.parametrize("error", [Unavailable("down"), Forbidden("no right", 403)], ids=["unavailable", "forbidden"])
+def test_a_condition_that_could_not_be_written_is_written_at_the_next_attempt(error: KubeError) -> None:
+    @on_stage
+    async def scenario(api: Api, stage: Stage) -> None:
+        api.condition_answers.append(error)
+        await refuse(stage, NO_CPU)
+        assert api.conditions == []
+        assert await refuse(stage, NO_CPU)
+        await asyncio.sleep(5.0)
+        assert messages(api) == [NO_CPU.message]
+
+    scenario()
+
+
+@pytest.mark.parametrize("error", [NotFound("gone", 404), Conflict("another uid", 409)], ids=["gone", "replaced"])
+def test_a_pod_that_is_gone_needs_no_condition(error: KubeError, caplog: pytest.LogCaptureFixture) -> None:
+    @on_stage
+    async def scenario(api: Api, stage: Stage) -> None:
+        api.condition_answers.append(error)
+        await refuse(stage, NO_CPU)
+        await asyncio.sleep(5.0)
+        assert api.conditions == []
+
+    scenario()
+    assert caplog.records == []
+
+
+@on_stage
+async def test_one_condition_that_fails_for_no_known_reason_does_not_end_the_writers(api: Api, stage: Stage) -> None:
+    api.condition_answers.extend([ZeroDivisionError("a bug")] * 2)  # type: ignore[list-item]
+    for i in range(4):
+        await refuse(stage, NO_CPU, read(pod(f"web-{i}")))
+    assert [condition["pod"] for condition in api.conditions] == ["web-2", "web-3"]
