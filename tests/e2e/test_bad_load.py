@@ -1,4 +1,4 @@
-"""A load source that is away, broken or wrong: scheduling goes on; the log says it once, health and telemetry always."""
+"""A load source that is away, broken or wrong: scheduling goes on; the log says it once, health and gauges always."""
 
 from __future__ import annotations
 

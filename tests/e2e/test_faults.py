@@ -202,7 +202,9 @@ def test_five_hundred_pods_are_deleted_while_they_wait(control_plane: ControlPla
     with beside(control_plane, load.url) as daemon:
         pid = daemon.pid
         control_plane.create_pods(pods(MANY))
-        wait_until(lambda: daemon.metric("scheduler_unschedulable_pods") + daemon.metric("scheduler_pending_pods"), "seen")
+        wait_until(
+            lambda: daemon.metric("scheduler_unschedulable_pods") + daemon.metric("scheduler_pending_pods"), "seen"
+        )
         half = [f"/api/v1/namespaces/default/pods/web-{number}" for number in range(0, MANY, 2)]
         calls = [(path, {"gracePeriodSeconds": 0}) for path in half]
         deleted = control_plane.api.bulk("DELETE", calls[:250])
@@ -214,7 +216,9 @@ def test_five_hundred_pods_are_deleted_while_they_wait(control_plane: ControlPla
         assert sum("nodeName" not in each["spec"] for each in deleted) >= 250
         assert_sound(control_plane, daemon, pid=pid)
         assert len(ours(control_plane)) == MANY - 500
-        wait_until(lambda: daemon.metric("scheduler_cache_size", type="pods") == MANY - 500, "the deleted ones forgotten")
+        wait_until(
+            lambda: daemon.metric("scheduler_cache_size", type="pods") == MANY - 500, "the deleted ones forgotten"
+        )
         assert daemon.metric("scheduler_cache_size", type="assumed_pods") == 0
 
 
@@ -245,7 +249,8 @@ def works(plane: ControlPlane, token: str) -> bool:
     try:
         client.get("/api/v1/pods?limit=1")
     except ApiError as error:
-        assert error.code == 401, error
+        if error.code != 401:
+            raise
         return False
     finally:
         client.close()

@@ -31,7 +31,10 @@ def _empty(control_plane: ControlPlane) -> None:
 
 
 def test_all_pages_answer_on_the_ipv6_loopback(control_plane: ControlPlane) -> None:
-    with LoadEndpoint({"worker-0": 5.0}) as load, beside(control_plane, load.url, settings={"listen": "[::1]:0"}) as daemon:
+    with (
+        LoadEndpoint({"worker-0": 5.0}) as load,
+        beside(control_plane, load.url, settings={"listen": "[::1]:0"}) as daemon,
+    ):
         assert daemon.url.startswith("http://[::1]:")
         pages = {path: daemon.get(path) for path in ("/livez", "/readyz", "/readyz?verbose", "/metrics", "/configz")}
         assert {path: page.status_code for path, page in pages.items()} == dict.fromkeys(pages, 200)

@@ -1,4 +1,4 @@
-"""Two replicas, one Lease: one of them writes, the other takes over in time, and one that lost it sends nothing more."""
+"""Two replicas, one Lease: one of them writes, the other takes over in time, and who lost it sends nothing more."""
 
 from __future__ import annotations
 
@@ -98,7 +98,9 @@ def test_a_leader_that_stood_still_past_its_deadline_sends_no_bind_when_it_goes_
         daemon.resume()
         daemon.wait_for("not leading")
         wait_until(lambda: daemon.metric("peaks_binds_in_flight") == 0, "every bind answered or held back")
-        wait_until(lambda: daemon.metric("scheduler_cache_size", type="assumed_pods") == 0, "what it meant to bind, forgotten")
+        wait_until(
+            lambda: daemon.metric("scheduler_cache_size", type="assumed_pods") == 0, "what it meant to bind, forgotten"
+        )
         assert len(placed(control_plane)) == before
         hold_lease(control_plane, "", 1)
         assert_sound(control_plane, daemon)

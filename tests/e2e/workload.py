@@ -106,7 +106,9 @@ def overcommitted(cluster: Cluster) -> dict[str, list[str]]:
             for container in each["spec"]["containers"]:
                 for resource, amount in container["resources"].get("requests", {}).items():
                     sums[resource] += parse_quantity(amount)
-    limits = {each["metadata"]["name"]: each["status"]["allocatable"] for each in cluster.api.get("/api/v1/nodes")["items"]}
+    limits = {
+        each["metadata"]["name"]: each["status"]["allocatable"] for each in cluster.api.get("/api/v1/nodes")["items"]
+    }
     beyond = {
         name: [what for what, amount in sums.items() if amount > _limit(limits[name], what)]
         for name, sums in held.items()

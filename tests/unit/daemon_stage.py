@@ -55,7 +55,15 @@ class Api:
         self.conditions: list[Json] = []
         self.condition_answers: deque[KubeError] = deque()
 
-    async def bind(self, namespace: str, name: str, uid: str, node: str, annotations: Mapping[str, str]) -> None:
+    async def bind(
+        self,
+        namespace: str,
+        name: str,
+        uid: str,
+        node: str,
+        annotations: Mapping[str, str],
+        fence: Callable[[], bool] | None = None,
+    ) -> None:
         self.bindings.append((name, node))
         answer = self.answers.popleft() if self.answers else None
         if callable(answer):
@@ -140,7 +148,8 @@ class Stage:
     @contextlib.asynccontextmanager
     async def running(self, binders: int = 8) -> AsyncIterator[None]:
         """The tasks of the daemon that schedule, bind, inspect and tell."""
-        work = [self.scheduler.run(), self.scheduler.inspect(), self.events.run(), self.refusals.run()]
+        work = [self.scheduler.run(), self.scheduler.inspect(), self.scheduler.announce()]
+        work += [self.events.run(), self.refusals.run()]
         tasks = [asyncio.create_task(each) for each in work]
         tasks += [asyncio.create_task(self.scheduler.bind_jobs()) for _ in range(binders)]
         try:

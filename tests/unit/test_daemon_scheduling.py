@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from peaks_scheduler.daemon.scheduling import PACE
 from peaks_scheduler.demo.apiserver import EmbeddedApiServer
 from peaks_scheduler.demo.store import Change
 from peaks_scheduler.errors import Ambiguous, Conflict, Unavailable
@@ -462,6 +463,21 @@ async def test_our_own_condition_on_a_pod_wakes_nobody() -> None:
 
 
 @virtually
+async def test_an_owner_hears_of_a_changed_reason_though_it_came_soon_after_the_first() -> None:
+    api = Api(BIG)
+    stage = Stage(api)
+    stage.sees(BIG)
+    async with stage.running():
+        await asyncio.sleep(2.0)
+        stage.sees(node("worker-3", cpu="1"), kind="ADDED")
+        for _ in range(10):
+            await asyncio.sleep(1.0)
+            stage.scheduler.rested()
+        await asyncio.sleep(1.0)
+    assert [condition["message"][:3] for condition in api.conditions] == ["0/2", "0/3"]
+
+
+@virtually
 async def test_no_refusal_is_written_over_a_pod_that_is_on_its_way_to_a_node() -> None:
     api = Api(BIG)
     api.answers.append(lambda: asyncio.sleep(60.0))
@@ -622,6 +638,24 @@ async def test_a_new_leader_makes_up_for_the_events_that_its_predecessor_did_not
         stage.scheduler.announce_recent()
         await asyncio.sleep(1.0)
     assert api.told("Scheduled") == ["web-0"]
+
+
+@virtually
+async def test_a_new_leaders_old_news_do_not_flood_the_queue_of_events() -> None:
+    api = Api()
+    stage = Stage(api)
+    stage.fence_open = False
+    stage.sees(*(decided(pod(f"web-{i}"), "worker-1") for i in range(200)))
+    backlogs: list[int] = []
+
+    def all_told() -> bool:
+        backlogs.append(stage.events.backlog)
+        return len(api.events) == 200
+
+    async with stage.running():
+        stage.scheduler.announce_recent()
+        await until(all_told, within=60.0)
+    assert max(backlogs) <= PACE
 
 
 @virtually

@@ -169,8 +169,8 @@ class Feed:
             asyncio.get_running_loop().call_soon(self._on_start)  # kopf's own start goes on in this turn of the loop
             return as_kopf_login(self._connection)
 
-        # The ledger is fed in the handlers' filters, which kopf calls for every event before it sets up the task and the
-        # logger that a handler would have: the same order, half the time. The handlers themselves never run.
+        # The ledger is fed in the handlers' filters, which kopf calls for every event before it sets up the task and
+        # the logger that a handler would have: the same order, half the time. The handlers themselves never run.
         def take_pod(event: Any, **_: Any) -> bool:
             self.pod(event["type"], event["object"])
             return False

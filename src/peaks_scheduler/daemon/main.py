@@ -69,6 +69,7 @@ class Daemon:
         self.settings = settings
         self.strategy = strategy_named(settings.strategy)
         self.stop = asyncio.Event()
+        self._announced = False
         self.telemetry = Telemetry(settings.scheduler_name, self.sample, settings.node_metrics)
         self.ledger = Ledger(
             default_cpu=settings.default_pod_cpu,
@@ -77,7 +78,7 @@ class Daemon:
         )
         self.queue = SchedulingQueue()
         self.limiter = Limiter(BIND_WORKERS)
-        self.models = ModelKeeper(settings, self.ledger, lambda: self.scheduler.load_changed())
+        self.models = ModelKeeper(settings, self.ledger, lambda: self._look_again())
         self.models.load()
 
     # -- life
@@ -141,9 +142,7 @@ class Daemon:
         )
         self.audit = Audit(self.ledger, self.client, self.feed, self.scheduler, self.telemetry, self._first_lists_in)
         self.source = LoadWatcher(settings.load.address, settings.load.timeout)
-        self.load = LoadKeeper(
-            self.source, settings.load.interval, self.ledger, self.telemetry, self.scheduler.load_changed
-        )
+        self.load = LoadKeeper(self.source, settings.load.interval, self.ledger, self.telemetry, self._look_again)
         self.clock = ClockKeeper(connection, self.ledger)
         self.server = Server(
             str(settings.listen), self._live_checks(), self._ready_checks(), self.telemetry.render, settings.redacted
@@ -154,6 +153,7 @@ class Daemon:
         tasks: dict[str, Coroutine[Any, Any, None]] = {
             "schedule": self.scheduler.run(),
             "inspect": self.scheduler.inspect(),
+            "announce": self.scheduler.announce(),
             "events": self.events.run(),
             "load": self.load.run(),
             "pending": self.audit.watch_pending(),
@@ -226,12 +226,18 @@ class Daemon:
         gc.collect()
         gc.freeze()
         self.load.nodes_known()
-        self.scheduler.load_changed()
+        self._look_again()
 
     def _led(self, leading: bool) -> None:
-        if leading:
+        self._announced = False
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """A condition for deciding may have come true, or what is decided by has changed."""
+        if self.may_decide() and not self._announced:
+            self._announced = True
             self.scheduler.announce_recent()
-            self.scheduler.load_changed()
+        self.scheduler.load_changed()
 
     def _on_request(self, method: str, path: str, is_watch: bool, status: int) -> None:
         if method == "GET" and status == 200 and path in ("/api/v1/pods", "/api/v1/nodes"):

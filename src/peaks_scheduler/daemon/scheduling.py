@@ -38,6 +38,7 @@ WORKERS = 64
 AHEAD = 16  # decisions that may wait for a worker: more would only be decided on older knowledge
 BREATH = 4  # decisions between two turns of everybody else on the loop
 PATIENCE = 30.0  # [s] a Binding is tried for before the pod goes back to the queue
+PACE = 16  # events under way while those of another process are made up for
 RECENT = 600.0  # [s] pods bound before a start whose Scheduled event may be missing
 
 
@@ -76,6 +77,8 @@ class Scheduler:
     _jobs: asyncio.Queue[Job] = field(default_factory=lambda: asyncio.Queue(AHEAD))
     _suspects: asyncio.Queue[tuple[Pod, str]] = field(default_factory=lambda: asyncio.Queue(1000))
     _wakeup: asyncio.Event = field(default_factory=asyncio.Event)
+    _recent: asyncio.Event = field(default_factory=asyncio.Event)
+    _given_up: set[str] = field(default_factory=set)  # uids of pods whose Binding may have been taken all the same
     _decisions: int = 0
     _stopping: bool = False
 
@@ -86,10 +89,10 @@ class Scheduler:
         pod = self.ledger.pod(uid)
         if change & (Change.PENDING | Change.CHANGED) and pod is not None:
             self._waits(pod, change)
+        if change & Change.PLACED and pod is not None and uid in self._given_up:
+            self._announce(pod)  # given up for lost, and bound after all
         if change & (Change.PLACED | Change.GONE):
             self._settled(uid)
-        if change & Change.PLACED and pod is not None and self.may_write():
-            self._announce(pod)  # given up for lost, and bound after all
         if change & Change.OVERBOOKED and pod is not None and self.may_decide():  # what the first lists show is history
             self._collided(pod.node_name, pod.key, "overbooked")
         if change & Change.GONE and before is not None and self._never_ran(before):
@@ -132,6 +135,7 @@ class Scheduler:
         self.queue.remove(uid)
         self.refusals.forget(uid)
         self.unschedulable.pop(uid, None)
+        self._given_up.discard(uid)
 
     def _collided(self, node: str, pod: str, what: str) -> None:
         self.telemetry.overbooked()
@@ -316,6 +320,7 @@ class Scheduler:
         self.telemetry.conflicted(reason)
         self.telemetry.failed(time.perf_counter() - job.begun)
         if self.ledger.forget(job.decision.pod.uid):
+            self._given_up.add(job.decision.pod.uid)
             self.queue.retry(job.decision.pod.uid, self.clock())
             self.queue.wake(Wake.POD_GONE, self.clock())
             self._wakeup.set()
@@ -356,9 +361,18 @@ class Scheduler:
     # -- beginning and end
 
     def announce_recent(self) -> None:
-        """Post the Scheduled events of pods bound lately: a process that died may not have got to it."""
-        for pod, _ in self.ledger.pods():
-            self._announce(pod)
+        """Have the Scheduled events posted of pods bound lately: a process that died may not have got to it."""
+        self._recent.set()
+
+    async def announce(self) -> None:
+        """Post them when asked to, until cancelled; slowly, for most will be there already and new pods have news of their own."""
+        while True:
+            await self._recent.wait()
+            self._recent.clear()
+            for pod in [pod for pod, _ in self.ledger.pods() if pod.decided_at is not None]:
+                while self.events.backlog >= PACE:
+                    await asyncio.sleep(0.05)
+                self._announce(pod)
 
     def _announce(self, pod: Pod) -> None:
         """Post the Scheduled event of a pod that one of our decisions has bound lately. One that is there stays."""

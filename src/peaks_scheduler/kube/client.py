@@ -52,13 +52,14 @@ class KubeClient:
         annotations: Mapping[str, str],
         fence: Callable[[], bool] | None = None,
     ) -> None:
-        """Bind the pod with this uid to ``node``; ``annotations`` come onto the pod in the same write. ``fence`` is asked
-        in the moment of sending, and where it says no nothing is sent.
+        """Bind the pod with this uid to ``node``; ``annotations`` come onto the pod in the same write. ``fence`` is
+        asked in the moment of sending, and where it says no nothing is sent.
 
         Raises:
             Conflict: bound already, being deleted, or another pod of that name.
             NotFound: the pod is gone.
-            KubeError: anything else; after Ambiguous the pod may be bound, after Unavailable (held back, say) it is not.
+            KubeError: anything else; after Ambiguous the pod may be bound, after Unavailable (held back by the fence,
+                say) it is not.
         """
         body = {
             "apiVersion": "v1",

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import aiohttp
+import msgspec
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import BytesPayload
-import msgspec
 
 from ..errors import Ambiguous, Conflict, Forbidden, KubeError, NotFound, TooManyRequests, Unavailable
 from .connection import CONNECT_TIMEOUT, Connection
@@ -36,8 +36,8 @@ def encode(body: dict[str, Any]) -> bytes:
 class _FencedBody(BytesPayload):
     """A body that is sent only if ``fence`` allows it in that very moment.
 
-    Between the decision to send and the first byte lie turns of the event loop, and in any of them the whole process may
-    stand still for a minute. Without its body a request is none to the server.
+    Between the decision to send and the first byte lie turns of the event loop, and in any of them the whole process
+    may stand still for a minute. Without its body a request is none to the server.
     """
 
     def __init__(self, body: bytes, fence: Callable[[], bool]) -> None:
