@@ -36,8 +36,7 @@ def when(time: float) -> str:
     return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-# --- objects
-# -------------------------------------------------------------------------------------------------------------
+# --- objects --------------------------------------------------------------------------------------------------------
 
 
 def container(name: str = "main", requests: Json | None = None, limits: Json | None = None, **more: Any) -> Json:
@@ -138,8 +137,7 @@ def expression(key: str, operator: str, *values: str) -> Json:
     return {"key": key, "operator": operator, "values": list(values)}
 
 
-# --- power and load
-# ------------------------------------------------------------------------------------------------------
+# --- power and load -------------------------------------------------------------------------------------------------
 
 
 def models(everywhere: tuple[float, float, float] | None = None, **named: tuple[float, float, float]) -> PowerModels:
@@ -156,8 +154,7 @@ def load(cpu: float, *, age: float = 0.0, window: float = WINDOW, now: float = N
     return NodeLoad(cpu, now - age - window, now - age)
 
 
-# --- ledger
-# --------------------------------------------------------------------------------------------------------------
+# --- ledger ---------------------------------------------------------------------------------------------------------
 
 
 def ledger(

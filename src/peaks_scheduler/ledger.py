@@ -10,7 +10,7 @@ watch, a list, a file) makes no difference, and neither does the order.
     bound        yes          observe(gone) -> unknown
 
     1. An assumed pod holds its node's resources as a bound one does, until the watch confirms it or the binder
-       forgets it; being seen pending meanwhile changes nothing, for that is old news.
+       forgets it; being seen pending meanwhile changes nothing until then, for that is mostly old news.
     2. The API server has the last word: a pod seen on another node than the assumed one is moved there.
     3. Any observation may come twice, late, or for an object never seen; a bound pod never becomes pending again (a
        uid is bound once). An answer that was under way when its pod went brings it back until the next audit.
@@ -75,6 +75,7 @@ class Entry:
     state: State
     slot: NodeSlot | None = None
     unseen: int = 0  # [nanocores] its part of the node's correction
+    later: Pod | None = None  # as it was last seen while assumed: what it is if the assumption is forgotten
 
 
 @dataclass(slots=True, eq=False)
@@ -190,7 +191,10 @@ class Ledger:
         if entry is None:
             self._pods[pod.uid] = Entry(pod, State.PENDING)
             return Change.PENDING
-        if entry.state is not State.PENDING:
+        if entry.state is State.BOUND:
+            return Change.NOTHING
+        if entry.state is State.ASSUMED:
+            entry.later = pod
             return Change.NOTHING
         different = _wants(entry.pod) != _wants(pod)
         entry.pod = pod
@@ -241,6 +245,7 @@ class Ledger:
         slot = entry.slot
         self._take_off(entry)
         entry.state = State.PENDING
+        entry.pod, entry.later = entry.later or entry.pod, None
         if slot is not None:
             self._forget_empty(slot)
         return True

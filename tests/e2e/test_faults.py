@@ -64,8 +64,7 @@ def arriving(plane: ControlPlane, arrivals: list[Object]) -> Iterator[None]:
         created.result()
 
 
-# --- the process and the API server
-# -------------------------------------------------------------------------------------
+# --- the process and the API server ---------------------------------------------------------------------------------
 
 
 def test_killed_in_the_middle_and_started_again(control_plane: ControlPlane, load: LoadEndpoint) -> None:
@@ -95,8 +94,7 @@ def test_the_api_server_is_away_for_ten_seconds_in_the_middle(control_plane: Con
         assert_sound(control_plane, daemon, pid=pid)
 
 
-# --- watches
-# ------------------------------------------------------------------------------------------------------------
+# --- watches --------------------------------------------------------------------------------------------------------
 
 
 def test_connections_break_in_the_middle(control_plane: ControlPlane, load: LoadEndpoint, proxy: Proxy) -> None:
@@ -149,8 +147,7 @@ def test_pods_that_vanish_during_a_broken_watch_leave_their_room(
         )
 
 
-# --- the lease
-# ----------------------------------------------------------------------------------------------------------
+# --- the lease ------------------------------------------------------------------------------------------------------
 
 
 def test_the_lease_is_lost_while_binds_are_in_flight(
@@ -193,8 +190,7 @@ def test_the_lease_is_taken_by_another_and_given_back(control_plane: ControlPlan
         assert_sound(control_plane, daemon, pid=pid)
 
 
-# --- pods
-# ---------------------------------------------------------------------------------------------------------------
+# --- pods -----------------------------------------------------------------------------------------------------------
 
 
 def test_five_hundred_pods_are_deleted_while_they_wait(control_plane: ControlPlane, load: LoadEndpoint) -> None:
@@ -222,8 +218,7 @@ def test_five_hundred_pods_are_deleted_while_they_wait(control_plane: ControlPla
         assert daemon.metric("scheduler_cache_size", type="assumed_pods") == 0
 
 
-# --- rights
-# -------------------------------------------------------------------------------------------------------------
+# --- rights ---------------------------------------------------------------------------------------------------------
 
 
 def test_the_token_is_rotated_during_a_burst(control_plane: ControlPlane, load: LoadEndpoint, tmp_path: Path) -> None:
@@ -257,8 +252,7 @@ def works(plane: ControlPlane, token: str) -> bool:
     return True
 
 
-# --- kubelets
-# -----------------------------------------------------------------------------------------------------------
+# --- kubelets -------------------------------------------------------------------------------------------------------
 
 
 def test_a_node_that_rejects_a_pod_for_lack_of_room_rests(control_plane: ControlPlane, load: LoadEndpoint) -> None:

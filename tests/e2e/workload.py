@@ -54,8 +54,7 @@ def model(curve: tuple[float, float, float], **whose: Any) -> Object:
     return {"cpu": "ratio", "curve": {"kind": "exponential", "k0": k0, "k1": k1, "k2": k2}, **whose}
 
 
-# --- what became of them
-# ------------------------------------------------------------------------------------------------
+# --- what became of them --------------------------------------------------------------------------------------------
 
 
 def ours(cluster: Cluster) -> list[Object]:

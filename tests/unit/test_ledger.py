@@ -49,8 +49,7 @@ NOBODY, FIRST, SECOND = (
 )
 
 
-# --- the arrows
-# ----------------------------------------------------------------------------------------------------------
+# --- the arrows -----------------------------------------------------------------------------------------------------
 
 
 def unknown() -> Ledger:
@@ -113,6 +112,17 @@ def test_an_assumed_pod_holds_its_nodes_resources() -> None:
     assert (known.state(UID), known.node_of(UID), holds(known)) == (State.ASSUMED, "worker-1", FIRST)
 
 
+def test_a_change_that_was_seen_while_it_was_assumed_counts_when_it_is_forgotten() -> None:
+    known = assumed()
+    assert known.observe_pod(pod(cpu="2", labels={"tier": "b"})) == Change.NOTHING
+    assert holds(known) == FIRST
+    known.forget(UID)
+    assert holds(known) == NOBODY
+    later = known.pod(UID)
+    assert later is not None
+    assert (later.cpu, later.labels) == (2000, {"tier": "b"})
+
+
 def test_forgetting_gives_them_back() -> None:
     known = assumed()
     assert known.forget(UID)
@@ -166,8 +176,7 @@ def test_a_pod_that_wants_something_else_has_changed() -> None:
     )
 
 
-# --- assumptions
-# ---------------------------------------------------------------------------------------------------------
+# --- assumptions ----------------------------------------------------------------------------------------------------
 
 
 def test_pods_of_every_scheduler_count() -> None:
@@ -250,8 +259,7 @@ def test_two_pods_of_one_name_are_two_pods() -> None:
     assert holds(known) == FIRST
 
 
-# --- nodes
-# ---------------------------------------------------------------------------------------------------------------
+# --- nodes ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_heartbeat_changes_nothing() -> None:
@@ -332,8 +340,7 @@ def test_a_snapshot_cannot_be_written_to() -> None:
         unknown().snapshot().free[0, 0] = 1
 
 
-# --- any sequence of events
-# ----------------------------------------------------------------------------------------------
+# --- any sequence of events -----------------------------------------------------------------------------------------
 
 NAMES = [f"n{i}" for i in range(3)]
 UIDS = [f"p{i}" for i in range(5)]

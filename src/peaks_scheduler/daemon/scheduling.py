@@ -38,7 +38,7 @@ WORKERS = 64
 AHEAD = 16  # decisions that may wait for a worker: more would only be decided on older knowledge
 BREATH = 4  # decisions between two turns of everybody else on the loop
 PATIENCE = 30.0  # [s] a Binding is tried for before the pod goes back to the queue
-PACE = 16  # events under way while those of another process are made up for
+PACE, PACE_TIME = 16, 0.1  # so many events in so many seconds while those of another process are made up for
 RECENT = 600.0  # [s] pods bound before a start whose Scheduled event may be missing
 
 
@@ -365,14 +365,15 @@ class Scheduler:
         self._recent.set()
 
     async def announce(self) -> None:
-        """Post them when asked to, until cancelled; slowly, for most will be there already and new pods have news of their own."""
+        """Post them when asked to, until cancelled; slowly, for most are there already and new pods have news too."""
         while True:
             await self._recent.wait()
             self._recent.clear()
-            for pod in [pod for pod, _ in self.ledger.pods() if pod.decided_at is not None]:
-                while self.events.backlog >= PACE:
-                    await asyncio.sleep(0.05)
-                self._announce(pod)
+            decided = [pod for pod, _ in self.ledger.pods() if pod.decided_at is not None]
+            for i in range(0, len(decided), PACE):
+                for pod in decided[i : i + PACE]:
+                    self._announce(pod)
+                await asyncio.sleep(PACE_TIME)
 
     def _announce(self, pod: Pod) -> None:
         """Post the Scheduled event of a pod that one of our decisions has bound lately. One that is there stays."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from types import TracebackType
 
 from ..errors import TooManyRequests
@@ -29,13 +29,12 @@ class Limiter:
         self,
         maximum: int = MAXIMUM,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._maximum, self._clock, self._sleep = maximum, clock, sleep
+        self._maximum, self._clock = maximum, clock
         self._limit, self._in_flight, self._successes = maximum, 0, 0
         self._held_until = float("-inf")
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._resuming: asyncio.Task[None] | None = None
+        self._resuming = False
 
     @property
     def limit(self) -> int:
@@ -53,8 +52,9 @@ class Limiter:
             self._limit = max(1, self._limit // 2)
         self._successes = 0
         self._held_until = max(self._held_until, now + max(retry_after, LEAST_HOLD))
-        if self._resuming is None or self._resuming.done():
-            self._resuming = asyncio.ensure_future(self._resume())
+        if not self._resuming:
+            self._resuming = True
+            self._resume()
 
     async def __aenter__(self) -> None:
         if not self._waiting and self._open():
@@ -98,7 +98,11 @@ class Limiter:
                 self._in_flight += 1
                 turn.set_result(None)
 
-    async def _resume(self) -> None:
-        while (wait := self._held_until - self._clock()) > 0:
-            await self._sleep(wait)
+    def _resume(self) -> None:
+        """Hand turns out when the hold is over. A timer and no task: nobody can cancel it, whoever tidies up the loop."""
+        wait = self._held_until - self._clock()
+        if wait > 0:
+            asyncio.get_running_loop().call_later(wait, self._resume)
+            return
+        self._resuming = False
         self._hand_out()
