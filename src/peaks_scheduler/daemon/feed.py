@@ -238,4 +238,5 @@ class RestartCounter(logging.Handler):
             yield
         finally:
             source.removeHandler(self)
-            source.level, source.propagate = before
+            source.setLevel(before[0])  # not .level: what is logged is remembered, and this forgets it
+            source.propagate = before[1]

@@ -99,7 +99,7 @@ class Limiter:
                 turn.set_result(None)
 
     def _resume(self) -> None:
-        """Hand turns out when the hold is over. A timer and no task: nobody can cancel it, whoever tidies up the loop."""
+        """Hand turns out when the hold is over. A timer and no task: whoever tidies up the loop, it stays."""
         wait = self._held_until - self._clock()
         if wait > 0:
             asyncio.get_running_loop().call_later(wait, self._resume)
