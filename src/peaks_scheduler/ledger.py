@@ -32,8 +32,9 @@ import numpy as np
 
 from .indices import Indices, Slot
 from .load import NodeLoad, seen_share
-from .objects import FINISHED, Json, Node, Pod, node_from_api, pod_from_api
+from .objects import FINISHED, Node, Pod, node_from_api, pod_from_api
 from .power import EMPTY, PowerModels
+from .requests import Json
 from .snapshot import PODS, Columns, Snapshot
 
 NANO = 1_000_000  # nanocores in a millicore

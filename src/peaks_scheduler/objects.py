@@ -1,25 +1,21 @@
 """Pods and nodes, as much of them as placing needs, from API objects.
 
-Owns the reading of pod and node JSON: effective requests (init containers, sidecars, overhead, pod-level resources,
-resize), placement constraints, host ports, and the list of pod fields that are honoured, harmless or refused. Assumes
-JSON already decoded into dicts. Never keeps the dict: ten thousand pods must fit in little memory, so shared parts are
-shared. A quantity that is no quantity raises QuantityError with the pod's name.
-
-Sources: k8s.io/component-helpers/resource/helpers.go (PodRequests), KEP-753 (sidecars), KEP-2837 (pod-level resources),
-KEP-1287 (in-place resize).
+Owns the two records and their reading from JSON: placement constraints, host ports, times; ``requests`` reads what a
+pod holds, ``honoured`` what is refused. Assumes JSON already decoded into dicts. Never keeps the dict: ten thousand pods
+must fit in little memory, so shared parts are shared. A quantity that is none raises QuantityError with the pod's name.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from fractions import Fraction
-from typing import Any
 
 from .errors import ObjectError, QuantityError
-from .quantity import milli, parse_quantity, units
+from .honoured import unsupported_fields
+from .quantity import parse_quantity
+from .requests import Json, Requests, is_sidecar, pod_cpu, pod_requests, rounded_plain
 from .selectors import (
     AntiAffinityTerm,
     NodeRequirement,
@@ -31,10 +27,6 @@ from .selectors import (
     taint_from,
     toleration_from,
 )
-
-Json = Mapping[str, Any]
-Requests = tuple[tuple[str, int], ...]
-"""(resource name, amount) pairs in order of name, zeros left out: mCPU for ``cpu``, whole units for all others."""
 
 DECISION = "peaks-scheduler/decision"
 """Annotation that records our decision on a pod."""
@@ -123,141 +115,6 @@ def parse_time(text: str | None) -> float | None:
         return None
 
 
-# --- requests -------------------------------------------------------------------------------------------------------
-
-Amounts = dict[str, Fraction]
-
-
-def _amounts(raw: Json | None) -> Amounts:
-    return {name: parse_quantity(value) for name, value in raw.items()} if raw else {}
-
-
-def _add(total: Amounts, more: Mapping[str, Fraction]) -> None:
-    for name, amount in more.items():
-        total[name] = total.get(name, Fraction(0)) + amount
-
-
-def _raise_to(total: Amounts, least: Mapping[str, Fraction]) -> None:
-    for name, amount in least.items():
-        if amount > total.get(name, Fraction(0)):
-            total[name] = amount
-
-
-def _rounded(total: Mapping[str, Fraction]) -> Requests:
-    """Exact sums, rounded up once a pod."""
-    pairs = ((name, milli(amount) if name == "cpu" else units(amount)) for name, amount in sorted(total.items()))
-    return tuple((name, amount) for name, amount in pairs if amount > 0)
-
-
-@functools.lru_cache(maxsize=4096)
-def _rounded_plain(items: tuple[tuple[str, str], ...]) -> Requests:
-    return _rounded(_amounts(dict(items)))
-
-
-def _resize_infeasible(status: Json) -> bool:
-    pending = next((c for c in status.get("conditions") or () if c.get("type") == "PodResizePending"), None)
-    return pending is not None and pending.get("reason") == "Infeasible"
-
-
-def _effective(spec: Json | None, state: Json | None, allocated: Json | None, infeasible: bool) -> Amounts:
-    """The largest of what was asked for, what was given and what is in force; without the asked-for part of a resize
-    that cannot be."""
-    amounts = {} if infeasible else _amounts(spec)
-    _raise_to(amounts, _amounts((state or {}).get("requests")))
-    _raise_to(amounts, _amounts(allocated))
-    return amounts
-
-
-def _is_sidecar(container: Json) -> bool:
-    return container.get("restartPolicy") == "Always"
-
-
-def _pod_level(name: str) -> bool:
-    return name in ("cpu", "memory") or name.startswith("hugepages-")
-
-
-def _aggregate(spec: Json, amounts_of: Callable[[Json, bool], Amounts]) -> Amounts:
-    """Sum over containers and sidecars, at least the largest that any init container needs beside the sidecars before
-    it."""
-    total: Amounts = {}
-    for container in spec.get("containers") or ():
-        _add(total, amounts_of(container, True))
-    sidecars: Amounts = {}
-    peak: Amounts = {}
-    for container in spec.get("initContainers") or ():
-        amounts = amounts_of(container, _is_sidecar(container))
-        if _is_sidecar(container):
-            _add(total, amounts)
-            _add(sidecars, amounts)
-            _raise_to(peak, sidecars)
-        else:
-            _add(amounts, sidecars)
-            _raise_to(peak, amounts)
-    _raise_to(total, peak)
-    return total
-
-
-def pod_requests(spec: Json, status: Json) -> Requests:
-    """What the pod holds on a node, as kube-scheduler's ``PodRequests`` with resize and pod-level resources on."""
-    containers: Sequence[Json] = spec.get("containers") or ()
-    resized = any("resources" in c or "allocatedResources" in c for c in status.get("containerStatuses") or ())
-    simple = len(containers) == 1 and not (
-        spec.get("initContainers") or spec.get("overhead") or spec.get("resources") or resized
-    )
-    if simple:
-        requests = (containers[0].get("resources") or {}).get("requests") or {}
-        return _rounded_plain(tuple((name, str(value)) for name, value in requests.items()))
-    return _rounded(_with_pod_level(spec, status))
-
-
-def _with_pod_level(spec: Json, status: Json) -> Amounts:
-    infeasible = _resize_infeasible(status)
-    statuses = {
-        c.get("name"): c
-        for c in (*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ()))
-    }
-
-    def amounts_of(container: Json, resizable: bool) -> Amounts:
-        asked = (container.get("resources") or {}).get("requests")
-        state = statuses.get(container.get("name"))
-        if resizable and state is not None and state.get("resources") is not None:
-            return _effective(asked, state["resources"], state.get("allocatedResources"), infeasible)
-        return _amounts(asked)
-
-    total = _aggregate(spec, amounts_of)
-    asked = (spec.get("resources") or {}).get("requests") or {}
-    if any(_pod_level(name) for name in asked):
-        state = status.get("resources")
-        level = (
-            _amounts(asked) if state is None else _effective(asked, state, status.get("allocatedResources"), infeasible)
-        )
-        total.update({name: level.get(name, Fraction(0)) for name in asked if _pod_level(name)})
-    _add(total, _amounts(spec.get("overhead")))
-    return total
-
-
-def _cpu_limit(spec: Json) -> int:
-    """[mCPU] sum of the containers' limits, or the pod-level one; 0 where none is set."""
-    level = ((spec.get("resources") or {}).get("limits") or {}).get("cpu")
-    if level is not None:
-        return milli(parse_quantity(level))
-
-    def limit_of(container: Json, _: bool) -> Amounts:
-        value = ((container.get("resources") or {}).get("limits") or {}).get("cpu")
-        return {} if value is None else {"cpu": parse_quantity(value)}
-
-    return milli(_aggregate(spec, limit_of).get("cpu", Fraction(0)))
-
-
-def pod_cpu(spec: Json, requests: Requests, default: int) -> int:
-    """[mCPU] what the pod is taken to use: request, else limit, else ``default``. A request of zero says nothing
-    about use."""
-    for name, amount in requests:
-        if name == "cpu":
-            return amount
-    return _cpu_limit(spec) or default
-
-
 # --- placement ------------------------------------------------------------------------------------------------------
 
 _NOWHERE = NodeRequirement()
@@ -298,7 +155,7 @@ def _tolerations(spec: Json) -> tuple[Toleration, ...]:
 
 def _host_ports(spec: Json) -> tuple[HostPort, ...]:
     """Host ports of containers and sidecars; plain init containers' do not count."""
-    sidecars = [c for c in spec.get("initContainers") or () if _is_sidecar(c)]
+    sidecars = [c for c in spec.get("initContainers") or () if is_sidecar(c)]
     return tuple(
         HostPort(port.get("hostIP") or "0.0.0.0", port.get("protocol") or "TCP", port["hostPort"])
         for container in (*(spec.get("containers") or ()), *sidecars)
@@ -322,97 +179,6 @@ def _anti_affinity_term(term: Json, namespace: str) -> AntiAffinityTerm:
     return AntiAffinityTerm(
         term.get("topologyKey") or "", label_selector_from(term.get("labelSelector")), namespaces, selector
     )
-
-
-# --- what is honoured -----------------------------------------------------------------------------------------------
-
-HONOURED = frozenset(
-    {
-        "containers",
-        "initContainers",
-        "nodeName",
-        "nodeSelector",
-        "affinity",
-        "overhead",
-        "priority",
-        "resources",
-        "schedulerName",
-    }
-    | {"schedulingGates", "tolerations", "topologySpreadConstraints", "volumes"}
-)
-"""Fields of a pod's spec that placing reads; some of their parts are refused below."""
-
-HARMLESS = frozenset(
-    {
-        "activeDeadlineSeconds",
-        "automountServiceAccountToken",
-        "dnsConfig",
-        "dnsPolicy",
-        "enableServiceLinks",
-        "ephemeralContainers",
-    }
-    | {
-        "hostAliases",
-        "hostIPC",
-        "hostNetwork",
-        "hostPID",
-        "hostUsers",
-        "hostname",
-        "hostnameOverride",
-        "imagePullSecrets",
-        "os",
-    }
-    | {
-        "preemptionPolicy",
-        "priorityClassName",
-        "readinessGates",
-        "restartPolicy",
-        "runtimeClassName",
-        "securityContext",
-    }
-    | {"serviceAccount", "serviceAccountName", "setHostnameAsFQDN", "shareProcessNamespace", "subdomain"}
-    | {"terminationGracePeriodSeconds"}
-)
-"""Fields that no filter of kube-scheduler reads."""
-
-HARMLESS_VOLUMES = frozenset(
-    {"configMap", "csi", "downwardAPI", "emptyDir", "gitRepo", "hostPath", "image", "nfs", "projected", "secret"}
-)
-"""Volume sources that no filter of kube-scheduler reads; all others bind a pod to places or count against limits."""
-
-_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
-
-
-def unsupported_fields(spec: Json) -> tuple[str, ...]:
-    """Paths of the fields that constrain placement and are not honoured by this version, fields unknown to it
-    included."""
-    return tuple(_unsupported(spec))
-
-
-def _unsupported(spec: Json) -> Iterable[str]:
-    yield from (f"spec.{key}" for key in spec if key not in HONOURED and key not in HARMLESS)
-    if spec.get("hostNetwork") and spec.get("hostUsers") is False:
-        yield "spec.hostUsers"  # wants a feature that nodes declare
-    affinity = spec.get("affinity")
-    if affinity:
-        yield from (
-            f"spec.affinity.{kind}"
-            for kind in ("podAffinity", "podAntiAffinity")
-            if (affinity.get(kind) or {}).get(_REQUIRED)
-        )
-    for i, constraint in enumerate(spec.get("topologySpreadConstraints") or ()):
-        if constraint.get("whenUnsatisfiable", "DoNotSchedule") == "DoNotSchedule":
-            yield f"spec.topologySpreadConstraints[{i}]"
-    for i, volume in enumerate(spec.get("volumes") or ()):
-        yield from (
-            f"spec.volumes[{i}].{source}" for source in volume if source != "name" and source not in HARMLESS_VOLUMES
-        )
-    for kind in ("containers", "initContainers"):
-        for i, container in enumerate(spec.get(kind) or ()):
-            if any(rule.get("action") == "RestartAllContainers" for rule in container.get("restartPolicyRules") or ()):
-                yield f"spec.{kind}[{i}].restartPolicyRules"
-            if (container.get("resources") or {}).get("claims"):
-                yield f"spec.{kind}[{i}].resources.claims"
 
 
 # --- building -------------------------------------------------------------------------------------------------------
@@ -517,7 +283,7 @@ def node_from_api(raw: Json) -> Node:
                 taint_from(t) for t in spec.get("taints") or () if t.get("effect") in ("NoSchedule", "NoExecute")
             ),
             unschedulable=bool(spec.get("unschedulable")),
-            allocatable=_rounded_plain(tuple((name, str(value)) for name, value in allocatable.items())),
+            allocatable=rounded_plain(tuple((name, str(value)) for name, value in allocatable.items())),
             cpu_capacity=float(parse_quantity(capacity)),
             addresses=tuple((a.get("type", ""), a.get("address", "")) for a in status.get("addresses") or ()),
             provider_id=spec.get("providerID") or "",

@@ -16,7 +16,8 @@ import yaml
 
 from peaks_scheduler.cli import main
 from peaks_scheduler.decision import Decision
-from peaks_scheduler.objects import HARMLESS_VOLUMES, pod_from_api
+from peaks_scheduler.honoured import HARMLESS_VOLUMES
+from peaks_scheduler.objects import pod_from_api
 from peaks_scheduler.settings import Settings, load
 from peaks_scheduler.telemetry import Telemetry
 

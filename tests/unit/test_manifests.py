@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from peaks_scheduler.daemon.upkeep import ModelKeeper
+from peaks_scheduler.honoured import unsupported_fields
 from peaks_scheduler.ledger import Ledger
-from peaks_scheduler.objects import unsupported_fields
 from peaks_scheduler.power import parse_models
 from peaks_scheduler.settings import PowerSettings, Settings, load
 

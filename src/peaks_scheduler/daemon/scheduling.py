@@ -24,8 +24,9 @@ from ..kube.client import KubeClient
 from ..kube.events import EventPoster, Reporter
 from ..kube.limiter import Limiter
 from ..ledger import Change, Ledger, State
-from ..objects import DECISION, FINISHED, Json, Pod
+from ..objects import DECISION, FINISHED, Pod
 from ..queue import SchedulingQueue
+from ..requests import Json
 from ..scoring import Strategy
 from ..telemetry import Telemetry
 from ..wake import Wake

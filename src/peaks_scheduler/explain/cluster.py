@@ -19,8 +19,9 @@ from ..documents import parse_documents
 from ..errors import ConfigurationError, LoadError, PeaksError
 from ..ledger import Ledger
 from ..load import LoadReport
-from ..objects import Json, Node
+from ..objects import Node
 from ..power import EMPTY, PowerModels, parse_models
+from ..requests import Json
 from ..settings import Settings
 from ..sources.identity import NodeAddresses, resolve
 from ..sources.load_watcher import LoadWatcher, read_report

@@ -1,0 +1,153 @@
+"""What a pod holds on a node, and what it is taken to use.
+
+Owns the effective request: containers, sidecars, init containers, overhead, pod-level resources, resize. Sums are exact
+fractions, rounded up once a pod. Assumes JSON already decoded into dicts. Raises QuantityError for what is no quantity.
+
+Sources: k8s.io/component-helpers/resource/helpers.go (PodRequests), KEP-753 (sidecars), KEP-2837 (pod-level resources),
+KEP-1287 (in-place resize).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+from .quantity import milli, parse_quantity, units
+
+Json = Mapping[str, Any]
+Requests = tuple[tuple[str, int], ...]
+"""(resource name, amount) pairs in order of name, zeros left out: mCPU for ``cpu``, whole units for all others."""
+
+Amounts = dict[str, Fraction]
+
+
+def _amounts(raw: Json | None) -> Amounts:
+    return {name: parse_quantity(value) for name, value in raw.items()} if raw else {}
+
+
+def _add(total: Amounts, more: Mapping[str, Fraction]) -> None:
+    for name, amount in more.items():
+        total[name] = total.get(name, Fraction(0)) + amount
+
+
+def _raise_to(total: Amounts, least: Mapping[str, Fraction]) -> None:
+    for name, amount in least.items():
+        if amount > total.get(name, Fraction(0)):
+            total[name] = amount
+
+
+def _rounded(total: Mapping[str, Fraction]) -> Requests:
+    """Exact sums, rounded up once a pod."""
+    pairs = ((name, milli(amount) if name == "cpu" else units(amount)) for name, amount in sorted(total.items()))
+    return tuple((name, amount) for name, amount in pairs if amount > 0)
+
+
+@functools.lru_cache(maxsize=4096)
+def rounded_plain(items: tuple[tuple[str, str], ...]) -> Requests:
+    return _rounded(_amounts(dict(items)))
+
+
+def _resize_infeasible(status: Json) -> bool:
+    pending = next((c for c in status.get("conditions") or () if c.get("type") == "PodResizePending"), None)
+    return pending is not None and pending.get("reason") == "Infeasible"
+
+
+def _effective(spec: Json | None, state: Json | None, allocated: Json | None, infeasible: bool) -> Amounts:
+    """The largest of what was asked for, what was given and what is in force; without the asked-for part of a resize
+    that cannot be."""
+    amounts = {} if infeasible else _amounts(spec)
+    _raise_to(amounts, _amounts((state or {}).get("requests")))
+    _raise_to(amounts, _amounts(allocated))
+    return amounts
+
+
+def is_sidecar(container: Json) -> bool:
+    return container.get("restartPolicy") == "Always"
+
+
+def _pod_level(name: str) -> bool:
+    return name in ("cpu", "memory") or name.startswith("hugepages-")
+
+
+def _aggregate(spec: Json, amounts_of: Callable[[Json, bool], Amounts]) -> Amounts:
+    """Sum over containers and sidecars, at least the largest that any init container needs beside the sidecars before
+    it."""
+    total: Amounts = {}
+    for container in spec.get("containers") or ():
+        _add(total, amounts_of(container, True))
+    sidecars: Amounts = {}
+    peak: Amounts = {}
+    for container in spec.get("initContainers") or ():
+        amounts = amounts_of(container, is_sidecar(container))
+        if is_sidecar(container):
+            _add(total, amounts)
+            _add(sidecars, amounts)
+            _raise_to(peak, sidecars)
+        else:
+            _add(amounts, sidecars)
+            _raise_to(peak, amounts)
+    _raise_to(total, peak)
+    return total
+
+
+def pod_requests(spec: Json, status: Json) -> Requests:
+    """What the pod holds on a node, as kube-scheduler's ``PodRequests`` with resize and pod-level resources on."""
+    containers: Sequence[Json] = spec.get("containers") or ()
+    resized = any("resources" in c or "allocatedResources" in c for c in status.get("containerStatuses") or ())
+    simple = len(containers) == 1 and not (
+        spec.get("initContainers") or spec.get("overhead") or spec.get("resources") or resized
+    )
+    if simple:
+        requests = (containers[0].get("resources") or {}).get("requests") or {}
+        return rounded_plain(tuple((name, str(value)) for name, value in requests.items()))
+    return _rounded(_with_pod_level(spec, status))
+
+
+def _with_pod_level(spec: Json, status: Json) -> Amounts:
+    infeasible = _resize_infeasible(status)
+    statuses = {
+        c.get("name"): c
+        for c in (*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ()))
+    }
+
+    def amounts_of(container: Json, resizable: bool) -> Amounts:
+        asked = (container.get("resources") or {}).get("requests")
+        state = statuses.get(container.get("name"))
+        if resizable and state is not None and state.get("resources") is not None:
+            return _effective(asked, state["resources"], state.get("allocatedResources"), infeasible)
+        return _amounts(asked)
+
+    total = _aggregate(spec, amounts_of)
+    asked = (spec.get("resources") or {}).get("requests") or {}
+    if any(_pod_level(name) for name in asked):
+        state = status.get("resources")
+        level = (
+            _amounts(asked) if state is None else _effective(asked, state, status.get("allocatedResources"), infeasible)
+        )
+        total.update({name: level.get(name, Fraction(0)) for name in asked if _pod_level(name)})
+    _add(total, _amounts(spec.get("overhead")))
+    return total
+
+
+def _cpu_limit(spec: Json) -> int:
+    """[mCPU] sum of the containers' limits, or the pod-level one; 0 where none is set."""
+    level = ((spec.get("resources") or {}).get("limits") or {}).get("cpu")
+    if level is not None:
+        return milli(parse_quantity(level))
+
+    def limit_of(container: Json, _: bool) -> Amounts:
+        value = ((container.get("resources") or {}).get("limits") or {}).get("cpu")
+        return {} if value is None else {"cpu": parse_quantity(value)}
+
+    return milli(_aggregate(spec, limit_of).get("cpu", Fraction(0)))
+
+
+def pod_cpu(spec: Json, requests: Requests, default: int) -> int:
+    """[mCPU] what the pod is taken to use: request, else limit, else ``default``. A request of zero says nothing
+    about use."""
+    for name, amount in requests:
+        if name == "cpu":
+            return amount
+    return _cpu_limit(spec) or default
