@@ -1,8 +1,9 @@
 """Pods and nodes, as much of them as placing needs, from API objects.
 
 Owns the two records and their reading from JSON: placement constraints, host ports, times; ``requests`` reads what a
-pod holds, ``honoured`` what is refused. Assumes JSON already decoded into dicts. Never keeps the dict: ten thousand pods
-must fit in little memory, so shared parts are shared. A quantity that is none raises QuantityError with the pod's name.
+pod holds, ``honoured`` what is refused. Assumes JSON already decoded into dicts. Never keeps the dict: ten thousand
+pods must fit in little memory, so shared parts are shared. A quantity that is none raises QuantityError with the
+pod's name.
 """
 
 from __future__ import annotations
