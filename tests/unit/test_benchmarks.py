@@ -1,0 +1,34 @@
+"""The benchmarks can be run and their results compared. What they measure is never asserted here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def benchmarks(*args: str) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "benchmarks", *args]
+    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_a_quick_run_of_the_decision_writes_figures_that_can_be_compared(tmp_path: Path) -> None:
+    results = tmp_path / "results.json"
+    ran = benchmarks("--quick", "--only", "decision", "--output", str(results))
+    assert ran.returncode == 0, ran.stderr
+    assert "bare numpy" in ran.stdout
+    figures = json.loads(results.read_text())["figures"]
+    assert {"plain pod", "nodeSelector"} <= {figure["name"] for figure in figures}
+    assert all(value > 0 for figure in figures for value in figure["values"])
+    compared = benchmarks("compare", str(results), str(results))
+    assert compared.returncode == 0, compared.stderr
+    assert "plain pod" in compared.stdout
+
+
+def test_a_part_that_there_is_not_is_wrong_usage() -> None:
+    ran = benchmarks("--only", "everything")
+    assert ran.returncode == 2
+    assert "Traceback" not in ran.stderr
