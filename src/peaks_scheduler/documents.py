@@ -2,13 +2,13 @@
 
 Owns what a number is (YAML 1.2's ``1e3`` too, which PyYAML takes for text), that dates stay text, and that a key given
 twice is an error instead of the last one winning. Assumes text of a trusted owner, read by the caller: no I/O, no
-meaning of keys.
+meaning of keys. And how messages name things: the nearest word that is known, the first few of many.
 """
 
 import difflib
 import json
 import re
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
 import yaml
@@ -59,6 +59,12 @@ def _json_values(text: str) -> Iterator[Any]:
     while (found := _SOMETHING.search(text, position)) is not None:
         value, position = decoder.raw_decode(text, found.start())
         yield value
+
+
+def few(names: Sequence[str], most: int = 5) -> str:
+    """The first names, and how many more there are: messages are for people."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def nearest(word: str, known: Iterable[str], likeness: float = 0.6) -> str:

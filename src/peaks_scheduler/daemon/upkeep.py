@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
 
+from ..documents import few
 from ..errors import LoadError, PowerModelError
 from ..kube.connection import Connection
 from ..ledger import Ledger
 from ..load import LoadReport
 from ..logs import ChangeLog
-from ..objects import Node
 from ..power import EMPTY, PowerModels, parse_models
 from ..serving import Health
 from ..settings import Settings
@@ -136,7 +136,7 @@ class LoadKeeper:
         state = (frozenset(report.nodes), self._ledger.node_changes)
         if state != self._known:
             self._known = state
-            self._resolution = resolve(report.nodes, [_addresses(node) for node in self._ledger.nodes()])
+            self._resolution = resolve(report.nodes, [NodeAddresses.of(node) for node in self._ledger.nodes()])
         now = self._wall()
         self._ledger.apply_load({node: report.nodes[key] for node, key in self._resolution.matched.items()}, now)
         self._newest = max((load.window_end for load in report.nodes.values()), default=report.timestamp)
@@ -148,11 +148,11 @@ class LoadKeeper:
         self.unmatched = (*found.unmatched, *found.ambiguous)
         several = tuple(f"{node}: {', '.join(keys)}" for node, keys in found.duplicates.items())
         tell = self._troubles.tell
-        tell("load names that are no node of this cluster", self.unmatched, names=_few(self.unmatched))
-        tell("several load names mean one node, none is used", several, names=_few(several))
+        tell("load names that are no node of this cluster", self.unmatched, names=few(self.unmatched))
+        tell("several load names mean one node, none is used", several, names=few(several))
 
     def _report_problems(self, report: LoadReport) -> None:
-        self._troubles.tell("load left out", report.problems, problems=_few(report.problems))
+        self._troubles.tell("load left out", report.problems, problems=few(report.problems))
         self._troubles.tell(
             "clock of the load source differs from ours", _far(self.offset), seconds=round(self.offset or 0.0, 1)
         )
@@ -175,27 +175,13 @@ class LoadKeeper:
         if self.age is not None and self.age > self._ledger.expiry:
             yield f"the newest load is {self.age:.0f} s old; scheduling goes on by estimates"
         if self.problems:
-            yield f"left out: {_few(self.problems)}"
+            yield f"left out: {few(self.problems)}"
         if self.unmatched:
-            yield f"names that are no node: {_few(self.unmatched)}"
+            yield f"names that are no node: {few(self.unmatched)}"
         if self._resolution.duplicates:
-            yield f"nodes with several names: {_few(tuple(self._resolution.duplicates))}"
+            yield f"nodes with several names: {few(tuple(self._resolution.duplicates))}"
         if self.offset is not None and _far(self.offset):
             yield f"its clock is {self.offset:+.0f} s from ours"
-
-
-def _addresses(node: Node) -> NodeAddresses:
-    return NodeAddresses(
-        node.name,
-        hostname=node.labels.get("kubernetes.io/hostname", ""),
-        addresses=tuple(address for _, address in node.addresses),
-        provider_id=node.provider_id,
-    )
-
-
-def _few(texts: tuple[str, ...], most: int = 5) -> str:
-    more = f" and {len(texts) - most} more" if len(texts) > most else ""
-    return ", ".join(texts[:most]) + more
 
 
 class ModelKeeper:
@@ -268,8 +254,8 @@ class ModelKeeper:
         without = [node for node in self._ledger.nodes() if models.for_node(node.name, node.labels) is None]
         twice = [node.name for node in without if models.ambiguous(node.name, node.labels)]
         if twice:
-            return f"nodes that several selectors match: {_few(tuple(twice))}"
-        return f"nodes without a model: {_few(tuple(node.name for node in without))}" if without else ""
+            return f"nodes that several selectors match: {few(tuple(twice))}"
+        return f"nodes without a model: {few(tuple(node.name for node in without))}" if without else ""
 
     def health(self) -> Health:
         """For ``/readyz?verbose``."""

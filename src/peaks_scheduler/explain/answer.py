@@ -13,12 +13,13 @@ from typing import Any
 
 from ..cycle import judge, schedule
 from ..decision import Decision, NodeVerdict
+from ..documents import few
 from ..errors import NotFound, PeaksError
 from ..ledger import Ledger, State
 from ..objects import Pod
 from ..scoring import Strategy, strategy_named
 from ..settings import Settings
-from .cluster import Cluster, few, shaped
+from .cluster import Cluster, shaped
 
 MOST_ROWS = 20
 """Nodes of one pod in a table; JSON has all."""

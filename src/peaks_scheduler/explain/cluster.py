@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..documents import parse_documents
+from ..documents import few, parse_documents
 from ..errors import ConfigurationError, LoadError, PeaksError
 from ..ledger import Ledger
 from ..load import LoadReport
-from ..objects import Node
 from ..power import EMPTY, PowerModels, parse_models
 from ..requests import Json
 from ..settings import Settings
@@ -203,7 +202,7 @@ async def _asked_load(settings: Settings) -> LoadReport | LoadError:
 
 
 def _apply(report: LoadReport, ledger: Ledger) -> list[str]:
-    found = resolve(report.nodes, [_addresses(node) for node in ledger.nodes()])
+    found = resolve(report.nodes, [NodeAddresses.of(node) for node in ledger.nodes()])
     ledger.apply_load({node: report.nodes[key] for node, key in found.matched.items()}, report.fetched_at)
     notes = list(report.problems)
     if lost := (*found.unmatched, *found.ambiguous):
@@ -211,11 +210,6 @@ def _apply(report: LoadReport, ledger: Ledger) -> list[str]:
     if found.duplicates:
         notes.append(f"several load names mean one node, none is used: {few(list(found.duplicates))}")
     return notes
-
-
-def _addresses(node: Node) -> NodeAddresses:
-    addresses = tuple(address for _, address in node.addresses)
-    return NodeAddresses(node.name, node.labels.get("kubernetes.io/hostname", ""), addresses, node.provider_id)
 
 
 def _models(settings: Settings) -> tuple[PowerModels, list[str]]:
@@ -227,8 +221,3 @@ def _models(settings: Settings) -> tuple[PowerModels, list[str]]:
 def _ambiguous(ledger: Ledger) -> list[str]:
     names = [node.name for node in ledger.nodes() if ledger.models.ambiguous(node.name, node.labels)]
     return [f"nodes that several selectors of the power model file match, unmodelled: {few(names)}"] if names else []
-
-
-def few(names: Sequence[str], most: int = 5) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

@@ -19,6 +19,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from types import MappingProxyType
+from typing import Self
+
+from peaks_scheduler.objects import Node
 
 Identity = str | IPv4Address | IPv6Address
 _Table = dict[Identity, set[str]]
@@ -35,6 +38,12 @@ class NodeAddresses:
     """``status.addresses[].address`` of any type: IPs and host names."""
     provider_id: str = ""
     """``spec.providerID``, such as ``aws:///eu-west-1a/i-0abc``; its last part counts."""
+
+    @classmethod
+    def of(cls, node: Node) -> Self:
+        """All that ``node`` goes by."""
+        addresses = tuple(address for _, address in node.addresses)
+        return cls(node.name, node.labels.get("kubernetes.io/hostname", ""), addresses, node.provider_id)
 
 
 @dataclass(frozen=True, slots=True)
