@@ -7,13 +7,13 @@ does. Times are seconds since the epoch; ``NOW`` is the present of every test.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from peaks_scheduler.cycle import schedule
 from peaks_scheduler.decision import Decision
-from peaks_scheduler.ledger import Ledger, observed_all
+from peaks_scheduler.ledger import Ledger
 from peaks_scheduler.load import NodeLoad
 from peaks_scheduler.objects import Pod, pod_from_api
 from peaks_scheduler.power import ExponentialCurve, PowerModel, PowerModels
@@ -155,6 +155,14 @@ def load(cpu: float, *, age: float = 0.0, window: float = WINDOW, now: float = N
 
 
 # --- ledger ---------------------------------------------------------------------------------------------------------
+
+
+def observed_all(ledger: Ledger, nodes: Iterable[Json], pods: Iterable[Json]) -> None:
+    """Fill a ledger from lists, nodes first."""
+    for node in nodes:
+        ledger.observe_node(node)
+    for pod in pods:
+        ledger.observe_pod(pod)
 
 
 def ledger(

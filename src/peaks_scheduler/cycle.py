@@ -114,7 +114,8 @@ def _select(
 ) -> Decision:
     fits = after <= 1.0
     fits &= feasible
-    best, second = _two_best(((fits, jump, tolerance), (fits, after, 0.0), (feasible, after, 0.0)), pod, nodes)
+    # what is left behind the modelled ones goes by fullness, which puts the unmodelled before the over-full
+    best, second = _two_best(((fits, jump, tolerance), (feasible, after, 0.0)), pod, nodes)
     end = float(nodes.load_end[best])
     return Decision(
         pod,

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import enum
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -487,11 +487,3 @@ def _tie(name: str, seed: int) -> np.uint64:
     """A hash of the name that differs with the seed and is the same in every process."""
     text = name.encode()
     return np.uint64((zlib.crc32(text, seed & 0xFFFFFFFF) << 32) | zlib.crc32(text[::-1], ~seed & 0xFFFFFFFF))
-
-
-def observed_all(ledger: Ledger, nodes: Iterable[Json], pods: Iterable[Json]) -> None:
-    """Fill a ledger from lists, nodes first."""
-    for node in nodes:
-        ledger.observe_node(node)
-    for pod in pods:
-        ledger.observe_pod(pod)

@@ -15,10 +15,23 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from peaks_scheduler.ledger import Change, Ledger, State, observed_all
+from peaks_scheduler.ledger import Change, Ledger, State
 from peaks_scheduler.objects import HostPort, Pod
 from peaks_scheduler.snapshot import PODS, Mask
-from tests.builders import BENT_DOWN, NOW, Json, anti_affinity, ledger, load, models, node, pod, read, taint
+from tests.builders import (
+    BENT_DOWN,
+    NOW,
+    Json,
+    anti_affinity,
+    ledger,
+    load,
+    models,
+    node,
+    observed_all,
+    pod,
+    read,
+    taint,
+)
 
 UID = "uid-default-web-0"
 PENDING = pod(cpu="1")

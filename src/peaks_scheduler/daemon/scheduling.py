@@ -295,7 +295,7 @@ class Scheduler:
             return True
         if isinstance(error, Conflict):
             self._give_up(job, "being-deleted" if "deletionTimestamp" in raw["metadata"] else "conflict")
-            self._read(pod, raw)  # the ledger passes over what changes on an assumed pod
+            self._read(pod, raw)  # newer than what the watch has shown: it may be on its way out
             return True
         return False
 

@@ -191,7 +191,6 @@ class ModelKeeper:
         self._path = Path(settings.power.file) if settings.power.file else None
         self._inline = settings.power.inline
         self._ledger, self._changed = ledger, changed
-        self._log = ChangeLog(logger)
         self._seen: tuple[int, int] | None = None
         self.failure = ""
 
