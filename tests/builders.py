@@ -1,8 +1,7 @@
 """Small pods, nodes, loads and ledgers: what a test does not mention is plain and the same everywhere.
 
-Pods and nodes are API objects as the API server writes them, so that every test goes through the same door as the
-daemon
-does. Times are seconds since the epoch; ``NOW`` is the present of every test.
+Pods, nodes and namespaces are API objects as the API server writes them, so that every test goes through the same door
+as the daemon does. Times are seconds since the epoch; ``NOW`` is the present of every test.
 """
 
 from __future__ import annotations
@@ -11,15 +10,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from peaks_scheduler.cycle import schedule
+from peaks_scheduler.cycle import judge, schedule
 from peaks_scheduler.decision import Decision
 from peaks_scheduler.ledger import Ledger
 from peaks_scheduler.load import NodeLoad
 from peaks_scheduler.objects import Pod, pod_from_api
 from peaks_scheduler.power import ExponentialCurve, PowerModel, PowerModels
 from peaks_scheduler.scoring import STRATEGIES
+from peaks_scheduler.storage import KINDS
 
 Json = dict[str, Any]
+
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
+HOSTNAME = "kubernetes.io/hostname"
 
 NOW = 1_800_000_000.0
 WINDOW = 900.0  # [s] load-watcher's longest
@@ -96,41 +100,65 @@ def node(
     taints: Sequence[Json] = (),
     unschedulable: bool = False,
     more: Mapping[str, str] | None = None,
+    features: Sequence[str] = (),
 ) -> Json:
     """A node of ``cpu`` allocatable cores; ``more`` are further resources, ``capacity`` its CPUs where they are not
-    the same."""
+    the same, ``features`` what it declares."""
     allocatable = {"cpu": cpu, "memory": memory, "pods": pods} | dict(more or {})
     spec: Json = {"taints": list(taints)} | ({"unschedulable": True} if unschedulable else {})
-    return {
-        "apiVersion": "v1",
-        "kind": "Node",
-        "metadata": {
-            "name": name,
-            "uid": f"uid-{name}",
-            "labels": {"kubernetes.io/hostname": name} | dict(labels or {}),
-        },
-        "spec": spec,
-        "status": {"allocatable": allocatable, "capacity": allocatable | {"cpu": capacity or cpu}},
-    }
+    status: Json = {"allocatable": allocatable, "capacity": allocatable | {"cpu": capacity or cpu}}
+    if features:
+        status["declaredFeatures"] = list(features)
+    meta = {"name": name, "uid": f"uid-{name}", "labels": {HOSTNAME: name} | dict(labels or {})}
+    return {"apiVersion": "v1", "kind": "Node", "metadata": meta, "spec": spec, "status": status}
+
+
+def namespace(name: str = "default", labels: Mapping[str, str] | None = None) -> Json:
+    """A namespace with the label that the API server gives each."""
+    meta = {"name": name, "labels": {"kubernetes.io/metadata.name": name} | dict(labels or {})}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": meta}
 
 
 def taint(key: str = "dedicated", value: str = "", effect: str = "NoSchedule") -> Json:
     return {"key": key, "value": value, "effect": effect}
 
 
-def anti_affinity(
-    match: Mapping[str, str], topology: str = "kubernetes.io/hostname", namespaces: Sequence[str] = (), **more: Any
+def pod_term(
+    match: Mapping[str, str] | None, topology: str = HOSTNAME, namespaces: Sequence[str] = (), **more: Any
 ) -> Json:
-    """``spec.affinity`` with one required anti-affinity term."""
-    term: Json = {"labelSelector": {"matchLabels": dict(match)}, "topologyKey": topology} | more
+    """A term of pod affinity or anti-affinity; ``match`` None: it has no selector, which selects nothing."""
+    term: Json = {"topologyKey": topology}
+    if match is not None:
+        term["labelSelector"] = {"matchLabels": dict(match)}
     if namespaces:
         term["namespaces"] = list(namespaces)
-    return {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+    return term | more
+
+
+def anti_affinity(
+    match: Mapping[str, str] | None, topology: str = HOSTNAME, namespaces: Sequence[str] = (), **more: Any
+) -> Json:
+    """``spec.affinity`` with one required anti-affinity term."""
+    return {"podAntiAffinity": {REQUIRED: [pod_term(match, topology, namespaces, **more)]}}
+
+
+def pod_affinity(*terms: Json) -> Json:
+    """``spec.affinity`` with required pod affinity of these terms."""
+    return {"podAffinity": {REQUIRED: list(terms)}}
+
+
+def spread(match: Mapping[str, str] | None, topology: str = "zone", skew: int = 1, **more: Any) -> Json:
+    """A constraint of ``spec.topologySpreadConstraints``, as the API server defaults it; ``match`` None: no
+    selector."""
+    constraint: Json = {"topologyKey": topology, "maxSkew": skew, "whenUnsatisfiable": "DoNotSchedule"}
+    if match is not None:
+        constraint["labelSelector"] = {"matchLabels": dict(match)}
+    return constraint | more
 
 
 def node_affinity(*terms: Json) -> Json:
     """``spec.affinity`` with required node affinity of these terms."""
-    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": list(terms)}}}
+    return {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": list(terms)}}}
 
 
 def expression(key: str, operator: str, *values: str) -> Json:
@@ -175,12 +203,17 @@ def ledger(
     expiry: float = 300.0,
     clock_offset: float = 0.0,
 ) -> Ledger:
-    """A ledger of these nodes and pods. ``power``: models, or one curve for all; ``loads``: fractions are fresh
-    ones."""
+    """A ledger of these nodes, pods and namespaces. ``power``: models, or one curve for all; ``loads``: fractions are
+    fresh ones."""
     known = power if isinstance(power, PowerModels) else models(power)
     filled = Ledger(default_cpu=default_cpu, expiry=expiry, seed=seed, models=known)
     filled.clock_offset = clock_offset
     filled.now = now
+    for each in objects:
+        if each["kind"] == "Namespace":
+            filled.observe_namespace(each)
+        elif each["kind"] in KINDS:
+            filled.observe_storage(each)
     nodes = [o for o in objects if o["kind"] == "Node"]
     observed_all(filled, nodes, [o for o in objects if o["kind"] == "Pod"])
     fresh = {
@@ -198,6 +231,12 @@ def workers(count: int, **more: Any) -> list[Json]:
 def read(raw: Json, default_cpu: int = 100) -> Pod:
     """The pod as the core sees it."""
     return pod_from_api(raw, default_cpu)
+
+
+def feasible(raw: Json, known: Ledger) -> set[str]:
+    """Names of the nodes that the pod may go to."""
+    judged = judge(read(raw, known.default_cpu), known.snapshot(), PEAKS)
+    return {name for name, verdict in judged.items() if verdict.feasible}
 
 
 def decide(raw: Json, known: Ledger, *, tolerance: float = 0.0, now: float = NOW) -> Decision:

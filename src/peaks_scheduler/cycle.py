@@ -3,24 +3,28 @@ logs nothing.
 
 Every door goes through it: the daemon, explain, the demo and the tests. Order of preference among feasible nodes:
 modelled ones by watts, whether their load is measured or estimated; then those without a power model; last those that
-the pod would push above 100 % of their CPUs. Within the last two the node that ends up least full.
+the pod would push above 100 % of their CPUs. Within the last two the node that ends up least full. What that leaves
+tied is for preferences to decide (``scoring.preferences``), and what they leave equal for a hash.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .decision import UNSCHEDULABLE, UNSUPPORTED, WAITING, Decision, Diagnosis, NodeVerdict, Standing
+from .decision import FAILED, UNSCHEDULABLE, UNSUPPORTED, WAITING, Decision, Diagnosis, NodeVerdict, Standing
 from .filters import FILTERS, Filter, Refusal
-from .filters.placement import NAMES_CONFLICT
+from .filters.unread import unread
 from .objects import Pod
 from .scoring import Strategy
 from .scoring.jump import cpu_after
-from .snapshot import Floats, Mask, Snapshot
+from .scoring.preferences import preferred
+from .snapshot import Floats, Ints, Mask, Snapshot
 from .wake import Wake
 
 TIE_WATTS = 1e-9
@@ -30,11 +34,11 @@ TIE_WATTS = 1e-9
 def schedule(pod: Pod, nodes: Snapshot, strategy: Strategy, *, now: float, tolerance: float = 0.0) -> Decision:
     """Where should ``pod`` go?
 
-    ``tolerance`` [W]: jumps closer than this count as tied. ``now`` [s since the epoch] only dates the load in the
-    record.
+    ``tolerance`` [W]: jumps closer than this count as tied, unless the pod has a tolerance of its own. ``now`` [s since
+    the epoch] only dates the load in the record.
     """
     total = len(nodes)
-    outright = _outright(pod, total)
+    outright = _outright(pod, nodes)
     if outright is not None:
         return Decision(pod, strategy.name, 0, total, diagnosis=outright)
     feasible = _feasible(pod, nodes)
@@ -43,18 +47,55 @@ def schedule(pod: Pod, nodes: Snapshot, strategy: Strategy, *, now: float, toler
         return Decision(pod, strategy.name, 0, total, diagnosis=diagnose(pod, nodes))
     jump = strategy.cost(pod, nodes)
     after = cpu_after(pod, nodes)
-    return _select(pod, nodes, strategy, feasible, jump, after, count, now=now, tolerance=max(tolerance, TIE_WATTS))
+    tolerance = max(tolerance if pod.tolerance is None else pod.tolerance, TIE_WATTS)
+    return _select(pod, nodes, strategy, feasible, jump, after, count, now=now, tolerance=tolerance)
 
 
 # --- filter ---------------------------------------------------------------------------------------------------------
 
 
-def _outright(pod: Pod, total: int) -> Diagnosis | None:
+def _outright(pod: Pod, nodes: Snapshot) -> Diagnosis | None:
     """Why the pod fits nowhere, where that shows before any node is looked at."""
-    if pod.unsupported:
-        return Diagnosis(total, unsupported=pod.unsupported, condition=UNSUPPORTED)
-    if pod.where.names == frozenset():
-        return Diagnosis(total, conflict=NAMES_CONFLICT, filters=frozenset({"NodeAffinity"}))
+    unsupported = (*pod.unsupported, *unread(pod, nodes.unreadable))
+    if unsupported:
+        return Diagnosis(len(nodes), unsupported=unsupported, condition=UNSUPPORTED)
+    for each in FILTERS:
+        rejected = each.outright(pod, nodes) if each.outright else None
+        if rejected is not None:
+            return Diagnosis(len(nodes), filters=frozenset({each.name}), cured_by=each.cured_by, rejected=rejected)
+    # a filter can also fail over the volumes of a pod that room is kept for
+    suspect = any(each.fails(pod, nodes) for each in FILTERS if each.fails) or (
+        bool(pod.volumes) and bool(nodes.nominations.against(pod))
+    )
+    return _undecidable(pod, nodes) if suspect else None
+
+
+def _undecidable(pod: Pod, nodes: Snapshot) -> Diagnosis | None:
+    """As in kube-scheduler, a pod goes nowhere while a filter cannot judge one of the nodes that it gets to see."""
+    left = np.ones(len(nodes), np.bool_)
+    filters = _asked(pod, nodes)
+    for i in nodes.nominations.against(pod):
+        with nodes.nominations.granted(i, pod):
+            only = np.zeros(len(nodes), np.bool_)
+            only[i] = True
+            failure = _first_failure(pod, nodes, only, filters)
+        if failure is not None:
+            return failure
+        left[i] = only[i]
+    return _first_failure(pod, nodes, left, FILTERS)
+
+
+def _first_failure(pod: Pod, nodes: Snapshot, left: Mask, filters: Sequence[Filter]) -> Diagnosis | None:
+    """Filter after filter among the nodes ``left``, which comes back without those refused."""
+    for each in filters:
+        for text, mask in each.fails(pod, nodes) if each.fails else ():
+            if np.any(mask & left):
+                cures = each.cured_by
+                return Diagnosis(
+                    len(nodes), filters=frozenset({each.name}), cured_by=cures, failure=text, condition=FAILED
+                )
+        for _, mask in each.refuse(pod, nodes):
+            left &= ~mask
     return None
 
 
@@ -63,23 +104,63 @@ def _feasible(pod: Pod, nodes: Snapshot) -> Mask:
     for each in FILTERS:
         for _, mask in each.refuse(pod, nodes):
             refused |= mask
-    return np.logical_not(refused, out=refused)
+    feasible = np.logical_not(refused, out=refused)
+    for i in nodes.nominations.against(pod):
+        feasible[i] = feasible[i] and _room_for_nominated(pod, nodes, i)
+    return feasible
 
 
-def _refusals(pod: Pod, nodes: Snapshot) -> Iterator[tuple[Filter, list[Refusal]]]:
+def _room_for_nominated(pod: Pod, nodes: Snapshot, i: int) -> bool:
+    """Does the pod fit on node i even when those are there that room is kept for?"""
+    filters = _asked(pod, nodes)
+    with nodes.nominations.granted(i, pod):
+        return not any(mask[i] for each in filters for _, mask in each.refuse(pod, nodes))
+
+
+def _asked(pod: Pod, nodes: Snapshot) -> list[Filter]:
+    """Filters that have a say when those are added that room is kept for."""
+    return [each for each in FILTERS if not (each.skipped and each.skipped(pod, nodes))]
+
+
+Refusals = list[tuple[Filter, list[Refusal]]]
+
+
+def _refusals(pod: Pod, nodes: Snapshot) -> Refusals:
     """What each filter refuses among the nodes that no filter before it refused: the first word is the one that
     counts."""
     left = np.ones(len(nodes), np.bool_)
-    for each in FILTERS:
+    found = _in_turn(pod, nodes, left, FILTERS)
+    for i in nodes.nominations.against(pod):
+        filters = _asked(pod, nodes)
+        with nodes.nominations.granted(i, pod):
+            only = np.zeros(len(nodes), np.bool_)
+            only[i] = True
+            kept = _in_turn(pod, nodes, only, filters)
+        if not only[i]:  # refused with them there: that is what kube-scheduler says first
+            found = [(each, _without(refusals, i)) for each, refusals in found] + kept
+    return found
+
+
+def _in_turn(pod: Pod, nodes: Snapshot, left: Mask, filters: Sequence[Filter]) -> Refusals:
+    """Filter after filter among the nodes ``left``, which comes back without those refused."""
+    found = []
+    for each in filters:
         refusals = [(reason, mask & left) for reason, mask in each.refuse(pod, nodes)]
-        yield each, refusals
+        found.append((each, refusals))
         for _, mask in refusals:
             left &= ~mask
+    return found
+
+
+def _without(refusals: list[Refusal], i: int) -> list[Refusal]:
+    for _, mask in refusals:
+        mask[i] = False
+    return refusals
 
 
 def diagnose(pod: Pod, nodes: Snapshot) -> Diagnosis:
     """Why does no node fit? Nodes by reason, and what can change that."""
-    outright = _outright(pod, len(nodes))
+    outright = _outright(pod, nodes)
     if outright is not None:
         return outright
     reasons: Counter[str] = Counter()
@@ -115,7 +196,8 @@ def _select(
     fits = after <= 1.0
     fits &= feasible
     # what is left behind the modelled ones goes by fullness, which puts the unmodelled before the over-full
-    best, second = _two_best(((fits, jump, tolerance), (feasible, after, 0.0)), pod, nodes)
+    chosen, second = _two_best(((fits, jump, tolerance, TIE_WATTS), (feasible, after, 0.0, 0.0)), pod, nodes)
+    best = chosen.index
     end = float(nodes.load_end[best])
     return Decision(
         pod,
@@ -124,43 +206,76 @@ def _select(
         len(nodes),
         node=nodes.names[best],
         jump_watts=_watts(jump, best),
-        runner_up=None if second is None else nodes.names[second],
-        runner_up_jump_watts=None if second is None else _watts(jump, second),
+        runner_up=None if second is None else nodes.names[second.index],
+        runner_up_jump_watts=None if second is None else _watts(jump, second.index),
         cpu_before=float(nodes.cpu_high[best] / nodes.cpu_capacity[best]),
         cpu_after=float(after[best]),
         standing=standing(nodes, jump, after, best),
         load_age=None if np.isnan(end) else now - end,
         model=nodes.models[best],
+        preferences=chosen.preferences,
+        preference_watts=_extra_watts(fits, jump, best) if chosen.preferences else None,
     )
 
 
-def _two_best(groups: tuple[tuple[Mask, Floats, float], ...], pod: Pod, nodes: Snapshot) -> tuple[int, int | None]:
-    """The best and the second best node: by the first group's cost (NaN: not in it) while it has any, then by the
-    next one's."""
-    found: list[int] = []
-    for group, key, tolerance in groups:
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A node, and why it is not the one that the hash would have given."""
+
+    index: int
+    preferences: tuple[str, ...] = ()
+
+
+Group = tuple[Mask, Floats, float, float]
+"""Nodes, their cost (NaN: not in it), and what counts as tied with the least: for the best node, for the second."""
+
+
+def _two_best(groups: tuple[Group, ...], pod: Pod, nodes: Snapshot) -> tuple[Choice, Choice | None]:
+    """The best and the second best node: by the first group's cost while it has any, then by the next one's. The second
+    is the cheapest of the others, whatever the tolerance."""
+    found: list[Choice] = []
+    for group, key, *tolerances in groups:
         cost = np.where(group, key, np.nan)
-        cost[found] = np.nan
-        while len(found) < 2 and (i := _least(cost, pod, nodes, 0.0 if found else tolerance)) is not None:
-            found.append(i)
-            cost[i] = np.nan
+        cost[[each.index for each in found]] = np.nan
+        while len(found) < 2 and (each := _least(cost, pod, nodes, tolerances[len(found)])) is not None:
+            found.append(each)
+            cost[each.index] = np.nan
         if len(found) == 2:
             break
     return found[0], found[1] if len(found) == 2 else None
 
 
-def _least(cost: Floats, pod: Pod, nodes: Snapshot, tolerance: float) -> int | None:
-    """Index of the least cost, ties broken by a hash of pod and node; None where there is none (all NaN)."""
+def _least(cost: Floats, pod: Pod, nodes: Snapshot, tolerance: float) -> Choice | None:
+    """The node of the least cost, ties broken by preferences, then by a hash of pod and node; None where there is none
+    (all NaN)."""
     least = np.fmin.reduce(cost)
     if np.isnan(least):
         return None
     tied = np.flatnonzero(cost <= least + tolerance)
     if len(tied) == 1:
-        return int(tied[0])
+        return Choice(int(tied[0]))
     salt = np.uint64(zlib.crc32(pod.uid.encode()) * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF)
     mixed = (nodes.tie[tied] ^ salt) * np.uint64(0xBF58476D1CE4E5B9)
     mixed ^= mixed >> np.uint64(31)
-    return int(tied[np.argmin(mixed)])
+    return _preferred(pod, nodes, tied, mixed)
+
+
+def _preferred(pod: Pod, nodes: Snapshot, tied: Ints, mixed: NDArray[np.uint64]) -> Choice:
+    """The one of the tied nodes that is liked best; among equals that of the least ``mixed``."""
+    plain = int(np.argmin(mixed))
+    scored = preferred(pod, nodes, tied)
+    if not scored:
+        return Choice(int(tied[plain]))
+    total = sum(scores for _, scores in scored)
+    best = np.flatnonzero(total == np.max(total))
+    chosen = int(best[np.argmin(mixed[best])])
+    # it is not the plain one only if that is liked less: at least one preference then speaks for it
+    return Choice(int(tied[chosen]), tuple(name for name, scores in scored if scores[chosen] > scores[plain]))
+
+
+def _extra_watts(fits: Mask, jump: Floats, i: int) -> float | None:
+    """By how much node i's jump is above the least one. None where watts had no part in choosing it."""
+    return _finite(float(jump[i]) - float(np.fmin.reduce(jump[fits]))) if fits[i] else None
 
 
 def standing(nodes: Snapshot, jump: Floats, after: Floats, i: int) -> Standing:
@@ -188,7 +303,7 @@ def judge(pod: Pod, nodes: Snapshot, strategy: Strategy) -> dict[str, NodeVerdic
 
 
 def _reasons(pod: Pod, nodes: Snapshot) -> list[list[str]]:
-    outright = _outright(pod, len(nodes))
+    outright = _outright(pod, nodes)
     if outright is not None:
         return [[outright.outright] for _ in nodes.names]
     reasons: list[list[str]] = [[] for _ in nodes.names]

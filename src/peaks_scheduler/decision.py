@@ -19,10 +19,15 @@ Standing = Literal["measured", "estimated", "unmodelled", "over-full"]
 
 UNSCHEDULABLE = "Unschedulable"
 """No node fits; a cluster autoscaler may act on it."""
+FAILED = "SchedulerError"
+"""What the cluster says of a volume cannot be understood, so that no node can be judged; kube-scheduler's word."""
 UNSUPPORTED = "UnsupportedConstraint"
 """The pod asks for what this version does not honour; more nodes would not help."""
 WAITING = "WaitingForNodes"
 """Nodes that would fit are kept back by a rule of ours; more nodes would not help, time will."""
+
+ANNOTATION_BYTES = 1023
+"""A decision's annotation is no longer than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +42,20 @@ class Diagnosis:
     """Names of the filters that refused a node."""
     cured_by: frozenset[Wake] = frozenset()
     unsupported: tuple[str, ...] = ()
-    conflict: str = ""
+    """What of the pod is not honoured."""
+    rejected: str = ""
     """What made the pod fit nowhere before any node was looked at."""
+    failure: str = ""
+    """What kept the nodes from being judged."""
     condition: str = UNSCHEDULABLE
     """Reason of the ``PodScheduled`` condition."""
 
     @property
     def outright(self) -> str:
         """The reason that was found before any node was looked at; empty where nodes gave the reasons."""
-        return f"{', '.join(self.unsupported)}: not honoured by this scheduler" if self.unsupported else self.conflict
+        if self.unsupported:
+            return f"{', '.join(self.unsupported)}: not honoured by this scheduler"
+        return self.failure or self.rejected
 
     @property
     def message(self) -> str:
@@ -54,9 +64,11 @@ class Diagnosis:
             return f"{self.outright}; the pod was not placed"
         if self.total == 0:
             return "no nodes available to schedule pods"
+        if self.failure:
+            return self.failure
         head = f"0/{self.total} nodes are available:"
-        if self.conflict:
-            return f"{head} {self.conflict}."
+        if self.rejected:
+            return f"{head} {self.rejected}."
         parts = sorted(f"{count} {reason}" for reason, count in self.reasons.items())
         return f"{head} {', '.join(parts)}." if parts else head
 
@@ -79,6 +91,8 @@ class Decision:
     standing: Standing | None = None
     load_age: float | None = None  # [s] since the end of the load's window; None where never measured
     model: str = ""
+    preferences: tuple[str, ...] = ()  # for whose sake it is another node than watts and the hash would have given
+    preference_watts: float | None = None  # what that cost; None without one, or where watts had no part in it
     diagnosis: Diagnosis | None = None
 
     def record(self) -> dict[str, Any]:
@@ -96,14 +110,17 @@ class Decision:
             "strategy": self.strategy,
             "feasible": self.feasible,
             "total": self.total,
+            "preference": ",".join(self.preferences) or None,
+            "preferenceWatts": _rounded(self.preference_watts, 6),
         }
 
     def annotation(self) -> str:
-        """Compact JSON, under 1 KiB: names are at most 253 characters, a model's is cut."""
+        """Compact JSON, under 1 KiB: names are at most 253 characters, a model's is cut where there is no room."""
         record = self.record()
-        if record["model"] and len(record["model"]) > 120:
-            record["model"] = record["model"][:119] + "…"
-        return json.dumps(record, separators=(",", ":"), ensure_ascii=False)
+        over = len(_compact(record).encode()) - ANNOTATION_BYTES
+        if over > 0 and self.model:
+            record["model"] = self.model[: -(over + len("…".encode()))] + "…"
+        return _compact(record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +142,10 @@ class NodeVerdict:
             "jumpWatts": self.jump_watts,
         }
         return answer | ({"cpuBefore": self.cpu_before, "cpuAfter": self.cpu_after} if self.feasible else {})
+
+
+def _compact(record: dict[str, Any]) -> str:
+    return json.dumps(record, separators=(",", ":"), ensure_ascii=False)
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

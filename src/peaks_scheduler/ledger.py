@@ -23,84 +23,49 @@ clock: ``now`` is an argument, times are ours, in seconds.
 
 from __future__ import annotations
 
-import enum
 import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 
-from .indices import Indices, Slot
-from .load import NodeLoad, seen_share
-from .objects import FINISHED, Node, Pod, node_from_api, pod_from_api
+from .entries import Change, Entry, NodeSlot, State, asks_less, holds, same_node, selected_by, wants
+from .indices import Indices
+from .load import NANO, NodeLoad, still_seen, unseen
+from .nominations import NominatedPods
+from .objects import FINISHED, Node, Pod, namespace_from_api, node_from_api, pod_from_api
 from .power import EMPTY, PowerModels
 from .requests import Json
 from .snapshot import PODS, Columns, Snapshot
+from .storage import Storage, VolumePlan
 
-NANO = 1_000_000  # nanocores in a millicore
-
+__all__ = ["Change", "Entry", "Ledger", "State"]
 
 NO_CPUS = 1e-9
 """[cores] stands for a node that reports none: any pod would overfill it."""
 
 
-class State(enum.Enum):
-    """Where a pod is in its life; see the module's drawing."""
-
-    PENDING = "pending"
-    ASSUMED = "assumed"
-    BOUND = "bound"
-
-
-class Change(enum.Flag):
-    """What an observation changed, for those who wait for it."""
-
-    NOTHING = 0
-    PENDING = enum.auto()  # a pod without a node is new
-    CHANGED = enum.auto()  # ... or may be placed differently than before
-    CONFIRMED = enum.auto()  # an assumed pod is bound where it was assumed
-    PLACED = enum.auto()  # a pod is bound that was not assumed there
-    GONE = enum.auto()  # a pod finished or vanished
-    FREED = enum.auto()  # resources came back: the pod is gone, asks for less, or is elsewhere
-    OVERBOOKED = enum.auto()  # the pod just placed does not fit where it is
-    NODE_NEW = enum.auto()
-    NODE_CHANGED = enum.auto()
-    NODE_GONE = enum.auto()
-
-
-@dataclass(slots=True, eq=False)
-class Entry:
-    """A pod in the ledger."""
-
-    pod: Pod
-    state: State
-    slot: NodeSlot | None = None
-    unseen: int = 0  # [nanocores] its part of the node's correction
-    later: Pod | None = None  # as it was last seen while assumed: what it is if the assumption is forgotten
-
-
-@dataclass(slots=True, eq=False)
-class NodeSlot(Slot):
-    """A node's place, with what the ledger keeps per node beyond the arrays."""
-
-    entries: dict[str, Entry] = field(default_factory=dict)
-    asked: int = 0  # [mCPU] sum of what its pods are taken to use
-    unseen: int = 0  # [nanocores] what the load average cannot have seen yet, less what it still sees and is gone
-    ended: list[Pod] = field(default_factory=list)  # pods that ended within the load's window
-    load: NodeLoad | None = None
-    model: str = ""
-
-
 class Ledger:
     """See the module. ``default_cpu`` [mCPU] is what a pod with neither request nor limit is taken to use, ``expiry``
-    [s] the age beyond which a load counts as stale, ``seed`` what ties are broken by. ``clock_offset`` [s] is how far
-    the API server's clock is ahead of ours, ``now`` the time of what is being observed: whoever feeds the ledger
-    keeps them. ``node_changes`` counts nodes that came, changed or went."""
+    [s] the age beyond which a load counts as stale, ``seed`` what ties are broken by, ``ignored`` paths of unknown pod
+    fields that are to be passed over (``spec.newField``). ``clock_offset`` [s] is how far the API server's clock is
+    ahead of ours, ``now`` the time of what is being observed: whoever feeds the ledger keeps them. ``node_changes``
+    counts nodes that came, changed or went, ``storage`` has claims, volumes and the like, ``unreadable`` names the
+    kinds of objects that nobody feeds (``unfed``)."""
 
     def __init__(
-        self, *, default_cpu: int = 100, expiry: float = 300.0, seed: int = 0, models: PowerModels = EMPTY
+        self,
+        *,
+        default_cpu: int = 100,
+        expiry: float = 300.0,
+        seed: int = 0,
+        models: PowerModels = EMPTY,
+        ignored: frozenset[str] = frozenset(),
     ) -> None:
         self.default_cpu = default_cpu
+        self.ignored = ignored
         self.expiry = expiry
         self.seed = seed
         self.models = models
@@ -111,7 +76,12 @@ class Ledger:
         self._slots: list[NodeSlot] = []  # by index
         self._by_name: dict[str, NodeSlot] = {}  # also those of nodes not seen yet
         self._pods: dict[str, Entry] = {}
+        self._nominated = NominatedPods()
+        self.present: Sequence[tuple[int, Pod]] = ()
         self._indices = Indices(self._slots)
+        self.storage = Storage()
+        self.unreadable: frozenset[str] = frozenset()
+        self._priorities: Counter[int] = Counter()  # of the pods on nodes; none is there with a count of zero
         self._snapshot: Snapshot | None = None
 
     # -- reading
@@ -122,7 +92,14 @@ class Ledger:
             names = [slot.name for slot in self._slots]
             models = [slot.model for slot in self._slots]
             self._snapshot = Snapshot(
-                names=names, models=models, index=self._indices, rows=self._columns.rows, **self._columns.views()
+                names=names,
+                models=models,
+                index=self._indices,
+                storage=self.storage,
+                nominations=self,
+                unreadable=self.unreadable,
+                rows=self._columns.rows,
+                **self._columns.views(),
             )
         return self._snapshot
 
@@ -149,6 +126,18 @@ class Ledger:
     def pods(self) -> Iterator[tuple[Pod, State]]:
         return ((entry.pod, entry.state) for entry in self._pods.values())
 
+    def namespaces(self) -> frozenset[str]:
+        """Names of the namespaces seen."""
+        return self._indices.namespaces()
+
+    def ranks_above_some(self, pod: Pod) -> bool:
+        """Is there a pod of a lower priority on any node?"""
+        return any(priority < pod.priority for priority in self._priorities)
+
+    def ranks_above_one_on(self, i: int, pod: Pod) -> bool:
+        """Is there a pod of a lower priority on the node of this index?"""
+        return any(entry.pod.priority < pod.priority for entry in self._slots[i].entries.values())
+
     def load_of(self, name: str) -> NodeLoad | None:
         slot = self._by_name.get(name)
         return slot.load if slot else None
@@ -157,7 +146,7 @@ class Ledger:
 
     def observe_pod(self, raw: Json, *, gone: bool = False) -> Change:
         """A pod as the API server has it; ``gone``: it was deleted or finished. Raises ObjectError, QuantityError."""
-        return self.see(pod_from_api(raw, self.default_cpu, self.clock_offset), gone=gone)
+        return self.see(pod_from_api(raw, self.default_cpu, self.clock_offset, self.ignored), gone=gone)
 
     def see(self, pod: Pod, *, gone: bool = False) -> Change:
         """``observe_pod`` for a pod already read."""
@@ -178,6 +167,8 @@ class Ledger:
         entry = self._pods.pop(uid, None)
         if entry is None:
             return Change.NOTHING
+        self._nominate(entry, "")
+        self.storage.forget(uid)
         slot = entry.slot
         if slot is None:
             return Change.GONE
@@ -190,35 +181,35 @@ class Ledger:
 
     def _seen_pending(self, entry: Entry | None, pod: Pod) -> Change:
         if entry is None:
-            self._pods[pod.uid] = Entry(pod, State.PENDING)
+            entry = self._pods[pod.uid] = Entry(pod, State.PENDING)
+            self._nominate(entry, pod.nominated)
             return Change.PENDING
         if entry.state is State.BOUND:
             return Change.NOTHING
         if entry.state is State.ASSUMED:
             entry.later = pod
             return Change.NOTHING
-        different = _wants(entry.pod) != _wants(pod)
+        different = wants(entry.pod) != wants(pod)
+        freed = entry.pod.nominated not in ("", pod.nominated)
         entry.pod = pod
-        return Change.CHANGED if different else Change.NOTHING
+        self._nominate(entry, pod.nominated)
+        return (Change.CHANGED if different else Change.NOTHING) | (Change.FREED if freed else Change.NOTHING)
 
     def _seen_bound(self, entry: Entry | None, pod: Pod) -> Change:
         if entry is None:
             entry = self._pods[pod.uid] = Entry(pod, State.BOUND)
         confirmed = entry.state is State.ASSUMED and entry.slot is not None and entry.slot.name == pod.node_name
         known = entry.slot is not None and entry.slot.name == pod.node_name
-        same = (
-            known
-            and entry.pod.requests == pod.requests
-            and entry.pod.started == pod.started
-            and entry.pod.cpu == pod.cpu
-        )
-        freed = entry.slot is not None and (not known or _asks_less(entry.pod, pod))
+        freed = entry.slot is not None and (not known or asks_less(entry.pod, pod))
+        relabelled = known and selected_by(entry.pod) != selected_by(pod)
+        self._nominate(entry, "")
+        self.storage.forget(pod.uid)
         entry.state = State.BOUND
-        if same and entry.pod.ports == pod.ports:
+        if known and not relabelled and holds(entry.pod) == holds(pod):
             entry.pod = pod
         else:
             self._move(entry, pod, self._slot(pod.node_name))
-        change = Change.FREED if freed else Change.NOTHING
+        change = (Change.FREED if freed else Change.NOTHING) | (Change.RELABELLED if relabelled else Change.NOTHING)
         if confirmed:
             return change | Change.CONFIRMED
         if known:
@@ -227,15 +218,18 @@ class Ledger:
 
     # -- assuming
 
-    def assume(self, uid: str, node: str) -> None:
-        """The pod is on its way to ``node``: hold its resources there. KeyError for a pod that is not pending or a
-        node not seen."""
+    def assume(self, uid: str, node: str, volumes: VolumePlan | None = None) -> None:
+        """The pod is on its way to ``node``: hold its resources there, and the volumes that are to be its own. KeyError
+        for a pod that is not pending or a node not seen."""
         entry = self._pods[uid]
         slot = self._by_name[node]
         if entry.state is not State.PENDING or slot.node is None:
             raise KeyError(f"cannot assume {entry.pod.key}, {entry.state.value}, on {node}")
         entry.state = State.ASSUMED
+        self._nominate(entry, "")
         self._put(entry, slot)
+        if volumes is not None:
+            self.storage.assume(uid, volumes)
 
     def forget(self, uid: str) -> bool:
         """The pod did not get there: give its resources back. False where it is not assumed (bound after all, or
@@ -245,11 +239,43 @@ class Ledger:
             return False
         slot = entry.slot
         self._take_off(entry)
+        self.storage.forget(uid)
         entry.state = State.PENDING
         entry.pod, entry.later = entry.later or entry.pod, None
+        self._nominate(entry, entry.pod.nominated)
         if slot is not None:
             self._forget_empty(slot)
         return True
+
+    # -- nominations
+
+    def _nominate(self, entry: Entry, node: str) -> None:
+        self._nominated.keep(entry, node)
+        if node:
+            for resource, _ in entry.pod.requests:
+                self._row(resource)  # now: while a pod is granted its room the arrays must stay the same ones
+
+    def against(self, pod: Pod) -> Sequence[int]:
+        """See ``snapshot.Nominations``."""
+        if not self._nominated:
+            return ()
+        slots = (self._by_name.get(node) for node in self._nominated.nodes_against(pod))
+        return [slot.index for slot in slots if slot is not None and slot.index >= 0]
+
+    @contextmanager
+    def granted(self, i: int, pod: Pod) -> Iterator[None]:
+        """See ``snapshot.Nominations``."""
+        slot = self._slots[i]
+        rivals = self._nominated.rivals(pod, slot.name)
+        for entry in rivals:
+            self._put(entry, slot)
+        self.present = [(i, entry.pod) for entry in rivals]
+        try:
+            yield
+        finally:
+            self.present = ()
+            for entry in rivals:
+                self._take_off(entry)
 
     # -- the sums
 
@@ -273,9 +299,12 @@ class Ledger:
         entry.slot = slot
         slot.entries[pod.uid] = entry
         slot.asked += pod.cpu
-        entry.unseen = _unseen(pod, slot.load)
+        entry.unseen = unseen(pod, slot.load)
         slot.unseen += entry.unseen
+        self._priorities[pod.priority] += 1
         self._indices.pod_added(slot, pod)
+        if pod.volumes:
+            self.storage.pod_added(slot.name, pod)
         self._hold(slot, pod, 1)
         self._estimate(slot)
 
@@ -287,7 +316,12 @@ class Ledger:
         slot.asked -= pod.cpu
         slot.unseen -= entry.unseen
         entry.unseen = 0
+        self._priorities[pod.priority] -= 1
+        if not self._priorities[pod.priority]:
+            del self._priorities[pod.priority]
         self._indices.pod_removed(slot, pod)
+        if pod.volumes:
+            self.storage.pod_removed(slot.name, pod)
         self._hold(slot, pod, -1)
         self._estimate(slot)
 
@@ -330,17 +364,19 @@ class Ledger:
         """``observe_node`` for a node already read."""
         slot = self._slot(node.name)
         previous = slot.node
-        if previous is not None and _same(previous, node):
+        if previous is not None and same_node(previous, node):
             slot.node = node
             return Change.NOTHING
         slot.node = node
         self.node_changes += 1
-        if slot.index < 0:
+        placed = slot.index < 0
+        if placed:
             slot.index = self._columns.append()
             self._slots.append(slot)
             self._columns.single["tie"][slot.index] = _tie(node.name, self.seed)
         self._snapshot = None
         self._write_node(slot, node)
+        self._indices.node_changed(slot, node, placed=placed)
         return Change.NODE_NEW if previous is None else Change.NODE_CHANGED
 
     def _write_node(self, slot: NodeSlot, node: Node) -> None:
@@ -355,7 +391,6 @@ class Ledger:
             self._hold(slot, entry.pod, 1)
         columns.single["unschedulable"][i] = node.unschedulable
         columns.single["cpu_capacity"][i] = node.cpu_capacity or NO_CPUS
-        self._indices.node_changed(i, node)
         self._write_model(slot, node)
         self._correct(slot)
 
@@ -371,7 +406,8 @@ class Ledger:
             self._slots[slot.index] = last
             last.index = slot.index
             assert last.node is not None
-            self._indices.node_changed(last.index, last.node)
+            self._indices.node_changed(last, last.node, placed=True)
+        self._indices.node_gone()
         slot.node, slot.index, slot.load = None, -1, None
         slot.ended.clear()
         self._forget_empty(slot)
@@ -383,6 +419,23 @@ class Ledger:
         slot = self._by_name.get(name)
         if slot is not None and slot.index >= 0:
             self._columns.single["cooling"][slot.index] = resting
+
+    # -- observing what else decides where a pod may go
+
+    def observe_namespace(self, raw: Json, *, gone: bool = False) -> bool:
+        """A namespace as the API server has it; True if its labels are news. Raises ObjectError."""
+        name, labels = namespace_from_api(raw)
+        return self._indices.namespace_changed(name, None if gone else labels)
+
+    def observe_storage(self, raw: Json, *, gone: bool = False) -> bool:
+        """A claim, a volume or another kind of ``storage.KINDS``; True if placing may come out differently. Raises
+        ObjectError, QuantityError."""
+        return self.storage.observe(raw, gone=gone)
+
+    def unfed(self, kinds: frozenset[str]) -> None:
+        """These kinds are not read: pods that depend on them are refused."""
+        self.unreadable, self._snapshot = kinds, None
+        self._indices.namespaces_known = "namespaces" not in kinds
 
     # -- models and load
 
@@ -424,9 +477,9 @@ class Ledger:
             slot.ended = [pod for pod in slot.ended if (pod.finished or 0.0) > self.now - 3600.0]
         total = 0
         for entry in slot.entries.values():
-            entry.unseen = _unseen(entry.pod, load)
+            entry.unseen = unseen(entry.pod, load)
             total += entry.unseen
-        slot.unseen = total - sum(_still_seen(pod, load) for pod in slot.ended)
+        slot.unseen = total - sum(still_seen(pod, load) for pod in slot.ended)
         self._estimate(slot)
 
     def _estimate(self, slot: NodeSlot) -> None:
@@ -444,43 +497,6 @@ class Ledger:
         single["load_end"][i] = load.window_end if load is not None else np.nan
         single["cpu_low"][i] = corrected if measured else 0.0
         single["cpu_high"][i] = corrected if measured else max(asked, corrected)
-
-
-def _unseen(pod: Pod, load: NodeLoad | None) -> int:
-    """[nanocores] the part of a running pod's use that is missing from the load."""
-    if load is None:
-        return 0
-    return round(pod.cpu * NANO * (1.0 - seen_share(pod.started, None, load.window_start, load.window_end)))
-
-
-def _still_seen(pod: Pod, load: NodeLoad | None) -> int:
-    """[nanocores] the part of an ended pod's use that is still in the load."""
-    if load is None:
-        return 0
-    return round(pod.cpu * NANO * seen_share(pod.started, pod.finished, load.window_start, load.window_end))
-
-
-def _asks_less(before: Pod, after: Pod) -> bool:
-    """Did a resize give some of a resource back?"""
-    if before.requests == after.requests:
-        return False
-    now = dict(after.requests)
-    return any(now.get(name, 0) < amount for name, amount in before.requests)
-
-
-def _same(a: Node, b: Node) -> bool:
-    """Do two records of a node say the same of it? Heartbeats change nothing here."""
-    return _facts(a) == _facts(b)
-
-
-def _facts(node: Node) -> tuple[object, ...]:
-    placing = (node.labels, node.taints, node.unschedulable, node.allocatable, node.cpu_capacity)
-    return (*placing, node.uid, node.addresses, node.provider_id)
-
-
-def _wants(pod: Pod) -> tuple[object, ...]:
-    """What decides where and when a pending pod may go."""
-    return pod.labels, pod.priority, pod.deleting, pod.gated, pod.requests, pod.where, pod.tolerations, pod.unsupported
 
 
 def _tie(name: str, seed: int) -> np.uint64:

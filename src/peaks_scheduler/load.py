@@ -8,6 +8,10 @@ load is stale: who uses it knows how old it may be. Pure.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from .objects import Pod
+
+NANO = 1_000_000  # nanocores in a millicore
+
 
 @dataclass(frozen=True, slots=True)
 class NodeLoad:
@@ -51,3 +55,17 @@ def seen_share(started: float | None, ended: float | None, window_start: float, 
         return 1.0 if started <= window_end and (ended is None or ended >= window_end) else 0.0
     until = window_end if ended is None else min(ended, window_end)
     return max(0.0, until - max(started, window_start)) / length
+
+
+def unseen(pod: Pod, load: NodeLoad | None) -> int:
+    """[nanocores] the part of a running pod's use that is missing from the load."""
+    if load is None:
+        return 0
+    return round(pod.cpu * NANO * (1.0 - seen_share(pod.started, None, load.window_start, load.window_end)))
+
+
+def still_seen(pod: Pod, load: NodeLoad | None) -> int:
+    """[nanocores] the part of an ended pod's use that is still in the load."""
+    if load is None:
+        return 0
+    return round(pod.cpu * NANO * seen_share(pod.started, pod.finished, load.window_start, load.window_end))

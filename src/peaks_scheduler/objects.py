@@ -9,6 +9,8 @@ pod's name.
 from __future__ import annotations
 
 import functools
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,21 +20,31 @@ from .honoured import unsupported_fields
 from .quantity import parse_quantity
 from .requests import Json, Requests, is_sidecar, pod_cpu, pod_requests, rounded_plain
 from .selectors import (
-    AntiAffinityTerm,
+    AffinityTerm,
     NodeRequirement,
     NodeSelectorTerm,
+    SpreadConstraint,
     Taint,
     Toleration,
-    label_selector_from,
-    requirements_from,
+    affinity_term_from,
+    node_selector_term_from,
+    spread_constraint_from,
     taint_from,
     toleration_from,
 )
+from .volumes import PodVolume, pod_volumes
 
 DECISION = "peaks-scheduler/decision"
 """Annotation that records our decision on a pod."""
+TOLERANCE = "peaks-scheduler/tolerance-watts"
+"""Annotation by which a pod has a tolerance of its own."""
+
+_WATTS = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 
 FINISHED = frozenset({"Succeeded", "Failed"})
+
+RESTART_ALL = "RestartAllContainersOnContainerExits"
+USER_NAMESPACES = "UserNamespacesHostNetworkSupport"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +57,21 @@ class HostPort:
     def conflicts(self, ip: str) -> bool:
         """Does it collide with a port of the same number and protocol on ``ip``?"""
         return self.ip == ip or "0.0.0.0" in (self.ip, ip)
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """What a pod would rather have, and can do without."""
+
+    nodes: tuple[tuple[int, NodeSelectorTerm], ...] = ()
+    """(weight, term): nodes it likes."""
+    pods: tuple[tuple[int, AffinityTerm], ...] = ()
+    """(weight, term): pods it likes to be near; a negative weight: pods it likes to be away from."""
+    spread: tuple[SpreadConstraint, ...] = ()
+    """``ScheduleAnyway``."""
+
+
+NO_PREFERENCES = Preferences()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,11 +101,29 @@ class Pod:
     where: NodeRequirement
     tolerations: tuple[Toleration, ...]
     ports: tuple[HostPort, ...]
-    anti_affinity: tuple[AntiAffinityTerm, ...]
+    affinity: tuple[AffinityTerm, ...]
+    """Pods that must be in its domain, one that matches all terms being enough."""
+    anti_affinity: tuple[AffinityTerm, ...]
+    """Pods that must not be."""
+    spread: tuple[SpreadConstraint, ...]
+    """``DoNotSchedule``."""
+    preferences: Preferences
+    volumes: tuple[PodVolume, ...]
+    """Those that constrain where it may run."""
+    features: frozenset[str]
+    """What its node must declare to be able to."""
+    nominated: str
+    """The node that another scheduler keeps room for it on; empty: none."""
     unsupported: tuple[str, ...]
     """Paths of fields that constrain placement and are not honoured by this version."""
     decided_at: float | None
     """When it was bound, if one of our decisions is recorded on it."""
+    tolerance: float | None = None
+    """[W] jumps that differ by no more count as tied for it; None: the configured tolerance."""
+    oddities: tuple[str, ...] = ()
+    """What of it could not be read and is not used, in words."""
+    preempts: bool = True
+    """May lower pods have to go for it?"""
 
     @property
     def key(self) -> str:
@@ -94,6 +139,10 @@ class Node:
     labels: Mapping[str, str]
     taints: tuple[Taint, ...]
     """Those that keep pods away: NoSchedule and NoExecute."""
+    mild_taints: tuple[Taint, ...]
+    """PreferNoSchedule."""
+    features: frozenset[str]
+    """``status.declaredFeatures``"""
     unschedulable: bool
     allocatable: Requests
     cpu_capacity: float
@@ -135,12 +184,7 @@ def _node_requirement(spec: Json) -> NodeRequirement:
         return _NOWHERE
     terms = None
     if required is not None:
-        terms = tuple(
-            NodeSelectorTerm(
-                requirements_from(term.get("matchExpressions")), requirements_from(term.get("matchFields"))
-            )
-            for term in required.get("nodeSelectorTerms") or ()
-        )
+        terms = tuple(node_selector_term_from(term) for term in required.get("nodeSelectorTerms") or ())
     return _shared_requirement(NodeRequirement(tuple(sorted((selector or {}).items())), terms))
 
 
@@ -165,21 +209,49 @@ def _host_ports(spec: Json) -> tuple[HostPort, ...]:
     )
 
 
-def _anti_affinity(spec: Json, namespace: str) -> tuple[AntiAffinityTerm, ...]:
-    terms = ((spec.get("affinity") or {}).get("podAntiAffinity") or {}).get(
-        "requiredDuringSchedulingIgnoredDuringExecution"
-    )
-    return tuple(_anti_affinity_term(term, namespace) for term in terms or ())
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+_PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 
 
-def _anti_affinity_term(term: Json, namespace: str) -> AntiAffinityTerm:
-    namespaces = frozenset(term.get("namespaces") or ())
-    selector = label_selector_from(term.get("namespaceSelector"))
-    if not namespaces and selector is None:
-        namespaces = frozenset({namespace})
-    return AntiAffinityTerm(
-        term.get("topologyKey") or "", label_selector_from(term.get("labelSelector")), namespaces, selector
+def _terms(spec: Json, kind: str, namespace: str) -> tuple[AffinityTerm, ...]:
+    terms = ((spec.get("affinity") or {}).get(kind) or {}).get(_REQUIRED)
+    return tuple(affinity_term_from(term, namespace) for term in terms) if terms else ()
+
+
+def _spread(spec: Json, labels: Mapping[str, str], how: str) -> tuple[SpreadConstraint, ...]:
+    return tuple(
+        spread_constraint_from(raw, labels)
+        for raw in spec.get("topologySpreadConstraints") or ()
+        if (raw.get("whenUnsatisfiable") or "DoNotSchedule") == how
     )
+
+
+def _preferences(spec: Json, namespace: str, labels: Mapping[str, str]) -> Preferences:
+    affinity = spec.get("affinity") or {}
+    nodes = tuple(
+        (each.get("weight") or 0, node_selector_term_from(each.get("preference") or {}))
+        for each in (affinity.get("nodeAffinity") or {}).get(_PREFERRED) or ()
+    )
+    pods = tuple(
+        (sign * (each.get("weight") or 0), affinity_term_from(each.get("podAffinityTerm") or {}, namespace))
+        for kind, sign in (("podAffinity", 1), ("podAntiAffinity", -1))
+        for each in (affinity.get(kind) or {}).get(_PREFERRED) or ()
+    )
+    spread = _spread(spec, labels, "ScheduleAnyway")
+    return Preferences(nodes, pods, spread) if nodes or pods or spread else NO_PREFERENCES
+
+
+NO_FEATURES: frozenset[str] = frozenset()
+
+
+def _needed_features(spec: Json) -> frozenset[str]:
+    """Kubernetes' component-helpers/nodedeclaredfeatures: those that are inferred for scheduling."""
+    containers = (*(spec.get("containers") or ()), *(spec.get("initContainers") or ()))
+    rules = (rule for c in containers if "restartPolicyRules" in c for rule in c["restartPolicyRules"] or ())
+    needed = [RESTART_ALL] if any(rule.get("action") == "RestartAllContainers" for rule in rules) else []
+    if spec.get("hostNetwork") and spec.get("hostUsers") is False:
+        needed.append(USER_NAMESPACES)
+    return frozenset(needed) if needed else NO_FEATURES
 
 
 # --- building -------------------------------------------------------------------------------------------------------
@@ -206,6 +278,18 @@ def _decided_at(meta: Json, status: Json, clock_offset: float) -> float | None:
     return _on_our_clock(next((parse_time(c.get("lastTransitionTime")) for c in scheduled), None), clock_offset)
 
 
+def _tolerance(meta: Json) -> tuple[float | None, tuple[str, ...]]:
+    """The pod's own tolerance [W], None where it has none or one that is no number of watts; then what is odd."""
+    annotations = meta.get("annotations")
+    if not annotations or TOLERANCE not in annotations:
+        return None, ()
+    text = annotations[TOLERANCE]
+    watts = float(text) if isinstance(text, str) and _WATTS.fullmatch(text) else math.inf
+    if math.isfinite(watts):
+        return watts, ()
+    return None, (f'{TOLERANCE}: expected watts, 0 or more, such as "2.5"; got {str(text)[:80]!r}',)
+
+
 def _on_our_clock(time: float | None, clock_offset: float) -> float | None:
     return None if time is None else time - clock_offset
 
@@ -227,16 +311,19 @@ def _identity(raw: Json, kind: str) -> Json:
     return meta
 
 
-def pod_from_api(raw: Json, default_cpu: int, clock_offset: float = 0.0) -> Pod:
+def pod_from_api(raw: Json, default_cpu: int, clock_offset: float = 0.0, ignored: frozenset[str] = frozenset()) -> Pod:
     """A pod from its API object. ``default_cpu`` [mCPU] is what one with neither request nor limit is taken to use,
-    ``clock_offset`` [s] how far the API server's clock is ahead of ours: times come out on ours.
+    ``clock_offset`` [s] how far the API server's clock is ahead of ours: times come out on ours. ``ignored``: paths of
+    unknown fields that do not make it unsupported.
 
     Raises ObjectError without a name, QuantityError for a request that is no quantity.
     """
     meta = _identity(raw, "pod")
     spec: Json = raw.get("spec") or {}
     status: Json = raw.get("status") or {}
+    tolerance, oddities = _tolerance(meta)
     namespace = meta.get("namespace") or "default"
+    labels = meta.get("labels") or {}
     try:
         requests = pod_requests(spec, status)
         cpu = pod_cpu(spec, requests, default_cpu)
@@ -246,7 +333,7 @@ def pod_from_api(raw: Json, default_cpu: int, clock_offset: float = 0.0) -> Pod:
         uid=meta.get("uid") or f"{namespace}/{meta['name']}",
         namespace=namespace,
         name=meta["name"],
-        labels=meta.get("labels") or {},
+        labels=labels,
         scheduler_name=spec.get("schedulerName") or "default-scheduler",
         node_name=spec.get("nodeName") or "",
         phase=status.get("phase") or "Pending",
@@ -261,10 +348,23 @@ def pod_from_api(raw: Json, default_cpu: int, clock_offset: float = 0.0) -> Pod:
         where=_node_requirement(spec),
         tolerations=_tolerations(spec),
         ports=_host_ports(spec),
-        anti_affinity=_anti_affinity(spec, namespace),
-        unsupported=unsupported_fields(spec),
+        affinity=_terms(spec, "podAffinity", namespace),
+        anti_affinity=_terms(spec, "podAntiAffinity", namespace),
+        spread=_spread(spec, labels, "DoNotSchedule"),
+        preferences=_preferences(spec, namespace, labels),
+        volumes=pod_volumes(spec, meta["name"]),
+        features=_needed_features(spec),
+        nominated=status.get("nominatedNodeName") or "",
+        unsupported=unsupported_fields(spec, ignored),
         decided_at=_decided_at(meta, status, clock_offset),
+        tolerance=tolerance,
+        oddities=oddities,
+        preempts=spec.get("preemptionPolicy") != "Never",
     )
+
+
+def _taints(spec: Json, *effects: str) -> tuple[Taint, ...]:
+    return tuple(taint_from(t) for t in spec.get("taints") or () if t.get("effect") in effects)
 
 
 def node_from_api(raw: Json) -> Node:
@@ -280,9 +380,9 @@ def node_from_api(raw: Json) -> Node:
             name=meta["name"],
             uid=meta.get("uid") or meta["name"],
             labels=meta.get("labels") or {},
-            taints=tuple(
-                taint_from(t) for t in spec.get("taints") or () if t.get("effect") in ("NoSchedule", "NoExecute")
-            ),
+            taints=_taints(spec, "NoSchedule", "NoExecute"),
+            mild_taints=_taints(spec, "PreferNoSchedule"),
+            features=frozenset(status.get("declaredFeatures") or ()) or NO_FEATURES,
             unschedulable=bool(spec.get("unschedulable")),
             allocatable=rounded_plain(tuple((name, str(value)) for name, value in allocatable.items())),
             cpu_capacity=float(parse_quantity(capacity)),
@@ -291,3 +391,9 @@ def node_from_api(raw: Json) -> Node:
         )
     except QuantityError as error:
         raise QuantityError(f"node {meta['name']}: {error}") from error
+
+
+def namespace_from_api(raw: Json) -> tuple[str, Mapping[str, str]]:
+    """Name and labels of a namespace. Raises ObjectError without a name."""
+    meta = _identity(raw, "namespace")
+    return meta["name"], meta.get("labels") or {}

@@ -10,6 +10,7 @@ Sources: k8s.io/apimachinery/pkg/labels, k8s.io/component-helpers/scheduling/cor
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from typing import Any
 
 _INTEGER = re.compile(r"[+-]?0*[0-9]{1,19}")  # 2^63 has 19 digits: no longer text is worth reading
 _INT64 = range(-(2**63), 2**63)
+_WORD = r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?"
+_VALUE = re.compile(rf"(?:{_WORD})?")
+_KEY = re.compile(rf"(?:(?P<prefix>[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?)/)?(?P<name>{_WORD})")
 
 
 def parse_int64(text: str) -> int | None:
@@ -26,6 +30,17 @@ def parse_int64(text: str) -> int | None:
         return None
     number = int(text)
     return number if number in _INT64 else None
+
+
+@functools.lru_cache(maxsize=4096)
+def _valid_value(value: str) -> bool:
+    return len(value) <= 63 and _VALUE.fullmatch(value) is not None
+
+
+@functools.lru_cache(maxsize=4096)
+def _valid_key(key: str) -> bool:
+    found = _KEY.fullmatch(key)
+    return found is not None and len(found["name"]) <= 63 and len(found["prefix"] or "") <= 253
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +54,8 @@ class Requirement:
     @property
     def valid(self) -> bool:
         """Would Kubernetes accept it? An invalid requirement spoils its whole term."""
+        if not (_valid_key(self.key) and all(map(_valid_value, self.values))):
+            return False
         if self.operator in ("In", "NotIn"):
             return bool(self.values)
         if self.operator in ("Exists", "DoesNotExist"):
@@ -104,6 +121,10 @@ class NodeSelectorTerm:
         return all(r.matches(labels) for r in self.expressions) and all(
             r.matches({"metadata.name": name}) for r in self.fields
         )
+
+
+def node_selector_term_from(raw: Mapping[str, Any]) -> NodeSelectorTerm:
+    return NodeSelectorTerm(requirements_from(raw.get("matchExpressions")), requirements_from(raw.get("matchFields")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +213,8 @@ def taint_from(raw: Mapping[str, Any]) -> Taint:
 
 
 @dataclass(frozen=True, slots=True)
-class AntiAffinityTerm:
-    """A required anti-affinity term of a pod that is already there: who may not share its ``topology_key`` domain."""
+class AffinityTerm:
+    """Pods that a pod wants in its ``topology_key`` domain, or wants out of it."""
 
     topology_key: str
     selector: LabelSelector | None
@@ -201,12 +222,56 @@ class AntiAffinityTerm:
     namespace_selector: LabelSelector | None
     """None: the term names its namespaces; an empty selector means every namespace."""
 
-    def may_match(self, namespace: str, labels: Mapping[str, str]) -> bool:
-        """Could the term match a pod? Namespaces are not read yet, so a selector of namespaces counts as matching."""
-        if self.selector is None or not self.selector.matches(labels):
-            return False
-        return namespace in self.namespaces or self.namespace_selector is not None
+    def selects(self, labels: Mapping[str, str]) -> bool:
+        """Does it select pods with these labels, whatever their namespace?"""
+        return self.selector is not None and self.selector.matches(labels)
 
-    def certainly_matches(self, namespace: str) -> bool:
-        """Of a pod that may match: is it known to, or only not known not to?"""
-        return namespace in self.namespaces or (self.namespace_selector is not None and not self.namespace_selector)
+    def in_namespace(self, namespace: str, labels: Mapping[str, str] | None) -> bool:
+        """Does it look into the namespace? ``labels`` are the namespace's; None: there is no such namespace object."""
+        if namespace in self.namespaces:
+            return True
+        return self.namespace_selector is not None and self.namespace_selector.matches(labels or {})
+
+
+def affinity_term_from(raw: Mapping[str, Any], namespace: str) -> AffinityTerm:
+    """A term of a pod in ``namespace``, which is meant where the term says nothing of namespaces."""
+    namespaces = frozenset(raw.get("namespaces") or ())
+    selector = label_selector_from(raw.get("namespaceSelector"))
+    if not namespaces and selector is None:
+        namespaces = frozenset({namespace})
+    return AffinityTerm(
+        raw.get("topologyKey") or "", label_selector_from(raw.get("labelSelector")), namespaces, selector
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SpreadConstraint:
+    """How evenly pods like this one are to be spread over the domains of ``topology_key``."""
+
+    topology_key: str
+    max_skew: int
+    selector: LabelSelector | None
+    """None selects nothing. The pod's values of ``matchLabelKeys`` are in it."""
+    min_domains: int = 1
+    honour_affinity: bool = True
+    """Domains are those of nodes that the pod's node selector and affinity allow."""
+    honour_taints: bool = False
+    """... and whose taints it tolerates."""
+
+
+def spread_constraint_from(raw: Mapping[str, Any], labels: Mapping[str, str]) -> SpreadConstraint:
+    """A constraint of a pod that has these ``labels``."""
+    selector = label_selector_from(raw.get("labelSelector"))
+    own = {key: labels[key] for key in raw.get("matchLabelKeys") or () if key in labels}
+    if selector is not None and own:
+        more = tuple(Requirement(key, "In", (value,)) for key, value in sorted(own.items()))
+        selector = LabelSelector(selector.labels, selector.expressions + more)
+    minimum = raw.get("minDomains")
+    return SpreadConstraint(
+        raw.get("topologyKey") or "",
+        raw.get("maxSkew") or 0,
+        selector,
+        1 if minimum is None else minimum,
+        (raw.get("nodeAffinityPolicy") or "Honor") == "Honor",
+        raw.get("nodeTaintsPolicy") == "Honor",
+    )

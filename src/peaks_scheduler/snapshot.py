@@ -7,7 +7,8 @@ which costs nothing per decision. ``Columns`` is the growing store behind it. Ne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,31 +16,112 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .objects import HostPort, Node, Pod
-from .selectors import Taint
+from .selectors import AffinityTerm, LabelSelector, NodeRequirement, Taint
+from .storage import Storage
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+Codes = NDArray[np.int32]
+Counts = NDArray[np.int32]
 
 PODS = "pods"
 
 
-class NodeIndex(Protocol):
-    """What the filters ask the ledger beyond arrays. Each answer is about the nodes of the same snapshot."""
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Pods by labels and namespace: those that every matcher matches."""
 
-    def matching(self, constraint: Hashable, predicate: Callable[[Node], bool]) -> Mask:
-        """(N,) does ``predicate`` hold? Remembered under ``constraint``, and kept up to date as nodes change."""
+    matchers: tuple[tuple[LabelSelector, frozenset[str] | None], ...]
+    """(labels, namespaces; None: all)"""
+    leaving: bool = True
+    """Pods that are being deleted count as well."""
+
+
+class InForce(Protocol):
+    """Where an affinity term of pods that are there is in force."""
+
+    term: AffinityTerm
+
+    def counts(self) -> Iterable[tuple[int, int]]:
+        """(node, how often) wherever it is."""
+
+
+class NodeIndex(Protocol):
+    """What the filters ask the ledger beyond arrays. Each answer is about the nodes of the same snapshot; masks are
+    read-only."""
+
+    @property
+    def shape(self) -> int:
+        """Changes when nodes come, go, change their labels or get other indices."""
+
+    def position(self, name: str) -> int | None:
+        """Index of the node of that name."""
+
+    def node(self, i: int) -> Node:
+        """The node at index i."""
+
+    def matching(self, where: NodeRequirement) -> Mask:
+        """(N,) nodes that meet node selector and node affinity."""
+
+    def selecting(self, selector: LabelSelector) -> Mask:
+        """(N,) nodes whose labels the selector selects."""
+
+    def having(self, key: str) -> Mask:
+        """(N,) nodes that have a label."""
+
+    def valued(self, key: str, values: Iterable[str]) -> Mask:
+        """(N,) nodes whose label has one of the values."""
+
+    def codes(self, key: str) -> tuple[Codes, int]:
+        """(N,) a number for each node's value of a label, the same for the same value, 0 where it has none; and one
+        more than the highest."""
 
     def taint_sets(self) -> Mapping[tuple[Taint, ...], Mask]:
         """The distinct sets of taints that keep pods away, each with the (N,) nodes that have it; the empty set left
         out."""
 
+    def mild_taint_sets(self) -> Mapping[tuple[Taint, ...], Mask]:
+        """Likewise of PreferNoSchedule taints."""
+
+    def declaring(self, features: frozenset[str]) -> Mask:
+        """(N,) nodes that declare all these features."""
+
     def holding_ports(self, ports: tuple[HostPort, ...]) -> Mask | None:
         """(N,) is one of these host ports taken? None: on no node."""
 
-    def repelled_by(self, pod: Pod) -> tuple[Mask | None, Mask | None]:
-        """(N,) nodes in whose domain a pod's required anti-affinity matches ``pod`` for certain, and where it may.
-        None: nowhere."""
+    @property
+    def namespaces_known(self) -> bool:
+        """Are the labels of namespaces read?"""
+
+    def namespaces_of(self, term: AffinityTerm) -> frozenset[str] | None:
+        """Names of the namespaces that a term of an incoming pod looks into; None: all."""
+
+    def pods_selected(self, selection: Selection) -> Counts:
+        """(N,) pods on each node that the selection selects."""
+
+    def repelled_by(self, pod: Pod) -> Mask | None:
+        """(N,) nodes in whose domain a pod's required anti-affinity matches ``pod``. None: nowhere."""
+
+    def perhaps_repelled_by(self, pod: Pod) -> Mask | None:
+        """(N,) nodes where it may match, for the term selects namespaces by labels that are not read. None: nowhere."""
+
+    def liked_by(self, pod: Pod) -> Iterator[tuple[int, InForce]]:
+        """(weight, where) of each term by which pods that are there want ``pod`` near; below zero: away."""
+
+
+class Nominations(Protocol):
+    """Room that other schedulers keep for pods that are not bound yet (``status.nominatedNodeName``)."""
+
+    def against(self, pod: Pod) -> Sequence[int]:
+        """Nodes with nominated pods that ``pod`` must leave room for: of its priority or a higher one."""
+
+    def granted(self, i: int, pod: Pod) -> AbstractContextManager[None]:
+        """While it lasts those pods are on node i, in every array and index of the snapshot."""
+
+    @property
+    def present(self) -> Sequence[tuple[int, Pod]]:
+        """(node, pod) of those that are granted their room just now."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +130,9 @@ class Snapshot:
 
     names: Sequence[str]  # (N,)
     index: NodeIndex
+    storage: Storage
+    nominations: Nominations
+    unreadable: frozenset[str]  # kinds of objects that the API server does not have, or does not show us
     rows: Mapping[str, int]  # resource name -> row of allocatable and free
     allocatable: Ints  # (R, N) [mCPU, bytes, pods, units]
     free: Ints  # (R, N) same units: allocatable less what pods hold; negative where overbooked

@@ -12,4 +12,8 @@ class Wake(enum.Enum):
     NODE_ADDED = "NodeAdd"
     NODE_CHANGED = "NodeUpdate"  # allocatable, labels, taints, conditions; also the end of a cool-off
     POD_GONE = "AssignedPodDelete"  # deleted, finished or asking for less: resources, ports, anti-affinity
+    POD_PLACED = "AssignedPodAdd"  # a pod is on a node: affinity, spread
+    POD_CHANGED = "AssignedPodUpdate"  # a pod on a node has other labels, or began to end
+    STORAGE_CHANGED = "StorageChange"  # claims, volumes, classes, limits, capacities
+    NAMESPACE_CHANGED = "NamespaceUpdate"
     LOAD_CHANGED = "LoadChange"

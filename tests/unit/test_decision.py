@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from peaks_scheduler.decision import Decision, Diagnosis, NodeVerdict
+from peaks_scheduler.scoring.preferences import PREFERENCES
 from tests.builders import BENT_UP, Json, anti_affinity, decide, ledger, load, node, pod, read, taint, workers
 
 FIELDS = [
     "node", "jumpWatts", "runnerUp", "runnerUpJumpWatts", "cpuBefore", "cpuAfter", "standing", "loadAgeSeconds",
-    "model", "strategy", "feasible", "total",
+    "model", "strategy", "feasible", "total", "preference", "preferenceWatts",
 ]  # fmt: skip
 
 
@@ -26,13 +28,13 @@ def test_the_annotation_has_the_contracts_fields() -> None:
     assert record == {
         "node": "worker-0", "jumpWatts": 9.365575, "runnerUp": "worker-1", "runnerUpJumpWatts": 15.441223,
         "cpuBefore": 0.25, "cpuAfter": 0.375, "standing": "measured", "loadAgeSeconds": 12.3, "model": "*",
-        "strategy": "peaks", "feasible": 2, "total": 2,
+        "strategy": "peaks", "feasible": 2, "total": 2, "preference": None, "preferenceWatts": None,
     }  # fmt: skip
 
 
 def test_what_is_not_known_is_null() -> None:
     record = json.loads(decide(pod(cpu="1"), ledger(node())).annotation())
-    unknown = {"jumpWatts", "runnerUp", "runnerUpJumpWatts", "loadAgeSeconds", "model"}
+    unknown = {"jumpWatts", "runnerUp", "runnerUpJumpWatts", "loadAgeSeconds", "model", "preference", "preferenceWatts"}
     assert {field for field, value in record.items() if value is None} == unknown
 
 
@@ -47,6 +49,7 @@ numbers = st.none() | st.floats()
 
 
 @example(-1e5 / 3, 1e17 / 3, 1e17 / 3, "k" * 2000)
+@example(-1e300 / 3, -1e300 / 3, -1e300 / 3, "k" * 2000)
 @given(numbers, numbers, numbers, st.text("abc-=/.", max_size=2000))
 def test_it_stays_under_a_kilobyte_with_the_longest_names_and_any_numbers(
     watts: float | None, cpu: float | None, age: float | None, model: str
@@ -65,11 +68,21 @@ def test_it_stays_under_a_kilobyte_with_the_longest_names_and_any_numbers(
         "unmodelled",
         age,
         model,
+        tuple(preference.name for preference in PREFERENCES),
+        watts,
     )
     annotation = decision.annotation()
     assert len(annotation.encode()) < 1024
     assert "NaN" not in annotation
     assert "Infinity" not in annotation
+
+
+def test_a_models_name_is_kept_where_there_is_room_and_cut_where_there_is_none() -> None:
+    decision = Decision(read(pod()), "peaks", 1, 1, "n", model="k" * 500)
+    assert json.loads(decision.annotation())["model"] == "k" * 500
+    cut = json.loads(replace(decision, node="n" * LONGEST, runner_up="r" * LONGEST).annotation())["model"]
+    assert 100 < len(cut) < 500
+    assert cut == "k" * (len(cut) - 1) + "…"
 
 
 def test_watts_beyond_any_number_are_null() -> None:
@@ -95,10 +108,10 @@ def test_an_autoscaler_may_act_on_a_pod_that_fits_nowhere() -> None:
 
 
 def test_but_not_on_one_whose_field_is_not_honoured() -> None:
-    found = diagnosis(pod(resourceClaims=[{}], topologySpreadConstraints=[{}]), node())
+    found = diagnosis(pod(resourceClaims=[{}], schedulingGroup={}), node())
     assert found.condition == "UnsupportedConstraint"
     assert found.message == (
-        "spec.resourceClaims, spec.topologySpreadConstraints[0]: not honoured by this scheduler; the pod was not placed"
+        "spec.resourceClaims, spec.schedulingGroup: not honoured by this scheduler; the pod was not placed"
     )
 
 
@@ -106,10 +119,45 @@ def test_nor_on_one_that_waits_for_a_rest_to_end() -> None:
     assert diagnosis(pod(), node(), resting="worker-1").condition == "WaitingForNodes"
 
 
+BY_LABEL = anti_affinity({"app": "web"}, namespaceSelector={"matchLabels": {"team": "x"}})
+
+
 def test_nor_on_one_kept_away_by_what_this_scheduler_does_not_read() -> None:
-    by_label = anti_affinity({"app": "web"}, namespaceSelector={"matchLabels": {"team": "x"}})
-    found = diagnosis(pod(labels={"app": "web"}), node(), pod("there", node="worker-1", affinity=by_label))
+    known = ledger(node(), pod("there", node="worker-1", affinity=BY_LABEL))
+    known.unfed(frozenset({"namespaces"}))
+    found = decide(pod(labels={"app": "web"}), known).diagnosis
+    assert found is not None
     assert found.condition == "WaitingForNodes"
+
+
+UNREAD: dict[str, tuple[Json, str, str]] = {
+    "labels of namespaces": (
+        {"affinity": BY_LABEL},
+        "namespaces",
+        "spec.affinity: namespaceSelector (this scheduler cannot read namespaces)",
+    ),
+    "claims": (
+        {"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]},
+        "persistentvolumeclaims",
+        "spec.volumes (this scheduler cannot read persistentvolumeclaims)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("spec", "kind", "words"), UNREAD.values(), ids=UNREAD)
+def test_nor_on_one_that_depends_on_what_this_scheduler_does_not_read(spec: Json, kind: str, words: str) -> None:
+    known = ledger(node())
+    known.unfed(frozenset({kind}))
+    found = decide(pod(**spec), known).diagnosis
+    assert found is not None
+    assert (found.condition, found.unsupported) == ("UnsupportedConstraint", (words,))
+
+
+@pytest.mark.parametrize("kind", ["namespaces", "persistentvolumeclaims"])
+def test_what_it_does_not_read_is_no_matter_to_others(kind: str) -> None:
+    known = ledger(node())
+    known.unfed(frozenset({kind}))
+    assert decide(pod(affinity=anti_affinity({"app": "web"}, namespaceSelector={})), known).node == "worker-1"
 
 
 def test_a_rest_on_one_node_is_enough_to_wait_for() -> None:

@@ -14,23 +14,27 @@ from peaks_scheduler.cycle import diagnose
 from peaks_scheduler.filters import FILTERS
 from peaks_scheduler.wake import Wake
 from tests.builders import (
+    HOSTNAME,
     Json,
     anti_affinity,
     container,
     decide,
     expression,
+    feasible,
     ledger,
     message,
     node,
     node_affinity,
     pod,
+    pod_affinity,
+    pod_term,
     read,
+    spread,
     taint,
     workers,
 )
 
 PORT = {"ports": [{"hostPort": 80}]}
-BY_LABEL: Json = {"namespaceSelector": {"matchLabels": {"team": "x"}}}
 
 # the pod, the one node, a pod that is on it already, the reason
 REASONS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None, str]] = {
@@ -68,11 +72,35 @@ REASONS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None, 
         {"affinity": anti_affinity({"app": "web"})},
         "node(s) didn't satisfy existing pods anti-affinity rules",
     ),
-    "existing anti-affinity that may match": (
-        {"labels": {"app": "web"}},
+    "own affinity": (
+        {"affinity": pod_affinity(pod_term({"app": "db"}))},
         {},
-        {"affinity": anti_affinity({"app": "web"}, **BY_LABEL)},
-        "node(s) had pods whose anti-affinity selects namespaces by label, which this scheduler does not read",
+        {"labels": {"app": "web"}},
+        "node(s) didn't match pod affinity rules",
+    ),
+    "own anti-affinity": (
+        {"affinity": anti_affinity({"app": "web"})},
+        {},
+        {"labels": {"app": "web"}},
+        "node(s) didn't match pod anti-affinity rules",
+    ),
+    "spread": (
+        {"labels": {"app": "web"}, "topologySpreadConstraints": [spread({"app": "web"}, HOSTNAME, minDomains=2)]},
+        {},
+        {"labels": {"app": "web"}},
+        "node(s) didn't match pod topology spread constraints",
+    ),
+    "spread over a label that it lacks": (
+        {"topologySpreadConstraints": [spread({"app": "web"})]},
+        {},
+        None,
+        "node(s) didn't match pod topology spread constraints (missing required label)",
+    ),
+    "features": (
+        {"hostNetwork": True, "hostUsers": False},
+        {},
+        None,
+        "node(s) didn't match Pod's required features",
     ),
 }
 
@@ -92,6 +120,15 @@ def test_a_resting_node_is_refused() -> None:
     assert message(pod(), known) == f"0/1 nodes are available: 1 {reason}."
     known.cool("worker-1", False)
     assert decide(pod(), known).node == "worker-1"
+
+
+def test_a_node_is_refused_that_may_be_closed_by_what_nobody_reads() -> None:
+    by_label = anti_affinity({"app": "web"}, namespaceSelector={"matchLabels": {"team": "x"}})
+    known = ledger(node(), pod("there", node="worker-1", affinity=by_label))
+    assert decide(pod(labels={"app": "web"}), known).node == "worker-1"
+    known.unfed(frozenset({"namespaces"}))
+    reason = "node(s) had pods whose anti-affinity selects namespaces by label, which this scheduler does not read"
+    assert message(pod(labels={"app": "web"}), known) == f"0/1 nodes are available: 1 {reason}."
 
 
 # the message
@@ -159,7 +196,13 @@ def test_filters_come_in_kube_schedulers_order() -> None:
         "NodeAffinity",
         "NodePorts",
         "NodeResourcesFit",
+        "VolumeRestrictions",
+        "NodeVolumeLimits",
+        "VolumeBinding",
+        "VolumeZone",
+        "PodTopologySpread",
         "InterPodAffinity",
+        "NodeDeclaredFeatures",
         "PeaksUnreadNamespaces",
         "PeaksCoolOff",
     ]
@@ -266,20 +309,20 @@ def cures(raw: Json, *objects: Json) -> frozenset[Wake]:
 NODES = {Wake.NODE_ADDED, Wake.NODE_CHANGED}
 
 
-@pytest.mark.parametrize("case", ["cordoned", "tainted", "node selector", "node affinity", "another node is named"])
-def test_only_nodes_can_cure_what_lies_in_the_nodes(case: str) -> None:
-    wanted, there, _, _ = REASONS[case]
-    assert cures(pod(**wanted), node(**there)) == NODES
+PODS = NODES | {Wake.POD_GONE}
+NEIGHBOURS = PODS | {Wake.POD_PLACED, Wake.POD_CHANGED}
+CURES: dict[frozenset[Wake], list[str]] = {
+    frozenset(NODES): ["cordoned", "tainted", "node selector", "node affinity", "another node is named", "features"],
+    frozenset(PODS): ["host port", "cpu", "pods"],
+    frozenset(NEIGHBOURS): ["spread", "spread over a label that it lacks"],
+    frozenset(NEIGHBOURS | {Wake.NAMESPACE_CHANGED}): ["own affinity", "own anti-affinity", "existing anti-affinity"],
+}
 
 
-@pytest.mark.parametrize(
-    "case", ["host port", "cpu", "pods", "existing anti-affinity", "existing anti-affinity that may match"]
-)
-def test_a_pod_that_goes_can_cure_what_lies_in_the_pods(case: str) -> None:
+@pytest.mark.parametrize(("case", "expected"), [(case, cures) for cures, cases in CURES.items() for case in cases])
+def test_a_refusal_can_be_cured_by_what_it_came_from(case: str, expected: frozenset[Wake]) -> None:
     wanted, there, resident, _ = REASONS[case]
-    assert cures(pod(**wanted), node(**there), pod("resident", node="worker-1", **(resident or {}))) == NODES | {
-        Wake.POD_GONE
-    }
+    assert cures(pod(**wanted), node(**there), pod("resident", node="worker-1", **(resident or {}))) == expected
 
 
 def test_a_new_node_can_cure_that_there_is_none() -> None:
@@ -290,3 +333,40 @@ def test_nothing_in_the_cluster_cures_a_field_that_is_not_honoured() -> None:
     diagnosis = decide(pod(resourceClaims=[{}]), ledger(node())).diagnosis
     assert diagnosis is not None
     assert diagnosis.cured_by == frozenset()
+
+
+# what a node declares
+
+RESTARTING: Json = {"restartPolicyRules": [{"action": "RestartAllContainers"}]}
+NEEDS: dict[str, tuple[dict[str, Any], str]] = {
+    "restart of all containers": (
+        {"containers": [container("a", **RESTARTING)]},
+        "RestartAllContainersOnContainerExits",
+    ),
+    "the same of an init container": (
+        {"initContainers": [container("a", **RESTARTING)]},
+        "RestartAllContainersOnContainerExits",
+    ),
+    "a user namespace on the host's network": (
+        {"hostNetwork": True, "hostUsers": False},
+        "UserNamespacesHostNetworkSupport",
+    ),
+}
+
+
+@pytest.mark.parametrize(("spec", "feature"), NEEDS.values(), ids=NEEDS)
+def test_a_pod_goes_only_where_the_node_declares_what_it_needs(spec: dict[str, Any], feature: str) -> None:
+    known = ledger(node("able", features=["Other", feature]), node("other", features=["Other"]), node("silent"))
+    assert feasible(pod(**spec), known) == {"able"}
+
+
+NEEDS_NOTHING: dict[str, dict[str, Any]] = {
+    "another restart rule": {"containers": [container("a", restartPolicyRules=[{"action": "Restart"}])]},
+    "a user namespace": {"hostUsers": False},
+    "the host's network": {"hostNetwork": True, "hostUsers": True},
+}
+
+
+@pytest.mark.parametrize("spec", NEEDS_NOTHING.values(), ids=NEEDS_NOTHING)
+def test_others_go_anywhere(spec: dict[str, Any]) -> None:
+    assert fits(pod(**spec), node())

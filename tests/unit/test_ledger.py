@@ -1,7 +1,7 @@
-"""The ledger: every arrow of its drawing, each of its numbered assumptions, and that no order of events loses a
-millicore.
+"""The ledger: every arrow of its drawing and each of its numbered assumptions.
 
-The load's correction is in ``test_present_use.py``, the indices over labels, taints and ports in ``test_indices.py``.
+That no order of events loses anything is in ``test_any_order.py``, the load's correction in ``test_present_use.py``,
+the indices over labels, taints and ports in ``test_indices.py``, room that is kept in ``test_nominated.py``.
 """
 
 from __future__ import annotations
@@ -9,29 +9,10 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import numpy as np
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from peaks_scheduler.ledger import Change, Ledger, State
-from peaks_scheduler.objects import HostPort, Pod
-from peaks_scheduler.snapshot import PODS, Mask
-from tests.builders import (
-    BENT_DOWN,
-    NOW,
-    Json,
-    anti_affinity,
-    ledger,
-    load,
-    models,
-    node,
-    observed_all,
-    pod,
-    read,
-    taint,
-)
+from tests.builders import Json, anti_affinity, feasible, ledger, node, pod, taint
 
 UID = "uid-default-web-0"
 PENDING = pod(cpu="1")
@@ -264,6 +245,31 @@ def test_a_confirmation_that_asks_for_more_than_was_assumed_counts() -> None:
     assert free(known, "worker-1") == 2000
 
 
+def test_a_pod_on_a_node_that_is_labelled_otherwise_is_news_to_its_neighbours() -> None:
+    known = bound()
+    assert known.observe_pod(pod(cpu="1", node="worker-1", labels={"app": "web"})) == Change.RELABELLED
+    assert known.observe_pod(pod(cpu="1", node="worker-1", labels={"app": "web"})) == Change.NOTHING
+
+
+def test_so_is_one_that_begins_to_end() -> None:
+    assert bound().observe_pod(pod(cpu="1", node="worker-1", deleting=True)) == Change.RELABELLED
+
+
+def test_a_confirmation_with_other_labels_is_both() -> None:
+    change = assumed().observe_pod(pod(cpu="1", node="worker-1", labels={"app": "web"}))
+    assert change == Change.CONFIRMED | Change.RELABELLED
+
+
+def test_what_kind_of_objects_nobody_reads_is_known_to_the_decision() -> None:
+    known = unknown()
+    kept_apart = anti_affinity({"app": "web"}, namespaceSelector={"matchLabels": {"env": "prod"}})
+    assert feasible(pod(affinity=kept_apart), known) == {"worker-1", "worker-2"}
+    known.unfed(frozenset({"namespaces"}))
+    assert feasible(pod(affinity=kept_apart), known) == set()
+    known.unfed(frozenset())
+    assert feasible(pod(affinity=kept_apart), known) == {"worker-1", "worker-2"}
+
+
 def test_two_pods_of_one_name_are_two_pods() -> None:
     known = bound()
     known.observe_pod(pod(cpu="1", uid="reborn"))
@@ -285,7 +291,9 @@ def test_a_heartbeat_changes_nothing() -> None:
 CHANGES: dict[str, dict[str, Any]] = {
     "cordoned": {"unschedulable": True},
     "tainted": {"taints": [taint()]},
+    "tainted mildly": {"taints": [taint(effect="PreferNoSchedule")]},
     "labelled": {"labels": {"zone": "b"}},
+    "able to do more": {"features": ["A"]},
     "grown": {"cpu": "6"},
 }
 
@@ -351,206 +359,3 @@ def test_a_hundred_nodes_are_as_exact_as_one() -> None:
 def test_a_snapshot_cannot_be_written_to() -> None:
     with pytest.raises(ValueError, match="read-only"):
         unknown().snapshot().free[0, 0] = 1
-
-
-# --- any sequence of events -----------------------------------------------------------------------------------------
-
-NAMES = [f"n{i}" for i in range(3)]
-UIDS = [f"p{i}" for i in range(5)]
-CPUS = ["0", "100m", "333m", "2"]
-EXTRAS: list[dict[str, Any]] = [
-    {},
-    {"requests": {"example.com/gpu": "1"}},
-    {"ports": [{"hostPort": 80}]},
-    {"ports": [{"hostPort": 80, "hostIP": "10.0.0.1"}, {"hostPort": 443}]},
-    {"affinity": anti_affinity({"app": "web"})},
-    {"affinity": anti_affinity({"app": "web"}, topology="zone"), "memory": "1Gi"},
-]
-TAINTS = [[], [taint("a")], [taint("a"), taint("b", "x", "NoExecute")]]
-PROBES = [read(pod("probe", labels={"app": "web"}, nodeSelector={"zone": zone})) for zone in "ab"]
-PORTS = (HostPort("10.0.0.2", "TCP", 80), HostPort("0.0.0.0", "TCP", 443))
-
-
-def selected(known: Ledger, probe: Pod) -> Mask:
-    return known.snapshot().index.matching(probe.where, lambda node: probe.where.matches(node.name, node.labels))
-
-
-class AnyOrder(RuleBasedStateMachine):
-    """Events in any order against a plain record of the last word on each object; the ledger must equal one filled
-    anew."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.time = NOW
-        self.known = Ledger(seed=7, models=models(BENT_DOWN))
-        self.known.refresh(self.time)
-        self.ask()
-        self.nodes: dict[str, Json] = {}
-        self.pods: dict[str, Json] = {}  # the last observation
-        self.where: dict[str, str] = {}  # assumed there
-        self.ended: dict[str, list[tuple[Json, float]]] = {}  # ran on a node and ended at
-        self.loads: dict[str, Any] = {}
-
-    def ask(self) -> None:
-        """Remember a constraint from the start, so that it is kept up to date and not worked out at the end."""
-        for probe in PROBES:
-            selected(self.known, probe)
-
-    # nodes
-
-    @rule(
-        name=st.sampled_from(NAMES),
-        zone=st.sampled_from("ab"),
-        taints=st.sampled_from(TAINTS),
-        cpu=st.sampled_from(["2", "8"]),
-        gpu=st.booleans(),
-    )
-    def node_seen(self, name: str, zone: str, taints: list[Json], cpu: str, gpu: bool) -> None:
-        raw = node(name, cpu=cpu, labels={"zone": zone}, taints=taints, more={"example.com/gpu": "2"} if gpu else {})
-        self.known.observe_node(raw)
-        self.nodes[name] = raw
-
-    @precondition(lambda self: self.nodes)
-    @rule(data=st.data())
-    def node_gone(self, data: st.DataObject) -> None:
-        name = data.draw(st.sampled_from(sorted(self.nodes)))
-        self.known.observe_node(self.nodes.pop(name), gone=True)
-        self.loads.pop(name, None)
-        self.ended.pop(name, None)
-
-    # pods
-
-    @rule(uid=st.sampled_from(UIDS), cpu=st.sampled_from(CPUS), extra=st.sampled_from(EXTRAS))
-    def pod_pending(self, uid: str, cpu: str, extra: dict[str, Any]) -> None:
-        if uid not in self.pods:
-            raw = pod(uid, uid=uid, cpu=cpu, **extra)
-            self.known.observe_pod(raw)
-            self.pods[uid] = raw
-
-    @precondition(lambda self: self.pods)
-    @rule(data=st.data(), name=st.sampled_from(NAMES), started=st.booleans(), cpu=st.sampled_from([None, *CPUS]))
-    def pod_bound(self, data: st.DataObject, name: str, started: bool, cpu: str | None) -> None:
-        """Bound, confirmed, moved, started or resized, as the case may be."""
-        uid = data.draw(st.sampled_from(sorted(self.pods)))
-        raw = copy.deepcopy(self.pods[uid])
-        raw["spec"].setdefault("nodeName", name)
-        if cpu is not None:
-            raw["spec"]["containers"][0]["resources"]["requests"]["cpu"] = cpu
-        if started and raw["status"]["phase"] == "Pending":
-            raw["status"] = pod(started=self.time)["status"]
-        self.known.observe_pod(raw)
-        self.pods[uid] = raw
-        self.where.pop(uid, None)
-
-    @precondition(lambda self: self.pods)
-    @rule(data=st.data())
-    def pod_seen_late(self, data: st.DataObject) -> None:
-        """As it was before it was bound."""
-        raw = copy.deepcopy(self.pods[data.draw(st.sampled_from(sorted(self.pods)))])
-        raw["spec"].pop("nodeName", None)
-        raw["status"] = {"phase": "Pending"}
-        self.known.observe_pod(raw)
-
-    @precondition(lambda self: self.pods)
-    @rule(data=st.data())
-    def pod_gone(self, data: st.DataObject) -> None:
-        uid = data.draw(st.sampled_from(sorted(self.pods)))
-        raw = self.pods.pop(uid)
-        self.known.now = self.time
-        self.known.observe_pod(raw, gone=True)
-        self.where.pop(uid, None)
-        name = raw["spec"].get("nodeName")
-        if name in self.nodes and raw["status"]["phase"] == "Running":
-            self.ended.setdefault(name, []).append((raw, self.time))
-
-    @precondition(lambda self: self.nodes and self.pods)
-    @rule(data=st.data())
-    def assume(self, data: st.DataObject) -> None:
-        uid, name = data.draw(st.sampled_from(sorted(self.pods))), data.draw(st.sampled_from(sorted(self.nodes)))
-        if "nodeName" not in self.pods[uid]["spec"] and uid not in self.where:
-            self.known.assume(uid, name)
-            self.where[uid] = name
-
-    @precondition(lambda self: self.where)
-    @rule(data=st.data())
-    def forget(self, data: st.DataObject) -> None:
-        uid = data.draw(st.sampled_from(sorted(self.where)))
-        del self.where[uid]
-        assert self.known.forget(uid)
-
-    # load
-
-    @rule(
-        step=st.sampled_from([1.0, 60.0, 400.0]),
-        measured=st.sets(st.sampled_from(NAMES)),
-        use=st.sampled_from([0.0, 0.4, 1.0]),
-    )
-    def time_passes(self, step: float, measured: set[str], use: float) -> None:
-        self.time += step
-        fresh = {name: load(use, now=self.time) for name in measured}
-        self.known.apply_load(fresh, self.time)
-        self.loads |= {name: found for name, found in fresh.items() if name in self.nodes}
-
-    # the truth
-
-    def anew(self) -> Ledger:
-        """Nodes and pods in another order than they came, then what ended, then the loads."""
-        fresh = Ledger(seed=7, models=models(BENT_DOWN))
-        fresh.now = self.time
-        pods = [self.pods[uid] for uid in sorted(self.pods, reverse=True)]
-        observed_all(fresh, [self.nodes[name] for name in sorted(self.nodes, reverse=True)], pods)
-        for uid, name in self.where.items():
-            if name not in self.nodes:
-                fresh.observe_node(node(name))  # assumed there while it was still there
-            fresh.assume(uid, name)
-            if name not in self.nodes:
-                fresh.observe_node(node(name), gone=True)
-        for count, (raw, end) in enumerate((raw, end) for ended in self.ended.values() for raw, end in ended):
-            raw = copy.deepcopy(raw)
-            raw["metadata"]["uid"] = f"ended-{count}"
-            fresh.now = end
-            fresh.observe_pod(raw)
-            fresh.observe_pod(raw, gone=True)
-        fresh.apply_load(self.loads, self.time)
-        return fresh
-
-    @invariant()
-    def equals_a_ledger_filled_anew(self) -> None:
-        self.known.refresh(self.time)
-        assert picture(self.known) == picture(self.anew())
-
-
-def picture(known: Ledger) -> dict[str, Any]:
-    """All that a decision could read of each node, and each pod's state."""
-    nodes = known.snapshot()
-    index = nodes.index
-    rows = sorted(nodes.rows, key=nodes.rows.__getitem__)
-    certain, possible = index.repelled_by(PROBES[0])
-    masks: dict[str, Any] = {
-        "repelled": certain,
-        "maybe": possible,
-        "ports": index.holding_ports(PORTS),
-        **{f"zone {i}": selected(known, probe) for i, probe in enumerate(PROBES)},
-    }
-    fields = ("cpu_capacity", "cpu_low", "cpu_high", "measured", "load_end", "unschedulable", "k1", "tie")
-    whole: dict[str, Any] = {uid: (known.state(uid), known.node_of(uid)) for uid in UIDS}
-    for i, name in enumerate(nodes.names):
-        amounts = {r: (int(nodes.allocatable[nodes.rows[r], i]), int(nodes.free[nodes.rows[r], i])) for r in rows}
-        whole[name] = (
-            {r: pair for r, pair in amounts.items() if pair != (0, 0)},
-            {field: repr(getattr(nodes, field)[i]) for field in fields},
-            {mask: bool(array is not None and array[i]) for mask, array in masks.items()},
-            {taints for taints, having in index.taint_sets().items() if having[i]},
-        )
-    return whole
-
-
-AnyOrder.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
-test_any_sequence_of_events_leaves_what_the_last_words_alone_would = AnyOrder.TestCase
-
-
-def test_the_picture_that_is_compared_would_show_a_lost_pod() -> None:
-    # the machine above could not fail if its picture showed nothing
-    one, two = bound(), unknown()
-    assert picture(one) != picture(two)
-    assert np.array_equal(one.snapshot().free[one.snapshot().rows[PODS]], [109, 110])

@@ -10,8 +10,28 @@ from typing import Any
 import pytest
 
 from peaks_scheduler.errors import ObjectError, QuantityError
-from peaks_scheduler.objects import HostPort, node_from_api, parse_time, pod_from_api
-from tests.builders import NOW, Json, anti_affinity, container, node, node_affinity, pod, read, taint, when
+from peaks_scheduler.objects import HostPort, namespace_from_api, node_from_api, parse_time, pod_from_api
+from tests.builders import (
+    NOW,
+    PREFERRED,
+    REQUIRED,
+    Json,
+    anti_affinity,
+    container,
+    expression,
+    namespace,
+    node,
+    node_affinity,
+    pod,
+    pod_affinity,
+    pod_term,
+    read,
+    spread,
+    taint,
+    when,
+)
+
+WEB = {"app": "web"}
 
 
 def requests(raw: Json) -> dict[str, int]:
@@ -217,31 +237,7 @@ def test_a_pod_with_gates_is_gated() -> None:
 
 # what is honoured
 
-REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
-POD_TERM = {REQUIRED: [{"topologyKey": "zone", "labelSelector": {}}]}
-
 UNSUPPORTED: dict[str, tuple[dict[str, Any], str]] = {
-    "pod affinity": ({"affinity": {"podAffinity": POD_TERM}}, "spec.affinity.podAffinity"),
-    "pod anti-affinity": ({"affinity": {"podAntiAffinity": POD_TERM}}, "spec.affinity.podAntiAffinity"),
-    "spread": (
-        {
-            "topologySpreadConstraints": [
-                {"whenUnsatisfiable": "ScheduleAnyway"},
-                {"whenUnsatisfiable": "DoNotSchedule"},
-            ]
-        },
-        "spec.topologySpreadConstraints[1]",
-    ),
-    "spread by default": ({"topologySpreadConstraints": [{"maxSkew": 1}]}, "spec.topologySpreadConstraints[0]"),
-    "claim": (
-        {"volumes": [{"name": "a", "emptyDir": {}}, {"name": "b", "persistentVolumeClaim": {"claimName": "c"}}]},
-        "spec.volumes[1].persistentVolumeClaim",
-    ),
-    "generic ephemeral volume": ({"volumes": [{"name": "a", "ephemeral": {}}]}, "spec.volumes[0].ephemeral"),
-    "inline disk": (
-        {"volumes": [{"name": "a", "awsElasticBlockStore": {"volumeID": "x"}}]},
-        "spec.volumes[0].awsElasticBlockStore",
-    ),
     "resource claims": ({"resourceClaims": [{"name": "gpu"}]}, "spec.resourceClaims"),
     "claims of a container": (
         {"containers": [{"name": "a", "resources": {"claims": [{"name": "gpu"}]}}]},
@@ -249,15 +245,7 @@ UNSUPPORTED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "scheduling group": ({"schedulingGroup": {"podGroupName": "g"}}, "spec.schedulingGroup"),
     "workload": ({"workloadRef": {"name": "w"}}, "spec.workloadRef"),
-    "restart of all containers": (
-        {"containers": [{"name": "a", "restartPolicyRules": [{"action": "RestartAllContainers"}]}]},
-        "spec.containers[0].restartPolicyRules",
-    ),
-    "the same of an init container": (
-        {"initContainers": [{"name": "a", "restartPolicyRules": [{"action": "RestartAllContainers"}]}]},
-        "spec.initContainers[0].restartPolicyRules",
-    ),
-    "user namespace on the host's network": ({"hostNetwork": True, "hostUsers": False}, "spec.hostUsers"),
+    "a volume of a later Kubernetes": ({"volumes": [{"name": "a", "tape": {}}]}, "spec.volumes[0].tape"),
     "a field of a later Kubernetes": ({"quantumEntanglement": True}, "spec.quantumEntanglement"),
 }
 
@@ -267,15 +255,21 @@ def test_a_field_that_is_not_honoured_is_named_by_its_path(spec: dict[str, Any],
     assert read(pod(**spec)).unsupported == (path,)
 
 
-HARMLESS: dict[str, dict[str, Any]] = {
+FINE: dict[str, dict[str, Any]] = {
     "preferences": {
-        "affinity": {
-            kind: {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1}]}
-            for kind in ("nodeAffinity", "podAffinity", "podAntiAffinity")
-        }
+        "affinity": {kind: {PREFERRED: [{"weight": 1}]} for kind in ("nodeAffinity", "podAffinity", "podAntiAffinity")}
     },
-    "required node affinity": {"affinity": node_affinity({"matchFields": []})},
-    "spread if possible": {"topologySpreadConstraints": [{"whenUnsatisfiable": "ScheduleAnyway"}]},
+    "required affinity": {
+        "affinity": node_affinity({"matchFields": []}) | pod_affinity(pod_term(WEB)) | anti_affinity(WEB)
+    },
+    "spread": {"topologySpreadConstraints": [spread(WEB), spread(WEB, whenUnsatisfiable="ScheduleAnyway")]},
+    "volumes that have a place": {
+        "volumes": [
+            {"name": "a", "persistentVolumeClaim": {"claimName": "c"}},
+            {"name": "b", "ephemeral": {"volumeClaimTemplate": {}}},
+            {"name": "c", "awsElasticBlockStore": {"volumeID": "x"}},
+        ]
+    },
     "volumes of no place": {
         "volumes": [
             {"name": "a", source: {}}
@@ -292,9 +286,8 @@ HARMLESS: dict[str, dict[str, Any]] = {
             )
         ]
     },
-    "other restart rules": {"containers": [{"name": "a", "restartPolicyRules": [{"action": "Restart"}]}]},
-    "a user namespace": {"hostUsers": False},
-    "the host's network": {"hostNetwork": True, "hostUsers": True},
+    "restart rules": {"containers": [{"name": "a", "restartPolicyRules": [{"action": "RestartAllContainers"}]}]},
+    "a user namespace on the host's network": {"hostNetwork": True, "hostUsers": False},
     "what a service account brings": {
         "serviceAccountName": "x",
         "automountServiceAccountToken": True,
@@ -309,14 +302,50 @@ HARMLESS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("spec", HARMLESS.values(), ids=HARMLESS)
-def test_a_field_that_no_filter_reads_is_no_reason_to_refuse(spec: dict[str, Any]) -> None:
+@pytest.mark.parametrize("spec", FINE.values(), ids=FINE)
+def test_a_field_that_is_honoured_or_that_no_filter_reads_is_no_reason_to_refuse(spec: dict[str, Any]) -> None:
     assert read(pod(**spec)).unsupported == ()
 
 
 def test_every_field_that_is_not_honoured_is_named() -> None:
-    raw = pod(affinity=anti_affinity({"app": "web"}), resourceClaims=[{}])
-    assert set(read(raw).unsupported) == {"spec.resourceClaims", "spec.affinity.podAntiAffinity"}
+    raw = pod(schedulingGroup={"podGroupName": "g"}, resourceClaims=[{}])
+    assert set(read(raw).unsupported) == {"spec.resourceClaims", "spec.schedulingGroup"}
+
+
+# near and far
+
+
+def test_terms_that_must_hold_and_terms_it_would_like_are_kept_apart() -> None:
+    near, far, liked = pod_term({"app": "db"}), pod_term(WEB), pod_term({"app": "cache"}, "zone")
+    affinity = {
+        "podAffinity": {REQUIRED: [near], PREFERRED: [{"weight": 3, "podAffinityTerm": liked}]},
+        "podAntiAffinity": {REQUIRED: [far], PREFERRED: [{"weight": 5, "podAffinityTerm": liked}]},
+        "nodeAffinity": {PREFERRED: [{"weight": 9, "preference": {"matchExpressions": [expression("a", "Exists")]}}]},
+    }
+    seen = read(pod(affinity=affinity))
+    assert [t.selects({"app": "db"}) for t in seen.affinity] == [True]
+    assert [t.selects(WEB) for t in seen.anti_affinity] == [True]
+    assert [(weight, t.topology_key) for weight, t in seen.preferences.pods] == [(3, "zone"), (-5, "zone")]
+    assert [weight for weight, _ in seen.preferences.nodes] == [9]
+
+
+def test_a_term_that_says_nothing_of_namespaces_means_the_pods_own() -> None:
+    terms = [pod_term(WEB), pod_term(WEB, namespaces=["x"]), pod_term(WEB, namespaceSelector={})]
+    seen = read(pod(namespace="team", affinity=pod_affinity(*terms)))
+    assert [t.namespaces for t in seen.affinity] == [{"team"}, {"x"}, frozenset()]
+
+
+def test_constraints_on_spread_that_must_hold_and_those_that_may_not_are_kept_apart() -> None:
+    hard, soft = spread(WEB, "zone"), spread(WEB, "rack", whenUnsatisfiable="ScheduleAnyway")
+    unsaid = {"topologyKey": "row", "maxSkew": 2}  # as a person writes it; the API server asks for an answer
+    seen = read(pod(topologySpreadConstraints=[hard, soft, unsaid]))
+    assert [(c.topology_key, c.max_skew) for c in seen.spread] == [("zone", 1), ("row", 2)]
+    assert [c.topology_key for c in seen.preferences.spread] == ["rack"]
+
+
+def test_a_pod_knows_the_node_that_is_kept_for_it() -> None:
+    assert read(pod(status={"nominatedNodeName": "worker-1"})).nominated == "worker-1"
+    assert read(pod()).nominated == ""
 
 
 # nodes
@@ -335,11 +364,25 @@ def test_a_node_without_allocatable_has_its_capacity() -> None:
     }
 
 
-def test_taints_that_only_prefer_do_not_count() -> None:
+def test_taints_that_only_prefer_are_kept_apart() -> None:
     seen = node_from_api(
         node(taints=[taint("a", effect="PreferNoSchedule"), taint("b"), taint("c", effect="NoExecute")])
     )
     assert [t.key for t in seen.taints] == ["b", "c"]
+    assert [t.key for t in seen.mild_taints] == ["a"]
+
+
+def test_a_node_has_the_features_it_declares() -> None:
+    assert node_from_api(node(features=["B", "A"])).features == {"A", "B"}
+    assert node_from_api(node()).features == frozenset()
+
+
+def test_a_namespace_is_its_name_and_labels() -> None:
+    assert namespace_from_api(namespace("team", {"env": "prod"})) == (
+        "team",
+        {"kubernetes.io/metadata.name": "team", "env": "prod"},
+    )
+    assert namespace_from_api({"metadata": {"name": "bare"}}) == ("bare", {})
 
 
 # what cannot be read
@@ -353,6 +396,8 @@ def test_an_object_without_a_name_is_refused(raw: Json) -> None:
         read(raw)
     with pytest.raises(ObjectError, match=r"expected a node with metadata\.name"):
         node_from_api(raw)
+    with pytest.raises(ObjectError, match=r"expected a namespace with metadata\.name"):
+        namespace_from_api(raw)
 
 
 def test_a_quantity_that_is_none_names_the_object() -> None:

@@ -14,12 +14,14 @@ from peaks_scheduler.selectors import (
     Requirement,
     Taint,
     Toleration,
+    affinity_term_from,
     label_selector_from,
     parse_int64,
     requirements_from,
+    spread_constraint_from,
     toleration_from,
 )
-from tests.builders import expression
+from tests.builders import expression, pod_term, spread
 
 LABELS = {"zone": "a", "cores": "64", "padded": "08", "huge": "9223372036854775808", "empty": ""}
 
@@ -177,6 +179,74 @@ def test_labels_and_expressions_of_a_selector_must_all_hold() -> None:
     assert selector.matches({"app": "web", "tier": "y"})
     assert not selector.matches({"app": "web"})
     assert not selector.matches({"app": "db", "tier": "y"})
+
+
+def test_an_invalid_selector_matches_nothing() -> None:
+    selector = label_selector_from({"matchExpressions": [expression("tier", "NotIn")]})
+    assert selector is not None
+    assert not selector.matches({})
+
+
+# terms of affinity
+
+PROD = {"matchLabels": {"env": "prod"}}
+LOOKS: dict[str, tuple[dict[str, Any], str, dict[str, str] | None, bool]] = {
+    # the term of a pod in "own", a namespace and its labels
+    "its own, by default": ({}, "own", {}, True),
+    "another, by default": ({}, "other", {"env": "prod"}, False),
+    "named": ({"namespaces": ["other"]}, "other", {}, True),
+    "its own, where others are named": ({"namespaces": ["other"]}, "own", {}, False),
+    "every one": ({"namespaceSelector": {}}, "other", None, True),
+    "by label": ({"namespaceSelector": PROD}, "other", {"env": "prod"}, True),
+    "its own goes by label too": ({"namespaceSelector": PROD}, "own", {}, False),
+    "named or by label": ({"namespaceSelector": PROD, "namespaces": ["own"]}, "own", {}, True),
+    "a namespace that is not there has no labels": ({"namespaceSelector": PROD}, "other", None, False),
+    "and so lacks them all": (
+        {"namespaceSelector": {"matchExpressions": [expression("env", "DoesNotExist")]}},
+        "other",
+        None,
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize(("more", "namespace", "labels", "looks"), LOOKS.values(), ids=LOOKS)
+def test_a_term_looks_into_its_namespaces(
+    more: dict[str, Any], namespace: str, labels: dict[str, str] | None, looks: bool
+) -> None:
+    assert affinity_term_from(pod_term({}, **more), "own").in_namespace(namespace, labels) is looks
+
+
+def test_a_term_without_selector_selects_no_pod_and_one_with_an_empty_selector_every_pod() -> None:
+    assert not affinity_term_from(pod_term(None), "own").selects({})
+    assert affinity_term_from(pod_term({}), "own").selects({})
+
+
+# constraints on spread
+
+
+def test_a_constraint_has_kubernetes_defaults() -> None:
+    seen = spread_constraint_from(spread({"app": "web"}, "zone", 2), {})
+    assert (seen.topology_key, seen.max_skew, seen.min_domains) == ("zone", 2, 1)
+    assert (seen.honour_affinity, seen.honour_taints) == (True, False)
+
+
+def test_policies_say_which_nodes_count() -> None:
+    raw = spread({}, nodeAffinityPolicy="Ignore", nodeTaintsPolicy="Honor", minDomains=3)
+    seen = spread_constraint_from(raw, {})
+    assert (seen.honour_affinity, seen.honour_taints, seen.min_domains) == (False, True, 3)
+
+
+def test_match_label_keys_add_the_pods_own_values() -> None:
+    raw = spread({"app": "web"}, matchLabelKeys=["hash", "lacking"])
+    selector = spread_constraint_from(raw, {"app": "web", "hash": "1"}).selector
+    assert selector is not None
+    assert selector.matches({"app": "web", "hash": "1"})
+    assert not selector.matches({"app": "web", "hash": "2"})
+
+
+def test_they_add_nothing_to_no_selector() -> None:
+    assert spread_constraint_from(spread(None, matchLabelKeys=["hash"]), {"hash": "1"}).selector is None
 
 
 # taints

@@ -1,9 +1,11 @@
-"""Filters on what a node is: cordoned, tainted, labelled, resting. Each looks at distinct values, never at node after
-node."""
+"""Filters on what a node is: cordoned, tainted, labelled, able, resting. Each looks at distinct values, never at node
+after node."""
 
 from __future__ import annotations
 
-from ..objects import Node, Pod
+import numpy as np
+
+from ..objects import Pod
 from ..selectors import Taint
 from ..snapshot import Mask, Snapshot
 
@@ -13,6 +15,7 @@ NOT_SELECTED = "node(s) didn't match Pod's node affinity/selector"
 NOT_NAMED = "node(s) didn't satisfy plugin(s) [NodeAffinity]"
 NAMES_CONFLICT = "pod affinity terms conflict"
 """Said before any node is looked at."""
+NOT_DECLARED = "node(s) didn't match Pod's required features"
 RESTING = "node(s) were resting after a rejected pod or an overbooking"
 
 _CORDON = Taint("node.kubernetes.io/unschedulable", "", "NoSchedule")
@@ -27,8 +30,13 @@ def node_unschedulable(pod: Pod, nodes: Snapshot) -> list[tuple[str, Mask]]:
 
 def taint_toleration(pod: Pod, nodes: Snapshot) -> list[tuple[str, Mask]]:
     """Nodes with a NoSchedule or NoExecute taint that the pod does not tolerate."""
+    return [(UNTOLERATED, having) for having in untolerated(pod, nodes)]
+
+
+def untolerated(pod: Pod, nodes: Snapshot) -> list[Mask]:
+    """(N,) masks of the nodes that taints keep the pod away from, one for each set of taints."""
     return [
-        (UNTOLERATED, having)
+        having
         for taints, having in nodes.index.taint_sets().items()
         if not all(any(t.tolerates(taint) for t in pod.tolerations) for taint in taints)
     ]
@@ -39,19 +47,24 @@ def node_names(pod: Pod, nodes: Snapshot) -> list[tuple[str, Mask]]:
     names = pod.where.names
     if names is None:
         return []
-    return [(NOT_NAMED, ~nodes.index.matching(names, lambda node: node.name in names))]
+    refused = np.ones(len(nodes), np.bool_)
+    refused[[i for name in names if (i := nodes.index.position(name)) is not None]] = False
+    return [(NOT_NAMED, refused)]
+
+
+def names_conflict(pod: Pod, nodes: Snapshot) -> str | None:
+    """Do the pod's ``matchFields`` leave no name at all?"""
+    return NAMES_CONFLICT if pod.where.names == frozenset() else None
 
 
 def node_affinity(pod: Pod, nodes: Snapshot) -> list[tuple[str, Mask]]:
     """Nodes outside ``nodeSelector`` and required node affinity."""
-    where = pod.where
-    if not where:
-        return []
+    return [(NOT_SELECTED, ~nodes.index.matching(pod.where))] if pod.where else []
 
-    def matches(node: Node) -> bool:
-        return where.matches(node.name, node.labels)
 
-    return [(NOT_SELECTED, ~nodes.index.matching(where, matches))]
+def declared_features(pod: Pod, nodes: Snapshot) -> list[tuple[str, Mask]]:
+    """Nodes that do not declare what the pod needs of them."""
+    return [(NOT_DECLARED, ~nodes.index.declaring(pod.features))] if pod.features else []
 
 
 def resting(pod: Pod, nodes: Snapshot) -> list[tuple[str, Mask]]:

@@ -1,0 +1,95 @@
+"""What the ledger keeps of each pod and each node, and when two records of one say the same.
+
+Owns the records and the words for what an observation changed; the ledger owns their life. Pure.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+from .indices.slots import Slot
+from .load import NodeLoad
+from .objects import Node, Pod
+
+
+class State(enum.Enum):
+    """Where a pod is in its life; see the module's drawing."""
+
+    PENDING = "pending"
+    ASSUMED = "assumed"
+    BOUND = "bound"
+
+
+class Change(enum.Flag):
+    """What an observation changed, for those who wait for it."""
+
+    NOTHING = 0
+    PENDING = enum.auto()  # a pod without a node is new
+    CHANGED = enum.auto()  # ... or may be placed differently than before
+    CONFIRMED = enum.auto()  # an assumed pod is bound where it was assumed
+    PLACED = enum.auto()  # a pod is bound that was not assumed there
+    GONE = enum.auto()  # a pod finished or vanished
+    FREED = enum.auto()  # resources came back: the pod is gone, asks for less, or is elsewhere
+    RELABELLED = enum.auto()  # a pod on a node has other labels, or began to end: others may or may not be near it
+    OVERBOOKED = enum.auto()  # the pod just placed does not fit where it is
+    NODE_NEW = enum.auto()
+    NODE_CHANGED = enum.auto()
+    NODE_GONE = enum.auto()
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """A pod in the ledger."""
+
+    pod: Pod
+    state: State
+    slot: NodeSlot | None = None
+    unseen: int = 0  # [nanocores] its part of the node's correction
+    nominated: str = ""  # the node that keeps room for it while it is pending
+    later: Pod | None = None  # as it was last seen while assumed: what it is if the assumption is forgotten
+
+
+@dataclass(slots=True, eq=False)
+class NodeSlot(Slot):
+    """A node's place, with what the ledger keeps per node beyond the arrays."""
+
+    entries: dict[str, Entry] = field(default_factory=dict)
+    asked: int = 0  # [mCPU] sum of what its pods are taken to use
+    unseen: int = 0  # [nanocores] what the load average cannot have seen yet, less what it still sees and is gone
+    ended: list[Pod] = field(default_factory=list)  # pods that ended within the load's window
+    load: NodeLoad | None = None
+    model: str = ""
+
+
+def asks_less(before: Pod, after: Pod) -> bool:
+    """Did a resize give some of a resource back?"""
+    if before.requests == after.requests:
+        return False
+    now = dict(after.requests)
+    return any(now.get(name, 0) < amount for name, amount in before.requests)
+
+
+def holds(pod: Pod) -> tuple[object, ...]:
+    """What a pod on a node takes of it, and may come to take less or more of."""
+    return pod.requests, pod.started, pod.cpu, pod.ports
+
+
+def selected_by(pod: Pod) -> tuple[object, ...]:
+    """What selectors of other pods look at."""
+    return pod.labels, pod.deleting
+
+
+def same_node(a: Node, b: Node) -> bool:
+    """Do two records of a node say the same of it? Heartbeats change nothing here."""
+    return _facts(a) == _facts(b)
+
+
+def _facts(node: Node) -> tuple[object, ...]:
+    placing = (node.labels, node.taints, node.mild_taints, node.unschedulable, node.allocatable, node.cpu_capacity)
+    return (*placing, node.features, node.uid, node.addresses, node.provider_id)
+
+
+def wants(pod: Pod) -> tuple[object, ...]:
+    """What decides where and when a pending pod may go."""
+    return pod.labels, pod.priority, pod.deleting, pod.gated, pod.requests, pod.where, pod.tolerations, pod.unsupported
