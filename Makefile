@@ -7,12 +7,13 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help venv control-plane demo test lint unit e2e bench clean
+.PHONY: help venv control-plane demo test lint unit e2e parity bench clean
 
 help:
 	@echo "make demo           the scheduler on an embedded cluster, under 30 s"
 	@echo "make test           set up, lint and every test, on a real control plane"
-	@echo "make unit | e2e     only the tests without | with a control plane"
+	@echo "make unit | e2e     only the tests that need no Go | those with a control plane"
+	@echo "make parity         this scheduler's filters and scores against kube-scheduler's own, on thousands of small clusters"
 	@echo "make lint           ruff, mypy and the layers"
 	@echo "make bench          this scheduler and kube-scheduler on the same API server"
 	@echo "make venv           only the Python environment, with $(BIN)/peaks-scheduler"
@@ -47,10 +48,13 @@ test: lint control-plane
 	$(BIN)/python -m pytest
 
 unit: $(READY)
-	$(BIN)/python -m pytest tests --ignore=tests/e2e
+	$(BIN)/python -m pytest tests --ignore=tests/e2e --ignore=tests/parity
 
 e2e: control-plane
 	$(BIN)/python -m pytest tests/e2e
+
+parity: $(READY)
+	$(BIN)/python -m tests.parity
 
 bench: control-plane
 	$(BIN)/python -m benchmarks
