@@ -18,12 +18,12 @@ from typing import Any
 
 import click
 
-from benchmarks import BenchmarkError, decision, endtoend, feed
+from benchmarks import BenchmarkError, constraints, decision, endtoend, feed
 from benchmarks.figures import Results, comparison, load, save, table
 from benchmarks.machine import commit, machine, versions
 from benchmarks.plan import QUICK, Plan
 
-PARTS = {"endtoend": endtoend, "decision": decision, "feed": feed}
+PARTS = {"endtoend": endtoend, "decision": decision, "constraints": constraints, "feed": feed}
 # that the scheduler hears of while its CPU is counted: a pod of the backlog was listed before the first Binding
 EVENTS_PER_POD = {"backlog": 1, "stream": 2}
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,8 +75,9 @@ def measure(plan: Plan, say: Callable[[str], None]) -> tuple[list[Figure], list[
     return figures, [Aim(text, ours[PLAIN.name] / bare[PLAIN.name], 5.0, "lower")]
 
 
-def ledger(plan: Plan, *, tainted: bool) -> Ledger:
-    """A ledger with measured, modelled nodes and pods on them; ``tainted``: a third of the nodes, in three ways."""
+def ledger(plan: Plan, *, tainted: bool, pods: Iterable[workload.Object] | None = None) -> Ledger:
+    """A ledger with measured, modelled nodes and pods on them (None: the usual ones); ``tainted``: a third of the
+    nodes, in three ways."""
     made = Ledger(models=parse_models(yaml.safe_dump(workload.power_models()), "models"), seed=plan.seed)
     for i, node in enumerate(workload.nodes(plan.nodes, plan.seed)):
         taint = (
@@ -85,7 +86,7 @@ def ledger(plan: Plan, *, tainted: bool) -> Ledger:
         made.observe_node({**node, "spec": {"taints": taint}})
     loads = workload.loads(plan.nodes, plan.seed)
     made.apply_load({name: NodeLoad(load, NOW - 900.0, NOW) for name, load in loads.items()}, NOW)
-    for pod in workload.bound_pods(BOUND, plan.seed, plan.nodes):
+    for pod in workload.bound_pods(BOUND, plan.seed, plan.nodes) if pods is None else pods:
         made.observe_pod(pod)
     return made
 
@@ -134,8 +135,12 @@ def _pods(kind: Kind, plan: Plan) -> list[Pod]:
     return [_pod(workload.as_stored(raw), _never_seen(i) if kind.new else kind.spec) for i, raw in enumerate(raws)]
 
 
+def read(raw: workload.Object) -> Pod:
+    return pod_from_api(raw, DEFAULT_CPU)
+
+
 def _pod(raw: workload.Object, spec: Mapping[str, Any]) -> Pod:
-    return pod_from_api({**raw, "spec": {**raw["spec"], **spec}}, DEFAULT_CPU)
+    return read({**raw, "spec": {**raw["spec"], **spec}})
 
 
 def _never_seen(i: int) -> Mapping[str, Any]:

@@ -20,6 +20,8 @@ class Plan:
     """Turns of each scheduler. Who begins alternates."""
     repeats: int = 1_000
     """Decisions of each kind."""
+    crowd: int = 200
+    """Pods of each kind that are decided under constraints."""
     feed: int = 10_000
     """Pods that the watches of the feed part bring, listed once and changed once."""
     seed: int = 1
@@ -37,5 +39,5 @@ class Plan:
         return self.nodes >= 5_000 and self.pods >= 10_000
 
 
-QUICK = Plan(nodes=500, backlog=500, stream=200, rate=100.0, rounds=1, repeats=200, feed=1_000)
+QUICK = Plan(nodes=500, backlog=500, stream=200, rate=100.0, rounds=1, repeats=200, crowd=20, feed=1_000)
 """Shows that everything works, in about a minute; its numbers mean little."""
