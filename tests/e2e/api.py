@@ -19,6 +19,7 @@ import aiohttp
 import httpx
 
 Object = dict[str, Any]
+MERGE_PATCH = "application/merge-patch+json"
 IN_FLIGHT = 48  # concurrent bulk writes; past 64 this server only queues
 
 
@@ -76,7 +77,7 @@ class Api:
 
     def patch(self, path: str, body: Object) -> Any:
         """A merge patch."""
-        return self.request("PATCH", path, body, "application/merge-patch+json")
+        return self.request("PATCH", path, body, MERGE_PATCH)
 
     def delete(self, path: str, body: Object | None = None) -> Any:
         return self.request("DELETE", path, body)
@@ -94,7 +95,7 @@ class Api:
                 yield json.loads(line)
 
     def bulk(self, method: str, calls: Sequence[tuple[str, Any]], *, missing_ok: bool = False) -> list[Any]:
-        """Many calls (path, body) at once, answers in their order.
+        """Many calls (path, body) at once, answers in their order; those of PATCH are merge patches.
 
         Raises:
             ApiError: the first answer >= 400 (404 passes, as None, with ``missing_ok``).
@@ -106,7 +107,8 @@ class Api:
         connector = aiohttp.TCPConnector(limit=IN_FLIGHT, ssl=self._tls)
         limit = aiohttp.ClientTimeout(total=120)
         turns = asyncio.Semaphore(IN_FLIGHT)
-        headers = {**self._headers, "Content-Type": "application/json"}
+        content_type = MERGE_PATCH if method == "PATCH" else "application/json"
+        headers = {**self._headers, "Content-Type": content_type}
 
         async def call(path: str, body: Any) -> Any:
             content = None if body is None else json.dumps(body).encode()

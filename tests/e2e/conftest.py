@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.controlplane import ControlPlane
+from tests.parity.oracle import Oracle
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +16,22 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
     with ControlPlane(tmp_path_factory.mktemp("control-plane")) as plane:
         plane.start_kwok()
         yield plane
+
+
+@pytest.fixture(scope="module")
+def controllers(control_plane: ControlPlane) -> Iterator[ControlPlane]:
+    """The same with kube-controller-manager, for one module: a test begins with ``controllers.reset_workloads()``.
+
+    Not for the whole run: it would take part in what other tests measure and break.
+    """
+    manager = control_plane.start_controller_manager()
+    yield control_plane
+    control_plane.reset_workloads()
+    manager.stop()
+
+
+@pytest.fixture(scope="session")
+def oracle() -> Iterator[Oracle]:
+    """kube-scheduler's own filters, to judge placements by (``judging.py``)."""
+    with Oracle() as running:
+        yield running

@@ -1,9 +1,9 @@
 """A real control plane on loopback, for tests and benchmarks: etcd, kube-apiserver, kwok, kube-scheduler, kubectl.
 
 Owns their processes, ports, files and credentials, all inside one folder, and stops them at the end; the objects in the
-cluster are ``cluster.py``'s. Assumes the programs that ``make control-plane`` leaves in the cache. There is no
-controller-manager: pods need no service account, and nodes are created without taints. Never part of the package: it
-only stages the world that the scheduler is tried in.
+cluster are ``cluster.py``'s. Assumes the programs that ``make control-plane`` leaves in the cache. The controllers of
+workloads and volumes run on request alone, and none of the others ever: pods need no service account, and nodes are
+created without taints. Never part of the package: it only stages the world that the scheduler is tried in.
 
     with ControlPlane(folder) as plane:
         plane.start_kwok()
@@ -34,6 +34,19 @@ from tests.e2e.processes import Process, free_port, wait_until
 
 LOCATOR = Path(__file__).resolve().parents[2] / "tools" / "control_plane.py"
 ISSUER = "https://kubernetes.default.svc"
+CONTROLLERS = (
+    "deployment-controller",
+    "replicaset-controller",
+    "statefulset-controller",
+    "job-controller",
+    "persistentvolume-binder-controller",
+    "ephemeral-volume-controller",
+    # what those leave behind: admission puts finalizers on claims and volumes, deleted owners leave dependants
+    "persistentvolumeclaim-protection-controller",
+    "persistentvolume-protection-controller",
+    "garbage-collector-controller",
+    "namespace-controller",
+)
 
 
 @functools.cache
@@ -206,13 +219,39 @@ class ControlPlane(Cluster):
         whole["clientConnection"] = {**connection, **whole.get("clientConnection", {})}
         file = self.folder / f"{name}.yaml"
         file.write_text(yaml.safe_dump(whole))
+        return self._run_serving(name, "kube-scheduler", f"--config={file}")
+
+    def start_controller_manager(self, controllers: Sequence[str] = CONTROLLERS) -> Process:
+        """kube-controller-manager with these controllers: workloads make pods, claims are bound, leftovers collected.
+
+        None of them looks at nodes, adds taints or makes service accounts, so pods and nodes stay as tests write them.
+        It is healthy before its informers are filled: what it does comes a moment later, and tests wait for that.
+        """
+        return self._run_serving(
+            "kube-controller-manager",
+            "kube-controller-manager",
+            f"--kubeconfig={self.admin_kubeconfig}",
+            f"--service-account-private-key-file={self.folder / 'signing-key.pem'}",
+            f"--root-ca-file={self.ca_file}",
+            f"--controllers={','.join(controllers)}",
+            "--leader-elect=false",
+            "--pvclaimbinder-sync-period=2s",  # 15 s is what a bind that lost a race would wait
+            "--kube-api-qps=1000",
+            "--kube-api-burst=1000",
+            # few workers: the schedulers under test share this machine
+            *(f"--concurrent-{kind}-syncs=2" for kind in ("deployment", "replicaset", "statefulset", "job", "gc")),
+            *(f"--concurrent-{kind}-syncs=2" for kind in ("ephemeralvolume", "namespace")),
+        )
+
+    def _run_serving(self, name: str, program: str, *argv: str) -> Process:
+        """A part of Kubernetes with its own port, which it guards by asking the API server; returns when healthy."""
         port = free_port()
-        flags = [f"--config={file}", "--bind-address=127.0.0.1", f"--secure-port={port}"]
+        flags = ["--bind-address=127.0.0.1", f"--secure-port={port}"]
         flags.append("--authentication-skip-lookup=true")  # this API server publishes no client CA
         lookups = [f"--{which}-kubeconfig={self.admin_kubeconfig}" for which in ("authentication", "authorization")]
-        scheduler = self.run(name, programs()["kube-scheduler"], *flags, *lookups)
-        self.wait_ready(scheduler, f"https://127.0.0.1:{port}/healthz")
-        return scheduler
+        process = self.run(name, programs()[program], *argv, *flags, *lookups)
+        self.wait_ready(process, f"https://127.0.0.1:{port}/healthz")
+        return process
 
     def wait_ready(self, process: Process, url: str, timeout: float = 60.0) -> None:
         """Waits until ``url`` answers 200; fails with the end of the log when the process ends first."""

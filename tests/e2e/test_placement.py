@@ -14,7 +14,18 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.builders import BENT_DOWN, anti_affinity, container, expression, node_affinity, taint
+from tests.builders import (
+    BENT_DOWN,
+    HOSTNAME,
+    anti_affinity,
+    container,
+    expression,
+    node_affinity,
+    pod_affinity,
+    pod_term,
+    spread,
+    taint,
+)
 from tests.e2e.api import Object
 from tests.e2e.controlplane import ControlPlane
 from tests.e2e.daemon import Daemon, beside, clear
@@ -181,6 +192,8 @@ FIELDS = {"node", "jumpWatts", "runnerUp", "runnerUpJumpWatts", "cpuBefore", "cp
     "strategy",
     "feasible",
     "total",
+    "preference",
+    "preferenceWatts",
 }
 
 
@@ -230,6 +243,24 @@ HOST_PORT = [{"containerPort": 80, "hostPort": 8080}]
             {"labels": {"app": "web"}},
             id="a pod there that wants to be apart",
         ),
+        pytest.param(
+            {},
+            {"labels": {"app": "web"}},
+            {"affinity": anti_affinity({"app": "web"})},
+            id="a pod there that it wants to be apart from",
+        ),
+        pytest.param(
+            {},
+            {"labels": {"app": "web"}},
+            {"labels": {"app": "web"}, "topologySpreadConstraints": [spread({"app": "web"}, HOSTNAME)]},
+            id="a pod there of its kind, of which there is none elsewhere",
+        ),
+        pytest.param(
+            {},
+            {},
+            {"labels": {"app": "web"}, "affinity": pod_affinity(pod_term({"app": "web"}, "disk"))},
+            id="a node without the label that pods of its kind are to share",
+        ),
     ],
 )
 def test_a_constraint_sends_a_pod_to_the_dearer_node(
@@ -237,8 +268,7 @@ def test_a_constraint_sends_a_pod_to_the_dearer_node(
 ) -> None:
     dear = node("dear", labels={"disk": "ssd"}, more={GPU: "4"})
     control_plane.create_nodes([node("cheap", **cheap), dear])
-    control_plane.create_pods([pod("resident", scheduler="nobody", **there)])
-    control_plane.bind("resident", "cheap")
+    control_plane.create_pods([pod("resident", scheduler="nobody", node="cheap", **there)])
     wait_until(lambda: daemon.metric("scheduler_cache_size") == 3, "both nodes and the resident known")
     control_plane.create_pods([pod("web-0", **wants)])
     assert wait_placed(control_plane, "web-0") == "dear"
@@ -257,26 +287,28 @@ def test_without_a_reason_against_it_a_pod_goes_to_the_cheaper_node(
 ) -> None:
     tainted = [taint("dedicated", "db")] if "tolerations" in wants else []
     control_plane.create_nodes([node("cheap", taints=tainted), node("dear")])
-    control_plane.create_pods([pod("resident", scheduler="nobody", ports=HOST_PORT)])
-    control_plane.bind("resident", "cheap")
+    control_plane.create_pods([pod("resident", scheduler="nobody", node="cheap", ports=HOST_PORT)])
     wait_until(lambda: daemon.metric("scheduler_cache_size") == 3, "both nodes and the resident known")
     control_plane.create_pods([pod("web-0", **wants)])
     assert wait_placed(control_plane, "web-0") == "cheap"
 
 
-APART = anti_affinity({"app": "web"})
-TOGETHER = {"podAffinity": APART["podAntiAffinity"]}
-SPREAD = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {}}
-CLAIM = {"name": "data", "persistentVolumeClaim": {"claimName": "data-0"}}
+FROM_A_CLAIM = {"resourceClaims": [{"name": "gpu", "resourceClaimName": "gpu-0"}]}
+FROM_A_TEMPLATE = {"resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "gpu"}]}
+ONE_GPU = container("main", {"cpu": "50m"}, image="none")
+ONE_GPU["resources"]["claims"] = [{"name": "gpu"}]
 
 
 @pytest.mark.parametrize(
     ("wants", "field"),
     [
-        pytest.param({"affinity": TOGETHER}, "spec.affinity.podAffinity", id="pod affinity"),
-        pytest.param({"affinity": APART}, "spec.affinity.podAntiAffinity", id="pod anti-affinity"),
-        pytest.param({"topologySpreadConstraints": [SPREAD]}, "spec.topologySpreadConstraints[0]", id="spread"),
-        pytest.param({"volumes": [CLAIM]}, "spec.volumes[0].persistentVolumeClaim", id="a volume claim"),
+        pytest.param(FROM_A_CLAIM, "spec.resourceClaims", id="a resource claim"),
+        pytest.param(FROM_A_TEMPLATE, "spec.resourceClaims", id="a resource claim to be made for it"),
+        pytest.param(
+            {**FROM_A_CLAIM, "containers": [ONE_GPU]},
+            "spec.containers[0].resources.claims",
+            id="a container that uses one",
+        ),
     ],
 )
 def test_a_pod_with_a_constraint_not_honoured_is_refused_by_name_and_not_placed(
@@ -365,8 +397,7 @@ def test_a_pod_that_fits_nowhere_is_placed_as_soon_as_it_does(
     if "blocking" not in control_plane.names("/api/v1/namespaces"):
         control_plane.api.post("/api/v1/namespaces", {"metadata": {"name": "blocking"}})
     control_plane.create_nodes([node("cheap")])
-    control_plane.create_pods([pod("resident", cpu="6", scheduler="nobody", namespace="blocking")])
-    control_plane.bind("resident", "cheap", namespace="blocking")
+    control_plane.create_pods([pod("resident", cpu="6", scheduler="nobody", node="cheap", namespace="blocking")])
     wait_until(lambda: daemon.metric("scheduler_cache_size") == 2, "the node and the resident known")
     control_plane.create_pods([pod("large", cpu="3")])
     wait_unschedulable(control_plane, "large")
