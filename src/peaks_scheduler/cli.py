@@ -161,6 +161,8 @@ def explain(
     for note in cluster.notes:
         click.echo(f"note: {note}", err=True)
     answers = door.explain(cluster, settings, pod)
+    for note in (note for answer in answers for note in answer.notes):
+        click.echo(f"note: {note}", err=True)
     if output == "json":
         click.echo(json.dumps({answer.pod.key: answer.as_json() for answer in answers}, indent=2))
     else:

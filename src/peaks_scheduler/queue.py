@@ -264,14 +264,26 @@ class SchedulingQueue:
         if entry is not None:
             self._leave(uid, entry)
 
-    def wake(self, event: Wake, now: float) -> int:
-        """Something happened that may cure failures; how many unschedulable pods it moved."""
+    def wake(self, event: Wake, now: float, among: Iterable[str] | None = None) -> int:
+        """Something happened that may cure failures; how many unschedulable pods it moved.
+
+        Args:
+            among: uids of the only pods that it can cure, whether they wait for it or not; None: all that wait for it.
+        """
         self._events += 1
         self._latest[event] = self._events
-        uids = list(self._waiting[event])
+        waiting = self._waiting[event]
+        uids = list(waiting) if among is None else [uid for uid in dict.fromkeys(among) if uid in waiting]
         for uid in uids:
             self._wake(uid, event.value, now)
         return len(uids)
+
+    def flush(self, event: str, now: float) -> None:
+        """Every pod is worth another look, whatever it waits for; ``event`` says why."""
+        for uid in [uid for uid in self._entries if uid in self._unschedulable]:
+            self._wake(uid, event, now)
+        for uid in self._in_flight:
+            self._entries[uid].changed = True
 
     def next_due(self, now: float) -> float | None:
         """When to ask ``pop`` again, [s] monotonic: the next end of a backoff or flush, ``now`` if a pod is active."""

@@ -19,6 +19,7 @@ from peaks_scheduler.values import (
     parse_address,
     parse_cpu,
     parse_duration,
+    parse_field_paths,
     parse_lease_name,
     parse_listen,
     parse_log_format,
@@ -29,7 +30,7 @@ from peaks_scheduler.values import (
     shown,
 )
 
-__all__ = ["LeaderElection", "Listen", "LoadSettings", "PowerSettings", "Settings", "load"]
+__all__ = ["LeaderElection", "Listen", "LoadSettings", "PodFields", "PowerSettings", "Settings", "load"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,15 @@ class PowerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PodFields:
+    """What to make of fields of pods."""
+
+    ignore: frozenset[str] = frozenset()
+    """Paths of fields that this version does not know and that are to be passed over (``spec.newField``); a pod with
+    any other unknown field is refused."""
+
+
+@dataclass(frozen=True, slots=True)
 class LeaderElection:
     """Which of several replicas works."""
 
@@ -81,7 +91,10 @@ class Settings:
     default_pod_cpu: int = 100
     """[millicores] that a pod with neither request nor limit is taken to use; kube-scheduler assumes the same."""
     tolerance_watts: float = 0.0
-    """[W] Jumps closer than this count as tied."""
+    """[W] Jumps that differ from the least by no more count as tied; preferences decide among them."""
+    volume_bind_timeout: float = 600.0
+    """[s] that a pod waits for the volumes of its node to be bound; then it is tried anew. kube-scheduler's default."""
+    pod_fields: PodFields = field(default_factory=PodFields)
     listen: Listen = field(default_factory=Listen)
     log_format: str = "json"
     """``json`` or ``text``."""
@@ -163,6 +176,8 @@ _KEYS = (
     _Key("powerModels",            "power",           "file",            parse_text,       option="power-models"),
     _Key("defaultPodCpu",          "",                "default_pod_cpu", parse_cpu,        "{}m".format),
     _Key("toleranceWatts",         "",                "tolerance_watts", parse_watts),
+    _Key("volumeBindTimeout",      "",                "volume_bind_timeout", parse_duration, duration_text),
+    _Key("podFields.ignore",       "pod_fields",      "ignore",          parse_field_paths, sorted),
     _Key("listen",                 "",                "listen",          parse_listen,     str,         "listen"),
     _Key("logFormat",              "",                "log_format",      parse_log_format, option="log-format"),
     _Key("leaderElection.enabled", "leader_election", "enabled",         parse_switch,     option="leader-elect"),

@@ -32,6 +32,8 @@ from . import __version__
 Labels = tuple[str, ...]
 Rows = Iterable[tuple[Labels, float]]
 
+WatchTrouble = Literal["gone", "inactive", "error", "kinds"]
+
 RESULTS = ("scheduled", "unschedulable", "error")
 MOST_ATTEMPTS = 15  # kube-scheduler counts more under "15+"
 
@@ -64,6 +66,9 @@ class Sample:
     load_problems: int = 0
     power_model_valid: bool = False
     clock_offsets: Mapping[str, float] = field(default_factory=dict)  # peer -> its clock minus ours [s]
+    unread_kinds: Mapping[str, bool] = field(default_factory=dict)  # kind -> is it one that cannot be read?
+    common_unknown_fields: Mapping[str, float] = field(default_factory=dict)  # path -> share of new pods that have it
+    pods_awaiting_volumes: int = 0
     leader: bool = False
     binds_in_flight: int = 0
     binds_in_flight_limit: int = 0
@@ -102,6 +107,12 @@ _GAUGES: tuple[tuple[str, Labels, Callable[[Sample], Rows], str], ...] = (
      "1 if the power models in force are those of the file; 0 if the file is missing or was refused."),
     ("peaks_clock_offset_seconds", ("peer",), lambda s: _by(s.clock_offsets),
      "A peer's clock minus ours, as last measured."),
+    ("peaks_unread_kinds", ("kind",), lambda s: _by(s.unread_kinds),
+     "1 if objects of this kind cannot be read: the API server does not have them, or a right is missing."),
+    ("peaks_common_unknown_pod_fields", ("field",), lambda s: _by(s.common_unknown_fields),
+     "Pod fields that this version does not know and more than half of new pods have, with the share that does."),
+    ("peaks_pods_awaiting_volumes", (), lambda s: _one(s.pods_awaiting_volumes),
+     "Pods with a node whose volumes are being bound or made."),
     ("peaks_leader", (), lambda s: _one(s.leader),
      "1 if this replica holds the lease and binds."),
     ("peaks_binds_in_flight", (), lambda s: _one(s.binds_in_flight),
@@ -231,8 +242,8 @@ class Telemetry:
     def watch_requested(self, resource: str, kind: Literal["list", "watch"]) -> None:
         self._watch_requests.labels(resource, kind).inc()
 
-    def watch_restarted(self, resource: str, reason: Literal["gone", "inactive", "error"]) -> None:
-        """A watch broke: 410 Gone, no sign of life, or anything else."""
+    def watch_restarted(self, resource: str, reason: WatchTrouble) -> None:
+        """A watch broke: 410 Gone, no sign of life, anything else; or others are wanted, for a kind came or went."""
         self._watch_restarts.labels(resource, reason).inc()
 
     def audit_repaired(self, resource: str, kind: Literal["missing", "vanished"], count: int = 1) -> None:
@@ -319,7 +330,7 @@ class Telemetry:
         )
         self._watch_restarts = counter(
             "peaks_watch_restarts_total",
-            "Watches that broke: 410 Gone, no sign of life, or an error.",
+            "Watches that broke (410 Gone, no sign of life, an error), or were changed for other kinds.",
             ("resource", "reason"),
         )
         self._audit_repairs = counter(

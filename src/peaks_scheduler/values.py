@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
 from peaks_scheduler.errors import QuantityError
+from peaks_scheduler.honoured import HARMLESS, HONOURED, is_unknown
 from peaks_scheduler.quantity import milli, parse_quantity
 
 DEFAULT_PORT = 10261
+_FIELD = re.compile(r"spec\.[A-Za-z][A-Za-z0-9]*")
 _STRETCH = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h)"
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -84,6 +86,16 @@ def parse_watts(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value <= sys.float_info.max:
         raise ValueError("watts, 0 or more")
     return float(value)
+
+
+def parse_field_paths(value: object) -> frozenset[str]:
+    """Paths of fields of a pod's spec that this version does not know."""
+    if not isinstance(value, list) or not all(isinstance(each, str) and _FIELD.fullmatch(each) for each in value):
+        raise ValueError("a list of paths of fields of a pod, such as [spec.newField]")
+    for path in value:
+        if not is_unknown(path) or path.removeprefix("spec.") in HONOURED | HARMLESS:
+            raise ValueError(f"fields that this version does not know; what {path} means it knows")
+    return frozenset(value)
 
 
 def parse_listen(value: object) -> Listen:

@@ -1,7 +1,8 @@
 """The scheduling half of the daemon on a stage: real queue, ledger, limiter and events, and a test that is the watch.
 
-``Api`` is an API server without sockets, for virtual time: it knows pods, takes Bindings, and answers the next ones as
-it is told. ``Stage`` takes it or a real client. Nothing reaches the ledger but what the test lets it see.
+``Api`` is an API server without sockets, for virtual time: it knows pods and claims, takes Bindings and patches, and
+answers the next ones as it is told. ``Stage`` takes it or a real client. Nothing reaches the ledger but what the test
+lets it see.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ from typing import Any, cast
 
 from peaks_scheduler.daemon.cooling import Cooling
 from peaks_scheduler.daemon.feed import Feed
+from peaks_scheduler.daemon.preemption import Preemption
 from peaks_scheduler.daemon.refusals import Refusals
 from peaks_scheduler.daemon.scheduling import Scheduler
+from peaks_scheduler.demo.patching import merge_patch
 from peaks_scheduler.errors import Conflict, KubeError
 from peaks_scheduler.kube import Connection, EventPoster, KubeClient, Limiter, Reporter
+from peaks_scheduler.kube.kinds import KINDS
 from peaks_scheduler.objects import DECISION
 from peaks_scheduler.queue import SchedulingQueue
 from peaks_scheduler.scoring import Strategy
@@ -30,6 +34,8 @@ CHEAP, DEAR = (100.0, -40.0, -7.0), (100.0, -90.0, -7.0)
 """(k0, k1, k2): on the first every pod costs less than half of what it costs on the second."""
 WORKERS = (node("worker-1", cpu="4"), node("worker-2", cpu="4"))
 POWER = models(worker_1=CHEAP, worker_2=DEAR)
+
+OTHERS = {kind.kind: kind for kind in KINDS}
 
 Answer = Exception | Callable[[], Awaitable[None]] | None
 
@@ -54,6 +60,10 @@ class Api:
         self.events: list[Json] = []
         self.conditions: list[Json] = []
         self.condition_answers: deque[KubeError] = deque()
+        self.claims: dict[str, Json] = {}
+        self.patches: list[tuple[str, Json]] = []
+        self.patch_answers: deque[Answer] = deque()
+        self.nominated: list[tuple[str, str | None]] = []
 
     async def bind(
         self,
@@ -71,6 +81,25 @@ class Api:
         elif answer is not None:
             raise answer
         self.pods[name] = bound(self.pods[name], node, annotations)
+
+    async def patch_claim(
+        self, namespace: str, name: str, change: Json, fence: Callable[[], bool] | None = None
+    ) -> Json:
+        self.patches.append((name, change["metadata"].get("annotations")))
+        answer = self.patch_answers.popleft() if self.patch_answers else None
+        if callable(answer):
+            await answer()
+        elif answer is not None:
+            raise answer
+        meta = self.claims[name]["metadata"]
+        if meta["resourceVersion"] != change["metadata"]["resourceVersion"]:
+            raise Conflict("modified", 409)
+        later = {"metadata": {"resourceVersion": str(int(meta["resourceVersion"]) + 1)}}
+        self.claims[name] = merge_patch(merge_patch(self.claims[name], change), later)
+        return self.claims[name]
+
+    async def nominate(self, namespace: str, name: str, uid: str, node: str | None) -> None:
+        self.nominated.append((name, node))
 
     async def get_pod(self, namespace: str, name: str) -> Json | None:
         return self.pods.get(name)
@@ -114,7 +143,15 @@ class Stage:
         self.events = EventPoster(client, workers=2, clock=self.clock)
         reporter = Reporter("Peaks", "stage")
         self.wall = lambda: NOW + self.clock() - begun
-        self.refusals = Refusals(client, self.events, reporter, lambda: self.fence_open, self.wall, self.clock)
+        self.refusals = Refusals(
+            client,
+            self.events,
+            reporter,
+            lambda: self.fence_open,
+            self.wall,
+            self.clock,
+            Preemption(self.ledger).word,
+        )
         self.scheduler = Scheduler(
             self.ledger,
             self.queue,
@@ -134,12 +171,17 @@ class Stage:
         )
         nobody = cast(Connection, None)
         tell = self.scheduler
-        self.feed = Feed(self.ledger, nobody, self.telemetry, self.wall, tell.pod_changed, tell.node_changed)
+        self.feed = Feed(
+            self.ledger, nobody, self.telemetry, self.wall, tell.pod_changed, tell.node_changed, tell.kind_changed
+        )
 
     def sees(self, *objects: Json, kind: str | None = "MODIFIED") -> None:
-        """A watch brings these pods and nodes."""
+        """A watch brings these objects."""
         for raw in objects:
-            (self.feed.node if raw.get("kind") == "Node" else self.feed.pod)(kind, copy.deepcopy(raw))
+            if other := OTHERS.get(raw.get("kind", "")):
+                self.feed.other(other, kind, copy.deepcopy(raw))
+            else:
+                (self.feed.node if raw.get("kind") == "Node" else self.feed.pod)(kind, copy.deepcopy(raw))
 
     def loses(self, *objects: Json) -> None:
         """A watch tells that these are gone."""
@@ -148,7 +190,9 @@ class Stage:
     @contextlib.asynccontextmanager
     async def running(self, binders: int = 8) -> AsyncIterator[None]:
         """The tasks of the daemon that schedule, bind, inspect and tell."""
-        work = [self.scheduler.run(), self.scheduler.inspect(), self.scheduler.announce()]
+        scheduler = self.scheduler
+        work = [scheduler.run(), scheduler.aftermath.inspect(), scheduler.aftermath.announcing()]
+        work += [scheduler.volumes.watch(), scheduler.volumes.write_jobs(), scheduler.volumes.write_jobs()]
         work += [self.events.run(), self.refusals.run()]
         tasks = [asyncio.create_task(each) for each in work]
         tasks += [asyncio.create_task(self.scheduler.bind_jobs()) for _ in range(binders)]

@@ -10,11 +10,13 @@ from typing import Any, cast
 import pytest
 
 from peaks_scheduler.daemon.audit import NAMES_EVERY, UNSEEN_DEAD, UNSEEN_RESTART, Audit
-from peaks_scheduler.errors import NotFound, Unavailable
+from peaks_scheduler.errors import Forbidden, NotFound, Unavailable
 from peaks_scheduler.kube.client import Listing
+from peaks_scheduler.kube.kinds import KINDS, Kind
 from peaks_scheduler.ledger import Change, Ledger
 from peaks_scheduler.telemetry import Telemetry
-from tests.builders import Json, ledger, node, pod
+from tests.builders import Json, ledger, namespace, node, pod
+from tests.unit.storage_objects import claim, volume
 from tests.unit.virtual_time import now, run_virtually
 
 WEB, DB = pod("web-0"), pod("db-0")
@@ -25,13 +27,17 @@ class World:
     """An API server, and watches that show of it what the test lets through."""
 
     def __init__(self, *objects: Json) -> None:
-        self.objects = {each["metadata"]["uid"]: each for each in objects}
+        self.objects = {each["metadata"].get("uid", each["metadata"]["name"]): each for each in objects}
         self.ledger: Ledger = ledger()
         self.away = False
         self.restarts: list[float] = []
         self.told: list[tuple[str, Change]] = []
         self.listed, self.relisted = asyncio.Event(), asyncio.Event()
         self.complete = 0
+        self.fed: tuple[Kind, ...] = KINDS
+        self.forbidden = ""
+        self.read: set[str] = set()
+        self.doubts = 0
         self.telemetry = Telemetry("Peaks")
         self.audit = Audit(
             self.ledger,
@@ -39,6 +45,7 @@ class World:
             cast(Any, self),
             cast(Any, self),
             self.telemetry,
+            cast(Any, self),
             self._completed,
             clock=now,
         )
@@ -47,7 +54,15 @@ class World:
 
     def shows(self, *objects: Json) -> None:
         for each in objects:
-            (self.node if each["kind"] == "Node" else self.pod)(None, each)
+            other = next((kind for kind in KINDS if kind.kind == each["kind"]), None)
+            if other is not None:
+                self.other(other, None, each)
+            else:
+                (self.node if each["kind"] == "Node" else self.pod)(None, each)
+
+    def other(self, kind: Kind, event: str | None, raw: Json) -> None:
+        observe = self.ledger.observe_namespace if kind.kind == "Namespace" else self.ledger.observe_storage
+        observe(raw, gone=event == "DELETED")
 
     def pod(self, _: str | None, raw: Json) -> None:
         self.ledger.observe_pod(raw)
@@ -70,6 +85,17 @@ class World:
         found = {uid: each["metadata"] for uid, each in self.objects.items() if each["kind"] == kind}
         return Listing("1", {uid: (meta.get("namespace", ""), meta["name"]) for uid, meta in found.items()})
 
+    async def list_keys(self, path: str) -> frozenset[str]:
+        metas = [each["metadata"] for each in await self.list_objects(path)]
+        return frozenset(f"{m['namespace']}/{m['name']}" if "namespace" in m else m["name"] for m in metas)
+
+    async def list_objects(self, path: str) -> list[Json]:
+        self._answer()
+        (kind,) = (kind for kind in KINDS if kind.path == path)
+        if kind.plural == self.forbidden:
+            raise Forbidden("may not", 403)
+        return [each for each in self.objects.values() if each["kind"] == kind.kind]
+
     async def get_pod(self, namespace: str, name: str) -> Json | None:
         self._answer()
         return next((each for each in self.objects.values() if each["metadata"]["name"] == name), None)
@@ -91,6 +117,12 @@ class World:
 
     def node_changed(self, change: Change) -> None:
         self.told.append(("", change))
+
+    def completed(self, kinds: list[Kind]) -> None:
+        self.read |= {kind.plural for kind in kinds}
+
+    def doubt(self) -> None:
+        self.doubts += 1
 
     def _completed(self) -> None:
         self.complete += 1
@@ -286,3 +318,75 @@ def test_names_are_compared_when_the_api_server_is_back(seconds: float) -> None:
         assert world.audit.complete.is_set()
 
     run_virtually(scenario())
+
+
+# --- other kinds ------------------------------------------------------------------------------------------------------
+
+DATA, DISK, SHOP = claim(), volume("disk"), namespace("shop")
+
+
+@virtually
+async def test_the_first_lists_are_in_when_claims_volumes_and_namespaces_are_as_well() -> None:
+    world = World(WEB, node(), DATA, DISK, SHOP)
+    async with running(world.audit.compare_names()):
+        world.listed.set()
+        world.shows(WEB, node(), DATA, SHOP)
+        await asyncio.sleep(2)
+        assert not world.audit.complete.is_set()
+        assert world.read == set()
+        world.shows(DISK)
+        await asyncio.sleep(2)
+    assert world.audit.complete.is_set()
+    assert world.read == {kind.plural for kind in KINDS}
+
+
+@virtually
+async def test_a_claim_that_no_watch_shows_is_read_and_holds_up_the_start_no_longer() -> None:
+    world = World(DATA, SHOP)
+    world.listed.set()
+    async with running(world.audit.compare_names()):
+        await asyncio.sleep(100)
+    assert world.audit.complete.is_set()
+    assert world.ledger.storage.keys("PersistentVolumeClaim") == {"default/data"}
+    assert world.ledger.namespaces() == {"shop"}
+    assert world.repaired("persistentvolumeclaims", "missing") == 1
+
+
+@virtually
+async def test_a_volume_that_vanished_in_a_gap_is_dropped() -> None:
+    world = World(DATA, DISK, SHOP)
+    world.shows(DATA, DISK, SHOP)
+    world.listed.set()
+    async with running(world.audit.compare_names()):
+        await asyncio.sleep(5)
+        world.objects.clear()
+        world.relisted.set()
+        await asyncio.sleep(5)
+    assert world.ledger.storage.keys("PersistentVolume") == world.ledger.storage.keys("PersistentVolumeClaim") == set()
+    assert world.ledger.namespaces() == set()
+    assert world.repaired("persistentvolumes", "vanished") == 1
+
+
+@virtually
+async def test_a_kind_that_is_forbidden_holds_up_nothing_else() -> None:
+    world = World(WEB, DATA)
+    world.forbidden = "persistentvolumeclaims"
+    world.shows(WEB)
+    world.listed.set()
+    async with running(world.audit.compare_names()):
+        await asyncio.sleep(5)
+    assert world.audit.complete.is_set()
+    assert world.read == {kind.plural for kind in KINDS} - {"persistentvolumeclaims"}
+    assert world.doubts > 0
+
+
+@virtually
+async def test_a_kind_that_is_not_fed_is_not_asked_for() -> None:
+    world = World(WEB, DATA)
+    world.fed, world.forbidden = (), "persistentvolumeclaims"
+    world.shows(WEB)
+    world.listed.set()
+    async with running(world.audit.compare_names()):
+        await asyncio.sleep(5)
+    assert world.audit.complete.is_set()
+    assert world.doubts == 0

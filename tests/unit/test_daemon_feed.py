@@ -7,23 +7,27 @@ import contextlib
 import inspect
 import itertools
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import kopf
 import pytest
+from kopf._cogs.aiokits import aiotasks
 from kopf._cogs.clients import watching
+from kopf._core.reactor import orchestration
 
 from peaks_scheduler.daemon import feed as feed_module
-from peaks_scheduler.daemon.feed import SPEAKER, Endless, Feed, RestartCounter
+from peaks_scheduler.daemon.feed import REPORTER, SPEAKER, WATCHER, Endless, Feed, RestartCounter
 from peaks_scheduler.kube import Connection, connect
+from peaks_scheduler.kube.kinds import KINDS, Kind
 from peaks_scheduler.ledger import Change, Ledger, State
 from peaks_scheduler.objects import Pod
 from peaks_scheduler.telemetry import Telemetry
-from tests.builders import NOW, ledger, node, pod
-from tests.unit.daemon_stage import until
+from tests.builders import NOW, ledger, namespace, node, pod
+from tests.unit.daemon_stage import OTHERS, until
 from tests.unit.server_thread import ServerThread
+from tests.unit.storage_objects import attachment, capacity, claim, csi_driver, csi_node, storage_class, volume
 from tests.unit.virtual_time import run_virtually
 
 UID = "uid-default-web-0"
@@ -37,6 +41,8 @@ class Heard:
         self.telemetry = Telemetry("Peaks")
         self.pods: list[tuple[str, Change, Pod | None]] = []
         self.nodes: list[Change] = []
+        self.others: list[tuple[str, str]] = []
+        self.kinds: Sequence[Kind] = ()
         self.starts = 0
         self.feed = Feed(
             self.ledger,
@@ -45,8 +51,13 @@ class Heard:
             lambda: NOW,
             lambda *what: self.pods.append(what),
             self.nodes.append,
+            lambda kind, raw: self.others.append((kind.plural, raw["metadata"]["name"])),
+            self._fed,
             on_start=self._started,
         )
+
+    async def _fed(self) -> Sequence[Kind]:
+        return self.kinds
 
     def _started(self) -> None:
         self.starts += 1
@@ -108,6 +119,24 @@ class TestDoor:
             "peaks_watch_requests_total", {"resource": "pods", "kind": "watch"}
         )
 
+    def test_a_claim_is_in_the_ledger_before_it_is_told_and_told_only_when_it_says_something_new(self) -> None:
+        heard = Heard()
+        for version in ("1", "2"):
+            heard.feed.other(OTHERS["PersistentVolumeClaim"], "MODIFIED", claim(version=version))
+        heard.feed.other(OTHERS["Namespace"], "ADDED", namespace("shop"))
+        assert heard.others == [("persistentvolumeclaims", "data"), ("namespaces", "shop")]
+        assert heard.ledger.storage.keys("PersistentVolumeClaim") == {"default/data"}
+        heard.feed.other(OTHERS["PersistentVolumeClaim"], "DELETED", claim(version="3"))
+        assert heard.ledger.storage.keys("PersistentVolumeClaim") == set()
+        assert len(heard.others) == 3
+
+    def test_a_claim_that_makes_no_sense_is_passed_over_with_a_warning(self, caplog: pytest.LogCaptureFixture) -> None:
+        heard = Heard()
+        heard.feed.other(OTHERS["PersistentVolumeClaim"], "ADDED", claim("odd", size="a lot"))
+        (record,) = caplog.records
+        assert (record.getMessage(), record.__dict__["kind"]) == ("object not understood", "persistentvolumeclaims")
+        assert "default/odd" in record.__dict__["error"]
+
 
 # --- kopf, for real ---------------------------------------------------------------------------------------------------
 
@@ -119,16 +148,20 @@ def api() -> Iterator[ServerThread]:
         yield running
 
 
+FED = {"/api/v1/pods", "/api/v1/nodes", *(kind.path for kind in KINDS)}
+
+
 @contextlib.asynccontextmanager
-async def watching_by_kopf(api: ServerThread, folder: Path) -> AsyncIterator[Heard]:
+async def watching_by_kopf(api: ServerThread, folder: Path, kinds: Sequence[Kind] = ()) -> AsyncIterator[Heard]:
     """A feed whose kopf runs, its first lists read. No fixture: a test's task must be older than kopf."""
 
     def asked(method: str, path: str, is_watch: bool, status: int) -> None:
-        if status == 200 and path in ("/api/v1/pods", "/api/v1/nodes"):
+        if method == "GET" and status == 200 and path in FED:
             heard.feed.asked(path.rpartition("/")[2], watch=is_watch)
 
     connection = await connect(str(api.server.write_kubeconfig(folder / "kubeconfig")), on_request=asked)
     heard, stop = Heard(connection), asyncio.Event()
+    heard.kinds = kinds
     running = asyncio.create_task(heard.feed.run(stop))
     try:
         with RestartCounter(heard.telemetry, heard.feed).listening():
@@ -136,7 +169,8 @@ async def watching_by_kopf(api: ServerThread, folder: Path) -> AsyncIterator[Hea
             yield heard
     finally:
         stop.set()
-        await running
+        async with asyncio.timeout(20.0):
+            await running
         await connection.close()
 
 
@@ -202,6 +236,67 @@ async def test_watches_that_look_dead_are_started_again(api: ServerThread, tmp_p
         api(lambda server: server.freeze_watches(False))
 
 
+WORLD = {
+    "namespaces": namespace("shop"),
+    "persistentvolumes": volume("disk"),
+    "persistentvolumeclaims": claim("data"),
+    "storageclasses": storage_class("fast"),
+    "csinodes": csi_node("worker-1"),
+    "csidrivers": csi_driver("driver"),
+    "csistoragecapacities": capacity("room", {}),
+    "volumeattachments": attachment("disk", "worker-1", name="attached"),
+}
+
+
+async def test_every_kind_that_placing_reads_is_brought_in_from_lists_and_from_watches(
+    api: ServerThread, tmp_path: Path
+) -> None:
+    assert set(WORLD) == {kind.plural for kind in KINDS}
+    for plural, there in WORLD.items():
+        api(lambda server, plural=plural, there=there: server.add(plural, there))
+    wanted = [(plural, there["metadata"]["name"]) for plural, there in WORLD.items()]
+    async with watching_by_kopf(api, tmp_path, KINDS) as heard:
+        await until(lambda: sorted(heard.others) == sorted(wanted))
+        for plural, (_, name) in zip(WORLD, wanted, strict=True):
+            space = "kube-system" if plural == "csistoragecapacities" else "default"
+            api(lambda server, plural=plural, name=name, space=space: server.remove(plural, name, space))
+        await until(lambda: len(heard.others) == 2 * len(wanted))
+        assert not any(heard.ledger.storage.keys(kind.kind) for kind in KINDS if kind.kind != "Namespace")
+    assert {verb for verb, _ in api.server.requests} <= {"list", "watch", "get"}
+
+
+async def test_the_first_lists_are_read_once_all_that_is_fed_is_watched(api: ServerThread, tmp_path: Path) -> None:
+    api(lambda server: server.delay("/persistentvolumeclaims", 0.5))
+    async with watching_by_kopf(api, tmp_path, KINDS):
+        assert {kind for verb, kind in api.server.requests if verb == "watch"} == {"pods", "nodes", *WORLD}
+
+
+async def test_a_kind_that_the_server_takes_away_ends_kopf_and_the_others_are_watched_again(
+    api: ServerThread, tmp_path: Path
+) -> None:
+    claims, csi_nodes = OTHERS["PersistentVolumeClaim"], OTHERS["CSINode"]
+    async with watching_by_kopf(api, tmp_path, [claims, csi_nodes]) as heard:
+        heard.kinds = [claims]  # as the keeper will say when it is asked again
+        api(lambda server: server.absent.add("csinodes"))
+        api(lambda server: server.drop_watches())
+        await until(lambda: heard.restarts("all", "error") >= 1, within=20.0)
+        api(lambda server: server.add_pod(pod("web-1")))
+        api(lambda server: server.add("persistentvolumeclaims", claim()))
+        await until(lambda: heard.ledger.pod("uid-default-web-1") is not None, within=10.0)
+        await until(lambda: heard.ledger.storage.keys("PersistentVolumeClaim") == {"default/data"})
+
+
+async def test_a_right_that_is_taken_away_stops_only_the_kind_it_was_for(api: ServerThread, tmp_path: Path) -> None:
+    async with watching_by_kopf(api, tmp_path, KINDS) as heard:
+        api(lambda server: server.denied.update({("list", "csinodes"), ("watch", "csinodes")}))
+        api(lambda server: server.drop_watches())
+        api(lambda server: server.add_pod(pod("web-1")))
+        api(lambda server: server.add("persistentvolumeclaims", claim()))
+        await until(lambda: heard.ledger.pod("uid-default-web-1") is not None)
+        await until(lambda: heard.ledger.storage.keys("PersistentVolumeClaim") == {"default/data"})
+        assert heard.restarts("all", "error") == 0
+
+
 # --- kopf, played -----------------------------------------------------------------------------------------------------
 
 
@@ -260,12 +355,19 @@ def test_kopf_still_says_what_we_listen_for() -> None:
     assert watching.logger.name == SPEAKER
 
 
+def test_kopf_still_calls_its_watches_what_we_end_them_by() -> None:
+    assert f'name=f"{WATCHER}{{what}}", logger=logger' in inspect.getsource(orchestration)
+    assert "{capname} has failed: {e}" in inspect.getsource(aiotasks)
+    assert orchestration.logger.name == REPORTER
+
+
 @pytest.mark.parametrize(
     ("line", "resource", "reason"),
     [
         ("Restarting the watch-stream for pods.v1 cluster-wide.", "pods", "gone"),
         ("Restarting the watch-stream for nodes.v1 cluster-wide.", "nodes", "gone"),
         ("Watch-stream for pods.v1 cluster-wide is inactive, reconnecting.", "pods", "inactive"),
+        ("Restarting the watch-stream for csinodes.v1.storage.k8s.io cluster-wide.", "csinodes", "gone"),
     ],
 )
 def test_a_broken_watch_is_counted_and_asks_for_a_comparison(

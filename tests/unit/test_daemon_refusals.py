@@ -14,8 +14,8 @@ from peaks_scheduler.decision import UNSUPPORTED, Diagnosis
 from peaks_scheduler.errors import Conflict, Forbidden, KubeError, NotFound, Unavailable
 from peaks_scheduler.kube.clock import whole_time
 from peaks_scheduler.objects import Pod
-from tests.builders import NOW, pod, read
-from tests.unit.daemon_stage import Api, Stage
+from tests.builders import NOW, Json, anti_affinity, node, pod, read, taint
+from tests.unit.daemon_stage import Api, Stage, bound, until
 from tests.unit.virtual_time import run_virtually
 
 POD = read(pod())
@@ -205,3 +205,89 @@ async def test_one_condition_that_fails_for_no_known_reason_does_not_end_the_wri
     for i in range(4):
         await refuse(stage, NO_CPU, read(pod(f"web-{i}")))
     assert [condition["pod"] for condition in api.conditions] == ["web-2", "web-3"]
+
+
+@on_stage
+async def test_a_node_that_was_found_in_vain_is_told_in_its_own_words(api: Api, stage: Stage) -> None:
+    assert stage.refusals.say(POD, "SchedulerError", "binding volumes: too late")
+    await asyncio.sleep(0.1)
+    assert (api.conditions[0]["reason"], api.conditions[0]["message"]) == (
+        "SchedulerError",
+        "binding volumes: too late",
+    )
+    assert [event["note"] for event in api.events] == ["binding volumes: too late"]
+
+
+# --- preemption -------------------------------------------------------------------------------------------------------
+
+NOT_DONE = " preemption: not done by this scheduler"
+NO_ROOM = "0/1 nodes are available: 1 Insufficient cpu."
+
+
+def on_worker(cpu: str = "3", priority: int = 0, **more: Any) -> Json:
+    return bound(pod("theirs", cpu=cpu, priority=priority, scheduler="default-scheduler", **more), "worker-1")
+
+
+TAINTED = node(cpu="4", taints=[taint()])
+AWAY = anti_affinity({"app": "db"})
+
+
+@pytest.mark.parametrize(
+    ("there", "waits", "told"),
+    [
+        pytest.param((node(cpu="4"), on_worker()), {"cpu": "2", "priority": 100}, True, id="a lower one is there"),
+        pytest.param((node(cpu="4"), on_worker(priority=100)), {"cpu": "2", "priority": 100}, False, id="an equal one"),
+        pytest.param((node(cpu="4"), on_worker(priority=-10)), {"cpu": "2"}, True, id="one below the usual"),
+        pytest.param((node(cpu="4"), on_worker()), {"cpu": "8", "priority": 100}, False, id="the node is too small"),
+        pytest.param(
+            (node(cpu="4"), on_worker()),
+            {"cpu": "2", "priority": 100, "preemptionPolicy": "Never"},
+            False,
+            id="it does not want that",
+        ),
+        pytest.param((TAINTED, on_worker()), {"cpu": "2", "priority": 100}, False, id="that would not help"),
+        pytest.param(
+            (node(cpu="4"), on_worker(cpu="1", labels={"app": "db"})),
+            {"cpu": "2", "priority": 100, "affinity": AWAY},
+            True,
+            id="it shuns a lower one",
+        ),
+        pytest.param(
+            (node(cpu="4"), on_worker()),
+            {"cpu": "2", "priority": 100, "resourceClaims": [{"name": "gpu"}]},
+            False,
+            id="it is refused in any case",
+        ),
+    ],
+)
+def test_an_owner_is_told_by_event_alone_where_lower_pods_would_have_had_to_go(
+    there: tuple[Json, ...], waits: Json, told: bool
+) -> None:
+    async def scenario() -> None:
+        waiting = pod("urgent", **waits)
+        api = Api(waiting)
+        stage = Stage(api, nodes=())
+        stage.sees(*there, waiting)
+        async with stage.running():
+            await until(lambda: bool(api.events and api.conditions))
+        (note,) = (event["note"] for event in api.events)
+        assert note.endswith(NOT_DONE) == told
+        assert note.removesuffix(NOT_DONE) == api.conditions[0]["message"]
+        assert NOT_DONE not in api.conditions[0]["message"]
+
+    run_virtually(scenario())
+
+
+@on_stage
+async def test_nobody_is_asked_for_a_postscript_that_is_not_posted(api: Api, stage: Stage) -> None:
+    asked: list[str] = []
+
+    def more() -> str:
+        asked.append("now")
+        return " and more"
+
+    for _ in range(3):
+        stage.refusals.say(POD, "Unschedulable", "no", more)
+    await asyncio.sleep(0.1)
+    assert asked == ["now"]
+    assert [event["note"] for event in api.events] == ["no and more"]

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from peaks_scheduler.daemon.scheduling import PACE
+from peaks_scheduler.daemon.aftermath import PACE
 from peaks_scheduler.demo.apiserver import EmbeddedApiServer
 from peaks_scheduler.demo.store import Change
 from peaks_scheduler.errors import Ambiguous, Conflict, Unavailable
@@ -22,8 +22,20 @@ from peaks_scheduler.kube import Connection, KubeClient, connect
 from peaks_scheduler.ledger import State
 from peaks_scheduler.objects import DECISION, Pod
 from peaks_scheduler.snapshot import Floats, Snapshot
-from tests.builders import PEAKS, Json, node, pod, taint
+from tests.builders import (
+    PEAKS,
+    Json,
+    anti_affinity,
+    namespace,
+    node,
+    pod,
+    pod_affinity,
+    pod_term,
+    spread,
+    taint,
+)
 from tests.unit.daemon_stage import WORKERS, Api, Stage, bound, decided, until
+from tests.unit.storage_objects import DRIVER, capacity, claim, csi_driver, csi_node, storage_class, using, volume
 from tests.unit.virtual_time import run_virtually
 
 UID = "uid-default-web-0"
@@ -408,6 +420,74 @@ def a_taint_is_removed(stage: Stage) -> None:
     stage.sees(*WORKERS)
 
 
+ZONE = "zone"
+ZONED = tuple(node(f"worker-{i}", cpu="4", labels={ZONE: f"z{i}"}) for i in (1, 2))
+DB = pod("db", labels={"app": "db"}, scheduler="default-scheduler")
+CACHE = pod("db", labels={"app": "cache"}, scheduler="default-scheduler")
+NEAR_DB = pod(affinity=pod_affinity(pod_term({"app": "db"})))
+AWAY_FROM_DB = pod(affinity=anti_affinity({"app": "db"}, "everywhere"))
+EVERYWHERE = tuple(node(f"worker-{i}", labels={"everywhere": "yes"}) for i in (1, 2))
+NEAR_TEAM = pod(affinity=pod_affinity(pod_term({"app": "db"}, namespaceSelector={"matchLabels": {"team": "a"}})))
+IN_SHOP = pod("db", labels={"app": "db"}, namespace="shop", scheduler="default-scheduler")
+WITH_CLAIM = pod(volumes=using("data"))
+LOCAL = storage_class("local", provisioner="kubernetes.io/no-provisioner")
+BOUND_CLAIM = (volume("disk", on="worker-1", claim="data"), claim(volume="disk"))
+# it can only go to z1, where one pod of the app is, and must not make it two while z2 has none
+EVENLY = spread({"app": "db"}, nodeAffinityPolicy="Ignore")
+SPREAD = pod(labels={"app": "db"}, topologySpreadConstraints=[EVENLY], nodeSelector={ZONE: "z1"})
+
+
+def one_comes_that_it_wants_near(stage: Stage) -> None:
+    stage.sees(bound(DB, "worker-1"))
+
+
+def one_gets_the_label_that_it_wants(stage: Stage) -> None:
+    stage.sees(bound(DB, "worker-1"))
+
+
+def one_loses_the_label_that_it_shuns(stage: Stage) -> None:
+    stage.sees(bound(CACHE, "worker-1"))
+
+
+def one_comes_to_the_emptiest_zone(stage: Stage) -> None:
+    stage.sees(bound(pod("db-2", labels={"app": "db"}, scheduler="default-scheduler"), "worker-2"))
+
+
+def one_begins_to_end(stage: Stage) -> None:
+    stage.sees(bound(pod("db", labels={"app": "db"}, scheduler="default-scheduler", deleting=True), "worker-1"))
+
+
+def its_namespace_gets_a_label(stage: Stage) -> None:
+    stage.sees(namespace("shop", {"team": "a"}))
+
+
+def its_claim_comes(stage: Stage) -> None:
+    stage.sees(BOUND_CLAIM[1])
+
+
+def its_volume_comes(stage: Stage) -> None:
+    stage.sees(BOUND_CLAIM[0])
+
+
+def its_class_comes(stage: Stage) -> None:
+    stage.sees(storage_class("standard", provisioner="disk.example.com"))
+
+
+def a_limit_rises(stage: Stage) -> None:
+    stage.sees(*(csi_node(f"worker-{i}", {DRIVER: 5}) for i in (1, 2)))
+
+
+def room_is_reported(stage: Stage) -> None:
+    stage.sees(capacity("room", {}, maximumVolumeSize="100Gi"))
+
+
+FULL_OF_VOLUMES = (
+    volume("disk", handle="h", claim="data"),
+    claim(volume="disk"),
+    *(csi_node(f"worker-{i}", {DRIVER: 0}) for i in (1, 2)),
+)
+
+
 TAINTED = tuple(node(f"worker-{i}", cpu="4", taints=[taint()]) for i in (1, 2))
 
 
@@ -420,6 +500,32 @@ TAINTED = tuple(node(f"worker-{i}", cpu="4", taints=[taint()]) for i in (1, 2))
         pytest.param(WORKERS, pod(cpu="1", schedulingGates=[{"name": "wait"}]), a_gate_is_removed, id="a gate goes"),
         pytest.param(TAINTED, WEB, it_tolerates_more, id="the pod tolerates more"),
         pytest.param(TAINTED, WEB, a_taint_is_removed, id="a taint goes"),
+        pytest.param(WORKERS, NEAR_DB, one_comes_that_it_wants_near, id="the one it wants near comes"),
+        pytest.param(
+            (*WORKERS, bound(CACHE, "worker-1")),
+            NEAR_DB,
+            one_gets_the_label_that_it_wants,
+            id="another one becomes what it wants near",
+        ),
+        pytest.param(
+            (*EVERYWHERE, bound(DB, "worker-1")),
+            AWAY_FROM_DB,
+            one_loses_the_label_that_it_shuns,
+            id="another one is no more what it shuns",
+        ),
+        pytest.param(
+            (*ZONED, bound(DB, "worker-1")), SPREAD, one_comes_to_the_emptiest_zone, id="the emptiest zone fills up"
+        ),
+        pytest.param((*ZONED, bound(DB, "worker-1")), SPREAD, one_begins_to_end, id="its own zone empties"),
+        pytest.param(
+            (*WORKERS, namespace("shop"), bound(IN_SHOP, "worker-1")),
+            NEAR_TEAM,
+            its_namespace_gets_a_label,
+            id="a namespace gets the label",
+        ),
+        pytest.param((*WORKERS, BOUND_CLAIM[0]), WITH_CLAIM, its_claim_comes, id="its claim comes"),
+        pytest.param((*WORKERS, BOUND_CLAIM[1]), WITH_CLAIM, its_volume_comes, id="the volume of its claim comes"),
+        pytest.param((*WORKERS, *FULL_OF_VOLUMES), WITH_CLAIM, a_limit_rises, id="a node can take more volumes"),
     ],
 )
 def test_what_cures_a_waiting_pod_wakes_it(
@@ -437,6 +543,104 @@ def test_what_cures_a_waiting_pod_wakes_it(
         assert [name for name, _ in api.bindings] == [waiting["metadata"]["name"]]
 
     run_virtually(scenario())
+
+
+@pytest.mark.parametrize(
+    ("before", "cure"),
+    [
+        pytest.param((claim(),), its_class_comes, id="the class of its claim comes"),
+        pytest.param((claim(), storage_class(), csi_driver()), room_is_reported, id="there is room for its volume"),
+    ],
+)
+def test_what_cures_a_pod_with_a_new_claim_wakes_it(before: tuple[Json, ...], cure: Callable[[Stage], None]) -> None:
+    async def scenario() -> None:
+        api = Api(WITH_CLAIM)
+        api.claims = {"data": claim()}
+        stage = Stage(api)
+        stage.sees(*before, WITH_CLAIM)
+        async with stage.running():
+            await asyncio.sleep(100.0)
+            assert api.patches == []
+            cure(stage)
+            await asyncio.sleep(1.0)
+        assert [name for name, _ in api.patches] == ["data"]
+
+    run_virtually(scenario())
+
+
+def another_one_comes(stage: Stage) -> None:
+    stage.sees(bound(CACHE, "worker-1"))
+
+
+def another_claim_comes(stage: Stage) -> None:
+    stage.sees(claim("other"))
+
+
+@pytest.mark.parametrize(
+    ("waiting", "event"),
+    [
+        pytest.param(NEAR_DB, another_one_comes, id="a pod that it does not want"),
+        pytest.param(WITH_CLAIM, another_claim_comes, id="a claim that it does not use"),
+        pytest.param(BIG, its_volume_comes, id="a volume, and it has none"),
+        pytest.param(NEAR_DB, its_class_comes, id="a class, and it waits for a pod"),
+    ],
+)
+def test_what_cannot_cure_a_waiting_pod_lets_it_wait(waiting: Json, event: Callable[[Stage], None]) -> None:
+    async def scenario() -> None:
+        stage = Stage(Api(waiting))
+        stage.sees(waiting)
+        async with stage.running():
+            await asyncio.sleep(100.0)
+            event(stage)
+            await asyncio.sleep(20.0)
+        assert stage.queue.attempts(f"uid-default-{waiting['metadata']['name']}") == 1
+
+    run_virtually(scenario())
+
+
+@virtually
+async def test_our_own_placement_wakes_who_wants_to_be_near_it() -> None:
+    db = pod("db", labels={"app": "db"})
+    api = Api(NEAR_DB, db)
+    stage = Stage(api)
+    stage.sees(NEAR_DB)
+    async with stage.running():
+        await asyncio.sleep(30.0)
+        stage.sees(db)
+        await until(lambda: len(api.bindings) == 1)
+        stage.sees(api.pods["db"])  # the watch confirms it
+        await until(lambda: len(api.bindings) == 2)
+    assert api.bindings == [("db", "worker-1"), ("web-0", "worker-1")]
+
+
+@virtually
+async def test_a_thousand_waiting_pods_are_not_all_tried_again_for_a_placement_that_cures_one() -> None:
+    many = [pod(f"lonely-{i}", affinity=pod_affinity(pod_term({"app": f"db-{i}"}))) for i in range(300)]
+    stage = Stage(Api(*many))
+    stage.sees(*many)
+    async with stage.running():
+        await until(lambda: stage.queue.counts()["unschedulable"] == 300)
+        await asyncio.sleep(20.0)
+        stage.sees(bound(pod("db", labels={"app": "db-7"}, scheduler="default-scheduler"), "worker-1"))
+        await asyncio.sleep(1.0)
+    attempts = [stage.queue.attempts(f"uid-default-lonely-{i}") for i in range(300)]
+    assert attempts.count(0) == 1  # placed: the queue has forgotten it
+    assert attempts.count(1) == 299
+
+
+@virtually
+async def test_what_was_refused_for_want_of_a_right_is_looked_at_when_the_right_is_there() -> None:
+    api = Api(WITH_CLAIM)
+    stage = Stage(api)
+    stage.ledger.unfed(frozenset({"persistentvolumeclaims"}))
+    stage.sees(*BOUND_CLAIM, WITH_CLAIM)
+    async with stage.running():
+        await asyncio.sleep(20.0)
+        assert api.conditions[-1]["reason"] == "UnsupportedConstraint"
+        stage.ledger.unfed(frozenset())
+        stage.scheduler.kinds_changed()
+        await asyncio.sleep(1.0)
+    assert api.bindings == [("web-0", "worker-1")]
 
 
 @virtually
@@ -634,8 +838,8 @@ async def test_a_new_leader_makes_up_for_the_events_that_its_predecessor_did_not
     async with stage.running():
         await asyncio.sleep(1.0)
         assert api.events == []  # a standby says nothing
-        stage.scheduler.announce_recent()
-        stage.scheduler.announce_recent()
+        stage.scheduler.aftermath.announce_recent()
+        stage.scheduler.aftermath.announce_recent()
         await asyncio.sleep(1.0)
     assert api.told("Scheduled") == ["web-0"]
 
@@ -653,7 +857,7 @@ async def test_a_new_leaders_old_news_do_not_flood_the_queue_of_events() -> None
         return len(api.events) == 200
 
     async with stage.running():
-        stage.scheduler.announce_recent()
+        stage.scheduler.aftermath.announce_recent()
         await until(all_told, within=60.0)
     assert max(backlogs) <= PACE
 
@@ -666,7 +870,7 @@ async def test_what_was_bound_long_ago_is_no_news() -> None:
     old["status"]["conditions"][0]["lastTransitionTime"] = "2026-11-22T10:00:00Z"  # NOW is in January 2027
     stage.sees(old)
     async with stage.running():
-        stage.scheduler.announce_recent()
+        stage.scheduler.aftermath.announce_recent()
         await asyncio.sleep(1.0)
     assert api.events == []
 

@@ -297,9 +297,27 @@ async def test_discovery_names_every_kind_with_its_subresources(client) -> None:
     core = {r["name"] for r in (await get(client, "/api/v1"))["resources"]}
     groups = {g["name"] for g in (await get(client, "/apis"))["groups"]}
     leases = (await get(client, "/apis/coordination.k8s.io/v1"))["resources"]
-    assert {"pods", "pods/binding", "pods/status", "nodes", "events"} <= core
-    assert groups == {"authorization.k8s.io", "coordination.k8s.io", "events.k8s.io"}
+    assert {"pods", "pods/binding", "pods/status", "nodes", "events", "persistentvolumeclaims"} <= core
+    assert groups == {"authorization.k8s.io", "coordination.k8s.io", "events.k8s.io", "storage.k8s.io"}
     assert [r["kind"] for r in leases] == ["Lease"]
+
+
+async def test_a_kind_that_the_server_is_without_is_neither_discovered_nor_served(server, client) -> None:
+    server.absent.add("csinodes")
+    storage = {r["name"] for r in (await get(client, "/apis/storage.k8s.io/v1"))["resources"]}
+    assert "storageclasses" in storage
+    assert "csinodes" not in storage
+    assert (await get(client, "/apis/storage.k8s.io/v1/csinodes"))["code"] == 404
+
+
+async def test_what_is_denied_is_refused_and_nothing_else(server, client) -> None:
+    server.denied.add(("watch", "persistentvolumeclaims"))
+    server.add("persistentvolumeclaims", {"metadata": {"name": "data", "namespace": "shop"}})
+    claims = "/api/v1/persistentvolumeclaims"
+    assert names(await get(client, claims)) == ["data"]
+    refused = await get(client, f"{claims}?watch=true")
+    assert (refused["code"], refused["reason"]) == (403, "Forbidden")
+    assert 'cannot watch resource "persistentvolumeclaims" in API group ""' in refused["message"]
 
 
 # ---- watches

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import yaml
 
 from peaks_scheduler.cli import main
 from peaks_scheduler.decision import Decision
-from peaks_scheduler.honoured import HARMLESS_VOLUMES
+from peaks_scheduler.filters import FILTERS
+from peaks_scheduler.honoured import HARMLESS_VOLUMES, HONOURED_VOLUMES, REFUSED
 from peaks_scheduler.objects import pod_from_api
 from peaks_scheduler.settings import Settings, load
 from peaks_scheduler.telemetry import Telemetry
@@ -141,9 +143,48 @@ def test_every_command_that_the_readme_names_exists() -> None:
     assert named - set(main.commands) == set()
 
 
-@pytest.mark.parametrize("volume", sorted(HARMLESS_VOLUMES - {"gitRepo"}))
-def test_the_volumes_that_are_fine_are_named(volume: str) -> None:
-    assert f"`{volume}`" in text("README.md")
+# --- what is honoured -------------------------------------------------------------------------------------------------
+
+CONSTRAINTS = "docs/constraints.md"
+
+
+def named(cell: str) -> list[str]:
+    return [name.strip() for name in cell.split(",")]
+
+
+def test_every_filter_is_named_in_its_order_and_nothing_else() -> None:
+    table = text(CONSTRAINTS).split("## Volumes")[0]
+    said = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+    theirs = list(dict.fromkeys(each.name for each in FILTERS if not each.ours))
+    assert said == theirs + sorted(each.name for each in FILTERS if each.ours)
+
+
+def test_every_volume_is_named_as_what_it_counts() -> None:
+    *honoured, harmless = [named(cells[0]) for cells in rows(CONSTRAINTS, "volume")]
+    assert sorted(name for names in honoured for name in names) == sorted(HONOURED_VOLUMES)
+    assert harmless == sorted(HARMLESS_VOLUMES)
+
+
+def test_every_field_that_is_refused_is_named() -> None:
+    said = {name for cells in rows(CONSTRAINTS, "field") for name in named(cells[0])}
+    assert said >= REFUSED
+
+
+def test_every_room_of_the_architecture_is_there_and_every_one_is_described() -> None:
+    described = {name for cells in rows("docs/architecture.md", "room") for name in named(cells[0])}
+    source = ROOT / "src" / "peaks_scheduler"
+    there = {path.name for path in source.glob("*.py")} | {
+        f"{path.name}/" for path in source.iterdir() if path.is_dir()
+    }
+    assert described == {name for name in there if not name.startswith("__")}
+
+
+def test_the_drawing_has_the_layers_that_are_checked() -> None:
+    layers = tomllib.loads(text("pyproject.toml"))["tool"]["importlinter"]["contracts"][0]["layers"]
+    checked = [name.removeprefix("peaks_scheduler.") for layer in layers for name in layer.split(" | ")]
+    drawing = re.search(r"```\n(doors.*?)```", text("docs/architecture.md"), re.DOTALL)
+    assert drawing is not None
+    assert {name for name in checked if not re.search(rf"\b{name}\b", drawing[1])} == set()
 
 
 # --- links ------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,22 @@ from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.explain import explain, from_files
 from peaks_scheduler.power import ExponentialCurve, PowerModel, PowerModels
 from peaks_scheduler.settings import PowerSettings, Settings
-from tests.builders import BENT_DOWN, NOW, Json, decide, expression, ledger, models, node, node_affinity, pod, taint
+from tests.builders import (
+    BENT_DOWN,
+    NOW,
+    Json,
+    decide,
+    expression,
+    ledger,
+    models,
+    namespace,
+    node,
+    node_affinity,
+    pod,
+    pod_affinity,
+    pod_term,
+    taint,
+)
 from tests.unit.recording_server import Answer, Asked, RecordingServer, status, write_kubeconfig
 
 K0, K1, K2 = BENT_DOWN
@@ -131,9 +146,8 @@ def test_a_gated_pod_waits_and_no_node_is_asked(folder: Path) -> None:
 
 
 def test_an_unsupported_pod_names_its_fields_and_fits_nowhere(folder: Path) -> None:
-    claim: Json = {"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]}
-    seen = told(*NODES, pod(**claim))["default/web-0"]
-    field = "spec.volumes[0].persistentVolumeClaim"
+    field = "spec.resourceClaims"
+    seen = told(*NODES, pod(resourceClaims=[{"name": "gpu"}]))["default/web-0"]
     assert (seen["node"], seen["unsupported"]) == (None, [field])
     assert seen["message"].startswith(f"{field}: not honoured")
     assert all(
@@ -216,6 +230,7 @@ FORMS: dict[str, list[str]] = {
     "JSON, one after the other": ["\n".join(json.dumps(raw) for raw in WHOLE)],
     "a JSON array": [json.dumps(WHOLE)],
     "pods before their nodes": [json.dumps(WEB), yaml.safe_dump_all(NODES)],
+    "with its namespaces": [json.dumps({"kind": "NamespaceList", "items": [namespace()]}), yaml.safe_dump_all(WHOLE)],
     "beside other kinds": [
         json.dumps({"kind": "List", "items": [{"kind": "Service"}, *WHOLE, {"kind": "Secret", "spec": 3}]})
     ],
@@ -230,6 +245,16 @@ def test_a_cluster_is_read_from_any_mix_of_files(texts: list[str], folder: Path)
         args += ["--from", f"{i}.txt"]
     seen = answers("default/web-0", *args)["default/web-0"]
     assert (seen["node"], set(seen["nodes"])) == ("worker-2", {"worker-1", "worker-2"})
+
+
+def test_labels_of_namespaces_decide_whom_an_affinity_means(folder: Path) -> None:
+    term = pod_term({"app": "db"}, namespaceSelector={"matchLabels": {"env": "prod"}})
+    there = pod("db", node="worker-2", namespace="data", labels={"app": "db"})
+    wanting = pod(affinity=pod_affinity(term))
+    assert told(*NODES, there, wanting, namespace("data", {"env": "prod"}))["default/web-0"]["node"] == "worker-2"
+    assert told(*NODES, there, wanting, namespace("data", {"env": "test"}))["default/web-0"]["message"] == (
+        "0/2 nodes are available: 2 node(s) didn't match pod affinity rules."
+    )
 
 
 def test_several_files_may_follow_one_option(folder: Path) -> None:
@@ -470,6 +495,16 @@ POD_FIELDS = [
     "resources",
     "volumes",
     "nodeName",
+    "topologySpreadConstraints",
+]
+STATE_FIELDS = [
+    "phase",
+    "conditions",
+    "containerStatuses",
+    "nominatedNodeName",
+    "allocatable",
+    "addresses",
+    "declaredFeatures",
 ]
 NODE_FIELDS = ["taints", "unschedulable", "providerID"]
 CURVE = PowerModel("zone=a", ExponentialCurve(*BENT_DOWN))
@@ -480,9 +515,7 @@ LABELLED = Settings(power=PowerSettings(inline=PowerModels(by_selector=(({"zone"
 @given(
     spec=st.dictionaries(st.sampled_from(POD_FIELDS), shapes, max_size=3),
     more=st.dictionaries(st.sampled_from(NODE_FIELDS), shapes, max_size=2),
-    state=st.dictionaries(
-        st.sampled_from(["phase", "conditions", "containerStatuses", "allocatable", "addresses"]), shapes, max_size=2
-    ),
+    state=st.dictionaries(st.sampled_from(STATE_FIELDS), shapes, max_size=2),
     meta=st.dictionaries(
         st.sampled_from(["labels", "uid", "namespace", "creationTimestamp", "annotations"]), shapes, max_size=2
     ),
@@ -491,6 +524,7 @@ def test_objects_of_any_shape_are_judged_or_refused_in_words(
     tmp_path: Path, spec: Json, more: Json, state: Json, meta: Json
 ) -> None:
     raw: list[Json] = [
+        {"kind": "Namespace", "metadata": {"name": "default", **meta}},
         {
             "kind": "Node",
             "metadata": {"name": "n", **meta},
@@ -560,16 +594,50 @@ async def refusing(_: Asked) -> web.StreamResponse:
     return status(403, "may not list nodes")
 
 
-def cluster_of(load: Json | None) -> Answer:
-    bodies: dict[str, Json | None] = {
-        "/api/v1/nodes": {"kind": "NodeList", "apiVersion": "v1", "metadata": {}, "items": BARE},
-        "/api/v1/pods": {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": [WEB]},
-        "/watcher": load,
-    }
+async def told_live(folder: Path, **answers: Any) -> Result:
+    """What is said of web-0 on such a cluster."""
+    async with RecordingServer() as server:
+        server.answer = cluster_of(load=None, **answers)
+        args = ["explain", "web-0", "--kubeconfig", write_kubeconfig(folder, server.url, token="abc")]
+        return await asyncio.to_thread(CliRunner(env={"PEAKS_LOAD_ADDRESS": server.url}).invoke, main, args)
+
+
+async def test_live_it_reads_namespaces_and_storage_too(folder: Path) -> None:
+    there = pod("db", node="worker-2", namespace="data", labels={"app": "db"})
+    near = pod(affinity=pod_affinity(pod_term({"app": "db"}, namespaceSelector={"matchLabels": {"env": "prod"}})))
+    listed = {"pods": [there, near], "namespaces": [namespace("data", {"env": "prod"})]}
+    result = await told_live(folder, listed=listed)
+    assert result.stdout.startswith("default/web-0 -> worker-2")
+    assert "not read" not in result.stderr
+
+
+async def test_what_the_api_server_does_not_show_is_told_and_refuses_only_who_needs_it(folder: Path) -> None:
+    result = await told_live(folder, hidden={"namespaces": 403, "csistoragecapacities": 404})
+    assert result.exit_code == 0
+    assert result.stdout.startswith("default/web-0 -> worker-2")
+    assert "note: namespaces not read, pods whose pod affinity selects namespaces by label are refused" in result.stderr
+    assert "note: csistoragecapacities.storage.k8s.io not read" in result.stderr
+    claiming = pod(volumes=[{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}])
+    result = await told_live(folder, listed={"pods": [claiming]}, hidden={"persistentvolumes": 403})
+    assert "spec.volumes (this scheduler cannot read persistentvolumes): not honoured" in result.stdout
+
+
+def cluster_of(
+    load: Json | None, listed: Mapping[str, Sequence[Json]] | None = None, hidden: Mapping[str, int] | None = None
+) -> Answer:
+    """An API server with these objects by plural, of the usual nodes and pods unless ``listed`` has others; what is
+    ``hidden`` is refused with that status."""
+    whole = {"nodes": BARE, "pods": [WEB], **(listed or {})}
 
     async def answering(asked: Asked) -> web.StreamResponse:
-        body = bodies[asked.path]
-        return status(500, "nothing cached") if body is None else web.json_response(body)
+        plural = asked.path.rpartition("/")[2]
+        if asked.path == "/watcher":
+            return status(500, "nothing cached") if load is None else web.json_response(load)
+        if hidden and plural in hidden:
+            return status(hidden[plural], f"may not list {plural}")
+        items = whole.get(plural, [])
+        kind = f"{plural.removesuffix('s').capitalize()}List"  # right for nodes, pods and namespaces
+        return web.json_response({"kind": kind, "apiVersion": "v1", "metadata": {}, "items": items})
 
     return answering
 

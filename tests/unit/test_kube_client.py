@@ -145,6 +145,45 @@ class TestWrites:
             ("PUT", f"{leases}/it"),
         ]
 
+    async def test_a_claim_is_patched_under_the_version_that_was_seen_and_comes_back_as_stored(
+        self, client: KubeClient, server: RecordingServer
+    ) -> None:
+        server.answer = saying({"metadata": {"resourceVersion": "8"}})
+        change = {"metadata": {"uid": "u", "resourceVersion": "7", "annotations": {"a": "b"}}}
+        assert await client.patch_claim("default", "data", change) == {"metadata": {"resourceVersion": "8"}}
+        (asked,) = server.asked
+        assert (asked.method, asked.path) == ("PATCH", "/api/v1/namespaces/default/persistentvolumeclaims/data")
+        assert asked.headers["Content-Type"] == "application/merge-patch+json"
+        assert asked.json == change
+
+    async def test_a_volume_is_patched_likewise_and_not_behind_the_fence(
+        self, client: KubeClient, server: RecordingServer
+    ) -> None:
+        server.answer = saying({"metadata": {"resourceVersion": "8"}})
+        await client.patch_volume("disk", {"spec": {}}, lambda: True)
+        with pytest.raises(Unavailable, match="the fence has closed"):
+            await client.patch_volume("disk", {"spec": {}}, lambda: False)
+        assert [(asked.method, asked.path) for asked in server.asked] == [("PATCH", "/api/v1/persistentvolumes/disk")]
+
+    async def test_a_claim_whose_name_has_passed_on_is_a_conflict(
+        self, client: KubeClient, server: RecordingServer
+    ) -> None:
+        message = 'PersistentVolumeClaim "data" is invalid: metadata.uid: Invalid value: "u": field is immutable'
+        server.answer = saying(status(422, message))
+        with pytest.raises(Conflict, match="immutable"):
+            await client.patch_claim("default", "data", {})
+
+    @pytest.mark.parametrize("node", ["worker-1", None], ids=["set", "taken away"])
+    async def test_a_node_is_nominated_in_the_pods_status(
+        self, client: KubeClient, server: RecordingServer, node: str | None
+    ) -> None:
+        server.answer = saying({})
+        await client.nominate("default", "web-0", "uid-1", node)
+        (asked,) = server.asked
+        assert (asked.method, asked.path) == ("PATCH", "/api/v1/namespaces/default/pods/web-0/status")
+        assert asked.headers["Content-Type"] == "application/strategic-merge-patch+json"
+        assert asked.json == {"metadata": {"uid": "uid-1"}, "status": {"nominatedNodeName": node}}
+
     async def test_one_connection_serves_many_binds(self, client: KubeClient, server: RecordingServer) -> None:
         for _ in range(20):
             await bind(client)
@@ -204,6 +243,40 @@ class TestReads:
         server.answer = saying(first, status(410, "expired"), first, last)
         names = [pod["metadata"]["name"] for pod in await client.list_objects("/api/v1/pods")]
         assert names == ["a", "b"]
+
+    async def test_keys_are_names_with_the_namespace_where_there_is_one(
+        self, client: KubeClient, server: RecordingServer
+    ) -> None:
+        items = [{"metadata": {"uid": "u", "namespace": "shop", "name": "data"}}]
+        server.answer = saying({"items": items}, {"items": [{"metadata": {"uid": "v", "name": "disk"}}]})
+        assert await client.list_keys("/api/v1/persistentvolumeclaims") == {"shop/data"}
+        assert await client.list_keys("/api/v1/persistentvolumes") == {"disk"}
+        assert "as=PartialObjectMetadataList" in server.asked[0].headers["Accept"]
+
+    async def test_discovery_names_what_a_group_has_and_nothing_of_a_group_that_is_not_there(
+        self, client: KubeClient, server: RecordingServer
+    ) -> None:
+        server.answer = saying({"resources": [{"name": "csinodes"}, {"name": "csidrivers"}]}, status(404))
+        assert await client.served("/apis/storage.k8s.io/v1") == {"csinodes", "csidrivers"}
+        assert await client.served("/apis/storage.k8s.io/v1") == frozenset()
+
+    async def test_one_object_is_enough_to_see_whether_a_list_is_answered(
+        self, client: KubeClient, server: RecordingServer
+    ) -> None:
+        server.answer = saying({"items": []}, status(403, "may not"))
+        await client.peek("/api/v1/persistentvolumes")
+        with pytest.raises(Forbidden):
+            await client.peek("/api/v1/persistentvolumes")
+        assert server.asked[0].query == {"limit": "1"}
+
+    async def test_a_right_is_asked_for_and_counts_as_given_where_the_server_does_not_say(
+        self, client: KubeClient, server: RecordingServer
+    ) -> None:
+        server.answer = saying({"status": {"allowed": True}}, {"status": {"allowed": False}}, status(403))
+        answers = [await client.may("watch", "storage.k8s.io", "csinodes") for _ in range(3)]
+        assert answers == [True, False, True]
+        asked = {"verb": "watch", "group": "storage.k8s.io", "resource": "csinodes"}
+        assert server.asked[0].json["spec"] == {"resourceAttributes": asked}
 
     async def test_listed_objects_know_what_they_are(self, client: KubeClient, server: RecordingServer) -> None:
         server.answer = saying({"kind": "NodeList", "apiVersion": "v1", "items": [{"metadata": {"name": "n"}}]})

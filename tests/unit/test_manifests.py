@@ -16,6 +16,7 @@ import yaml
 
 from peaks_scheduler.daemon.upkeep import ModelKeeper
 from peaks_scheduler.honoured import unsupported_fields
+from peaks_scheduler.kube.kinds import KINDS
 from peaks_scheduler.ledger import Ledger
 from peaks_scheduler.power import parse_models
 from peaks_scheduler.settings import PowerSettings, Settings, load
@@ -109,7 +110,9 @@ def rules(kind: str) -> set[tuple[str, str, str, str]]:
 
 def test_the_rights_in_the_cluster_are_exactly_these() -> None:
     read = {("", resource, "", verb) for resource in ("pods", "nodes") for verb in ("get", "list", "watch")}
+    read |= {(kind.group, kind.plural, "", verb) for kind in KINDS for verb in ("list", "watch")}
     write = {("", "pods/binding", "", "create"), ("", "pods/status", "", "patch")}
+    write |= {("", volumes, "", "patch") for volumes in ("persistentvolumes", "persistentvolumeclaims")}
     assert rules("ClusterRole") == read | write | {("events.k8s.io", "events", "", "create")}
 
 

@@ -230,6 +230,35 @@ def test_pods_woken_together_come_out_in_order_of_priority(queue: SchedulingQueu
     assert drain(queue, 60.0) == ["high", "low"]
 
 
+def test_an_event_that_can_cure_only_some_moves_those_and_no_others(queue: SchedulingQueue) -> None:
+    for uid in ("a", "b", "c"):
+        add(queue, uid)
+        fail(queue, uid, 0.0, woken_by=NODES if uid == "c" else frozenset({Wake.POD_PLACED}))
+    # b was named twice, c waits for something else, x is not here
+    assert queue.wake(Wake.POD_PLACED, 50.0, ["b", "b", "c", "x"]) == 1
+    assert drain(queue, 50.0) == ["b"]
+
+
+def test_an_event_that_can_cure_only_others_still_counts_for_a_pod_in_flight(queue: SchedulingQueue) -> None:
+    add(queue, "a")
+    queue.pop(0.0)
+    queue.wake(Wake.POD_PLACED, 0.1, [])
+    queue.failed("a", 0.2, frozenset({Wake.POD_PLACED}))
+    assert queue.pop(1.2) == "a"
+
+
+def test_a_flush_gives_everybody_another_look_whatever_they_wait_for(queue: SchedulingQueue) -> None:
+    for uid in ("a", "b", "c", "d"):
+        add(queue, uid, gated=uid == "d")
+    fail(queue, "a", 0.0, woken_by=frozenset())
+    fail(queue, "b", 0.0, woken_by=NODES)
+    assert queue.pop(0.0) == "c"
+    queue.flush("KindRead", 50.0)
+    queue.failed("c", 50.0, frozenset())  # it was decided on what was known before
+    assert drain(queue, 60.0) == ["a", "b", "c"]
+    assert queue.counts()["gated"] == 1
+
+
 # leaving
 
 
@@ -305,6 +334,15 @@ def test_an_event_that_nobody_waits_for_costs_nothing_however_many_wait_for_othe
     moved = [queue.wake(event, 0.0) for event in itertools.islice(itertools.cycle((Wake.POD_GONE, *NODES)), 5000)]
     assert sum(moved) == 5000  # each pod once, not each pod at each event
     assert queue.counts() == {"active": 0, "backoff": 5000, "unschedulable": 0, "gated": 0}
+
+
+def test_an_event_for_a_few_costs_nothing_however_many_wait_for_it(queue: SchedulingQueue) -> None:
+    for index in range(5000):
+        add(queue, f"p{index:04}")
+    for uid in drain(queue):
+        queue.failed(uid, 0.0, frozenset({Wake.POD_PLACED}))
+    assert sum(queue.wake(Wake.POD_PLACED, 0.0, [f"p{index:04}"]) for index in range(10)) == 10
+    assert queue.counts()["unschedulable"] == 4990
 
 
 def test_items_left_behind_in_the_heaps_do_not_pile_up(queue: SchedulingQueue) -> None:
@@ -393,11 +431,16 @@ class QueueOfAnyLife(RuleBasedStateMachine):
     def changes(self, uid: str) -> None:
         self.queue.changed(uid, self.now)
 
-    @rule(event=st.sampled_from(Wake))
-    def something_happens(self, event: Wake) -> None:
+    @rule(event=st.sampled_from(Wake), few=st.booleans())
+    def something_happens(self, event: Wake, few: bool) -> None:
         before = self.queue.counts()["unschedulable"]
-        moved = self.queue.wake(event, self.now)
+        moved = self.queue.wake(event, self.now, sorted(self.known)[::2] if few else None)
         assert self.queue.counts()["unschedulable"] == before - moved
+
+    @rule()
+    def everything_may_be_out_of_date(self) -> None:
+        self.queue.flush("KindRead", self.now)
+        assert self.queue.counts()["unschedulable"] == 0
 
     @rule(seconds=st.sampled_from([0.3, 1.0, 5.0, 120.0]))
     def time_passes(self, seconds: float) -> None:

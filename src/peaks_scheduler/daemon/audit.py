@@ -2,9 +2,9 @@
 
 Owns two questions. Every 30 seconds a small list of our pending pods: one that stays unseen means a watch that is
 dead while the process looks healthy (kopf#957, kopf#1276); then the watches are started again, and when that does not
-help liveness fails. And, at the start, after a watch was broken and every five minutes, the names of all pods and
-nodes: what vanished during a gap no watch will ever tell. Assumes that a uid that is gone never comes back. Trouble
-of the API server is not ours: a list that fails is tried again later and fails nothing.
+help liveness fails. And, at the start, after a watch was broken and every five minutes, the names of all pods, nodes
+and other objects that are fed: what vanished during a gap no watch will ever tell. Assumes that a uid that is gone
+never comes back. Trouble of the API server is not ours: a list that fails is tried again later and fails nothing.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from typing import Any
 
-from ..errors import KubeError, NotFound
+from ..errors import Forbidden, KubeError, NotFound
 from ..kube.client import KubeClient
+from ..kube.kinds import Kind
 from ..ledger import Ledger
 from ..telemetry import Telemetry
 from .feed import Feed
+from .kinds import KindKeeper
 from .scheduling import Scheduler
 
 logger = logging.getLogger(__name__)
@@ -30,8 +33,8 @@ NAMES_EVERY = 300.0  # [s]
 SETTLE = 2.0  # [s] after a watch came back before the names are compared
 PATIENCE = 30.0  # [s] for the watches to show what a list did
 
-Name = tuple[str, str, str]
-"""(pods or nodes, namespace, name)"""
+Name = tuple[Kind | str, str, str]
+"""(pods, nodes or another kind, namespace, name); of another kind the name is all of its key"""
 
 
 class Audit:
@@ -44,10 +47,12 @@ class Audit:
         feed: Feed,
         scheduler: Scheduler,
         telemetry: Telemetry,
+        kinds: KindKeeper,
         changed: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ledger, self._client, self._feed, self._scheduler = ledger, client, feed, scheduler
+        self._kinds = kinds
         self._telemetry, self._changed, self._clock = telemetry, changed, clock
         self._unseen: dict[str, float] = {}
         self._missing: dict[str, Name] = {}
@@ -91,17 +96,18 @@ class Audit:
     # -- names
 
     async def compare_names(self) -> None:
-        """Compare the names of all pods and nodes with the ledger until cancelled."""
+        """Compare the names of all that is fed with the ledger until cancelled."""
         await self._feed.listed.wait()
         while True:
             try:
-                await self._compare()
+                kinds = await self._compare()
             except KubeError as error:
                 logger.debug("names not listed", extra={"error": str(error)})
                 await asyncio.sleep(1.0)
                 continue
             if not await self._all_seen():
                 continue
+            self._kinds.completed(kinds)
             if not self.complete.is_set():
                 self.complete.set()
                 self._changed()
@@ -112,14 +118,22 @@ class Audit:
         until = self._clock() + PATIENCE
         while True:
             # seen once is enough: some end again while the others are waited for
-            self._missing = {uid: name for uid, name in self._missing.items() if not self._seen(uid, name)}
+            self._missing = self._unseen_of(self._missing)
             if not self._missing or self._clock() >= until:
                 return not self._missing
             await asyncio.sleep(0.1)
 
-    def _seen(self, uid: str, name: Name) -> bool:
-        kind, _, node = name
-        return self._ledger.pod(uid) is not None if kind == "pods" else self._ledger.node(node) is not None
+    def _unseen_of(self, missing: dict[str, Name]) -> dict[str, Name]:
+        known = {
+            kind: self._known(kind) for kind in {kind for kind, _, _ in missing.values()} if isinstance(kind, Kind)
+        }
+
+        def seen(uid: str, kind: Kind | str, name: str) -> bool:
+            if isinstance(kind, Kind):
+                return name in known[kind]
+            return self._ledger.pod(uid) is not None if kind == "pods" else self._ledger.node(name) is not None
+
+        return {uid: each for uid, each in missing.items() if not seen(uid, each[0], each[2])}
 
     async def _until_due(self) -> None:
         try:
@@ -130,7 +144,22 @@ class Audit:
         self._feed.relisted.clear()
         await asyncio.sleep(SETTLE)
 
-    async def _compare(self) -> None:
+    async def _compare(self) -> list[Kind]:
+        """Drop what vanished and note what is missing; the kinds, beside pods and nodes, that were compared."""
+        missing = await self._compare_nodes() | await self._compare_pods()
+        compared = []
+        for kind in self._kinds.fed:
+            try:
+                missing |= await self._compare_kind(kind)
+                compared.append(kind)
+            except (Forbidden, NotFound):
+                self._kinds.doubt()
+        twice = {uid: name for uid, name in missing.items() if uid in self._missing}
+        self._missing = missing
+        await self._read(twice)
+        return compared
+
+    async def _compare_nodes(self) -> dict[str, Name]:
         nodes = {node.uid: node.name for node in self._ledger.nodes()}
         listed = (await self._client.list_metadata("nodes")).objects
         for uid in nodes.keys() - listed.keys():
@@ -138,18 +167,25 @@ class Audit:
             if node is not None and node.uid == uid:
                 self._telemetry.audit_repaired("nodes", "vanished")
                 self._scheduler.node_changed(self._ledger.drop_node(node.name))
-        missing: dict[str, Name] = {
-            uid: ("nodes", *name) for uid, name in listed.items() if self._ledger.node(name[1]) is None
-        }
+        return {uid: ("nodes", *name) for uid, name in listed.items() if self._ledger.node(name[1]) is None}
 
+    async def _compare_pods(self) -> dict[str, Name]:
         pods = {pod.uid for pod, _ in self._ledger.pods()}
         listed = (await self._client.list_metadata("pods")).objects
         for uid in pods - listed.keys():
             self._vanished(uid)
-        missing |= {uid: ("pods", *name) for uid, name in listed.items() if self._ledger.pod(uid) is None}
-        twice = {uid: name for uid, name in missing.items() if uid in self._missing}
-        self._missing = missing
-        await self._read(twice)
+        return {uid: ("pods", *name) for uid, name in listed.items() if self._ledger.pod(uid) is None}
+
+    async def _compare_kind(self, kind: Kind) -> dict[str, Name]:
+        before = self._known(kind)
+        listed = await self._client.list_keys(kind.path)
+        for key in before - listed:
+            self._telemetry.audit_repaired(kind.plural, "vanished")
+            self._feed.other(kind, "DELETED", named(kind, key))
+        return {f"{kind.plural} {key}": (kind, "", key) for key in listed - self._known(kind)}
+
+    def _known(self, kind: Kind) -> frozenset[str]:
+        return self._ledger.namespaces() if kind.kind == "Namespace" else self._ledger.storage.keys(kind.kind)
 
     def _vanished(self, uid: str) -> None:
         before = self._ledger.pod(uid)
@@ -160,8 +196,12 @@ class Audit:
 
     async def _read(self, lost: dict[str, Name]) -> None:
         """Read what two lists showed and no watch did."""
+        for other in {kind for kind, _, _ in lost.values() if isinstance(kind, Kind)}:
+            await self._read_kind(other, {name for kind, _, name in lost.values() if kind == other})
         for uid, (kind, namespace, name) in lost.items():
-            if kind == "nodes":
+            if isinstance(kind, Kind):
+                pass
+            elif kind == "nodes":
                 await self._read_node(name)
             elif (raw := await self._client.get_pod(namespace, name)) is not None:
                 self._feed.pod(None, raw)
@@ -174,3 +214,17 @@ class Audit:
         except NotFound:
             return
         self._telemetry.audit_repaired("nodes", "missing")
+
+    async def _read_kind(self, kind: Kind, lost: set[str]) -> None:
+        """All of them by one list: there is no right to get one."""
+        for raw in await self._client.list_objects(kind.path):
+            meta = raw["metadata"]
+            if meta["name"] in lost or f"{meta.get('namespace')}/{meta['name']}" in lost:
+                self._feed.other(kind, None, raw)
+                self._telemetry.audit_repaired(kind.plural, "missing")
+
+
+def named(kind: Kind, key: str) -> dict[str, Any]:
+    """An object of which only the name is known; ``key``: ``namespace/name``, or the name alone."""
+    namespace, _, name = key.rpartition("/")
+    return {"kind": kind.kind, "metadata": {"name": name, **({"namespace": namespace} if namespace else {})}}

@@ -1,6 +1,8 @@
-"""kopf: what the API server says about pods and nodes, into the ledger.
+"""kopf: what the API server says about pods, nodes and the other kinds that placing reads, into the ledger.
 
-Owns the kopf operator: its settings, its handlers (three lines each, O(1)), and that it runs again when it fails. Only
+Owns the kopf operator: its settings, its handlers (three lines each, O(1)), and that it runs again when it fails. Which
+kinds are watched beside pods and nodes is asked for at every start (``kube.kinds`` is the table, ``kinds`` knows which
+of them can be read): kopf would try a forbidden one again every two seconds, and end over one that is not there. Only
 ``on.event`` handlers: all others write finalizers and annotations onto the pods. kopf keeps watches alive through lost
 connections and 410 Gone; what it cannot tell (objects that vanished meanwhile) the audit finds out. Assumes one event
 loop.
@@ -14,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import kopf
@@ -22,17 +24,32 @@ import kopf
 from ..errors import PeaksError
 from ..kube.client import UNFINISHED_PODS
 from ..kube.connection import Connection, as_kopf_login
+from ..kube.kinds import Kind
 from ..ledger import Change, Ledger
 from ..objects import Pod
-from ..telemetry import Telemetry
+from ..telemetry import Telemetry, WatchTrouble
 
 logger = logging.getLogger(__name__)
 
 SPEAKER = "kopf._cogs.clients.watching"  # the logger that tells of broken watches
+REPORTER = "kopf._core.reactor.orchestration"  # the logger that tells of watches that failed for good
+WATCHER = "watcher for "  # what kopf calls the tasks that watch
 RESTART_PAUSE = 1.0  # [s] before kopf runs again after it failed
 
 PodObserver = Callable[[str, Change, Pod | None], None]
 NodeObserver = Callable[[Change], None]
+KindObserver = Callable[[Kind, dict[str, Any]], None]
+
+PODS, NODES = "pods", "nodes"
+
+
+async def no_more_kinds() -> Sequence[Kind]:
+    """Pods and nodes, and that is all."""
+    return ()
+
+
+def _nobody(*_: object) -> None:
+    pass
 
 
 class NoStorage(kopf.DiffBaseStorage, kopf.ProgressStorage):
@@ -71,8 +88,9 @@ class Endless:
 
 
 class Feed:
-    """The ledger's door for the watches. ``pod_changed`` and ``node_changed`` are told of what came in,
-    ``on_start`` whenever kopf has started (and has put signal handlers of its own in place)."""
+    """The ledger's door for the watches. ``pod_changed``, ``node_changed`` and, for all other kinds, ``kind_changed``
+    are told of what came in, ``kinds`` is asked what to watch beside pods and nodes, ``on_start`` is called whenever
+    kopf has started (and has put signal handlers of its own in place)."""
 
     def __init__(
         self,
@@ -82,15 +100,19 @@ class Feed:
         wall: Callable[[], float],
         pod_changed: PodObserver,
         node_changed: NodeObserver,
-        on_start: Callable[[], None] = lambda: None,
+        kind_changed: KindObserver = _nobody,
+        kinds: Callable[[], Awaitable[Sequence[Kind]]] = no_more_kinds,
+        on_start: Callable[[], None] = _nobody,
     ) -> None:
         self._ledger, self._connection, self._telemetry, self._wall = ledger, connection, telemetry, wall
-        self._pod_changed, self._node_changed, self._on_start = pod_changed, node_changed, on_start
+        self._pod_changed, self._node_changed, self._kind_changed = pod_changed, node_changed, kind_changed
+        self._kinds, self._on_start = kinds, on_start
         self._renew = asyncio.Event()
+        self._wanted = {PODS, NODES}
         self._watching: set[str] = set()
         self.listed = asyncio.Event()
-        """Set when pods and nodes are watched: kopf has read its first lists, though it may not have handed on all of
-        them yet."""
+        """Set when all that is to be fed is watched: kopf has read its first lists, though it may not have handed on
+        all of them yet."""
         self.relisted = asyncio.Event()
         """Set when objects were listed again: some may have vanished meanwhile."""
 
@@ -120,12 +142,23 @@ class Feed:
         if change:
             self._node_changed(change)
 
+    def other(self, kind: Kind, event: str | None, raw: dict[str, Any]) -> None:
+        """An object of one of the other kinds likewise."""
+        observe = self._ledger.observe_namespace if kind.kind == "Namespace" else self._ledger.observe_storage
+        try:
+            changed = observe(raw, gone=event == "DELETED")
+        except PeaksError as error:
+            logger.warning("object not understood", extra={"kind": kind.plural, "error": str(error)})
+            return
+        if changed:
+            self._kind_changed(kind, raw)
+
     def asked(self, resource: str, *, watch: bool) -> None:
         """kopf asked the API server for a list or a watch."""
         self._telemetry.watch_requested(resource, "watch" if watch else "list")
         if watch:
             self._watching.add(resource)
-            if len(self._watching) == 2:
+            if self._watching >= self._wanted:
                 self.listed.set()
 
     # -- kopf
@@ -143,25 +176,32 @@ class Feed:
                 self.relisted.set()
                 await asyncio.sleep(RESTART_PAUSE)
 
-    def restart(self) -> None:
-        """The watches look dead: list and watch anew."""
-        self._telemetry.watch_restarted("all", "inactive")
+    def restart(self, reason: WatchTrouble = "inactive") -> None:
+        """List and watch anew: the watches look dead, or other kinds are to be watched."""
+        self._telemetry.watch_restarted("all", reason)
         self._renew.set()
 
     async def _operate(self, stop: asyncio.Event) -> None:
+        kinds = await self._kinds()
+        self._wanted = {PODS, NODES, *(kind.plural for kind in kinds)}
         end = asyncio.Event()
         ends = [asyncio.create_task(_when(event, end)) for event in (stop, self._renew)]
         try:
-            await kopf.operator(
-                registry=self._registry(), settings=_settings(), standalone=True, clusterwide=True, stop_flag=end
-            )
+            with EndTogether().listening():
+                await kopf.operator(
+                    registry=self._registry(kinds),
+                    settings=_settings(),
+                    standalone=True,
+                    clusterwide=True,
+                    stop_flag=end,
+                )
             if not self._renew.is_set():
                 stop.set()  # a signal that kopf got before our handlers were in place
         finally:
             for task in ends:
                 task.cancel()
 
-    def _registry(self) -> kopf.OperatorRegistry:
+    def _registry(self, kinds: Sequence[Kind] = ()) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
 
         @kopf.on.login(registry=registry)
@@ -186,7 +226,17 @@ class Feed:
         @kopf.on.event("", "v1", "nodes", registry=registry, when=take_node)
         async def on_node(**_: Any) -> None: ...
 
+        for kind in kinds:
+            self._register(kind, registry)
         return registry
+
+    def _register(self, kind: Kind, registry: kopf.OperatorRegistry) -> None:
+        def take(event: Any, **_: Any) -> bool:
+            self.other(kind, event["type"], event["object"])
+            return False
+
+        @kopf.on.event(kind.group, kind.version, kind.plural, registry=registry, id=kind.plural, when=take)
+        async def on_other(**_: Any) -> None: ...
 
 
 async def _when(event: asyncio.Event, end: asyncio.Event) -> None:
@@ -223,7 +273,7 @@ class RestartCounter(logging.Handler):
         message = record.getMessage()
         for sign, reason in self.SIGNS:
             if sign in message:
-                resource = "nodes" if "nodes" in message else "pods"
+                resource = message.partition(" for ")[2].partition(".")[0]
                 self._telemetry.watch_restarted(resource, "gone" if reason == "gone" else "inactive")
                 self._feed.relisted.set()
 
@@ -241,3 +291,30 @@ class RestartCounter(logging.Handler):
             source.removeHandler(self)
             source.setLevel(before[0])  # not .level: what is logged is remembered, and this forgets it
             source.propagate = before[1]
+
+
+class EndTogether(logging.Handler):
+    """Has all watches end when one has failed for good: a kind that is there no more, an error in a stream.
+
+    kopf 1.45 then wants to end, but ends what its other watches need before it ends the watches: they would wait for
+    ever, and with them kopf, all watches dead. Ended first, and all at once, they end well, and kopf after them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage().startswith(WATCHER.capitalize()):
+            for task in asyncio.all_tasks():
+                if task.get_name().startswith(WATCHER) and task is not asyncio.current_task():
+                    task.cancel()
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """While kopf runs."""
+        source = logging.getLogger(REPORTER)
+        source.addHandler(self)
+        try:
+            yield
+        finally:
+            source.removeHandler(self)

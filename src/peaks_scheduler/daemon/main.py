@@ -24,6 +24,7 @@ from ..kube.client import KubeClient
 from ..kube.connection import CONNECT_TIMEOUT, Connection, connect
 from ..kube.election import LeaderElector, unique_identity
 from ..kube.events import EventPoster, Reporter
+from ..kube.kinds import KINDS
 from ..kube.limiter import Limiter
 from ..ledger import Ledger, State
 from ..objects import pod_from_api
@@ -37,16 +38,22 @@ from ..telemetry import NodeSeries, Sample, Telemetry
 from .audit import UNSEEN_DEAD, Audit
 from .cooling import Cooling
 from .feed import Feed, RestartCounter
+from .kinds import KindKeeper
+from .preemption import Preemption
 from .refusals import WORKERS as CONDITION_WORKERS
 from .refusals import Refusals
 from .scheduling import WORKERS as BIND_WORKERS
 from .scheduling import Scheduler
 from .upkeep import ClockKeeper, LoadKeeper, ModelKeeper
+from .volumes import WORKERS as VOLUME_WORKERS
 
 logger = logging.getLogger(__name__)
 
 GC_THRESHOLDS = (20_000, 20, 50)
 """Python's own (700, 10, 10) spent a fifth of the CPU, and 0.2 s at a time, on looking for garbage at 5,000 nodes."""
+
+FED = frozenset({"/api/v1/pods", "/api/v1/nodes", *(kind.path for kind in KINDS)})
+"""Paths of what the watches bring."""
 
 FINISH_BINDS = 3.0  # [s] of the ten that SIGTERM leaves us
 RELEASE = 1.5
@@ -75,6 +82,7 @@ class Daemon:
             default_cpu=settings.default_pod_cpu,
             expiry=settings.load.expiry,
             seed=zlib.crc32(settings.scheduler_name.encode()),
+            ignored=settings.pod_fields.ignore,
         )
         self.queue = SchedulingQueue()
         self.limiter = Limiter(BIND_WORKERS)
@@ -125,12 +133,16 @@ class Daemon:
             limiter=self.limiter,
             events=self.events,
             reporter=reporter,
-            refusals=Refusals(self.client, self.events, reporter, self.may_write),
+            refusals=Refusals(
+                self.client, self.events, reporter, self.may_write, postscript=Preemption(self.ledger).word
+            ),
             cooling=Cooling(self.ledger.cool),
             telemetry=self.telemetry,
             may_decide=self.may_decide,
             may_write=self.may_write,
+            volume_timeout=settings.volume_bind_timeout,
         )
+        self.kinds = KindKeeper(self.client, self.ledger, self._kinds_changed, lambda: self.feed.restart("kinds"))
         self.feed = Feed(
             self.ledger,
             connection,
@@ -138,9 +150,13 @@ class Daemon:
             time.time,
             self.scheduler.pod_changed,
             self.scheduler.node_changed,
+            self.scheduler.kind_changed,
+            self.kinds.fed_now,
             on_start=lambda: _take_signals(self.stop),
         )
-        self.audit = Audit(self.ledger, self.client, self.feed, self.scheduler, self.telemetry, self._first_lists_in)
+        self.audit = Audit(
+            self.ledger, self.client, self.feed, self.scheduler, self.telemetry, self.kinds, self._first_lists_in
+        )
         self.source = LoadWatcher(settings.load.address, settings.load.timeout)
         self.load = LoadKeeper(self.source, settings.load.interval, self.ledger, self.telemetry, self._look_again)
         self.clock = ClockKeeper(connection, self.ledger)
@@ -152,15 +168,18 @@ class Daemon:
         """Every task of the process but kopf's own."""
         tasks: dict[str, Coroutine[Any, Any, None]] = {
             "schedule": self.scheduler.run(),
-            "inspect": self.scheduler.inspect(),
-            "announce": self.scheduler.announce(),
+            "inspect": self.scheduler.aftermath.inspect(),
+            "announce": self.scheduler.aftermath.announcing(),
+            "volumes": self.scheduler.volumes.watch(),
             "events": self.events.run(),
             "load": self.load.run(),
             "pending": self.audit.watch_pending(),
             "names": self.audit.compare_names(),
+            "kinds": self.kinds.run(),
             "second": self._every_second(),
         }
         tasks |= {f"bind-{i}": self.scheduler.bind_jobs() for i in range(BIND_WORKERS)}
+        tasks |= {f"bind-volumes-{i}": self.scheduler.volumes.write_jobs() for i in range(VOLUME_WORKERS)}
         tasks |= {f"condition-{i}": self.scheduler.refusals.run() for i in range(CONDITION_WORKERS)}
         if self.settings.power.file:
             tasks["models"] = self.models.run()
@@ -236,11 +255,15 @@ class Daemon:
         """A condition for deciding may have come true, or what is decided by has changed."""
         if self.may_decide() and not self._announced:
             self._announced = True
-            self.scheduler.announce_recent()
+            self.scheduler.aftermath.announce_recent()
         self.scheduler.load_changed()
 
+    def _kinds_changed(self) -> None:
+        if self.audit.complete.is_set():
+            self.scheduler.kinds_changed()
+
     def _on_request(self, method: str, path: str, is_watch: bool, status: int) -> None:
-        if method == "GET" and status == 200 and path in ("/api/v1/pods", "/api/v1/nodes"):
+        if method == "GET" and status == 200 and path in FED:
             # the answer's date is read next: the objects in it are dated by the clock that it tells of
             asyncio.get_running_loop().call_soon(self.clock.look)
             self.feed.asked(path.rpartition("/")[2], watch=is_watch)
@@ -259,6 +282,7 @@ class Daemon:
     def _ready_checks(self) -> list[Check]:
         return [
             Check("first-lists", self._first_lists),
+            Check("kinds", lambda: self.kinds.health()),
             Check("load", lambda: self.load.health()),
             Check("power-models", self.models.health),
             Check("clock", lambda: self.clock.health()),
@@ -269,7 +293,7 @@ class Daemon:
         return (
             Health.ok()
             if self.audit.complete.is_set()
-            else Health.failed("pods and nodes are not all in the ledger yet")
+            else Health.failed("what is in the cluster is not all in the ledger yet")
         )
 
     def _lease(self) -> Health:
@@ -297,6 +321,9 @@ class Daemon:
             clock_offsets={"apiserver": self.clock.offset}
             | ({} if self.load.offset is None else {"load": self.load.offset}),
             leader=self.elector.leading or not self.settings.leader_election.enabled,
+            unread_kinds=self.kinds.unread(),
+            common_unknown_fields=self.scheduler.fields.common(),
+            pods_awaiting_volumes=len(self.scheduler.volumes),
             binds_in_flight=self.limiter.in_flight,
             binds_in_flight_limit=self.limiter.limit,
             oldest_unseen_pod=self.audit.oldest_unseen,

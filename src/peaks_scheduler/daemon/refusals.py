@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from ..decision import Diagnosis
 from ..errors import Conflict, KubeError, NotFound
@@ -46,7 +47,8 @@ class Condition:
 
 
 class Refusals:
-    """See the module. ``fence`` is asked before each write."""
+    """See the module. ``fence`` is asked before each write, ``postscript`` for what an event says beyond the
+    condition."""
 
     def __init__(
         self,
@@ -56,37 +58,43 @@ class Refusals:
         fence: Callable[[], bool],
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
+        postscript: Callable[[Pod, Diagnosis], str] = lambda pod, diagnosis: "",
     ) -> None:
         self._client, self._events, self._reporter, self._fence = client, events, reporter, fence
-        self._wall, self._clock = wall, clock
+        self._wall, self._clock, self._postscript = wall, clock, postscript
         self._said: dict[str, Said] = {}
-        self._held: dict[str, tuple[Pod, Diagnosis]] = {}  # other words that came too soon, the latest of each pod
+        self._held: dict[str, Callable[[], bool]] = {}  # other words that came too soon, the latest of each pod
         self._waiting: dict[str, Condition] = {}
         self._work = asyncio.Semaphore(0)
 
     def failed(self, pod: Pod, diagnosis: Diagnosis) -> bool:
-        """An attempt failed; True if it is worth telling (and a line in the log)."""
-        words = (diagnosis.condition, diagnosis.message)
+        """No node can take the pod; True if it is worth telling (and a line in the log)."""
+        more = partial(self._postscript, pod, diagnosis)
+        return self.say(pod, diagnosis.condition, diagnosis.message, more)
+
+    def say(self, pod: Pod, reason: str, message: str, more: Callable[[], str] = lambda: "") -> bool:
+        """An attempt failed for this reason; True if it is worth telling. ``more``, which the event says as well, is
+        asked for only when one is posted."""
+        words = (reason, message)
         now, last = self._clock(), self._said.get(pod.uid)
         self._held.pop(pod.uid, None)
         if last is not None and now - last.at < (UNCHANGED if last.words == words else CHANGED):
             if last.words != words:
-                self._held[pod.uid] = pod, diagnosis
+                self._held[pod.uid] = partial(self.say, pod, reason, message, more)
             return False
         self._said[pod.uid] = Said(words, now)
         transition = whole_time(self._wall()) if last is None else None
         if pod.uid not in self._waiting:
             self._work.release()
         self._waiting[pod.uid] = Condition(pod, *words, transition)
-        self._events.post(
-            self._reporter.failed_scheduling(pod.namespace, pod.name, pod.uid, diagnosis.message, self._wall())
-        )
+        note = message + more()
+        self._events.post(self._reporter.failed_scheduling(pod.namespace, pod.name, pod.uid, note, self._wall()))
         return True
 
     def tick(self) -> None:
         """Say what came too soon and is still the last word. To be called every second or so."""
-        for pod, diagnosis in list(self._held.values()):
-            self.failed(pod, diagnosis)
+        for say in list(self._held.values()):
+            say()
 
     def withdraw(self, uid: str) -> None:
         """A node was found after all: what is not written yet must not be written over the pod's binding."""

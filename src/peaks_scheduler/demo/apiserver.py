@@ -1,10 +1,10 @@
 """An API server in memory: enough of Kubernetes, over HTTP on loopback, for a scheduler to believe in it.
 
 Owns its life, the objects put in by the same process and the faults that tests order. Served: pods (with binding and
-status), nodes, events of both API groups, leases, access reviews, discovery; lists with pages, selectors and
-metadata-only answers, watches with bookmarks and 410. ``wire`` is its HTTP, ``rest`` its verbs, ``watching`` its
-streams, ``store`` its objects. Assumes that its plain methods are called on the event loop it runs on. Never checks
-schemas, rights, namespaces.
+status), nodes, namespaces, volumes, claims and the kinds of storage.k8s.io, events of both API groups, leases, access
+reviews, discovery; lists with pages, selectors and metadata-only answers, watches with bookmarks and 410. ``wire`` is
+its HTTP, ``rest`` its verbs, ``watching`` its streams, ``store`` its objects. Assumes that its plain methods are called
+on the event loop it runs on. Never checks schemas or namespaces, and no rights but those it is told to deny.
 
     async with EmbeddedApiServer() as server:
         server.add_node({"metadata": {"name": "worker-1"}, "status": {"allocatable": {"cpu": "4", "pods": "110"}}})
@@ -119,8 +119,14 @@ class EmbeddedApiServer:
         """Create a pod, in its ``metadata.namespace`` or ``default``."""
         return self._rest.create(PODS, pod["metadata"].get("namespace") or "default", pod).object
 
+    def add(self, kind: str, obj: Object) -> Object:
+        """Create an object of any kind ("persistentvolumeclaims"), in its ``metadata.namespace`` or ``default``."""
+        resource = BY_NAME[kind]
+        namespace = obj["metadata"].get("namespace") or "default"
+        return self._rest.create(resource, namespace if resource.namespaced else "", obj).object
+
     def objects(self, kind: str) -> list[Object]:
-        """All "pods", "nodes", "events" (as of events.k8s.io/v1) or "leases", in order of namespace and name."""
+        """All "pods", "nodes", "events" (as of events.k8s.io/v1) and so on, in order of namespace and name."""
         return [record.object for record in self._store.records(BY_NAME[kind])]
 
     def get(self, kind: str, name: str, namespace: str = "default") -> Object:
@@ -199,8 +205,13 @@ class EmbeddedApiServer:
 
     @property
     def denied(self) -> set[tuple[str, str]]:
-        """(verb, kind) that access reviews answer with no, e.g. ("create", "pods/binding"). Add to it."""
+        """(verb, kind) that are forbidden, e.g. ("create", "pods/binding"). Add to it."""
         return self._wire.denied
+
+    @property
+    def absent(self) -> set[str]:
+        """Kinds ("csinodes") that this server does not have. Add to it."""
+        return self._wire.absent
 
     @property
     def requests(self) -> Counter[tuple[str, str]]:

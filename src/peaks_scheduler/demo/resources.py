@@ -1,11 +1,11 @@
 """The kinds that the embedded API server serves: one table, and the discovery documents that follow from it.
 
-Owns names, paths and verbs. A new kind is one row in ``RESOURCES``. Namespaces are there because kopf will not start
-watching before discovery has named them. Never holds objects: that is the store's.
+Owns names, paths and verbs. A new kind is one row in ``RESOURCES``. Never holds objects: that is the store's.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,22 +84,41 @@ ACCESS_REVIEWS = Resource(
     verbs=("create",),
 )
 
-RESOURCES = (PODS, NODES, NAMESPACES, CORE_EVENTS, EVENTS, LEASES, ACCESS_REVIEWS)
 
-BY_NAME = {"pods": PODS, "nodes": NODES, "namespaces": NAMESPACES, "events": EVENTS, "leases": LEASES}
+def _storage(plural: str, kind: str, namespaced: bool = False) -> Resource:
+    return Resource("storage.k8s.io", "v1", plural, kind.lower(), kind, namespaced)
+
+
+VOLUMES = Resource("", "v1", "persistentvolumes", "persistentvolume", "PersistentVolume", False, ("status",), ("pv",))
+CLAIMS = Resource(
+    "", "v1", "persistentvolumeclaims", "persistentvolumeclaim", "PersistentVolumeClaim", True, ("status",), ("pvc",)
+)
+STORAGE = (
+    VOLUMES,
+    CLAIMS,
+    _storage("storageclasses", "StorageClass"),
+    _storage("csinodes", "CSINode"),
+    _storage("csidrivers", "CSIDriver"),
+    _storage("csistoragecapacities", "CSIStorageCapacity", namespaced=True),
+    _storage("volumeattachments", "VolumeAttachment"),
+)
+
+RESOURCES = (PODS, NODES, NAMESPACES, CORE_EVENTS, EVENTS, LEASES, ACCESS_REVIEWS, *STORAGE)
+
+BY_NAME = {each.plural: each for each in (PODS, NODES, NAMESPACES, EVENTS, LEASES, *STORAGE)}
 """The stored kinds by the name that callers use; both faces of events are one store, kept in the newer form."""
 
 
-def discovery_documents() -> dict[str, dict[str, Any]]:
-    """Path -> document, for every discovery path."""
-    groups = [_group(name) for name in sorted({r.group for r in RESOURCES if r.group})]
+def discovery_documents(absent: Collection[str] = ()) -> dict[str, dict[str, Any]]:
+    """Path -> document, for every discovery path. ``absent``: kinds (``pods``) that this server is to be without."""
+    groups = [_group(name) for name in sorted({r.group for r in RESOURCES if r.group and r.plural not in absent})]
     documents: dict[str, dict[str, Any]] = {
         "/api": {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []},
         "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups},
         "/version": {"major": "1", "minor": "36", "gitVersion": "v1.36.3", "platform": "embedded"},
     }
     documents.update({f"/apis/{g['name']}": {"kind": "APIGroup", "apiVersion": "v1", **g} for g in groups})
-    documents.update({r.base: _resource_list(r.base) for r in RESOURCES})
+    documents.update({r.base: _resource_list(r.base, absent) for r in RESOURCES if r.plural not in absent})
     return documents
 
 
@@ -108,8 +127,8 @@ def _group(name: str) -> dict[str, Any]:
     return {"name": name, "versions": [version], "preferredVersion": version}
 
 
-def _resource_list(base: str) -> dict[str, Any]:
-    served = [r for r in RESOURCES if r.base == base]
+def _resource_list(base: str, absent: Collection[str]) -> dict[str, Any]:
+    served = [r for r in RESOURCES if r.base == base and r.plural not in absent]
     return {
         "kind": "APIResourceList",
         "apiVersion": "v1",

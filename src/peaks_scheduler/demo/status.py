@@ -84,6 +84,14 @@ def unauthorized() -> Refused:
     return Refused(401, "Unauthorized", "Unauthorized")
 
 
+def forbidden(resource: Resource, verb: str, kind: str) -> Refused:
+    """403: no right; worded as RBAC words it."""
+    group = resource.group
+    where = f'cannot {verb} resource "{kind}" in API group "{group}" at the cluster scope'
+    message = f'{resource.qualified} is forbidden: User "embedded" {where}'
+    return Refused(403, "Forbidden", message, resource.details(""))
+
+
 def expired(message: str) -> Refused:
     """410: a resourceVersion or continue token older than what the server remembers."""
     return Refused(410, "Expired", message)

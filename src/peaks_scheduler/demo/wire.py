@@ -23,17 +23,19 @@ from peaks_scheduler.demo.watching import Render, Watches, WatchOptions
 
 
 class Wire:
-    """The routes. ``denied``: (verb, kind) that access reviews answer with no."""
+    """The routes. ``denied``: (verb, kind) that are refused with 403, and that access reviews answer with no;
+    ``absent``: kinds that this server is without."""
 
     def __init__(self, rest: Rest, watches: Watches, gate: Gate) -> None:
         self.denied: set[tuple[str, str]] = set()
+        self.absent: set[str] = set()
         self._rest = rest
         self._watches = watches
         self._gate = gate
 
     def routes(self) -> list[web.RouteDef]:
         """Every path that is served, and a 404 for the rest."""
-        routes = [web.get(path, self._fixed(doc)) for path, doc in discovery_documents().items()]
+        routes = [web.get(path, self._discovery(path)) for path in discovery_documents()]
         routes += [web.get(path, self._fixed("ok")) for path in ("/livez", "/readyz", "/healthz")]
         for resource in RESOURCES:
             routes += self._routes_of(resource)
@@ -62,13 +64,20 @@ class Wire:
             routes.append(web.post(f"{one}/binding", self._door("create", resource, self._bind, "binding")))
         return routes
 
-    def _fixed(self, document: Object | str) -> Handler:
-        body = document.encode() if isinstance(document, str) else encode(document)
-
+    def _fixed(self, text: str) -> Handler:
         async def fixed(request: web.Request) -> web.StreamResponse:
-            return answer(body)
+            return answer(text.encode())
 
         return self._gate.guard(fixed, lambda request: ("get", request.path))
+
+    def _discovery(self, path: str) -> Handler:
+        async def discovery(request: web.Request) -> web.StreamResponse:
+            document = discovery_documents(self.absent).get(path)
+            if document is None:
+                raise status.no_such_path()
+            return answer(encode(document))
+
+        return self._gate.guard(discovery, lambda request: ("get", request.path))
 
     async def _nowhere(self, request: web.Request) -> web.StreamResponse:
         raise status.no_such_path()
@@ -83,10 +92,17 @@ class Wire:
         """The way into every verb of a resource."""
         kind = f"{resource.plural}/{sub}" if sub else resource.plural
 
+        def name(request: web.Request) -> tuple[str, str]:
+            return ("watch" if verb == "list" and _is_watch(request) else verb), kind
+
         async def handle(request: web.Request) -> web.StreamResponse:
+            if resource.plural in self.absent:
+                raise status.no_such_path()
+            if (asked := name(request)) in self.denied:
+                raise status.forbidden(resource, *asked)
             return await act(request, resource, sub)
 
-        return self._gate.guard(handle, lambda r: ("watch" if verb == "list" and _is_watch(r) else verb, kind))
+        return self._gate.guard(handle, name)
 
     async def _list(self, request: web.Request, resource: Resource, sub: str) -> web.StreamResponse:
         query = request.query

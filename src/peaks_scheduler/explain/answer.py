@@ -42,6 +42,11 @@ class Answer:
         diagnosis = self.decision.diagnosis if self.decision else None
         return diagnosis.message if diagnosis else None
 
+    @property
+    def notes(self) -> list[str]:
+        """What of the pod could not be read and was not used."""
+        return [f"{self.pod.key}: {oddity}" for oddity in self.pod.oddities]
+
     def as_json(self) -> dict[str, Any]:
         return {
             "node": self.decision.node if self.decision else None,
@@ -117,7 +122,8 @@ def _lines(answer: Answer) -> list[str]:
 
 
 def headline(answer: Answer) -> str:
-    """``default/web-0 -> worker-2, +4.31 W (runner-up worker-3, +4.40 W)``, or why it goes nowhere."""
+    """``default/web-0 -> worker-2, +4.31 W (runner-up worker-3, +4.40 W)`` and what preferences had to say, or why it
+    goes nowhere."""
     key, decision = answer.pod.key, answer.decision
     if decision is None:
         return f"{key}: waits for its scheduling gates"
@@ -126,7 +132,15 @@ def headline(answer: Answer) -> str:
     line = f"{key} -> {decision.node}, {_price(decision.jump_watts)}"
     if decision.runner_up is None:
         return line
-    return f"{line} (runner-up {decision.runner_up}, {_price(decision.runner_up_jump_watts)})"
+    line += f" (runner-up {decision.runner_up}, {_price(decision.runner_up_jump_watts)})"
+    return f"{line}; {_liking(decision)}" if decision.preferences else line
+
+
+def _liking(decision: Decision) -> str:
+    """``NodeAffinity and InterPodAffinity prefer it, at +0.20 W``; nothing of watts where it cost none worth saying."""
+    words = f"{' and '.join(decision.preferences)} prefer{'s' if len(decision.preferences) == 1 else ''} it"
+    extra = decision.preference_watts
+    return f"{words}, at {_price(extra)}" if extra and extra >= 0.005 else words
 
 
 def _ranked(answer: Answer) -> list[tuple[str, NodeVerdict]]:

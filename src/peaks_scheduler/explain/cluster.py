@@ -1,4 +1,4 @@
-"""A cluster read for one question: from files, or by two lists of the API server; with its load and its power models.
+"""A cluster read for one question: from files, or by lists of the API server; with its load and its power models.
 
 Assumes that text and objects may have any shape: what cannot be read is a ConfigurationError that names the file and
 the object, what is odd but no reason to stop a note. Never writes to the API server and never decides.
@@ -11,12 +11,12 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..documents import few, parse_documents
-from ..errors import ConfigurationError, LoadError, PeaksError
+from ..errors import ConfigurationError, Forbidden, LoadError, NotFound, PeaksError
 from ..ledger import Ledger
 from ..load import LoadReport
 from ..power import EMPTY, PowerModels, parse_models
@@ -24,6 +24,10 @@ from ..requests import Json
 from ..settings import Settings
 from ..sources.identity import NodeAddresses, resolve
 from ..sources.load_watcher import LoadWatcher, read_report
+from ..storage import KINDS
+
+if TYPE_CHECKING:
+    from ..kube.client import KubeClient
 
 Object = tuple[str, Json]
 """Where it came from, for messages, and what it is."""
@@ -50,19 +54,46 @@ async def live(load_path: str | None, settings: Settings) -> Cluster:
     Raises KubeError, ConfigurationError.
     """
     # these bring kopf and aiohttp, which take longer to import than files take to judge
-    from ..kube.client import UNFINISHED_PODS, KubeClient
+    from ..kube.client import KubeClient
     from ..kube.connection import connect
 
     connection = await connect(settings.kubeconfig)
     try:
-        client = KubeClient(connection, settings.scheduler_name, "explain")
-        nodes = await client.list_objects("/api/v1/nodes")
-        pods = await client.list_objects("/api/v1/pods", UNFINISHED_PODS)
+        listed = await _listed(KubeClient(connection, settings.scheduler_name, "explain"))
         offset = connection.clock_offset
     finally:
         await connection.close()
     load = recorded_load(load_path) if load_path else await _asked_load(settings)
-    return _cluster([(connection.server, raw) for raw in (*nodes, *pods)], settings, load, time.time(), offset)
+    objects = [(connection.server, raw) for raw in listed.objects]
+    cluster = _cluster(objects, settings, load, time.time(), offset)
+    cluster.ledger.unfed(listed.unread)
+    return replace(cluster, notes=[*listed.notes, *cluster.notes])
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What the API server has and shows."""
+
+    objects: Sequence[Json]
+    unread: frozenset[str]
+    """Kinds that it does not have, or does not show."""
+    notes: Sequence[str]
+
+
+async def _listed(client: KubeClient) -> Listed:
+    from ..kube.client import UNFINISHED_PODS
+    from ..kube.kinds import KINDS as OTHERS
+
+    objects = await client.list_objects("/api/v1/nodes")
+    objects += await client.list_objects("/api/v1/pods", UNFINISHED_PODS)
+    unread, notes = set(), []
+    for kind in OTHERS:
+        try:
+            objects += await client.list_objects(kind.path)
+        except (Forbidden, NotFound) as error:
+            unread.add(kind.plural)
+            notes.append(f"{kind.resource} not read, {kind.without}: {error}")
+    return Listed(objects, frozenset(unread), notes)
 
 
 def _cluster(
@@ -73,14 +104,13 @@ def _cluster(
     clock_offset: float = 0.0,
 ) -> Cluster:
     models, notes = _models(settings)
-    ledger = Ledger(default_cpu=settings.default_pod_cpu, expiry=settings.load.expiry)
+    ledger = Ledger(
+        default_cpu=settings.default_pod_cpu, expiry=settings.load.expiry, ignored=settings.pod_fields.ignore
+    )
     ledger.clock_offset = clock_offset
     for origin, raw in objects:
         with shaped(origin, raw):
-            if raw["kind"] == "Node":
-                ledger.observe_node(raw)
-            elif raw["kind"] == "Pod":
-                ledger.observe_pod(raw)
+            _observe(ledger, raw)
     with shaped("the cluster's objects"):
         ledger.apply_models(models)
         notes += _ambiguous(ledger)
@@ -91,6 +121,19 @@ def _cluster(
             notes.append(f"no load, all nodes are estimated{f': {load}' if load else ''}")
             ledger.refresh(now)
     return Cluster(ledger, now, notes)
+
+
+def _observe(ledger: Ledger, raw: Json) -> None:
+    """Take in what placing reads; kinds that it does not read may be there as well."""
+    match raw["kind"]:
+        case "Node":
+            ledger.observe_node(raw)
+        case "Pod":
+            ledger.observe_pod(raw)
+        case "Namespace":
+            ledger.observe_namespace(raw)
+        case kind if kind in KINDS:
+            ledger.observe_storage(raw)
 
 
 @contextmanager

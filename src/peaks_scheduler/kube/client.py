@@ -1,4 +1,4 @@
-"""What a scheduler says to the API server: bind, status, events, lease, and the few lists that it needs.
+"""What a scheduler says to the API server: bind, volumes, status, events, lease, and the few lists that it needs.
 
 Owns the paths and bodies of our requests, written as kube-scheduler writes them. Assumes a Connection; raw JSON, no
 models: a Binding costs some 0.2 ms of CPU in all, a generated model alone would cost more. Never retries and never
@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from ..errors import Conflict, KubeError, NotFound
+from ..errors import Conflict, Forbidden, KubeError, NotFound
 from .connection import Connection
 from .decoding import Json, NamePage, ObjectPage, decode, decode_names, decode_objects, decoded
-from .transport import STRATEGIC_MERGE, TIMEOUT, Transport, encode
+from .transport import MERGE, STRATEGIC_MERGE, TIMEOUT, Transport, encode
 
 P = TypeVar("P", NamePage, ObjectPage)
 
@@ -25,6 +25,7 @@ METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,app
 UNFINISHED_PODS = "status.phase!=Succeeded,status.phase!=Failed"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces"
 EVENTS = "/apis/events.k8s.io/v1/namespaces"
+REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +101,45 @@ class KubeClient:
             condition["observedGeneration"] = observed_generation
         # conditions merge by type; the uid keeps it from another pod that has the name by now
         body = {"metadata": {"uid": uid}, "status": {"conditions": [condition]}}
+        await self._patch(f"{_pod(namespace, name)}/status", body, STRATEGIC_MERGE)
+
+    async def nominate(self, namespace: str, name: str, uid: str, node: str | None) -> None:
+        """Set ``status.nominatedNodeName``: whoever removes nodes spares this one; None: take it away.
+
+        Raises:
+            Conflict: another pod has that name now.
+            NotFound: the pod is gone.
+            KubeError: anything else.
+        """
+        body = {"metadata": {"uid": uid}, "status": {"nominatedNodeName": node}}
+        await self._patch(f"{_pod(namespace, name)}/status", body, STRATEGIC_MERGE)
+
+    async def patch_volume(self, name: str, change: Json, fence: Callable[[], bool] | None = None) -> Json:
+        """Merge ``change`` into a PersistentVolume; its ``uid`` and ``resourceVersion`` are preconditions. The volume
+        as stored; empty where the answer broke off after it was taken. ``fence``: see ``bind``.
+
+        Raises:
+            Conflict: it has another version, or is another one of that name.
+            NotFound: it is gone.
+            KubeError: anything else; after Ambiguous it may be done, after Unavailable it is not.
+        """
+        return await self._patch(f"/api/v1/persistentvolumes/{name}", change, MERGE, fence)
+
+    async def patch_claim(
+        self, namespace: str, name: str, change: Json, fence: Callable[[], bool] | None = None
+    ) -> Json:
+        """``patch_volume`` for a PersistentVolumeClaim."""
+        return await self._patch(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{name}", change, MERGE, fence)
+
+    async def _patch(self, path: str, change: Json, content_type: str, fence: Callable[[], bool] | None = None) -> Json:
         try:
-            await self._transport.write("PATCH", f"{_pod(namespace, name)}/status", encode(body), STRATEGIC_MERGE)
+            answer = await self._transport.write("PATCH", path, encode(change), content_type, fence)
         except KubeError as error:
             # Kubernetes 1.36 calls it "metadata.uid: Invalid value: field is immutable"
             if error.status == INVALID and "metadata.uid" in str(error):
                 raise Conflict(str(error), error.status) from error
             raise
+        return decode(answer) if answer else {}
 
     async def create_event(self, namespace: str, body: bytes) -> None:
         """Post an encoded events.k8s.io/v1 Event.
@@ -150,6 +183,17 @@ class KubeClient:
         names = (item.metadata for page in pages for item in page.items or ())
         return Listing(pages[-1].metadata.resource_version, {meta.uid: (meta.namespace, meta.name) for meta in names})
 
+    async def list_keys(self, path: str) -> frozenset[str]:
+        """Names, or ``namespace/name``, of all objects under ``path``, without their contents.
+
+        Raises:
+            NotFound: no such resource on this server.
+            KubeError: no such answer.
+        """
+        pages = await self._list(path, {}, METADATA, decode_names)
+        found = (item.metadata for page in pages for item in page.items or ())
+        return frozenset(f"{meta.namespace}/{meta.name}" if meta.namespace else meta.name for meta in found)
+
     async def list_objects(self, path: str, field_selector: str = "") -> list[Json]:
         """Every object under ``path`` (``/api/v1/nodes``), each with the ``apiVersion`` and ``kind`` that lists omit.
 
@@ -177,6 +221,48 @@ class KubeClient:
             KubeError: no such answer.
         """
         return decode(await self._transport.get("/version"))
+
+    # -- what there is, and what we may
+
+    async def served(self, base: str) -> frozenset[str]:
+        """Plural names of the resources of ``/api/v1`` or ``/apis/GROUP/VERSION``; none where there is no such group.
+
+        Raises:
+            KubeError: no such answer.
+        """
+        try:
+            answer = decode(await self._transport.get(base))
+        except NotFound:
+            return frozenset()
+        return frozenset(str(each.get("name")) for each in answer.get("resources") or ())
+
+    async def peek(self, path: str) -> None:
+        """Ask for one object under ``path``, to see whether that is answered.
+
+        Raises:
+            NotFound: no such resource on this server.
+            Forbidden: no right to list it.
+            KubeError: no such answer.
+        """
+        await self._transport.get(path, {"limit": "1"})
+
+    async def may(self, verb: str, group: str, resource: str) -> bool:
+        """Do we have this right in the whole cluster? Yes where the server does not say.
+
+        Raises:
+            KubeError: no answer.
+        """
+        asked = {"verb": verb, "group": group, "resource": resource}
+        body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
+        try:
+            answer = decode(
+                await self._transport.write("POST", REVIEWS, encode({**body, "spec": {"resourceAttributes": asked}}))
+            )
+        except (Forbidden, NotFound):
+            return True
+        return bool((answer.get("status") or {}).get("allowed", True))
+
+    # -- the Lease
 
     async def get_lease(self, namespace: str, name: str) -> Json:
         """Raises KubeError; NotFound where there is no such Lease."""

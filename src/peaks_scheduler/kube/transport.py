@@ -23,6 +23,7 @@ from .connection import CONNECT_TIMEOUT, Connection
 TIMEOUT = 10.0  # [s] for a whole request
 RETRY_AFTER = 1.0  # [s] where a 429 does not say how long
 JSON = "application/json"
+MERGE = "application/merge-patch+json"
 STRATEGIC_MERGE = "application/strategic-merge-patch+json"
 # the server, or a proxy before it, gave up on a request that was under way
 UNDECIDED = frozenset({500, 502, 504})
