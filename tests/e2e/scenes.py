@@ -74,7 +74,7 @@ def stage(cluster: Cluster, objects: Sequence[Object]) -> Scene:
                 scene.refused.append(f"{kind} {raw['metadata']['name']}: {refusal.status.get('message')}")
                 continue
             scene.created += 1
-            if _is_to_be_placed(raw):
+            if is_to_be_placed(raw):
                 scene.waiting.append(made)
     return scene
 
@@ -133,7 +133,7 @@ def _acceptable_pod(raw: Object, made: Object) -> None:
         disk["iqn"] = f"iqn.2026-11.com.example:{disk['iqn']}"
     for term in _terms(spec):
         _unmerge(term)
-    if _is_to_be_placed(raw):
+    if is_to_be_placed(raw):
         spec["schedulingGates"] = [*spec.get("schedulingGates", ()), {"name": STAGED}]
     elif "nodeName" not in spec and _is_ending(raw):
         made["metadata"]["finalizers"] = [STAGED]  # nothing else keeps a pod that no kubelet has
@@ -180,7 +180,7 @@ def _is_ending(raw: Object) -> bool:
     return "deletionTimestamp" in raw["metadata"]
 
 
-def _is_to_be_placed(raw: Object) -> bool:
+def is_to_be_placed(raw: Object) -> bool:
     """Is it a pod that our scheduler is to look at?"""
     if raw["kind"] != "Pod" or raw["spec"]["schedulerName"] != OURS or "nodeName" in raw["spec"]:
         return False

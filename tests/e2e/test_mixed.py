@@ -15,12 +15,13 @@ from tests.e2e.controlplane import ControlPlane
 from tests.e2e.daemon import Daemon, beside, clear
 from tests.e2e.judging import could_be_placed, misjudged, misplaced, picture
 from tests.e2e.processes import wait_until
-from tests.e2e.scenes import Scene, lift_gates, prepare, stage, strike
+from tests.e2e.scenes import Scene, is_to_be_placed, lift_gates, prepare, stage, strike
 from tests.e2e.workload import condition
 from tests.parity.generate import scenario
 from tests.parity.oracle import Oracle
 
 GROUPS = (
+    "spread",
     "spread-policies",
     "pod-affinity",
     "pod-anti-affinity",
@@ -33,9 +34,13 @@ GROUPS = (
     "volume-zone",
     "volume-limits",
     "volume-restrictions",
+    "declared-features",
+    "ports",
+    "resources",
 )
-COUNTS = {"mixed": 10, **dict.fromkeys(GROUPS, 1)}
+COUNTS = {"mixed": 6, **dict.fromkeys(GROUPS, 2)}
 """How many clusters of each group are judged."""
+ALIKE = 4  # pods where the cluster has one to be placed: what the first of them changes is there for the next
 TRIES = 3  # times as many are looked at: the server may refuse too much of one, or all the pods to be placed
 ACCEPTED = 0.75  # of the objects of a cluster, at least: with fewer it would be another cluster
 
@@ -92,7 +97,7 @@ def is_settled(plane: ControlPlane, scene: Scene) -> bool:
     told = [
         "nodeName" in each["spec"]
         or "schedulingGates" in each["spec"]
-        or condition(each)["reason"] != "SchedulingGated"
+        or condition(each).get("reason", "SchedulingGated") != "SchedulingGated"
         for each in pods
     ]
     return all(told)
@@ -117,6 +122,7 @@ def test_each_pod_is_where_kube_scheduler_could_have_put_it_or_told_what_it_woul
 def staged(plane: ControlPlane, daemon: Daemon, objects: list[Object]) -> Scene | None:
     """The cluster, once the daemon knows all of it; None for one that would show nothing."""
     objects = [each for each in objects if each["kind"] != "Pod" or not needs_a_controller(each, objects)]
+    objects += [twin for each in objects if is_to_be_placed(each) for twin in twins(each)]
     strike(plane)
     wait_until(lambda: daemon.metric("scheduler_cache_size") == 0, "an empty ledger")
     scene = stage(plane, objects)
@@ -126,11 +132,31 @@ def staged(plane: ControlPlane, daemon: Daemon, objects: list[Object]) -> Scene 
     return scene
 
 
+def twins(pod: Object) -> Iterator[Object]:
+    """More pods like this one, by other names."""
+    for number in range(1, ALIKE):
+        ids = {key: f"{pod['metadata'][key]}-{number}" for key in ("name", "uid")}
+        yield {**pod, "metadata": {**pod["metadata"], **ids}}
+
+
 def judge(plane: ControlPlane, daemon: Daemon, oracle: Oracle, scene: Scene) -> list[str]:
     """What kube-scheduler's filters object to, once all pods of the scene are placed or told why not."""
     before, said = picture(plane), len(daemon.lines())
     lift_gates(plane, scene)
     wait_until(lambda: is_settled(plane, scene), "each pod placed or told")
     wait_until(lambda: not could_be_placed(oracle, picture(plane)), "nobody waits who could be placed", every=0.5)
-    after, log = picture(plane), daemon.lines()[said:]
+    after = picture(plane)
+    wait_until(lambda: placements(scene, after) <= bound(daemon.lines()[said:]), "each placement in the log")
+    log = daemon.lines()[said:]
     return misplaced(oracle, before, after, log) + misjudged(oracle, before, after, log)
+
+
+def placements(scene: Scene, after: list[Object]) -> set[str]:
+    """The scene's pods that are on nodes, as the log names them."""
+    uids = {each["metadata"]["uid"] for each in scene.waiting}
+    pods = [each for each in after if each["metadata"]["uid"] in uids and "nodeName" in each["spec"]]
+    return {f"{each['metadata']['namespace']}/{each['metadata']['name']}" for each in pods}
+
+
+def bound(log: list[Object]) -> set[str]:
+    return {line["pod"] for line in log if line["message"] == "bound"}

@@ -16,6 +16,7 @@ import pytest
 
 from tests.builders import anti_affinity, expression, node_affinity, pod_affinity, pod_term
 from tests.e2e.api import Object
+from tests.e2e.claims import SOON
 from tests.e2e.controllers import (
     DEFAULT_SCHEDULER,
     deployment,
@@ -42,7 +43,6 @@ MODELS = [
     model((2000.0, -watts, -5.0), nodes=[name for name, zone in ZONE_OF.items() if zone == which])
     for which, watts in zip(ZONES, (10.0, 100.0, 1000.0), strict=True)
 ]
-SOON = 20.0  # [s] a waiting pod's longest backoff and an attempt; the next look without an event is minutes away
 
 
 @pytest.fixture(scope="module")
