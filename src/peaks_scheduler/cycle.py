@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,11 +31,19 @@ TIE_WATTS = 1e-9
 """Jumps closer than this are the same number but for the last digits of the arithmetic."""
 
 
-def schedule(pod: Pod, nodes: Snapshot, strategy: Strategy, *, now: float, tolerance: float = 0.0) -> Decision:
+def schedule(
+    pod: Pod,
+    nodes: Snapshot,
+    strategy: Strategy,
+    *,
+    now: float,
+    tolerance: float = 0.0,
+    avoid: Collection[str] = (),
+) -> Decision:
     """Where should ``pod`` go?
 
     ``tolerance`` [W]: jumps closer than this count as tied, unless the pod has a tolerance of its own. ``now`` [s since
-    the epoch] only dates the load in the record.
+    the epoch] only dates the load in the record. Nodes to ``avoid`` rank behind all others.
     """
     total = len(nodes)
     outright = _outright(pod, nodes)
@@ -48,7 +56,8 @@ def schedule(pod: Pod, nodes: Snapshot, strategy: Strategy, *, now: float, toler
     jump = strategy.cost(pod, nodes)
     after = cpu_after(pod, nodes)
     tolerance = max(tolerance if pod.tolerance is None else pod.tolerance, TIE_WATTS)
-    return _select(pod, nodes, strategy, feasible, jump, after, count, now=now, tolerance=tolerance)
+    last = _last(avoid, nodes)
+    return _select(pod, nodes, strategy, feasible, last, jump, after, count, now=now, tolerance=tolerance)
 
 
 # --- filter ---------------------------------------------------------------------------------------------------------
@@ -186,6 +195,7 @@ def _select(
     nodes: Snapshot,
     strategy: Strategy,
     feasible: Mask,
+    last: Mask | None,
     jump: Floats,
     after: Floats,
     count: int,
@@ -196,7 +206,10 @@ def _select(
     fits = after <= 1.0
     fits &= feasible
     # what is left behind the modelled ones goes by fullness, which puts the unmodelled before the over-full
-    chosen, second = _two_best(((fits, jump, tolerance, TIE_WATTS), (feasible, after, 0.0, 0.0)), pod, nodes)
+    groups: list[Group] = [(fits, jump, tolerance, TIE_WATTS), (feasible, after, 0.0, 0.0)]
+    if last is not None:
+        groups[:0] = [(group & ~last, key, tied, equal) for group, key, tied, equal in groups]
+    chosen, second = _two_best(groups, pod, nodes)
     best = chosen.index
     end = float(nodes.load_end[best])
     return Decision(
@@ -218,6 +231,16 @@ def _select(
     )
 
 
+def _last(avoid: Collection[str], nodes: Snapshot) -> Mask | None:
+    """(N,) the nodes to avoid; None: there are none."""
+    found = [i for name in avoid if (i := nodes.index.position(name)) is not None]
+    if not found:
+        return None
+    last = np.zeros(len(nodes), np.bool_)
+    last[found] = True
+    return last
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """A node, and why it is not the one that the hash would have given."""
@@ -230,7 +253,7 @@ Group = tuple[Mask, Floats, float, float]
 """Nodes, their cost (NaN: not in it), and what counts as tied with the least: for the best node, for the second."""
 
 
-def _two_best(groups: tuple[Group, ...], pod: Pod, nodes: Snapshot) -> tuple[Choice, Choice | None]:
+def _two_best(groups: Sequence[Group], pod: Pod, nodes: Snapshot) -> tuple[Choice, Choice | None]:
     """The best and the second best node: by the first group's cost while it has any, then by the next one's. The second
     is the cheapest of the others, whatever the tolerance."""
     found: list[Choice] = []

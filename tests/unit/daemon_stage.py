@@ -192,10 +192,14 @@ class Stage:
         """The tasks of the daemon that schedule, bind, inspect and tell."""
         scheduler = self.scheduler
         work = [scheduler.run(), scheduler.aftermath.inspect(), scheduler.aftermath.announcing()]
-        work += [scheduler.volumes.watch(), scheduler.volumes.write_jobs(), scheduler.volumes.write_jobs()]
+        work += [
+            scheduler.binder.volumes.watch(),
+            scheduler.binder.volumes.write_jobs(),
+            scheduler.binder.volumes.write_jobs(),
+        ]
         work += [self.events.run(), self.refusals.run()]
         tasks = [asyncio.create_task(each) for each in work]
-        tasks += [asyncio.create_task(self.scheduler.bind_jobs()) for _ in range(binders)]
+        tasks += [asyncio.create_task(self.scheduler.binder.bind_jobs()) for _ in range(binders)]
         try:
             yield
             crashed = [task for task in tasks if task.done()]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peaks_scheduler.cycle import TIE_WATTS, judge
+from peaks_scheduler.cycle import TIE_WATTS, judge, schedule
 from peaks_scheduler.decision import NodeVerdict
 from peaks_scheduler.ledger import Ledger
 from peaks_scheduler.power import ExponentialCurve
@@ -282,3 +282,21 @@ def test_a_reason_found_before_any_node_is_looked_at_is_every_nodes_only_reason(
 def test_the_age_of_a_load_is_told_at_the_time_of_the_decision() -> None:
     known = ledger(node(), power=BENT_UP, loads={"worker-1": load(0.1)})
     assert decide(pod(), known, now=NOW + 7.0).load_age == 7.0
+
+
+# --- nodes to avoid -------------------------------------------------------------------------------
+
+CHEAP_AND_DEAR = models(cheap=(100.0, 1.0, 1.0), dear=BENT_UP)
+
+
+def avoiding(known: Ledger, *names: str) -> tuple[str | None, str | None]:
+    decision = schedule(read(pod(cpu="1")), known.snapshot(), PEAKS, now=NOW, avoid=names)
+    return decision.node, decision.runner_up
+
+
+def test_a_node_to_avoid_ranks_behind_all_others_and_is_taken_when_it_is_the_only_one() -> None:
+    known = ledger(node("cheap"), node("dear"), node("unknown"), power=CHEAP_AND_DEAR)
+    assert avoiding(known) == ("cheap", "dear")
+    assert avoiding(known, "cheap") == ("dear", "unknown")
+    assert avoiding(known, "cheap", "unknown", "no-such-node") == ("dear", "cheap")
+    assert avoiding(ledger(node("cheap"), power=CHEAP_AND_DEAR), "cheap") == ("cheap", None)

@@ -18,7 +18,15 @@ from kopf._cogs.clients import watching
 from kopf._core.reactor import orchestration
 
 from peaks_scheduler.daemon import feed as feed_module
-from peaks_scheduler.daemon.feed import REPORTER, SPEAKER, WATCHER, Endless, Feed, RestartCounter
+from peaks_scheduler.daemon.feed import Endless, Feed
+from peaks_scheduler.daemon.kopf_log import (
+    REPORTER,
+    SPEAKER,
+    STREAM,
+    WATCHER,
+    RestartCounter,
+    pass_over_open_streams,
+)
 from peaks_scheduler.kube import Connection, connect
 from peaks_scheduler.kube.kinds import KINDS, Kind
 from peaks_scheduler.ledger import Change, Ledger, State
@@ -359,6 +367,24 @@ def test_kopf_still_calls_its_watches_what_we_end_them_by() -> None:
     assert f'name=f"{WATCHER}{{what}}", logger=logger' in inspect.getsource(orchestration)
     assert "{capname} has failed: {e}" in inspect.getsource(aiotasks)
     assert orchestration.logger.name == REPORTER
+    assert watching.infinite_watch.__name__ == STREAM
+
+
+def test_a_stream_that_kopf_leaves_open_is_no_news_at_the_end_and_other_trouble_is(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def infinite_watch() -> AsyncIterator[int]:
+        yield 1
+
+    async def another() -> AsyncIterator[int]:
+        yield 1
+
+    loop = asyncio.new_event_loop()
+    for stream in (infinite_watch(), another()):
+        pass_over_open_streams(loop, {"message": "closing of asynchronous generator", "asyncgen": stream})
+    loop.close()
+    (record,) = caplog.records
+    assert "another" in record.getMessage()
 
 
 @pytest.mark.parametrize(

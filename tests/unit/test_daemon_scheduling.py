@@ -300,7 +300,7 @@ async def test_no_binding_is_sent_behind_the_fence() -> None:
         await asyncio.sleep(1.0)  # some are decided and wait for a worker
         assert sum(state is State.ASSUMED for _, state in stage.ledger.pods()) > 1
         stage.leading = stage.fence_open = False
-        workers = [asyncio.create_task(stage.scheduler.bind_jobs()) for _ in range(4)]
+        workers = [asyncio.create_task(stage.scheduler.binder.bind_jobs()) for _ in range(4)]
         await asyncio.sleep(1.0)
         assert api.bindings == []
         assert all(state is State.PENDING for _, state in stage.ledger.pods())
@@ -320,7 +320,7 @@ async def test_a_decision_whose_node_is_gone_is_made_again() -> None:
     async with stage.running(binders=0):
         await until(lambda: stage.ledger.state(UID) is State.ASSUMED)
         stage.loses(node("worker-1"))
-        worker = asyncio.create_task(stage.scheduler.bind_jobs())
+        worker = asyncio.create_task(stage.scheduler.binder.bind_jobs())
         await until(lambda: bool(api.told("Scheduled")))
         worker.cancel()
     assert stage.conflicts("node-gone") == 1
@@ -335,7 +335,7 @@ async def test_a_decision_that_another_scheduler_overtook_is_dropped_unsent() ->
     async with stage.running(binders=0):
         await until(lambda: stage.ledger.state(UID) is State.ASSUMED)
         stage.sees(bound(WEB, "worker-2"))
-        worker = asyncio.create_task(stage.scheduler.bind_jobs())
+        worker = asyncio.create_task(stage.scheduler.binder.bind_jobs())
         await asyncio.sleep(1.0)
         worker.cancel()
     assert api.bindings == []

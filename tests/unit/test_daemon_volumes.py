@@ -102,7 +102,7 @@ async def test_a_claim_is_told_its_node_and_the_pod_follows_when_its_volume_is_t
     server.add(CLAIMS, claim())
     server.add_pod(WEB)
     async with stage.running():
-        await until(lambda: len(stage.scheduler.volumes) == 1)
+        await until(lambda: len(stage.scheduler.binder.volumes) == 1)
         assert selected(server) == "worker-1"
         assert on_node(server) is None
         assert stage.held("worker-1") == 1000  # its place is kept
@@ -111,7 +111,7 @@ async def test_a_claim_is_told_its_node_and_the_pod_follows_when_its_volume_is_t
         provision(server)
         await until(lambda: on_node(server) == "worker-1")
         await until(lambda: told(server, "Scheduled") != [])
-    assert len(stage.scheduler.volumes) == 0
+    assert len(stage.scheduler.binder.volumes) == 0
     assert "nominatedNodeName" not in server.get("pods", "web-0")["status"]
 
 
@@ -121,7 +121,7 @@ async def test_a_volume_that_is_there_is_bound_to_the_claim_first(server: Embedd
     server.add(CLAIMS, claim(class_name="local"))
     server.add_pod(WEB)
     async with stage.running():
-        await until(lambda: len(stage.scheduler.volumes) == 1)
+        await until(lambda: len(stage.scheduler.binder.volumes) == 1)
         disk, data = server.get(VOLUMES, "disk"), server.get(CLAIMS, "data")
         assert disk["metadata"]["annotations"] == {"pv.kubernetes.io/bound-by-controller": "yes"}
         assert disk["spec"]["claimRef"]["uid"] == data["metadata"]["uid"]
@@ -146,26 +146,28 @@ async def test_a_new_process_goes_on_where_the_last_one_ended(
     server.add(CLAIMS, claim())
     server.add_pod(pod(cpu="1", volumes=using("data"), nodeSelector={"kubernetes.io/hostname": "worker-2"}))
     async with stage.running():
-        await until(lambda: len(stage.scheduler.volumes) == 1)
+        await until(lambda: len(stage.scheduler.binder.volumes) == 1)
     assert selected(server) == "worker-2"
     server.change("pods", "web-0", {"spec": {"nodeSelector": None}})  # worker-1 would now be the cheaper one
     second = new_process(server, connection)
     async with second.running():
-        await until(lambda: len(second.scheduler.volumes) == 1)
+        await until(lambda: len(second.scheduler.binder.volumes) == 1)
         provision(server)
         await until(lambda: on_node(server) == "worker-2")
 
 
-async def test_a_provisioner_that_gives_up_is_told_another_time(server: EmbeddedApiServer, stage: Stage) -> None:
+async def test_where_a_provisioner_gives_up_another_node_is_tried_first(
+    server: EmbeddedApiServer, stage: Stage
+) -> None:
     server.add(CLAIMS, claim())
     server.add_pod(WEB)
     async with stage.running():
-        await until(lambda: len(stage.scheduler.volumes) == 1)
+        await until(lambda: len(stage.scheduler.binder.volumes) == 1)
         server.change(CLAIMS, "data", {"metadata": {"annotations": {SELECTED: None}}})
         await until(lambda: told(server, "FailedScheduling") != [])
-        await until(lambda: selected(server) is not None)
+        await until(lambda: selected(server) == "worker-2")  # the dearer one
         provision(server)
-        await until(lambda: on_node(server) == "worker-1")
+        await until(lambda: on_node(server) == "worker-2")
     words = 'running PreBind plugin "VolumeBinding": binding volumes: provisioning failed for PVC "data"'
     assert told(server, "FailedScheduling") == [words]
     assert stage.conflicts("volumes") == 1
@@ -177,10 +179,10 @@ async def test_a_pod_that_is_deleted_meanwhile_leaves_its_claim_as_it_was(
     server.add(CLAIMS, claim())
     server.add_pod(WEB)
     async with stage.running():
-        await until(lambda: len(stage.scheduler.volumes) == 1)
+        await until(lambda: len(stage.scheduler.binder.volumes) == 1)
         server.remove("pods", "web-0")
         await until(lambda: selected(server) is None)
-    assert len(stage.scheduler.volumes) == len(stage.queue) == 0
+    assert len(stage.scheduler.binder.volumes) == len(stage.queue) == 0
     assert stage.held("worker-1") == 0
 
 
@@ -189,7 +191,7 @@ async def test_a_claim_that_is_bound_by_then_is_left_alone(server: EmbeddedApiSe
     server.add_pod(WEB)
     server.fail_next(1, 403, match="binding")
     async with stage.running():
-        await until(lambda: len(stage.scheduler.volumes) == 1)
+        await until(lambda: len(stage.scheduler.binder.volumes) == 1)
         provision(server)
         await until(lambda: on_node(server) == "worker-1")
     assert selected(server) == "worker-1"
@@ -219,7 +221,7 @@ async def test_a_write_that_fails_is_made_good(server: EmbeddedApiServer, stage:
     fault(server)
     server.add_pod(WEB)
     async with stage.running():
-        await until(lambda: len(stage.scheduler.volumes) == 1)
+        await until(lambda: len(stage.scheduler.binder.volumes) == 1)
         provision(server)
         await until(lambda: on_node(server) == "worker-1")
 
@@ -244,7 +246,7 @@ async def test_a_volume_that_somebody_else_takes_first_costs_another_look(
         stage.feed.other = watching  # type: ignore[method-assign]
         stage.sees({"kind": "PersistentVolume", **server.get(VOLUMES, "disk-1")})
         await until(lambda: "claimRef" in server.get(VOLUMES, "disk-2")["spec"])
-        await until(lambda: len(stage.scheduler.volumes) == 1)
+        await until(lambda: len(stage.scheduler.binder.volumes) == 1)
     assert server.get(VOLUMES, "disk-1")["spec"]["claimRef"] == theirs
 
 
@@ -253,7 +255,7 @@ async def test_pods_that_wait_for_volumes_hold_up_no_others(server: EmbeddedApiS
         server.add(CLAIMS, claim(f"data-{i}"))
         server.add_pod(pod(f"db-{i}", volumes=using(f"data-{i}")))
     async with stage.running(binders=2):
-        await until(lambda: len(stage.scheduler.volumes) == 30)
+        await until(lambda: len(stage.scheduler.binder.volumes) == 30)
         server.add_pod(pod("plain"))
         await until(lambda: on_node(server, "plain") is not None)
         for i in range(30):
@@ -266,9 +268,9 @@ async def test_two_pods_that_share_a_claim_go_where_its_volume_will_be(server: E
     for i in range(2):
         server.add_pod(pod(f"web-{i}", cpu="1", volumes=using("data")))
     async with stage.running():
-        await until(lambda: len(stage.scheduler.volumes) == 2)
+        await until(lambda: len(stage.scheduler.binder.volumes) == 2)
         server.remove("pods", "web-0")
-        await until(lambda: len(stage.scheduler.volumes) == 1)
+        await until(lambda: len(stage.scheduler.binder.volumes) == 1)
         assert selected(server) == "worker-1"  # the other one counts on it
         provision(server)
         await until(lambda: on_node(server, "web-1") == "worker-1")
@@ -280,10 +282,10 @@ async def test_behind_the_fence_nothing_is_written_and_nothing_taken_back(
     server.add(CLAIMS, claim())
     server.add_pod(WEB)
     async with stage.running():
-        await until(lambda: len(stage.scheduler.volumes) == 1)
+        await until(lambda: len(stage.scheduler.binder.volumes) == 1)
         stage.leading = stage.fence_open = False
         server.remove("pods", "web-0")
-        await until(lambda: len(stage.scheduler.volumes) == 0)
+        await until(lambda: len(stage.scheduler.binder.volumes) == 0)
         server.add_pod(WEB)
         await until(lambda: stage.ledger.state(UID) is State.PENDING)
     assert selected(server) == "worker-1"
@@ -333,7 +335,7 @@ def on_stage(scenario: Scenario) -> Callable[[], None]:
 
 
 async def waits(play: Play) -> None:
-    await until(lambda: len(play.stage.scheduler.volumes) == 1)
+    await until(lambda: len(play.stage.scheduler.binder.volumes) == 1)
     play.shows()
 
 
@@ -425,7 +427,7 @@ def test_an_annotation_whose_answer_was_lost_counts_when_the_watch_shows_it(echo
         await until(lambda: len(play.api.patches) == 2)  # refused, for it is there already
         await asyncio.sleep(echo)
         play.shows()
-        await until(lambda: len(play.stage.scheduler.volumes) == 1)
+        await until(lambda: len(play.stage.scheduler.binder.volumes) == 1)
         assert play.stage.conflicts("volume-conflict") == 0
 
     scenario()

@@ -44,6 +44,9 @@ EXPORTED = {
     "peaks_watch_restarts_total": {"resource", "reason"},
     "peaks_audit_repairs_total": {"resource", "kind"},
     "peaks_oldest_unseen_pod_seconds": set(),
+    "peaks_unread_kinds": {"kind"},
+    "peaks_common_unknown_pod_fields": {"field"},
+    "peaks_pods_awaiting_volumes": set(),
     "peaks_build_info": {"version", "python"},
 }
 
@@ -63,6 +66,9 @@ BUSY = Sample(
     binds_in_flight=7,
     binds_in_flight_limit=32,
     oldest_unseen_pod=1.5,
+    unread_kinds={"csinodes": True, "namespaces": False},
+    common_unknown_fields={"spec.newField": 0.75},
+    pods_awaiting_volumes=3,
 )
 
 

@@ -14,7 +14,6 @@ called.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
@@ -28,12 +27,10 @@ from ..kube.kinds import Kind
 from ..ledger import Change, Ledger
 from ..objects import Pod
 from ..telemetry import Telemetry, WatchTrouble
+from .kopf_log import EndTogether
 
 logger = logging.getLogger(__name__)
 
-SPEAKER = "kopf._cogs.clients.watching"  # the logger that tells of broken watches
-REPORTER = "kopf._core.reactor.orchestration"  # the logger that tells of watches that failed for good
-WATCHER = "watcher for "  # what kopf calls the tasks that watch
 RESTART_PAUSE = 1.0  # [s] before kopf runs again after it failed
 
 PodObserver = Callable[[str, Change, Pod | None], None]
@@ -258,63 +255,3 @@ def _settings() -> kopf.OperatorSettings:
     settings.queueing.exit_timeout = 0.5
     settings.process.ultimate_exiting_timeout = None
     return settings
-
-
-class RestartCounter(logging.Handler):
-    """Counts broken watches. kopf restarts them in silence; its debug lines are the one place where it says so."""
-
-    SIGNS = (("Restarting the watch-stream for ", "gone"), ("is inactive, reconnecting", "inactive"))
-
-    def __init__(self, telemetry: Telemetry, feed: Feed) -> None:
-        super().__init__(logging.DEBUG)
-        self._telemetry, self._feed = telemetry, feed
-
-    def emit(self, record: logging.LogRecord) -> None:
-        message = record.getMessage()
-        for sign, reason in self.SIGNS:
-            if sign in message:
-                resource = message.partition(" for ")[2].partition(".")[0]
-                self._telemetry.watch_restarted(resource, "gone" if reason == "gone" else "inactive")
-                self._feed.relisted.set()
-
-    @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
-        """Listen to kopf's watcher, without letting its debug lines into our log."""
-        source = logging.getLogger(SPEAKER)
-        before = source.level, source.propagate
-        source.setLevel(logging.DEBUG)
-        source.propagate = False
-        source.addHandler(self)
-        try:
-            yield
-        finally:
-            source.removeHandler(self)
-            source.setLevel(before[0])  # not .level: what is logged is remembered, and this forgets it
-            source.propagate = before[1]
-
-
-class EndTogether(logging.Handler):
-    """Has all watches end when one has failed for good: a kind that is there no more, an error in a stream.
-
-    kopf 1.45 then wants to end, but ends what its other watches need before it ends the watches: they would wait for
-    ever, and with them kopf, all watches dead. Ended first, and all at once, they end well, and kopf after them.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.getMessage().startswith(WATCHER.capitalize()):
-            for task in asyncio.all_tasks():
-                if task.get_name().startswith(WATCHER) and task is not asyncio.current_task():
-                    task.cancel()
-
-    @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
-        """While kopf runs."""
-        source = logging.getLogger(REPORTER)
-        source.addHandler(self)
-        try:
-            yield
-        finally:
-            source.removeHandler(self)

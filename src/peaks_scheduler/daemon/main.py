@@ -36,13 +36,14 @@ from ..snapshot import Snapshot
 from ..sources.load_watcher import LoadWatcher
 from ..telemetry import NodeSeries, Sample, Telemetry
 from .audit import UNSEEN_DEAD, Audit
+from .binding import WORKERS as BIND_WORKERS
 from .cooling import Cooling
-from .feed import Feed, RestartCounter
+from .feed import Feed
 from .kinds import KindKeeper
+from .kopf_log import RestartCounter, pass_over_open_streams
 from .preemption import Preemption
 from .refusals import WORKERS as CONDITION_WORKERS
 from .refusals import Refusals
-from .scheduling import WORKERS as BIND_WORKERS
 from .scheduling import Scheduler
 from .upkeep import ClockKeeper, LoadKeeper, ModelKeeper
 from .volumes import WORKERS as VOLUME_WORKERS
@@ -170,7 +171,7 @@ class Daemon:
             "schedule": self.scheduler.run(),
             "inspect": self.scheduler.aftermath.inspect(),
             "announce": self.scheduler.aftermath.announcing(),
-            "volumes": self.scheduler.volumes.watch(),
+            "volumes": self.scheduler.binder.volumes.watch(),
             "events": self.events.run(),
             "load": self.load.run(),
             "pending": self.audit.watch_pending(),
@@ -178,8 +179,8 @@ class Daemon:
             "kinds": self.kinds.run(),
             "second": self._every_second(),
         }
-        tasks |= {f"bind-{i}": self.scheduler.bind_jobs() for i in range(BIND_WORKERS)}
-        tasks |= {f"bind-volumes-{i}": self.scheduler.volumes.write_jobs() for i in range(VOLUME_WORKERS)}
+        tasks |= {f"bind-{i}": self.scheduler.binder.bind_jobs() for i in range(BIND_WORKERS)}
+        tasks |= {f"bind-volumes-{i}": self.scheduler.binder.volumes.write_jobs() for i in range(VOLUME_WORKERS)}
         tasks |= {f"condition-{i}": self.scheduler.refusals.run() for i in range(CONDITION_WORKERS)}
         if self.settings.power.file:
             tasks["models"] = self.models.run()
@@ -196,6 +197,7 @@ class Daemon:
         await asyncio.wait((stop, kopf, *tasks.values()), return_when=asyncio.FIRST_COMPLETED)
         code = 0 if self.stop.is_set() else self._fail((kopf, *tasks.values()))
         logger.info("stopping")
+        asyncio.get_running_loop().set_exception_handler(pass_over_open_streams)
         await self._finish([task for name, task in tasks.items() if name.startswith("bind-")])
         await _end((stop, *tasks.values()))
         await asyncio.wait((kopf,), timeout=STOP_KOPF)
@@ -323,7 +325,7 @@ class Daemon:
             leader=self.elector.leading or not self.settings.leader_election.enabled,
             unread_kinds=self.kinds.unread(),
             common_unknown_fields=self.scheduler.fields.common(),
-            pods_awaiting_volumes=len(self.scheduler.volumes),
+            pods_awaiting_volumes=len(self.scheduler.binder.volumes),
             binds_in_flight=self.limiter.in_flight,
             binds_in_flight_limit=self.limiter.limit,
             oldest_unseen_pod=self.audit.oldest_unseen,

@@ -1,0 +1,220 @@
+"""What carries decisions out: one Binding for each, after its volumes where it has some to be bound first.
+
+A fixed set of workers sends the Bindings; ``volumes`` sees to what must come before. Owns every path that a decision
+can take: bound, refused by the API server, unknown outcome, fenced off. Assumes that the ledger holds the pod's place
+until it is settled here. Never sends a Binding that the fence does not allow, never leaves an assumption behind.
+
+The workers exist from the start (none is made per pod): kopf, when it restarts, cancels every task younger than itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from ..decision import FAILED
+from ..errors import Ambiguous, Conflict, KubeError, NotFound, TooManyRequests, Unavailable
+from ..kube.client import KubeClient
+from ..kube.events import EventPoster, Reporter
+from ..kube.limiter import Limiter
+from ..ledger import Change, Ledger, State
+from ..objects import DECISION, Pod
+from ..queue import SchedulingQueue
+from ..requests import Json
+from ..telemetry import Telemetry
+from .job import FIRST_PAUSE, LAST_PAUSE, PATIENCE, Job
+from .refusals import Refusals
+from .volumes import Volumes
+
+logger = logging.getLogger(__name__)
+
+WORKERS = 64
+VOLUMES_FAILED = ("volumes", "volumes-timeout")  # reasons that lie in the node, as far as anybody can tell
+AHEAD = 16  # decisions that may wait for a worker: more would only be decided on older knowledge
+
+
+class Binder:
+    """See the module. ``seen`` is told of what the ledger observed here, ``done(uid)`` that a pod is nobody's business
+    any more, ``freed`` that room has come back."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        queue: SchedulingQueue,
+        client: KubeClient,
+        limiter: Limiter,
+        events: EventPoster,
+        reporter: Reporter,
+        refusals: Refusals,
+        telemetry: Telemetry,
+        fence: Callable[[], bool],
+        volume_timeout: float,
+        seen: Callable[[str, Change, Pod | None], None],
+        done: Callable[[str], None],
+        freed: Callable[[], None],
+        wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ledger, self._queue, self._client, self._limiter = ledger, queue, client, limiter
+        self._events, self._reporter, self._refusals, self._telemetry = events, reporter, refusals, telemetry
+        self._fence, self._seen, self._done, self._freed = fence, seen, done, freed
+        self._wall, self._clock = wall, clock
+        self._jobs: asyncio.Queue[Job] = asyncio.Queue(AHEAD)
+        self.volumes = Volumes(
+            ledger, client, limiter, fence, volume_timeout, self._jobs.put, self._without_volumes, clock
+        )
+        self.given_up: set[str] = set()
+        """uids of pods whose Binding may have been taken all the same."""
+        self.failed_on: dict[str, set[str]] = {}
+        """uid -> nodes on which the pod's volumes did not come about: the next attempt had better be elsewhere."""
+
+    async def take(self, job: Job) -> None:
+        """Carry it out; waits for room, but not for volumes."""
+        if job.plan is not None:
+            self.volumes.begin(job)
+        else:
+            await self._jobs.put(job)
+
+    def settled(self, uid: str) -> None:
+        """The pod is bound, gone, or not ours."""
+        self.given_up.discard(uid)
+        self.failed_on.pop(uid, None)
+        self.volumes.settled(uid)
+
+    async def finish(self) -> None:
+        """Wait for what is in flight."""
+        await self.volumes.finish()
+        await self._jobs.join()
+
+    async def bind_jobs(self) -> None:
+        """One worker: carry decisions out until cancelled."""
+        while True:
+            job = await self._jobs.get()
+            try:
+                await self._carry_out(job)
+            except Exception:
+                logger.exception("bind failed", extra={"pod": job.pod.key, "node": job.node})
+                self._give_up(job, "error")
+            except asyncio.CancelledError:
+                self._give_up(job, "stopped")
+                raise
+            finally:
+                self._jobs.task_done()
+
+    async def _carry_out(self, job: Job) -> None:
+        pod, until, pause = job.pod, self._clock() + PATIENCE, FIRST_PAUSE
+        while self._clock() < until:
+            if self._ledger.state(pod.uid) is not State.ASSUMED:
+                self._overtaken(job)
+                return
+            if self._ledger.node(job.node) is None:
+                self._give_up(job, "node-gone")
+                return
+            try:
+                if await self._bind(job):
+                    self._bound(job)
+                else:
+                    self._give_up(job, "fenced")
+                return
+            except TooManyRequests:
+                continue  # the limiter holds the next turn back
+            except Unavailable:
+                pass  # nothing was done
+            except (Ambiguous, Conflict, NotFound) as error:
+                if await self._find_out(job, error):
+                    return
+            except KubeError as error:
+                logger.warning("bind refused", extra={"pod": pod.key, "node": job.node, "error": str(error)})
+                self._give_up(job, "refused")
+                return
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LAST_PAUSE)
+        self._give_up(job, "unavailable")
+
+    async def _bind(self, job: Job) -> bool:
+        """Send the Binding; False: the fence does not allow it."""
+        pod = job.pod
+        async with self._limiter:
+            if not self._fence():
+                return False
+            record = {DECISION: job.decision.annotation()}
+            await self._client.bind(pod.namespace, pod.name, pod.uid, job.node, record, self._fence)
+        return True
+
+    async def _find_out(self, job: Job, error: KubeError) -> bool:
+        """Was the pod bound, by us or another? True: the matter is settled; False: nothing happened, try again."""
+        pod = job.pod
+        try:
+            raw = await self._client.get_pod(pod.namespace, pod.name)
+        except KubeError:
+            return False
+        if raw is None or raw["metadata"].get("uid") != pod.uid:
+            self._telemetry.conflicted("pod-gone")
+            self._seen(pod.uid, self._ledger.drop(pod.uid), pod)
+            return True
+        node = (raw.get("spec") or {}).get("nodeName")
+        if node == job.node and DECISION in (raw["metadata"].get("annotations") or {}):
+            self._bound(job)
+            return True
+        if node:
+            self._telemetry.conflicted("already-bound")
+            logger.info("bound by another", extra={"pod": pod.key, "node": node})
+            self._read(pod, raw)
+            self._done(pod.uid)
+            return True
+        if isinstance(error, Conflict):
+            self._give_up(job, "being-deleted" if "deletionTimestamp" in raw["metadata"] else "conflict")
+            self._read(pod, raw)  # newer than what the watch has shown: it may be on its way out
+            return True
+        return False
+
+    def _read(self, pod: Pod, raw: Json) -> None:
+        """Observe what we read ourselves, unless the watch has seen the pod's end meanwhile."""
+        if self._ledger.pod(pod.uid) is not None:
+            self._seen(pod.uid, self._ledger.observe_pod(raw), pod)
+
+    def _overtaken(self, job: Job) -> None:
+        """The watch knew first: our Binding was taken and its answer lost, another was faster, or the pod is gone."""
+        uid = job.pod.uid
+        pod = self._ledger.pod(uid)
+        if pod is not None and pod.node_name == job.node and pod.decided_at is not None:
+            self._bound(job)
+        else:
+            self._done(uid)
+
+    def _give_up(self, job: Job, reason: str) -> None:
+        """The pod did not get there: its place is free again, and it is tried again after a backoff."""
+        if self._ledger.state(job.pod.uid) is State.BOUND:
+            self._overtaken(job)
+            return
+        self._telemetry.conflicted(reason)
+        self._telemetry.failed(time.perf_counter() - job.begun)
+        if self._ledger.forget(job.pod.uid):
+            self.given_up.add(job.pod.uid)
+            self._queue.retry(job.pod.uid, self._clock())
+            self._freed()
+        if job.plan is not None:
+            self.volumes.undo(job)
+
+    def _without_volumes(self, job: Job, reason: str, words: str) -> None:
+        """The pod's volumes did not come about; ``words``: what its owner is told."""
+        self._give_up(job, reason)
+        pod = job.pod
+        if reason in VOLUMES_FAILED and self._ledger.pod(pod.uid) is not None:
+            self.failed_on.setdefault(pod.uid, set()).add(job.node)
+        if words and self._ledger.state(pod.uid) is State.PENDING:
+            message = f'running PreBind plugin "VolumeBinding": {words}'
+            if self._refusals.say(pod, FAILED, message):
+                logger.info("not placed", extra={"pod": pod.key, "reason": FAILED, "text": message})
+
+    def _bound(self, job: Job) -> None:
+        pod = job.pod
+        self._done(pod.uid)
+        self._events.post(self._reporter.scheduled(pod.namespace, pod.name, pod.uid, job.node, self._wall()))
+        self._telemetry.bound(
+            job.decision.jump_watts, time.perf_counter() - job.begun, self._clock() - job.first, max(1, job.attempts)
+        )
+        extra = {"pod": pod.key, "decision": job.number, **job.decision.record()}
+        logger.info("bound", extra={**extra, "notUsed": "; ".join(pod.oddities)} if pod.oddities else extra)
