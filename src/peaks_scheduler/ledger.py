@@ -33,10 +33,11 @@ import numpy as np
 
 from .entries import Change, Entry, NodeSlot, State, asks_less, holds, same_node, selected_by, wants
 from .indices import Indices
-from .load import NANO, NodeLoad, still_seen, unseen
+from .load import NodeLoad, unseen
 from .nominations import NominatedPods
 from .objects import FINISHED, Node, Pod, namespace_from_api, node_from_api, pod_from_api
 from .power import EMPTY, PowerModels
+from .present_use import correct, estimate
 from .requests import Json
 from .snapshot import PODS, Columns, Snapshot
 from .storage import Storage, VolumePlan
@@ -469,34 +470,11 @@ class Ledger:
             self._correct(slot)
 
     def _correct(self, slot: NodeSlot) -> None:
-        """Work the correction of a node's load out anew, for the load it has now."""
-        load = slot.load
-        if load is not None:
-            slot.ended = [pod for pod in slot.ended if (pod.finished or 0.0) > load.window_start]
-        elif slot.ended:
-            slot.ended = [pod for pod in slot.ended if (pod.finished or 0.0) > self.now - 3600.0]
-        total = 0
-        for entry in slot.entries.values():
-            entry.unseen = unseen(entry.pod, load)
-            total += entry.unseen
-        slot.unseen = total - sum(still_seen(pod, load) for pod in slot.ended)
+        correct(slot, self.now)
         self._estimate(slot)
 
     def _estimate(self, slot: NodeSlot) -> None:
-        """Bracket the node's present use: one number where a fresh measurement exists, a range where not."""
-        i = slot.index
-        if i < 0:
-            return
-        single = self._columns.single
-        load, asked = slot.load, slot.asked / 1000.0
-        corrected = 0.0
-        if load is not None:
-            corrected = max(0.0, load.cpu * single["cpu_capacity"][i] + slot.unseen / (1000.0 * NANO))
-        measured = load is not None and self.now - load.window_end <= self.expiry
-        single["measured"][i] = measured
-        single["load_end"][i] = load.window_end if load is not None else np.nan
-        single["cpu_low"][i] = corrected if measured else 0.0
-        single["cpu_high"][i] = corrected if measured else max(asked, corrected)
+        estimate(slot, self._columns.single, self.now, self.expiry)
 
 
 def _tie(name: str, seed: int) -> np.uint64:

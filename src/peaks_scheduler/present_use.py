@@ -1,0 +1,48 @@
+"""What a node uses now: its load, corrected for what the average cannot have seen, or a range where none is fresh.
+
+Owns that arithmetic over the ledger's records. Assumes that the ledger says when a node's load or pods have changed.
+Corrections are integers (nanocores), so that adding and taking off pods leaves no trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .entries import NodeSlot
+from .load import NANO, still_seen, unseen
+
+REMEMBERED = 3600.0  # [s] that ended pods of a node without a load are kept for the one that may come
+
+
+def correct(slot: NodeSlot, now: float) -> None:
+    """Work the correction of a node's load out anew, for the load it has now."""
+    load = slot.load
+    if load is not None:
+        slot.ended = [pod for pod in slot.ended if (pod.finished or 0.0) > load.window_start]
+    elif slot.ended:
+        slot.ended = [pod for pod in slot.ended if (pod.finished or 0.0) > now - REMEMBERED]
+    total = 0
+    for entry in slot.entries.values():
+        entry.unseen = unseen(entry.pod, load)
+        total += entry.unseen
+    slot.unseen = total - sum(still_seen(pod, load) for pod in slot.ended)
+
+
+def estimate(slot: NodeSlot, columns: Mapping[str, Any], now: float, expiry: float) -> None:
+    """Bracket the node's present use in the arrays of ``columns``: one number where a load no older than ``expiry`` [s]
+    exists, a range where not."""
+    i = slot.index
+    if i < 0:
+        return
+    load, asked = slot.load, slot.asked / 1000.0
+    corrected = 0.0
+    if load is not None:
+        corrected = max(0.0, load.cpu * columns["cpu_capacity"][i] + slot.unseen / (1000.0 * NANO))
+    measured = load is not None and now - load.window_end <= expiry
+    columns["measured"][i] = measured
+    columns["load_end"][i] = load.window_end if load is not None else np.nan
+    columns["cpu_low"][i] = corrected if measured else 0.0
+    columns["cpu_high"][i] = corrected if measured else max(asked, corrected)
