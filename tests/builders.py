@@ -7,6 +7,7 @@ as the daemon does. Times are seconds since the epoch; ``NOW`` is the present of
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,8 +16,8 @@ from peaks_scheduler.decision import Decision
 from peaks_scheduler.ledger import Ledger
 from peaks_scheduler.load import NodeLoad
 from peaks_scheduler.objects import Pod, pod_from_api
-from peaks_scheduler.power import ExponentialCurve, PowerModel, PowerModels
-from peaks_scheduler.scoring import STRATEGIES
+from peaks_scheduler.power import Curve, Exponential, PowerModel, PowerModels
+from peaks_scheduler.scoring import STRATEGIES, Strategy
 from peaks_scheduler.storage import KINDS
 
 Json = dict[str, Any]
@@ -28,6 +29,7 @@ HOSTNAME = "kubernetes.io/hostname"
 NOW = 1_800_000_000.0
 WINDOW = 900.0  # [s] load-watcher's longest
 PEAKS = STRATEGIES["peaks"]
+ENVELOPE, JUMP = STRATEGIES["envelope"], STRATEGIES["jump"]
 
 BENT_DOWN = (471.7, -91.5, -7.186)
 """(k0, k1, k2) of the original plugin's documentation, for a ratio: concave, the first steps are the dearest."""
@@ -161,6 +163,12 @@ def node_affinity(*terms: Json) -> Json:
     return {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": list(terms)}}}
 
 
+def node_liking(key: str, *values: str) -> Json:
+    """``spec.affinity`` that prefers nodes with one of the values of a label."""
+    term = {"weight": 100, "preference": {"matchExpressions": [expression(key, "In", *values)]}}
+    return {"nodeAffinity": {PREFERRED: [term]}}
+
+
 def expression(key: str, operator: str, *values: str) -> Json:
     return {"key": key, "operator": operator, "values": list(values)}
 
@@ -168,13 +176,22 @@ def expression(key: str, operator: str, *values: str) -> Json:
 # --- power and load -------------------------------------------------------------------------------------------------
 
 
-def models(everywhere: tuple[float, float, float] | None = None, **named: tuple[float, float, float]) -> PowerModels:
+Power = tuple[float, float, float] | Curve | PowerModel
+"""k0, k1, k2 of an exponential curve per fraction, a curve, or a whole model."""
+
+
+def models(everywhere: Power | None = None, **named: Power) -> PowerModels:
     """Models by node name (``worker_1`` is worker-1), and one for all the others."""
-    by_name = {
-        name.replace("_", "-"): PowerModel(name.replace("_", "-"), ExponentialCurve(*k)) for name, k in named.items()
-    }
-    by_selector: Any = () if everywhere is None else (({}, PowerModel("*", ExponentialCurve(*everywhere))),)
+    by_name = {name: model(name, power) for name, power in ((n.replace("_", "-"), p) for n, p in named.items())}
+    by_selector: Any = () if everywhere is None else (({}, model("*", everywhere)),)
     return PowerModels(by_name, by_selector)
+
+
+def model(name: str, power: Power) -> PowerModel:
+    """The model of that name."""
+    if isinstance(power, PowerModel):
+        return replace(power, name=name)
+    return PowerModel(name, Exponential(*power) if isinstance(power, tuple) else power)
 
 
 def load(cpu: float, *, age: float = 0.0, window: float = WINDOW, now: float = NOW) -> NodeLoad:
@@ -195,7 +212,7 @@ def observed_all(ledger: Ledger, nodes: Iterable[Json], pods: Iterable[Json]) ->
 
 def ledger(
     *objects: Json,
-    power: PowerModels | tuple[float, float, float] | None = None,
+    power: PowerModels | Power | None = None,
     loads: Mapping[str, float | NodeLoad] | None = None,
     now: float = NOW,
     seed: int = 0,
@@ -239,15 +256,17 @@ def feasible(raw: Json, known: Ledger) -> set[str]:
     return {name for name, verdict in judged.items() if verdict.feasible}
 
 
-def decide(raw: Json, known: Ledger, *, tolerance: float = 0.0, now: float = NOW) -> Decision:
+def decide(
+    raw: Json, known: Ledger, *, tolerance: float = 0.0, now: float = NOW, strategy: Strategy = PEAKS
+) -> Decision:
     """Where the pod goes; nothing is assumed."""
-    return schedule(read(raw, known.default_cpu), known.snapshot(), PEAKS, now=now, tolerance=tolerance)
+    return schedule(read(raw, known.default_cpu), known.snapshot(), strategy, now=now, tolerance=tolerance)
 
 
-def place(raw: Json, known: Ledger, *, now: float = NOW) -> str | None:
+def place(raw: Json, known: Ledger, *, now: float = NOW, strategy: Strategy = PEAKS) -> str | None:
     """Observe the pod, decide, and assume what was decided: the name of its node."""
     known.observe_pod(raw)
-    chosen = decide(raw, known, now=now).node
+    chosen = decide(raw, known, now=now, strategy=strategy).node
     if chosen is not None:
         known.assume(raw["metadata"]["uid"], chosen)
     return chosen

@@ -15,18 +15,20 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .decision import FAILED, UNSCHEDULABLE, UNSUPPORTED, WAITING, Decision, Diagnosis, NodeVerdict, Standing
 from .filters import FILTERS, Filter, Refusal
 from .filters.unread import unread
 from .objects import Pod
+from .power import PowerModel
 from .scoring import Strategy
-from .scoring.jump import cpu_after
+from .scoring.jump import cpu_after, indistinct, jump_error
 from .scoring.preferences import preferred
 from .snapshot import Floats, Ints, Mask, Snapshot
 from .wake import Wake
 
+SAME_LOAD = 1e-6
+"""Utilisations closer than this are the same number but for the digits that a file has."""
 TIE_WATTS = 1e-9
 """Jumps closer than this are the same number but for the last digits of the arithmetic."""
 
@@ -206,9 +208,9 @@ def _select(
     fits = after <= 1.0
     fits &= feasible
     # what is left behind the modelled ones goes by fullness, which puts the unmodelled before the over-full
-    groups: list[Group] = [(fits, jump, tolerance, TIE_WATTS), (feasible, after, 0.0, 0.0)]
+    groups: list[Group] = [(fits, jump, tolerance, TIE_WATTS, strategy), (feasible, after, 0.0, 0.0, None)]
     if last is not None:
-        groups[:0] = [(group & ~last, key, tied, equal) for group, key, tied, equal in groups]
+        groups[:0] = [(mask & ~last, key, tied, equal, by) for mask, key, tied, equal, by in groups]
     chosen, second = _two_best(groups, pod, nodes)
     best = chosen.index
     end = float(nodes.load_end[best])
@@ -225,7 +227,10 @@ def _select(
         cpu_after=float(after[best]),
         standing=standing(nodes, jump, after, best),
         load_age=None if np.isnan(end) else now - end,
-        model=nodes.models[best],
+        model=_name(nodes.models[best]),
+        rise_watts=_rise(pod, nodes, best),
+        jump_error_watts=jump_error(pod, nodes, best, envelope=strategy.envelope),
+        extrapolated=extrapolated(nodes, after, best),
         preferences=chosen.preferences,
         preference_watts=_extra_watts(fits, jump, best) if chosen.preferences else None,
     )
@@ -249,18 +254,22 @@ class Choice:
     preferences: tuple[str, ...] = ()
 
 
-Group = tuple[Mask, Floats, float, float]
-"""Nodes, their cost (NaN: not in it), and what counts as tied with the least: for the best node, for the second."""
+Group = tuple[Mask, Floats, float, float, Strategy | None]
+"""Nodes, their cost (NaN: not in it), what counts as tied with the least: for the best node, for the second; and the
+strategy where the costs are its watts, known as well as the models are."""
 
 
 def _two_best(groups: Sequence[Group], pod: Pod, nodes: Snapshot) -> tuple[Choice, Choice | None]:
     """The best and the second best node: by the first group's cost while it has any, then by the next one's. The second
     is the cheapest of the others, whatever the tolerance."""
     found: list[Choice] = []
-    for group, key, *tolerances in groups:
+    for group, key, *tolerances, strategy in groups:
         cost = np.where(group, key, np.nan)
         cost[[each.index for each in found]] = np.nan
-        while len(found) < 2 and (each := _least(cost, pod, nodes, tolerances[len(found)])) is not None:
+        while len(found) < 2:
+            each = _least(cost, pod, nodes, tolerances[len(found)], None if found else strategy)
+            if each is None:
+                break
             found.append(each)
             cost[each.index] = np.nan
         if len(found) == 2:
@@ -268,32 +277,75 @@ def _two_best(groups: Sequence[Group], pod: Pod, nodes: Snapshot) -> tuple[Choic
     return found[0], found[1] if len(found) == 2 else None
 
 
-def _least(cost: Floats, pod: Pod, nodes: Snapshot, tolerance: float) -> Choice | None:
+def _least(cost: Floats, pod: Pod, nodes: Snapshot, tolerance: float, strategy: Strategy | None) -> Choice | None:
     """The node of the least cost, ties broken by preferences, then by a hash of pod and node; None where there is none
-    (all NaN)."""
+    (all NaN). Among nodes that only the error of their fits ties, preferences decide, and where they say nothing the
+    lower cost does: it is the best guess that there is."""
     least = np.fmin.reduce(cost)
     if np.isnan(least):
         return None
     tied = np.flatnonzero(cost <= least + tolerance)
-    if len(tied) == 1:
-        return Choice(int(tied[0]))
+    plain = int(tied[_first_by_hash(pod, nodes, tied)])
+    among = tied
+    if strategy is not None:
+        doubtful = indistinct(pod, nodes, cost, int(np.nanargmin(cost)), envelope=strategy.envelope)
+        among = np.union1d(tied, doubtful) if len(doubtful) > 1 else tied
+    if len(among) == 1:
+        return Choice(plain)
+    return _preferred(pod, nodes, among, cost, plain, tolerance)
+
+
+def _first_by_hash(pod: Pod, nodes: Snapshot, among: Ints) -> int:
+    """Which of these nodes comes first in an order that is another one for every pod."""
+    if len(among) == 1:
+        return 0
     salt = np.uint64(zlib.crc32(pod.uid.encode()) * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF)
-    mixed = (nodes.tie[tied] ^ salt) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (nodes.tie[among] ^ salt) * np.uint64(0xBF58476D1CE4E5B9)
     mixed ^= mixed >> np.uint64(31)
-    return _preferred(pod, nodes, tied, mixed)
+    return int(np.argmin(mixed))
 
 
-def _preferred(pod: Pod, nodes: Snapshot, tied: Ints, mixed: NDArray[np.uint64]) -> Choice:
-    """The one of the tied nodes that is liked best; among equals that of the least ``mixed``."""
-    plain = int(np.argmin(mixed))
-    scored = preferred(pod, nodes, tied)
+def _preferred(pod: Pod, nodes: Snapshot, among: Ints, cost: Floats, plain: int, tolerance: float) -> Choice:
+    """The node that is liked best ``among`` these; ``plain`` where none is liked better than it."""
+    scored = preferred(pod, nodes, among)
     if not scored:
-        return Choice(int(tied[plain]))
-    total = sum(scores for _, scores in scored)
+        return Choice(plain)
+    total: Ints = np.sum([scores for _, scores in scored], axis=0)
+    before = int(np.searchsorted(among, plain))
     best = np.flatnonzero(total == np.max(total))
-    chosen = int(best[np.argmin(mixed[best])])
-    # it is not the plain one only if that is liked less: at least one preference then speaks for it
-    return Choice(int(tied[chosen]), tuple(name for name, scores in scored if scores[chosen] > scores[plain]))
+    if total[before] == total[best[0]]:
+        return Choice(plain)
+    costs = cost[among[best]]
+    best = best[costs <= np.min(costs) + tolerance]
+    chosen = int(best[_first_by_hash(pod, nodes, among[best])])
+    # it is liked better than the plain one: at least one preference speaks for it
+    return Choice(int(among[chosen]), tuple(name for name, scores in scored if scores[chosen] > scores[before]))
+
+
+def _name(model: PowerModel | None) -> str:
+    return model.name if model else ""
+
+
+def _rise(pod: Pod, nodes: Snapshot, i: int) -> float | None:
+    """By how much node i's power is predicted to rise, on its own curve and at its highest plausible use."""
+    model = nodes.models[i]
+    if model is None:
+        return None
+    capacity, high = float(nodes.cpu_capacity[i]), float(nodes.cpu_high[i])
+    try:
+        return model.curve.watts((high + pod.cpu / 1000.0) / capacity) - model.curve.watts(high / capacity)
+    except OverflowError:
+        return None
+
+
+def extrapolated(nodes: Snapshot, after: Floats, i: int) -> bool | None:
+    """Does the pod take node i beyond the loads that its curve was fitted on, or is it there already? None: not
+    known."""
+    low, high = float(nodes.fitted_low[i]), float(nodes.fitted_high[i])
+    if np.isnan(low) and np.isnan(high):
+        return None
+    before = nodes.cpu_high[i] / nodes.cpu_capacity[i]
+    return bool(before < low - SAME_LOAD or after[i] > high + SAME_LOAD)
 
 
 def _extra_watts(fits: Mask, jump: Floats, i: int) -> float | None:

@@ -7,7 +7,6 @@ explain answer. Everything people read about a decision is made here, from the s
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -91,6 +90,9 @@ class Decision:
     standing: Standing | None = None
     load_age: float | None = None  # [s] since the end of the load's window; None where never measured
     model: str = ""
+    rise_watts: float | None = None  # predicted on the node's own curve, where ``jump_watts`` is the strategy's cost
+    jump_error_watts: float | None = None  # standard error of ``jump_watts`` by the model's fit; None where not known
+    extrapolated: bool | None = None  # beyond the loads that the model was fitted on? None where those are not known
     preferences: tuple[str, ...] = ()  # for whose sake it is another node than watts and the hash would have given
     preference_watts: float | None = None  # what that cost; None without one, or where watts had no part in it
     diagnosis: Diagnosis | None = None
@@ -112,6 +114,9 @@ class Decision:
             "total": self.total,
             "preference": ",".join(self.preferences) or None,
             "preferenceWatts": _rounded(self.preference_watts, 6),
+            "riseWatts": _rounded(self.rise_watts, 6),
+            "jumpErrorWatts": _rounded(self.jump_error_watts, 6),
+            "extrapolated": self.extrapolated,
         }
 
     def annotation(self) -> str:
@@ -149,4 +154,5 @@ def _compact(record: dict[str, Any]) -> str:
 
 
 def _rounded(value: float | None, digits: int) -> float | None:
-    return None if value is None or not math.isfinite(value) else round(value, digits)
+    # nothing is beyond a billion but what went wrong, and the record has little room
+    return None if value is None or not abs(value) < 1e9 else round(value, digits)

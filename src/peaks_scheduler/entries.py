@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from .indices.slots import Slot
 from .load import NodeLoad
 from .objects import Node, Pod
+from .power import PowerModel
 
 
 class State(enum.Enum):
@@ -59,7 +60,7 @@ class NodeSlot(Slot):
     unseen: int = 0  # [nanocores] what the load average cannot have seen yet, less what it still sees and is gone
     ended: list[Pod] = field(default_factory=list)  # pods that ended within the load's window
     load: NodeLoad | None = None
-    model: str = ""
+    model: PowerModel | None = None
 
 
 def asks_less(before: Pod, after: Pod) -> bool:

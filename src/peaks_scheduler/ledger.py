@@ -33,6 +33,7 @@ import numpy as np
 
 from .entries import Change, Entry, NodeSlot, State, asks_less, holds, same_node, selected_by, wants
 from .indices import Indices
+from .known_power import write_model
 from .load import NodeLoad, unseen
 from .nominations import NominatedPods
 from .objects import FINISHED, Node, Pod, namespace_from_api, node_from_api, pod_from_api
@@ -409,7 +410,7 @@ class Ledger:
             assert last.node is not None
             self._indices.node_changed(last, last.node, placed=True)
         self._indices.node_gone()
-        slot.node, slot.index, slot.load = None, -1, None
+        slot.node, slot.index, slot.load, slot.model = None, -1, None, None
         slot.ended.clear()
         self._forget_empty(slot)
         self._snapshot = None
@@ -450,9 +451,9 @@ class Ledger:
 
     def _write_model(self, slot: NodeSlot, node: Node) -> None:
         model = self.models.for_node(node.name, node.labels) if node.cpu_capacity else None
-        slot.model = model.name if model else ""
-        for name in ("k0", "k1", "k2"):
-            self._columns.single[name][slot.index] = getattr(model.curve, name) if model else np.nan
+        if model is not slot.model or model is None:
+            slot.model = model
+            write_model(self._columns, slot.index, model)
 
     def apply_load(self, loads: Mapping[str, NodeLoad], now: float) -> None:
         """Fresh loads by node name; nodes not named keep what they had, until it is stale. Names that are no node are

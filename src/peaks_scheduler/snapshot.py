@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .objects import HostPort, Node, Pod
+from .power import CurveRows, CurveTable, PowerModel
 from .selectors import AffinityTerm, LabelSelector, NodeRequirement, Taint
 from .storage import Storage
 
@@ -143,10 +144,12 @@ class Snapshot:
     cpu_high: Floats  # (N,) [cores] the same number where a fresh measurement exists
     measured: Mask  # (N,) is there one?
     load_end: Floats  # (N,) [s] end of the window the load stands for; NaN = never measured
-    k0: Floats  # (N,) [W] P(u) = k0 + k1*exp(k2*u); NaN = the node has no model
-    k1: Floats  # (N,) [W] NaN = the node has no model
-    k2: Floats  # (N,) [1] per unit of u; NaN = the node has no model
-    models: Sequence[str]  # (N,) name of the model in force, empty where there is none
+    curves: CurveTable  # (N,) power as a function of utilisation
+    envelopes: CurveTable  # (N,) the largest convex functions below them, standby points included
+    models: Sequence[PowerModel | None]  # (N,) the model in force
+    slope_error: Floats  # (N,) [W] per unit of u: no standard error of the curve's slope is larger; 0 = none is known
+    fitted_low: Floats  # (N,) [1] utilisations between which the curve was fitted; NaN = not known
+    fitted_high: Floats  # (N,) [1]
     tie: NDArray[np.uint64]  # (N,) seeded hash of the name: breaks ties
 
     def __len__(self) -> int:
@@ -164,9 +167,9 @@ class Columns:
         "cpu_high": (np.float64, 0.0),
         "measured": (np.bool_, False),
         "load_end": (np.float64, np.nan),
-        "k0": (np.float64, np.nan),
-        "k1": (np.float64, np.nan),
-        "k2": (np.float64, np.nan),
+        "slope_error": (np.float64, 0.0),
+        "fitted_low": (np.float64, np.nan),
+        "fitted_high": (np.float64, np.nan),
         "tie": (np.uint64, 0),
     }
 
@@ -177,6 +180,7 @@ class Columns:
         self.single = {name: np.full(capacity, fill, dtype) for name, (dtype, fill) in self.SINGLE.items()}
         self.allocatable: Ints = np.zeros((len(self.rows), capacity), np.int64)
         self.free: Ints = np.zeros((len(self.rows), capacity), np.int64)
+        self.curves = {"curves": CurveRows(capacity), "envelopes": CurveRows(capacity)}
 
     def append(self) -> int:
         """Room for one more node, with every column at its first value; its index."""
@@ -188,6 +192,8 @@ class Columns:
             self.single[name][i] = fill
         self.allocatable[:, i] = 0
         self.free[:, i] = 0
+        for curves in self.curves.values():
+            curves.write(i, None)
         return i
 
     def remove(self, i: int) -> int | None:
@@ -200,6 +206,8 @@ class Columns:
             column[i] = column[last]
         self.allocatable[:, i] = self.allocatable[:, last]
         self.free[:, i] = self.free[:, last]
+        for curves in self.curves.values():
+            curves.move(last, i)
         return last
 
     def row(self, resource: str) -> int:
@@ -218,6 +226,8 @@ class Columns:
             self.single[name] = np.concatenate([self.single[name], np.full(more, fill, dtype)])
         pad = ((0, 0), (0, more))
         self.allocatable, self.free = np.pad(self.allocatable, pad), np.pad(self.free, pad)
+        for curves in self.curves.values():
+            curves.grow(more)
 
     def views(self) -> dict[str, Any]:
         """Read-only views of the filled part of every column, by the names of Snapshot's fields."""
@@ -226,4 +236,4 @@ class Columns:
         views["allocatable"], views["free"] = self.allocatable[:, :n], self.free[:, :n]
         for view in views.values():
             view.flags.writeable = False
-        return views
+        return views | {name: curves.view(n) for name, curves in self.curves.items()}

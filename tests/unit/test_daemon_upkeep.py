@@ -249,7 +249,7 @@ class TestModels:
 
     @staticmethod
     def k0(known: Ledger) -> list[float]:
-        return known.snapshot().k0.tolist()
+        return known.snapshot().curves.base.tolist()
 
     @staticmethod
     def rewrite(file: Path, text: str) -> None:

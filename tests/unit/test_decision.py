@@ -17,6 +17,7 @@ from tests.builders import BENT_UP, Json, anti_affinity, decide, ledger, load, n
 FIELDS = [
     "node", "jumpWatts", "runnerUp", "runnerUpJumpWatts", "cpuBefore", "cpuAfter", "standing", "loadAgeSeconds",
     "model", "strategy", "feasible", "total", "preference", "preferenceWatts",
+    "riseWatts", "jumpErrorWatts", "extrapolated",
 ]  # fmt: skip
 
 
@@ -29,13 +30,18 @@ def test_the_annotation_has_the_contracts_fields() -> None:
         "node": "worker-0", "jumpWatts": 9.365575, "runnerUp": "worker-1", "runnerUpJumpWatts": 15.441223,
         "cpuBefore": 0.25, "cpuAfter": 0.375, "standing": "measured", "loadAgeSeconds": 12.3, "model": "*",
         "strategy": "peaks", "feasible": 2, "total": 2, "preference": None, "preferenceWatts": None,
+        "riseWatts": 9.365575, "jumpErrorWatts": None, "extrapolated": None,
     }  # fmt: skip
 
 
 def test_what_is_not_known_is_null() -> None:
     record = json.loads(decide(pod(cpu="1"), ledger(node())).annotation())
     unknown = {"jumpWatts", "runnerUp", "runnerUpJumpWatts", "loadAgeSeconds", "model", "preference", "preferenceWatts"}
-    assert {field for field, value in record.items() if value is None} == unknown
+    assert {field for field, value in record.items() if value is None} == unknown | {
+        "riseWatts",
+        "jumpErrorWatts",
+        "extrapolated",
+    }
 
 
 def test_it_is_compact() -> None:
@@ -68,8 +74,11 @@ def test_it_stays_under_a_kilobyte_with_the_longest_names_and_any_numbers(
         "unmodelled",
         age,
         model,
-        tuple(preference.name for preference in PREFERENCES),
-        watts,
+        rise_watts=watts,
+        jump_error_watts=watts,
+        extrapolated=False,
+        preferences=tuple(preference.name for preference in PREFERENCES),
+        preference_watts=watts,
     )
     annotation = decision.annotation()
     assert len(annotation.encode()) < 1024

@@ -12,11 +12,11 @@ from peaks_scheduler.demo.replay import Ended, Placed, as_it_was, least_allocate
 from peaks_scheduler.demo.table import cost_lines, rows, table_lines, why_lines
 from peaks_scheduler.demo.world import GIB, KINDS, Machine, NodeKind, arrivals, machines, power_models
 from peaks_scheduler.errors import ConfigurationError
-from peaks_scheduler.power import ExponentialCurve, parse_models
+from peaks_scheduler.power import Exponential, parse_models
 
 # k2 = ln 2: watts = 2**u * 100, so 0 %, 50 % and 100 % are 100, 141.4 and 200 W
-DOUBLING = NodeKind("doubling", 10, 40, ExponentialCurve(0.0, 100.0, float(np.log(2.0))))
-FLAT = NodeKind("flat", 10, 40, ExponentialCurve(50.0, 0.0, 1.0))
+DOUBLING = NodeKind("doubling", 10, 40, Exponential(0.0, 100.0, float(np.log(2.0))))
+FLAT = NodeKind("flat", 10, 40, Exponential(50.0, 0.0, 1.0))
 
 
 def machine(name: str, kind: NodeKind = DOUBLING, resident: int = 0, memory: int = 0, own: float = 0.0) -> Machine:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from peaks_scheduler.cli import main
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.explain import explain, from_files
-from peaks_scheduler.power import ExponentialCurve, PowerModel, PowerModels
+from peaks_scheduler.power import Exponential, PowerModel, PowerModels
 from peaks_scheduler.settings import PowerSettings, Settings
 from tests.builders import (
     BENT_DOWN,
@@ -97,7 +97,7 @@ ALL = ("--from", "cluster.yaml", "--load", "load.json", "--power-models", "model
 
 
 def test_the_answer_is_the_contracts_json(folder: Path) -> None:
-    # 91.5 * (exp(-7.186*0.22) - exp(-7.186*0.28)) = 6.595
+    # the envelope of a concave curve is the chord: 91.5 * (1 - exp(-7.186)) * 0.06 = 5.486
     assert answers("default/web-0", *ALL) == {
         "default/web-0": {
             "node": "worker-2",
@@ -110,7 +110,7 @@ def test_the_answer_is_the_contracts_json(folder: Path) -> None:
                     "feasible": True,
                     "reasons": [],
                     "standing": "measured",
-                    "jumpWatts": pytest.approx(6.595, abs=0.001),
+                    "jumpWatts": pytest.approx(5.486, abs=0.001),
                     "cpuBefore": pytest.approx(0.22),
                     "cpuAfter": pytest.approx(0.28),
                 },
@@ -349,7 +349,8 @@ def test_the_table_says_where_and_at_what_price(folder: Path) -> None:
     Path("models.json").write_text(json.dumps(dict.fromkeys(("worker-2", "worker-3"), MODELS["worker-2"])))
     Path("load.json").write_text(json.dumps(answer(worker_2=28.0, worker_3=22.0)))
     write("cluster.yaml", [*NODES, node("worker-3"), WEB])
-    assert run("web-0", *ALL).stdout.splitlines() == [
+    Path("jump.yaml").write_text("strategy: jump")
+    assert run("web-0", *ALL, "--config", "jump.yaml").stdout.splitlines() == [
         "default/web-0 -> worker-2, +4.29 W (runner-up worker-3, +6.59 W)",
         "  node      standing     jump  CPU before   after  reason",
         "  worker-2  measured  +4.29 W      28.0 %  34.0 %",
@@ -462,7 +463,7 @@ def test_a_file_that_is_not_there_is_exit_2(option: str, given: tuple[str, str],
         ("--load", "{", "--load wrong: expected JSON"),
         ("--load", "{}", "--load wrong: expected data to be an object"),
         ("--power-models", "models: 3", "wrong: models: expected a list"),
-        ("--config", "strategy: cheapest", "strategy: expected one of peaks; got 'cheapest'"),
+        ("--config", "strategy: cheapest", "strategy: expected one of peaks, envelope, jump; got 'cheapest'"),
         ("--config", "stratgy: peaks", "unknown key"),
     ],
 )
@@ -507,7 +508,7 @@ STATE_FIELDS = [
     "declaredFeatures",
 ]
 NODE_FIELDS = ["taints", "unschedulable", "providerID"]
-CURVE = PowerModel("zone=a", ExponentialCurve(*BENT_DOWN))
+CURVE = PowerModel("zone=a", Exponential(*BENT_DOWN))
 LABELLED = Settings(power=PowerSettings(inline=PowerModels(by_selector=(({"zone": "a"}, CURVE),))))
 
 
@@ -648,4 +649,5 @@ def cluster_of(
 def test_strategies_are_listed_one_line_each_with_what_they_minimise() -> None:
     result = CliRunner().invoke(main, ["strategies"])
     assert result.exit_code == 0
-    assert result.stdout == "peaks  the rise of the node's power by the pod, on its exponential model\n"
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["peaks", "envelope", "jump"]
+    assert all(len(line.split(maxsplit=1)[1]) > 20 for line in result.stdout.splitlines())

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peaks_scheduler.power import ExponentialCurve, parse_models
+from peaks_scheduler.power import Exponential, parse_models
 from peaks_scheduler.scoring.jump import cpu_after, power_jump
 from tests.builders import BENT_DOWN, BENT_UP, Json, ledger, load, models, node, pod, read
 
@@ -24,7 +24,7 @@ def jump(cpu: str, curve: Curve | None, *objects: Json, use: float | None = None
 
 def rise(curve: Curve, before: float, cores: float) -> float:
     """By the curve alone, on 8 cores."""
-    power = ExponentialCurve(*curve)
+    power = Exponential(*curve)
     return power.watts(before + cores / 8) - power.watts(before)
 
 
@@ -112,7 +112,7 @@ def test_every_node_is_asked_by_its_own_model_and_size() -> None:
         *nodes, power=models(small=BENT_DOWN, large=BENT_DOWN), loads={"small": 0.5, "large": 0.5, "blind": 0.5}
     )
     small, large, blind = power_jump(read(pod(cpu="1")), known.snapshot())
-    power = ExponentialCurve(*BENT_DOWN)
+    power = Exponential(*BENT_DOWN)
     assert small == pytest.approx(power.watts(0.75) - power.watts(0.5))
     assert large == pytest.approx(power.watts(0.5 + 1 / 64) - power.watts(0.5))
     assert math.isnan(blind)

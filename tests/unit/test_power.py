@@ -9,7 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peaks_scheduler.errors import PowerModelError
-from peaks_scheduler.power import EMPTY, ExponentialCurve, PowerModels, Quality, parse_models, plugin_models
+from peaks_scheduler.power import (
+    EMPTY,
+    Exponential,
+    IdleExponential,
+    Linear,
+    Piecewise,
+    PowerModel,
+    PowerModels,
+    Quality,
+    parse_models,
+    plugin_models,
+    render_models,
+)
 
 # the reference parameters of the Peaks plugin, for percent
 PLUGIN = {"k0": 471.7, "k1": -91.5, "k2": -0.07186}
@@ -44,10 +56,14 @@ def curve(**parameters: Any) -> dict[str, Any]:
     return {key: value for key, value in whole.items() if value is not None}
 
 
+def points(cpu: list[Any], watts: list[Any]) -> dict[str, Any]:
+    return {"kind": "piecewise", "cpu": cpu, "watts": watts}
+
+
 def test_every_named_node_has_the_model_of_its_entry() -> None:
     model = parse_models(CONTRACT, "models.yaml").for_node("worker-2", {})
     assert model is not None
-    assert (model.name, model.curve, model.standby_watts) == ("worker-2", ExponentialCurve(471.7, -91.5, -7.186), 5.0)
+    assert (model.name, model.curve, model.standby_watts) == ("worker-2", Exponential(471.7, -91.5, -7.186), 5.0)
     assert model.quality == Quality(1.7, 0.99, 900, 0.02, 0.93, "2026-11-20T10:00:00Z")
 
 
@@ -155,16 +171,40 @@ BAD_ENTRIES: dict[str, tuple[dict[str, Any], str]] = {
     "a boolean as label": (entry(nodes=None, nodeSelector={"gpu": True}), 'quote "true" and numbers'),
     "misspelt field": (entry(standbyWats=5), "unknown field 'standbyWats' (did you mean 'standbyWatts'?)"),
     "curve missing": (entry(curve=None), "curve: expected {kind: exponential"),
-    "kind missing": (entry(curve=curve(kind=None)), "curve.kind: expected `exponential`; got nothing"),
-    "piecewise": (
-        entry(curve={"kind": "piecewise", "cpu": [0, 1], "watts": [1, 2]}),
-        "the one kind that this version reads",
+    "kind missing": (entry(curve=curve(kind=None)), "curve.kind: expected one of exponential, idle-exponential"),
+    "kind misspelt": (entry(curve=curve(kind="exponentail")), "(did you mean 'exponential'?)"),
+    "a field of another kind": (entry(curve=curve(idle=3)), "unknown field 'idle'"),
+    "points missing": (entry(curve={"kind": "piecewise", "watts": [1, 2]}), "curve.cpu: expected a list of numbers"),
+    "one point": (entry(curve=points([0.5], [60])), "expected two points or more"),
+    "fewer watts than points": (entry(curve=points([0, 0.5, 1], [60, 90])), "got 3 cpu, 2 watts"),
+    "points out of order": (entry(curve=points([0, 0.5, 0.5], [60, 70, 80])), "curve.cpu: expected rising numbers"),
+    "points in percent": (entry(curve=points([0, 50, 100], [60, 70, 80])), "between 0 and 1, the unit that `cpu`"),
+    "quoted points": (entry(curve=points([0, 1], [60, "70"])), "curve.watts[1]: expected a number without quotes"),
+    "points that fall": (
+        entry(curve=points([0, 0.3, 0.6, 1], [60, 70, 69, 80])),
+        "never falls; it falls between 0.3 and 0.6",
     ),
-    "linear": (entry(curve={"kind": "linear", "idle": 60, "max": 240}), "the one kind that this version reads"),
-    "idle-exponential": (
-        entry(curve=curve(kind="idle-exponential", idle=118.0)),
-        "the one kind that this version reads",
+    "points that reach below 0 at no load": (entry(curve=points([0.5, 1], [10, 100])), "gives -80 W at no load"),
+    "a line that falls": (entry(curve={"kind": "linear", "idle": 60, "max": 50}), "never falls"),
+    "a line without an end": (entry(curve={"kind": "linear", "idle": 60}), "curve.max: expected a number"),
+    "idle above the exponential": (
+        entry(curve=curve(kind="idle-exponential", idle=500)),
+        "never falls; it falls between 0 and 0.1",
     ),
+    "an exponential from nowhere": (
+        entry(curve=curve(kind="idle-exponential", idle=118, **{"from": 10})),
+        "curve.from: expected more than 0 and at most 1",
+    ),
+    "standby above idle": (entry(standbyWatts=400), "standbyWatts: expected watts between 0 and 380.2"),
+    "covariance of another curve": (
+        entry(quality={"covariance": [[1, 0], [0, 1]]}),
+        "quality.covariance: expected 3 rows of 3 numbers",
+    ),
+    "a negative variance": (
+        entry(quality={"covariance": [[1, 0, 0], [0, -1, 0], [0, 0, 1]]}),
+        "none below 0 on the diagonal",
+    ),
+    "confidence unknown": (entry(quality={"confidence": "high"}), "confidence: expected `low`"),
     "falling": (entry(curve=curve(k1=91.5)), "expected a curve that never falls"),
     "negative watts at no load": (entry(curve=curve(k0=10)), "gives -81.5 W at no load"),
     "too many watts": (entry(curve=curve(k0=100_100)), "between 0 and 100,000 W"),
@@ -219,3 +259,54 @@ def test_any_text_is_models_or_one_kind_of_error(text: str) -> None:
     except PowerModelError:
         return
     assert isinstance(read, PowerModels)
+
+
+# --- the other kinds ------------------------------------------------------------------------------
+
+IDLE_CURVE = {"kind": "idle-exponential", "idle": 118.0, "k0": 30.0, "k1": 120.0, "k2": 0.9, "from": 0.1}
+
+
+def only(read: PowerModels) -> PowerModel:
+    (model,) = read.by_name.values()
+    return model
+
+
+@pytest.mark.parametrize(
+    ("ratio", "percent"),
+    [
+        (CURVE, CURVE | {"k2": -0.07186}),
+        (IDLE_CURVE, IDLE_CURVE | {"k2": 0.009, "from": 10}),
+        (points([0, 0.1, 0.5, 1], [60, 90, 150, 240]), points([0, 10, 50, 100], [60, 90, 150, 240])),
+        ({"kind": "linear", "idle": 60, "max": 240}, {"kind": "linear", "idle": 60, "max": 240}),
+    ],
+    ids=["exponential", "idle-exponential", "piecewise", "linear"],
+)
+def test_percent_and_ratio_say_the_same_curve(ratio: dict[str, Any], percent: dict[str, Any]) -> None:
+    by_ratio, by_percent = only(models(entry(curve=ratio))), only(models(entry(cpu="percent", curve=percent)))
+    for u in (0.0, 0.05, 0.1, 0.3, 0.77, 1.0):
+        assert by_percent.curve.watts(u) == pytest.approx(by_ratio.curve.watts(u), rel=1e-12)
+
+
+def test_the_line_ends_at_a_tenth_of_full_load_where_the_file_does_not_say() -> None:
+    said = only(models(entry(curve={k: v for k, v in IDLE_CURVE.items() if k != "from"})))
+    assert said.curve == IdleExponential(118.0, 30.0, 120.0, 0.9, 0.1)
+
+
+def test_points_that_do_not_reach_the_ends_go_on_straight() -> None:
+    curve = only(models(entry(curve=points([0.2, 0.5], [100, 130])))).curve
+    assert [curve.watts(u) for u in (0.0, 0.2, 1.0)] == pytest.approx([80.0, 100.0, 180.0])
+
+
+def test_what_is_written_is_read_as_the_same_models() -> None:
+    quality = Quality(1.7, 0.99, 900, 0.02, 0.93, "2026-11-20T10:00:00Z", 1.9, ((2.0, 0.5), (0.5, 1.0)), "low")
+    named = {
+        "a": PowerModel("a", Exponential(471.7, -91.5, -7.186), 5.0),
+        "b": PowerModel("b", IdleExponential(118.0, 30.0, 120.0, 0.9, 0.15)),
+        "c": PowerModel("c", Piecewise((0.0, 0.1, 1.0), (60.0, 90.5, 240.0))),
+        "d": PowerModel("d", Linear(60.0, 240.0), quality=quality),
+    }
+    selected = (({"type": "m5"}, PowerModel("type=m5", Linear(1.0, 2.0))),)
+    whole = PowerModels(named, selected)
+    text = render_models(whole, "by hand\nfor a test")
+    assert text.startswith("# by hand\n# for a test\nmodels:")
+    assert parse_models(text, "models.yaml") == whole

@@ -341,7 +341,7 @@ class Daemon:
 def _standings(nodes: Snapshot) -> dict[str, int]:
     """Nodes by the company they compete in now, before any pod is added."""
     full = nodes.cpu_high > nodes.cpu_capacity
-    blind = np.isnan(nodes.k1) & ~full
+    blind = np.isnan(nodes.curves.base) & ~full
     measured = nodes.measured & ~full & ~blind
     counts = {"over-full": full, "unmodelled": blind, "measured": measured, "estimated": ~(full | blind | measured)}
     return {name: int(np.count_nonzero(mask)) for name, mask in counts.items()}

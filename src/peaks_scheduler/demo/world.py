@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from peaks_scheduler.errors import ConfigurationError
-from peaks_scheduler.power import ExponentialCurve
+from peaks_scheduler.power import Exponential
 
 SCHEDULER = "Peaks"
 GIB = 2**30
@@ -31,16 +31,16 @@ class NodeKind:
     name: str
     cores: int
     memory_gib: int
-    curve: ExponentialCurve
+    curve: Exponential
 
 
 KINDS = (
     # idle 130 W, full 389 W: the first cores cost most, 25 W each, the last 3.4 W
-    NodeKind("older-24", 24, 96, ExponentialCurve(430.0, -300.0, -2.0)),
+    NodeKind("older-24", 24, 96, Exponential(430.0, -300.0, -2.0)),
     # idle 105 W, full 345 W: 11.9 W a core when idle, 4.4 W when full
-    NodeKind("standard-32", 32, 192, ExponentialCurve(485.0, -380.0, -1.0)),
+    NodeKind("standard-32", 32, 192, Exponential(485.0, -380.0, -1.0)),
     # idle 150 W, full 428 W: 2.3 W a core when idle, 7.5 W when full
-    NodeKind("efficient-64", 64, 384, ExponentialCurve(30.0, 120.0, 1.2)),
+    NodeKind("efficient-64", 64, 384, Exponential(30.0, 120.0, 1.2)),
 )
 _MIX = ("efficient-64", "standard-32", "older-24", "standard-32", "older-24")
 

@@ -7,12 +7,13 @@ better, NaN where a node has no model. A new one is one function and one line in
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from ..documents import nearest
 from ..errors import ConfigurationError
 from ..objects import Pod
 from ..snapshot import Floats, Snapshot
-from .jump import power_jump
+from .jump import envelope_jump, power_jump
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,19 +23,31 @@ class Strategy:
     name: str
     minimises: str
     cost: Callable[[Pod, Snapshot], Floats]
+    envelope: bool
+    """Is the cost a rise of the curve's lower convex envelope, or of the curve itself?"""
 
 
-STRATEGIES: Mapping[str, Strategy] = {
-    strategy.name: strategy
-    for strategy in (
-        Strategy("peaks", "the rise of the node's power by the pod, on its exponential model", power_jump),
-    )
-}
+ENVELOPE = Strategy(
+    "envelope",
+    "the rise of the lower convex envelope of the node's power curve: what the pod costs in the long run",
+    envelope_jump,
+    envelope=True,
+)
+JUMP = Strategy(
+    "jump",
+    "the rise of the node's power on its own curve: the formula of the Peaks plugin",
+    power_jump,
+    envelope=False,
+)
+PEAKS = replace(ENVELOPE, name="peaks", minimises="the same as envelope: the better of the two under another name")
+
+STRATEGIES: Mapping[str, Strategy] = {strategy.name: strategy for strategy in (PEAKS, ENVELOPE, JUMP)}
 
 
 def strategy_named(name: str) -> Strategy:
     """The strategy of that name; raises ConfigurationError with the names that there are."""
     strategy = STRATEGIES.get(name)
     if strategy is None:
-        raise ConfigurationError(f"strategy: expected one of {', '.join(STRATEGIES)}; got {name!r}")
+        hint = nearest(name, STRATEGIES)
+        raise ConfigurationError(f"strategy: expected one of {', '.join(STRATEGIES)}; got {name!r}{hint}")
     return strategy

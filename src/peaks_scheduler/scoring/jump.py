@@ -1,7 +1,10 @@
 """Cost of a placement: by how many watts does a node's power rise if the pod runs there?
 
-Model: P(u) = k0 + k1*exp(k2*u), u = CPU utilisation, a fraction in [0, 1]. The Peaks plugin of scheduler-plugins takes
-u in percent: its K2 is ours / 100. Pure: no I/O, no clock, no logging. A node without a model costs NaN.
+Two answers. ``power_jump`` is the formula of the Peaks plugin: the rise on the node's own curve. It is short-sighted:
+from idle to a tenth of full load is the steepest step of most servers, so it shuns an efficient machine that is idle
+and overfills a worse one. ``envelope_jump`` is the same rise on the largest convex function below the curve. There the
+next step never costs less than the last one, and for such costs taking the smallest next step is optimal up to the
+size of one pod; a node that may be switched off pays for being woken. Pure. A node without a model costs NaN.
 """
 
 from __future__ import annotations
@@ -9,26 +12,28 @@ from __future__ import annotations
 import numpy as np
 
 from ..objects import Pod
-from ..snapshot import Floats, Snapshot
+from ..power.uncertainty import difference_errors, rise_error
+from ..snapshot import Floats, Ints, Snapshot
 
 
 def power_jump(pod: Pod, nodes: Snapshot) -> Floats:
     """Rise of each node's power if ``pod`` is added. (N,) [W], lower is better, NaN without a model.
 
-    Where the use is only known to lie between low and high, the largest jump in between. The rise is
-    k1*expm1(k2*step) * exp(k2*u): with a curve that rises, it grows with u where k2 > 0 (convex) and falls where k2 <
-    0 (concave), so the largest is at one end, and not knowing never makes a node cheaper.
+    Where the use is only known to lie between low and high, the largest jump in between: not knowing never makes a node
+    cheaper.
     """
-    step = (pod.cpu / 1000.0) / nodes.cpu_capacity
-    worst = np.where(nodes.k2 > 0.0, nodes.cpu_high, nodes.cpu_low)
-    worst /= nodes.cpu_capacity
-    worst *= nodes.k2
-    with np.errstate(over="ignore", invalid="ignore"):  # far beyond full load, where it is ranked last anyway
-        # written with expm1: k0 cancels and small pods keep their digits
-        jump = np.expm1(nodes.k2 * step)
-        jump *= nodes.k1
-        jump *= np.exp(worst)
-    return jump
+    step, capacity = _step(pod, nodes), nodes.cpu_capacity
+    return nodes.curves.largest_rise(nodes.cpu_low / capacity, nodes.cpu_high / capacity, step)
+
+
+def envelope_jump(pod: Pod, nodes: Snapshot) -> Floats:
+    """Rise of the lower convex envelope of each node's power if ``pod`` is added. (N,) [W], lower is better, NaN
+    without a model. It grows with the use: the highest plausible one gives the largest."""
+    return nodes.envelopes.rise(nodes.cpu_high / nodes.cpu_capacity, _step(pod, nodes))
+
+
+def _step(pod: Pod, nodes: Snapshot) -> Floats:
+    return (pod.cpu / 1000.0) / nodes.cpu_capacity
 
 
 def cpu_after(pod: Pod, nodes: Snapshot) -> Floats:
@@ -37,3 +42,32 @@ def cpu_after(pod: Pod, nodes: Snapshot) -> Floats:
     after = nodes.cpu_high + pod.cpu / 1000.0
     after /= nodes.cpu_capacity
     return after
+
+
+# --- how well they are known ----------------------------------------------------------------------------------------
+
+MOST_DOUBTFUL = 256  # nodes of least cost whose exact errors are worked out; more are hardly ever in question
+
+
+def jump_error(pod: Pod, nodes: Snapshot, i: int, *, envelope: bool) -> float | None:
+    """Standard error [W] of node i's jump by the error of its fit. None where the model does not say."""
+    use = float(nodes.cpu_high[i] / nodes.cpu_capacity[i])
+    return rise_error(nodes.models[i], use, pod.cpu / 1000.0 / float(nodes.cpu_capacity[i]), envelope=envelope)
+
+
+def indistinct(pod: Pod, nodes: Snapshot, cost: Floats, best: int, *, envelope: bool) -> Ints:
+    """Nodes whose ``cost`` (N,) is above that of node ``best`` by no more than the standard error of the difference,
+    that node among them."""
+    step = _step(pod, nodes)
+    # no rise is known worse than this: it leaves few to be looked at closely
+    bound = nodes.slope_error * step
+    near: Ints = np.flatnonzero(cost - bound <= cost[best] + bound[best])
+    if len(near) > MOST_DOUBTFUL:
+        near = np.sort(near[np.argpartition(cost[near], MOST_DOUBTFUL)[:MOST_DOUBTFUL]])
+    if len(near) <= 1 or not np.any(bound[near]):
+        return np.array([best])
+    place = int(np.searchsorted(near, best))
+    use = (nodes.cpu_high / nodes.cpu_capacity)[near]
+    errors = difference_errors([nodes.models[i] for i in near.tolist()], use, step[near], place, envelope=envelope)
+    alike: Ints = near[cost[near] - cost[best] <= errors]
+    return alike

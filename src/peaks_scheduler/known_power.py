@@ -1,0 +1,50 @@
+"""What is known of a node's power, written into the arrays: its curve, the envelope, how well they are known.
+
+Owns that translation. Assumes that the ledger says when a node's model has changed. What follows from a model is worked
+out once for all nodes that share it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from .power import Curve, PowerModel
+from .power.uncertainty import slope_error
+from .snapshot import Columns
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the arrays have of a model."""
+
+    curve: Curve
+    envelope: Curve
+    slope_error: float
+    low: float
+    high: float
+
+
+def write_model(columns: Columns, i: int, model: PowerModel | None) -> None:
+    """Node i has this model from now on; None: none."""
+    known = None if model is None else _known(model)
+    columns.curves["curves"].write(i, known.curve if known else None)
+    columns.curves["envelopes"].write(i, known.envelope if known else None)
+    columns.single["slope_error"][i] = known.slope_error if known else 0.0
+    columns.single["fitted_low"][i] = known.low if known else np.nan
+    columns.single["fitted_high"][i] = known.high if known else np.nan
+
+
+@lru_cache(maxsize=256)
+def _known(model: PowerModel) -> Known:
+    quality = model.quality
+    low, high = (quality.cpu_min, quality.cpu_max) if quality else (None, None)
+    return Known(
+        model.curve,
+        model.curve.envelope(model.standby_watts),
+        slope_error(model),
+        np.nan if low is None else low,
+        np.nan if high is None else high,
+    )

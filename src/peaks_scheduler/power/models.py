@@ -1,0 +1,80 @@
+"""Which node has which power model, and how well it is known.
+
+Owns ``PowerModel`` and the rule by which a node finds its own: a name beats a selector, and a node that two selectors
+match has none. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from .curves import Curve
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How well the curve was known where it was fitted. None: the file does not say."""
+
+    rmse_watts: float | None = None
+    """Root mean square error of the fit [W]."""
+    r2: float | None = None
+    samples: int | None = None
+    cpu_min: float | None = None
+    """Lowest utilisation [fraction] that a sample had; below it the curve is extrapolated."""
+    cpu_max: float | None = None
+    """Highest utilisation [fraction] that a sample had."""
+    fitted: str | None = None
+    """When, as the file has it."""
+    cv_rmse_watts: float | None = None
+    """Root mean square error on data held back [W]: leaving out one load level after the other."""
+    covariance: tuple[tuple[float, ...], ...] | None = None
+    """(P, P) of the curve's parameters in the order of ``curve.parameters``, for watts and fractions."""
+    confidence: str | None = None
+    """``low`` for a first guess that was never measured on this node."""
+
+
+@dataclass(frozen=True, slots=True)
+class PowerModel:
+    """One node's, or one kind of node's, power."""
+
+    name: str
+    """Node name, or the text of the selector (``a=b,c=d``; ``*`` for the empty one): what decision records show."""
+    curve: Curve
+    standby_watts: float | None = None
+    """Power [W] when switched off; None: the node is never switched off."""
+    quality: Quality | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PowerModels:
+    """All models of one file: by node name, and by labels for the nodes that no entry names."""
+
+    by_name: Mapping[str, PowerModel] = field(default_factory=lambda: MappingProxyType({}))
+    by_selector: tuple[tuple[Mapping[str, str], PowerModel], ...] = ()
+
+    def for_node(self, name: str, labels: Mapping[str, str]) -> PowerModel | None:
+        """The model of a node; a name beats a selector. None: no entry is for it, or more than one selector is."""
+        if (named := self.by_name.get(name)) is not None:
+            return named
+        matching = self._matching(labels)
+        return matching[0] if len(matching) == 1 else None
+
+    def ambiguous(self, name: str, labels: Mapping[str, str]) -> tuple[str, ...]:
+        """The selectors that claim a node that no entry names, when they are more than one; else ()."""
+        if name in self.by_name:
+            return ()
+        matching = self._matching(labels)
+        return tuple(model.name for model in matching) if len(matching) > 1 else ()
+
+    def with_named(self, models: Iterable[PowerModel]) -> PowerModels:
+        """These models, with ``models`` by their names in the place of any that were there."""
+        named = {model.name: model for model in models}
+        return PowerModels(MappingProxyType({**self.by_name, **named}), self.by_selector)
+
+    def _matching(self, labels: Mapping[str, str]) -> list[PowerModel]:
+        return [model for selector, model in self.by_selector if selector.items() <= labels.items()]
+
+
+EMPTY = PowerModels()

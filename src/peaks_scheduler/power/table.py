@@ -1,0 +1,207 @@
+"""The curves of N nodes as arrays, and what they say of all nodes at once.
+
+Owns the layout of that array (``Terms`` as rows) and the arithmetic on it. ``CurveRows`` is the growing store in the
+ledger, ``CurveTable`` a read-only view of it: index i is the same node in both. Assumes utilisations are not negative.
+Never checks a curve. A node without one has NaN in its first rows, and so in every answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .curves import Curve, Floats, Terms
+
+Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+_HEAD = ("base", "k1", "k2", "knee", "slope")
+_EMPTY = np.array([np.nan, np.nan, np.nan, 0.0, 0.0])
+
+
+@dataclass(frozen=True, eq=False)
+class CurveTable:
+    """N curves: P(u) = base + k1*exp(k2*max(u, knee)) + slope*min(u, knee) + sum of bend*max(u - at, 0)."""
+
+    rows: Floats  # (5 + 2K, N): the five of ``Terms``, K ``at`` [1] (inf: none), K ``bend`` [W]
+
+    @property
+    def base(self) -> Floats:
+        """(N,) [W]; NaN = the node has no model."""
+        row: Floats = self.rows[0]
+        return row
+
+    @property
+    def k1(self) -> Floats:
+        """(N,) [W]; 0 where there is no exponential part, NaN = no model."""
+        row: Floats = self.rows[1]
+        return row
+
+    @property
+    def k2(self) -> Floats:
+        """(N,) [1] per unit of u; NaN = no model."""
+        row: Floats = self.rows[2]
+        return row
+
+    @property
+    def knee(self) -> Floats:
+        """(N,) [1] end of the straight line before the exponential; ``curves.FAR`` where there is no exponential."""
+        row: Floats = self.rows[3]
+        return row
+
+    @property
+    def slope(self) -> Floats:
+        """(N,) [W] per unit of u, of that line."""
+        row: Floats = self.rows[4]
+        return row
+
+    @cached_property
+    def bent(self) -> Ints:
+        """Indices of the curves that change their slope somewhere."""
+        return np.flatnonzero((self.rows[5 + self._knots :] != 0.0).any(axis=0))
+
+    @cached_property
+    def one_way(self) -> bool:
+        """Is every curve plainly exponential: without a line before it and without points?"""
+        return not self.bent.size and not bool(np.any(self.knee > 0.0))
+
+    @cached_property
+    def _curved(self) -> tuple[Ints, Floats, Floats, Floats]:
+        """(E,) those with an exponential part, or without a model, and their k1, k2 and knee."""
+        curved = np.flatnonzero(self.k1 != 0.0)
+        return curved, self.k1[curved], self.k2[curved], self.knee[curved]
+
+    @cached_property
+    def _points(self) -> tuple[Floats, Floats]:
+        """((K, B) at, (K, B) bend) of the bent ones."""
+        k = self._knots
+        return self.rows[5 : 5 + k, self.bent], self.rows[5 + k :, self.bent]
+
+    @cached_property
+    def _turning(self) -> Mask:
+        """(N,) is it other than plainly exponential?"""
+        turning: Mask = self.knee > 0.0
+        turning[self.bent] = True
+        return turning
+
+    @property
+    def _knots(self) -> int:
+        return (len(self.rows) - 5) // 2
+
+    def of(self, nodes: Ints) -> CurveTable:
+        """The curves of these nodes."""
+        return CurveTable(self.rows[:, nodes])
+
+    def watts(self, u: Floats) -> Floats:
+        """Power of each node at its utilisation ``u``. (N,) fraction -> (N,) [W]."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            power = (
+                self.base + self.k1 * np.exp(self.k2 * np.maximum(u, self.knee)) + self.slope * np.minimum(u, self.knee)
+            )
+            if self.bent.size:
+                at, bend = self._points
+                power[self.bent] += (bend * np.maximum(u[self.bent] - at, 0.0)).sum(axis=0)
+        return power
+
+    def rise(self, u: Floats, step: Floats) -> Floats:
+        """Rise of each node's power if its utilisation goes from ``u`` to ``u + step``. (N,) fractions -> (N,) [W].
+
+        Written with expm1: the base cancels and small pods keep their digits.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):  # far beyond full load, where it is ranked last anyway
+            if self.one_way:
+                return _exponential(self.k1, self.k2, u, step)
+            after = u + step
+            rise = self._line(u, after)
+            curved, k1, k2, knee = self._curved
+            if curved.size:
+                start = np.maximum(u[curved], knee)
+                rise[curved] += _exponential(k1, k2, start, np.maximum(after[curved], knee) - start)
+            if self.bent.size:
+                at, bend = self._points
+                over = after[self.bent] - at
+                np.minimum(over, step[self.bent], out=over)
+                np.maximum(over, 0.0, out=over)
+                rise[self.bent] += np.einsum("kb,kb->b", over, bend)
+        return rise
+
+    def _line(self, u: Floats, after: Floats) -> Floats:
+        line = np.minimum(after, self.knee)
+        line -= np.minimum(u, self.knee)
+        line *= self.slope
+        return line
+
+    def largest_rise(self, low: Floats, high: Floats, step: Floats) -> Floats:
+        """The largest ``rise`` from anywhere between ``low`` and ``high``. (N,) fractions -> (N,) [W].
+
+        A plain exponential bends one way: with k2 > 0 (convex) the rise grows with u, with k2 < 0 it falls, so the
+        largest is at one end. Other curves are looked at wherever the rise can turn, too.
+        """
+        vague = low < high
+        if not vague.any():
+            return self.rise(high, step)
+        largest = self.rise(np.where(self.k2 > 0.0, high, low), step)
+        turning = np.flatnonzero(vague & self._turning)
+        if turning.size:
+            some = self.of(turning)
+            for u in some._turns(step[turning]):
+                within = np.clip(np.nan_to_num(u, nan=0.0, posinf=0.0), low[turning], high[turning])
+                largest[turning] = np.fmax(largest[turning], some.rise(within, step[turning]))
+        return largest
+
+    def _turns(self, step: Floats) -> list[Floats]:
+        """Utilisations from which the rise may be largest, beside the ends of the range: where the curve changes its
+        piece at the start or at the end of the step, and where a line's slope is the exponential's at its end."""
+        k = self._knots
+        with np.errstate(divide="ignore", invalid="ignore"):
+            alike = np.log(self.slope / (self.k1 * self.k2)) / self.k2 - step
+        corners = [self.knee, *self.rows[5 : 5 + k]]
+        return [np.zeros_like(step), np.full_like(step, np.inf), alike, *corners, *(at - step for at in corners)]
+
+
+def _exponential(k1: Floats, k2: Floats, u: Floats, step: Floats) -> Floats:
+    """k1 * (exp(k2*(u + step)) - exp(k2*u)); NaN without a model."""
+    rise = np.expm1(k2 * step)
+    rise *= k1
+    rise *= np.exp(k2 * u)
+    return rise
+
+
+class CurveRows:
+    """The growing store behind ``CurveTable``, kept as dense as its owner keeps its other columns."""
+
+    def __init__(self, capacity: int) -> None:
+        self.rows: Floats = np.repeat(_EMPTY[:, None], capacity, axis=1)
+
+    def write(self, i: int, curve: Curve | None) -> None:
+        """Node i has this curve from now on; None: none."""
+        terms = curve.terms() if curve is not None else Terms(np.nan, np.nan, np.nan)
+        self._widen(len(terms.at))
+        knots = (len(self.rows) - 5) // 2
+        self.rows[:5, i] = [getattr(terms, name) for name in _HEAD]
+        pad = knots - len(terms.at)
+        self.rows[5 : 5 + knots, i] = [*terms.at, *[np.inf] * pad]
+        self.rows[5 + knots :, i] = [*terms.bend, *[0.0] * pad]
+
+    def move(self, source: int, target: int) -> None:
+        self.rows[:, target] = self.rows[:, source]
+
+    def grow(self, more: int) -> None:
+        self.rows = np.concatenate([self.rows, np.repeat(self.rows[:, :1], more, axis=1)], axis=1)
+
+    def view(self, n: int) -> CurveTable:
+        """The first n curves, read-only."""
+        rows = self.rows[:, :n]
+        rows.flags.writeable = False
+        return CurveTable(rows)
+
+    def _widen(self, knots: int) -> None:
+        have = (len(self.rows) - 5) // 2
+        if knots <= have:
+            return
+        shape = (knots - have, self.rows.shape[1])
+        head, at, bend = np.split(self.rows, [5, 5 + have])
+        self.rows = np.concatenate([head, at, np.full(shape, np.inf), bend, np.zeros(shape)])

@@ -1,0 +1,64 @@
+"""The power model file, written.
+
+Owns the words in which models, and what is known of them, are put down for ``file.parse_models`` to read again.
+Pure.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from .curves import Curve, Exponential, IdleExponential, Linear, Piecewise
+from .file import ENTRY_FIELDS, QUALITY_FIELDS
+from .models import PowerModel, PowerModels, Quality
+
+
+def render_models(models: PowerModels, comment: str = "") -> str:
+    """The file that ``parse_models`` reads as these models: YAML, CPU as a ratio. ``comment`` goes on top."""
+    entries = [entry_of(model) | {"nodes": [name]} for name, model in models.by_name.items()]
+    entries += [entry_of(model) | {"nodeSelector": dict(selector)} for selector, model in models.by_selector]
+    ordered = [{key: entry[key] for key in ENTRY_FIELDS if key in entry} for entry in entries]
+    head = "".join(f"# {line}\n" for line in comment.splitlines())
+    return head + yaml.safe_dump(
+        {"models": ordered}, sort_keys=False, width=120, allow_unicode=True, default_flow_style=None
+    )
+
+
+def entry_of(model: PowerModel) -> dict[str, Any]:
+    """A model as an entry of the file, without saying which nodes it is for."""
+    entry: dict[str, Any] = {"cpu": "ratio", "curve": {"kind": model.curve.kind, **curve_fields(model.curve)}}
+    if model.standby_watts is not None:
+        entry["standbyWatts"] = model.standby_watts
+    if model.quality is not None:
+        entry["quality"] = _quality_fields(model.quality)
+    return entry
+
+
+def curve_fields(curve: Curve) -> dict[str, Any]:
+    """A curve's parameters as the file names them, CPU as a ratio."""
+    match curve:
+        case Exponential():
+            return {"k0": curve.k0, "k1": curve.k1, "k2": curve.k2}
+        case IdleExponential():
+            return {"idle": curve.idle, "k0": curve.k0, "k1": curve.k1, "k2": curve.k2, "from": curve.knee}
+        case Piecewise():
+            return {"cpu": list(curve.cpu), "watts": list(curve.power)}
+        case Linear():
+            return {"idle": curve.idle, "max": curve.max}
+
+
+def _quality_fields(quality: Quality) -> dict[str, Any]:
+    values = (
+        quality.rmse_watts,
+        quality.r2,
+        quality.samples,
+        quality.cpu_min,
+        quality.cpu_max,
+        quality.cv_rmse_watts,
+        quality.fitted,
+        quality.covariance and [list(row) for row in quality.covariance],
+        quality.confidence,
+    )
+    return {name: value for name, value in zip(QUALITY_FIELDS, values, strict=True) if value is not None}
