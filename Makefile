@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help venv control-plane demo test lint unit e2e parity bench clean
+.PHONY: help venv control-plane monitoring demo test lint unit e2e parity bench clean
 
 help:
 	@echo "make demo           the scheduler on an embedded cluster, under 30 s"
@@ -18,6 +18,7 @@ help:
 	@echo "make bench          this scheduler and kube-scheduler on the same API server"
 	@echo "make venv           only the Python environment, with $(BIN)/peaks-scheduler"
 	@echo "make control-plane  only the control plane: etcd, kube-apiserver, ... from their Go modules"
+	@echo "make monitoring     only Prometheus, node_exporter and metrics-server, for the tests"
 	@echo "make clean          remove what these commands left in the checkout"
 
 venv: $(READY)
@@ -35,6 +36,9 @@ $(READY): pyproject.toml constraints.txt
 control-plane: $(READY)
 	@$(BIN)/python tools/control_plane.py
 
+monitoring: $(READY)
+	@$(BIN)/python tools/monitoring.py
+
 demo: $(READY)
 	@$(BIN)/peaks-scheduler demo
 
@@ -44,13 +48,13 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint control-plane
+test: lint control-plane monitoring
 	$(BIN)/python -m pytest
 
 unit: $(READY)
 	$(BIN)/python -m pytest tests --ignore=tests/e2e --ignore=tests/parity
 
-e2e: control-plane
+e2e: control-plane monitoring
 	$(BIN)/python -m pytest tests/e2e
 
 parity: $(READY)

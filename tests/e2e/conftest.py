@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.controlplane import ControlPlane
+from tests.e2e.metrics_server import MeteredControlPlane
 from tests.parity.oracle import Oracle
 
 
@@ -28,6 +29,13 @@ def controllers(control_plane: ControlPlane) -> Iterator[ControlPlane]:
     yield control_plane
     control_plane.reset_workloads()
     manager.stop()
+
+
+@pytest.fixture(scope="module")
+def metered_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MeteredControlPlane]:
+    """A control plane of its own with metrics-server, for one module: a test begins with ``metered_plane.reset()``."""
+    with MeteredControlPlane(tmp_path_factory.mktemp("metered")) as plane:
+        yield plane
 
 
 @pytest.fixture(scope="session")
