@@ -5,6 +5,7 @@
     │   └── PowerModelError       a power model file that cannot be used
     ├── QuantityError             text that is no Kubernetes quantity
     ├── ObjectError               an API object without what every such object has
+    ├── ModelFitError             a curve could not be fitted: samples or arguments that make no sense
     ├── LoadError                 a load source that did not answer with usable load
     └── KubeError                 the API server answered, or did not, with ...
         ├── Conflict              409: somebody else was there first, or a precondition failed
@@ -37,6 +38,10 @@ class QuantityError(PeaksError, ValueError):
 
 class ObjectError(PeaksError, ValueError):
     """An API object that lacks what every such object has (a name, a uid)."""
+
+
+class ModelFitError(PeaksError):
+    """A curve could not be fitted: samples or arguments that make no sense. (A FitError is about pods.)"""
 
 
 class LoadError(PeaksError):

@@ -15,14 +15,28 @@ NANO = 1_000_000  # nanocores in a millicore
 
 @dataclass(frozen=True, slots=True)
 class NodeLoad:
-    """CPU use of one node: the average from ``window_start`` to ``window_end``."""
+    """CPU use of one node: the average from ``window_start`` to ``window_end``.
 
-    cpu: float
-    """Utilisation, a fraction 0..1 of the node's capacity."""
+    Said as a fraction of the node's capacity, or in cores by sources that do not know the capacity: one of the two.
+    """
+
+    cpu: float | None
+    """Utilisation, a fraction 0..1 of the node's capacity; None: ``cores`` says it."""
     window_start: float
     """[s] since the epoch, our clock."""
     window_end: float
     """[s] since the epoch, our clock; what the load's age is counted from. Never before ``window_start``."""
+    cores: float | None = None
+    """[cores] in use; None: ``cpu`` says it."""
+    memory: float | None = None
+    """[bytes] in use, for display; None: the source does not say."""
+
+    def used(self, capacity: float) -> float:
+        """[cores] in use on a node that has ``capacity`` [cores]: no more than all of them."""
+        if self.cores is not None:
+            return min(self.cores, capacity)
+        # a load that says nothing does not make its node look idle
+        return capacity * (self.cpu if self.cpu is not None else 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +53,8 @@ class LoadReport:
     """The source's clock minus ours [s], to about a second; None: the source did not say its time."""
     problems: tuple[str, ...] = ()
     """What was left out and why, for people; the same text for the same trouble, so that a change can be told."""
+    spare: frozenset[str] = frozenset()
+    """Keys of ``nodes`` that count only for a node which none of the others means: a second collector's."""
 
 
 def seen_share(started: float | None, ended: float | None, window_start: float, window_end: float) -> float:

@@ -1,8 +1,8 @@
 """What the daemon and the commands can be told, and where: flags, environment, file, in that order of rank.
 
-Owns the names, units, defaults and limits of all settings, and the reading of a KubeSchedulerConfiguration as far as it
-is about the Peaks plugin. Assumes that the caller has read the file. Never reads a file, a clock or the process's
-environment by itself, and keeps the strategy's name as text: the table of strategies knows which there are.
+Owns the names, units, defaults and limits of all settings, and which of them cannot work together. Assumes that the
+caller has read the file. Never reads a file, a clock or the process's environment by itself, and keeps the strategy's
+name as text: the table of strategies knows which there are.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,26 +11,48 @@ from typing import Any
 
 from peaks_scheduler.documents import nearest, parse_document
 from peaks_scheduler.errors import ConfigurationError
-from peaks_scheduler.power import EMPTY, PowerModels, plugin_models
+from peaks_scheduler.plugin_configuration import Given, read_plugin_configuration
+from peaks_scheduler.power import EMPTY, PowerModels
 from peaks_scheduler.values import (
+    USAGE_SOURCES,
     Listen,
     duration_text,
     masked,
     parse_address,
     parse_cpu,
+    parse_cpu_unit,
     parse_duration,
     parse_field_paths,
+    parse_label,
     parse_lease_name,
     parse_listen,
     parse_log_format,
+    parse_percentile,
+    parse_prometheus_address,
+    parse_samples,
+    parse_share,
     parse_source,
     parse_switch,
     parse_text,
+    parse_usage_source,
     parse_watts,
+    share_text,
     shown,
 )
 
-__all__ = ["LeaderElection", "Listen", "LoadSettings", "PodFields", "PowerSettings", "Settings", "load"]
+__all__ = [
+    "DriftSettings",
+    "LeaderElection",
+    "Listen",
+    "LoadSettings",
+    "PodFields",
+    "PodUsageSettings",
+    "PowerSettings",
+    "PrometheusSettings",
+    "RefitSettings",
+    "Settings",
+    "load",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +60,99 @@ class LoadSettings:
     """Where the nodes' load comes from."""
 
     source: str = "load-watcher"
-    """Kind of the source; this version reads load-watcher."""
-    address: str = "http://load-watcher.kube-system.svc:2020"
-    """Its URL, without a path."""
+    """Kind of the source: ``load-watcher``, ``metrics-server`` or ``prometheus``."""
+    address: str | None = "http://load-watcher.kube-system.svc:2020"
+    """Its URL, without a path. None for metrics-server, which the API server finds; where the source is Prometheus and
+    none is given it is ``prometheus.address``."""
     interval: float = 15.0
     """[s] from one fetch to the next; load-watcher's own averages change once a minute."""
     timeout: float = 10.0
     """[s] after which a fetch is given up; shorter than load-watcher's own 55 s, since the next one comes soon."""
     expiry: float = 300.0
     """[s] after its window's end a load is stale and the node is estimated."""
+    window: float = 300.0
+    """[s] that Prometheus averages over; of ``cpu_query`` what that query itself averages over. The other sources say
+    theirs."""
+    cpu_query: str | None = None
+    """PromQL for the CPU use of every node; None: what node_exporter, then Kepler tells."""
+    memory_query: str | None = None
+    """PromQL for the bytes of memory in use; None: what node_exporter tells."""
+    cpu_unit: str = "ratio"
+    """What ``cpu_query`` gives: ``ratio`` 0..1, ``percent`` 0..100 or ``cores``."""
+    node_label: str | None = None
+    """The label that names a series' node; None: node, node_name, nodename, kubernetes_node or instance, the first
+    there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrometheusSettings:
+    """How Prometheus is asked, for load or for anything else. Secrets stay in files, which are read at each request."""
+
+    address: str | None = None
+    """Its URL, without ``/api/v1``; None: not asked. Where the load comes from Prometheus, ``load.address`` unless
+    given."""
+    token_file: str | None = None
+    """Holds a bearer token."""
+    ca_file: str | None = None
+    """Certificates to trust instead of the usual ones, PEM."""
+    username: str | None = None
+    """For basic authentication, with ``password_file``."""
+    password_file: str | None = None
+    insecure_skip_verify: bool = False
+    """Trust any certificate."""
+    timeout: float = 30.0
+    """[s] for one question; those for load have ``load.timeout``."""
+
+
+@dataclass(frozen=True, slots=True)
+class PodUsageSettings:
+    """What a pod is taken to use: how that is learnt from its siblings, the pods of one owner and the same images."""
+
+    source: str = "auto"
+    """``metrics-server``, ``prometheus``, ``none``; ``auto``: the load source where it is one of the first two."""
+    percentile: float = 90.0
+    """Of the siblings' use, 0..100: above the average, since too low a guess overfills a node."""
+    warm_up: float = 120.0
+    """[s] that a sibling must have run before what it uses counts: starting is not what it will do all day."""
+    min_samples: int = 10
+    """Observations without which requests count. One pod is enough to give them: that of a Deployment of one replica is
+    the only one to tell what the next will use; ten are ten minutes of it."""
+    interval: float = 60.0
+    """[s] from one fetch to the next."""
+    keep: float = 86400.0
+    """[s] for which an observation counts: a day has every hour in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefitSettings:
+    """Learning the power models anew while running, out of Prometheus."""
+
+    enabled: bool = False
+    """Off: a model changes when its file does, and nothing else."""
+    interval: float = 3600.0
+    """[s] from one round over all nodes to the next."""
+    range: float = 86400.0
+    """[s] of the past that a model is learned from and judged on: a day has every hour in it."""
+    step: float = 60.0
+    """[s] that a sample is a mean over."""
+    hold_out: float = 0.2
+    """Share of the range, the newest part of it, that nothing is learned from: old and new model are judged on it."""
+    margin: float = 0.05
+    """Share by which the new model's error there must be smaller than the old one's; above what chance does with a few
+    hundred samples."""
+    power_query: str | None = None
+    """PromQL for the power of every node, W or ``..._joules_total``; None: what Kepler, IPMI or Scaphandre tell."""
+    cpu_query: str | None = None
+    """PromQL for the CPU use of every node as a ratio; None: what node_exporter, then Kepler tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class DriftSettings:
+    """Comparing measured with predicted power, where there is a Prometheus to ask."""
+
+    enabled: bool = True
+    interval: float = 300.0
+    """[s] from one comparison to the next; each is of the mean over the last two intervals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +193,11 @@ class Settings:
     strategy: str = "peaks"
     """What a placement minimises: a name out of the strategies' table, looked up by the caller."""
     load: LoadSettings = field(default_factory=LoadSettings)
+    prometheus: PrometheusSettings = field(default_factory=PrometheusSettings)
     power: PowerSettings = field(default_factory=PowerSettings)
+    pod_usage: PodUsageSettings = field(default_factory=PodUsageSettings)
+    refit: RefitSettings = field(default_factory=RefitSettings)
+    drift: DriftSettings = field(default_factory=DriftSettings)
     default_pod_cpu: int = 100
     """[millicores] that a pod with neither request nor limit is taken to use; kube-scheduler assumes the same."""
     tolerance_watts: float = 0.0
@@ -104,6 +214,12 @@ class Settings:
     node_metrics: bool = False
     """Export series per node; off, since 5,000 nodes are many series."""
 
+    @property
+    def usage_source(self) -> str | None:
+        """Where pods' use comes from: ``metrics-server``, ``prometheus`` or nowhere."""
+        source = self.load.source if self.pod_usage.source == "auto" else self.pod_usage.source
+        return source if source in USAGE_SOURCES else None
+
     def redacted(self) -> dict[str, Any]:
         """The settings as the file would have them, for people to look at: no user or password of a URL is in it."""
         whole: dict[str, Any] = {}
@@ -113,7 +229,7 @@ class Settings:
             *parents, last = key.path.split(".")
             for parent in parents:
                 where = where.setdefault(parent, {})
-            where[last] = key.show(value)
+            where[last] = None if value is None else key.show(value)
         whole["nodePowerModel"] = sorted(self.power.inline.by_name)
         return whole
 
@@ -133,12 +249,14 @@ def load(
     if document is not None and not isinstance(document, dict):
         raise ConfigurationError(f"{file_name}: expected a mapping of settings; got {shown(document)}")
     if document and document.get("kind") == "KubeSchedulerConfiguration":
-        given, inline = _scheduler_configuration(document, file_name, warnings)
+        given, inline = read_plugin_configuration(document, file_name, warnings)
     else:
         given, inline = _flat(document or {}, file_name, ""), EMPTY
     if env.get("NODE_POWER_MODEL"):
         given.setdefault("powerModels", (env["NODE_POWER_MODEL"], "NODE_POWER_MODEL"))
-    settings = _build(given | _overrides(env, flags))
+    given |= _overrides(env, flags)
+    settings = _build(given)
+    warnings += _unused(settings, given)
     if inline != EMPTY and settings.power.file is not None:
         warnings.append(
             f"{file_name}: nodePowerModel is not used: the power model file {settings.power.file} counts instead"
@@ -168,11 +286,39 @@ _KEYS = (
     #    in the file               attribute of Settings                 read              show         option
     _Key("schedulerName",          "",                "scheduler_name",  parse_text,       option="scheduler-name"),
     _Key("strategy",               "",                "strategy",        parse_text),
-    _Key("load.source",            "load",            "source",          parse_source),
+    _Key("load.source",            "load",            "source",          parse_source,     option="load-source"),
     _Key("load.address",           "load",            "address",         parse_address,    masked,      "load-address"),
     _Key("load.interval",          "load",            "interval",        parse_duration,   duration_text),
     _Key("load.timeout",           "load",            "timeout",         parse_duration,   duration_text),
     _Key("load.expiry",            "load",            "expiry",          parse_duration,   duration_text),
+    _Key("load.window",            "load",            "window",          parse_duration,   duration_text),
+    _Key("load.cpuQuery",          "load",            "cpu_query",       parse_text),
+    _Key("load.memoryQuery",       "load",            "memory_query",    parse_text),
+    _Key("load.cpuUnit",           "load",            "cpu_unit",        parse_cpu_unit),
+    _Key("load.nodeLabel",         "load",            "node_label",      parse_label),
+    _Key("prometheus.address",     "prometheus",      "address",         parse_prometheus_address, masked),
+    _Key("prometheus.tokenFile",   "prometheus",      "token_file",      parse_text),
+    _Key("prometheus.caFile",      "prometheus",      "ca_file",         parse_text),
+    _Key("prometheus.username",    "prometheus",      "username",        parse_text),
+    _Key("prometheus.passwordFile", "prometheus",     "password_file",   parse_text),
+    _Key("prometheus.insecureSkipVerify", "prometheus", "insecure_skip_verify", parse_switch),
+    _Key("prometheus.timeout",     "prometheus",      "timeout",         parse_duration,   duration_text),
+    _Key("podUsage.source",        "pod_usage",       "source",          parse_usage_source),
+    _Key("podUsage.percentile",    "pod_usage",       "percentile",      parse_percentile),
+    _Key("podUsage.warmUp",        "pod_usage",       "warm_up",         parse_duration,   duration_text),
+    _Key("podUsage.minSamples",    "pod_usage",       "min_samples",     parse_samples),
+    _Key("podUsage.interval",      "pod_usage",       "interval",        parse_duration,   duration_text),
+    _Key("podUsage.keep",          "pod_usage",       "keep",            parse_duration,   duration_text),
+    _Key("refit.enabled",          "refit",           "enabled",         parse_switch,     option="refit"),
+    _Key("refit.interval",         "refit",           "interval",        parse_duration,   duration_text),
+    _Key("refit.range",            "refit",           "range",           parse_duration,   duration_text),
+    _Key("refit.step",             "refit",           "step",            parse_duration,   duration_text),
+    _Key("refit.holdOut",          "refit",           "hold_out",        parse_share,      share_text),
+    _Key("refit.margin",           "refit",           "margin",          parse_share,      share_text),
+    _Key("refit.powerQuery",       "refit",           "power_query",     parse_text),
+    _Key("refit.cpuQuery",         "refit",           "cpu_query",       parse_text),
+    _Key("drift.enabled",          "drift",           "enabled",         parse_switch),
+    _Key("drift.interval",         "drift",           "interval",        parse_duration,   duration_text),
     _Key("powerModels",            "power",           "file",            parse_text,       option="power-models"),
     _Key("defaultPodCpu",          "",                "default_pod_cpu", parse_cpu,        "{}m".format),
     _Key("toleranceWatts",         "",                "tolerance_watts", parse_watts),
@@ -189,8 +335,7 @@ _KEYS = (
 _BY_PATH = {key.path: key for key in _KEYS}
 _VARIABLES = {"PEAKS_" + key.option.upper().replace("-", "_"): key for key in _KEYS if key.option}
 
-# a value with the words for where it was given
-_Given = dict[str, tuple[Any, str]]
+_Given = dict[str, Given]
 
 
 def _flat(document: Mapping[Any, Any], file_name: str, parent: str) -> _Given:
@@ -236,7 +381,98 @@ def _build(given: _Given) -> Settings:
     settings = replace(
         settings, **{name: replace(getattr(settings, name), **values) for name, values in groups.items()}
     )
+    settings = _with_addresses(settings, "load.address" in given)
+    _check_prometheus(settings)
     return settings if settings.leader_election.name else _with_lease_name(settings)
+
+
+def _with_addresses(settings: Settings, load_address_given: bool) -> Settings:
+    """Where load comes from Prometheus, one address does for both."""
+    load, prometheus = settings.load, settings.prometheus
+    if load.source == "load-watcher":
+        return settings
+    if load.source == "metrics-server":
+        return replace(settings, load=replace(load, address=None))
+    address = load.address if load_address_given else prometheus.address
+    if address is None:
+        raise ConfigurationError("load.source is prometheus: expected its URL as prometheus.address or load.address")
+    return replace(
+        settings,
+        load=replace(load, address=address),
+        prometheus=replace(prometheus, address=prometheus.address or address),
+    )
+
+
+def _check_prometheus(settings: Settings) -> None:
+    """One way to say who asks, and the whole of it."""
+    asked = settings.prometheus
+    addresses = (asked.address, settings.load.address if settings.load.source == "prometheus" else None)
+    ways = {
+        "prometheus.tokenFile": asked.token_file,
+        "prometheus.username": asked.username,
+        "a user in the address": next((each for each in addresses if each and "@" in each), None),
+    }
+    given = [name for name, value in ways.items() if value]
+    if len(given) > 1:
+        raise ConfigurationError(f"prometheus: expected one way to authenticate; got {' and '.join(given)}")
+    if (asked.username is None) != (asked.password_file is None):
+        raise ConfigurationError("prometheus: expected username and passwordFile together; got one of them")
+    if settings.usage_source == "prometheus" and asked.address is None:
+        raise ConfigurationError("podUsage.source is prometheus: expected its URL as prometheus.address; got none")
+    _check_refit(settings)
+
+
+def _check_refit(settings: Settings) -> None:
+    """Power models can only be learned from somewhere, and from enough."""
+    refit = settings.refit
+    if refit.enabled and settings.prometheus.address is None:
+        raise ConfigurationError("refit.enabled: expected the URL of a Prometheus as prometheus.address; got none")
+    if refit.enabled and refit.range * min(refit.hold_out, 1.0 - refit.hold_out) < _LEAST_STEPS * refit.step:
+        raise ConfigurationError(
+            f"refit: expected {_LEAST_STEPS} steps or more in what is held out, and as many in the rest of the range; "
+            f"got steps of {duration_text(refit.step)} in {duration_text(refit.range)}, of which "
+            f"{share_text(refit.hold_out)} are held out: make the range longer or the step shorter"
+        )
+
+
+_LEAST_STEPS = 20
+
+
+_FOR_DRIFT_TOO = ("refit.enabled", "refit.powerQuery", "refit.cpuQuery")
+_FOR_PROMETHEUS = ("load.window", "load.cpuQuery", "load.memoryQuery", "load.cpuUnit", "load.nodeLabel")
+
+
+def _unused(settings: Settings, given: _Given) -> list[str]:
+    """Warnings for what was given and plays no part."""
+    source, asked = settings.load.source, settings.prometheus
+    unused: dict[str, str] = {}
+    if source != "prometheus":
+        unused |= dict.fromkeys(_FOR_PROMETHEUS, f"load.source is {source}, not prometheus")
+    elif settings.load.cpu_query is None:
+        unused["load.cpuUnit"] = "there is no load.cpuQuery"
+    if source == "metrics-server":
+        unused["load.address"] = "metrics-server is asked through the API server"
+    if asked.address is None:
+        unused |= {path: "there is no prometheus.address" for path in _BY_PATH if path.startswith("prometheus.")}
+    if asked.insecure_skip_verify:
+        unused["prometheus.caFile"] = "prometheus.insecureSkipVerify trusts any certificate"
+    if settings.usage_source is None:
+        nobody = "none" if settings.pod_usage.source == "none" else f"{source}, which does not tell what pods use"
+        why = f"podUsage.source is {nobody}"
+        unused |= {path: why for path in _BY_PATH if path.startswith("podUsage.") and path != "podUsage.source"}
+    if not settings.refit.enabled:
+        only = [path for path in _BY_PATH if path.startswith("refit.") and path not in _FOR_DRIFT_TOO]
+        unused |= dict.fromkeys(only, "refit.enabled is false")
+    if asked.address is None or not settings.drift.enabled:
+        unused["drift.interval"] = "there is no prometheus.address" if asked.address is None else "drift.enabled is false"
+    return [f"{given[path][1]} is not used: {why}" for path, why in unused.items() if _is_news(path, given)]
+
+
+def _is_news(path: str, given: _Given) -> bool:
+    """Was it given, and not as what it is anyway? A whole configuration may be written out."""
+    key, defaults = _BY_PATH[path], Settings()
+    default = getattr(getattr(defaults, key.group) if key.group else defaults, key.name)
+    return path in given and key.read(given[path][0]) != default
 
 
 def _with_lease_name(settings: Settings) -> Settings:
@@ -256,57 +492,3 @@ def _misspelt(env: Mapping[str, str]) -> list[str]:
         for name in sorted(env)
         if name.startswith("PEAKS_") and name not in _VARIABLES and nearest(name, _VARIABLES, 0.9)
     ]
-
-
-def _scheduler_configuration(
-    document: Mapping[str, Any], file_name: str, warnings: list[str]
-) -> tuple[_Given, PowerModels]:
-    """What a KubeSchedulerConfiguration says that is for us; every other key becomes a warning."""
-    ignored = [key for key in document if key not in ("apiVersion", "kind", "profiles", "leaderElection")]
-    where, profile, args = _peaks_profile(document, file_name, ignored)
-    given: _Given = {}
-    for path, value in (
-        ("schedulerName", profile.get("schedulerName")),
-        ("load.address", args.get("watcherAddress") or args.get("WatcherAddress")),
-        ("leaderElection.enabled", _mapping(document.get("leaderElection")).get("leaderElect")),
-    ):
-        if value is not None:
-            given[path] = (value, f"{file_name}: {path} of the KubeSchedulerConfiguration")
-    ignored += [f"leaderElection.{key}" for key in _mapping(document.get("leaderElection")) if key != "leaderElect"]
-    warnings += [f"{file_name}: {key} is not read by this scheduler" for key in ignored]
-    models = args.get("nodePowerModel") or args.get("NodePowerModel")
-    return given, plugin_models(_mapping(models), f"{file_name}: {where}.nodePowerModel")
-
-
-_ARGUMENTS = ("apiVersion", "kind", "watcherAddress", "WatcherAddress", "nodePowerModel", "NodePowerModel")
-
-
-def _peaks_profile(
-    document: Mapping[str, Any], file_name: str, ignored: list[str]
-) -> tuple[str, Mapping[str, Any], Mapping[str, Any]]:
-    """Where the first profile with arguments for Peaks is, the profile, and the arguments."""
-    found = None
-    for index, profile in enumerate(_sequence(document.get("profiles"))):
-        where = f"profiles[{index}]"
-        plugins = {item.get("name"): item for item in map(_mapping, _sequence(_mapping(profile).get("pluginConfig")))}
-        if "Peaks" not in plugins or found is not None:
-            ignored.append(where)
-            continue
-        found = (where, _mapping(profile), _mapping(plugins["Peaks"].get("args")))
-        ignored += [f"{where}.{key}" for key in found[1] if key not in ("schedulerName", "pluginConfig")]
-        ignored += [f"{where}.pluginConfig of {name}" for name in plugins if name != "Peaks"]
-        ignored += [f"{where}.pluginConfig of Peaks: {key}" for key in found[2] if key not in _ARGUMENTS]
-    if found is None:
-        raise ConfigurationError(
-            f"{file_name}: expected a profile with pluginConfig for `Peaks` in this KubeSchedulerConfiguration; got "
-            "none: add one, or write this scheduler's own configuration"
-        )
-    return found
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _sequence(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

@@ -34,6 +34,8 @@ Rows = Iterable[tuple[Labels, float]]
 
 WatchTrouble = Literal["gone", "inactive", "error", "kinds"]
 
+CPU_SOURCES = ("request", "limit", "default", "siblings")
+REFITS = ("learned", "replaced", "kept", "refused", "unread")
 RESULTS = ("scheduled", "unschedulable", "error")
 MOST_ATTEMPTS = 15  # kube-scheduler counts more under "15+"
 
@@ -49,6 +51,8 @@ class NodeSeries:
     names: Sequence[str] = ()
     predicted_cpu: Iterable[float] = ()  # (N,) [1]  use of CPU as a fraction, running and assumed pods included
     jump_watts: Iterable[float] = ()  # (N,) [W]  rise of power for a pod of the default request
+    measured_watts: Iterable[float] = ()  # (N,) [W]  mean over the last minutes; empty = nothing is measured
+    predicted_watts: Iterable[float] = ()  # (N,) [W]  what the power model says for the CPU use of the same minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,11 @@ class Sample:
     load_source_up: bool = False
     load_unmatched_keys: int = 0
     load_problems: int = 0
+    pod_usage_groups: Mapping[str, int] = field(default_factory=dict)  # known, learning -> groups of siblings
     power_model_valid: bool = False
+    learned_power_models: int = 0  # nodes whose model was learned by this process
+    power_drift: Mapping[str, float] = field(default_factory=dict)  # median, worst -> ratio; empty = not compared
+    power_compared_nodes: int = 0
     clock_offsets: Mapping[str, float] = field(default_factory=dict)  # peer -> its clock minus ours [s]
     unread_kinds: Mapping[str, bool] = field(default_factory=dict)  # kind -> is it one that cannot be read?
     common_unknown_fields: Mapping[str, float] = field(default_factory=dict)  # path -> share of new pods that have it
@@ -103,8 +111,16 @@ _GAUGES: tuple[tuple[str, Labels, Callable[[Sample], Rows], str], ...] = (
      "Keys in the load data that name no node, or more than one."),
     ("peaks_load_problems", (), lambda s: _one(s.load_problems),
      "Kinds of values in the load data that could not be used as they were: no number, negative, above 100 %."),
+    ("peaks_pod_usage_groups", ("state",), lambda s: _by(s.pod_usage_groups),
+     "Groups of pods of one owner and the same images: their use is known, or still being learnt."),
     ("peaks_power_model_valid", (), lambda s: _one(s.power_model_valid),
      "1 if the power models in force are those of the file; 0 if the file is missing or was refused."),
+    ("peaks_learned_power_models", (), lambda s: _one(s.learned_power_models),
+     "Nodes whose power model was learned while running and is in force."),
+    ("peaks_power_model_drift_ratio", ("stat",), lambda s: _by(s.power_drift),
+     "Difference of measured and predicted power over what was measured: the median and the worst of all nodes."),
+    ("peaks_power_compared_nodes", (), lambda s: _one(s.power_compared_nodes),
+     "Nodes whose measured power was compared with their model's lately."),
     ("peaks_clock_offset_seconds", ("peer",), lambda s: _by(s.clock_offsets),
      "A peer's clock minus ours, as last measured."),
     ("peaks_unread_kinds", ("kind",), lambda s: _by(s.unread_kinds),
@@ -128,6 +144,11 @@ _NODE_GAUGES: tuple[tuple[str, Callable[[NodeSeries], Iterable[float]], str], ..
      "Use of the node's CPU as a fraction, pods included that its load data cannot have seen yet."),
     ("peaks_node_jump_watts", lambda n: n.jump_watts,
      "Rise of the node's power if a pod of the default request were added."),
+)
+
+_POWER_KINDS: tuple[tuple[str, Callable[[NodeSeries], Iterable[float]]], ...] = (
+    ("measured", lambda n: n.measured_watts),
+    ("predicted", lambda n: n.predicted_watts),
 )
 # fmt: on
 
@@ -172,6 +193,16 @@ def _node_gauges(nodes: NodeSeries) -> Iterator[Metric]:
             if not math.isnan(number):
                 gauge.add_metric((node,), float(number))
         yield gauge
+    power = GaugeMetricFamily(
+        "peaks_node_power_watts",
+        "Mean power of the node over the last minutes: as measured, and as its model has it for the same CPU use.",
+        labels=("node", "kind"),
+    )
+    for kind, values in _POWER_KINDS:
+        for node, number in zip(nodes.names, values(nodes), strict=False):
+            if not math.isnan(number):
+                power.add_metric((node, kind), float(number))
+    yield power
 
 
 class Telemetry:
@@ -215,6 +246,10 @@ class Telemetry:
         if jump_watts is not None and 0.0 < jump_watts < math.inf:
             self._jump_watts(jump_watts)
 
+    def taken_to_use(self, cpu_from: str) -> None:
+        """A pod was placed whose CPU was known from there: a word of ``CPU_SOURCES``."""
+        self._cpu_from[cpu_from]()
+
     def unschedulable(self, attempt_seconds: float) -> None:
         """No node can take the pod."""
         self._attempted("unschedulable", attempt_seconds)
@@ -232,8 +267,12 @@ class Telemetry:
         self._overbooked.inc()
 
     def source_failed(self, source: str) -> None:
-        """The load source gave no usable load."""
+        """The load source, ``pod-usage``, ``refit`` or ``drift`` got nothing usable."""
         self._source_errors.labels(source).inc()
+
+    def refitted(self, outcome: str) -> None:
+        """A node's power model was put to the test by one learned from the last measurements: a word of ``REFITS``."""
+        self._refits[outcome]()
 
     def event_dropped(self, count: int = 1) -> None:
         """Events for the API server were given up: the backlog was full, or it did not take them."""
@@ -313,6 +352,12 @@ class Telemetry:
         self._jump_watts = counter(
             "peaks_decided_jump_watts_total", "Rise of power that our placements were decided on, summed up."
         ).inc
+        pods = counter(
+            "peaks_decided_pods_total",
+            "Pods placed, by what the CPU that they were taken to use was known from.",
+            ("cpu_from",),
+        )
+        self._cpu_from = {source: pods.labels(source).inc for source in CPU_SOURCES}
         self._conflicts = counter(
             "peaks_binding_conflicts_total", "Bindings refused because the world had moved on, by reason.", ("reason",)
         )
@@ -320,8 +365,16 @@ class Telemetry:
             "peaks_overbooked_total", "Times a node held more than its allocatable or rejected a pod for lack of room."
         )
         self._source_errors = counter(
-            "peaks_source_errors_total", "Requests to the load source that gave no usable load.", ("source",)
+            "peaks_source_errors_total",
+            "Requests to a source of load or pods' use that gave nothing usable.",
+            ("source",),
         )
+        refits = counter(
+            "peaks_refits_total",
+            "Nodes whose power model was to be learned anew, by what came of it.",
+            ("outcome",),
+        )
+        self._refits = {outcome: refits.labels(outcome).inc for outcome in REFITS}
         self._events_dropped = counter(
             "peaks_events_dropped_total", "Events given up: the backlog was full or the API server did not take them."
         )

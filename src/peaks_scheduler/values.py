@@ -15,6 +15,9 @@ from peaks_scheduler.honoured import HARMLESS, HONOURED, is_unknown
 from peaks_scheduler.quantity import milli, parse_quantity
 
 DEFAULT_PORT = 10261
+LOAD_SOURCES = ("load-watcher", "metrics-server", "prometheus")
+USAGE_SOURCES = ("metrics-server", "prometheus")
+MOST_SAMPLES = 100  # that may be asked for; more than twice as many are kept
 _FIELD = re.compile(r"spec\.[A-Za-z][A-Za-z0-9]*")
 _STRETCH = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h)"
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -36,7 +39,17 @@ class Listen:
 
 def parse_address(value: object) -> str:
     """A load source's URL without its final slash."""
-    expected = "a URL such as http://load-watcher.kube-system.svc:2020"
+    # some configurations name the page instead of the server
+    return _url(value, "http://load-watcher.kube-system.svc:2020", "/watcher")
+
+
+def parse_prometheus_address(value: object) -> str:
+    """A Prometheus' URL without its final slash and without the path of its API."""
+    return _url(value, "http://prometheus.monitoring.svc:9090", "/api/v1")
+
+
+def _url(value: object, example: str, page: str) -> str:
+    expected = f"a URL such as {example}"
     try:
         url = urlsplit(value.strip() if isinstance(value, str) else "")
         good = url.scheme in ("http", "https") and url.hostname and url.port != 0 and not (url.query or url.fragment)
@@ -44,8 +57,7 @@ def parse_address(value: object) -> str:
         raise ValueError(expected) from error
     if not good or re.search(r"\s", url.geturl()):
         raise ValueError(expected)
-    # some configurations name the page instead of the server
-    return urlunsplit(url._replace(path=url.path.rstrip("/").removesuffix("/watcher")))
+    return urlunsplit(url._replace(path=url.path.rstrip("/").removesuffix(page)))
 
 
 def parse_duration(value: object) -> float:
@@ -67,9 +79,55 @@ def parse_text(value: object) -> str:
 
 
 def parse_source(value: object) -> str:
-    if value != "load-watcher":
-        raise ValueError("`load-watcher`, the one load source that this version reads")
-    return "load-watcher"
+    return _word(value, LOAD_SOURCES)
+
+
+def parse_usage_source(value: object) -> str:
+    return _word(value, ("auto", "none", *USAGE_SOURCES))
+
+
+def parse_percentile(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 < value <= 100.0:
+        raise ValueError("a percentile: a number above 0, up to 100")
+    return float(value)
+
+
+def parse_share(value: object) -> float:
+    """A part of a whole as a fraction: ``20%`` or ``0.2``."""
+    text = value.strip() if isinstance(value, str) else ""
+    number: object = value
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?%", text):
+        number = float(text.removesuffix("%")) / 100.0
+    if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0.0 < number < 1.0:
+        raise ValueError("a part of the whole, such as 20% or 0.2")
+    return float(number)
+
+
+def share_text(share: float) -> str:
+    """As ``parse_share`` reads it."""
+    return f"{100.0 * share:g}%"
+
+
+def parse_samples(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_SAMPLES:
+        raise ValueError(f"a whole number from 1 to {MOST_SAMPLES}")
+    return value
+
+
+def parse_cpu_unit(value: object) -> str:
+    return _word(value, ("ratio", "percent", "cores"))
+
+
+def _word(value: object, words: tuple[str, ...]) -> str:
+    if value not in words:
+        raise ValueError(f"`{'`, `'.join(words[:-1])}` or `{words[-1]}`")
+    return str(value)
+
+
+def parse_label(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
+        raise ValueError("the name of a label of Prometheus, such as node or instance")
+    return value
 
 
 def parse_cpu(value: object) -> int:
@@ -109,9 +167,7 @@ def parse_listen(value: object) -> Listen:
 
 
 def parse_log_format(value: object) -> str:
-    if value not in ("text", "json"):
-        raise ValueError("`text` or `json`")
-    return str(value)
+    return _word(value, ("text", "json"))
 
 
 def parse_switch(value: object) -> bool:

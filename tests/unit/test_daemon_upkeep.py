@@ -20,7 +20,7 @@ from peaks_scheduler.ledger import Ledger
 from peaks_scheduler.load import LoadReport, NodeLoad
 from peaks_scheduler.settings import PowerSettings, Settings
 from peaks_scheduler.telemetry import Telemetry
-from tests.builders import NOW, ledger, load, models, node
+from tests.builders import HOSTNAME, NOW, ledger, load, models, node
 
 NODES = (node("worker-1"), node("worker-2"))
 
@@ -126,7 +126,7 @@ class TestLoad:
         from peaks_scheduler.daemon import upkeep
 
         resolutions, resolve = [], upkeep.resolve
-        monkeypatch.setattr(upkeep, "resolve", lambda keys, nodes: resolutions.append(1) or resolve(keys, nodes))
+        monkeypatch.setattr(upkeep, "resolve", lambda *given: resolutions.append(1) or resolve(*given))
         keeping = Keeping(BOTH, BOTH, BOTH, report({"worker-1": 0.3}))
         await keeping.fetch(3)
         assert len(resolutions) == 1
@@ -225,6 +225,24 @@ class TestLoad:
         keeping = Keeping(odd, odd, BOTH)
         await keeping.fetch(3)
         assert said(caplog) == ["load received", "load left out", "trouble is over"]
+
+    async def test_a_name_of_two_nodes_is_told_with_both_and_loads_neither(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        known = ledger(*(node(name, labels={HOSTNAME: "web"}) for name in ("a", "b")))
+        keeping = Keeping(report({"web:9100": 0.2}), known=known)
+        await keeping.fetch()
+        assert keeping.measured == [False, False]
+        assert keeping.health == "degraded: names that may be any of several nodes: web:9100: a, b"
+        assert said(caplog, logging.WARNING) == ["load names that may be any of several nodes, not used"]
+
+    async def test_a_spare_name_counts_for_a_node_that_has_no_other(self) -> None:
+        loads = {"worker-1": load(0.25), "worker-1.example.org": load(0.9), "worker-2.example.org": load(0.5)}
+        spare = frozenset({"worker-1.example.org", "worker-2.example.org"})
+        keeping = Keeping(LoadReport(loads, NOW, NOW, 0.0, (), spare))
+        await keeping.fetch()
+        assert keeping.ledger.snapshot().cpu_high.tolist() == [2.0, 4.0]  # a quarter and a half of 8 cores
+        assert keeping.health == "ok"
 
     async def test_many_unknown_names_make_one_short_line(self, caplog: pytest.LogCaptureFixture) -> None:
         keeping = Keeping(report({f"10.0.0.{i}:9100": 0.2 for i in range(10, 30)}))

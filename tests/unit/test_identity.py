@@ -38,6 +38,10 @@ WORKERS = (
         ("[FD00:0:0:0::1%eth0]:9100", "worker-1"),
         ("fd00::1%eth0", "worker-1"),
         ("i-0aaa", "worker-1"),
+        ("fd00:0:0:0:0:0:0:1", "worker-1"),
+        ("fd00:0000:0000:0000:0000:0000:0000:0001", "worker-1"),
+        ("[fd00:0:0:0:0:0:0:1]:9100", "worker-1"),
+        ("fd00:0:0:0:0:0:0:1:9100", "worker-1"),
         ("worker-2", "worker-2.example.org"),
         ("worker-2.example.org.:9100", "worker-2.example.org"),
         ("203.0.113.2:9100", "worker-2.example.org"),
@@ -94,6 +98,22 @@ def test_of_two_keys_for_a_node_without_its_exact_name_none_is_taken() -> None:
     )
 
 
+def test_a_spare_key_is_used_only_for_a_node_that_no_other_means() -> None:
+    spare = {"worker-1", "worker-2", "worker-9"}
+    assert resolve(["10.0.0.1:9100", *spare], WORKERS, spare) == Resolution(
+        matched={"worker-1": "10.0.0.1:9100", "worker-2.example.org": "worker-2"},
+        unmatched=("worker-9",),
+        superseded=("worker-1",),
+    )
+
+
+def test_a_node_that_two_keys_mean_is_not_decided_by_a_spare_one() -> None:
+    keys = ["10.0.0.1:9100", "[fd00::1]:9100", "worker-1"]
+    assert resolve(keys, WORKERS, {"worker-1"}) == Resolution(
+        duplicates={"worker-1": ("10.0.0.1:9100", "[fd00::1]:9100")}, superseded=("worker-1",)
+    )
+
+
 def test_no_keys_match_nothing() -> None:
     assert resolve([], WORKERS) == resolve([], []) == Resolution()
 
@@ -128,9 +148,9 @@ some_nodes = st.lists(
 some_keys = st.lists(st.one_of(words, words.map("{}:9100".format), words.map("[{}]:1".format)), max_size=6, unique=True)
 
 
-@given(some_keys, some_nodes)
-def test_every_key_has_exactly_one_fate(keys: list[str], nodes: list[NodeAddresses]) -> None:
-    fate = resolve(keys, nodes)
+@given(some_keys, some_nodes, st.sets(words))
+def test_every_key_has_exactly_one_fate(keys: list[str], nodes: list[NodeAddresses], spare: set[str]) -> None:
+    fate = resolve(keys, nodes, spare)
     duplicates = [key for several in fate.duplicates.values() for key in several]
     assert sorted([*fate.matched.values(), *fate.unmatched, *fate.ambiguous, *duplicates, *fate.superseded]) == sorted(
         keys

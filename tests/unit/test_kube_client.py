@@ -260,6 +260,15 @@ class TestReads:
         assert await client.served("/apis/storage.k8s.io/v1") == {"csinodes", "csidrivers"}
         assert await client.served("/apis/storage.k8s.io/v1") == frozenset()
 
+    async def test_what_others_serve_behind_the_api_server_is_read_as_it_is(
+        self, client: KubeClient, server: RecordingServer
+    ) -> None:
+        server.answer = saying(web.json_response({"kind": "NodeMetricsList", "items": [{"usage": {"cpu": "1501m"}}]}))
+        found = await client.get_json("/apis/metrics.k8s.io/v1beta1/nodes", {"limit": "500", "continue": "a b"})
+        assert found["items"] == [{"usage": {"cpu": "1501m"}}]
+        (asked,) = server.asked
+        assert (asked.path, asked.query) == ("/apis/metrics.k8s.io/v1beta1/nodes", {"limit": "500", "continue": "a b"})
+
     async def test_one_object_is_enough_to_see_whether_a_list_is_answered(
         self, client: KubeClient, server: RecordingServer
     ) -> None:

@@ -1,10 +1,10 @@
-"""What an average over a window contains of a pod that lived through part of it."""
+"""How much of a node is in use, and what an average contains of a pod that lived through part of its window."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peaks_scheduler.load import seen_share
+from peaks_scheduler.load import NodeLoad, seen_share
 
 WINDOW = (1000.0, 1900.0)  # 15 minutes
 
@@ -55,3 +55,17 @@ def test_two_lives_one_after_the_other_share_what_one_long_life_has(a: float, b:
         return
     parts = seen_share(born, restarted, start, end) + seen_share(restarted, None, start, end)
     assert parts == pytest.approx(seen_share(born, None, start, end))
+
+
+@pytest.mark.parametrize(
+    ("load", "cores"),
+    [
+        (NodeLoad(0.25, *WINDOW), 2.0),
+        (NodeLoad(None, *WINDOW, cores=3.0), 3.0),
+        (NodeLoad(None, *WINDOW, cores=9.0), 8.0),
+        (NodeLoad(None, *WINDOW), 8.0),
+    ],
+    ids=["a fraction", "cores", "more cores than there are", "nothing said, which flatters nobody"],
+)
+def test_a_load_is_so_many_of_a_nodes_eight_cores(load: NodeLoad, cores: float) -> None:
+    assert load.used(8.0) == cores

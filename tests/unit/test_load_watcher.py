@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from peaks_scheduler.errors import ConfigurationError, LoadError
 from peaks_scheduler.load import LoadReport, NodeLoad
-from peaks_scheduler.sources.load_watcher import MAX_BODY, LoadWatcher, read_report
+from peaks_scheduler.sources.fetching import MAX_BODY
+from peaks_scheduler.sources.load_watcher import LoadWatcher, read_report
 
 NOW = 1_795_394_835.0
 START, END = 1_795_393_929, 1_795_394_829

@@ -111,6 +111,7 @@ def rules(kind: str) -> set[tuple[str, str, str, str]]:
 def test_the_rights_in_the_cluster_are_exactly_these() -> None:
     read = {("", resource, "", verb) for resource in ("pods", "nodes") for verb in ("get", "list", "watch")}
     read |= {(kind.group, kind.plural, "", verb) for kind in KINDS for verb in ("list", "watch")}
+    read |= {("metrics.k8s.io", resource, "", "list") for resource in ("nodes", "pods")}
     write = {("", "pods/binding", "", "create"), ("", "pods/status", "", "patch")}
     write |= {("", volumes, "", "patch") for volumes in ("persistentvolumes", "persistentvolumeclaims")}
     assert rules("ClusterRole") == read | write | {("events.k8s.io", "events", "", "create")}
@@ -288,7 +289,7 @@ def test_the_example_configuration_holds_the_defaults() -> None:
 def test_the_example_models_rise_between_no_and_full_load() -> None:
     models = parse_models((EXAMPLES / "models.yaml").read_text(), "models.yaml")
     every = [*models.by_name.values(), *(model for _, model in models.by_selector)]
-    assert len(every) == 3
+    assert len(every) == 5
     assert all(0.0 < model.curve.watts(0.0) < model.curve.watts(1.0) for model in every)
 
 

@@ -7,17 +7,37 @@ from typing import Any
 import pytest
 
 from peaks_scheduler.errors import ConfigurationError, PowerModelError
-from peaks_scheduler.settings import LeaderElection, Listen, LoadSettings, PowerSettings, Settings, load
+from peaks_scheduler.settings import (
+    LeaderElection,
+    Listen,
+    LoadSettings,
+    PowerSettings,
+    PrometheusSettings,
+    Settings,
+    load,
+)
 
 FULL = """
 schedulerName: Green
 strategy: peaks
 load:
-  source: load-watcher
-  address: http://lw.example.org:2020/
+  source: prometheus
+  address: https://prometheus.example.org/prefix/
   interval: 30s
   timeout: 500ms
   expiry: 1m30s
+  window: 2m
+  cpuQuery: node:cpu:percent
+  memoryQuery: node:memory:bytes
+  cpuUnit: percent
+  nodeLabel: host
+prometheus:
+  address: https://other.example.org/api/v1
+  caFile: /etc/peaks/ca.pem
+  username: peaks
+  passwordFile: /etc/peaks/password
+  insecureSkipVerify: false
+  timeout: 1m
 powerModels: /etc/peaks/models.yaml
 defaultPodCpu: 250m
 toleranceWatts: 0.5
@@ -54,7 +74,25 @@ def test_every_key_of_the_file_is_read() -> None:
     assert settings(FULL)[0] == Settings(
         scheduler_name="Green",
         strategy="peaks",
-        load=LoadSettings("load-watcher", "http://lw.example.org:2020", interval=30.0, timeout=0.5, expiry=90.0),
+        load=LoadSettings(
+            source="prometheus",
+            address="https://prometheus.example.org/prefix",
+            interval=30.0,
+            timeout=0.5,
+            expiry=90.0,
+            window=120.0,
+            cpu_query="node:cpu:percent",
+            memory_query="node:memory:bytes",
+            cpu_unit="percent",
+            node_label="host",
+        ),
+        prometheus=PrometheusSettings(
+            address="https://other.example.org",
+            ca_file="/etc/peaks/ca.pem",
+            username="peaks",
+            password_file="/etc/peaks/password",
+            timeout=60.0,
+        ),
         power=PowerSettings("/etc/peaks/models.yaml"),
         default_pod_cpu=250,
         tolerance_watts=0.5,
@@ -143,7 +181,24 @@ WRONG = {
     "no mapping": ("[1]", "config.yaml: expected a mapping of settings; got [1]"),
     "group no mapping": ("load: http://lw", "config.yaml: load: expected a mapping; got 'http://lw'"),
     "broken YAML": ("load: [", "config.yaml: expected YAML or JSON"),
-    "later source": ("load: {source: prometheus}", "load.source: expected `load-watcher`, the one load source"),
+    "unknown source": (
+        "load: {source: graphite}",
+        "load.source: expected `load-watcher`, `metrics-server` or `prometheus`; got 'graphite'",
+    ),
+    "Prometheus nowhere": ("load: {source: prometheus}", "expected its URL as prometheus.address or load.address"),
+    "Prometheus' address": ("prometheus: {address: 'p:9090'}", "expected a URL such as http://prometheus"),
+    "unknown unit": ("load: {cpuUnit: millicores}", "load.cpuUnit: expected `ratio`, `percent` or `cores`"),
+    "no label": ("load: {nodeLabel: a-b}", "load.nodeLabel: expected the name of a label of Prometheus"),
+    "user alone": ("prometheus: {username: me}", "prometheus: expected username and passwordFile together"),
+    "password alone": ("prometheus: {passwordFile: /p}", "prometheus: expected username and passwordFile together"),
+    "two ways to authenticate": (
+        "prometheus: {username: me, passwordFile: /p, tokenFile: /t}",
+        "prometheus: expected one way to authenticate; got prometheus.tokenFile and prometheus.username",
+    ),
+    "a token and a user in the address": (
+        "prometheus: {address: 'http://me:secret@p:9090', tokenFile: /t}",
+        "got prometheus.tokenFile and a user in the address",
+    ),
     "address without scheme": ("load: {address: 'lw:2020'}", "load.address: expected a URL such as http://"),
     "duration without unit": ("load: {interval: 15}", "load.interval: expected a duration with its unit"),
     "duration of nothing": ("load: {expiry: 0s}", "load.expiry: expected a duration with its unit, more than 0"),
@@ -188,6 +243,67 @@ def test_a_misspelt_variable_is_a_warning_and_those_of_a_service_are_nothing() -
         settings()[0],
         ("the environment variable PEAKS_LOAD_ADRESS is not read (did you mean 'PEAKS_LOAD_ADDRESS'?)",),
     )
+
+
+PROMETHEUS = "http://prometheus:9090"
+
+
+@pytest.mark.parametrize(
+    ("text", "load_address", "address"),
+    [
+        (f"load: {{source: prometheus, address: '{PROMETHEUS}'}}", PROMETHEUS, PROMETHEUS),
+        (f"load: {{source: prometheus}}\nprometheus: {{address: '{PROMETHEUS}/'}}", PROMETHEUS, PROMETHEUS),
+        (
+            "load: {source: prometheus, address: 'http://a'}\nprometheus: {address: 'http://b'}",
+            "http://a",
+            "http://b",
+        ),
+        (f"prometheus: {{address: '{PROMETHEUS}'}}", Settings().load.address, PROMETHEUS),
+        ("load: {source: metrics-server}", None, None),
+    ],
+    ids=["of load", "of Prometheus", "both", "load from elsewhere", "metrics-server"],
+)
+def test_one_address_of_prometheus_does_for_both(text: str, load_address: str | None, address: str | None) -> None:
+    read, warnings = settings(text)
+    assert (read.load.address, read.prometheus.address) == (load_address, address)
+    assert warnings == ()
+
+
+def test_the_source_may_come_from_the_environment_or_an_option() -> None:
+    env = {"PEAKS_LOAD_SOURCE": "prometheus", "PEAKS_LOAD_ADDRESS": PROMETHEUS}
+    assert settings(None, env)[0].load.source == "prometheus"
+    assert settings(None, env, load_source="metrics-server")[0].load.source == "metrics-server"
+
+
+UNUSED = {
+    "queries without Prometheus": ("load: {cpuQuery: up}", "load.cpuQuery is not used: load.source is load-watcher"),
+    "a window without Prometheus": (
+        "load: {source: metrics-server, window: 1m}",
+        "load.window is not used: load.source is metrics-server, not prometheus",
+    ),
+    "a unit without a query": (
+        f"load: {{source: prometheus, address: '{PROMETHEUS}', cpuUnit: percent}}",
+        "load.cpuUnit is not used: there is no load.cpuQuery",
+    ),
+    "an address of metrics-server": (
+        "load: {source: metrics-server, address: 'http://lw:2020'}",
+        "load.address is not used: metrics-server is asked through the API server",
+    ),
+    "a token for nobody": (
+        "prometheus: {tokenFile: /t}",
+        "prometheus.tokenFile is not used: there is no prometheus.ad",
+    ),
+    "certificates that play no part": (
+        "prometheus: {address: 'https://p', caFile: /ca.pem, insecureSkipVerify: true}",
+        "prometheus.caFile is not used: prometheus.insecureSkipVerify trusts any certificate",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "words"), UNUSED.values(), ids=UNUSED)
+def test_what_plays_no_part_is_a_warning(text: str, words: str) -> None:
+    (warning,) = settings(text)[1]
+    assert warning.startswith(f"config.yaml: {words}")
 
 
 def test_load_that_is_stale_before_the_next_is_a_warning() -> None:
@@ -273,4 +389,6 @@ def test_no_password_is_shown_anywhere() -> None:
     with pytest.raises(ConfigurationError) as caught:
         settings("load: {address: 'ftp://me:se@cr/et@lw:2020'}")
     assert "***@lw:2020" in str(caught.value)
+    prometheus = settings("prometheus: {address: 'http://me:secret@p:9090'}")[0].redacted()["prometheus"]
+    assert prometheus["address"] == "http://***@p:9090"
     assert "cr/et" not in str(caught.value)

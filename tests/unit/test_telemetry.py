@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from peaks_scheduler.telemetry import NodeSeries, Sample, Telemetry
+from peaks_scheduler.telemetry import CPU_SOURCES, NodeSeries, Sample, Telemetry
 
 SLI = "scheduler_pod_scheduling_sli_duration_seconds"
 
@@ -26,6 +26,8 @@ EXPORTED = {
     "scheduler_unschedulable_pods": {"plugin", "profile"},
     "scheduler_cache_size": {"type"},
     "peaks_decided_jump_watts_total": set(),
+    "peaks_decided_pods_total": {"cpu_from"},
+    "peaks_pod_usage_groups": {"state"},
     "peaks_load_age_seconds": set(),
     "peaks_load_source_up": set(),
     "peaks_load_unmatched_keys": set(),
@@ -60,6 +62,7 @@ BUSY = Sample(
     load_source_up=True,
     load_unmatched_keys=1,
     load_problems=1,
+    pod_usage_groups={"known": 3, "learning": 1},
     power_model_valid=True,
     clock_offsets={"api-server": -0.25},
     leader=True,
@@ -85,6 +88,7 @@ async def scrape(telemetry: Telemetry) -> dict[tuple[str, ...], float]:
 def everything_happened(telemetry: Telemetry) -> None:
     telemetry.decided(0.0002)
     telemetry.bound(4.0, 0.02, 0.5, 1)
+    telemetry.taken_to_use("siblings")
     telemetry.unschedulable(0.001)
     telemetry.failed(0.001)
     telemetry.conflicted("assigned")
@@ -114,6 +118,15 @@ async def test_counters_start_at_zero_where_their_labels_are_known() -> None:
     seen = await scrape(Telemetry("Peaks"))
     for result in ("scheduled", "unschedulable", "error"):
         assert seen["scheduler_schedule_attempts_total", "profile=Peaks", f"result={result}"] == 0
+
+
+async def test_placed_pods_are_counted_by_what_their_cpu_was_known_from() -> None:
+    telemetry = Telemetry("Peaks")
+    for cpu_from in ("request", "siblings", "siblings"):
+        telemetry.taken_to_use(cpu_from)
+    seen = await scrape(telemetry)
+    counts = {source: seen["peaks_decided_pods_total", f"cpu_from={source}"] for source in CPU_SOURCES}
+    assert counts == {"request": 1, "limit": 0, "default": 0, "siblings": 2}
 
 
 async def test_a_placed_pod_is_counted_with_its_watts_and_its_times() -> None:

@@ -76,7 +76,7 @@ class LoadKeeper:
         self._newest: float | None = None  # [s] end of the newest window, our clock
         self.unmatched: tuple[str, ...] = ()
         self._report: LoadReport | None = None
-        self._known: tuple[frozenset[str], int] | None = None  # keys and number of node changes at the last resolution
+        self._known: tuple[object, ...] | None = None  # keys and number of node changes at the last resolution
         self._complete = False
         self._resolution = Resolution()
 
@@ -133,10 +133,12 @@ class LoadKeeper:
             self._apply(self._report)
 
     def _apply(self, report: LoadReport) -> None:
-        state = (frozenset(report.nodes), self._ledger.node_changes)
+        state = (frozenset(report.nodes), report.spare, self._ledger.node_changes)
         if state != self._known:
             self._known = state
-            self._resolution = resolve(report.nodes, [NodeAddresses.of(node) for node in self._ledger.nodes()])
+            self._resolution = resolve(
+                report.nodes, [NodeAddresses.of(node) for node in self._ledger.nodes()], report.spare
+            )
         now = self._wall()
         self._ledger.apply_load({node: report.nodes[key] for node, key in self._resolution.matched.items()}, now)
         self._newest = max((load.window_end for load in report.nodes.values()), default=report.timestamp)
@@ -148,8 +150,12 @@ class LoadKeeper:
         self.unmatched = (*found.unmatched, *found.ambiguous)
         several = tuple(f"{node}: {', '.join(keys)}" for node, keys in found.duplicates.items())
         tell = self._troubles.tell
-        tell("load names that are no node of this cluster", self.unmatched, names=few(self.unmatched))
+        tell("load names that are no node of this cluster", found.unmatched, names=few(found.unmatched))
+        tell("load names that may be any of several nodes, not used", self._vague(), names=few(self._vague()))
         tell("several load names mean one node, none is used", several, names=few(several))
+
+    def _vague(self) -> tuple[str, ...]:
+        return tuple(f"{key}: {', '.join(nodes)}" for key, nodes in self._resolution.ambiguous.items())
 
     def _report_problems(self, report: LoadReport) -> None:
         self._troubles.tell("load left out", report.problems, problems=few(report.problems))
@@ -176,8 +182,10 @@ class LoadKeeper:
             yield f"the newest load is {self.age:.0f} s old; scheduling goes on by estimates"
         if self.problems:
             yield f"left out: {few(self.problems)}"
-        if self.unmatched:
-            yield f"names that are no node: {few(self.unmatched)}"
+        if self._resolution.unmatched:
+            yield f"names that are no node: {few(self._resolution.unmatched)}"
+        if self._resolution.ambiguous:
+            yield f"names that may be any of several nodes: {few(self._vague())}"
         if self._resolution.duplicates:
             yield f"nodes with several names: {few(tuple(self._resolution.duplicates))}"
         if self.offset is not None and _far(self.offset):

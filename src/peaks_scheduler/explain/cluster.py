@@ -22,8 +22,9 @@ from ..load import LoadReport
 from ..power import EMPTY, PowerModels, parse_models
 from ..requests import Json
 from ..settings import Settings
+from ..sources.choice import load_source
 from ..sources.identity import NodeAddresses, resolve
-from ..sources.load_watcher import LoadWatcher, read_report
+from ..sources.load_watcher import read_report
 from ..storage import KINDS
 
 if TYPE_CHECKING:
@@ -59,11 +60,12 @@ async def live(load_path: str | None, settings: Settings) -> Cluster:
 
     connection = await connect(settings.kubeconfig)
     try:
-        listed = await _listed(KubeClient(connection, settings.scheduler_name, "explain"))
+        client = KubeClient(connection, settings.scheduler_name, "explain")
+        listed = await _listed(client)
         offset = connection.clock_offset
+        load = recorded_load(load_path) if load_path else await _asked_load(settings, client, offset)
     finally:
         await connection.close()
-    load = recorded_load(load_path) if load_path else await _asked_load(settings)
     objects = [(connection.server, raw) for raw in listed.objects]
     cluster = _cluster(objects, settings, load, time.time(), offset)
     cluster.ledger.unfed(listed.unread)
@@ -113,7 +115,7 @@ def _cluster(
             _observe(ledger, raw)
     with shaped("the cluster's objects"):
         ledger.apply_models(models)
-        notes += _ambiguous(ledger)
+        notes += [*_ambiguous(ledger), *_guessed(ledger)]
         if isinstance(load, LoadReport):
             now = load.fetched_at
             notes += _apply(load, ledger)
@@ -234,8 +236,8 @@ def recorded_load(path: str | None) -> LoadReport | LoadError | None:
     return LoadReport(report.nodes, report.timestamp, now, None, report.problems)
 
 
-async def _asked_load(settings: Settings) -> LoadReport | LoadError:
-    source = LoadWatcher(settings.load.address, settings.load.timeout)
+async def _asked_load(settings: Settings, client: KubeClient, cluster_ahead: float) -> LoadReport | LoadError:
+    source = load_source(settings, client.get_json, lambda: cluster_ahead)
     try:
         return await source.fetch()
     except LoadError as error:
@@ -245,11 +247,14 @@ async def _asked_load(settings: Settings) -> LoadReport | LoadError:
 
 
 def _apply(report: LoadReport, ledger: Ledger) -> list[str]:
-    found = resolve(report.nodes, [NodeAddresses.of(node) for node in ledger.nodes()])
+    found = resolve(report.nodes, [NodeAddresses.of(node) for node in ledger.nodes()], report.spare)
     ledger.apply_load({node: report.nodes[key] for node, key in found.matched.items()}, report.fetched_at)
     notes = list(report.problems)
-    if lost := (*found.unmatched, *found.ambiguous):
-        notes.append(f"load names that are no node of this cluster: {few(lost)}")
+    if found.unmatched:
+        notes.append(f"load names that are no node of this cluster: {few(found.unmatched)}")
+    if found.ambiguous:
+        vague = [f"{key}: {', '.join(nodes)}" for key, nodes in found.ambiguous.items()]
+        notes.append(f"load names that may be any of several nodes, not used: {few(vague)}")
     if found.duplicates:
         notes.append(f"several load names mean one node, none is used: {few(list(found.duplicates))}")
     return notes
@@ -264,3 +269,9 @@ def _models(settings: Settings) -> tuple[PowerModels, list[str]]:
 def _ambiguous(ledger: Ledger) -> list[str]:
     names = [node.name for node in ledger.nodes() if ledger.models.ambiguous(node.name, node.labels)]
     return [f"nodes that several selectors of the power model file match, unmodelled: {few(names)}"] if names else []
+
+
+def _guessed(ledger: Ledger) -> list[str]:
+    models = ((node.name, ledger.models.for_node(node.name, node.labels)) for node in ledger.nodes())
+    names = [name for name, model in models if model and model.quality and model.quality.confidence == "low"]
+    return [f"power models that are a first guess, never measured: {few(names)}"] if names else []

@@ -214,6 +214,16 @@ class KubeClient:
         """
         return decode(await self._transport.get(f"/api/v1/nodes/{name}"))
 
+    async def get_json(self, path: str, query: Mapping[str, str]) -> Json:
+        """The object under ``path``, whatever it is: for APIs that others serve behind the API server.
+
+        Raises:
+            NotFound: nobody serves it.
+            Forbidden: no right to it.
+            KubeError: no such answer.
+        """
+        return decode(await self._transport.get(path, query))
+
     async def version(self) -> Json:
         """The server's ``/version``.
 

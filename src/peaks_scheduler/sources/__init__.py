@@ -1,7 +1,7 @@
 """Where load comes from: one protocol, a module for each source, and which node a source's key means.
 
 Sources fetch and translate; they keep nothing, retry nothing and never judge how old a load is. A source's times come
-out on our clock, its percent as fractions. Which kinds there are is read from the configuration's ``load.source``.
+out on our clock, its percent as fractions. ``choice.py`` makes the one that the configuration names.
 """
 
 from typing import Protocol

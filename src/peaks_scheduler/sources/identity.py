@@ -14,16 +14,17 @@ Assumes nothing about the source. Never guesses: where a rule finds two nodes fo
 (and none of them is its exact name), none is matched, since load at the wrong node is worse than no load. Pure.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from types import MappingProxyType
-from typing import Self
+from typing import Self, TypeVar
 
 from peaks_scheduler.objects import Node
 
 Identity = str | IPv4Address | IPv6Address
+V = TypeVar("V")
 _Table = dict[Identity, set[str]]
 
 
@@ -59,13 +60,37 @@ class Resolution:
     duplicates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Node -> the several keys that mean it; it is not matched."""
     superseded: tuple[str, ...] = ()
-    """Keys of nodes that are matched by their exact name."""
+    """Keys of nodes that are matched by their exact name, and spare ones of nodes that are not short of a key."""
 
 
-def resolve(keys: Iterable[str], nodes: Sequence[NodeAddresses]) -> Resolution:
-    """Match a source's keys to nodes. The order of keys and nodes plays no part in which match which."""
+def resolve(keys: Iterable[str], nodes: Sequence[NodeAddresses], spare: Set[str] = frozenset()) -> Resolution:
+    """Match a source's keys to nodes. The order of keys and nodes plays no part in which match which.
+
+    ``spare`` are those of the keys that are used only for nodes which no other key means.
+    """
+    unique = set(keys)
+    first, second = _resolve(unique - spare, nodes), _resolve(unique & spare, nodes)
+    taken = {*first.matched, *first.duplicates}
+    late = [key for node, key in second.matched.items() if node in taken]
+    late += [key for node, several in second.duplicates.items() if node in taken for key in several]
+    return Resolution(
+        matched=MappingProxyType({**_without(second.matched, taken), **first.matched}),
+        unmatched=first.unmatched + second.unmatched,
+        ambiguous=MappingProxyType({**first.ambiguous, **second.ambiguous}),
+        duplicates=MappingProxyType({**first.duplicates, **_without(second.duplicates, taken)}),
+        superseded=(*first.superseded, *second.superseded, *late),
+    )
+
+
+def _without(mapping: Mapping[str, V], nodes: Set[str]) -> dict[str, V]:
+    return {node: value for node, value in mapping.items() if node not in nodes}
+
+
+def _resolve(keys: Set[str], nodes: Sequence[NodeAddresses]) -> Resolution:
+    if not keys:
+        return Resolution()
     names = {node.name for node in nodes}
-    unique = sorted(set(keys))
+    unique = sorted(keys)
     matched = {key: key for key in unique if key in names}
     others = [key for key in unique if key not in names]
     # most sources with relabelling name nodes exactly: then no index is built

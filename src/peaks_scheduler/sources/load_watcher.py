@@ -12,26 +12,27 @@ counts as full load.
 
 import asyncio
 import json
-import socket
 import time
 from collections.abc import Callable, Mapping
-from email.utils import parsedate_to_datetime
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import httpx
 
+from peaks_scheduler.documents import few
 from peaks_scheduler.errors import ConfigurationError, LoadError
 from peaks_scheduler.load import LoadReport, NodeLoad
 from peaks_scheduler.values import parse_address, shown
 
-MAX_BODY = 64 * 2**20  # 5,000 nodes with all metrics that load-watcher has are 20 MiB
+from .fetching import Server
+from .problems import Problems
+
 _OFF_THE_LOOP = 2**20  # a body above this is parsed in a thread: it takes long enough to delay a bind
 _OPERATORS = ("avg", "latest", "")
 # "Latest" is no average over the window: metrics-server, whence it comes, scrapes at most this far apart
 _LATEST_SECONDS = 60.0
 _FULL, _BEYOND_BELIEF = 100.0, 110.0
-_DATE_RESOLUTION = 1.0
 _FUTURE_SECONDS = 5.0
 _YEAR_3000 = 32_503_680_000.0  # beyond it a time is in milliseconds
 
@@ -53,86 +54,32 @@ class LoadWatcher:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         try:
-            url = httpx.URL(parse_address(address) + "/watcher")
-        except (ValueError, httpx.InvalidURL) as error:
+            url = parse_address(address) + "/watcher"
+        except ValueError as error:
             raise ConfigurationError(f"load address: expected {error}; got {shown(address)}") from error
-        self._clock = clock
-        self._timeout = timeout
-        # user and password go aside: httpx logs the URL of every request
-        self._url = url.copy_with(userinfo=b"")
-        auth = (url.username, url.password) if url.userinfo else None
-        # a service of the cluster: a proxy for the outside world has no part in it
-        self._client = httpx.AsyncClient(transport=transport, timeout=timeout, auth=auth, trust_env=False)
+        self._server = Server(self.name, url, timeout, clock, transport)
 
     async def fetch(self) -> LoadReport:
         """Ask once. Raises LoadError of kind unreachable, dns, timeout, http-<status>, empty or malformed."""
-        sent = self._clock()
+        answer = await self._server.ask()
+        if answer.status != httpx.codes.OK:
+            raise self._refused(answer.status)
+        read = partial(read_report, answer.body, answer.fetched_at, answer.clock_offset, answer.correction)
         try:
-            async with asyncio.timeout(self._timeout):
-                body, date = await self._get()
-        except (TimeoutError, httpx.TimeoutException) as error:
-            raise LoadError("timeout", f"{self._where}: no whole answer within {self._timeout:g} s") from error
-        except httpx.HTTPError as error:
-            raise self._broken(error) from error
-        fetched_at = self._clock()
-        offset = None if date is None else date - (sent + fetched_at) / 2
-        # the header has whole seconds: less than that, or than the request took, is no difference
-        correction = offset if offset is not None and abs(offset) > _DATE_RESOLUTION + (fetched_at - sent) / 2 else 0.0
-        try:
-            if len(body) > _OFF_THE_LOOP:
-                return await asyncio.to_thread(read_report, body, fetched_at, offset, correction)
-            return read_report(body, fetched_at, offset, correction)
+            return await asyncio.to_thread(read) if len(answer.body) > _OFF_THE_LOOP else read()
         except LoadError as error:
-            raise LoadError(error.kind, f"{self._where}: {error}") from error
+            raise LoadError(error.kind, f"{self._server.where}: {error}") from error
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
-
-    @property
-    def _where(self) -> str:
-        return f"load-watcher at {self._url}"
-
-    async def _get(self) -> tuple[bytes, float | None]:
-        async with self._client.stream("GET", self._url) as response:
-            if response.status_code != httpx.codes.OK:
-                raise self._refused(response.status_code)
-            body = bytearray()
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > MAX_BODY:
-                    raise LoadError("malformed", f"{self._where}: expected at most {MAX_BODY >> 20} MiB; more came")
-            return bytes(body), _date(response.headers.get("Date"))
+        await self._server.aclose()
 
     def _refused(self, status: int) -> LoadError:
         remedy = {
             404: "is this the address of a load-watcher (port 2020), without a path?",
             500: "it has nothing cached yet, or its metrics provider does not answer: see its log",
         }.get(status, "see its log")
-        return LoadError(f"http-{status}", f"{self._where}: expected 200; got {status}: {remedy}")
-
-    def _broken(self, error: httpx.HTTPError) -> LoadError:
-        if _caused_by(error, socket.gaierror):
-            return LoadError("dns", f"{self._where}: its host name does not resolve ({error}): check the address")
-        if isinstance(error, (httpx.RemoteProtocolError, httpx.DecodingError)):
-            return LoadError("malformed", f"{self._where}: expected a whole HTTP answer; it broke off ({error})")
-        return LoadError(
-            "unreachable", f"{self._where}: no connection ({type(error).__name__}: {error}): is it running?"
-        )
-
-
-def _caused_by(error: BaseException | None, kind: type[BaseException]) -> bool:
-    while error is not None and not isinstance(error, kind):
-        error = error.__cause__ or error.__context__
-    return error is not None
-
-
-def _date(header: str | None) -> float | None:
-    """The server's time [s]: the middle of the second that the header names."""
-    try:
-        return None if header is None else parsedate_to_datetime(header).timestamp() + _DATE_RESOLUTION / 2
-    except (ValueError, OverflowError):
-        return None
+        return LoadError(f"http-{status}", f"{self._server.where}: expected 200; got {status}: {remedy}")
 
 
 def read_report(
@@ -148,23 +95,22 @@ def read_report(
         raise LoadError("empty", _NO_NODES)
     timestamp = _number(answer, "timestamp") - correction
     start, end = (edge - correction for edge in _window(answer))
-    problems: dict[str, list[str]] = {}
+    problems = Problems()
     if (ahead := end - fetched_at) > _FUTURE_SECONDS:
         # its clock runs ahead and no Date header told; left there, the load would seem fresh long after it is not
         start, end = start - ahead, end - ahead
-        problems["its window ends in the future: taken to end now"] = []
+        problems.add("its window ends in the future: taken to end now")
     loads = {}
     for key, node in nodes.items():
         cpu = _cpu(node)
         if cpu.problem:
-            problems.setdefault(cpu.problem, []).append(key)
+            problems.add(cpu.problem, key)
         if cpu.fraction is not None:
             since = max(start, end - _LATEST_SECONDS) if cpu.operator == "latest" else start
             loads[key] = NodeLoad(cpu.fraction, since, end)
-    texts = tuple(_problem_text(problem, keys) for problem, keys in problems.items())
     if not loads:
-        raise LoadError("empty", f"expected the CPU use of some node; got none: {'; '.join(texts)}")
-    return LoadReport(MappingProxyType(loads), timestamp, fetched_at, clock_offset, texts)
+        raise LoadError("empty", f"expected the CPU use of some node; got none: {'; '.join(problems.texts())}")
+    return LoadReport(MappingProxyType(loads), timestamp, fetched_at, clock_offset, problems.texts())
 
 
 class _Cpu(NamedTuple):
@@ -220,7 +166,7 @@ def _nodes(answer: Mapping[str, Any]) -> Mapping[str, Any]:
             "expected the nodes under data.NodeMetricsMap, where a running load-watcher has them; got them under data, "
             "as in the example of its documentation",
         )
-    raise LoadError("malformed", f"expected data.NodeMetricsMap; got data with {_names(list(data)) or 'nothing'}")
+    raise LoadError("malformed", f"expected data.NodeMetricsMap; got data with {few(list(data), 3) or 'nothing'}")
 
 
 def _window(answer: Mapping[str, Any]) -> tuple[float, float]:
@@ -242,11 +188,3 @@ def _number(mapping: Mapping[str, Any], name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < _YEAR_3000:
         raise LoadError("malformed", f"expected {name} in seconds since 1970; got {shown(value)}")
     return float(value)
-
-
-def _problem_text(problem: str, keys: list[str]) -> str:
-    return f"{problem}: {_names(keys)}" if keys else problem
-
-
-def _names(names: list[str], most: int = 3) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

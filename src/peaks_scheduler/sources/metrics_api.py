@@ -1,0 +1,95 @@
+"""The ``metrics.k8s.io`` API, which metrics-server serves behind the API server: its lists and what an item says.
+
+Owns the wire format (quantities, RFC 3339 times, Go durations) and the words for an API that is missing, out of order
+or forbidden. Is given ``get_json``: who asks the API server is not this room's business. Never retries.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from peaks_scheduler.errors import Forbidden, KubeError, LoadError, NotFound, QuantityError
+from peaks_scheduler.objects import parse_time
+from peaks_scheduler.quantity import parse_quantity
+from peaks_scheduler.values import parse_duration
+
+GetJson = Callable[[str, Mapping[str, str]], Awaitable[Mapping[str, Any]]]
+"""The object that the API server answers for a path and a query. Raises KubeError."""
+
+GROUP = "/apis/metrics.k8s.io/v1beta1"
+PAGE = "500"  # metrics-server itself answers everything at once, others need not
+_WHERE = "metrics-server (metrics.k8s.io)"
+_INSTALL = "install metrics-server, or look why its APIService v1beta1.metrics.k8s.io is not available"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one item says."""
+
+    cores: float
+    memory: float | None
+    """[bytes] of the working set."""
+    window_start: float
+    """[s] since the epoch, the cluster's clock."""
+    window_end: float
+
+
+async def items(get_json: GetJson, resource: str) -> list[Mapping[str, Any]]:
+    """Every item of ``nodes`` or ``pods``.
+
+    Raises LoadError of kind not-installed, unavailable, forbidden, unreachable or malformed.
+    """
+    found: list[Mapping[str, Any]] = []
+    query = {"limit": PAGE}
+    while True:
+        answer = await _page(get_json, resource, query)
+        listed = answer.get("items")
+        if not isinstance(listed, list) or not all(isinstance(item, dict) for item in listed):
+            raise LoadError("malformed", f"{_WHERE}: expected a list of {resource}; got {str(answer)[:80]!r}")
+        found += listed
+        token = (answer.get("metadata") or {}).get("continue")
+        if not token:
+            return found
+        query = {"limit": PAGE, "continue": str(token)}
+
+
+async def _page(get_json: GetJson, resource: str, query: Mapping[str, str]) -> Mapping[str, Any]:
+    try:
+        return await get_json(f"{GROUP}/{resource}", query)
+    except NotFound as error:
+        raise LoadError("not-installed", f"{_WHERE}: {error}: {_INSTALL}") from error
+    except Forbidden as error:
+        right = f"the right to list {resource} of metrics.k8s.io is missing"
+        raise LoadError("forbidden", f"{_WHERE}: {error}: {right} (manifests/rbac.yaml)") from error
+    except KubeError as error:
+        if error.status >= 500:
+            raise LoadError("unavailable", f"{_WHERE}: {error}: {_INSTALL}") from error
+        kind = f"http-{error.status}" if error.status else "unreachable"
+        raise LoadError(kind, f"{_WHERE}: {error}") from error
+
+
+def usage_of(item: Mapping[str, Any], usages: list[Mapping[str, Any]]) -> Usage:
+    """What ``item`` says, with the sum of ``usages`` (its own, or its containers').
+
+    Raises ValueError, whose text says what is wrong with it.
+    """
+    end = parse_time(str(item.get("timestamp") or ""))
+    if end is None:
+        raise ValueError("no time of its measurement")
+    try:
+        length = parse_duration(item.get("window"))
+    except ValueError as error:
+        raise ValueError("no window of its measurement") from error
+    memories = [_quantity(usage, "memory") for usage in usages if "memory" in usage]
+    cores = sum(_quantity(usage, "cpu") for usage in usages)
+    return Usage(cores, sum(memories) if memories else None, end - length, end)
+
+
+def _quantity(usage: Mapping[str, Any], name: str) -> float:
+    try:
+        amount = float(parse_quantity(usage[name]))
+    except (KeyError, TypeError, QuantityError) as error:
+        raise ValueError(f"no {name} usage that is a quantity") from error
+    if amount < 0.0:
+        raise ValueError(f"a negative {name} usage")
+    return amount

@@ -1,0 +1,237 @@
+"""One node's CPU use and power over time, read out of Prometheus.
+
+Owns the questions about one node, and which of its candidates has something to say: a constant 0 means that the sensor
+is not there. Counters are asked for as they are, never as rates, so that resets stay visible; gauges as averages over
+each step, of which the counter is made that they would have had. Never falls back on a lesser series because a query
+failed: watts of less of the machine would pass for the same.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from .node_asking import Asker, Question
+from .node_names import Name
+from .power_queries import NODE_CPU, NOT_BUSY, Candidate, Kind, Zone, escaped
+from .prometheus_api import Series
+from .prometheus_queries import promql_duration
+from .series_sums import Floats, Labels, integral, parts, sum_counters, sum_gauges
+
+CpuUnit = Literal["ratio", "percent", "cores"]
+
+_PERCENT_FOR_SURE = 1.5
+_BUSY = Question(NODE_CPU, (f'mode!~"{NOT_BUSY}"',), "sum without (cpu, mode) (", ")")
+_CPUS = Question(NODE_CPU, ('mode="idle"',), "count without (cpu, mode) (", ")")
+
+
+class NoSeriesError(Exception):
+    """A node has nothing that could be read after all; in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queries:
+    """What to ask for instead of what is known: PromQL of somebody's own, and what it gives."""
+
+    power: str | None = None
+    """One series a node, or several that are added: a gauge in W, or a counter in J (``..._joules_total``)."""
+    cpu: str | None = None
+    """One series a node: a gauge, or a counter of CPU seconds (``..._seconds_total``)."""
+    cpu_unit: CpuUnit | None = None
+    """Of ``cpu`` as a gauge; None: ratio, where the values allow it."""
+    cores: float | None = None
+    """CPUs of every node, for ``cpu`` in cores or CPU seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A candidate that one node has."""
+
+    candidate: Candidate
+    name: Name
+    """By this label the node is asked for."""
+    known: tuple[Series, ...] | None = None
+    """Its series where they are there already: a query of somebody's own cannot be narrowed to one node."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to read one node: of each list the first that has something to say."""
+
+    node: str
+    cpu: tuple[Choice, ...]
+    power: tuple[Choice, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Total:
+    """One node's CPU use or power as a running total."""
+
+    values: Floats
+    """(T,) on the grid: fraction-seconds or J. Falls at a reset; NaN where nothing is known."""
+    scope: str
+    """What of the machine was measured."""
+    source: str
+    cpus: float | None = None
+    """Number of CPUs, where the series tell."""
+    notes: tuple[str, ...] = ()
+
+
+async def read_totals(asker: Asker, plan: Plan, queries: Queries) -> tuple[Total, Total]:
+    """CPU and power of one node. Raises LoadError, and NoSeriesError where nothing in them can be used."""
+    reader = _Reader(asker, queries)
+    return await _first(plan.cpu, reader.cpu), await _first(plan.power, reader.power)
+
+
+async def _first(choices: Sequence[Choice], read: Callable[[Choice], Awaitable[Total]]) -> Total:
+    passed: list[str] = []
+    for choice in choices:
+        try:
+            total = await read(choice)
+        except NoSeriesError as error:
+            passed.append(f"{choice.candidate.name}: {error}")
+            continue
+        over = tuple(f"passed over {text}" for text in passed)
+        return replace(total, notes=(*over, *total.notes))
+    raise NoSeriesError("; ".join(passed))
+
+
+class _Reader:
+    """The questions about one node."""
+
+    def __init__(self, asker: Asker, queries: Queries) -> None:
+        self._asker, self._grid, self._queries = asker, asker.grid, queries
+
+    # -- power
+
+    async def power(self, choice: Choice) -> Total:
+        candidate, notes = choice.candidate, list[str]()
+        found = await self._zones(choice, notes)
+        used = [zone for zone, rows in found if rows is not None]
+        rows = np.concatenate([rows for _, rows in found if rows is not None])
+        total = sum_counters(rows) if candidate.kind == "counter" else self._integral(sum_gauges(rows), notes)
+        scope = f"{candidate.scope} + dram" if len(used) > 1 else candidate.scope
+        source = " + ".join(zone.selector() for zone in used)
+        return Total(candidate.unit * total, scope, source, None, tuple(notes))
+
+    async def _zones(self, choice: Choice, notes: list[str]) -> list[tuple[Zone, Floats | None]]:
+        """Each zone's parts, (P, T); None for one that may be missing and is."""
+        candidate = choice.candidate
+        if choice.known is not None:
+            return [(candidate.zones[0], self._own(choice.known, candidate.kind, notes))]
+        return [(zone, await self._zone(candidate, zone, choice.name, notes)) for zone in candidate.zones]
+
+    def _own(self, series: Sequence[Series], kind: Kind, notes: list[str]) -> Floats:
+        labels = sorted({label for each in series for label in each.labels})
+        found = parts(series, labels, self._grid)
+        if not found:
+            raise NoSeriesError("no sample in this time")
+        if len(found) > 1:
+            notes.append(f"{len(found)} series of the query were added")
+        rows = np.stack(list(found.values()))
+        _refuse_nothing(rows, kind)
+        return rows
+
+    async def _zone(self, candidate: Candidate, zone: Zone, name: Name, notes: list[str]) -> Floats | None:
+        question = Question(zone.metric, tuple(f'{label}="{escaped(value)}"' for label, value in zone.matchers))
+        try:
+            series = await self._ask(question, name, candidate.kind, notes)
+            return self._largest(candidate, zone, series, notes)
+        except NoSeriesError as error:
+            if zone is candidate.zones[0]:
+                raise
+            notes.append(f"without {zone.selector()}: {error}")
+            return None
+
+    def _largest(self, candidate: Candidate, zone: Zone, series: Sequence[Series], notes: list[str]) -> Floats:
+        """Of sets of parts that measure the same, the one with the most power."""
+        sets: dict[Labels, list[Series]] = {}
+        for each in series:
+            sets.setdefault(tuple(each.labels.get(label, "") for label in candidate.rivals), []).append(each)
+        found = {key: parts(its, candidate.parts, self._grid) for key, its in sets.items()}
+        rows = {key: np.stack(list(its.values())) for key, its in found.items() if its}
+        if not rows:
+            raise NoSeriesError("no sample in this time")
+        best = max(sorted(rows), key=lambda key: _level(rows[key], candidate.kind))
+        _refuse_nothing(rows[best], candidate.kind)
+        if len(rows) > 1:
+            words = ", ".join(f"{label} {value}" for label, value in zip(candidate.rivals, best, strict=True) if value)
+            notes.append(f"{zone.metric} comes {len(rows)} times, of which the largest counts: {words}")
+        return rows[best]
+
+    # -- CPU
+
+    async def cpu(self, choice: Choice) -> Total:
+        if choice.known is not None:
+            return self._own_cpu(choice.known, choice.candidate.kind)
+        if choice.candidate.zones[0].metric == NODE_CPU:
+            return await self._node_exporter(choice.name)
+        notes: list[str] = []
+        ratio = self._one(await self._ask(Question(choice.candidate.name), choice.name, "gauge", notes), "gauge")
+        return Total(self._integral(ratio, notes), "CPU", choice.candidate.name, None, tuple(notes))
+
+    async def _node_exporter(self, name: Name) -> Total:
+        notes: list[str] = []
+        seconds = self._one(await self._ask(_BUSY, name, "counter", notes), "counter")
+        counted = self._one((await self._asker.series(_CPUS, name)).series, "gauge")
+        cpus, times = np.unique(counted[~np.isnan(counted)], return_counts=True)
+        usual = float(cpus[times.argmax()])
+        if cpus.size > 1:
+            left = int(times.sum() - times.max())
+            notes.append(f"the number of CPUs changed; {left} samples without {usual:g} of them were left out")
+        return Total(np.where(counted == usual, seconds, np.nan) / usual, "CPU", NODE_CPU, usual, tuple(notes))
+
+    def _own_cpu(self, series: Sequence[Series], kind: Kind) -> Total:
+        values, cores = self._one(series, kind), self._queries.cores
+        unit = "cores" if kind == "counter" else self._queries.cpu_unit or "ratio"
+        if unit == "cores" and cores is None:
+            raise NoSeriesError("its CPU is in cores or CPU seconds: say how many CPUs a node has")
+        most = float(np.nanmax(values))
+        if kind == "gauge" and unit == "ratio" and most > _PERCENT_FOR_SURE:
+            raise NoSeriesError(f"its CPU reaches {most:g}, which is no ratio: say whether it is percent or cores")
+        values = values / ({"ratio": 1.0, "percent": 100.0}.get(unit) or cores or 1.0)
+        notes: list[str] = []
+        total = values if kind == "counter" else self._integral(values, notes)
+        return Total(total, "CPU", "the query for CPU", cores, tuple(notes))
+
+    # -- both
+
+    async def _ask(self, question: Question, name: Name, kind: Kind, notes: list[str]) -> tuple[Series, ...]:
+        if kind == "gauge":
+            # a hair less than a step: a range that holds both its ends would take a sample of the step before
+            span = promql_duration(self._grid.step - 0.001)
+            question = replace(question, before="avg_over_time(", after=f"[{span}])")
+        matrix = await self._asker.series(question, name)
+        notes += [problem for problem in matrix.problems if problem not in notes]
+        return matrix.series
+
+    def _one(self, series: Sequence[Series], kind: Kind) -> Floats:
+        """(T,) of what is one series but for restarts."""
+        found = parts(series, (), self._grid)
+        if not found:
+            raise NoSeriesError("no sample in this time")
+        _refuse_nothing(found[()][None, :], kind)
+        return found[()]
+
+    def _integral(self, means: Floats, notes: list[str]) -> Floats:
+        """(T,) the counter of a gauge. What is below 0 was not measured."""
+        wrong = means < 0.0
+        if wrong.any():
+            notes.append(f"{int(wrong.sum())} values below 0 were left out")
+        return integral(self._grid.times, np.where(wrong, np.nan, means))
+
+
+def _refuse_nothing(rows: Floats, kind: Kind) -> None:
+    if kind == "counter" and _level(rows, kind) == 0.0:
+        raise NoSeriesError("it stands still, so that nothing is measured")
+    if kind == "gauge" and not np.any(np.nan_to_num(rows)):
+        raise NoSeriesError("a constant 0, so that nothing is measured")
+
+
+def _level(rows: Floats, kind: Kind) -> float:
+    """How much the parts tell of, to compare sets of them: the sum of their means, or of what they count."""
+    if kind == "gauge":
+        return float(sum(row[~np.isnan(row)].mean() for row in rows))
+    steps = [np.diff(row[~np.isnan(row)]) for row in rows]
+    return float(sum(each[each > 0.0].sum() for each in steps))

@@ -1,0 +1,283 @@
+"""CPU use and power of many nodes over time, out of Prometheus: which series there are, each node's two as readings.
+
+Owns the survey of what Prometheus has, in a few coarse queries, and the walk over the nodes. What names a node is
+``node_names.py``'s, what is asked of one node ``node_reading.py``'s, which series there can be ``power_queries.py``'s.
+Assumes that one query which fails says nothing about the others. Never keeps a large cluster in memory: whoever wants
+the nodes one by one calls ``survey`` and then ``read`` for each; ``discover`` does both for as many as fit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..documents import few
+from ..errors import LoadError
+from .identity import NodeAddresses
+from .node_asking import AllAtOnce, Asker, NodeByNode
+from .node_names import ALIASES, Owners, members, second_names
+from .node_reading import Choice, CpuUnit, NoSeriesError, Plan, Queries, read_totals
+from .power_queries import KEPLER_CPU, NODE_CPU, POWER, Candidate, Kind, Zone, of_cpu_query, of_query
+from .prometheus_api import PrometheusApi, Series
+from .prometheus_queries import promql_duration
+from .series_sums import Floats, Grid
+
+if TYPE_CHECKING:  # its package brings scipy, which the daemon's start must not
+    from ..fitting.alignment import Reading
+
+__all__ = [
+    "AllAtOnce",
+    "Discovery",
+    "Grid",
+    "NoSeriesError",
+    "NodeByNode",
+    "NodeSeries",
+    "Plan",
+    "Queries",
+    "Survey",
+    "discover",
+    "read",
+    "read_totals",
+    "survey",
+]
+
+LOOKS = 48
+"""Instants of the range at which the survey looks for series; a node that was there for less of it is not seen."""
+_KNOWN = Queries()
+_AT_ONCE = 4  # nodes that are read at the same time
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NodeSeries:
+    """What was measured on one node."""
+
+    node: str
+    cpu: Reading
+    """A counter of fraction-seconds: use as a fraction of all CPUs."""
+    power: Reading
+    """A counter of joules."""
+    scope: str
+    """What of the machine the watts are of: platform, psys, package, package + dram, host, or query."""
+    cpu_source: str
+    power_source: str
+    """The series that was used."""
+    cpus: float | None = None
+    """Number of CPUs, where the series tell."""
+    notes: tuple[str, ...] = ()
+    """Which series were passed over and why, what was added and left out; in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What there is to read."""
+
+    plans: tuple[Plan, ...]
+    """Nodes with CPU and power, in the order of their names."""
+    incomplete: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Node, or a name that is no node's -> why nothing can be learned of it."""
+    problems: tuple[str, ...] = ()
+    """What the server warns of."""
+    failed: tuple[str, ...] = ()
+    """Queries that failed and why: a better series may be missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """All that was found."""
+
+    nodes: tuple[NodeSeries, ...]
+    incomplete: Mapping[str, str]
+    """As in Survey, and nodes whose series turned out to hold nothing."""
+    notes: tuple[str, ...]
+    """What concerns more than one node."""
+
+
+async def discover(
+    api: PrometheusApi,
+    start: float,
+    end: float,
+    step: float,
+    *,
+    power_query: str | None = None,
+    cpu_query: str | None = None,
+    cpu_unit: CpuUnit | None = None,
+    cores: float | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Discovery:
+    """CPU and power of every node from ``start`` to ``end`` [s since the epoch] every ``step`` seconds.
+
+    ``power_query`` and ``cpu_query`` are PromQL in place of what is known: see ``Queries``. ``progress(done, all)``
+    counts nodes. Raises LoadError where no query was answered.
+    """
+    grid, queries = Grid(start, end, step), Queries(power_query, cpu_query, cpu_unit, cores)
+    found = await survey(api, grid, queries)
+    asker, gate, done = NodeByNode(api, grid), asyncio.Semaphore(_AT_ONCE), 0
+
+    async def one(plan: Plan) -> NodeSeries | str:
+        nonlocal done
+        async with gate:
+            try:
+                return await read(asker, plan, queries)
+            except (LoadError, NoSeriesError) as error:
+                return str(error)
+            finally:
+                done += 1
+                if progress:
+                    progress(done, len(found.plans))
+
+    outcomes = await asyncio.gather(*map(one, found.plans))
+    nodes = tuple(each for each in outcomes if isinstance(each, NodeSeries))
+    troubles = {plan.node: each for plan, each in zip(found.plans, outcomes, strict=True) if isinstance(each, str)}
+    incomplete = MappingProxyType(dict(sorted({**found.incomplete, **troubles}.items())))
+    notes = (*(f"not known, for a query failed: {text}" for text in found.failed), *found.problems, *_unlike(nodes))
+    return Discovery(nodes, incomplete, notes)
+
+
+def _unlike(nodes: Sequence[NodeSeries]) -> Iterator[str]:
+    scopes = sorted({node.scope for node in nodes})
+    if len(scopes) > 1:
+        kinds = "; ".join(f"{scope}: {few([each.node for each in nodes if each.scope == scope])}" for scope in scopes)
+        yield f"the watts are not of the same parts of every machine, yet placements compare them ({kinds})"
+
+
+async def read(asker: Asker, plan: Plan, queries: Queries = _KNOWN) -> NodeSeries:
+    """One node in full. Raises LoadError, and NoSeriesError where nothing in its series can be used."""
+    cpu, power = await read_totals(asker, plan, queries)
+    return NodeSeries(
+        plan.node,
+        _reading(asker.grid, cpu.values),
+        _reading(asker.grid, power.values),
+        power.scope,
+        cpu.source,
+        power.source,
+        cpu.cpus,
+        tuple(dict.fromkeys((*cpu.notes, *power.notes))),
+    )
+
+
+def _reading(grid: Grid, values: Floats) -> Reading:
+    from ..fitting.alignment import Reading
+
+    known = ~np.isnan(values)
+    return Reading(grid.times[known], values[known], "counter")
+
+
+# --- what there is ----------------------------------------------------------------------------------------------------
+
+
+async def survey(
+    api: PrometheusApi, grid: Grid, queries: Queries = _KNOWN, nodes: Sequence[NodeAddresses] | None = None
+) -> Survey:
+    """Which nodes have which series.
+
+    With ``nodes`` (of a cluster) a series is one of theirs or nobody's; else the CPU series say which nodes there are.
+    Raises LoadError where no query was answered.
+    """
+    asking = _Asking(api, grid)
+    cpu, power, aliases = await asyncio.gather(
+        asking.cpu(queries), asking.power(queries), asking.aliases() if nodes is None else _nothing()
+    )
+    if asking.failed and not asking.answered:
+        raise asking.failed[0]
+    if nodes is None:
+        labelled = zip([labels for _, labels in ALIASES], [_labels(each) for each in aliases], strict=True)
+        nodes = members([_labels(series) for _, series in cpu], second_names(labelled))
+    owners = Owners(nodes)
+    own_cpu, own_power = queries.cpu is not None, queries.power is not None
+    return _survey(_choices(owners, cpu, own_cpu), _choices(owners, power, own_power), owners.strange, asking)
+
+
+_Found = tuple[Candidate, tuple[Series, ...]]
+_Choices = dict[str, list[Choice]]
+
+
+def _labels(series: Sequence[Series]) -> list[Mapping[str, str]]:
+    return [each.labels for each in series]
+
+
+def _choices(owners: Owners, found: Sequence[_Found], whole: bool) -> _Choices:
+    """Node -> what it has, the best first; with its series where these are ``whole``."""
+    choices: _Choices = {}
+    for candidate, series in found:
+        theirs: dict[tuple[str, tuple[str, str]], list[Series]] = {}
+        for each, owner in zip(series, owners.of(candidate.name, _labels(series)), strict=True):
+            if owner is not None:
+                theirs.setdefault(owner, []).append(each)
+        for (node, name), its in theirs.items():
+            choices.setdefault(node, []).append(Choice(candidate, name, tuple(its) if whole else None))
+    return choices
+
+
+def _survey(cpu: _Choices, power: _Choices, strange: Mapping[str, str], asking: _Asking) -> Survey:
+    both = sorted(cpu.keys() & power.keys())
+    lacking = {name: why for name, why in strange.items() if name not in both}
+    lacking |= dict.fromkeys(cpu.keys() - power.keys(), "CPU, but no series of its power")
+    lacking |= dict.fromkeys(power.keys() - cpu.keys(), "power, but no series of its CPU")
+    return Survey(
+        tuple(Plan(node, tuple(cpu[node]), tuple(power[node])) for node in both),
+        MappingProxyType(dict(sorted(lacking.items()))),
+        tuple(dict.fromkeys(asking.problems)),
+        tuple(dict.fromkeys(str(error) for error in asking.failed)),
+    )
+
+
+async def _nothing() -> list[tuple[Series, ...]]:
+    return []
+
+
+class _Asking:
+    """The survey's questions, and how they were answered."""
+
+    def __init__(self, api: PrometheusApi, grid: Grid) -> None:
+        self._api, self._grid = api, grid
+        self._coarse = max(grid.step, (grid.end - grid.start) / LOOKS)
+        self.answered = 0
+        self.failed: list[LoadError] = []
+        self.problems: list[str] = []
+
+    async def power(self, queries: Queries) -> list[_Found]:
+        if queries.power is not None:
+            kind, unit = of_query(queries.power)
+            return [(Candidate("query", (Zone(queries.power),), kind, unit), await self._whole(queries.power, kind))]
+        series = await asyncio.gather(*(self.series(each.zones[0].selector()) for each in POWER))
+        return list(zip(POWER, series, strict=True))
+
+    async def cpu(self, queries: Queries) -> list[_Found]:
+        if queries.cpu is not None:
+            kind = of_cpu_query(queries.cpu)
+            return [(Candidate("query", (Zone(queries.cpu),), kind), await self._whole(queries.cpu, kind))]
+        counted, ratio = await asyncio.gather(
+            self.series(f'count without (cpu, mode) ({NODE_CPU}{{mode="idle"}})'),
+            self.series(KEPLER_CPU.zones[0].selector()),
+        )
+        return [(Candidate("CPU", (Zone(NODE_CPU),), "counter"), counted), (KEPLER_CPU, ratio)]
+
+    async def aliases(self) -> list[tuple[Series, ...]]:
+        return await asyncio.gather(*(self.series(metric) for metric, _ in ALIASES))
+
+    async def series(self, promql: str) -> tuple[Series, ...]:
+        """What there was at some time of the range, with coarse values."""
+        return await self._range(promql, self._coarse)
+
+    async def _whole(self, promql: str, kind: Kind) -> tuple[Series, ...]:
+        """All there is of somebody's own query: it cannot be narrowed to a node."""
+        step = self._grid.step
+        if kind == "gauge":
+            inner = promql_duration(max(1.0, step / 4))
+            promql = f"avg_over_time((\n{promql}\n)[{promql_duration(step)}:{inner}])"
+        return await self._range(promql, step)
+
+    async def _range(self, promql: str, step: float) -> tuple[Series, ...]:
+        try:
+            matrix = await self._api.query_range(promql, self._grid.start, self._grid.end, step)
+        except LoadError as error:
+            self.failed.append(error)
+            return ()
+        self.answered += 1
+        self.problems += matrix.problems
+        return matrix.series

@@ -1,0 +1,207 @@
+"""Prometheus' HTTP API, as far as questions go: an instant query, a range query of any length, and what went wrong.
+
+Owns the credentials of a request, the meaning of a refusal and the limit of 11,000 points a series that Prometheus has.
+Serves every server that speaks this API (Thanos, Mimir, VictoriaMetrics, ...). Assumes that a query is PromQL; it is
+sent as it stands. Never retries, never interprets a value: NaN and infinities come out as floats, times as Prometheus'
+own clock has them. Made for an event loop; a command calls it within ``asyncio.run``.
+
+    api = PrometheusApi("https://prometheus.example.org", token_file="/var/run/secrets/token")
+    vector = await api.query("up")
+    matrix = await api.query_range("kepler_platform_watts", start, end, step=60.0)
+"""
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+
+from peaks_scheduler.errors import ConfigurationError, LoadError
+from peaks_scheduler.values import parse_prometheus_address, shown
+
+from .fetching import Answer, Server
+from .prometheus_answer import (
+    Floats,
+    Matrix,
+    Sample,
+    Series,
+    Vector,
+    joined,
+    read_failure,
+    read_matrix,
+    read_vector,
+)
+
+__all__ = ["MOST_POINTS", "Floats", "Matrix", "PrometheusApi", "Sample", "Series", "Vector"]
+
+T = TypeVar("T")
+
+MOST_POINTS = 11_000
+"""Of a series in one answer: Prometheus refuses more."""
+_SMALLEST_PART = 500  # fewer steps are not halved: a dead server shall not be asked for ever
+_LONG = 2000  # characters of a query that no longer goes into a URL
+_OFF_THE_LOOP = 2**20  # a body above this is parsed in a thread: it takes long enough to delay a bind
+
+
+class PrometheusApi:
+    """One server at ``address``, a URL without ``/api/v1``.
+
+    Args:
+        token_file: holds a bearer token; read at every request, so that it may be renewed.
+        ca_file: certificates to trust instead of the usual ones, PEM.
+        username, password_file: basic authentication; the file is read at every request.
+        insecure_skip_verify: trust any certificate.
+        timeout: [s] for one request.
+        clock: seconds since the epoch, ours.
+        transport: the seam for tests.
+
+    Raises ConfigurationError for an address or a CA file that cannot be used.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        token_file: str | None = None,
+        ca_file: str | None = None,
+        username: str | None = None,
+        password_file: str | None = None,
+        insecure_skip_verify: bool = False,
+        timeout: float = 30.0,
+        clock: Callable[[], float] = time.time,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        try:
+            url = parse_prometheus_address(address)
+        except ValueError as error:
+            raise ConfigurationError(f"Prometheus address: expected {error}; got {shown(address)}") from error
+        verify = False if insecure_skip_verify else _trust(ca_file) if ca_file else True
+        self._server = Server("Prometheus", url, timeout, clock, transport, verify)
+        self._token_file, self._username, self._password_file = token_file, username, password_file
+        self._timeout = timeout
+
+    @property
+    def where(self) -> str:
+        """Its name and address in messages, without user and password."""
+        return self._server.where
+
+    async def query(self, promql: str, at: float | None = None) -> Vector:
+        """What the query is ``at`` that time [s, Prometheus' clock], or now.
+
+        Raises LoadError of kind unreachable, dns, timeout, unauthorized, forbidden, malformed, query or http-<status>.
+        """
+        parameters = {} if at is None else {"time": f"{at:.3f}"}
+        answer = await self._ask("/api/v1/query", promql, parameters)
+        vector = await self._read(answer, promql, read_vector)
+        return replace(vector, clock_offset=answer.clock_offset, correction=answer.correction)
+
+    async def query_range(
+        self,
+        promql: str,
+        start: float,
+        end: float,
+        step: float,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Matrix:
+        """What the query was at ``start``, ``start + step``, ... up to ``end`` [s, Prometheus' clock].
+
+        A long range is asked for in parts, one after another, so that none exceeds MOST_POINTS a series; a part that
+        is too much at once in other ways is halved. ``progress(done, all)`` counts steps.
+
+        Raises LoadError as ``query`` does, and ValueError for a range that ends before it starts.
+        """
+        if not (end >= start and step >= 0.001):
+            raise ValueError(f"expected start <= end and a step of a millisecond or more; got {start}, {end}, {step}")
+        steps = int((end - start) / step + 1e-9) + 1
+        parts: list[Matrix] = []
+        for first in range(0, steps, MOST_POINTS):
+            last = min(first + MOST_POINTS, steps)
+            parts += await self._parts(promql, start, step, range(first, last))
+            if progress:
+                progress(last, steps)
+        return joined(parts)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._server.aclose()
+
+    async def _parts(self, promql: str, start: float, step: float, steps: range) -> list[Matrix]:
+        try:
+            times = {"start": f"{start + steps[0] * step:.3f}", "end": f"{start + steps[-1] * step:.3f}"}
+            answer = await self._ask("/api/v1/query_range", promql, {**times, "step": f"{step:.3f}"})
+            return [await self._read(answer, promql, read_matrix)]
+        except LoadError as error:
+            if len(steps) < _SMALLEST_PART or not _too_much(error):
+                raise
+        middle = len(steps) // 2
+        halves = [await self._parts(promql, start, step, half) for half in (steps[:middle], steps[middle:])]
+        return [part for half in halves for part in half]
+
+    async def _ask(self, path: str, promql: str, parameters: Mapping[str, str]) -> Answer:
+        whole = {"query": promql, **parameters, "timeout": f"{self._timeout:g}s"}
+        token, auth = self._credentials()
+        headers = {"Authorization": f"Bearer {token}"} if token else None
+        answer = await self._server.ask(path, whole, headers=headers, auth=auth, form=len(promql) > _LONG)
+        if answer.status != httpx.codes.OK:
+            raise self._refused(promql, answer)
+        return answer
+
+    def _credentials(self) -> tuple[str | None, tuple[str, str] | None]:
+        """A token, or user and password."""
+        if self._token_file:
+            return self._secret(self._token_file, "token"), None
+        if self._username is not None:
+            return None, (self._username, self._secret(self._password_file, "password") if self._password_file else "")
+        return None, None
+
+    def _secret(self, path: str, what: str) -> str:
+        try:
+            text = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise LoadError("unauthorized", f"{self.where}: its {what} file {path} cannot be read: {error}") from error
+        if not text or not text.isprintable() or (what == "token" and not text.isascii()):
+            raise LoadError("unauthorized", f"{self.where}: expected one line of text in its {what} file {path}")
+        return text
+
+    async def _read(self, answer: Answer, promql: str, read: Callable[[bytes], T]) -> T:
+        try:
+            if len(answer.body) > _OFF_THE_LOOP:
+                return await asyncio.to_thread(read, answer.body)
+            return read(answer.body)
+        except LoadError as error:
+            of = f" to {shown(promql)}" if error.kind == "query" else ""
+            raise LoadError(error.kind, f"{self.where}{of}: {error}") from error
+
+    def _refused(self, promql: str, answer: Answer) -> LoadError:
+        """What a status means. Prometheus says in JSON what is wrong with a query; what stands before it need not."""
+        status, failure = answer.status, read_failure(answer.body)
+        said = f": {failure.text}" if failure.text else ""
+        if status == 401:
+            return LoadError("unauthorized", f"{self.where}: 401: the token, or user and password, are not accepted")
+        if status == 403:
+            return LoadError("forbidden", f"{self.where}: 403: the token or user may not query it{said}")
+        if failure.type in ("bad_data", "execution"):
+            return LoadError("query", f"{self.where}: it refused {shown(promql)}{said}")
+        if failure.type in ("timeout", "canceled"):
+            return LoadError("timeout", f"{self.where}: it gave up on {shown(promql)}{said}")
+        remedy = {302: ": does it want a login?", 404: ": is this the address of a Prometheus, without /api/v1?"}
+        return LoadError(
+            f"http-{status}", f"{self.where}: expected 200; got {status}{said}{remedy.get(status, ': see its log')}"
+        )
+
+
+def _too_much(error: LoadError) -> bool:
+    """Would half of it do? It took too long, has too many samples for the server or too many bytes for us."""
+    return error.kind == "timeout" or "too many samples" in str(error) or "MiB; more came" in str(error)
+
+
+def _trust(ca_file: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(f"caFile {ca_file}: expected certificates in PEM form; got: {error}") from error
