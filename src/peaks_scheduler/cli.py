@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,9 @@ import click
 
 from . import __version__
 from .errors import ConfigurationError, PeaksError
+from .importing.command import import_models
 from .settings import Settings, load
+from .values import LOAD_SOURCES
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,8 +33,17 @@ class Command(click.Command):
         try:
             return super().invoke(ctx)
         except PeaksError as error:
-            click.echo(f"peaks-scheduler {ctx.info_name}: {error}", err=True)
+            click.echo(f"{_called(ctx)}: {error}", err=True)
             sys.exit(2 if isinstance(error, ConfigurationError) else 1)
+
+
+def _called(ctx: click.Context) -> str:
+    """``peaks-scheduler import-models kepler``: the command without its options."""
+    names = []
+    while ctx.parent is not None:
+        names.append(ctx.info_name or "")
+        ctx = ctx.parent
+    return " ".join(["peaks-scheduler", *reversed(names)])
 
 
 class Group(click.Group):
@@ -81,6 +93,9 @@ def _read(path: str) -> str:
 
 @main.command()
 @shared_options
+@click.option(
+    "--load-source", type=click.Choice(LOAD_SOURCES), help="Who tells the nodes' load.  [default: load-watcher]"
+)
 @click.option("--load-address", metavar="URL", help="Where the load source listens.")
 @click.option(
     "--listen",
@@ -92,6 +107,11 @@ def _read(path: str) -> str:
     "--leader-elect/--no-leader-elect",
     default=None,
     help="Only one of several replicas works.  [default: leader-elect]",
+)
+@click.option(
+    "--refit/--no-refit",
+    default=None,
+    help="Learn power models anew from what Prometheus has measured.  [default: no-refit]",
 )
 @click.option("--node-metrics", is_flag=True, default=None, help="Export series per node.")
 def run(config: str | None, **flags: object) -> None:
@@ -170,6 +190,57 @@ def explain(
 
 
 @main.command()
+@click.option("--csv", metavar="FILE", help="Measurements, one row a time or a sample; .gz too, - is stdin.")
+@click.option("--cpu-column", metavar="NAME", help="With --csv: the column of CPU use.")
+@click.option("--power-column", metavar="NAME", help="With --csv: the column of power or energy.")
+@click.option("--node-column", metavar="NAME", help="With --csv: whose row it is; else the file is one node.")
+@click.option("--node", metavar="NAME", help="With --csv and no --node-column: the node.  [default: the file's name]")
+@click.option("--time-column", metavar="NAME", help="With --csv: ISO 8601 or epoch; else each row is a sample.")
+@click.option("--cpu-kind", type=click.Choice(["auto", "gauge", "counter"]), help="With --csv.  [default: auto]")
+@click.option("--power-kind", type=click.Choice(["auto", "gauge", "counter"]), help="With --csv.  [default: auto]")
+@click.option(
+    "--power-unit",
+    type=click.Choice(["auto", "watts", "joules", "milliwatts", "microwatts", "kilowatts"]),
+    help="With --csv; of a counter: times seconds.  [default: auto]",
+)
+@click.option("--prometheus", metavar="URL", help="Kepler's, Redfish's, IPMI's or any series of every node.")
+@click.option("--range", metavar="DURATION", help="With --prometheus: back from now.  [default: 7d]")
+@click.option("--step", metavar="DURATION", help="With --prometheus: between two samples.  [default: 60s]")
+@click.option("--cpu-query", metavar="PROMQL", help="With --prometheus: CPU use, instead of what is known.")
+@click.option("--power-query", metavar="PROMQL", help="With --prometheus: watts, or ..._joules_total.")
+@click.option("--prometheus-token-file", "token_file", metavar="FILE", help="With --prometheus: a bearer token.")
+@click.option("--ca-file", metavar="FILE", help="With --prometheus: certificates to trust, PEM.")
+@click.option("--username", metavar="NAME", help="With --prometheus: basic authentication.")
+@click.option("--password-file", metavar="FILE", help="With --username.")
+@click.option(
+    "--cpu-unit", type=click.Choice(["ratio", "percent", "cores"]), help="Found out and shown where it is not said."
+)
+@click.option("--cores", metavar="N", type=float, help="With --cpu-unit cores: how many a node has.")
+@click.option(
+    "--model",
+    type=click.Choice(["auto", "exponential", "idle-exponential", "piecewise", "linear"]),
+    default="auto",
+    show_default=True,
+)
+@click.option("--plot", metavar="FILE", help="Samples, curve, band and envelope: .png, .svg or .pdf.")
+@click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("-o", "--out", metavar="FILE", help="Write the models as a power model file.")
+@click.option("--force", is_flag=True, help="Refused models go into the file, too.")
+def fit(**flags: Any) -> None:
+    """Learn a power model for every node, and judge it.
+
+    From a CSV file (--csv, --cpu-column, --power-column) or from Prometheus. Exits with 0 when at least one node is not
+    refused.
+    """
+    from . import learn
+
+    sys.exit(learn.run_fit(learn.request_of(flags)))
+
+
+main.add_command(import_models(Group, Command))
+
+
+@main.command()
 def strategies() -> None:
     """What a placement can minimise: one line a strategy."""
     from .scoring import STRATEGIES
@@ -177,3 +248,26 @@ def strategies() -> None:
     width = max(map(len, STRATEGIES))
     for strategy in STRATEGIES.values():
         click.echo(f"{strategy.name:{width}}  {strategy.minimises}")
+
+
+@main.command()
+@shared_options
+@click.option("--load-source", type=click.Choice(LOAD_SOURCES), help="Who tells the nodes' load.")
+@click.option("--load-address", metavar="URL", help="Where the load source listens.")
+@click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def check(output: str, config: str | None, **flags: object) -> None:
+    """Is everything there that the scheduler needs? One line a check, and what to do.
+
+    Exits with 1 when a check failed; warnings are no failure.
+    """
+    from . import check as door
+
+    findings = asyncio.run(door.check(read_settings(config, **flags)))
+    if output == "json":
+        click.echo(json.dumps(door.as_json(findings), indent=2))
+    else:
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        for finding, line in zip(findings, door.as_lines(findings, width), strict=True):
+            click.echo(click.style(finding.status, fg=door.COLOURS[finding.status]) + line.removeprefix(finding.status))
+        click.echo(door.summary(findings), err=True)
+    sys.exit(1 if any(finding.status == "failed" for finding in findings) else 0)
