@@ -90,11 +90,19 @@ def test_every_option_of_run_is_documented() -> None:
 
 @pytest.mark.parametrize(("option", "variable"), [(cells[1], cells[2]) for cells in documented().values() if cells[2]])
 def test_every_documented_variable_is_read(option: str, variable: str) -> None:
-    values = {"PEAKS_LEADER_ELECT": "no", "PEAKS_NODE_METRICS": "yes", "PEAKS_LISTEN": ":1", "PEAKS_LOG_FORMAT": "text"}
+    values = {
+        "PEAKS_LOAD_SOURCE": "metrics-server",
+        "PEAKS_LEADER_ELECT": "no",
+        "PEAKS_NODE_METRICS": "yes",
+        "PEAKS_REFIT": "yes",
+        "PEAKS_LISTEN": ":1",
+        "PEAKS_LOG_FORMAT": "text",
+    }
     value = values.get(variable, "http://elsewhere:2020" if "ADDRESS" in variable else "other")
-    settings, warnings = load(None, "", {variable: value}, {})
+    file = "prometheus: {address: 'http://elsewhere:9090'}" if variable == "PEAKS_REFIT" else None  # it needs one
+    settings, warnings = load(file, "", {variable: value}, {})
     assert warnings == ()
-    assert settings != load(None, "", {}, {})[0], f"{variable} ({option}) changed nothing"
+    assert settings != load(file, "", {}, {})[0], f"{variable} ({option}) changed nothing"
 
 
 # --- telemetry --------------------------------------------------------------------------------------------------------

@@ -1,0 +1,13 @@
+"""Learning a power curve from samples, and judging how far to trust it.
+
+``fit(samples, model)`` is the door: samples in (``samples``), a curve with its covariance and a verdict in words out
+(``fit``). Behind it the general least squares on scipy (``engine``), what can be fitted (``families``), the choice
+between them (``choice``) and the thresholds of the verdict (``judgement``). Pure: no I/O, no clock, no logging. Imports
+scipy.optimize, which costs 51 MB: nobody imports this when the daemon starts.
+"""
+
+from .engine import Solution, least_squares_fit
+from .fit import MODELS, Fit, fit
+from .samples import Samples
+
+__all__ = ["MODELS", "Fit", "Samples", "Solution", "fit", "least_squares_fit"]

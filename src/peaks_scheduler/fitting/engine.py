@@ -1,0 +1,216 @@
+"""Least squares by scipy: any model with some parameters, bounds, several starts, a robust loss, and the covariance.
+
+Owns the call of ``scipy.optimize.least_squares`` and what is said of its solution. Assumes that the model can be
+evaluated anywhere within the bounds. Knows nothing of power. Pure.
+
+The robust loss is soft-L1, rho(z) = 2(sqrt(1 + z) - 1) of z = (r / turn)^2: a square for small residuals r, linear for
+large ones, which so pull with a limited force psi(r) = r / sqrt(1 + z). ``turn`` is twice the robust scale of the
+residuals, which costs 3 % of the precision where the noise is Gaussian.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from scipy.optimize import least_squares
+
+from ..errors import ModelFitError
+from ..power.curves import Floats
+
+Model = Callable[[Floats, Floats], Floats]  # (x, (P,) parameters) -> (S,)
+Jacobian = Callable[[Floats, Floats], Floats]  # (x, (P,) parameters) -> (S, P)
+Loss = Literal["linear", "soft_l1"]
+
+TURN = 2.0
+"""Where soft-L1 turns from square to linear, in robust scales of the residuals."""
+_GAUSSIAN = 0.6745  # median of |z| for a standard normal z
+_TURNS = 4  # how often the scale is taken anew
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """What least squares found."""
+
+    parameters: Floats  # (P,)
+    covariance: Floats  # (P, P) of the parameters; inf where the samples do not determine them
+    residuals: Floats  # (S,) y - model
+    residual_sd: float  # sqrt(sum of squared residuals / degrees); NaN without degrees
+    scale: float  # robust scale of the residuals
+    degrees: int  # S - P
+
+    @property
+    def standard_errors(self) -> Floats:
+        """(P,) square roots of the covariance's diagonal."""
+        errors: Floats = np.sqrt(np.maximum(np.diag(self.covariance), 0.0))
+        return errors
+
+
+def least_squares_fit(
+    model: Model,
+    x: Floats,
+    y: Floats,
+    starts: Floats,
+    *,
+    jacobian: Jacobian | Literal["2-point", "3-point", "cs"] = "3-point",
+    bounds: tuple[Floats, Floats] | None = None,
+    loss: Loss = "linear",
+    tolerance: float = 1e-15,
+) -> Solution:
+    """The parameters that bring ``model`` closest to ``y``: trust region reflective (Branch, Coleman and Li 1999).
+
+    model      (x, parameters) -> (S,)
+    starts     (P,) or several as (M, P): the best of what they lead to
+    jacobian   (x, parameters) -> (S, P), or one of scipy's difference schemes ("cs": complex steps, full precision)
+    bounds     ((P,) low, (P,) high); a start outside is moved in
+    loss       ``soft_l1`` takes its scale from the residuals, again after every turn until it stays
+    tolerance  relative, of the sum of squares, of the parameters and of the gradient
+
+    Raises ModelFitError when there are fewer samples than parameters or the model gives no numbers at any start.
+    """
+    starts = np.atleast_2d(np.asarray(starts, np.float64))
+    if len(y) < starts.shape[1]:
+        raise ModelFitError(
+            f"least squares: expected at least as many samples as parameters; got {len(y)} for {starts.shape[1]}"
+        )
+    problem = _Problem(model, x, y, jacobian, bounds or (np.full(starts.shape[1], -np.inf), np.inf), tolerance)
+    if loss == "linear":
+        return problem.solution(problem.best(starts, None), None)
+    return problem.robust(starts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Problem:
+    model: Model
+    x: Floats
+    y: Floats
+    jacobian: Jacobian | Literal["2-point", "3-point", "cs"]
+    bounds: tuple[Any, Any]
+    tolerance: float
+
+    def robust(self, starts: Floats) -> Solution:
+        """Soft-L1 with the scale of its own residuals."""
+        scale = min(self.scale(self._inside(start)) for start in starts)
+        result = self.best(starts, scale)
+        for _ in range(_TURNS):
+            before, scale = scale, self.scale(result.x)
+            if abs(scale - before) <= 0.01 * before:
+                break
+            result = self.best(result.x[None, :], scale)
+        return self.solution(result, scale)
+
+    def best(self, starts: Floats, scale: float | None) -> Any:
+        """scipy's answer of the least cost among the starts; ``scale`` None: plain squares."""
+        results = [result for start in starts if (result := self._from(start, scale)) is not None]
+        if not results:
+            raise ModelFitError("least squares: expected a model that gives numbers at the start; got none from any")
+        return min(results, key=lambda result: float(result.cost))
+
+    def _from(self, start: Floats, scale: float | None) -> Any:
+        jacobian = self.jacobian if isinstance(self.jacobian, str) else self._slopes
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # a step too far is taken back
+            try:
+                return least_squares(
+                    lambda p: self.model(self.x, p) - self.y,
+                    self._inside(start),
+                    jacobian,
+                    self.bounds,
+                    loss="linear" if scale is None else "soft_l1",
+                    f_scale=1.0 if scale is None else TURN * scale,
+                    x_scale="jac",
+                    ftol=self.tolerance,
+                    xtol=self.tolerance,
+                    gtol=self.tolerance,
+                    max_nfev=2000,
+                )
+            except (ValueError, np.linalg.LinAlgError):  # not finite at the start, or on the way
+                return None
+
+    def _slopes(self, parameters: Floats) -> Floats:
+        assert not isinstance(self.jacobian, str)
+        slopes: Floats = self.jacobian(self.x, parameters)
+        return slopes
+
+    def _inside(self, start: Floats) -> Floats:
+        inside: Floats = np.clip(start, *self.bounds)
+        return inside
+
+    def scale(self, parameters: Floats) -> float:
+        """Robust scale of the residuals at these parameters, never quite 0."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            residuals = np.nan_to_num(self.y - self.model(self.x, parameters), nan=np.inf)
+        return max(robust_scale(residuals, len(parameters)), 1e-9 * float(np.abs(self.y).max()), 1e-300)
+
+    def solution(self, result: Any, scale: float | None) -> Solution:
+        residuals, parameters = -result.fun, result.x
+        degrees = len(residuals) - len(parameters)
+        jacobian = result.jac if scale is None else self._plain_jacobian(parameters)
+        return Solution(
+            parameters,
+            covariance(jacobian, residuals, scale),
+            residuals,
+            math.sqrt(float(residuals @ residuals) / degrees) if degrees else math.nan,
+            self.scale(parameters) if scale is None else scale,
+            degrees,
+        )
+
+    def _plain_jacobian(self, parameters: Floats) -> Floats:
+        """scipy scales the one that it returns with a robust loss."""
+        if not isinstance(self.jacobian, str):
+            return self._slopes(parameters)
+        again = least_squares(
+            lambda p: self.model(self.x, p) - self.y, self._inside(parameters), self.jacobian, self.bounds, max_nfev=1
+        )
+        return np.asarray(again.jac)
+
+
+def robust_scale(residuals: Floats, parameters: int) -> float:
+    """Median of the absolute residuals as the standard deviation of a normal law; the ``parameters`` - 1 smallest are
+    left out, since as many can be made 0 by fitting (Street, Carroll and Ruppert 1988)."""
+    ordered = np.sort(np.abs(residuals))
+    return float(np.median(ordered[min(parameters - 1, len(ordered) - 1) :])) / _GAUSSIAN
+
+
+def soft_l1_weights(residuals: Floats, scale: float) -> Floats:
+    """(S,) psi(r) / r: the weights by which weighted least squares solves the same problem."""
+    weights: Floats = 1.0 / np.sqrt(1.0 + (residuals / (TURN * scale)) ** 2)
+    return weights
+
+
+def covariance(jacobian: Floats, residuals: Floats, scale: float | None) -> Floats:
+    """(P, P) covariance of fitted parameters; inf where the samples leave them open.
+
+    Plain squares (``scale`` None): s^2 (J'J)^-1, s^2 = sum of squares / degrees. Soft-L1: that of an M-estimator,
+    K^2 [sum psi^2 / degrees] / mean(psi')^2 (J'J)^-1 with K = 1 + (P/S) var(psi') / mean(psi')^2 for small samples
+    (Huber and Ronchetti 2009, 7.6).
+    """
+    samples, parameters = jacobian.shape
+    inverse = _inverse_normal(jacobian)
+    if inverse is None or samples <= parameters:
+        return np.full((parameters, parameters), np.inf)
+    if scale is None:
+        return np.asarray(float(residuals @ residuals) / (samples - parameters) * inverse)
+    weight = soft_l1_weights(residuals, scale)
+    psi, slope = residuals * weight, weight**3
+    mean = float(slope.mean())
+    correction = 1.0 + parameters / samples * float(slope.var()) / mean**2
+    return np.asarray(correction**2 * float(psi @ psi) / (samples - parameters) / mean**2 * inverse)
+
+
+def _inverse_normal(jacobian: Floats) -> Floats | None:
+    """(J'J)^-1 by singular values, columns brought to one length first; None where J has not full rank."""
+    lengths = np.linalg.norm(jacobian, axis=0)
+    if not np.all(np.isfinite(lengths)) or not np.all(lengths > 0.0):
+        return None
+    try:
+        _, singular, right = np.linalg.svd(jacobian / lengths, full_matrices=False)
+    except np.linalg.LinAlgError:
+        return None
+    if singular[-1] <= singular[0] * np.finfo(np.float64).eps * len(jacobian):
+        return None
+    root = (right.T / singular) / lengths[:, None]
+    inverse: Floats = root @ root.T
+    return inverse

@@ -1,0 +1,226 @@
+"""A table of power at load levels, as SPECpower or Teads publish it, as a first guess at a node's power.
+
+Owns how such tables name their levels (``watts_idle, watts_10 .. watts_100``; ``PkgWatt @ Idle, @ 10%, ..``;
+``Min Watts, Max Watts``), which of the rows are meant, and that what comes of it is marked as a guess: the curve runs
+exactly through the levels, but their load is a share of the highest throughput, not of CPU time, and the machine is
+another one of the same kind at best. Reads with ``learn``'s table reader: any delimiter, decimal commas.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import numpy as np
+
+from ..documents import few, nearest
+from ..errors import ConfigurationError, PowerModelError
+from ..learn.columns import Table, numbers, read_table
+from ..power import Curve, Linear, Piecewise, Quality
+from ..power.curves import Floats
+from .imported import Entry, Imported, Target, checked, collected
+
+INSTANCE_TYPE = "node.kubernetes.io/instance-type"
+_LEVEL = re.compile(r"(?P<what>.*?)[\s_@-]*(?P<level>idle|\d{1,3})\s*%?", re.IGNORECASE)
+_MIN_MAX = re.compile(r"(?P<level>min|max)[\s_-]*(?P<what>watts?)|(?P<what2>watts?)[\s_-]*(?P<level2>min|max)", re.I)
+_FRACTION = {"idle": 0.0, "min": 0.0, "max": 1.0}
+_SMALL = 5.0  # [W] at full load: less is a part of a machine
+_SHOWN = 4  # rows or columns in a message
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What of a table is wanted."""
+
+    path: str
+    match: Mapping[str, str]
+    """Column: text of its cell, * for any part of it; a row has to match all."""
+    watts: str | None = None
+    """What the columns' names have before the level (``PkgWatt``); None: found out."""
+    name_column: str | None = None
+    """A model for each value of this column, for nodes with a label of that value."""
+    label: str = INSTANCE_TYPE
+    median: bool = False
+    """Of several rows for one model each level's median, else that is an error."""
+    times: float = 1.0
+    """Tables of watts per vCPU or core: how many of them the node has."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Levels:
+    """The columns with watts."""
+
+    what: str
+    columns: tuple[str, ...]
+    cpu: tuple[float, ...]  # fraction, rising; of each column
+
+
+def import_levels(choice: Choice, target: Target | None) -> Imported:
+    """Models of the table's rows: one for ``target``, or without it one for each value of ``choice.name_column``.
+
+    Raises ConfigurationError.
+    """
+    table = read_table(choice.path, ())
+    rows = _matching(table, choice.match)
+    levels = _levels(table, choice.watts)
+    watts = np.stack([numbers(table, "--watts", name)[0] for name in levels.columns], axis=1) * choice.times
+    entries: list[Entry] = []
+    for name, of_name in _by_name(table, choice, rows).items():
+        where = target or Target(selector={choice.label: name})
+        curve = _curve(table, levels, _one(table, choice, of_name, watts))
+        quality = Quality(samples=len(levels.cpu), cpu_min=levels.cpu[0], cpu_max=levels.cpu[-1], confidence="low")
+        entries += where.models(curve, quality)
+    return Imported(collected(entries), _comment(choice, levels, len(rows)), _notes(table, entries))
+
+
+def _curve(table: Table, levels: _Levels, row: tuple[Floats, int]) -> Curve:
+    watts, line = row
+    where = f"{table.origin}: line {line}"
+    if not np.all(np.isfinite(watts)):
+        missing = [name for name, each in zip(levels.columns, watts, strict=True) if not np.isfinite(each)]
+        raise PowerModelError(f"{where}: expected a number at each level; got none for {few(missing, _SHOWN)}")
+    power = tuple(watts.tolist())
+    return checked(where, Linear(*power) if levels.cpu == (0.0, 1.0) else Piecewise(levels.cpu, power))
+
+
+# --- columns ----------------------------------------------------------------------------------------------------------
+
+
+def _levels(table: Table, wanted: str | None) -> _Levels:
+    found = [levels for levels in _series(table) if _covers(levels)]
+    if wanted is not None:
+        named = [levels for levels in found if levels.what.casefold() == wanted.casefold()]
+        if not named:
+            there = [levels.what for levels in found]
+            hint = nearest(wanted, there)
+            raise ConfigurationError(f"--watts: expected {_or_none(there)}; got {wanted!r}{hint}")
+        return named[0]
+    if not found:
+        raise ConfigurationError(
+            f"{table.origin}: expected columns such as watts_idle, watts_10 .. watts_100, or Min Watts and Max Watts; "
+            f"it has {few([repr(name) for name in table.header], 20)}"
+        )
+    named = [levels for levels in found if levels.what.casefold() == "watts"] or found
+    if len(named) > 1:
+        raise ConfigurationError(
+            f"{table.origin}: expected one series of levels; got {few([each.what for each in named], 20)}: say which "
+            "one with --watts"
+        )
+    return named[0]
+
+
+def _series(table: Table) -> list[_Levels]:
+    """The columns that are named alike but for a level."""
+    series: dict[str, dict[float, str]] = {}
+    for name in table.header:
+        if (match := _MIN_MAX.fullmatch(name)) is not None:
+            level, what = match["level"] or match["level2"], "watts"
+        elif (match := _LEVEL.fullmatch(name)) is not None:
+            level, what = match["level"], match["what"].strip()
+        else:
+            continue
+        cpu = _FRACTION.get(level.lower(), -1.0)
+        series.setdefault(what, {})[int(level) / 100.0 if cpu < 0.0 else cpu] = name
+    return [
+        _Levels(what, tuple(names[cpu] for cpu in sorted(names)), tuple(sorted(names)))
+        for what, names in series.items()
+    ]
+
+
+def _covers(levels: _Levels) -> bool:
+    """From no to full load: nothing is made up beyond."""
+    return levels.cpu[0] == 0.0 and levels.cpu[-1] == 1.0
+
+
+def _or_none(names: Sequence[str]) -> str:
+    return few([repr(name) for name in names], 20) or "columns of levels, of which the table has none"
+
+
+# --- rows -------------------------------------------------------------------------------------------------------------
+
+
+def _matching(table: Table, match: Mapping[str, str]) -> list[int]:
+    """Indices of the rows that match all. Raises ConfigurationError where none does."""
+    rows = list(range(len(table.rows)))
+    for column, pattern in match.items():
+        cells = [_folded(cell) for cell in table.column("--match", column)]
+        left = [row for row in rows if fnmatchcase(cells[row], _folded(pattern))]
+        if not left:
+            there = table.column("--match", column)
+            hint = nearest(pattern, {there[row] for row in rows})
+            raise ConfigurationError(
+                f"{table.origin}: --match {column}={pattern}: expected a row; got none of {len(rows)}{hint}: * stands "
+                "for any text"
+            )
+        rows = left
+    if not rows:
+        raise ConfigurationError(f"{table.origin}: expected rows below the header; there is none")
+    return rows
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.split()).casefold()
+
+
+def _by_name(table: Table, choice: Choice, rows: Sequence[int]) -> dict[str, list[int]]:
+    """The rows of each model."""
+    if choice.name_column is None:
+        return {"": list(rows)}
+    cells = table.column("--name-column", choice.name_column)
+    found: dict[str, list[int]] = {}
+    for row in rows:
+        if not cells[row]:
+            raise ConfigurationError(
+                f"{table.origin}: line {table.lines[row]}: expected a name in column {choice.name_column!r}; it is "
+                "empty: choose rows with --match"
+            )
+        found.setdefault(cells[row], []).append(row)
+    return found
+
+
+def _one(table: Table, choice: Choice, rows: Sequence[int], watts: Floats) -> tuple[Floats, int]:
+    """Watts at each level, and the line to name for them."""
+    line = table.lines[rows[0]]
+    if len({tuple(each) for each in watts[rows].tolist()}) == 1:
+        return watts[rows[0]], line
+    if choice.median:
+        median: Floats = np.median(watts[rows], axis=0)
+        return median, line
+    several = few([f"line {table.lines[row]} ({_difference(table, rows, row)})" for row in rows], _SHOWN)
+    raise ConfigurationError(
+        f"{table.origin}: expected one row for a model; got {len(rows)}: {several}: choose with another --match, or "
+        "take the --median of each level"
+    )
+
+
+def _difference(table: Table, rows: Sequence[int], row: int) -> str:
+    """What tells a row from the others: its first cells that are not the same in all."""
+    differing = [i for i in range(len(table.header)) if len({table.rows[each][i] for each in rows}) > 1]
+    return ", ".join(f"{table.header[i]}={table.rows[row][i][:30]}" for i in differing[:2])
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+def _comment(choice: Choice, levels: _Levels, rows: int) -> str:
+    which = ", ".join(f"{column}={text}" for column, text in choice.match.items()) or "every row"
+    several = f", the median of each level of {rows} rows" if choice.median and rows > 1 else ""
+    times = f" times {choice.times:g}" if choice.times != 1.0 else ""
+    return (
+        f"Power at {len(levels.cpu)} load levels of {choice.path} ({which}){several}: {levels.what}{times}, exactly.\n"
+        "Load there is the share of the highest throughput, not of CPU time, and the machine another one.\n"
+        "A first guess: it was never measured on these nodes (confidence: low)."
+    )
+
+
+def _notes(table: Table, entries: Sequence[Entry]) -> tuple[str, ...]:
+    small = [model.name for _, model in entries if model.curve.watts(1.0) < _SMALL]
+    if not small:
+        return table.notes
+    return (
+        *table.notes,
+        f"less than {_SMALL:g} W at full load for {few(small, _SHOWN)}: are these watts of a vCPU or a core? Then say "
+        "how many the node has: --times N",
+    )

@@ -1,0 +1,14 @@
+"""Power models out of measurements: ``peaks-scheduler fit``.
+
+A door. ``options`` makes one request of what was typed; ``from_csv`` (on ``columns`` and ``units``) and
+``from_prometheus`` read what was ``measured`` on each node; ``fitting`` puts the series together, fits and judges;
+``report``, ``plot`` and ``files`` show and keep what was ``learned``; ``command`` is the order of it. Brings scipy with
+it: nobody imports this when the daemon starts.
+"""
+
+from .command import Request, learn, run_fit
+from .from_csv import Columns, Units
+from .from_prometheus import Server
+from .options import request_of
+
+__all__ = ["Columns", "Request", "Server", "Units", "learn", "request_of", "run_fit"]

@@ -1,0 +1,145 @@
+"""``peaks-scheduler fit``: learn a power model for every node, judge it, show it, write it.
+
+Owns the order of things: what could fail for a wrong option fails before the work begins, and what was learned is
+printed before anything about the files is. Assumes options that the command line has parsed. Never judges: verdicts are
+``fitting``'s.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import click
+
+from ..errors import ModelFitError
+from ..fitting import fit
+from .files import check_place, write_models, write_whole
+from .from_csv import Columns, Units, from_csv
+from .from_prometheus import Server, from_prometheus
+from .learned import Learned
+from .measured import Measured
+from .plot import MOST_PANELS, check_format, picture
+from .report import as_table, summary
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the command was asked for."""
+
+    source: Columns | Server
+    units: Units
+    model: str = "auto"
+    plot: str | None = None
+    out: str | None = None
+    force: bool = False
+    """Refused nodes go into the model file, too."""
+    output: str = "table"
+    words: str = ""
+    """The command as it was typed, for the model file's first line."""
+
+
+def run_fit(request: Request) -> int:
+    """Learn, print, write. Returns the exit code: 0 where at least one node is not refused.
+
+    Raises ConfigurationError, LoadError, and ModelFitError where Prometheus knows no node.
+    """
+    form = check_format(request.plot) if request.plot else ""
+    for option, path in (("--plot", request.plot), ("--out", request.out)):
+        if path:
+            check_place(option, path)
+    measured, notes = _measured(request)
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
+    if not measured:
+        raise ModelFitError(
+            "expected at least one node with series of CPU (node_exporter, Kepler) or power (Kepler, IPMI, Scaphandre) "
+            "in that range; found none: are they scraped? Or say --cpu-query and --power-query"
+        )
+    nodes = _learned(measured, request.model)
+    if request.output == "json":
+        click.echo(json.dumps({"nodes": {node.node: node.as_json() for node in nodes}}, indent=2, allow_nan=False))
+    else:
+        click.echo(as_table(nodes))
+    click.echo(summary(nodes), err=True)
+    if request.plot:
+        _draw(request.plot, form, nodes)
+    if request.out:
+        _write(request, request.out, nodes)
+    return 0 if any(node.verdict != "refused" for node in nodes) else 1
+
+
+def _measured(request: Request) -> tuple[list[Measured], tuple[str, ...]]:
+    if isinstance(request.source, Columns):
+        return from_csv(request.source, request.units)
+    with _bar("reading") as progress:
+        return from_prometheus(request.source, progress)
+
+
+def _learned(measured: Sequence[Measured], model: str) -> list[Learned]:
+    nodes = []
+    with _bar("fitting") as progress:
+        for done, each in enumerate(measured):
+            progress(done, len(measured))
+            nodes.append(learn(each, model))
+        progress(len(measured), len(measured))
+    return nodes
+
+
+def learn(measured: Measured, model: str) -> Learned:
+    """One node's series put together and fitted."""
+    aligned = measured.aligned()
+    if aligned is None:
+        return Learned(measured.node, notes=measured.notes, trouble=measured.trouble, asked=model)
+    return Learned(
+        measured.node,
+        fit(aligned.samples, model),
+        aligned.samples,
+        aligned.lag,
+        measured.cpu_unit,
+        (*measured.notes, *aligned.notes),
+        asked=model,
+    )
+
+
+@contextmanager
+def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal's standard error, from the first report on; elsewhere nothing."""
+    bars: list[click._termui_impl.ProgressBar[int]] = []
+
+    def progress(done: int, of: int) -> None:
+        if not sys.stderr.isatty() or of < 2:
+            return
+        if not bars:
+            bars.append(click.progressbar(length=of, label=label, file=sys.stderr))
+        bars[0].update(done - bars[0].pos)
+
+    try:
+        yield progress
+    finally:
+        for bar in bars:
+            bar.render_finish()
+
+
+def _draw(path: str, form: str, nodes: Sequence[Learned]) -> None:
+    write_whole("--plot", path, picture(nodes, form))
+    if len(nodes) > MOST_PANELS:
+        click.echo(f"note: {path} shows the first {MOST_PANELS} of {len(nodes)} nodes", err=True)
+
+
+def _write(request: Request, path: str, nodes: Sequence[Learned]) -> None:
+    """The model file of those that are not refused; with ``force`` of all that have a curve."""
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    wanted = [node for node in nodes if request.force or node.verdict != "refused"]
+    models = [model for node in wanted if (model := node.model(now)) is not None]
+    left = [node.node for node in nodes if node.node not in {model.name for model in models}]
+    if not models:
+        click.echo(f"note: {path} is not written: no node has a model to be trusted", err=True)
+        return
+    lines = [request.words, summary(nodes), f"left out: {', '.join(left)}" if left else ""]
+    write_models(path, models, "\n".join(line for line in lines if line))
+    click.echo(f"note: {path}: {len(models)} of {len(nodes)} nodes", err=True)

@@ -1,0 +1,167 @@
+"""What the numbers of a series are: of which unit, and whether they count up or say how much it is now.
+
+Owns the guesses and when there is none: the column's name, how far its values go and ``--cores`` decide together, and
+where they do not, the error says what to pass. What was found out comes back in words, for it is shown. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..errors import ConfigurationError
+from ..fitting.alignment import Kind, Reading, kind_of
+from ..fitting.samples import MAX_CPU
+from ..power.curves import MAX_WATTS, Floats
+
+CPU_UNITS = ("ratio", "percent", "cores")
+POWER_UNITS = {"watts": 1.0, "joules": 1.0, "milliwatts": 1e-3, "microwatts": 1e-6, "kilowatts": 1e3}
+KINDS = ("auto", "gauge", "counter")
+
+_ABOUT = 1.2  # times full load: so much over is still measurement
+_SURELY_PERCENT = 60.0  # fewer might be cores of a machine whose number of cores is not known
+_CPU_WORDS = (
+    ("percent", re.compile(r"percent|pct|perc\b|%", re.IGNORECASE)),
+    ("ratio", re.compile(r"ratio|fraction|share", re.IGNORECASE)),
+    ("cores", re.compile(r"cores|seconds", re.IGNORECASE)),
+)
+_POWER_WORDS = (
+    ("microwatts", re.compile(r"micro|[_ (\[][uµμ][wj]\b", re.IGNORECASE)),
+    ("milliwatts", re.compile(r"milli|[_ (\[]m[wj]\b", re.IGNORECASE)),
+    ("kilowatts", re.compile(r"kilo|[_ (\[]k[wj]\b", re.IGNORECASE)),
+    ("joules", re.compile(r"joule|energy|[_ (\[]j\b", re.IGNORECASE)),
+)
+_COUNTER_WORDS = re.compile(r"_total$|joule|seconds|energy|counter", re.IGNORECASE)
+_RISES = 0.9  # of the steps, where the name says that it counts
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What one unit of the series is, in fractions of full load or in watts."""
+
+    name: str
+    factor: float
+    remark: str = ""
+    """How it was found out, or what is odd about it; empty: it was said and may well be."""
+
+    @property
+    def shown(self) -> str:
+        return f"{self.name} ({self.remark})" if self.remark else self.name
+
+
+def kind_found(name: str, every: Sequence[Reading], said: str) -> Kind:
+    """Does the column count? Most of the nodes decide."""
+    if said != "auto":
+        return "counter" if said == "counter" else "gauge"
+    votes = [_counts(name, _in_order(reading).values) for reading in every]
+    return "counter" if 2 * sum(votes) > len(votes) else "gauge"
+
+
+def _counts(name: str, values: Floats) -> bool:
+    if kind_of(values) == "counter":
+        return True
+    named = bool(_COUNTER_WORDS.search(name)) and values.size >= 3
+    return named and bool((np.diff(values) >= 0.0).mean() >= _RISES) and bool(values[-1] != values[0])
+
+
+def largest(every: Sequence[Reading]) -> float:
+    """How far the values go, or their growth a second where they count: the 99th percentile, for some are wrong."""
+    found = [_rates(_in_order(reading)) if reading.kind == "counter" else reading.values for reading in every]
+    values = np.concatenate(found) if found else np.zeros(0)
+    values = values[np.isfinite(values)]
+    return float(np.quantile(values, 0.99)) if values.size else 0.0
+
+
+def _in_order(reading: Reading) -> Reading:
+    known = np.isfinite(reading.times) & np.isfinite(reading.values)
+    order = np.argsort(reading.times[known], kind="stable")
+    return Reading(reading.times[known][order], reading.values[known][order], reading.kind)
+
+
+def _rates(reading: Reading) -> Floats:
+    steps, rises = np.diff(reading.times), np.diff(reading.values)
+    good = (steps > 0.0) & (rises >= 0.0)
+    rates: Floats = rises[good] / steps[good]
+    return rates
+
+
+# --- CPU --------------------------------------------------------------------------------------------------------------
+
+
+def cpu_unit(where: str, name: str, every: Sequence[Reading], said: str | None, cores: float | None) -> Unit:
+    """The unit of CPU use in the column ``name``: what was ``said``, checked against the values, or what they tell.
+
+    ``where`` is the file for messages. Raises ConfigurationError for a unit that cannot be, and where it cannot be
+    found out.
+    """
+    if said == "cores" and cores is None:
+        raise ConfigurationError("--cpu-unit cores: expected --cores N as well, how many a node has; got none")
+    top = largest(every)
+    if said is not None:
+        return _checked(where, name, top, Unit(said, _factor(said, cores)))
+    found, why = _found_out(name, top, every[0].kind if every else "gauge", cores)
+    if not found:
+        raise ConfigurationError(
+            f"{where}: the unit of CPU in column {name!r} cannot be found out ({why}): "
+            "pass --cpu-unit ratio (0..1), percent (0..100), or cores with --cores N"
+        )
+    return Unit(found, _factor(found, cores), f"found out: {why}")
+
+
+def _factor(unit: str, cores: float | None) -> float:
+    return {"ratio": 1.0, "percent": 0.01}.get(unit, 1.0 / (cores or 1.0))
+
+
+def _checked(where: str, name: str, top: float, unit: Unit) -> Unit:
+    if unit.name == "percent" and top <= 1.0:
+        return replace(unit, remark="never above 1 %: is it a ratio? Then say --cpu-unit ratio")
+    if top * unit.factor <= MAX_CPU:
+        return unit
+    expected = f"{where}: --cpu-unit {unit.name}: expected CPU between 0 and {1.0 / unit.factor:g} in column {name!r}"
+    if unit.name == "cores":
+        remedy = "is --cores right?"
+    elif unit.name == "ratio" and top <= 100.0 * _ABOUT:
+        remedy = "is it percent? Then say --cpu-unit percent"
+    else:
+        remedy = "is it cores? Then say --cpu-unit cores --cores N"
+    raise ConfigurationError(f"{expected}; got values up to {top:.4g}: {remedy}")
+
+
+def _found_out(name: str, top: float, kind: Kind, cores: float | None) -> tuple[str, str]:
+    """(unit, why), or ('', why not)."""
+    goes = f"it grows by up to {top:.3g} a second" if kind == "counter" else f"values up to {top:.3g}"
+    likely = {
+        "ratio": top <= _ABOUT,
+        "percent": _ABOUT < top <= 100.0 * _ABOUT,
+        "cores": cores is not None and top <= _ABOUT * cores,
+    }
+    for unit, words in _CPU_WORDS:
+        if words.search(name):
+            return (unit, f"its name, {goes}") if likely[unit] else ("", f"its name says {unit}, but {goes}")
+    if cores is not None and likely["cores"] and (kind == "counter" or not likely["ratio"]):
+        return "cores", f"--cores {cores:g}, {goes}"
+    if kind == "counter":
+        return "", f"{goes}, busy cores or a share of them"
+    if likely["ratio"] and cores is None:
+        return "ratio", goes
+    return ("percent", goes) if likely["percent"] and top >= _SURELY_PERCENT else ("", goes)
+
+
+# --- power ------------------------------------------------------------------------------------------------------------
+
+
+def power_unit(name: str, every: Sequence[Reading], said: str) -> Unit:
+    """The unit of power in the column ``name``: what was ``said``, or what the name and the values tell, else watts."""
+    counts = bool(every) and every[0].kind == "counter"
+    if said != "auto":
+        return Unit(said, POWER_UNITS[said])
+    named = next((unit for unit, words in _POWER_WORDS if words.search(name)), None)
+    if named is not None and (named != "joules" or counts):
+        return Unit(named, POWER_UNITS[named], "found out: its name")
+    if (top := largest(every)) > MAX_WATTS:
+        unit = "milliwatts" if top <= 100.0 * MAX_WATTS else "microwatts"
+        return Unit(unit, POWER_UNITS[unit], f"found out: values up to {top:.3g}")
+    return Unit("joules", 1.0, "found out: it only rises") if counts else Unit("watts", 1.0)
