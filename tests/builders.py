@@ -91,6 +91,16 @@ def pod(
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": whole | spec, "status": state | (status or {})}
 
 
+def owned(raw: Json, owner: str, *, kind: str = "StatefulSet", image: str = "web:1", revision: str = "") -> Json:
+    """The pod as a controller made it; ``revision``: as a Deployment's ReplicaSet of that hash did."""
+    name, kind = (f"{owner}-{revision}", "ReplicaSet") if revision else (owner, kind)
+    reference = {"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": f"uid-{name}", "controller": True}
+    labels = raw["metadata"]["labels"] | ({"pod-template-hash": revision} if revision else {})
+    meta = raw["metadata"] | {"ownerReferences": [reference], "labels": labels}
+    containers = [each | {"image": image} for each in raw["spec"]["containers"]]
+    return raw | {"metadata": meta, "spec": raw["spec"] | {"containers": containers}}
+
+
 def node(
     name: str = "worker-1",
     *,

@@ -117,6 +117,8 @@ class Decision:
             "riseWatts": _rounded(self.rise_watts, 6),
             "jumpErrorWatts": _rounded(self.jump_error_watts, 6),
             "extrapolated": self.extrapolated,
+            "podCpu": _rounded(self.pod.cpu / 1000.0, 3),
+            "podCpuFrom": self.pod.cpu_from,
         }
 
     def annotation(self) -> str:

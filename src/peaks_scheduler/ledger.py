@@ -83,6 +83,7 @@ class Ledger:
         self._indices = Indices(self._slots)
         self.storage = Storage()
         self.unreadable: frozenset[str] = frozenset()
+        self._usage: dict[str, int] = {}  # [mCPU] by siblings' name
         self._priorities: Counter[int] = Counter()  # of the pods on nodes; none is there with a count of zero
         self._snapshot: Snapshot | None = None
 
@@ -152,6 +153,7 @@ class Ledger:
 
     def see(self, pod: Pod, *, gone: bool = False) -> Change:
         """``observe_pod`` for a pod already read."""
+        pod = pod.using(self._usage.get(pod.siblings))
         entry = self._pods.get(pod.uid)
         if gone or pod.phase in FINISHED:
             return self._gone(entry, pod)
@@ -463,6 +465,33 @@ class Ledger:
             if slot is not None and slot.node is not None:
                 slot.load = load
         self.refresh(now)
+
+    def apply_usage(self, estimates: Mapping[str, int | None]) -> None:
+        """Pods of these siblings are taken to use so much [mCPU] from now on, wherever they are; None: what they state.
+        What filters go by, their requests, is not touched."""
+        self._usage.update({siblings: cpu for siblings, cpu in estimates.items() if cpu is not None})
+        for siblings in (siblings for siblings, cpu in estimates.items() if cpu is None):
+            self._usage.pop(siblings, None)
+        for entry in self._pods.values():
+            if entry.pod.siblings in estimates:
+                self._use_anew(entry, estimates[entry.pod.siblings])
+            if entry.later is not None and entry.later.siblings in estimates:
+                entry.later = entry.later.using(estimates[entry.later.siblings])
+        for slot in self._by_name.values():
+            if any(pod.siblings in estimates for pod in slot.ended):
+                slot.ended = [pod.using(self._usage.get(pod.siblings)) for pod in slot.ended]
+                self._correct(slot)
+
+    def _use_anew(self, entry: Entry, cpu: int | None) -> None:
+        before, slot = entry.pod, entry.slot
+        entry.pod = before.using(cpu)
+        if slot is None or entry.pod is before:
+            return
+        slot.asked += entry.pod.cpu - before.cpu
+        slot.unseen -= entry.unseen
+        entry.unseen = unseen(entry.pod, slot.load)
+        slot.unseen += entry.unseen
+        self._estimate(slot)
 
     def refresh(self, now: float) -> None:
         """Let time pass: loads grow stale, pods grow into their windows."""

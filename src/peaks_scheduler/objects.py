@@ -11,14 +11,15 @@ from __future__ import annotations
 import functools
 import math
 import re
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from .errors import ObjectError, QuantityError
 from .honoured import unsupported_fields
 from .quantity import parse_quantity
-from .requests import Json, Requests, is_sidecar, pod_cpu, pod_requests, rounded_plain
+from .requests import CpuFrom, Json, Requests, is_sidecar, pod_cpu, pod_requests, rounded_plain
 from .selectors import (
     AffinityTerm,
     NodeRequirement,
@@ -73,6 +74,8 @@ class Preferences:
 
 NO_PREFERENCES = Preferences()
 
+SIBLINGS: CpuFrom = "siblings"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pod:
@@ -97,7 +100,7 @@ class Pod:
     gated: bool
     requests: Requests
     cpu: int
-    """[mCPU] what it is taken to use: request, else limit, else the configured default."""
+    """[mCPU] what it is taken to use: what its siblings do where that is known, else ``stated_cpu``."""
     where: NodeRequirement
     tolerations: tuple[Toleration, ...]
     ports: tuple[HostPort, ...]
@@ -124,10 +127,24 @@ class Pod:
     """What of it could not be read and is not used, in words."""
     preempts: bool = True
     """May lower pods have to go for it?"""
+    cpu_from: CpuFrom = "request"
+    """What ``cpu`` is known from."""
+    stated_cpu: int = 0
+    """[mCPU] request, else limit, else the configured default."""
+    stated_from: CpuFrom = "request"
+    siblings: str = ""
+    """Alike in all pods that one owner made from the same images; empty: it has no owner."""
 
     @property
     def key(self) -> str:
         return f"{self.namespace}/{self.name}"
+
+    def using(self, cpu: int | None) -> Pod:
+        """The pod, taken to use ``cpu`` [mCPU] as its siblings do; None: what it states."""
+        amount, known_from = (self.stated_cpu, self.stated_from) if cpu is None else (cpu, SIBLINGS)
+        if (amount, known_from) == (self.cpu, self.cpu_from):
+            return self
+        return replace(self, cpu=amount, cpu_from=known_from)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -254,6 +271,31 @@ def _needed_features(spec: Json) -> frozenset[str]:
     return frozenset(needed) if needed else NO_FEATURES
 
 
+# --- siblings -------------------------------------------------------------------------------------------------------
+
+TEMPLATE_HASH = "pod-template-hash"
+"""Label by which a Deployment tells the pods of its ReplicaSets apart."""
+
+
+def _siblings(spec: Json, meta: Json, namespace: str) -> str:
+    """Owner and images in one text, kept once for all pods that share it.
+
+    A ReplicaSet that a Deployment made is called ``<deployment>-<hash>``, with the hash in a label of its pods; the
+    Deployment counts in its place, so that a rollout of the same images keeps what is known.
+    """
+    owner = next((each for each in meta.get("ownerReferences") or () if each.get("controller")), None)
+    if owner is None:
+        return ""
+    kind, name = owner.get("kind") or "", owner.get("name") or ""
+    suffix = f"-{(meta.get('labels') or {}).get(TEMPLATE_HASH)}"
+    if kind == "ReplicaSet" and name.endswith(suffix):
+        kind, name = "Deployment", name.removesuffix(suffix)
+    sidecars = (each for each in spec.get("initContainers") or () if is_sidecar(each))
+    images = (each.get("image") or "" for each in (*(spec.get("containers") or ()), *sidecars))
+    group = (owner.get("apiVersion") or "").rpartition("/")[0]
+    return sys.intern(f"{namespace}/{kind}.{group}/{name} {' '.join(images)}")
+
+
 # --- building -------------------------------------------------------------------------------------------------------
 
 
@@ -326,7 +368,7 @@ def pod_from_api(raw: Json, default_cpu: int, clock_offset: float = 0.0, ignored
     labels = meta.get("labels") or {}
     try:
         requests = pod_requests(spec, status)
-        cpu = pod_cpu(spec, requests, default_cpu)
+        cpu, cpu_from = pod_cpu(spec, requests, default_cpu)
     except QuantityError as error:
         raise QuantityError(f"pod {namespace}/{meta['name']}: {error}") from error
     return Pod(
@@ -360,6 +402,10 @@ def pod_from_api(raw: Json, default_cpu: int, clock_offset: float = 0.0, ignored
         tolerance=tolerance,
         oddities=oddities,
         preempts=spec.get("preemptionPolicy") != "Never",
+        cpu_from=cpu_from,
+        stated_cpu=cpu,
+        stated_from=cpu_from,
+        siblings=_siblings(spec, meta, namespace),
     )
 
 

@@ -40,7 +40,7 @@ def estimate(slot: NodeSlot, columns: Mapping[str, Any], now: float, expiry: flo
     load, asked = slot.load, slot.asked / 1000.0
     corrected = 0.0
     if load is not None:
-        corrected = max(0.0, load.cpu * columns["cpu_capacity"][i] + slot.unseen / (1000.0 * NANO))
+        corrected = max(0.0, load.used(columns["cpu_capacity"][i]) + slot.unseen / (1000.0 * NANO))
     measured = load is not None and now - load.window_end <= expiry
     columns["measured"][i] = measured
     columns["load_end"][i] = load.window_end if load is not None else np.nan

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 from .quantity import milli, parse_quantity, units
 
@@ -21,6 +21,9 @@ Requests = tuple[tuple[str, int], ...]
 """(resource name, amount) pairs in order of name, zeros left out: mCPU for ``cpu``, whole units for all others."""
 
 Amounts = dict[str, Fraction]
+
+CpuFrom = Literal["request", "limit", "default", "siblings"]
+"""What says how much CPU a pod is taken to use; ``siblings``: what others like it really use."""
 
 
 def _amounts(raw: Json | None) -> Amounts:
@@ -144,10 +147,11 @@ def _cpu_limit(spec: Json) -> int:
     return milli(_aggregate(spec, limit_of).get("cpu", Fraction(0)))
 
 
-def pod_cpu(spec: Json, requests: Requests, default: int) -> int:
-    """[mCPU] what the pod is taken to use: request, else limit, else ``default``. A request of zero says nothing
-    about use."""
+def pod_cpu(spec: Json, requests: Requests, default: int) -> tuple[int, CpuFrom]:
+    """[mCPU] what the pod is taken to use by its own word, and by which: request, else limit, else ``default``. A
+    request of zero says nothing about use."""
     for name, amount in requests:
         if name == "cpu":
-            return amount
-    return _cpu_limit(spec) or default
+            return amount, "request"
+    limit = _cpu_limit(spec)
+    return (limit, "limit") if limit else (default, "default")

@@ -464,7 +464,9 @@ def _unused(settings: Settings, given: _Given) -> list[str]:
         only = [path for path in _BY_PATH if path.startswith("refit.") and path not in _FOR_DRIFT_TOO]
         unused |= dict.fromkeys(only, "refit.enabled is false")
     if asked.address is None or not settings.drift.enabled:
-        unused["drift.interval"] = "there is no prometheus.address" if asked.address is None else "drift.enabled is false"
+        unused["drift.interval"] = (
+            "there is no prometheus.address" if asked.address is None else "drift.enabled is false"
+        )
     return [f"{given[path][1]} is not used: {why}" for path, why in unused.items() if _is_news(path, given)]
 
 

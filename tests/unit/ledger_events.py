@@ -21,6 +21,8 @@ NAMES = [f"n{i}" for i in range(3)]
 UIDS = [f"p{i}" for i in range(4)]
 NAMESPACES = ["default", "team"]
 DRIVER = "disks.example.com"
+OWNERS = ["db", "web"]
+SIBLINGS = [f"{namespace}/StatefulSet.apps/{owner} web:1" for namespace in NAMESPACES for owner in OWNERS]
 CPUS = ["0", "100m", "333m", "2"]
 WEB, DB = {"app": "web"}, {"app": "db"}
 LABELS: list[dict[str, str]] = [{}, WEB, DB, WEB | {"tier": "front"}]
@@ -121,6 +123,7 @@ NEW_PODS = st.fixed_dictionaries(
         "where": st.sampled_from(["", "", "", *NAMES]),
         "nominated": st.sampled_from(["", "", "", *NAMES]),
         "namespace": st.sampled_from(["default", "default", "default", "team"]),
+        "owner": st.sampled_from(["", *2 * OWNERS]),
         "priority": st.sampled_from([0, 0, 5]),
     }
 )

@@ -181,7 +181,13 @@ def arrays(known: Ledger) -> Any:
     return whole
 
 
+def expected_use(known: Ledger) -> Any:
+    pods = {uid: known.pod(uid) for uid in UIDS}
+    return {uid: (each.cpu, each.cpu_from) for uid, each in pods.items() if each is not None}
+
+
 QUESTIONS: dict[str, Question] = {
+    "expected use": expected_use,
     "arrays": arrays,
     "nodes": nodes_themselves,
     "namespaces": meant_namespaces,

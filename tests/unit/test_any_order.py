@@ -38,7 +38,21 @@ from peaks_scheduler.ledger import Entry, Ledger
 from peaks_scheduler.objects import Node
 from peaks_scheduler.selectors import AffinityTerm
 from peaks_scheduler.storage import Storage, VolumePlan
-from tests.builders import BENT_DOWN, NOW, PEAKS, Json, load, models, namespace, node, observed_all, pod, read, when
+from tests.builders import (
+    BENT_DOWN,
+    NOW,
+    PEAKS,
+    Json,
+    load,
+    models,
+    namespace,
+    node,
+    observed_all,
+    owned,
+    pod,
+    read,
+    when,
+)
 from tests.unit.ledger_events import (
     CPUS,
     FEATURES,
@@ -47,6 +61,7 @@ from tests.unit.ledger_events import (
     NAMESPACES,
     NEW_PODS,
     PLACES,
+    SIBLINGS,
     STORED,
     TAINTS,
     UIDS,
@@ -71,6 +86,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.where: dict[str, tuple[str, Json, VolumePlan | None]] = {}  # assumed there, as it was then
         self.ended: dict[str, list[tuple[Json, float]]] = {}  # ran on a node and ended at
         self.loads: dict[str, Any] = {}
+        self.usage: dict[str, int] = {}  # [mCPU] of siblings
         self.namespaces: dict[str, Json] = {}
         self.stored: dict[tuple[str, str], Json] = {}
 
@@ -133,8 +149,10 @@ class AnyOrder(RuleBasedStateMachine):
     def pod_new(self, made: Json) -> None:
         uid = min(set(UIDS) - set(self.pods))
         made = copy.deepcopy(made)
-        where, nominated = made.pop("where"), made.pop("nominated")
+        where, nominated, owner = made.pop("where"), made.pop("nominated"), made.pop("owner")
         raw = pod(uid, uid=uid, **made.pop("spec"), **made)
+        if owner:
+            raw = owned(raw, owner)
         for each in raw["spec"].get("volumes", []):
             if "persistentVolumeClaim" in each:
                 each["persistentVolumeClaim"]["claimName"] = each["persistentVolumeClaim"]["claimName"].replace(
@@ -271,12 +289,23 @@ class AnyOrder(RuleBasedStateMachine):
         self.known.apply_load(fresh, self.time)
         self.loads |= {name: found for name, found in fresh.items() if name in self.nodes}
 
+    @precondition(lambda self: bool(self.pods))
+    @rule(among=st.sampled_from([SIBLINGS, SIBLINGS[:1]]), cpu=st.sampled_from([None, 1, 300, 1700]))
+    def usage_known(self, among: list[str], cpu: int | None) -> None:
+        """Of some pods, or of all that have an owner."""
+        self.known.apply_usage(dict.fromkeys(among, cpu))
+        for siblings in among:
+            self.usage.pop(siblings, None)
+            if cpu is not None:
+                self.usage[siblings] = cpu
+
     # the truth
 
     def anew(self) -> Ledger:
         """Everything in another order than it came: last words, what is assumed, what ended, the loads."""
         fresh = Ledger(seed=7, models=models(BENT_DOWN))
         fresh.now = self.time
+        fresh.apply_usage(self.usage)
         for raw in (*self.stored.values(), *self.namespaces.values()):
             fresh.observe_namespace(raw) if raw["kind"] == "Namespace" else fresh.observe_storage(raw)
         pods = [raw for uid, raw in sorted(self.pods.items(), reverse=True) if uid not in self.where]
@@ -373,6 +402,7 @@ LEFT_OUT: dict[str, tuple[Any, str, Any]] = {
     "verdicts on nodes are kept though nodes change": (NodeLabels, "forget", nothing),
     "columns of labels are not kept up to date": (NodeLabels, "node_changed", _only_what_is_remembered),
     "a namespace keeps its first labels": (Indices, "namespace_changed", _only_the_first),
+    "pods on nodes keep what they were taken to use": (Ledger, "_use_anew", nothing),
     "a nomination outlives its reason": (Ledger, "_nominate", _only_new_ones),
     "who used a claim uses it for ever": (Storage, "pod_removed", nothing),
     "what an assumed pod took of storage is not given back": (Storage, "forget", nothing),

@@ -17,7 +17,7 @@ from tests.builders import BENT_UP, Json, anti_affinity, decide, ledger, load, n
 FIELDS = [
     "node", "jumpWatts", "runnerUp", "runnerUpJumpWatts", "cpuBefore", "cpuAfter", "standing", "loadAgeSeconds",
     "model", "strategy", "feasible", "total", "preference", "preferenceWatts",
-    "riseWatts", "jumpErrorWatts", "extrapolated",
+    "riseWatts", "jumpErrorWatts", "extrapolated", "podCpu", "podCpuFrom",
 ]  # fmt: skip
 
 
@@ -31,6 +31,7 @@ def test_the_annotation_has_the_contracts_fields() -> None:
         "cpuBefore": 0.25, "cpuAfter": 0.375, "standing": "measured", "loadAgeSeconds": 12.3, "model": "*",
         "strategy": "peaks", "feasible": 2, "total": 2, "preference": None, "preferenceWatts": None,
         "riseWatts": 9.365575, "jumpErrorWatts": None, "extrapolated": None,
+        "podCpu": 1.0, "podCpuFrom": "request",
     }  # fmt: skip
 
 

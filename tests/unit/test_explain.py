@@ -23,6 +23,7 @@ from peaks_scheduler.power import Exponential, PowerModel, PowerModels
 from peaks_scheduler.settings import PowerSettings, Settings
 from tests.builders import (
     BENT_DOWN,
+    HOSTNAME,
     NOW,
     Json,
     decide,
@@ -104,6 +105,8 @@ def test_the_answer_is_the_contracts_json(folder: Path) -> None:
             "message": None,
             "gated": False,
             "unsupported": [],
+            "podCpu": 0.48,
+            "podCpuFrom": "request",
             "nodes": {
                 "worker-1": {"feasible": False, "reasons": ["Insufficient cpu"], "standing": None, "jumpWatts": None},
                 "worker-2": {
@@ -142,7 +145,9 @@ def test_a_pod_that_fits_nowhere_has_kube_schedulers_message_and_nothing_of_pree
 
 def test_a_gated_pod_waits_and_no_node_is_asked(folder: Path) -> None:
     seen = told(*NODES, pod(schedulingGates=[{"name": "quota"}]))["default/web-0"]
-    assert seen == {"node": None, "message": None, "gated": True, "unsupported": [], "nodes": {}}
+    assert {key: seen[key] for key in ("node", "message", "gated", "nodes")} == {
+        "node": None, "message": None, "gated": True, "nodes": {}
+    }  # fmt: skip
 
 
 def test_an_unsupported_pod_names_its_fields_and_fits_nowhere(folder: Path) -> None:
@@ -310,6 +315,13 @@ def test_load_names_that_are_no_node_are_told(folder: Path) -> None:
     result = run("web-0", *ALL)
     assert "note: load names that are no node of this cluster: 10.9.9.9:9100\n" in result.stderr
     assert standing("--load", "load.json", "--power-models", "models.json") == "measured"
+
+
+def test_a_load_name_that_may_be_any_of_two_nodes_is_told_with_both(folder: Path) -> None:
+    write("cluster.yaml", [*(node(f"worker-{i}", labels={HOSTNAME: "web"}) for i in (1, 2)), WEB])
+    Path("load.json").write_text(json.dumps(answer(**{"web": 5.0})))
+    result = run("web-0", *ALL)
+    assert "note: load names that may be any of several nodes, not used: web: worker-1, worker-2\n" in result.stderr
 
 
 def test_an_answer_without_nodes_leaves_estimates(folder: Path, test_data: Path) -> None:

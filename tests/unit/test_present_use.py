@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peaks_scheduler.ledger import Ledger
+from peaks_scheduler.load import NodeLoad
 from tests.builders import BENT_DOWN, BENT_UP, JUMP, NOW, WINDOW, Json, ledger, load, node, place, pod, workers
 
 UID = "uid-default-web-0"
@@ -40,6 +41,15 @@ def at(low: float, high: float | None = None) -> Any:
 def test_a_load_that_saw_everything_stands_as_it_is() -> None:
     known = ledger(node(), pod(cpu="2", node="worker-1", started=NOW - 3600), loads={"worker-1": 0.5})
     assert use(known) == at(4.0)
+
+
+def test_a_load_in_cores_needs_no_capacity_and_never_exceeds_it() -> None:
+    known = ledger(node("a", cpu="8"), node("b", cpu="2"), pod(cpu="1"))
+    used = NodeLoad(None, NOW - WINDOW, NOW, cores=3.0)
+    known.apply_load({"a": used, "b": used}, NOW)
+    assert (use(known, "a"), use(known, "b")) == (at(3.0), at(2.0))
+    known.assume(UID, "a")
+    assert use(known, "a") == at(4.0)
 
 
 def test_an_assumed_pod_is_used_in_full() -> None:

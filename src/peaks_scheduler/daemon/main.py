@@ -33,7 +33,7 @@ from ..scoring import strategy_named
 from ..serving import Check, Health, Server
 from ..settings import Settings
 from ..snapshot import Snapshot
-from ..sources.load_watcher import LoadWatcher
+from ..sources.choice import load_source, pod_usage_source
 from ..telemetry import NodeSeries, Sample, Telemetry
 from .audit import UNSEEN_DEAD, Audit
 from .binding import WORKERS as BIND_WORKERS
@@ -41,11 +41,14 @@ from .cooling import Cooling
 from .feed import Feed
 from .kinds import KindKeeper
 from .kopf_log import RestartCounter, pass_over_open_streams
+from .measured_power import MeasuredPower
 from .preemption import Preemption
 from .refusals import WORKERS as CONDITION_WORKERS
 from .refusals import Refusals
 from .scheduling import Scheduler
 from .upkeep import ClockKeeper, LoadKeeper, ModelKeeper
+from .usage import NAME as POD_USAGE
+from .usage import UsageKeeper
 from .volumes import WORKERS as VOLUME_WORKERS
 
 logger = logging.getLogger(__name__)
@@ -110,6 +113,9 @@ class Daemon:
                 return await self._live()
         finally:
             await self.source.aclose()
+            if self.usage_source is not None:
+                await self.usage_source.aclose()
+            await self.measured_power.aclose()
             await self.server.stop()
 
     def _wire(self, connection: Connection) -> None:
@@ -158,8 +164,15 @@ class Daemon:
         self.audit = Audit(
             self.ledger, self.client, self.feed, self.scheduler, self.telemetry, self.kinds, self._first_lists_in
         )
-        self.source = LoadWatcher(settings.load.address, settings.load.timeout)
+        self.source = load_source(settings, self.client.get_json, lambda: connection.clock_offset)
         self.load = LoadKeeper(self.source, settings.load.interval, self.ledger, self.telemetry, self._look_again)
+        self.usage_source = pod_usage_source(settings, self.client.get_json, lambda: connection.clock_offset)
+        self.usage: UsageKeeper | None = None
+        if self.usage_source is not None:
+            self.usage = UsageKeeper(self.usage_source, settings.pod_usage, self.ledger, self.telemetry)
+        self.measured_power = MeasuredPower(
+            settings, self.ledger, self.telemetry, self.audit.complete, self._look_again
+        )
         self.clock = ClockKeeper(connection, self.ledger)
         self.server = Server(
             str(settings.listen), self._live_checks(), self._ready_checks(), self.telemetry.render, settings.redacted
@@ -184,6 +197,9 @@ class Daemon:
         tasks |= {f"condition-{i}": self.scheduler.refusals.run() for i in range(CONDITION_WORKERS)}
         if self.settings.power.file:
             tasks["models"] = self.models.run()
+        if self.usage is not None:
+            tasks[POD_USAGE] = self.usage.run()
+        tasks |= self.measured_power.tasks()
         if self.settings.leader_election.enabled:
             tasks["lease"] = self.elector.run()
         return tasks
@@ -287,6 +303,8 @@ class Daemon:
             Check("kinds", lambda: self.kinds.health()),
             Check("load", lambda: self.load.health()),
             Check("power-models", self.models.health),
+            *([Check(POD_USAGE, self.usage.health)] if self.usage else []),
+            *self.measured_power.checks(),
             Check("clock", lambda: self.clock.health()),
             Check("lease", self._lease),
         ]
@@ -319,7 +337,11 @@ class Daemon:
             load_source_up=self.load.asked and not self.load.failure,
             load_unmatched_keys=len(self.load.unmatched),
             load_problems=len(self.load.problems),
+            pod_usage_groups=self.usage.groups if self.usage else {},
             power_model_valid=not self.models.failure,
+            learned_power_models=self.measured_power.learned_models,
+            power_drift=self.measured_power.drift_ratios,
+            power_compared_nodes=self.measured_power.compared_nodes,
             clock_offsets={"apiserver": self.clock.offset}
             | ({} if self.load.offset is None else {"load": self.load.offset}),
             leader=self.elector.leading or not self.settings.leader_election.enabled,
@@ -335,7 +357,8 @@ class Daemon:
     def _series(self, nodes: Snapshot) -> NodeSeries:
         typical = pod_from_api({"metadata": {"name": "typical"}}, self.settings.default_pod_cpu)
         jumps = self.scheduler.strategy.cost(typical, nodes)
-        return NodeSeries(tuple(nodes.names), nodes.cpu_high / nodes.cpu_capacity, jumps)
+        watts = self.measured_power.watts(nodes.names)
+        return NodeSeries(tuple(nodes.names), nodes.cpu_high / nodes.cpu_capacity, jumps, *watts)
 
 
 def _standings(nodes: Snapshot) -> dict[str, int]:

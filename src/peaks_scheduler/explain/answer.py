@@ -53,6 +53,8 @@ class Answer:
             "message": self.message,
             "gated": self.pod.gated,
             "unsupported": list(self.pod.unsupported),
+            "podCpu": self.pod.cpu / 1000.0,
+            "podCpuFrom": self.pod.cpu_from,
             "nodes": {name: verdict.as_json() for name, verdict in self.nodes.items()},
         }
 

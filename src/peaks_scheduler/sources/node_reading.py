@@ -199,7 +199,8 @@ class _Reader:
 
     async def _ask(self, question: Question, name: Name, kind: Kind, notes: list[str]) -> tuple[Series, ...]:
         if kind == "gauge":
-            # a hair less than a step: a range that holds both its ends would take a sample of the step before
+            # a hair less than a step: what a sensor says is of the time before it is read, so that a sample at the
+            # beginning of a step is one of the step before
             span = promql_duration(self._grid.step - 0.001)
             question = replace(question, before="avg_over_time(", after=f"[{span}])")
         matrix = await self._asker.series(question, name)

@@ -183,7 +183,7 @@ async def survey(
         asking.cpu(queries), asking.power(queries), asking.aliases() if nodes is None else _nothing()
     )
     if asking.failed and not asking.answered:
-        raise asking.failed[0]
+        raise next(iter(asking.failed.values()))
     if nodes is None:
         labelled = zip([labels for _, labels in ALIASES], [_labels(each) for each in aliases], strict=True)
         nodes = members([_labels(series) for _, series in cpu], second_names(labelled))
@@ -222,7 +222,7 @@ def _survey(cpu: _Choices, power: _Choices, strange: Mapping[str, str], asking: 
         tuple(Plan(node, tuple(cpu[node]), tuple(power[node])) for node in both),
         MappingProxyType(dict(sorted(lacking.items()))),
         tuple(dict.fromkeys(asking.problems)),
-        tuple(dict.fromkeys(str(error) for error in asking.failed)),
+        tuple(f"{promql}: {error}" for promql, error in asking.failed.items()),
     )
 
 
@@ -237,7 +237,7 @@ class _Asking:
         self._api, self._grid = api, grid
         self._coarse = max(grid.step, (grid.end - grid.start) / LOOKS)
         self.answered = 0
-        self.failed: list[LoadError] = []
+        self.failed: dict[str, LoadError] = {}
         self.problems: list[str] = []
 
     async def power(self, queries: Queries) -> list[_Found]:
@@ -276,7 +276,7 @@ class _Asking:
         try:
             matrix = await self._api.query_range(promql, self._grid.start, self._grid.end, step)
         except LoadError as error:
-            self.failed.append(error)
+            self.failed[promql] = error
             return ()
         self.answered += 1
         self.problems += matrix.problems

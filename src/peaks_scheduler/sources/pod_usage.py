@@ -59,7 +59,8 @@ class MetricsServerPods:
                 found = await items(self._get_json, "pods")
         except TimeoutError as error:
             raise LoadError("timeout", f"metrics-server: no whole answer within {self._timeout:g} s") from error
-        return read_pods(found, self._cluster_ahead())
+        # tens of thousands of pods take a while to read: off the loop, so that no bind waits for it
+        return await asyncio.to_thread(read_pods, found, self._cluster_ahead())
 
     async def aclose(self) -> None:
         """Nothing to give back: the connections are the API server's."""
