@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..power.curves import Floats
+from .engine import soft_l1_weights
 from .families import Family, Scan, normal, scan, solve
 from .samples import Ints, load_levels
 
@@ -28,6 +29,7 @@ FAR_SHARE = 0.2
 MAX_FOLDS = 10
 MARGIN = 0.2
 """Families whose held-back error is within so much of the least do as well: about its standard error over 5 levels."""
+_COARSE = 3  # knots
 _EXACT = 1e-6  # of the highest power: errors below it are no difference between two families
 
 
@@ -38,7 +40,6 @@ class Candidate:
     family: Family
     scan: Scan
     held_back: float  # [W] root mean square error on samples held back; NaN with fewer than three levels
-    criterion: float  # Bayesian information criterion, smaller is better: the fit's error, and a price on parameters
 
 
 def folds(cpu: Floats) -> Ints:
@@ -65,8 +66,7 @@ def candidate(family: Family, cpu: Floats, watts: Floats, fold: Ints) -> Candida
         best = int(np.argmin(costs))
         errors[held] = watts[held] - scanned.basis[best][held] @ np.maximum(c[best], 0.0)
     near = ~far_off(scanned.residuals, scanned.scale, watts)
-    price = _criterion(family, scanned.residuals[near], scanned.weights[near], watts)
-    return Candidate(family, scanned, _root_mean_square(errors[near]), price)
+    return Candidate(family, scanned, _root_mean_square(errors[near]))
 
 
 def far_off(residuals: Floats, scale: float, watts: Floats) -> NDArray[np.bool_]:
@@ -82,16 +82,25 @@ def _root_mean_square(errors: Floats) -> float:
     return math.sqrt(float(np.mean(known**2))) if known.size else math.nan
 
 
-def _criterion(family: Family, residuals: Floats, weights: Floats, watts: Floats) -> float:
-    mean = max(float(np.mean(weights * residuals**2)), (_EXACT * float(watts.max())) ** 2)
-    return len(watts) * math.log(mean) + family.parameters * math.log(len(watts))
-
-
 def choose(candidates: Sequence[Candidate], watts: Floats) -> Candidate:
-    """The best by its criterion among those that predict the levels held back about as well as the best does.
+    """The best by the criterion among those that predict the levels held back about as well as the best does.
 
-    The criterion prefers the simpler family unless the samples speak against it.
+    The criterion prefers the simpler family unless the samples speak against it. The robust scale in it is one for all,
+    that of the best predictor: each family's own would differ by chance. Straight pieces between three knots are no
+    candidate beside others: few curves are like that, and few levels do not show it.
     """
-    errors = [max(each.held_back, _EXACT * float(watts.max())) for each in candidates]
+    candidates = [each for each in candidates if len(each.family.knots) != _COARSE] or candidates
+    least = _EXACT * float(watts.max())
+    errors = [math.inf if math.isnan(each.held_back) else max(each.held_back, least) for each in candidates]
     near = [each for each, error in zip(candidates, errors, strict=True) if error <= min(errors) * (1.0 + MARGIN)]
-    return min(near or candidates, key=lambda each: each.criterion)
+    scale = candidates[int(np.argmin(errors))].scan.scale
+    return min(near, key=lambda each: _criterion(each, scale, watts))
+
+
+def _criterion(candidate: Candidate, scale: float, watts: Floats) -> float:
+    """Bayesian information criterion of the robust loss: the fit's error, and a price on every parameter."""
+    residuals = candidate.scan.residuals
+    near = residuals[~far_off(residuals, scale, watts)]
+    mean = float(np.mean(soft_l1_weights(near, scale) * near**2)) if near.size else math.inf
+    floor = (_EXACT * float(watts.max())) ** 2
+    return len(watts) * math.log(max(mean, floor)) + candidate.family.parameters * math.log(len(watts))

@@ -225,7 +225,7 @@ def _curve_facts(
     return CurveFacts(
         stray=float((~near).mean()),
         r2=fit.quality.r2,
-        error=fit.quality.rmse_watts / mean,
+        error=_over(fit.quality.rmse_watts, mean),
         held_back=_over(fit.quality.cv_rmse_watts, rise),
         rise=_over(rise, _rise_error(fit, samples)),
         width=_over(_half_width(fit, samples), rise),

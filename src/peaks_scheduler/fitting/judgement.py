@@ -92,8 +92,8 @@ OF_SAMPLES = (
                                          "a curve beyond is a guess", _WHOLE),
     Threshold("range",        0.5, 0.25, "the load varies by {f.range:.1%} of full load only", _WHOLE),
     Threshold("levels",         5,    2, "{f.levels} load levels only", _WHOLE),
-    Threshold("correlation",  0.6,  0.3, "no clear positive correlation between CPU and power (r = {f.correlation:.2f})",
-                                         _SERIES),
+    Threshold("correlation",  0.6,  0.3, "no clear positive correlation between CPU and power "
+                                         "(r = {f.correlation:.2f})", _SERIES),
 )
 OF_CURVES = (
     Threshold("stray",      0.005,  0.2, "{f.stray:.1%} of the samples lie far off the curve "
