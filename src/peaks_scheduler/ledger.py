@@ -1,8 +1,8 @@
 """What runs where, and what is left.
 
-Owns every pod that is not finished and every node, and keeps the arrays that decisions are made from. Pods of every
-scheduler count. The one door for what the API server says is ``observe_pod`` and ``observe_node``; who feeds it (a
-watch, a list, a file) makes no difference, and neither does the order.
+Owns every pod that is not finished, and where it stands; ``accounts`` keeps the nodes' books. Pods of every scheduler
+count. The one door for what the API server says is ``observe_pod`` and ``observe_node``; who feeds it (a watch, a list,
+a file) makes no difference, and neither does the order.
 
     state        on a node?   left by
     pending      no           assume -> assumed;  observe(bound) -> bound;  observe(gone) -> unknown
@@ -16,46 +16,33 @@ watch, a list, a file) makes no difference, and neither does the order.
        uid is bound once). An answer that was under way when its pod went brings it back until the next audit.
     4. Pods on a node not seen yet are held for it and counted when it comes.
 
-Resource sums are integers (millicores, bytes, units) and stay exact under any sequence of adding and taking off. So are
-the corrections of the load (nanocores): what a pod adds is kept with it, and exactly that is taken off. No I/O, no
-clock: ``now`` is an argument, times are ours, in seconds.
+No I/O, no clock: ``now`` is an argument, times are ours, in seconds.
 """
 
 from __future__ import annotations
 
-import zlib
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-import numpy as np
-
-from .entries import Change, Entry, NodeSlot, State, asks_less, holds, same_node, selected_by, wants
-from .indices import Indices
-from .known_power import write_model
-from .load import NodeLoad, unseen
+from .accounts import NodeAccounts
+from .entries import Change, Entry, NodeSlot, State, asks_less, holds, selected_by, wants
+from .load import unseen
 from .nominations import NominatedPods
-from .objects import FINISHED, Node, Pod, namespace_from_api, node_from_api, pod_from_api
+from .objects import FINISHED, Pod, namespace_from_api, node_from_api, pod_from_api
 from .power import EMPTY, PowerModels
-from .present_use import correct, estimate
 from .requests import Json
-from .snapshot import PODS, Columns, Snapshot
-from .storage import Storage, VolumePlan
+from .snapshot import Snapshot
+from .storage import VolumePlan
 
 __all__ = ["Change", "Entry", "Ledger", "State"]
 
-NO_CPUS = 1e-9
-"""[cores] stands for a node that reports none: any pod would overfill it."""
 
-
-class Ledger:
-    """See the module. ``default_cpu`` [mCPU] is what a pod with neither request nor limit is taken to use, ``expiry``
-    [s] the age beyond which a load counts as stale, ``seed`` what ties are broken by, ``ignored`` paths of unknown pod
-    fields that are to be passed over (``spec.newField``). ``clock_offset`` [s] is how far the API server's clock is
-    ahead of ours, ``now`` the time of what is being observed: whoever feeds the ledger keeps them. ``node_changes``
-    counts nodes that came, changed or went, ``storage`` has claims, volumes and the like, ``unreadable`` names the
-    kinds of objects that nobody feeds (``unfed``)."""
+class Ledger(NodeAccounts):
+    """See the module. ``default_cpu`` [mCPU] is what a pod with neither request nor limit is taken to use, ``ignored``
+    paths of unknown pod fields that are to be passed over (``spec.newField``). ``clock_offset`` [s] is how far the API
+    server's clock is ahead of ours: whoever feeds the ledger keeps it, and ``now``. ``unreadable`` names the kinds of
+    objects that nobody feeds (``unfed``)."""
 
     def __init__(
         self,
@@ -66,26 +53,15 @@ class Ledger:
         models: PowerModels = EMPTY,
         ignored: frozenset[str] = frozenset(),
     ) -> None:
+        super().__init__(expiry=expiry, seed=seed, models=models)
         self.default_cpu = default_cpu
         self.ignored = ignored
-        self.expiry = expiry
-        self.seed = seed
-        self.models = models
         self.clock_offset = 0.0
-        self.now = 0.0
-        self.node_changes = 0
-        self._columns = Columns()
-        self._slots: list[NodeSlot] = []  # by index
-        self._by_name: dict[str, NodeSlot] = {}  # also those of nodes not seen yet
+        self.unreadable: frozenset[str] = frozenset()
+        self.present: Sequence[tuple[int, Pod]] = ()
         self._pods: dict[str, Entry] = {}
         self._nominated = NominatedPods()
-        self.present: Sequence[tuple[int, Pod]] = ()
-        self._indices = Indices(self._slots)
-        self.storage = Storage()
-        self.unreadable: frozenset[str] = frozenset()
         self._usage: dict[str, int] = {}  # [mCPU] by siblings' name
-        self._priorities: Counter[int] = Counter()  # of the pods on nodes; none is there with a count of zero
-        self._snapshot: Snapshot | None = None
 
     # -- reading
 
@@ -119,31 +95,12 @@ class Ledger:
         entry = self._pods.get(uid)
         return entry.slot.name if entry and entry.slot else ""
 
-    def node(self, name: str) -> Node | None:
-        slot = self._by_name.get(name)
-        return slot.node if slot else None
-
-    def nodes(self) -> Iterator[Node]:
-        return (slot.node for slot in self._slots if slot.node)
-
     def pods(self) -> Iterator[tuple[Pod, State]]:
         return ((entry.pod, entry.state) for entry in self._pods.values())
 
     def namespaces(self) -> frozenset[str]:
         """Names of the namespaces seen."""
         return self._indices.namespaces()
-
-    def ranks_above_some(self, pod: Pod) -> bool:
-        """Is there a pod of a lower priority on any node?"""
-        return any(priority < pod.priority for priority in self._priorities)
-
-    def ranks_above_one_on(self, i: int, pod: Pod) -> bool:
-        """Is there a pod of a lower priority on the node of this index?"""
-        return any(entry.pod.priority < pod.priority for entry in self._slots[i].entries.values())
-
-    def load_of(self, name: str) -> NodeLoad | None:
-        slot = self._by_name.get(name)
-        return slot.load if slot else None
 
     # -- observing pods
 
@@ -283,12 +240,6 @@ class Ledger:
 
     # -- the sums
 
-    def _slot(self, name: str) -> NodeSlot:
-        slot = self._by_name.get(name)
-        if slot is None:
-            slot = self._by_name[name] = NodeSlot(name)
-        return slot
-
     def _move(self, entry: Entry, pod: Pod, slot: NodeSlot) -> None:
         previous = entry.slot
         if previous is not None:
@@ -298,131 +249,12 @@ class Ledger:
         if previous is not None and previous is not slot:
             self._forget_empty(previous)
 
-    def _put(self, entry: Entry, slot: NodeSlot) -> None:
-        pod = entry.pod
-        entry.slot = slot
-        slot.entries[pod.uid] = entry
-        slot.asked += pod.cpu
-        entry.unseen = unseen(pod, slot.load)
-        slot.unseen += entry.unseen
-        self._priorities[pod.priority] += 1
-        self._indices.pod_added(slot, pod)
-        if pod.volumes:
-            self.storage.pod_added(slot.name, pod)
-        self._hold(slot, pod, 1)
-        self._estimate(slot)
-
-    def _take_off(self, entry: Entry) -> None:
-        pod, slot = entry.pod, entry.slot
-        assert slot is not None
-        entry.slot = None
-        del slot.entries[pod.uid]
-        slot.asked -= pod.cpu
-        slot.unseen -= entry.unseen
-        entry.unseen = 0
-        self._priorities[pod.priority] -= 1
-        if not self._priorities[pod.priority]:
-            del self._priorities[pod.priority]
-        self._indices.pod_removed(slot, pod)
-        if pod.volumes:
-            self.storage.pod_removed(slot.name, pod)
-        self._hold(slot, pod, -1)
-        self._estimate(slot)
-
-    def _hold(self, slot: NodeSlot, pod: Pod, sign: int) -> None:
-        if slot.index < 0:
-            return
-        for resource, amount in pod.requests:
-            row = self._row(resource)
-            self._columns.free[row, slot.index] -= sign * amount
-        self._columns.free[self._columns.rows[PODS], slot.index] -= sign
-
-    def _row(self, resource: str) -> int:
-        if resource not in self._columns.rows:
-            self._snapshot = None
-        return self._columns.row(resource)
-
-    def _overbooked(self, entry: Entry) -> bool:
-        slot = entry.slot
-        if slot is None or slot.index < 0:
-            return False
-        held = (
-            self._columns.free[self._columns.rows[name], slot.index]
-            for name in (*(n for n, _ in entry.pod.requests), PODS)
-        )
-        return any(amount < 0 for amount in held)
-
-    def _forget_empty(self, slot: NodeSlot) -> None:
-        """A node that is not there is kept only for the pods on it."""
-        if slot.node is None and not slot.entries:
-            self._by_name.pop(slot.name, None)
-
     # -- observing nodes
 
     def observe_node(self, raw: Json, *, gone: bool = False) -> Change:
         """A node as the API server has it. Raises ObjectError, QuantityError."""
         node = node_from_api(raw)
         return self.drop_node(node.name) if gone else self.see_node(node)
-
-    def see_node(self, node: Node) -> Change:
-        """``observe_node`` for a node already read."""
-        slot = self._slot(node.name)
-        previous = slot.node
-        if previous is not None and same_node(previous, node):
-            slot.node = node
-            return Change.NOTHING
-        slot.node = node
-        self.node_changes += 1
-        placed = slot.index < 0
-        if placed:
-            slot.index = self._columns.append()
-            self._slots.append(slot)
-            self._columns.single["tie"][slot.index] = _tie(node.name, self.seed)
-        self._snapshot = None
-        self._write_node(slot, node)
-        self._indices.node_changed(slot, node, placed=placed)
-        return Change.NODE_NEW if previous is None else Change.NODE_CHANGED
-
-    def _write_node(self, slot: NodeSlot, node: Node) -> None:
-        i, columns = slot.index, self._columns
-        for resource, _ in node.allocatable:
-            self._row(resource)
-        columns.allocatable[:, i] = 0
-        for resource, amount in node.allocatable:
-            columns.allocatable[columns.rows[resource], i] = amount
-        columns.free[:, i] = columns.allocatable[:, i]
-        for entry in slot.entries.values():
-            self._hold(slot, entry.pod, 1)
-        columns.single["unschedulable"][i] = node.unschedulable
-        columns.single["cpu_capacity"][i] = node.cpu_capacity or NO_CPUS
-        self._write_model(slot, node)
-        self._correct(slot)
-
-    def drop_node(self, name: str) -> Change:
-        """The node exists no more; pods on it stay until they are observed gone."""
-        slot = self._by_name.get(name)
-        if slot is None or slot.node is None:
-            return Change.NOTHING
-        self.node_changes += 1
-        moved = self._columns.remove(slot.index)
-        last = self._slots.pop()
-        if moved is not None:
-            self._slots[slot.index] = last
-            last.index = slot.index
-            assert last.node is not None
-            self._indices.node_changed(last, last.node, placed=True)
-        self._indices.node_gone()
-        slot.node, slot.index, slot.load, slot.model = None, -1, None, None
-        slot.ended.clear()
-        self._forget_empty(slot)
-        self._snapshot = None
-        return Change.NODE_GONE
-
-    def cool(self, name: str, resting: bool) -> None:
-        """Rest a node, or let it work again."""
-        slot = self._by_name.get(name)
-        if slot is not None and slot.index >= 0:
-            self._columns.single["cooling"][slot.index] = resting
 
     # -- observing what else decides where a pod may go
 
@@ -442,29 +274,6 @@ class Ledger:
         self._indices.namespaces_known = "namespaces" not in kinds
 
     # -- models and load
-
-    def apply_models(self, models: PowerModels) -> None:
-        """Use these models from now on."""
-        self.models = models
-        self._snapshot = None
-        for slot in self._slots:
-            assert slot.node is not None
-            self._write_model(slot, slot.node)
-
-    def _write_model(self, slot: NodeSlot, node: Node) -> None:
-        model = self.models.for_node(node.name, node.labels) if node.cpu_capacity else None
-        if model is not slot.model or model is None:
-            slot.model = model
-            write_model(self._columns, slot.index, model)
-
-    def apply_load(self, loads: Mapping[str, NodeLoad], now: float) -> None:
-        """Fresh loads by node name; nodes not named keep what they had, until it is stale. Names that are no node are
-        passed over."""
-        for name, load in loads.items():
-            slot = self._by_name.get(name)
-            if slot is not None and slot.node is not None:
-                slot.load = load
-        self.refresh(now)
 
     def apply_usage(self, estimates: Mapping[str, int | None]) -> None:
         """Pods of these siblings are taken to use so much [mCPU] from now on, wherever they are; None: what they state.
@@ -492,22 +301,3 @@ class Ledger:
         entry.unseen = unseen(entry.pod, slot.load)
         slot.unseen += entry.unseen
         self._estimate(slot)
-
-    def refresh(self, now: float) -> None:
-        """Let time pass: loads grow stale, pods grow into their windows."""
-        self.now = now
-        for slot in self._slots:
-            self._correct(slot)
-
-    def _correct(self, slot: NodeSlot) -> None:
-        correct(slot, self.now)
-        self._estimate(slot)
-
-    def _estimate(self, slot: NodeSlot) -> None:
-        estimate(slot, self._columns.single, self.now, self.expiry)
-
-
-def _tie(name: str, seed: int) -> np.uint64:
-    """A hash of the name that differs with the seed and is the same in every process."""
-    text = name.encode()
-    return np.uint64((zlib.crc32(text, seed & 0xFFFFFFFF) << 32) | zlib.crc32(text[::-1], ~seed & 0xFFFFFFFF))

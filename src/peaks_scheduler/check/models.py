@@ -112,7 +112,7 @@ def quality(facts: Facts) -> Iterator[Finding]:
 
 def _poor(known: Quality | None, now: float) -> tuple[str, str]:
     """What is weak about a fit, and what to do."""
-    if known is None or known.r2 is known.rmse_watts is known.confidence is None:
+    if known is None or all(each is None for each in (known.r2, known.rmse_watts, known.confidence)):
         return "nothing is said of how well it is known (`quality`) for", f"fit it: {FIT}"
     if known.confidence == "low":
         return "a first guess, never measured, for", f"measure it: {FIT}"
