@@ -24,6 +24,10 @@ class Plan:
     """Pods of each kind that are decided under constraints."""
     feed: int = 10_000
     """Pods that the watches of the feed part bring, listed once and changed once."""
+    clusters: int = 10
+    """Clusters of measured servers that are filled."""
+    churns: int = 2
+    """Of them those in which pods come and go."""
     seed: int = 1
     logs: str = ""
     """Folder that keeps the logs of the control plane and the schedulers; a temporary one where empty."""
@@ -39,5 +43,7 @@ class Plan:
         return self.nodes >= 5_000 and self.pods >= 10_000
 
 
-QUICK = Plan(nodes=500, backlog=500, stream=200, rate=100.0, rounds=1, repeats=200, crowd=20, feed=1_000)
+QUICK = Plan(
+    nodes=500, backlog=500, stream=200, rate=100.0, rounds=1, repeats=200, crowd=20, feed=1_000, clusters=2, churns=0
+)
 """Shows that everything works, in about a minute; its numbers mean little."""

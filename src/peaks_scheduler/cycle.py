@@ -23,7 +23,7 @@ from .objects import Pod
 from .power import PowerModel
 from .scoring import Strategy
 from .scoring.jump import cpu_after, indistinct, jump_error
-from .scoring.preferences import preferred
+from .scoring.preferences import has_wishes, preferred
 from .snapshot import Floats, Ints, Mask, Snapshot
 from .wake import Wake
 
@@ -287,9 +287,10 @@ def _least(cost: Floats, pod: Pod, nodes: Snapshot, tolerance: float, strategy: 
     tied = np.flatnonzero(cost <= least + tolerance)
     plain = int(tied[_first_by_hash(pod, nodes, tied)])
     among = tied
-    if strategy is not None:
-        doubtful = indistinct(pod, nodes, cost, int(np.nanargmin(cost)), envelope=strategy.envelope)
-        among = np.union1d(tied, doubtful) if len(doubtful) > 1 else tied
+    if strategy is not None and has_wishes(pod, nodes):
+        cheapest = int(tied[np.argmin(cost[tied])])
+        doubtful = indistinct(pod, nodes, cost, cheapest, envelope=strategy.envelope)
+        among = np.union1d(tied, doubtful) if len(tied) > 1 else doubtful
     if len(among) == 1:
         return Choice(plain)
     return _preferred(pod, nodes, among, cost, plain, tolerance)

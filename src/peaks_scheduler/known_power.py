@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from .power import Curve, PowerModel
-from .power.uncertainty import slope_error
+from .power.uncertainty import UNKNOWN, ErrorProfile, error_profile
 from .snapshot import Columns
 
 
@@ -22,7 +22,7 @@ class Known:
 
     curve: Curve
     envelope: Curve
-    slope_error: float
+    errors: ErrorProfile
     low: float
     high: float
 
@@ -32,7 +32,9 @@ def write_model(columns: Columns, i: int, model: PowerModel | None) -> None:
     known = None if model is None else _known(model)
     columns.curves["curves"].write(i, known.curve if known else None)
     columns.curves["envelopes"].write(i, known.envelope if known else None)
-    columns.single["slope_error"][i] = known.slope_error if known else 0.0
+    errors = known.errors if known else UNKNOWN
+    columns.single["slope_error"][i] = errors.slope
+    columns.slope_errors[:, :, i] = errors.sums
     columns.single["fitted_low"][i] = known.low if known else np.nan
     columns.single["fitted_high"][i] = known.high if known else np.nan
 
@@ -44,7 +46,7 @@ def _known(model: PowerModel) -> Known:
     return Known(
         model.curve,
         model.curve.envelope(model.standby_watts),
-        slope_error(model),
+        error_profile(model),
         np.nan if low is None else low,
         np.nan if high is None else high,
     )

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from .objects import HostPort, Node, Pod
 from .power import CurveRows, CurveTable, PowerModel
+from .power.uncertainty import CELLS
 from .selectors import AffinityTerm, LabelSelector, NodeRequirement, Taint
 from .storage import Storage
 
@@ -148,6 +149,7 @@ class Snapshot:
     envelopes: CurveTable  # (N,) the largest convex functions below them, standby points included
     models: Sequence[PowerModel | None]  # (N,) the model in force
     slope_error: Floats  # (N,) [W] per unit of u: no standard error of the curve's slope is larger; 0 = none is known
+    slope_errors: Floats  # (2, CELLS + 1, N) [W] those of the slope of curve and envelope, summed up from no load on
     fitted_low: Floats  # (N,) [1] utilisations between which the curve was fitted; NaN = not known
     fitted_high: Floats  # (N,) [1]
     tie: NDArray[np.uint64]  # (N,) seeded hash of the name: breaks ties
@@ -180,6 +182,7 @@ class Columns:
         self.single = {name: np.full(capacity, fill, dtype) for name, (dtype, fill) in self.SINGLE.items()}
         self.allocatable: Ints = np.zeros((len(self.rows), capacity), np.int64)
         self.free: Ints = np.zeros((len(self.rows), capacity), np.int64)
+        self.slope_errors: Floats = np.zeros((2, CELLS + 1, capacity))
         self.curves = {"curves": CurveRows(capacity), "envelopes": CurveRows(capacity)}
 
     def append(self) -> int:
@@ -192,6 +195,7 @@ class Columns:
             self.single[name][i] = fill
         self.allocatable[:, i] = 0
         self.free[:, i] = 0
+        self.slope_errors[:, :, i] = 0.0
         for curves in self.curves.values():
             curves.write(i, None)
         return i
@@ -206,6 +210,7 @@ class Columns:
             column[i] = column[last]
         self.allocatable[:, i] = self.allocatable[:, last]
         self.free[:, i] = self.free[:, last]
+        self.slope_errors[:, :, i] = self.slope_errors[:, :, last]
         for curves in self.curves.values():
             curves.move(last, i)
         return last
@@ -226,6 +231,7 @@ class Columns:
             self.single[name] = np.concatenate([self.single[name], np.full(more, fill, dtype)])
         pad = ((0, 0), (0, more))
         self.allocatable, self.free = np.pad(self.allocatable, pad), np.pad(self.free, pad)
+        self.slope_errors = np.pad(self.slope_errors, ((0, 0), *pad))
         for curves in self.curves.values():
             curves.grow(more)
 
@@ -234,6 +240,7 @@ class Columns:
         n = self.length
         views: dict[str, Any] = {name: column[:n] for name, column in self.single.items()}
         views["allocatable"], views["free"] = self.allocatable[:, :n], self.free[:, :n]
+        views["slope_errors"] = self.slope_errors[:, :, :n]
         for view in views.values():
             view.flags.writeable = False
         return views | {name: curves.view(n) for name, curves in self.curves.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def benchmarks(*args: str) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-m", "benchmarks", *args]
-    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+def benchmarks(*args: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """With ``more`` in the environment."""
+    argv, environment = [sys.executable, "-m", "benchmarks", *args], {**os.environ, **more}
+    return subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_a_quick_run_of_the_decision_writes_figures_that_can_be_compared(tmp_path: Path) -> None:
@@ -31,4 +33,17 @@ def test_a_quick_run_of_the_decision_writes_figures_that_can_be_compared(tmp_pat
 def test_a_part_that_there_is_not_is_wrong_usage() -> None:
     ran = benchmarks("--only", "everything")
     assert ran.returncode == 2
+    assert "Traceback" not in ran.stderr
+
+
+def test_the_study_of_strategies_runs_on_measured_servers(test_data: Path) -> None:
+    ran = benchmarks("--quick", "--only", "strategies", PEAKS_TEST_DATA=str(test_data))
+    assert ran.returncode == 0, ran.stderr
+    assert "filled, true curves, 70% load" in ran.stdout
+
+
+def test_without_measured_servers_the_study_says_what_it_lacks() -> None:
+    ran = benchmarks("--quick", "--only", "strategies", PEAKS_TEST_DATA="")
+    assert ran.returncode == 1
+    assert "PEAKS_TEST_DATA" in ran.stderr
     assert "Traceback" not in ran.stderr

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from peaks_scheduler.power import Curve, Exponential, IdleExponential, Linear, Piecewise, PowerModel, Quality
-from peaks_scheduler.power.uncertainty import difference_errors, rise_error, slope_error
+from peaks_scheduler.power.uncertainty import difference_errors, error_profile, rise_error, rise_errors
 from tests.builders import ENVELOPE, JUMP, Json, decide, ledger, models, node, node_liking, pod, workers
 
 # each with the covariance of its parameters, small enough that the curve moves in proportion
@@ -65,7 +65,7 @@ def test_the_standard_error_is_the_spread_of_curves_drawn_with_that_covariance(
 @pytest.mark.parametrize("kind", KNOWN)
 def test_no_rise_is_known_worse_than_the_largest_error_of_the_slope_says(kind: str) -> None:
     model = known(*KNOWN[kind], standby=8.0)
-    bound = slope_error(model)
+    bound = error_profile(model).slope
     for u in np.linspace(0.0, 0.98, 50):
         for step in (0.001, 0.02, 0.3):
             if u + step <= 1.0:
@@ -73,16 +73,34 @@ def test_no_rise_is_known_worse_than_the_largest_error_of_the_slope_says(kind: s
                     assert rise_error(model, float(u), step, envelope=envelope) <= bound * step  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("kind", KNOWN)
+@pytest.mark.parametrize("envelope", [False, True], ids=["curve", "envelope"])
+def test_what_the_arrays_keep_of_it_gives_the_same_error_for_small_pods_and_no_smaller_one_for_large_pods(
+    kind: str, envelope: bool
+) -> None:
+    model = known(*KNOWN[kind], standby=8.0)
+    sums = error_profile(model).sums[int(envelope)][:, None]
+    for u in (0.02, 0.18, 0.45, 0.7, 0.97):
+        for step, most in ((0.005, 1.05), (0.02, 1.05), (0.3, 2.0)):
+            if u + step > 1.0:
+                continue
+            kept = rise_errors(sums, np.array([0]), np.array([u]), np.array([step]))[0]
+            exact = rise_error(model, u, step, envelope=envelope)
+            assert exact is not None
+            assert 0.95 * exact <= kept <= most * exact
+
+
 def test_a_model_that_does_not_say_how_well_it_is_known_has_no_error() -> None:
     assert rise_error(PowerModel("m", Linear(60.0, 240.0)), 0.1, 0.1, envelope=True) is None
-    assert slope_error(PowerModel("m", Linear(60.0, 240.0), quality=Quality(1.7))) == 0.0
+    assert error_profile(PowerModel("m", Linear(60.0, 240.0), quality=Quality(1.7))).slope == 0.0
 
 
 def test_errors_of_two_nodes_add_up_in_squares_and_cancel_where_they_share_a_model() -> None:
     # a line's rise over 0.1 has a tenth of the error of its slope: sqrt(1 + 2 + 2*0.4) = 1.949
     one, other = known(*KNOWN["linear"]), known(*KNOWN["linear"])
     u, step = np.array([0.2, 0.2, 0.2]), np.full(3, 0.1)
-    errors = difference_errors([one, other, one], u, step, 0, envelope=True)
+    alone = np.full(3, 0.1949)
+    errors = difference_errors(alone, [one, other, one], u, step, 0, envelope=True)
     assert errors == pytest.approx([0.0, 0.1949 * 2**0.5, 0.0], rel=1e-3)
 
 

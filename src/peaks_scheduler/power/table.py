@@ -69,16 +69,18 @@ class CurveTable:
         return not self.bent.size and not bool(np.any(self.knee > 0.0))
 
     @cached_property
-    def _curved(self) -> tuple[Ints, Floats, Floats, Floats]:
-        """(E,) those with an exponential part, or without a model, and their k1, k2 and knee."""
-        curved = np.flatnonzero(self.k1 != 0.0)
-        return curved, self.k1[curved], self.k2[curved], self.knee[curved]
+    def _curved(self) -> tuple[Ints, _Exponentials]:
+        """Those with an exponential part, or without a model."""
+        where = np.flatnonzero(self.k1 != 0.0)
+        k1, k2, knee, slope = self.rows[1:5].take(where, axis=1)
+        return where, _Exponentials(k1, k2, knee, slope, lined=bool(np.any(knee > 0.0)))
 
     @cached_property
     def _points(self) -> tuple[Floats, Floats]:
         """((K, B) at, (K, B) bend) of the bent ones."""
         k = self._knots
-        return self.rows[5 : 5 + k, self.bent], self.rows[5 + k :, self.bent]
+        # by take: indexing would lay each curve's numbers side by side, and every operation on them took twice as long
+        return self.rows[5 : 5 + k].take(self.bent, axis=1), self.rows[5 + k :].take(self.bent, axis=1)
 
     @cached_property
     def _turning(self) -> Mask:
@@ -93,7 +95,7 @@ class CurveTable:
 
     def of(self, nodes: Ints) -> CurveTable:
         """The curves of these nodes."""
-        return CurveTable(self.rows[:, nodes])
+        return CurveTable(self.rows.take(nodes, axis=1))
 
     def watts(self, u: Floats) -> Floats:
         """Power of each node at its utilisation ``u``. (N,) fraction -> (N,) [W]."""
@@ -113,38 +115,35 @@ class CurveTable:
         """
         with np.errstate(over="ignore", invalid="ignore"):  # far beyond full load, where it is ranked last anyway
             if self.one_way:
-                return _exponential(self.k1, self.k2, u, step)
-            after = u + step
-            rise = self._line(u, after)
-            curved, k1, k2, knee = self._curved
-            if curved.size:
-                start = np.maximum(u[curved], knee)
-                rise[curved] += _exponential(k1, k2, start, np.maximum(after[curved], knee) - start)
+                return _exponential_rise(self.k1, self.k2, u, step)
+            rise = self.slope * step
+            where, curves = self._curved
+            if where.size:
+                rise[where] = curves.rise(u[where], step[where])
             if self.bent.size:
-                at, bend = self._points
-                over = after[self.bent] - at
-                np.minimum(over, step[self.bent], out=over)
-                np.maximum(over, 0.0, out=over)
-                rise[self.bent] += np.einsum("kb,kb->b", over, bend)
+                rise[self.bent] += self._bends(u[self.bent], step[self.bent])
         return rise
 
-    def _line(self, u: Floats, after: Floats) -> Floats:
-        line = np.minimum(after, self.knee)
-        line -= np.minimum(u, self.knee)
-        line *= self.slope
-        return line
+    def _bends(self, u: Floats, step: Floats) -> Floats:
+        """(B,) [W] what changes of the slope add to the rise of the bent ones."""
+        at, bend = self._points
+        over = u + step - at
+        np.minimum(over, step, out=over)
+        np.maximum(over, 0.0, out=over)
+        added: Floats = np.einsum("kb,kb->b", over, bend)
+        return added
 
     def largest_rise(self, low: Floats, high: Floats, step: Floats) -> Floats:
-        """The largest ``rise`` from anywhere between ``low`` and ``high``. (N,) fractions -> (N,) [W].
+        """The largest ``rise`` from anywhere between ``low`` and ``high``. (N,) fractions -> (N,) [W]. The same array
+        for both where every use is known.
 
         A plain exponential bends one way: with k2 > 0 (convex) the rise grows with u, with k2 < 0 it falls, so the
         largest is at one end. Other curves are looked at wherever the rise can turn, too.
         """
-        vague = low < high
-        if not vague.any():
+        if low is high:
             return self.rise(high, step)
         largest = self.rise(np.where(self.k2 > 0.0, high, low), step)
-        turning = np.flatnonzero(vague & self._turning)
+        turning = np.flatnonzero((low < high) & self._turning)
         if turning.size:
             some = self.of(turning)
             for u in some._turns(step[turning]):
@@ -162,8 +161,29 @@ class CurveTable:
         return [np.zeros_like(step), np.full_like(step, np.inf), alike, *corners, *(at - step for at in corners)]
 
 
-def _exponential(k1: Floats, k2: Floats, u: Floats, step: Floats) -> Floats:
-    """k1 * (exp(k2*(u + step)) - exp(k2*u)); NaN without a model."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Exponentials:
+    """E curves with an exponential part: see ``CurveTable`` for the rows."""
+
+    k1: Floats
+    k2: Floats
+    knee: Floats
+    slope: Floats
+    lined: bool
+    """Has any of them a line before it?"""
+
+    def rise(self, u: Floats, step: Floats) -> Floats:
+        """(E,) [W]; NaN without a model."""
+        if not self.lined:
+            return _exponential_rise(self.k1, self.k2, u, step)
+        after = u + step
+        start = np.maximum(u, self.knee)
+        rise = _exponential_rise(self.k1, self.k2, start, np.maximum(after, self.knee) - start)
+        rise += self.slope * (np.minimum(after, self.knee) - np.minimum(u, self.knee))
+        return rise
+
+
+def _exponential_rise(k1: Floats, k2: Floats, u: Floats, step: Floats) -> Floats:
     rise = np.expm1(k2 * step)
     rise *= k1
     rise *= np.exp(k2 * u)

@@ -9,13 +9,19 @@ models are independent, and that nodes which share a model share its error. Pure
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .curves import Floats
 from .models import PowerModel
 
-_GRID = np.linspace(0.0, 1.0, 17)
+Ints = NDArray[np.int64]
+
+CELLS = 20
+"""Parts of the utilisation within which a slope counts as equally well known: curves mostly bend at full tenths."""
+_EDGES = np.linspace(0.0, 1.0, CELLS + 1)
 
 
 def has_errors(model: PowerModel | None) -> bool:
@@ -55,54 +61,69 @@ def rise_error(model: PowerModel | None, u: float, step: float, *, envelope: boo
 def _errors(model: PowerModel, g: Floats) -> Floats:
     assert model.quality is not None
     covariance = np.asarray(model.quality.covariance)
-    errors: Floats = np.sqrt(np.maximum(np.einsum("im,ij,jm->m", g, covariance, g), 0.0))
+    errors: Floats = np.sqrt(np.maximum((covariance @ g * g).sum(axis=0), 0.0))
     return errors
 
 
-def slope_error(model: PowerModel | None) -> float:
+# --- many nodes at once ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ErrorProfile:
+    """How well a model's slope is known, cell by cell of the utilisation: what the arrays keep of its covariance."""
+
+    slope: float
     """[W] per unit of u: the largest standard error of the curve's slope and of its envelope's, a little more than
-    seen on a grid. A rise over a step is known at least as well as that times the step. 0: nothing is known."""
+    seen. A rise over a step is known at least as well as that times the step. 0: nothing is known."""
+    sums: Floats
+    """(2, CELLS + 1) [W] the standard error of the slope, of the curve and of its envelope, summed up from no load."""
+
+
+UNKNOWN = ErrorProfile(0.0, np.zeros((2, CELLS + 1)))
+
+
+def error_profile(model: PowerModel | None) -> ErrorProfile:
+    """Of one model; ``UNKNOWN`` where it does not say how well it is known."""
     if model is None or not has_errors(model):
-        return 0.0
+        return UNKNOWN
     h = 1e-3
-    at = np.concatenate([_GRID[:-1], _GRID[1:] - h])
-    steps = np.full(len(at), h)
-    largest = max(float(_errors(model, rise_gradient(model, at, steps, envelope=e)).max()) for e in (False, True))
-    return 1.05 * largest / h
+    ends = np.concatenate([_EDGES[:-1], _EDGES[1:] - h])
+    steps = np.full(len(ends), h)
+    slopes = np.stack([_errors(model, rise_gradient(model, ends, steps, envelope=e)) for e in (False, True)]) / h
+    sums = np.zeros((2, CELLS + 1))
+    sums[:, 1:] = np.cumsum(slopes[:, :CELLS] + slopes[:, CELLS:], axis=1) / (2 * CELLS)
+    return ErrorProfile(1.05 * float(slopes.max()), sums)
+
+
+def rise_errors(sums: Floats, nodes: Ints, u: Floats, step: Floats) -> Floats:
+    """Standard error [W] of the rise of each of these ``nodes``. (M,) indices, (M,) fractions -> (M,) [W].
+
+    ``sums`` (CELLS + 1, N) are profiles, for the curve or for its envelope. Within a cell the slope counts as known
+    equally well, and over a step its errors as going one way: exact for the small steps that most pods are, a little
+    too much for large ones.
+    """
+    cells = np.stack([u, u + step]) * CELLS
+    first = np.minimum(cells.astype(np.int64), CELLS - 1)
+    low = sums[first, nodes]
+    before, after = low + (cells - first) * (sums[first + 1, nodes] - low)
+    errors: Floats = after - before
+    return errors
 
 
 def difference_errors(
-    models: Sequence[PowerModel | None], u: Floats, step: Floats, best: int, *, envelope: bool
+    errors: Floats, models: Sequence[PowerModel | None], u: Floats, step: Floats, best: int, *, envelope: bool
 ) -> Floats:
-    """Standard error [W] of each rise's difference to that of number ``best``. (M,) fractions -> (M,) [W].
+    """Standard error [W] of each rise's difference to that of number ``best``, from those of the rises themselves.
+    (M,) [W], (M,) fractions -> (M,) [W].
 
-    A model that does not say how well it is known counts as exact.
+    Errors of different models are independent; those of nodes that share the best one's model cancel as far as their
+    loads are alike.
     """
-    groups: dict[int, list[int]] = {}
-    for i, model in enumerate(models):
-        if has_errors(model):
-            groups.setdefault(id(model), []).append(i)
-    variances = np.zeros(len(u))
-    reference = np.zeros((1, 1))
-    if id(models[best]) in groups:
-        reference = _gradient_of(models, [best], u, step, envelope)
-        variances += _errors(_known(models[best]), reference) ** 2
-    for where in groups.values():
-        model, g = _known(models[where[0]]), _gradient_of(models, where, u, step, envelope)
-        if model is models[best]:
-            variances[where] = _errors(model, g - reference) ** 2
-        else:
-            variances[where] += _errors(model, g) ** 2
-    errors: Floats = np.sqrt(variances)
-    return errors
-
-
-def _gradient_of(
-    models: Sequence[PowerModel | None], where: list[int], u: Floats, step: Floats, envelope: bool
-) -> Floats:
-    return rise_gradient(_known(models[where[0]]), u[where], step[where], envelope=envelope)
-
-
-def _known(model: PowerModel | None) -> PowerModel:
-    assert model is not None
-    return model
+    differences: Floats = np.hypot(errors, errors[best])
+    model = models[best]
+    alike = [i for i, each in enumerate(models) if each is model]
+    if len(alike) > 1 and model is not None and has_errors(model):
+        gradients = rise_gradient(model, u[alike], step[alike], envelope=envelope)
+        differences[alike] = _errors(model, gradients - gradients[:, [alike.index(best)]])
+    differences[best] = 0.0
+    return differences

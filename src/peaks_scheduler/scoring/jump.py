@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..objects import Pod
-from ..power.uncertainty import difference_errors, rise_error
+from ..power.uncertainty import difference_errors, rise_error, rise_errors
 from ..snapshot import Floats, Ints, Snapshot
 
 
@@ -22,8 +22,9 @@ def power_jump(pod: Pod, nodes: Snapshot) -> Floats:
     Where the use is only known to lie between low and high, the largest jump in between: not knowing never makes a node
     cheaper.
     """
-    step, capacity = _step(pod, nodes), nodes.cpu_capacity
-    return nodes.curves.largest_rise(nodes.cpu_low / capacity, nodes.cpu_high / capacity, step)
+    high = nodes.cpu_high / nodes.cpu_capacity
+    low = high if nodes.measured.all() else nodes.cpu_low / nodes.cpu_capacity
+    return nodes.curves.largest_rise(low, high, _step(pod, nodes))
 
 
 def envelope_jump(pod: Pod, nodes: Snapshot) -> Floats:
@@ -46,7 +47,7 @@ def cpu_after(pod: Pod, nodes: Snapshot) -> Floats:
 
 # --- how well they are known ----------------------------------------------------------------------------------------
 
-MOST_DOUBTFUL = 256  # nodes of least cost whose exact errors are worked out; more are hardly ever in question
+MOST_DOUBTFUL = 256  # nodes of least cost whose errors are worked out; more are hardly ever in question
 
 
 def jump_error(pod: Pod, nodes: Snapshot, i: int, *, envelope: bool) -> float | None:
@@ -66,8 +67,10 @@ def indistinct(pod: Pod, nodes: Snapshot, cost: Floats, best: int, *, envelope: 
         near = np.sort(near[np.argpartition(cost[near], MOST_DOUBTFUL)[:MOST_DOUBTFUL]])
     if len(near) <= 1 or not np.any(bound[near]):
         return np.array([best])
-    place = int(np.searchsorted(near, best))
-    use = (nodes.cpu_high / nodes.cpu_capacity)[near]
-    errors = difference_errors([nodes.models[i] for i in near.tolist()], use, step[near], place, envelope=envelope)
-    alike: Ints = near[cost[near] - cost[best] <= errors]
+    use, step = nodes.cpu_high[near] / nodes.cpu_capacity[near], step[near]
+    errors = rise_errors(nodes.slope_errors[int(envelope)], near, use, step)
+    place = int(np.argmin(cost[near]))
+    models = [nodes.models[i] for i in near.tolist()]
+    differences = difference_errors(errors, models, use, step, place, envelope=envelope)
+    alike: Ints = near[cost[near] - cost[best] <= differences]
     return alike

@@ -38,6 +38,14 @@ class Preference:
     score: Callable[[Pod, Snapshot, Ints], Ints | None]
 
 
+def has_wishes(pod: Pod, nodes: Snapshot) -> bool:
+    """Can a preference have something to say of this pod, whichever nodes are tied?"""
+    own = pod.preferences
+    if own.nodes or own.spread or own.pods or nodes.index.mild_taint_sets():
+        return True
+    return next(iter(nodes.index.liked_by(pod)), None) is not None
+
+
 def preferred(pod: Pod, nodes: Snapshot, tied: Ints) -> list[tuple[str, Ints]]:
     """(name, (T,) weighted scores of the tied nodes) of each preference that has something to say."""
     scored = ((each, each.score(pod, nodes, tied)) for each in PREFERENCES)

@@ -1,0 +1,97 @@
+"""The study of strategies: total power over the least that any placement could have, on servers that were measured.
+
+Owns which cases are run and how they are told. The true curves are known exactly, or models are fitted to a few noisy
+samples of each, errors of the fit included, as ``peaks-scheduler fit`` would write them. Rules that know no power are
+run once. ``benchmarks.study`` has the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from benchmarks import BenchmarkError
+from benchmarks.figures import Aim, Better, Figure, gather
+from benchmarks.plan import Plan
+from benchmarks.study import rules, runs, servers
+from benchmarks.study.runs import Case, churned, filled
+from peaks_scheduler.power import EMPTY
+from peaks_scheduler.scoring import Strategy
+
+PART = "strategies"
+COUNT = 50  # servers in each cluster
+TRUE, FITTED, WISHES = "true curves", "fitted curves", "fitted curves and pods that like even zones"
+FILLED, CHURNED = "filled", "pods come and go"
+UNITS: dict[str, tuple[str, Better]] = {
+    f"{how}, {known}, {load:.0%} load": ("% over the bound", "lower")
+    for how in (FILLED, CHURNED)
+    for known in (TRUE, FITTED, WISHES)
+    for load in runs.LOADS
+}
+LIMITS = {TRUE: 1.5, FITTED: 3.0}  # [%]
+
+Over = dict[str, dict[str, float]]
+"""[%] by strategy and name of the figure."""
+
+
+def missing() -> str:
+    """What the study lacks, in words; empty where it can be run."""
+    return "" if servers.data_file() else f"PEAKS_TEST_DATA names no folder of measured data with {servers.FILE} in it"
+
+
+def measure(plan: Plan, say: Callable[[str], None]) -> tuple[list[Figure], list[Aim]]:
+    """Every strategy on every cluster; one round a cluster. Raises BenchmarkError where there is no data."""
+    file = servers.data_file()
+    if file is None:
+        raise BenchmarkError(f"strategies: {missing()}")
+    every = servers.read(file)
+    rounds = []
+    for seed in range(plan.seed, plan.seed + plan.clusters):
+        say(f"strategies: cluster {seed}, {COUNT} of {len(every)} servers")
+        rounds.append(study(servers.drawn(every, COUNT, seed), seed, churn=seed < plan.seed + plan.churns))
+    names = [each.name for each in (*rules.BY_POWER, *rules.BY_SHARE)]
+    figures = [figure for name in names for figure in gather(PART, name, [each[name] for each in rounds], UNITS)]
+    return figures, _aims(figures)
+
+
+def study(drawn: Sequence[servers.Server], seed: int, *, churn: bool = False) -> Over:
+    """Every strategy on one cluster."""
+    over: Over = {}
+    for known, case in _cases(drawn, seed):
+        found = over.setdefault(case.strategy.name, {})
+        found |= _told(FILLED, known, filled(case))
+        if churn and known != WISHES:
+            found |= _told(CHURNED, known, (churned(case, load) for load in runs.LOADS))
+    return over
+
+
+def _cases(drawn: Sequence[servers.Server], seed: int) -> Iterator[tuple[str, Case]]:
+    exact, fitted = servers.known_exactly(drawn), servers.fitted(drawn, seed)
+    by_power: tuple[Strategy, ...] = rules.BY_POWER
+    for strategy in by_power:
+        yield TRUE, Case(drawn, exact, strategy, seed)
+        yield FITTED, Case(drawn, fitted, strategy, seed)
+        yield WISHES, Case(drawn, fitted, strategy, seed, runs.EVEN_ZONES)
+    for strategy in rules.BY_SHARE:
+        yield TRUE, Case(drawn, EMPTY, strategy, seed)
+
+
+def _told(how: str, known: str, over: Iterable[float]) -> dict[str, float]:
+    return {f"{how}, {known}, {load:.0%} load": 100 * each for load, each in zip(runs.LOADS, over, strict=True)}
+
+
+def _aims(figures: Sequence[Figure]) -> list[Aim]:
+    """The largest of all loads and clusters."""
+    return [
+        Aim(
+            f"envelope, {FILLED}, {known}: most over the bound [%]",
+            _most(figures, f"{FILLED}, {known},"),
+            limit,
+            "lower",
+        )
+        for known, limit in LIMITS.items()
+    ]
+
+
+def _most(figures: Iterable[Figure], name: str) -> float:
+    envelope = rules.BY_POWER[0].name
+    return max(max(each.values) for each in figures if each.subject == envelope and each.name.startswith(name))
