@@ -89,23 +89,31 @@ class Owners:
     """Name that is nobody's -> why."""
 
     def of(self, metric: str, series: Sequence[Labels]) -> list[tuple[str, Name] | None]:
-        """For each series the node and the label that names it; None where none does."""
-        by_label = {label: self._by_value(label, series) for label in NAMES}
-        found: list[tuple[str, Name] | None] = []
-        for labels in series:
-            candidates = names(labels)
-            name = next((each for each in candidates if each[1] in by_label[each[0]]), None)
-            found.append(None if name is None else (by_label[name[0]][name[1]], name))
-            if name is None and candidates:
-                self.strange.setdefault(candidates[0][1], f"{metric} has it, but no node goes by this name")
-            elif name is None:
-                self.strange.setdefault(metric, f"a series of it has none of the labels {', '.join(NAMES)}")
+        """For each series the node and the label that names it, the first that names exactly one; None: none does."""
+        found: list[tuple[str, Name] | None] = [None] * len(series)
+        why: dict[str, str] = {}
+        waiting = list(range(len(series)))
+        for label in NAMES:
+            owners = self._owners({series[i][label] for i in waiting if series[i].get(label)}, why) if waiting else {}
+            for i in waiting:
+                if owner := owners.get(series[i].get(label, "")):
+                    found[i] = owner, (label, series[i][label])
+            waiting = [i for i in waiting if found[i] is None]
+        for i in waiting:
+            self._say(metric, names(series[i]), why)
         return found
 
-    def _by_value(self, label: str, series: Sequence[Labels]) -> dict[str, str]:
-        resolution = resolve({labels[label] for labels in series if labels.get(label)}, self.nodes)
-        for key, several in resolution.ambiguous.items():
-            self.strange[key] = f"it may be any of {few(several)}"
+    def _owners(self, values: set[str], why: dict[str, str]) -> dict[str, str]:
+        """Value of a label -> the node that it names."""
+        resolution = resolve(values, self.nodes)
+        why |= {key: f"it may be any of {few(several)}" for key, several in resolution.ambiguous.items()}
         for node, several in resolution.duplicates.items():
-            self.strange[node] = f"several names mean it, so that none is used: {few(several)}"
+            why |= dict.fromkeys(several, f"several names mean {node}, so that none is used: {few(several)}")
         return {key: node for node, key in resolution.matched.items()}
+
+    def _say(self, metric: str, candidates: Sequence[Name], why: Mapping[str, str]) -> None:
+        if not candidates:
+            self.strange.setdefault(metric, f"a series of it has none of the labels {', '.join(NAMES)}")
+            return
+        value = next((value for _, value in candidates if value in why), candidates[0][1])
+        self.strange.setdefault(value, why.get(value, f"{metric} has it, but no node goes by this name"))

@@ -184,12 +184,8 @@ async def survey(
     )
     if asking.failed and not asking.answered:
         raise next(iter(asking.failed.values()))
-    if nodes is None:
-        labelled = zip([labels for _, labels in ALIASES], [_labels(each) for each in aliases], strict=True)
-        nodes = members([_labels(series) for _, series in cpu], second_names(labelled))
-    owners = Owners(nodes)
-    own_cpu, own_power = queries.cpu is not None, queries.power is not None
-    return _survey(_choices(owners, cpu, own_cpu), _choices(owners, power, own_power), owners.strange, asking)
+    # thousands of nodes under several names take a second to tell apart: not on the loop
+    return await asyncio.to_thread(_matched, cpu, power, aliases, queries, nodes, asking)
 
 
 _Found = tuple[Candidate, tuple[Series, ...]]
@@ -198,6 +194,23 @@ _Choices = dict[str, list[Choice]]
 
 def _labels(series: Sequence[Series]) -> list[Mapping[str, str]]:
     return [each.labels for each in series]
+
+
+def _matched(
+    cpu: Sequence[_Found],
+    power: Sequence[_Found],
+    aliases: Sequence[Sequence[Series]],
+    queries: Queries,
+    nodes: Sequence[NodeAddresses] | None,
+    asking: _Asking,
+) -> Survey:
+    """Each node with what is its own."""
+    if nodes is None:
+        labelled = zip([labels for _, labels in ALIASES], [_labels(each) for each in aliases], strict=True)
+        nodes = members([_labels(series) for _, series in cpu], second_names(labelled))
+    owners = Owners(nodes)
+    own_cpu, own_power = queries.cpu is not None, queries.power is not None
+    return _survey(_choices(owners, cpu, own_cpu), _choices(owners, power, own_power), owners.strange, asking)
 
 
 def _choices(owners: Owners, found: Sequence[_Found], whole: bool) -> _Choices:

@@ -1,0 +1,218 @@
+"""Power models learned anew while the scheduler runs, from what Prometheus has measured lately.
+
+Owns the rounds over all nodes: every interval each node's last day is read, a model is learned from it in a thread
+(``challenge.py``, which is not imported before) and, where it wins, put in the place of the model so far. Nodes are
+read and learned one at a time, with pauses as long as the work was, so that binds keep the processor. What was learned
+is in memory alone: a restart, or a change of the model file, begins again with the file's models, which then serve
+until the next round. Trouble stops nothing; the models stay as they are.
+
+A round is given up where a query fails that asks which power series there are: with the best one missing for a moment,
+a lesser one would take its place, and its watts pass for the same. For that reason, too, a model that was learned here
+is only replaced by one of the same part of the machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import LoadError
+from ..ledger import Ledger
+from ..logs import ChangeLog
+from ..objects import Node
+from ..power import PowerModel
+from ..serving import Health
+from ..settings import RefitSettings
+from ..sources.identity import NodeAddresses
+from ..sources.node_series import Grid, NodeByNode, NodeSeries, NoSeriesError, Queries, Survey, read, survey
+from ..sources.prometheus_api import PrometheusApi
+from ..telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from .challenge import Challenge
+
+logger = logging.getLogger(__name__)
+
+NAME = "refit"
+AGAIN = 300.0  # [s] after a round that was given up, or sooner where rounds are
+APPLY_EVERY = 10.0  # [s] within a round: each change makes every waiting pod be looked at again
+LONGEST_PAUSE = 5.0  # [s]
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A model that was learned here."""
+
+    model: PowerModel
+    scope: str
+    """What of the machine was measured."""
+
+
+class RefitKeeper:
+    """Keeps the power models as good as what is measured.
+
+    Args:
+        known: set once all nodes are in the ledger.
+        changed: called when other models have come into force.
+        wall: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        api: PrometheusApi,
+        settings: RefitSettings,
+        ledger: Ledger,
+        telemetry: Telemetry,
+        known: asyncio.Event,
+        changed: Callable[[], None],
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._api, self._settings, self._ledger, self._telemetry = api, settings, ledger, telemetry
+        self._known, self._changed, self._wall = known, changed, wall
+        self._log = ChangeLog(logger)
+        self._queries = Queries(settings.power_query, settings.cpu_query)
+        self._learned: dict[str, Learned] = {}
+        self._waiting: dict[str, tuple[PowerModel | None, Learned]] = {}
+        self.failure = ""
+        """Why the last round came to nothing; empty: it did not."""
+
+    @property
+    def in_force(self) -> int:
+        """Nodes whose model was learned here."""
+        models = self._ledger.models.by_name
+        return sum(models.get(node) is learned.model for node, learned in self._learned.items())
+
+    async def run(self) -> None:
+        """A round every interval until cancelled; none before the nodes are known."""
+        await self._known.wait()
+        while True:
+            begun = time.monotonic()
+            await self.once()
+            wait = min(AGAIN, self._settings.interval) if self.failure else self._settings.interval
+            await asyncio.sleep(max(1.0, wait - (time.monotonic() - begun)))
+
+    async def once(self) -> None:
+        """One round over all nodes."""
+        try:
+            outcomes = await self._round()
+        except LoadError as error:
+            self._failed(error.kind, f"{error.kind}: {error}")
+        except Exception as error:  # whatever it comes to, scheduling goes on
+            logger.exception("power models not learned")
+            self._failed(type(error).__name__, f"{type(error).__name__}: {error}")
+        else:
+            self.failure = ""
+            self._log.report("round", "", logging.INFO, "power models are being learned")
+            logger.info("power models looked at", extra={"nodes": outcomes.total(), **outcomes})
+        finally:
+            self._apply()
+
+    def _failed(self, kind: str, failure: str) -> None:
+        self.failure = failure
+        self._telemetry.source_failed(NAME)
+        self._log.report("round", kind, logging.WARNING, "power models not learned, they stay", error=failure)
+
+    async def _round(self) -> Counter[str]:
+        settings, nodes = self._settings, {node.name: node for node in self._ledger.nodes()}
+        # at whole steps: the same question twice is about the same instants
+        end = self._wall() // settings.step * settings.step
+        grid = Grid(end - settings.range // settings.step * settings.step, end, settings.step)
+        found = await self._survey(grid, nodes)
+        asker, outcomes, applied = NodeByNode(self._api, grid), Counter[str](), time.monotonic()
+        for plan in found.plans:
+            try:
+                outcome = await self._one(nodes[plan.node], await read(asker, plan, self._queries))
+            except (LoadError, NoSeriesError) as error:
+                outcome, why = "unread", str(error)
+                self._log.report(plan.node, why, logging.WARNING, "node not read", node=plan.node, error=why)
+            outcomes[outcome] += 1
+            self._telemetry.refitted(outcome)
+            if time.monotonic() - applied > APPLY_EVERY:
+                self._apply()
+                applied = time.monotonic()
+        return outcomes
+
+    async def _survey(self, grid: Grid, nodes: Mapping[str, Node]) -> Survey:
+        addresses = [NodeAddresses.of(node) for node in nodes.values()]
+        found = await survey(self._api, grid, self._queries, addresses)
+        if found.failed:
+            raise LoadError("query", f"not all series are known: {'; '.join(found.failed[:3])}")
+        if not found.plans:
+            raise LoadError("empty", "no node has series of both its CPU and its power")
+        return found
+
+    # -- one node
+
+    async def _one(self, node: Node, series: NodeSeries) -> str:
+        champion = self._ledger.models.for_node(node.name, node.labels)
+        if self._other_scope(node.name, champion, series.scope):
+            return "kept"
+        begun = time.monotonic()
+        came = await asyncio.to_thread(self._challenge, series, champion)
+        await asyncio.sleep(min(time.monotonic() - begun, LONGEST_PAUSE))
+        if came.model is not None:
+            self._waiting[node.name] = (champion, Learned(came.model, series.scope))
+        self._tell(node.name, series, came)
+        return came.outcome
+
+    def _challenge(self, series: NodeSeries, champion: PowerModel | None) -> Challenge:
+        from .challenge import challenge
+
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._wall()))
+        settings = self._settings
+        return challenge(series.node, series.cpu, series.power, champion, settings.hold_out, settings.margin, now)
+
+    def _other_scope(self, node: str, champion: PowerModel | None, scope: str) -> bool:
+        learned = self._learned.get(node)
+        other = learned is not None and learned.model is champion and learned.scope != scope
+        if other and learned is not None:
+            self._log.report(
+                (node, "scope"),
+                scope,
+                logging.WARNING,
+                "power is measured otherwise now, the model stays",
+                node=node,
+                before=learned.scope,
+                now=scope,
+            )
+        return other
+
+    def _tell(self, node: str, series: NodeSeries, came: Challenge) -> None:
+        facts = {
+            "node": node,
+            "rmse_before_watts": came.before,
+            "rmse_after_watts": came.after,
+            "held_out_samples": came.samples,
+            "measured": series.scope,
+        }
+        if came.model is not None:
+            word = "power model learned" if came.outcome == "learned" else "power model replaced"
+            logger.info(word, extra={**facts, "kind": came.model.curve.kind, "series": series.power_source})
+            self._log.forget(node)
+        elif came.outcome == "refused":
+            self._log.report(node, came.outcome, logging.INFO, "no power model learned", **facts, why=came.reasons)
+        else:
+            logger.debug("power model kept", extra={**facts, "why": came.reasons})
+
+    def _apply(self) -> None:
+        """Put what has won into force, unless the file has spoken meanwhile."""
+        models, nodes = self._ledger.models, {node.name: node for node in self._ledger.nodes()}
+        won: list[PowerModel] = []
+        for name, (champion, learned) in self._waiting.items():
+            node = nodes.get(name)
+            if node is not None and models.for_node(name, node.labels) is champion:
+                self._learned[name] = learned
+                won.append(learned.model)
+        self._waiting.clear()
+        if won:
+            self._ledger.apply_models(models.with_named(won))
+            self._changed()
+
+    def health(self) -> Health:
+        """For ``/readyz?verbose``; it never makes us unready."""
+        return Health.degraded(f"{self.failure}; the power models stay as they are") if self.failure else Health.ok()

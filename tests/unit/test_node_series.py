@@ -1,0 +1,472 @@
+"""Which of a node's series tell its watts and its CPU use, whose a series is, and what is said of the rest.
+
+Expected watts are those that the played sensors were given; zones as Kepler has them: psys holds package, package holds
+core, so that any sum of these would show as too many watts.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from peaks_scheduler.errors import LoadError
+from peaks_scheduler.fitting.alignment import align
+from peaks_scheduler.sources.identity import NodeAddresses
+from peaks_scheduler.sources.node_series import (
+    AllAtOnce,
+    Discovery,
+    Grid,
+    NodeSeries,
+    Queries,
+    discover,
+    read_totals,
+    survey,
+)
+from tests.unit.played_prometheus import PlayedPrometheus, Raw, raw
+
+START, END, STEP = 1_700_000_000.0 // 60 * 60, 1_700_000_000.0 // 60 * 60 + 7200.0, 60.0
+CPUS = 4
+
+
+def busy(
+    share: float, *, since: float = START, start: float = START, end: float = END, cpus: int = CPUS, **labels: str
+) -> Iterator[Raw]:
+    """node_exporter's counters of a node that is busy for this share of the time."""
+    for cpu in range(cpus):
+        for mode, part in (("user", share), ("idle", 0.9 * (1 - share)), ("iowait", 0.1 * (1 - share))):
+            yield raw(
+                "node_cpu_seconds_total",
+                lambda t, part=part: part * (t - since),
+                start,
+                end,
+                cpu=str(cpu),
+                mode=mode,
+                **labels,
+            )
+
+
+def joules(
+    name: str, watts: float, *, since: float = START - 100.0, start: float = START, end: float = END, **labels: str
+) -> Raw:
+    return raw(name, lambda t: watts * (t - since), start, end, **labels)
+
+
+def gauge(name: str, watts: float, **labels: str) -> Raw:
+    return raw(name, watts, START, END, **labels)
+
+
+def zone(zone: str, watts: float, *, node: str = "worker-1", path: str = "0", **times: float) -> Raw:
+    return joules("kepler_node_cpu_joules_total", watts, zone=zone, path=path, node_name=node, **times)
+
+
+def old(zone: str, watts: float, *, mode: str = "dynamic", package: str = "0", **times: float) -> Raw:
+    return joules(f"kepler_node_{zone}_joules_total", watts, mode=mode, package=package, instance="worker-1", **times)
+
+
+def platform(watts: float, **labels: str) -> Raw:
+    return gauge("kepler_platform_watts", watts, **{"source": "redfish", "node_name": "worker-1", **labels})
+
+
+CPU = tuple(busy(0.25, instance="worker-1"))
+ZONES = (zone("psys", 90), zone("package", 70), zone("core", 50), zone("uncore", 5), zone("dram", 10))
+
+
+async def found(series: Iterable[Raw], **more: object) -> Discovery:
+    api = more.pop("api", None) or PlayedPrometheus(tuple(series))
+    return await discover(api, START, END, STEP, **more)  # type: ignore[arg-type]
+
+
+async def only(series: Iterable[Raw], **more: object) -> NodeSeries:
+    discovery = await found(series, **more)
+    assert discovery.incomplete == {}
+    (node,) = discovery.nodes
+    return node
+
+
+def means(node: NodeSeries) -> tuple[float, float]:
+    """CPU use and watts."""
+    samples = align(node.cpu, node.power).samples
+    assert len(samples) > 10
+    return float(samples.cpu.mean()), float(samples.watts.mean())
+
+
+def watts(node: NodeSeries) -> float:
+    return means(node)[1]
+
+
+# --- which series counts ----------------------------------------------------------------------------------------------
+
+
+class TestWhichSeriesCounts:
+    async def test_what_measures_more_of_the_machine_counts_and_nothing_is_added_to_it(self) -> None:
+        node = await only([*CPU, *ZONES, platform(120)])
+        assert (node.scope, watts(node)) == ("platform", pytest.approx(120.0))
+        node = await only([*CPU, *ZONES])
+        assert (node.scope, watts(node)) == ("psys", pytest.approx(90.0))
+
+    async def test_without_psys_the_memory_is_added_to_the_packages_and_no_other_zone(self) -> None:
+        node = await only([*CPU, *ZONES[1:]])
+        assert (node.scope, watts(node)) == ("package + dram", pytest.approx(80.0))
+
+    async def test_without_memory_the_packages_count_alone_and_it_is_said(self) -> None:
+        node = await only([*CPU, zone("package", 70), zone("core", 50), zone("dram", 0)])
+        assert (node.scope, watts(node)) == ("package", pytest.approx(70.0))
+        assert 'without kepler_node_cpu_joules_total{zone="dram"}: it stands still, so that nothing is measured' in (
+            node.notes
+        )
+
+    async def test_sockets_of_a_zone_are_added(self) -> None:
+        node = await only([*CPU, zone("package", 70), zone("package", 60, path="1"), zone("dram", 10)])
+        assert watts(node) == pytest.approx(140.0)
+
+    async def test_old_keplers_parts_and_sockets_are_added(self) -> None:
+        parts = [("dynamic", "0", 30), ("idle", "0", 40), ("dynamic", "1", 20), ("idle", "1", 41)]
+        series = [old("package", w, mode=mode, package=package) for mode, package, w in parts]
+        node = await only([*CPU, *series, old("dram", 9), old("core", 50)])
+        assert (node.scope, watts(node)) == ("package + dram", pytest.approx(30 + 40 + 20 + 41 + 9))
+
+    async def test_old_keplers_platform_comes_before_its_packages(self) -> None:
+        node = await only([*CPU, old("platform", 15), old("platform", 100, mode="idle"), old("package", 132)])
+        assert (node.scope, watts(node)) == ("platform", pytest.approx(115.0))
+
+    async def test_a_counter_comes_before_the_gauge_of_the_same_zone(self) -> None:
+        rounded = gauge("kepler_node_cpu_watts", 71, zone="package", path="0", node_name="worker-1")
+        node = await only([*CPU, rounded, zone("package", 70.4)])
+        assert watts(node) == pytest.approx(70.4)
+
+    @pytest.mark.parametrize(
+        ("series", "expected"),
+        [
+            ([gauge("ipmi_dcmi_power_consumption_current_watts", 210, instance="worker-1:9290")], 210.0),
+            ([gauge("scaph_host_power_microwatts", 95e6, instance="worker-1:8080")], 95.0),
+        ],
+        ids=["ipmi", "scaphandre"],
+    )
+    async def test_other_meters_are_known_too(self, series: list[Raw], expected: float) -> None:
+        assert watts(await only([*CPU, *series])) == pytest.approx(expected)
+
+    async def test_a_meter_of_the_whole_machine_comes_before_keplers_packages(self) -> None:
+        ipmi = gauge("ipmi_dcmi_power_consumption_current_watts", 210, instance="worker-1:9290")
+        assert (await only([*CPU, ipmi, zone("package", 70)])).scope == "platform"
+
+
+class TestRedfish:
+    async def test_power_supplies_of_a_chassis_are_added(self) -> None:
+        supplies = [
+            platform(w, chassis_id="1", source_type="PowerSupply", source_id=f"PSU{i}")
+            for i, w in enumerate((130, 110))
+        ]
+        assert watts(await only([*CPU, *supplies])) == pytest.approx(240.0)
+
+    async def test_an_enclosure_is_not_added_to_the_server(self) -> None:
+        server = platform(240, chassis_id="System.1", source_type="PowerSupply", source_id="PSU1")
+        enclosure = platform(125, chassis_id="Enclosure.0", source_type="PowerSupply", source_id="PSU1")
+        node = await only([*CPU, server, enclosure])
+        assert watts(node) == pytest.approx(240.0)
+        assert any("comes 2 times, of which the largest counts" in note and "System.1" in note for note in node.notes)
+
+    async def test_power_controls_overlap_and_the_largest_counts(self) -> None:
+        controls = [
+            platform(w, chassis_id="1", source_type="PowerControl", source_id=name, source_name=name)
+            for name, w in (("Server", 450), ("CPU", 85), ("Memory", 30))
+        ]
+        assert watts(await only([*CPU, *controls])) == pytest.approx(450.0)
+
+
+class TestWhatIsAbsent:
+    async def test_a_constant_0_is_no_sensor_and_the_next_series_is_taken_and_said(self) -> None:
+        node = await only([*CPU, platform(0), zone("psys", 0), zone("package", 70)])
+        assert (node.scope, watts(node)) == ("package", pytest.approx(70.0))
+        assert "passed over kepler_platform_watts: a constant 0, so that nothing is measured" in node.notes
+        assert any("psys" in note and "stands still" in note for note in node.notes)
+
+    async def test_a_node_whose_sensors_all_say_0_is_named_with_the_reason(self) -> None:
+        discovery = await found([*CPU, platform(0), zone("package", 0)])
+        assert discovery.nodes == ()
+        assert "a constant 0" in discovery.incomplete["worker-1"]
+
+    async def test_values_that_are_no_number_are_left_out(self) -> None:
+        flaky = raw(
+            "ipmi_dcmi_power_consumption_current_watts",
+            lambda t: float("nan") if t // 60 % 10 == 3 else 210.0,
+            START,
+            END,
+            instance="worker-1:9290",
+        )
+        assert watts(await only([*CPU, flaky])) == pytest.approx(210.0)
+
+
+# --- sums over time ---------------------------------------------------------------------------------------------------
+
+MIDDLE = (START + END) / 2
+
+
+class TestRestarts:
+    async def test_a_counter_that_begins_again_costs_one_interval_and_no_watts(self) -> None:
+        again = raw("kepler_node_cpu_joules_total", lambda t: 70 * ((t - START) % 3700), START, END, **ZONE)
+        node = await only([*CPU, again])
+        aligned = align(node.cpu, node.power)
+        assert aligned.samples.watts == pytest.approx(np.full(len(aligned.samples), 70.0))
+        assert "power: 1 counter reset, not bridged" in aligned.notes
+
+    async def test_one_socket_that_begins_again_does_not_pass_for_a_reset_of_both(self) -> None:
+        steady = zone("package", 60, since=START - 1e6, path="1")
+        again = raw("kepler_node_cpu_joules_total", lambda t: 70 * ((t - START) % 3700), START, END, **ZONE)
+        node = await only([*CPU, again, steady])
+        samples = align(node.cpu, node.power).samples
+        assert samples.watts == pytest.approx(np.full(len(samples), 130.0))
+
+    async def test_an_exporter_that_comes_back_as_another_pod_is_the_same_node(self) -> None:
+        pods = [
+            zone_of_pod("kepler-abc", START, MIDDLE, since=START - 1e5),
+            zone_of_pod("kepler-xyz", MIDDLE + 30, END, since=MIDDLE),
+        ]
+        node = await only([*CPU, *pods])
+        samples = align(node.cpu, node.power).samples
+        assert samples.watts == pytest.approx(np.full(len(samples), 70.0))
+        assert len(samples) > 110  # of 120 minutes
+
+    async def test_while_a_socket_is_missing_nothing_is_measured(self) -> None:
+        late = zone("package", 60, path="1", start=START + 1800)
+        node = await only([*CPU, zone("package", 70), late])
+        aligned = align(node.cpu, node.power)
+        assert aligned.samples.watts == pytest.approx(np.full(len(aligned.samples), 130.0))
+        assert aligned.samples.time is not None
+        assert aligned.samples.time[0] > START + 1800
+
+    async def test_the_same_exporter_scraped_by_two_jobs_counts_once(self) -> None:
+        twice = [joules("kepler_node_cpu_joules_total", 70, job=job, **ZONE) for job in ("kepler", "kepler-2")]
+        assert watts(await only([*CPU, *twice])) == pytest.approx(70.0)
+
+
+ZONE = {"zone": "package", "path": "0", "node_name": "worker-1"}
+
+
+def zone_of_pod(pod: str, start: float, end: float, since: float) -> Raw:
+    return joules("kepler_node_cpu_joules_total", 70, since=since, start=start, end=end, pod=pod, **ZONE)
+
+
+# --- CPU --------------------------------------------------------------------------------------------------------------
+
+
+class TestCpu:
+    async def test_busy_is_what_is_neither_idle_nor_iowait_of_all_cpus_that_are_counted(self) -> None:
+        node = await only([*CPU, platform(120)])
+        assert (node.cpus, node.cpu_source) == (CPUS, "node_cpu_seconds_total")
+        assert means(node)[0] == pytest.approx(0.25)
+
+    async def test_without_node_exporter_kepler_tells_it(self) -> None:
+        node = await only([gauge("kepler_node_cpu_usage_ratio", 0.4, node_name="worker-1"), platform(120)])
+        assert (node.cpu_source, means(node)[0]) == ("kepler_node_cpu_usage_ratio", pytest.approx(0.4))
+
+    async def test_while_a_cpu_is_offline_nothing_is_measured(self) -> None:
+        fewer = [*busy(0.5, instance="worker-1", end=START + 1800, cpus=2)]
+        more = [*busy(0.5, instance="worker-1", start=START + 1815)]
+        node = await only([*more, *fewer, platform(120)])
+        assert node.cpus == CPUS
+        assert means(node)[0] == pytest.approx(0.5)
+        assert any("the number of CPUs changed" in note for note in node.notes)
+
+    async def test_a_query_of_ones_own_in_percent(self) -> None:
+        api = PlayedPrometheus([platform(120)], PERCENT)
+        node = await only([], api=api, cpu_query="cpu_percent", cpu_unit="percent")
+        assert means(node)[0] == pytest.approx(0.37)
+
+    async def test_a_query_whose_values_are_no_ratio_is_refused_in_words(self) -> None:
+        api = PlayedPrometheus([platform(120)], PERCENT)
+        discovery = await found([], api=api, cpu_query="cpu_percent")
+        assert (
+            "its CPU reaches 37, which is no ratio: say whether it is percent or cores"
+            in (discovery.incomplete["worker-1"])
+        )
+
+    async def test_a_counter_of_cpu_seconds_wants_the_number_of_cpus(self) -> None:
+        query = "sum by (node) (busy_seconds_total)"
+        api = PlayedPrometheus([platform(120)], {query: [joules("", 1.0, node="worker-1")]})
+        assert means(await only([], api=api, cpu_query=query, cores=4.0))[0] == pytest.approx(0.25)
+        refused = await found([], api=api, cpu_query=query)
+        assert "say how many CPUs a node has" in refused.incomplete["worker-1"]
+
+
+def over_time(query: str) -> str:
+    """How a gauge of somebody's own is asked for: its mean over each step."""
+    return f"avg_over_time(({query})[60s:15s])"
+
+
+PERCENT = {over_time("cpu_percent"): [gauge("", 37.0, node="worker-1")]}
+
+
+# --- queries of one's own ---------------------------------------------------------------------------------------------
+
+
+class TestQueriesForPower:
+    @pytest.mark.parametrize(
+        ("query", "asked", "series"),
+        [
+            ("pdu_watts", over_time("pdu_watts"), gauge("", 230.0, node="worker-1")),
+            ("pdu_milliwatts", over_time("pdu_milliwatts"), gauge("", 230e3, node="worker-1")),
+            ("pdu_joules_total", "pdu_joules_total", joules("", 230.0, node="worker-1")),
+            (
+                "scaph_host_energy_microjoules",
+                "scaph_host_energy_microjoules",
+                joules("", 230e6, node="worker-1"),
+            ),
+            (
+                "sum by (node) (rate(pdu_joules_total[2m]))",
+                over_time("sum by (node) (rate(pdu_joules_total[2m]))"),
+                gauge("", 230.0, node="worker-1"),
+            ),
+        ],
+        ids=["watts", "milliwatts", "joules", "microjoules", "rate-of-joules"],
+    )
+    async def test_its_kind_and_its_unit_are_told_by_the_names_in_it(self, query: str, asked: str, series: Raw) -> None:
+        node = await only([], api=PlayedPrometheus(CPU, {asked: [series]}), power_query=query)
+        assert (node.scope, watts(node)) == ("query", pytest.approx(230.0))
+
+    async def test_several_series_of_a_node_are_added_and_it_is_said(self) -> None:
+        feeds = [gauge("", w, node="worker-1", outlet=str(i)) for i, w in enumerate((120.0, 110.0))]
+        node = await only([], api=PlayedPrometheus(CPU, {over_time("pdu_watts"): feeds}), power_query="pdu_watts")
+        assert watts(node) == pytest.approx(230.0)
+        assert "2 series of the query were added" in node.notes
+
+
+# --- whose series -----------------------------------------------------------------------------------------------------
+
+
+class TestNames:
+    async def test_exporters_on_other_ports_of_one_host_are_one_node(self) -> None:
+        power = gauge("ipmi_dcmi_power_consumption_current_watts", 210, instance="10.0.0.7:9290")
+        node = await only([*busy(0.25, instance="10.0.0.7:9100"), power])
+        assert (node.node, watts(node)) == ("10.0.0.7", pytest.approx(210.0))
+
+    async def test_a_label_about_nodes_counts_before_the_instance(self) -> None:
+        cpu = busy(0.25, instance="10.0.0.7:9100", node="worker-1")
+        power = joules("kepler_node_cpu_joules_total", 70, instance="10.244.1.9:28282", **ZONE)
+        assert (await only([*cpu, power])).node == "worker-1"
+
+    async def test_uname_tells_the_name_behind_an_address(self) -> None:
+        uname = gauge("node_uname_info", 1.0, nodename="worker-1", instance="10.0.0.7:9100")
+        node = await only([*busy(0.25, instance="10.0.0.7:9100"), uname, zone("package", 70)])
+        assert (node.node, node.cpu_source) == ("worker-1", "node_cpu_seconds_total")
+
+    async def test_what_an_exporter_calls_itself_is_a_name_too(self) -> None:
+        power = joules(
+            "kepler_node_package_joules_total",
+            70,
+            mode="idle",
+            package="0",
+            instance="10.244.1.9:9102",
+            exported_instance="worker-1",
+        )
+        assert (await only([*CPU, power])).node == "worker-1"
+
+    async def test_a_node_with_only_one_of_the_two_is_named_with_the_reason(self) -> None:
+        discovery = await found(
+            [*CPU, platform(120), *busy(0.5, instance="worker-2"), zone("package", 70, node="worker-3")]
+        )
+        assert [node.node for node in discovery.nodes] == ["worker-1"]
+        assert discovery.incomplete["worker-2"] == "CPU, but no series of its power"
+        assert "no node goes by this name" in discovery.incomplete["worker-3"]
+
+    async def test_a_name_that_may_mean_two_nodes_is_nobodys(self) -> None:
+        discovery = await found(
+            [
+                *busy(0.5, instance="worker-1.east.example.org"),
+                *busy(0.5, instance="worker-1.west.example.org"),
+                zone("package", 70),
+            ]
+        )
+        assert discovery.nodes == ()
+        assert discovery.incomplete["worker-1"].startswith("it may be any of")
+
+    async def test_in_a_cluster_a_series_is_one_of_its_nodes_or_nobodys(self) -> None:
+        api = PlayedPrometheus(
+            [
+                *busy(0.25, instance="10.0.0.7:9100"),
+                *busy(0.25, instance="10.0.0.99:9100"),
+                gauge("ipmi_dcmi_power_consumption_current_watts", 210, instance="10.0.0.7:9290"),
+            ]
+        )
+        nodes = [NodeAddresses("worker-1", addresses=("10.0.0.7",))]
+        there = await survey(api, Grid(START, END, STEP), Queries(), nodes)  # type: ignore[arg-type]
+        assert [plan.node for plan in there.plans] == ["worker-1"]
+        assert not any("uname" in query for query in api.asked)  # the cluster knows its names
+
+
+# --- trouble ----------------------------------------------------------------------------------------------------------
+
+
+class TestTrouble:
+    async def test_a_query_that_fails_is_said_and_drops_no_other(self) -> None:
+        api = PlayedPrometheus([*CPU, *ZONES, platform(120)], failing="ipmi_dcmi")
+        discovery = await found([], api=api)
+        assert [watts(node) for node in discovery.nodes] == [pytest.approx(120.0)]
+        assert any("ipmi_dcmi" in note and "not known, for a query failed" in note for note in discovery.notes)
+
+    async def test_a_node_is_not_judged_by_a_lesser_series_while_the_better_one_cannot_be_read(self) -> None:
+        api = PlayedPrometheus([*CPU, *ZONES, platform(120)], failing="avg_over_time(kepler_platform_watts")
+        discovery = await found([], api=api)
+        assert discovery.nodes == ()
+        assert "expected 200; got 500" in discovery.incomplete["worker-1"]
+
+    async def test_a_server_that_answers_nothing_is_an_error(self) -> None:
+        with pytest.raises(LoadError, match="expected 200; got 500"):
+            await found([], api=PlayedPrometheus(CPU, failing=""))
+
+    async def test_partial_answers_are_told(self) -> None:
+        node = await only(
+            [], api=PlayedPrometheus([*CPU, platform(120)], warnings=("Prometheus says: a store is away",))
+        )
+        assert "Prometheus says: a store is away" in node.notes
+
+    async def test_nodes_measured_by_different_parts_of_the_machine_are_said_to_be(self) -> None:
+        other = [*busy(0.5, instance="worker-2"), zone("package", 70, node="worker-2")]
+        discovery = await found([*CPU, platform(120), *other])
+        assert any("not of the same parts" in note and "package: worker-2" in note for note in discovery.notes)
+
+    async def test_progress_counts_nodes(self) -> None:
+        told: list[tuple[int, int]] = []
+        other = [*busy(0.5, instance="worker-2"), zone("package", 70, node="worker-2")]
+        await found([*CPU, platform(120), *other], progress=lambda done, whole: told.append((done, whole)))
+        assert told == [(1, 2), (2, 2)]
+
+
+async def test_asked_for_together_every_query_is_sent_once() -> None:
+    nodes = [f"worker-{i}" for i in range(5)]
+    series = [each for name in nodes for each in (*busy(0.25, instance=name), zone("package", 70, node=name))]
+    api = PlayedPrometheus(series)
+    grid = Grid(START, END, STEP)
+    there = await survey(api, grid)  # type: ignore[arg-type]
+    api.asked.clear()
+    asker = AllAtOnce(api, grid)  # type: ignore[arg-type]
+    totals = [await read_totals(asker, plan, Queries()) for plan in there.plans]
+    assert [float(np.ptp(power.values)) for _, power in totals] == [pytest.approx(70.0 * (END - START))] * 5
+    assert len(api.asked) == len(set(api.asked)) == 4  # CPU, number of CPUs, package, dram
+
+
+async def test_a_recorded_old_kepler_gives_the_watts_of_its_platform_and_else_of_its_parts(test_data: Path) -> None:
+    """Expected: what the recorded counters of those zones rose by, all their series added, over the 84 s."""
+    file = test_data / "exporters" / "kepler_old_prometheus_query_range_idle.json.gz"
+    recorded = json.loads(gzip.decompress(file.read_bytes()))
+    series = [
+        Raw(metric, each["metric"], *np.array(each["values"], float).T)
+        for metric, its in recorded.items()
+        for each in its
+        if metric.startswith("kepler_node_")
+    ]
+    begin, end = 1702462599.0, 1702462683.0
+    node = "kind-fms-control-plane"
+    cpu = list(busy(0.1, instance=f"{node}:9100", start=begin - 60, end=end, since=begin - 60))
+    without = [each for each in series if "platform" not in each.name]
+    for these, scope, zones in ((series, "platform", ("platform",)), (without, "package + dram", ("package", "dram"))):
+        rises = [np.ptp(each.values) for each in these if each.name.split("_")[2] in zones]
+        discovery = await discover(PlayedPrometheus([*cpu, *these]), begin, end, 3.0)  # type: ignore[arg-type]
+        (its,) = discovery.nodes
+        assert (its.node, its.scope) == (node, scope)
+        assert its.power.times[-1] - its.power.times[0] == end - begin
+        assert np.ptp(its.power.values) == pytest.approx(sum(rises))
