@@ -74,5 +74,5 @@ def test_what_was_given_is_shown_as_it_was_given() -> None:
     text = json.dumps({"podFields": {"ignore": ["spec.b", "spec.a"]}, "volumeBindTimeout": "1m"})
     given, _ = settings.load(text, "config.yaml", {}, {})
     assert given.volume_bind_timeout == 60.0
-    assert given.redacted()["podFields"] == {"ignore": ["spec.a", "spec.b"]}
-    assert given.redacted()["volumeBindTimeout"] == "60s"
+    assert settings.redacted(given)["podFields"] == {"ignore": ["spec.a", "spec.b"]}
+    assert settings.redacted(given)["volumeBindTimeout"] == "60s"

@@ -23,7 +23,7 @@ from peaks_scheduler.daemon.refit import RefitKeeper
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.power import Exponential, Linear, PowerModel, PowerModels, Quality
 from peaks_scheduler.power.curves import Curve
-from peaks_scheduler.settings import RefitSettings, load
+from peaks_scheduler.settings import RefitSettings, load, redacted
 from peaks_scheduler.telemetry import Telemetry
 from tests.builders import ledger, node
 from tests.unit.daemon_stage import until
@@ -324,7 +324,7 @@ class TestSettings:
             file = f"{PROMETHEUS}refit: {{enabled: true, holdOut: {text}}}"
             settings, _ = load(file, "", {}, {})
             assert settings.refit.hold_out == 0.25
-            assert settings.redacted()["refit"]["holdOut"] == "25%"
+            assert redacted(settings)["refit"]["holdOut"] == "25%"
 
     @pytest.mark.parametrize(
         ("file", "message"),

@@ -15,6 +15,7 @@ from peaks_scheduler.settings import (
     PrometheusSettings,
     Settings,
     load,
+    redacted,
 )
 
 FULL = """
@@ -377,7 +378,7 @@ def test_inline_models_beside_a_file_are_a_warning() -> None:
 
 def test_what_is_shown_reads_back_as_the_same_settings() -> None:
     read, _ = settings(FULL)
-    shown = read.redacted()
+    shown = redacted(read)
     assert shown.pop("nodePowerModel") == []
     assert settings(json.dumps(shown))[0] == read
 
@@ -385,10 +386,10 @@ def test_what_is_shown_reads_back_as_the_same_settings() -> None:
 def test_no_password_is_shown_anywhere() -> None:
     read, _ = settings("load: {address: 'http://me:secret@lw:2020'}")
     assert read.load.address == "http://me:secret@lw:2020"
-    assert read.redacted()["load"]["address"] == "http://***@lw:2020"
+    assert redacted(read)["load"]["address"] == "http://***@lw:2020"
     with pytest.raises(ConfigurationError) as caught:
         settings("load: {address: 'ftp://me:se@cr/et@lw:2020'}")
     assert "***@lw:2020" in str(caught.value)
-    prometheus = settings("prometheus: {address: 'http://me:secret@p:9090'}")[0].redacted()["prometheus"]
+    prometheus = redacted(settings("prometheus: {address: 'http://me:secret@p:9090'}")[0])["prometheus"]
     assert prometheus["address"] == "http://***@p:9090"
     assert "cr/et" not in str(caught.value)

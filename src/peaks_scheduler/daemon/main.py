@@ -16,6 +16,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Coroutine, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ from ..objects import pod_from_api
 from ..queue import SchedulingQueue
 from ..scoring import strategy_named
 from ..serving import Check, Health, Server
-from ..settings import Settings
+from ..settings import Settings, redacted
 from ..snapshot import Snapshot
 from ..sources.choice import load_source, pod_usage_source
 from ..telemetry import NodeSeries, Sample, Telemetry
@@ -175,7 +176,11 @@ class Daemon:
         )
         self.clock = ClockKeeper(connection, self.ledger)
         self.server = Server(
-            str(settings.listen), self._live_checks(), self._ready_checks(), self.telemetry.render, settings.redacted
+            str(settings.listen),
+            self._live_checks(),
+            self._ready_checks(),
+            self.telemetry.render,
+            partial(redacted, settings),
         )
 
     def _tasks(self) -> dict[str, Coroutine[Any, Any, None]]:

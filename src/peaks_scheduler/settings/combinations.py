@@ -1,0 +1,102 @@
+"""Which settings cannot work together, and which play no part beside others. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from peaks_scheduler.errors import ConfigurationError
+from peaks_scheduler.values import duration_text, share_text
+
+from .keys import BY_PATH
+from .plugin import Given
+from .subjects import Settings
+
+
+def with_addresses(settings: Settings, load_address_given: bool) -> Settings:
+    """Where load comes from Prometheus, one address does for both."""
+    load, prometheus = settings.load, settings.prometheus
+    if load.source == "load-watcher":
+        return settings
+    if load.source == "metrics-server":
+        return replace(settings, load=replace(load, address=None))
+    address = load.address if load_address_given else prometheus.address
+    if address is None:
+        raise ConfigurationError("load.source is prometheus: expected its URL as prometheus.address or load.address")
+    return replace(
+        settings,
+        load=replace(load, address=address),
+        prometheus=replace(prometheus, address=prometheus.address or address),
+    )
+
+
+def check_prometheus(settings: Settings) -> None:
+    """One way to say who asks, and the whole of it."""
+    asked = settings.prometheus
+    addresses = (asked.address, settings.load.address if settings.load.source == "prometheus" else None)
+    ways = {
+        "prometheus.tokenFile": asked.token_file,
+        "prometheus.username": asked.username,
+        "a user in the address": next((each for each in addresses if each and "@" in each), None),
+    }
+    given = [name for name, value in ways.items() if value]
+    if len(given) > 1:
+        raise ConfigurationError(f"prometheus: expected one way to authenticate; got {' and '.join(given)}")
+    if (asked.username is None) != (asked.password_file is None):
+        raise ConfigurationError("prometheus: expected username and passwordFile together; got one of them")
+    if settings.usage_source == "prometheus" and asked.address is None:
+        raise ConfigurationError("podUsage.source is prometheus: expected its URL as prometheus.address; got none")
+    _check_refit(settings)
+
+
+def _check_refit(settings: Settings) -> None:
+    """Power models can only be learned from somewhere, and from enough."""
+    refit = settings.refit
+    if refit.enabled and settings.prometheus.address is None:
+        raise ConfigurationError("refit.enabled: expected the URL of a Prometheus as prometheus.address; got none")
+    if refit.enabled and refit.range * min(refit.hold_out, 1.0 - refit.hold_out) < _LEAST_STEPS * refit.step:
+        raise ConfigurationError(
+            f"refit: expected {_LEAST_STEPS} steps or more in what is held out, and as many in the rest of the range; "
+            f"got steps of {duration_text(refit.step)} in {duration_text(refit.range)}, of which "
+            f"{share_text(refit.hold_out)} are held out: make the range longer or the step shorter"
+        )
+
+
+_LEAST_STEPS = 20
+
+
+_FOR_DRIFT_TOO = ("refit.enabled", "refit.powerQuery", "refit.cpuQuery")
+_FOR_PROMETHEUS = ("load.window", "load.cpuQuery", "load.memoryQuery", "load.cpuUnit", "load.nodeLabel")
+
+
+def unused_settings(settings: Settings, given: Mapping[str, Given]) -> list[str]:
+    """Warnings for what was given and plays no part."""
+    source, asked = settings.load.source, settings.prometheus
+    unused: dict[str, str] = {}
+    if source != "prometheus":
+        unused |= dict.fromkeys(_FOR_PROMETHEUS, f"load.source is {source}, not prometheus")
+    elif settings.load.cpu_query is None:
+        unused["load.cpuUnit"] = "there is no load.cpuQuery"
+    if source == "metrics-server":
+        unused["load.address"] = "metrics-server is asked through the API server"
+    if asked.address is None:
+        unused |= {path: "there is no prometheus.address" for path in BY_PATH if path.startswith("prometheus.")}
+    if asked.insecure_skip_verify:
+        unused["prometheus.caFile"] = "prometheus.insecureSkipVerify trusts any certificate"
+    if settings.usage_source is None:
+        nobody = "none" if settings.pod_usage.source == "none" else f"{source}, which does not tell what pods use"
+        why = f"podUsage.source is {nobody}"
+        unused |= {path: why for path in BY_PATH if path.startswith("podUsage.") and path != "podUsage.source"}
+    if not settings.refit.enabled:
+        only = [path for path in BY_PATH if path.startswith("refit.") and path not in _FOR_DRIFT_TOO]
+        unused |= dict.fromkeys(only, "refit.enabled is false")
+    if asked.address is None or not settings.drift.enabled:
+        unused["drift.interval"] = (
+            "there is no prometheus.address" if asked.address is None else "drift.enabled is false"
+        )
+    return [f"{given[path][1]} is not used: {why}" for path, why in unused.items() if _is_news(path, given)]
+
+
+def _is_news(path: str, given: Mapping[str, Given]) -> bool:
+    """Was it given, and not as what it is anyway? A whole configuration may be written out."""
+    key, defaults = BY_PATH[path], Settings()
+    default = getattr(getattr(defaults, key.group) if key.group else defaults, key.name)
+    return path in given and key.read(given[path][0]) != default
