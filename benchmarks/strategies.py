@@ -20,14 +20,15 @@ from peaks_scheduler.scoring import Strategy
 PART = "strategies"
 COUNT = 50  # servers in each cluster
 TRUE, FITTED, WISHES = "true curves", "fitted curves", "fitted curves and pods that like even zones"
+FLEETS = {"one kind of server": 1, "three kinds of servers": 3}
 FILLED, CHURNED = "filled", "pods come and go"
 UNITS: dict[str, tuple[str, Better]] = {
     f"{how}, {known}, {load:.0%} load": ("% over the bound", "lower")
     for how in (FILLED, CHURNED)
-    for known in (TRUE, FITTED, WISHES)
+    for known in (TRUE, FITTED, WISHES, *FLEETS)
     for load in runs.LOADS
 }
-LIMITS = {TRUE: 1.5, FITTED: 3.0}  # [%]
+LIMITS = {TRUE: 1.5, FITTED: 3.0, **dict.fromkeys(FLEETS, 1.5)}  # [%]
 
 Over = dict[str, dict[str, float]]
 """[%] by strategy and name of the figure."""
@@ -47,16 +48,22 @@ def measure(plan: Plan, say: Callable[[str], None]) -> tuple[list[Figure], list[
     rounds = []
     for seed in range(plan.seed, plan.seed + plan.clusters):
         say(f"strategies: cluster {seed}, {COUNT} of {len(every)} servers")
-        rounds.append(study(servers.drawn(every, COUNT, seed), seed, churn=seed < plan.seed + plan.churns))
+        churn = seed < plan.seed + plan.churns
+        over = study(_cases(servers.drawn(every, COUNT, seed), seed), churn=churn)
+        for known, kinds in FLEETS.items():
+            fleet = servers.fleet(every, kinds, COUNT, seed)
+            for name, found in study(_fleet_cases(known, fleet, seed), churn=churn).items():
+                over[name] |= found
+        rounds.append(over)
     names = [each.name for each in (*rules.BY_POWER, *rules.BY_SHARE)]
     figures = [figure for name in names for figure in gather(PART, name, [each[name] for each in rounds], UNITS)]
     return figures, _aims(figures)
 
 
-def study(drawn: Sequence[servers.Server], seed: int, *, churn: bool = False) -> Over:
+def study(cases: Iterable[tuple[str, Case]], *, churn: bool = False) -> Over:
     """Every strategy on one cluster."""
     over: Over = {}
-    for known, case in _cases(drawn, seed):
+    for known, case in cases:
         found = over.setdefault(case.strategy.name, {})
         found |= _told(FILLED, known, filled(case))
         if churn and known != WISHES:
@@ -73,6 +80,12 @@ def _cases(drawn: Sequence[servers.Server], seed: int) -> Iterator[tuple[str, Ca
         yield WISHES, Case(drawn, fitted, strategy, seed, runs.EVEN_ZONES)
     for strategy in rules.BY_SHARE:
         yield TRUE, Case(drawn, EMPTY, strategy, seed)
+
+
+def _fleet_cases(known: str, fleet: Sequence[servers.Server], seed: int) -> Iterator[tuple[str, Case]]:
+    models = servers.by_kind(fleet)
+    for strategy in (*rules.BY_POWER, *rules.BY_SHARE):
+        yield known, Case(fleet, models, strategy, seed)
 
 
 def _told(how: str, known: str, over: Iterable[float]) -> dict[str, float]:

@@ -11,7 +11,7 @@ import gzip
 import os
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +62,18 @@ def read(file: Path, since: int = 2013) -> list[Server]:
 def drawn(servers: Sequence[Server], count: int, seed: int) -> list[Server]:
     """``count`` different ones by chance."""
     return random.Random(f"servers {seed}").sample(servers, count)
+
+
+def fleet(servers: Sequence[Server], kinds: int, count: int, seed: int) -> list[Server]:
+    """``count`` servers of so many kinds by chance, as racks are bought: each kind of 32 threads or more."""
+    models = drawn([each for each in servers if each.threads >= 32], kinds, seed)
+    return [replace(models[i % kinds], name=f"{models[i % kinds].name}-{i:02}") for i in range(count)]
+
+
+def by_kind(servers: Sequence[Server]) -> PowerModels:
+    """The true curves of a fleet, one model for all servers of a kind, as by instance type."""
+    models = {each.watts: PowerModel(each.name.rpartition("-")[0], each.curve) for each in servers}
+    return PowerModels({each.name: models[each.watts] for each in servers})
 
 
 def known_exactly(servers: Sequence[Server]) -> PowerModels:

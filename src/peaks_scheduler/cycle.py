@@ -285,15 +285,27 @@ def _least(cost: Floats, pod: Pod, nodes: Snapshot, tolerance: float, strategy: 
     if np.isnan(least):
         return None
     tied = np.flatnonzero(cost <= least + tolerance)
+    if strategy is not None and strategy.discount is not None and len(tied) > 1:
+        saved = strategy.discount(pod, nodes, tied)
+        tied = tied[saved >= saved.max() - tolerance]
     plain = int(tied[_first_by_hash(pod, nodes, tied)])
     among = tied
     if strategy is not None and has_wishes(pod, nodes):
-        cheapest = int(tied[np.argmin(cost[tied])])
-        doubtful = indistinct(pod, nodes, cost, cheapest, envelope=strategy.envelope)
-        among = np.union1d(tied, doubtful) if len(tied) > 1 else doubtful
+        among = np.union1d(tied, _doubtful(pod, nodes, cost, tied, strategy))
     if len(among) == 1:
         return Choice(plain)
     return _preferred(pod, nodes, among, cost, plain, tolerance)
+
+
+def _doubtful(pod: Pod, nodes: Snapshot, cost: Floats, tied: Ints, strategy: Strategy) -> Ints:
+    """Nodes that the errors of the fits do not tell apart from the cheapest of the ``tied`` ones."""
+    cheapest = int(tied[np.argmin(cost[tied])])
+    doubtful = indistinct(pod, nodes, cost, cheapest, envelope=strategy.envelope)
+    if strategy.discount is None or len(doubtful) == 1:
+        return doubtful
+    cost = np.where(np.isin(np.arange(len(cost)), doubtful), cost, np.nan)
+    cost[doubtful] -= strategy.discount(pod, nodes, doubtful)
+    return indistinct(pod, nodes, cost, int(doubtful[np.argmin(cost[doubtful])]), envelope=strategy.envelope)
 
 
 def _first_by_hash(pod: Pod, nodes: Snapshot, among: Ints) -> int:

@@ -30,7 +30,7 @@ from .entries import Change, Entry, NodeSlot, State, asks_less, holds, selected_
 from .load import unseen
 from .nominations import NominatedPods
 from .objects import FINISHED, Pod, namespace_from_api, node_from_api, pod_from_api
-from .power import EMPTY, PowerModels
+from .power import EMPTY, PowerModels, Savings
 from .requests import Json
 from .snapshot import Snapshot
 from .storage import VolumePlan
@@ -70,6 +70,7 @@ class Ledger(NodeAccounts):
         if self._snapshot is None:
             names = [slot.name for slot in self._slots]
             models = [slot.model for slot in self._slots]
+            columns = self._columns.views()
             self._snapshot = Snapshot(
                 names=names,
                 models=models,
@@ -78,7 +79,8 @@ class Ledger(NodeAccounts):
                 nominations=self,
                 unreadable=self.unreadable,
                 rows=self._columns.rows,
-                **self._columns.views(),
+                savings=Savings(columns["curves"], columns["envelopes"]),
+                **columns,
             )
         return self._snapshot
 

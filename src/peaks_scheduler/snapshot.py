@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .objects import HostPort, Node, Pod
-from .power import CurveRows, CurveTable, PowerModel
+from .power import CurveRows, CurveTable, PowerModel, Savings
 from .power.uncertainty import CELLS
 from .selectors import AffinityTerm, LabelSelector, NodeRequirement, Taint
 from .storage import Storage
@@ -147,6 +147,7 @@ class Snapshot:
     load_end: Floats  # (N,) [s] end of the window the load stands for; NaN = never measured
     curves: CurveTable  # (N,) power as a function of utilisation
     envelopes: CurveTable  # (N,) the largest convex functions below them, standby points included
+    savings: Savings  # what nodes draw beyond their envelopes
     models: Sequence[PowerModel | None]  # (N,) the model in force
     slope_error: Floats  # (N,) [W] per unit of u: no standard error of the curve's slope is larger; 0 = none is known
     slope_errors: Floats  # (2, CELLS + 1, N) [W] those of the slope of curve and envelope, summed up from no load on

@@ -130,6 +130,16 @@ def test_envelope_is_near_the_bound_then_comes_jump_and_far_behind_the_rules_tha
     assert (np.array(filled(Case(drawn, fitted, ENVELOPE, seed))) <= 0.03).all()
 
 
+@pytest.mark.parametrize(("kinds", "seed"), [(1, 0), (1, 1), (1, 2), (3, 0), (3, 1), (3, 2)])
+def test_so_it_is_in_a_fleet_of_few_kinds_where_equal_servers_have_equal_costs(
+    measured: list[Server], kinds: int, seed: int
+) -> None:
+    # without a look at how far each is on its way, pods would be strewn over equal servers: up to 22 % over the bound
+    fleet = servers.fleet(measured, kinds, 50, seed)
+    over = filled(Case(fleet, servers.by_kind(fleet), ENVELOPE, seed))
+    assert 0.0 <= min(over) <= max(over) <= 0.015
+
+
 def test_envelope_takes_less_energy_than_jump_where_pods_come_and_go(measured: list[Server]) -> None:
     drawn = servers.drawn(measured, 20, 1)
     true = known_exactly(drawn)

@@ -5,6 +5,7 @@ has which model and how well it is known (``models``), and the file that says so
 from .curves import Curve, Exponential, IdleExponential, Linear, Piecewise
 from .file import parse_models, plugin_models
 from .models import EMPTY, PowerModel, PowerModels, Quality
+from .savings import Savings
 from .table import CurveRows, CurveTable
 from .writing import render_models
 
@@ -20,6 +21,7 @@ __all__ = [
     "PowerModel",
     "PowerModels",
     "Quality",
+    "Savings",
     "parse_models",
     "plugin_models",
     "render_models",

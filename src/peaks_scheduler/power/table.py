@@ -133,6 +133,16 @@ class CurveTable:
         added: Floats = np.einsum("kb,kb->b", over, bend)
         return added
 
+    def chord_end(self, u: Floats) -> Floats:
+        """Where the straight piece of an envelope that ``u`` lies on ends, 1 where none does; ``u`` itself beyond the
+        lines. (N,) fractions -> (N,) fractions."""
+        end = np.where(self.k1 == 0.0, 1.0, self.knee)
+        k = self._knots
+        if k:
+            at = self.rows[5 : 5 + k]
+            end = np.minimum(end, np.where(at > u, at, 1.0).min(axis=0))
+        return np.maximum(end, u)
+
     def largest_rise(self, low: Floats, high: Floats, step: Floats) -> Floats:
         """The largest ``rise`` from anywhere between ``low`` and ``high``. (N,) fractions -> (N,) [W]. The same array
         for both where every use is known.

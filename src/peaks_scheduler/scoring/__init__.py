@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from ..documents import nearest
 from ..errors import ConfigurationError
 from ..objects import Pod
-from ..snapshot import Floats, Snapshot
-from .jump import envelope_jump, power_jump
+from ..snapshot import Floats, Ints, Snapshot
+from .jump import envelope_jump, power_jump, saved_on_the_way
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,8 @@ class Strategy:
     cost: Callable[[Pod, Snapshot], Floats]
     envelope: bool
     """Is the cost a rise of the curve's lower convex envelope, or of the curve itself?"""
+    discount: Callable[[Pod, Snapshot, Ints], Floats] | None = None
+    """``(pod, nodes, among) -> (M,) watts`` that tell nodes of equal cost apart: the more the better."""
 
 
 ENVELOPE = Strategy(
@@ -32,6 +34,7 @@ ENVELOPE = Strategy(
     "the rise of the lower convex envelope of the node's power curve: what the pod costs in the long run",
     envelope_jump,
     envelope=True,
+    discount=saved_on_the_way,
 )
 JUMP = Strategy(
     "jump",
