@@ -205,6 +205,8 @@ FIELDS = {"node", "jumpWatts", "runnerUp", "runnerUpJumpWatts", "cpuBefore", "cp
     "riseWatts",
     "jumpErrorWatts",
     "extrapolated",
+    "podCpu",
+    "podCpuFrom",
 }
 
 
