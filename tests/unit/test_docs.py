@@ -77,6 +77,14 @@ def test_the_documented_defaults_are_the_defaults() -> None:
     assert load(yaml.safe_dump(file), "documented", {}, {}) == load(None, "", {}, {})
 
 
+def test_the_example_has_every_key_with_its_default() -> None:
+    example = text("examples/config.yaml")
+    assert paths(yaml.safe_load(example)) | {"kubeconfig"} == set(documented())
+    given, warnings = load(example, "examples/config.yaml", {}, {})
+    assert warnings == ()
+    assert given == load("powerModels: /etc/peaks/models.yaml", "", {}, {})[0]
+
+
 def test_every_option_of_run_is_documented() -> None:
     options = {
         name

@@ -583,6 +583,12 @@ def test_a_missing_column_is_told_with_those_that_are_there() -> None:
     assert "it has 'cpu_percent', 'watts'" in said
 
 
+def test_a_word_of_a_columns_name_is_no_column() -> None:
+    table(**{"cpu use": [1, 2], "watts": [100, 110]})
+    said = refusal("--csv", "m.csv", "--cpu-column", "use", "--power-column", "watts")
+    assert "(did you mean 'cpu use'?); it has 'cpu use', 'watts'" in said
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -116,11 +116,9 @@ class DriftKeeper:
 
     def health(self) -> Health:
         """For ``/readyz?verbose``; it never makes us unready."""
-        return (
-            Health.degraded(f"{self.failure}; how true the power models are is not known")
-            if self.failure
-            else (Health.ok())
-        )
+        if self.failure:
+            return Health.degraded(f"{self.failure}; how true the power models are is not known")
+        return Health.ok()
 
     # -- one comparison
 

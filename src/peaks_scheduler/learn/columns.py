@@ -80,9 +80,11 @@ def read_table(path: str, wanted: Sequence[str]) -> Table:
 
     def known(delimiter: str) -> tuple[int, int]:
         header = [_folded(cell) for cell in next(csv.reader([first], delimiter=delimiter))]
-        return len(names.intersection(header)), len(header) if delimiter != " " else 0
+        return len(names.intersection(header)), len(header)
 
-    return _table(path, text, max(_DELIMITERS, key=known))
+    # blanks also stand within names: they only count where nothing else could be meant
+    in_use = [each for each in _DELIMITERS if each != " " and each in first] or [" "]
+    return _table(path, text, max(in_use, key=known))
 
 
 def _text(path: str) -> str:
