@@ -246,9 +246,16 @@ class Telemetry:
         if jump_watts is not None and 0.0 < jump_watts < math.inf:
             self._jump_watts(jump_watts)
 
-    def taken_to_use(self, cpu_from: str) -> None:
-        """A pod was placed whose CPU was known from there: a word of ``CPU_SOURCES``."""
+    def predicted(self, rise_watts: float | None, cpu_from: str) -> None:
+        """What was expected of a pod that was placed.
+
+        Args:
+            rise_watts: of its node's power, on the node's own curve; None or not finite (no power model) adds nothing.
+            cpu_from: where its CPU use was known from: a word of ``CPU_SOURCES``.
+        """
         self._cpu_from[cpu_from]()
+        if rise_watts is not None and 0.0 < rise_watts < math.inf:
+            self._rise_watts(rise_watts)
 
     def unschedulable(self, attempt_seconds: float) -> None:
         """No node can take the pod."""
@@ -350,7 +357,11 @@ class Telemetry:
             return Counter(name, text, labels, registry=self.registry)
 
         self._jump_watts = counter(
-            "peaks_decided_jump_watts_total", "Rise of power that our placements were decided on, summed up."
+            "peaks_decided_jump_watts_total",
+            "Jumps that our placements were decided on, as the strategy counts, summed up.",
+        ).inc
+        self._rise_watts = counter(
+            "peaks_predicted_rise_watts_total", "Rise of their nodes' power that our placements were expected to bring."
         ).inc
         pods = counter(
             "peaks_decided_pods_total",

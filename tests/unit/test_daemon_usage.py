@@ -261,7 +261,7 @@ def test_every_word_of_the_record_is_counted() -> None:
     telemetry = Telemetry("Peaks")
     pods = [*map(read, (pod(cpu="1"), pod(limits={"cpu": "1"}), pod())), read(RUNNING).using(300)]
     for each in pods:
-        telemetry.taken_to_use(each.cpu_from)
+        telemetry.predicted(1.0, each.cpu_from)
     counted = {
         source: telemetry.registry.get_sample_value("peaks_decided_pods_total", {"cpu_from": source})
         for source in ("request", "limit", "default", "siblings")

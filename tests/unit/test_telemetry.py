@@ -26,6 +26,7 @@ EXPORTED = {
     "scheduler_unschedulable_pods": {"plugin", "profile"},
     "scheduler_cache_size": {"type"},
     "peaks_decided_jump_watts_total": set(),
+    "peaks_predicted_rise_watts_total": set(),
     "peaks_decided_pods_total": {"cpu_from"},
     "peaks_pod_usage_groups": {"state"},
     "peaks_load_age_seconds": set(),
@@ -88,7 +89,7 @@ async def scrape(telemetry: Telemetry) -> dict[tuple[str, ...], float]:
 def everything_happened(telemetry: Telemetry) -> None:
     telemetry.decided(0.0002)
     telemetry.bound(4.0, 0.02, 0.5, 1)
-    telemetry.taken_to_use("siblings")
+    telemetry.predicted(3.0, "siblings")
     telemetry.unschedulable(0.001)
     telemetry.failed(0.001)
     telemetry.conflicted("assigned")
@@ -123,10 +124,11 @@ async def test_counters_start_at_zero_where_their_labels_are_known() -> None:
 async def test_placed_pods_are_counted_by_what_their_cpu_was_known_from() -> None:
     telemetry = Telemetry("Peaks")
     for cpu_from in ("request", "siblings", "siblings"):
-        telemetry.taken_to_use(cpu_from)
+        telemetry.predicted(1.5, cpu_from)
     seen = await scrape(telemetry)
     counts = {source: seen["peaks_decided_pods_total", f"cpu_from={source}"] for source in CPU_SOURCES}
     assert counts == {"request": 1, "limit": 0, "default": 0, "siblings": 2}
+    assert seen["peaks_predicted_rise_watts_total",] == 4.5
 
 
 async def test_a_placed_pod_is_counted_with_its_watts_and_its_times() -> None:
@@ -152,8 +154,10 @@ async def test_a_placed_pod_is_counted_with_its_watts_and_its_times() -> None:
 async def test_a_jump_that_is_not_known_adds_no_watts(watts: float | None) -> None:
     telemetry = Telemetry("Peaks")
     telemetry.bound(watts, 0.02, 0.02, 1)
+    telemetry.predicted(watts, "request")
     seen = await scrape(telemetry)
     assert seen["peaks_decided_jump_watts_total",] == 0
+    assert seen["peaks_predicted_rise_watts_total",] == 0
     assert seen["scheduler_schedule_attempts_total", "profile=Peaks", "result=scheduled"] == 1
 
 

@@ -216,6 +216,6 @@ class Binder:
         self._telemetry.bound(
             job.decision.jump_watts, time.perf_counter() - job.begun, self._clock() - job.first, max(1, job.attempts)
         )
-        self._telemetry.taken_to_use(pod.cpu_from)
+        self._telemetry.predicted(job.decision.rise_watts, pod.cpu_from)
         extra = {"pod": pod.key, "decision": job.number, **job.decision.record()}
         logger.info("bound", extra={**extra, "notUsed": "; ".join(pod.oddities)} if pod.oddities else extra)
