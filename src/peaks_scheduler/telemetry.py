@@ -358,7 +358,7 @@ class Telemetry:
 
         self._jump_watts = counter(
             "peaks_decided_jump_watts_total",
-            "Jumps that our placements were decided on, as the strategy counts, summed up.",
+            "Jumps that our placements were decided on, as the strategy counts.",
         ).inc
         self._rise_watts = counter(
             "peaks_predicted_rise_watts_total", "Rise of their nodes' power that our placements were expected to bring."
