@@ -10,7 +10,6 @@ are read at least once in a step; what was found more than three intervals ago i
 from __future__ import annotations
 
 import asyncio
-import logging
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -20,7 +19,6 @@ import numpy as np
 
 from ..errors import LoadError
 from ..ledger import Ledger
-from ..logs import ChangeLog
 from ..power import PowerModel
 from ..serving import Health
 from ..settings import DriftSettings
@@ -29,8 +27,7 @@ from ..sources.node_reading import Total
 from ..sources.node_series import AllAtOnce, Grid, NoSeriesError, Queries, read_totals, survey
 from ..sources.prometheus_api import PrometheusApi
 from ..telemetry import Telemetry
-
-logger = logging.getLogger(__name__)
+from .rounds import Rounds
 
 NAME = "drift"
 WINDOW = 600.0  # [s] that are compared
@@ -54,7 +51,7 @@ class Drift:
         return abs(self.measured - self.predicted) / self.measured
 
 
-class DriftKeeper:
+class DriftKeeper(Rounds):
     """Keeps measured and predicted watts side by side."""
 
     def __init__(
@@ -69,40 +66,17 @@ class DriftKeeper:
         window: float = WINDOW,
         step: float = STEP,
     ) -> None:
-        self._api, self._interval, self._queries = api, settings.interval, queries
-        self._window, self._step = window, step
-        self._ledger, self._telemetry, self._known, self._wall = ledger, telemetry, known, wall
-        self._log = ChangeLog(logger)
+        super().__init__(NAME, "measured power not known", settings.interval, telemetry, known)
+        self._api, self._queries, self._window, self._step = api, queries, window, step
+        self._ledger, self._wall = ledger, wall
         self._nodes: Mapping[str, Drift] = {}
         self._compared_at = -float("inf")
-        self.failure = ""
 
-    async def run(self) -> None:
-        """Compare every interval until cancelled; not before the nodes are known."""
-        await self._known.wait()
-        while True:
-            begun = time.monotonic()
-            await self.once()
-            await asyncio.sleep(max(1.0, self._interval - (time.monotonic() - begun)))
-
-    async def once(self) -> None:
+    async def _round(self) -> str:
         """One comparison of all nodes."""
-        try:
-            nodes = await self._compare()
-        except LoadError as error:
-            self._failed(error.kind, f"{error.kind}: {error}")
-        except Exception as error:  # whatever it comes to, scheduling goes on
-            logger.exception("power not compared")
-            self._failed(type(error).__name__, f"{type(error).__name__}: {error}")
-        else:
-            self.failure = ""
-            self._nodes, self._compared_at = nodes, self._wall()
-            self._log.report("compare", "", logging.INFO, "measured power compared with the models", nodes=len(nodes))
-
-    def _failed(self, kind: str, failure: str) -> None:
-        self.failure = failure
-        self._telemetry.source_failed(NAME)
-        self._log.report("compare", kind, logging.WARNING, "measured power not known", error=failure)
+        self._nodes = await self._compare()
+        self._compared_at = self._wall()
+        return "measured power compared with the models"
 
     @property
     def nodes(self) -> Mapping[str, Drift]:

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING
 
 from ..errors import LoadError
 from ..ledger import Ledger
-from ..logs import ChangeLog
 from ..objects import Node
 from ..power import PowerModel
 from ..serving import Health
@@ -32,6 +31,7 @@ from ..sources.identity import NodeAddresses
 from ..sources.node_series import Grid, NodeByNode, NodeSeries, NoSeriesError, Queries, Survey, read, survey
 from ..sources.prometheus_api import PrometheusApi
 from ..telemetry import Telemetry
+from .rounds import Rounds
 
 if TYPE_CHECKING:
     from .challenge import Challenge
@@ -53,7 +53,7 @@ class Learned:
     """What of the machine was measured."""
 
 
-class RefitKeeper:
+class RefitKeeper(Rounds):
     """Keeps the power models as good as what is measured.
 
     Args:
@@ -72,14 +72,12 @@ class RefitKeeper:
         changed: Callable[[], None],
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._api, self._settings, self._ledger, self._telemetry = api, settings, ledger, telemetry
-        self._known, self._changed, self._wall = known, changed, wall
-        self._log = ChangeLog(logger)
+        super().__init__(NAME, "power models not learned, they stay", settings.interval, telemetry, known, AGAIN)
+        self._api, self._settings, self._ledger = api, settings, ledger
+        self._changed, self._wall = changed, wall
         self._queries = Queries(settings.power_query, settings.cpu_query)
         self._learned: dict[str, Learned] = {}
         self._waiting: dict[str, tuple[PowerModel | None, Learned]] = {}
-        self.failure = ""
-        """Why the last round came to nothing; empty: it did not."""
 
     @property
     def in_force(self) -> int:
@@ -87,37 +85,16 @@ class RefitKeeper:
         models = self._ledger.models.by_name
         return sum(models.get(node) is learned.model for node, learned in self._learned.items())
 
-    async def run(self) -> None:
-        """A round every interval until cancelled; none before the nodes are known."""
-        await self._known.wait()
-        while True:
-            begun = time.monotonic()
-            await self.once()
-            wait = min(AGAIN, self._settings.interval) if self.failure else self._settings.interval
-            await asyncio.sleep(max(1.0, wait - (time.monotonic() - begun)))
-
-    async def once(self) -> None:
-        """One round over all nodes."""
+    async def _round(self) -> str:
+        """Over all nodes."""
         try:
-            outcomes = await self._round()
-        except LoadError as error:
-            self._failed(error.kind, f"{error.kind}: {error}")
-        except Exception as error:  # whatever it comes to, scheduling goes on
-            logger.exception("power models not learned")
-            self._failed(type(error).__name__, f"{type(error).__name__}: {error}")
-        else:
-            self.failure = ""
-            self._log.report("round", "", logging.INFO, "power models are being learned")
-            logger.info("power models looked at", extra={"nodes": outcomes.total(), **outcomes})
+            outcomes = await self._over_all()
         finally:
             self._apply()
+        logger.info("power models looked at", extra={"nodes": outcomes.total(), **outcomes})
+        return "power models are being learned"
 
-    def _failed(self, kind: str, failure: str) -> None:
-        self.failure = failure
-        self._telemetry.source_failed(NAME)
-        self._log.report("round", kind, logging.WARNING, "power models not learned, they stay", error=failure)
-
-    async def _round(self) -> Counter[str]:
+    async def _over_all(self) -> Counter[str]:
         settings, nodes = self._settings, {node.name: node for node in self._ledger.nodes()}
         # at whole steps: the same question twice is about the same instants
         end = self._wall() // settings.step * settings.step
