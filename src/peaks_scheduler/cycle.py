@@ -354,9 +354,11 @@ def _rise(pod: Pod, nodes: Snapshot, i: int) -> float | None:
 def extrapolated(nodes: Snapshot, after: Floats, i: int) -> bool | None:
     """Does the pod take node i beyond the loads that its curve was fitted on, or is it there already? None: not
     known."""
-    low, high = float(nodes.fitted_low[i]), float(nodes.fitted_high[i])
-    if np.isnan(low) and np.isnan(high):
+    quality = model.quality if (model := nodes.models[i]) else None
+    if quality is None or (quality.cpu_min is None and quality.cpu_max is None):
         return None
+    low = -np.inf if quality.cpu_min is None else quality.cpu_min
+    high = np.inf if quality.cpu_max is None else quality.cpu_max
     before = nodes.cpu_high[i] / nodes.cpu_capacity[i]
     return bool(before < low - SAME_LOAD or after[i] > high + SAME_LOAD)
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-import numpy as np
-
 from .power import Curve, PowerModel
 from .power.uncertainty import UNKNOWN, ErrorProfile, error_profile
 from .snapshot import Columns
@@ -23,8 +21,6 @@ class Known:
     curve: Curve
     envelope: Curve
     errors: ErrorProfile
-    low: float
-    high: float
 
 
 def write_model(columns: Columns, i: int, model: PowerModel | None) -> None:
@@ -35,18 +31,8 @@ def write_model(columns: Columns, i: int, model: PowerModel | None) -> None:
     errors = known.errors if known else UNKNOWN
     columns.single["slope_error"][i] = errors.slope
     columns.slope_errors[:, :, i] = errors.sums
-    columns.single["fitted_low"][i] = known.low if known else np.nan
-    columns.single["fitted_high"][i] = known.high if known else np.nan
 
 
 @lru_cache(maxsize=256)
 def _known(model: PowerModel) -> Known:
-    quality = model.quality
-    low, high = (quality.cpu_min, quality.cpu_max) if quality else (None, None)
-    return Known(
-        model.curve,
-        model.curve.envelope(model.standby_watts),
-        error_profile(model),
-        np.nan if low is None else low,
-        np.nan if high is None else high,
-    )
+    return Known(model.curve, model.curve.envelope(model.standby_watts), error_profile(model))

@@ -151,8 +151,6 @@ class Snapshot:
     models: Sequence[PowerModel | None]  # (N,) the model in force
     slope_error: Floats  # (N,) [W] per unit of u: no standard error of the curve's slope is larger; 0 = none is known
     slope_errors: Floats  # (2, CELLS + 1, N) [W] those of the slope of curve and envelope, summed up from no load on
-    fitted_low: Floats  # (N,) [1] utilisations between which the curve was fitted; NaN = not known
-    fitted_high: Floats  # (N,) [1]
     tie: NDArray[np.uint64]  # (N,) seeded hash of the name: breaks ties
 
     def __len__(self) -> int:
@@ -171,8 +169,6 @@ class Columns:
         "measured": (np.bool_, False),
         "load_end": (np.float64, np.nan),
         "slope_error": (np.float64, 0.0),
-        "fitted_low": (np.float64, np.nan),
-        "fitted_high": (np.float64, np.nan),
         "tie": (np.uint64, 0),
     }
 

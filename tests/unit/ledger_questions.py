@@ -168,7 +168,7 @@ def room_for_volumes(known: Ledger) -> Any:
 def arrays(known: Ledger) -> Any:
     """What is left and what is used, node by node, and where each pod is."""
     nodes = known.snapshot()
-    fields = ("cpu_capacity", "cpu_low", "cpu_high", "measured", "load_end", "unschedulable", "fitted_low", "tie")
+    fields = ("cpu_capacity", "cpu_low", "cpu_high", "measured", "load_end", "unschedulable", "tie")
     rows = sorted(nodes.rows)
     whole: dict[str, Any] = {uid: (known.state(uid), known.node_of(uid)) for uid in UIDS}
     for i, name in enumerate(nodes.names):
