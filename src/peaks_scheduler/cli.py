@@ -19,6 +19,7 @@ import click
 
 from . import __version__
 from .errors import ConfigurationError, PeaksError
+from .files import text_of
 from .importing.command import import_models
 from .settings import Settings, load
 from .values import LOAD_SOURCES
@@ -78,17 +79,11 @@ def shared_options(command: F) -> F:
 
 def read_settings(config: str | None, **flags: object) -> Settings:
     """Settings from file, environment and options; warnings go to stderr."""
-    settings, warnings = load(_read(config) if config else None, config or "", os.environ, flags)
+    text = text_of("--config", config) if config else None
+    settings, warnings = load(text, config or "", os.environ, flags)
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
     return settings
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"--config {path}: expected a readable file, got: {error}") from error
 
 
 @main.command()
