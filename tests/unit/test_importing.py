@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -458,6 +459,34 @@ def test_models_inside_a_scheduler_configuration_are_found() -> None:
     assert list(models.by_name) == ["worker-1"]
 
 
+def test_models_that_a_scheduler_configuration_has_as_text_are_found() -> None:
+    arguments = {"nodePowerModel": json.dumps({"worker-1": SAMPLE})}
+    profile = {"schedulerName": "Peaks", "pluginConfig": [{"name": "Peaks", "args": arguments}]}
+    document = {"kind": "KubeSchedulerConfiguration", "profiles": [{"schedulerName": "other"}, profile]}
+    assert plugin(document)[0] == plugin({"worker-1": SAMPLE})[0]
+    # and such a configuration is what a ConfigMap has
+    wrapped = {"kind": "ConfigMap", "data": {"scheduler-config.yaml": yaml.safe_dump(document)}}
+    assert plugin(wrapped)[0] == plugin({"worker-1": SAMPLE})[0]
+
+
+def test_every_key_of_a_config_map_is_read_or_named() -> None:
+    data = {"a.json": json.dumps({"a": SAMPLE}), "b.json": json.dumps({"b": SAMPLE}), "README": "how to", "x": "{"}
+    binary = {"c.json": b64encode(json.dumps({"c": SAMPLE}).encode("utf-16")).decode(), "d.json": "***"}
+    config_map = {"kind": "ConfigMap", "data": data, "binaryData": binary}
+    models, result = plugin({"kind": "List", "items": [config_map]})
+    assert list(models.by_name) == ["a", "b", "c"]
+    assert "passed over: -: data.README: expected {node: {k0, k1, k2}}; got 'how to'" in result.stderr
+    assert "passed over: -: data.x: expected YAML or JSON" in result.stderr
+    assert "passed over: -: binaryData.d.json: expected text in base64" in result.stderr
+
+
+def test_a_node_that_two_keys_have_is_an_error() -> None:
+    data = {"a.json": json.dumps({"a": SAMPLE}), "b.json": json.dumps({"a": SAMPLE})}
+    result = run("plugin", "-", given=json.dumps({"kind": "ConfigMap", "data": data}))
+    assert result.exit_code == 2
+    assert "data.b.json: expected each node once; a was there before" in result.stderr
+
+
 def test_a_k2_for_the_other_unit_is_suspected_in_both_directions() -> None:
     for_ratio = {**SAMPLE, "k2": -7.186}
     _, result = plugin({"worker-1": for_ratio})
@@ -478,6 +507,10 @@ def test_a_k2_for_the_other_unit_is_suspected_in_both_directions() -> None:
         ('{"a": {"k0": 1, "k1": 5, "k2": -1}}', "got none: left out: -: a: expected a curve that never falls"),
         ("models: []", "already: pass it to --power-models"),
         ("- 1", "expected {node: {k0, k1, k2}}"),
+        ("kind: Deployment", "a ConfigMap or a KubeSchedulerConfiguration; got Deployment"),
+        ("kind: ConfigMap\ndata: {a: text}", "got none: passed over: -: data.a: expected {node"),
+        ('kind: ConfigMap\ndata: {k: \'{"a": {"k0": "<k0>", "k1": 1, "k2": 1}}\'}', "a.k0: expected a number"),
+        (json.dumps({"kind": "KubeSchedulerConfiguration", "profiles": []}), "at least of one node; got none"),
         ("{", "it cannot be read"),
     ],
 )
