@@ -195,8 +195,23 @@ def explain(
 @click.option("--power-kind", type=click.Choice(["auto", "gauge", "counter"]), help="With --csv.  [default: auto]")
 @click.option(
     "--power-unit",
-    type=click.Choice(["auto", "watts", "joules", "milliwatts", "microwatts", "kilowatts"]),
+    type=click.Choice(
+        [
+            *("auto", "watts", "joules", "milliwatts", "microwatts", "kilowatts"),
+            *("milliwatt-hours", "watt-hours", "kilowatt-hours", "btu-per-hour"),
+        ]
+    ),
     help="With --csv; of a counter: times seconds.  [default: auto]",
+)
+@click.option(
+    "--decimal",
+    type=click.Choice(["auto", "point", "comma"]),
+    help="With --csv: is 1,541 more than a thousand (point) or less than two (comma)?  [default: auto]",
+)
+@click.option(
+    "--date-order",
+    type=click.Choice(["day-first", "month-first"]),
+    help="With --csv: what is 3/4/2026? Only asked for where no date tells.",
 )
 @click.option("--prometheus", metavar="URL", help="Kepler's, Redfish's, IPMI's or any series of every node.")
 @click.option("--range", metavar="DURATION", help="With --prometheus: back from now.  [default: 7d]")

@@ -139,10 +139,13 @@ def plugin(file: str, cpu_unit: str, out: str | None) -> None:
     metavar="N",
     help="For tables of watts per vCPU or core: how many the node has.",
 )
+@click.option(
+    "--decimal", type=click.Choice(["auto", "point", "comma"]), default="auto", help="What 1,541 is: 1541, or less."
+)
 @targets
 @out
 def levels(file: str, out: str | None, **flags: Any) -> None:
-    """A CSV of power at load levels (watts_idle, watts_10 .. watts_100), as a first guess; - is stdin."""
+    """A CSV of power at load levels (SPECpower's, Teads', watts_idle .. watts_100), as a first guess; - is stdin."""
     from .imported import pairs, target_of
     from .levels import INSTANCE_TYPE, Choice, import_levels
 
@@ -159,6 +162,7 @@ def levels(file: str, out: str | None, **flags: Any) -> None:
         flags["selector_label"] or INSTANCE_TYPE,
         flags["median"],
         flags["times"],
+        flags["decimal"],
     )
     _finish(import_levels(choice, None if named else target_of(flags["nodes"], flags["selector"])), out)
 
