@@ -486,6 +486,12 @@ def test_fields_of_one_name_are_told_apart_by_their_measurement() -> None:
     assert "expected --time-column as well" in refusal(text, *columns)
 
 
+def test_a_series_that_is_not_there_is_told_with_those_that_are() -> None:
+    said = refusal(ANNOTATIONS + CPU + IPMI, "--cpu-column", "usage_activ", *FROM_INFLUX[2:])
+    assert "'usage_activ': expected a column or a series of the file (did you mean 'usage_active'?)" in said
+    assert "its series are 'usage_active', 'power', its columns 'result', 'table'" in said
+
+
 def test_grafanas_series_joined_by_time_are_columns() -> None:
     text = '"Time","cpu {node=""a""}","watts {node=""a""}"\n' + lines(lambda t, u, w: f'"{t}",{u:.1f}%,{w:.1f} W')
     columns = ("--cpu-column", 'cpu {node="a"}', "--power-column", 'watts {node="a"}', "--time-column", "Time")

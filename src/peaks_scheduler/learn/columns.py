@@ -67,14 +67,8 @@ def numbers(table: Table, option: str, name: str, decimal: str = "auto", unit_of
     cells = table.column(option, name)
     read, marks = _read(cells, unit_of)
     mark, note = _mark(table, name, cells, marks, decimal, [each[0] for each in read.values()])
-    values, strange = np.full(len(cells), np.nan), []
-    for i, cell in enumerate(cells):
-        try:
-            if cell.casefold() not in MISSING:
-                number, factor = read[i]
-                values[i] = value(number, mark) * factor
-        except (KeyError, ValueError, OverflowError):
-            strange.append(i)
+    known, strange = _values(cells, read, mark)
+    values = np.array([known.get(cell, np.nan) for cell in cells], np.float64)
     complain_if_empty(table, name, cells, values, "numbers")
     notes = unreadable(table, name, cells, strange)
     unit, of_unit = _unit(table, name, cells, values, unit_of, read)
@@ -82,10 +76,11 @@ def numbers(table: Table, option: str, name: str, decimal: str = "auto", unit_of
 
 
 def _read(cells: Sequence[str], unit_of: UnitOf) -> tuple[dict[int, tuple[Written, float]], _Marks]:
-    """(number, factor of its unit) of each cell that has one, and what they tell of the decimal mark."""
+    """(number, factor of its unit) of each cell that has one, by the index where it comes first; and what they tell of
+    the decimal mark."""
     read: dict[int, tuple[Written, float]] = {}
     marks = _Marks()
-    for i, cell in enumerate(cells):
+    for cell, i in _first(cells).items():
         try:
             number = written(cell)
             known = unit_of(number.unit) if number.unit else ("", 1.0)
@@ -95,6 +90,31 @@ def _read(cells: Sequence[str], unit_of: UnitOf) -> tuple[dict[int, tuple[Writte
         except ValueError:
             continue
     return read, marks
+
+
+def _first(cells: Sequence[str]) -> dict[str, int]:
+    """Each cell once, with the index where it comes first: columns of meters repeat themselves."""
+    found: dict[str, int] = {}
+    for i, cell in enumerate(cells):
+        found.setdefault(cell, i)
+    return found
+
+
+def _values(
+    cells: Sequence[str], read: dict[int, tuple[Written, float]], mark: str
+) -> tuple[dict[str, float], list[int]]:
+    """(the number of each cell that has one, indices of those that are neither a number nor missing)."""
+    known: dict[str, float] = {}
+    strange = set()
+    for cell, i in _first(cells).items():
+        if cell.casefold() in MISSING:
+            continue
+        try:
+            number, factor = read[i]
+            known[cell] = value(number, mark) * factor
+        except (KeyError, ValueError, OverflowError):
+            strange.add(cell)
+    return known, [i for i, cell in enumerate(cells) if cell in strange] if strange else []
 
 
 def _unit(
@@ -163,7 +183,7 @@ def _marks_of_file(table: Table) -> set[str]:
     for i in range(len(table.header)):
         cells = [row[i] for row in table.rows if row[i].casefold() not in MISSING]
         read, marks = _read(cells, _any_unit)
-        if 2 * len(read) > len(cells):
+        if 2 * len(read) > len(set(cells)):
             found.update(marks.sure)
     return found
 

@@ -59,7 +59,8 @@ def times(
     """
     cells = table.column(option, name)
     said = [i for i, cell in enumerate(cells) if cell.casefold() not in MISSING]
-    dated = {i: form for i in said if (form := _form(cells[i])) is not None}
+    forms = {cell: _form(cell) for cell in {cells[i] for i in said}}
+    dated = {i: form for i in said if (form := forms[cells[i]]) is not None}
     if 2 * len(dated) > len(said):
         values, notes = _dates(table, name, cells, dated, order)
         return (values * 1e9, (f"column {name!r}: {_MISREAD}", *notes)) if _misread(values) else (values, notes)

@@ -19,6 +19,7 @@ _NUMBER = re.compile(
     rf"([-+\u2212]?)\s*([.,]?[0-9](?:[0-9.,{_BLANKS}]*[0-9])?[.,]?)([eE][-+]?[0-9]+)?(?![0-9])\s*(.*)", re.DOTALL
 )
 _SPACED = re.compile(rf"[0-9]{{1,3}}([{_BLANKS}])[0-9]{{3}}(?:\1[0-9]{{3}})*(?:[.,][0-9]*)?")
+_BLANK = re.compile(f"[{_BLANKS}]")
 _OTHER = {".": ",", ",": "."}
 
 
@@ -47,13 +48,13 @@ def told(body: str) -> tuple[str, str]:
 
     Raises ValueError for digits that are grouped in no known way.
     """
-    marks = [each for each in body if each in _OTHER]
-    if any(each in _BLANKS for each in body):
+    if body.isdigit():
+        return "", ""
+    marks = re.sub(r"[^.,]", "", body)
+    if _BLANK.search(body) is not None:
         if _SPACED.fullmatch(body) is None:
             raise ValueError(body)
-        return (marks[-1] if marks else ""), ""
-    if not marks:
-        return "", ""
+        return marks[-1:], ""
     last = marks[-1]
     if len(set(marks)) == 2:
         return last, ""
@@ -66,8 +67,10 @@ def told(body: str) -> tuple[str, str]:
 
 def value(number: Written, mark: str) -> float:
     """The number with this decimal mark. Raises ValueError where it cannot have it."""
-    body, group = re.sub(f"[{_BLANKS}]", "", number.body), _OTHER[mark]
+    body, group = _BLANK.sub("", number.body), _OTHER[mark]
     whole, _, fraction = body.partition(mark)
+    if not number.power and body.isdigit():
+        return float(number.sign + body)
     if group in whole and re.fullmatch(rf"[0-9]{{1,3}}(?:{re.escape(group)}[0-9]{{3}})+", whole) is None:
         raise ValueError(number.body)
     whole = whole.replace(group, "")

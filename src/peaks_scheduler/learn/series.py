@@ -12,13 +12,15 @@ import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
-from ..documents import few
+from ..documents import few, nearest
 from ..errors import ConfigurationError
 from .table import Table, folded
 
 _ANNOTATION = re.compile(r"#\s*(group|datatype|default|constant|timezone)\b", re.IGNORECASE)
 _KEYS = ("_field", "series", "metric", "metric_name", "__name__", "name", "field", "variable")
+_SURE_KEYS = _KEYS[:2]  # no other tables have such a column
 _VALUES = ("_value", "value")
 _NO_TAGS = frozenset(("", "result", "table", "_start", "_stop", "_time", "time", "timestamp", "_value", "value"))
 
@@ -116,7 +118,18 @@ def _long(table: Table, missing: Sequence[str]) -> Table | None:
         names = _series_names(table, key, by_name.get("_measurement"), missing)
         if all(folded(name) in names for name in missing):
             return _spread(table, key, values[0], names, missing)
+        if folded(table.header[key]) in _SURE_KEYS:
+            _refuse_unknown(table, key, [name for name in missing if folded(name) not in names])
     return None
+
+
+def _refuse_unknown(table: Table, key: int, names: Sequence[str]) -> NoReturn:
+    there = list(dict.fromkeys(row[key] for row in table.rows))
+    raise ConfigurationError(
+        f"{table.origin}: {names[0]!r}: expected a column or a series of the file{nearest(names[0], there, 0.4)}; its "
+        f"series are {few([repr(each) for each in there], 20)}, its columns "
+        f"{few([repr(each) for each in table.header if each], 20)}"
+    )
 
 
 def _series_names(table: Table, key: int, measurement: int | None, missing: Sequence[str]) -> dict[str, set[int]]:
@@ -173,7 +186,7 @@ def _refuse_several(table: Table, wanted: Sequence[str], groups: frozenset[str] 
                 _refuse(table, table.header[i], tags, several)
 
 
-def _refuse(table: Table, name: str, tags: Sequence[int], several: set[tuple[str, ...]]) -> None:
+def _refuse(table: Table, name: str, tags: Sequence[int], several: set[tuple[str, ...]]) -> NoReturn:
     differing = [(table.header[tag], sorted({each[k] for each in several})) for k, tag in enumerate(tags)]
     told = [(tag, values) for tag, values in differing if len(values) > 1]
     words = "; ".join(f"{tag} ({few(values, 3)})" for tag, values in told)

@@ -221,7 +221,7 @@ def _below(path: str, lines: Sequence[str], header: _Header, notes: list[str], s
             line = header.end + start + 1
             if tuple(cells[: len(names)]) == names:
                 again += 1
-            elif score(cells) >= max(score(names), 2):
+            elif not any(cell[:1].isdigit() for cell in cells) and score(cells) >= max(score(names), 2):
                 raise ConfigurationError(
                     f"{path}: expected one table; line {line} is the header of another one, in another order: split it"
                 )
