@@ -69,6 +69,7 @@ class Machine:
     """A node as this test keeps it: cores in use, cores and MiB left to requests."""
 
     cores: float
+    memory: int
     k1: float
     k2: float
     used: float
@@ -85,6 +86,11 @@ class Machine:
         fits = held <= self.free_cores + 1e-9 and memory <= self.free_memory
         return fits and self.used + cores <= self.cores + 1e-9
 
+    def stays_below(self, cores: float, memory: int) -> bool:
+        """Neither above 80 % of the CPUs nor, by requests, above 90 % of the memory: the ceilings where none is set."""
+        requested = self.memory - self.free_memory + memory
+        return self.used + cores <= 0.8 * self.cores + 1e-9 and requested <= 0.9 * self.memory
+
 
 def mebibytes(text: str) -> int:
     return int(text[:-2]) * MEBIBYTES[text[-2:]]
@@ -92,7 +98,8 @@ def mebibytes(text: str) -> int:
 
 def machine(kind: str, percent: float) -> Machine:
     cores, memory, (_, k1, k2), _ = KINDS[kind]
-    return Machine(float(cores), k1, k2, float(cores) * percent / 100, float(cores), mebibytes(memory))
+    size = mebibytes(memory)
+    return Machine(float(cores), size, k1, k2, float(cores) * percent / 100, float(cores), size)
 
 
 @pytest.mark.parametrize("strategy", ["peaks", "jump"])
@@ -122,11 +129,12 @@ def test_each_of_200_pods_is_on_the_node_whose_power_rises_least(control_plane: 
     for line in lines:
         resources, cores, held = asked[line["pod"].removeprefix("default/")]
         memory = mebibytes(resources["requests"]["memory"])
-        least = min(m.jump(cores, envelope=envelope) for m in machines.values() if m.takes(cores, held, memory))
+        below = [m for m in machines.values() if m.takes(cores, held, memory) and m.stays_below(cores, memory)]
+        least = min(m.jump(cores, envelope=envelope) for m in below)
         chosen = machines[line["node"]]
         cost = chosen.jump(cores, envelope=envelope)
         told_right = abs(line["jumpWatts"] - cost) < 1e-3
-        if not chosen.takes(cores, held, memory) or cost > least + 1e-3 or not told_right:
+        if chosen not in below or cost > least + 1e-3 or not told_right:
             wrong.append((line, least, chosen))
         chosen.used += cores
         chosen.free_cores -= held
@@ -192,6 +200,22 @@ def test_kubectl_shows_the_decision_on_the_pod_and_the_event(daemon: Daemon, con
     listed = control_plane.kubectl("get", "events")
     assert "Scheduled" in listed
     assert "Successfully assigned default/web-0 to cheap" in listed
+
+
+def test_a_node_above_its_own_ceiling_is_left_alone_until_no_other_has_room(
+    daemon: Daemon, control_plane: ControlPlane
+) -> None:
+    cheap = node("cheap", cpu="4")
+    cheap["metadata"]["annotations"] = {"peaks-scheduler/ceiling": "cpu=50%"}
+    control_plane.create_nodes([cheap, node("dear", cpu="1")])
+    homes = []
+    # 10 % of both are used: cheap would be at 35, 47.5, 60 %; dear at 60, then at 110 %
+    for name in ("a", "b", "c", "d"):
+        control_plane.create_pods([pod(name, cpu="1" if name == "a" else "500m")])
+        wait_placed(control_plane, name)
+        record = decision(control_plane.api.get(f"/api/v1/namespaces/default/pods/{name}"))
+        homes.append((record["node"], record["standing"]))
+    assert homes == [("cheap", "measured")] * 2 + [("dear", "measured"), ("cheap", "above-ceiling")]
 
 
 FIELDS = {"node", "jumpWatts", "runnerUp", "runnerUpJumpWatts", "cpuBefore", "cpuAfter", "standing"} | {
