@@ -207,6 +207,7 @@ FIELDS = {"node", "jumpWatts", "runnerUp", "runnerUpJumpWatts", "cpuBefore", "cp
     "extrapolated",
     "podCpu",
     "podCpuFrom",
+    "modelFrom",
 }
 
 
