@@ -231,6 +231,7 @@ FIELDS = {"node", "jumpWatts", "runnerUp", "runnerUpJumpWatts", "cpuBefore", "cp
     "extrapolated",
     "podCpu",
     "podCpuFrom",
+    "modelFrom",
 }
 
 

@@ -35,6 +35,8 @@ class Answer:
     decision: Decision | None = None
     """None: the pod is gated, nobody looks at nodes for it yet."""
     nodes: Mapping[str, NodeVerdict] = field(default_factory=dict)
+    models_in_doubt: str = ""
+    """Why the scheduler itself may decide otherwise; empty: it does not."""
 
     @property
     def message(self) -> str | None:
@@ -56,6 +58,7 @@ class Answer:
             "podCpu": self.pod.cpu / 1000.0,
             "podCpuFrom": self.pod.cpu_from,
             "nodes": {name: verdict.as_json() for name, verdict in self.nodes.items()},
+            **({"notes": [self.models_in_doubt]} if self.models_in_doubt else {}),
         }
 
 
@@ -73,10 +76,10 @@ def explain(cluster: Cluster, settings: Settings, key: str | None) -> list[Answe
 
 def _answer(pod: Pod, cluster: Cluster, strategy: Strategy, tolerance: float) -> Answer:
     if pod.gated:
-        return Answer(pod)
+        return Answer(pod, models_in_doubt=cluster.models_in_doubt)
     nodes = cluster.ledger.snapshot()
     decision = schedule(pod, nodes, strategy, now=cluster.now, tolerance=tolerance)
-    return Answer(pod, decision, judge(pod, nodes, strategy))
+    return Answer(pod, decision, judge(pod, nodes, strategy), cluster.models_in_doubt)
 
 
 def _pending(ledger: Ledger, ours: str) -> list[Pod]:
@@ -107,8 +110,10 @@ def _instead(pods: list[Pod]) -> str:
 
 
 def as_table(answers: list[Answer]) -> str:
-    """Each pod's answer in a line, its nodes below it, the best first."""
-    return "\n\n".join("\n".join(_lines(answer)) for answer in answers)
+    """Each pod's answer in a line, its nodes below it, the best first; at the end what all of it is subject to."""
+    parts = ["\n".join(_lines(answer)) for answer in answers]
+    parts += dict.fromkeys(f"note: {answer.models_in_doubt}" for answer in answers if answer.models_in_doubt)
+    return "\n\n".join(parts)
 
 
 def _lines(answer: Answer) -> list[str]:

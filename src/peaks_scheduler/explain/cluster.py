@@ -41,6 +41,8 @@ class Cluster:
     ledger: Ledger
     now: float
     notes: Sequence[str] = ()
+    models_in_doubt: str = ""
+    """Why a scheduler that runs may go by other power models than these; empty: it goes by these."""
 
 
 def from_files(paths: Iterable[str], load_path: str | None, settings: Settings) -> Cluster:
@@ -69,7 +71,7 @@ async def live(load_path: str | None, settings: Settings) -> Cluster:
     objects = [(connection.server, raw) for raw in listed.objects]
     cluster = _cluster(objects, settings, load, time.time(), offset)
     cluster.ledger.unfed(listed.unread)
-    return replace(cluster, notes=[*listed.notes, *cluster.notes])
+    return replace(cluster, notes=[*listed.notes, *cluster.notes], models_in_doubt=_in_doubt(settings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +269,18 @@ def _models(settings: Settings) -> tuple[PowerModels, list[str]]:
     path = settings.power.file
     models = settings.power.inline if path is None else parse_models(_text("--power-models", path), path)
     return models, ["no power models, all nodes are unmodelled"] if models == EMPTY else []
+
+
+def _in_doubt(settings: Settings) -> str:
+    """What a scheduler has learned is in its memory alone: nobody else knows it."""
+    if not settings.refit.enabled:
+        return ""
+    where = settings.power.file or "the configuration"
+    return (
+        f"refit is enabled: a running scheduler may have learned other power models than those of {where}, by which "
+        "this answer goes, and may place the pod elsewhere; the decision record of a placed pod says which it went by "
+        "(modelFrom: file or learned)"
+    )
 
 
 def _ambiguous(ledger: Ledger) -> list[str]:
