@@ -40,6 +40,8 @@ class Cluster:
     ledger: Ledger
     now: float
     notes: Sequence[str] = ()
+    models_in_doubt: str = ""
+    """Why a scheduler that runs may go by other power models than these; empty: it goes by these."""
 
 
 def from_files(paths: Iterable[str], load_path: str | None, settings: Settings) -> Cluster:
@@ -68,7 +70,7 @@ async def live(load_path: str | None, settings: Settings) -> Cluster:
     objects = [(connection.server, raw) for raw in listed.objects]
     cluster = _cluster(objects, settings, load, time.time(), offset)
     cluster.ledger.unfed(listed.unread)
-    return replace(cluster, notes=[*listed.notes, *cluster.notes])
+    return replace(cluster, notes=[*listed.notes, *cluster.notes], models_in_doubt=_in_doubt(settings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,10 @@ def _cluster(
 ) -> Cluster:
     models, notes = _models(settings)
     ledger = Ledger(
-        default_cpu=settings.default_pod_cpu, expiry=settings.load.expiry, ignored=settings.pod_fields.ignore
+        default_cpu=settings.default_pod_cpu,
+        expiry=settings.load.expiry,
+        ceiling=settings.ceiling,
+        ignored=settings.pod_fields.ignore,
     )
     ledger.clock_offset = clock_offset
     for origin, raw in objects:
@@ -114,7 +119,7 @@ def _cluster(
             _observe(ledger, raw)
     with shaped("the cluster's objects"):
         ledger.apply_models(models)
-        notes += [*_ambiguous(ledger), *_guessed(ledger)]
+        notes += [*_ambiguous(ledger), *_guessed(ledger), *_odd(ledger)]
         if isinstance(load, LoadReport):
             now = load.fetched_at
             notes += _apply(load, ledger)
@@ -258,9 +263,25 @@ def _models(settings: Settings) -> tuple[PowerModels, list[str]]:
     return models, ["no power models, all nodes are unmodelled"] if models == EMPTY else []
 
 
+def _in_doubt(settings: Settings) -> str:
+    """What a scheduler has learned is in its memory alone: nobody else knows it."""
+    if not settings.refit.enabled:
+        return ""
+    where = settings.power.file or "the configuration"
+    return (
+        f"refit is enabled: a running scheduler may have learned other power models than those of {where}, by which "
+        "this answer goes, and may place the pod elsewhere; the decision record of a placed pod says which it went by "
+        "(modelFrom: file or learned)"
+    )
+
+
 def _ambiguous(ledger: Ledger) -> list[str]:
     names = [node.name for node in ledger.nodes() if ledger.models.ambiguous(node.name, node.labels)]
     return [f"nodes that several selectors of the power model file match, unmodelled: {few(names)}"] if names else []
+
+
+def _odd(ledger: Ledger) -> list[str]:
+    return [f"{name}: {text}" for name, texts in sorted(ledger.oddities.items()) for text in texts]
 
 
 def _guessed(ledger: Ledger) -> list[str]:
