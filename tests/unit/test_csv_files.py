@@ -357,8 +357,24 @@ def test_the_delimiter_is_that_of_the_header(delimiter: str) -> None:
         (TABLE.replace("cpu", "use", 1), "--cpu-column 'cpu': expected a column of the file"),
         (TABLE.replace(".", "?"), "column 'cpu': expected numbers; got '"),
         ("# nothing\n", "expected a column of the file; it has"),
+        ("\n,,\n", "m.csv: expected a header line and rows"),
+        (TABLE + '2026-11-20T23:00:00,"50.0,300.0\n', "the quote that begins in line 92 or below is never closed"),
+        ("time,cpu,watts\n" + "x" * 200_000, "expected CSV below line 1; it is none: field larger than field limit"),
+        ("x" * 200_000, "expected a header line and rows; the file has none that can be read as CSV"),
     ],
-    ids=["no header", "no header, numbers", "two tables", "twice", "missing", "unreadable", "comments alone"],
+    ids=[
+        "no header",
+        "no header, numbers",
+        "two tables",
+        "twice",
+        "missing",
+        "unreadable",
+        "comments alone",
+        "blanks",
+        "quote",
+        "one cell",
+        "no line",
+    ],
 )
 def test_a_file_that_is_no_table_is_told(text: str, words: str) -> None:
     assert words in refusal(text, *TIMED)

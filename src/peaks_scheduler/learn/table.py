@@ -15,7 +15,7 @@ import sys
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..documents import few, nearest
@@ -146,6 +146,8 @@ def _header(path: str, lines: list[str], comments: Sequence[int], told: str, sco
     found = list(_candidates(lines, comments, delimiters))
     if not told and not any(score(each.cells) for each in found) and " " in head:
         found += _candidates(lines, comments, [" "])
+    if not found:
+        raise ConfigurationError(f"{path}: expected a header line and rows; the file has none that can be read as CSV")
     best = max(found, key=lambda each: (score(each.cells), -each.start, len(each.cells)))
     if score(best.cells) > 0:
         return best
@@ -163,12 +165,18 @@ def _candidates(lines: list[str], comments: Sequence[int], delimiters: Sequence[
     """Every line that may be the header, one that begins with # with and without it."""
     plain = ["" if i in set(comments) else line for i, line in enumerate(lines[:_HEAD])]
     for delimiter in delimiters:
-        for start, end, cells in _csv_rows(plain, delimiter):
-            yield _Header(delimiter, start, end, tuple(cells))
+        yield from _headers(plain, delimiter, 0)
         for i in comments:
-            for line in (lines[i], lines[i].lstrip("# ")):
-                for _, _, cells in _csv_rows([line], delimiter):
-                    yield _Header(delimiter, i, i + 1, tuple(cells))
+            yield from _headers([lines[i]], delimiter, i)
+            yield from _headers([lines[i].lstrip("# ")], delimiter, i)
+
+
+def _headers(lines: Sequence[str], delimiter: str, offset: int) -> Iterator[_Header]:
+    try:
+        for start, end, cells in _csv_rows(lines, delimiter, offset):
+            yield _Header(delimiter, start, end, tuple(cells))
+    except csv.Error:
+        return  # what is no CSV below the header is told where the rows are read
 
 
 def _widest(found: Sequence[_Header]) -> _Header:
@@ -187,15 +195,20 @@ def _is_value(cell: str) -> bool:
     return re.fullmatch(r"[-+]?[0-9][0-9.,]*([eE][-+]?[0-9]+)?|[0-9]{4}-[0-9]{2}-[0-9]{2}.*", cell) is not None
 
 
-def _csv_rows(lines: Sequence[str], delimiter: str) -> Iterator[tuple[int, int, list[str]]]:
-    """(index of the first line, of the line after, cells) of each row that has some. Raises csv.Error."""
+def _csv_rows(lines: Sequence[str], delimiter: str, offset: int) -> Iterator[tuple[int, int, list[str]]]:
+    """(index of the first line, of the line after, cells) of each row that has some. Raises csv.Error.
+
+    ``offset``: the index of ``lines[0]``.
+    """
     tidy = (line.strip() if delimiter == " " else line for line in lines)
-    reader, start = csv.reader((f"{line}\n" for line in tidy), delimiter=delimiter, skipinitialspace=True), 0
+    reader, start = csv.reader((f"{line}\n" for line in tidy), delimiter=delimiter, skipinitialspace=True), offset
     for cells in reader:
+        if cells and cells[-1].endswith("\n") and reader.line_num == len(lines):
+            raise csv.Error(f"the quote that begins in line {start + 1} or below is never closed")
         stripped = [cell.strip() for cell in cells]
         if any(stripped):
-            yield start, reader.line_num, stripped
-        start = reader.line_num
+            yield start, offset + reader.line_num, stripped
+        start = offset + reader.line_num
 
 
 def _above(lines: Sequence[str], comments: Sequence[int], header: _Header) -> list[str]:
@@ -213,34 +226,55 @@ def _above(lines: Sequence[str], comments: Sequence[int], header: _Header) -> li
 # --- the rows ---------------------------------------------------------------------------------------------------------
 
 
+@dataclass(slots=True)
+class _Rows:
+    """The lines below a header, by what they are."""
+
+    rows: list[list[str]] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
+    """Line of each row in the file, from 1."""
+    long: list[int] = field(default_factory=list)
+    """Lines with more cells than the header."""
+    short: list[int] = field(default_factory=list)
+    """Lines with a single cell."""
+    again: int = 0
+    """Lines that are the header once more."""
+
+
 def _below(path: str, lines: Sequence[str], header: _Header, notes: list[str], score: Score) -> Table:
     names = header.cells[: max((i + 1 for i, name in enumerate(header.cells) if name), default=0)]
-    rows, numbers, long, short, again = [], [], [], [], 0
+    found = _Rows()
     try:
-        for start, _, cells in _csv_rows(lines[header.end :], header.delimiter):
-            line = header.end + start + 1
-            if tuple(cells[: len(names)]) == names:
-                again += 1
-            elif not any(cell[:1].isdigit() for cell in cells) and score(cells) >= max(score(names), 2):
-                raise ConfigurationError(
-                    f"{path}: expected one table; line {line} is the header of another one, in another order: split it"
-                )
-            elif any(cells[len(names) :]):
-                long.append(line)
-            elif len(cells) == 1 < len(names):
-                short.append(line)
-            else:
-                rows.append(cells[: len(names)] + [""] * (len(names) - len(cells)))
-                numbers.append(line)
+        for start, _, cells in _csv_rows(lines[header.end :], header.delimiter, header.end):
+            _sort_in(path, found, names, start + 1, cells, score)
     except csv.Error as error:
         raise ConfigurationError(f"{path}: expected CSV below line {header.end}; it is none: {error}") from error
-    _refuse_long(path, len(names), len(rows), long, header.delimiter)
-    notes += _passed_over(long, short, again, len(names))
-    totals = _totals(rows)
+    _refuse_long(path, len(names), len(found.rows), found.long, header.delimiter)
+    notes += _passed_over(found, len(names))
+    totals = _totals(found.rows)
     if totals:
-        notes.append(f"{plural(totals, 'row')} of sums or means at the end, left out: {', '.join(rows[-1][:3])}")
-        del rows[-totals:], numbers[-totals:]
-    return Table(path, names, rows, numbers, tuple(notes), header.delimiter)
+        last = ", ".join(cell for cell in found.rows[-1] if cell)
+        notes.append(f"{plural(totals, 'row')} of sums or means at the end, left out: {last[:60]}")
+        del found.rows[-totals:], found.lines[-totals:]
+    return Table(path, names, found.rows, found.lines, tuple(notes), header.delimiter)
+
+
+def _sort_in(path: str, found: _Rows, names: tuple[str, ...], line: int, cells: list[str], score: Score) -> None:
+    """Put a line where it belongs. Raises ConfigurationError for the header of another table."""
+    width = len(names)
+    if tuple(cells[:width]) == names:
+        found.again += 1
+    elif not any(cell[:1].isdigit() for cell in cells) and score(cells) >= max(score(names), 2):
+        raise ConfigurationError(
+            f"{path}: expected one table; line {line} is the header of another one, in another order: split it"
+        )
+    elif any(cells[width:]):
+        found.long.append(line)
+    elif len(cells) == 1 < width:
+        found.short.append(line)
+    else:
+        found.rows.append(cells[:width] + [""] * (width - len(cells)))
+        found.lines.append(line)
 
 
 def _refuse_long(path: str, width: int, rows: int, long: Sequence[int], delimiter: str) -> None:
@@ -256,15 +290,15 @@ def _refuse_long(path: str, width: int, rows: int, long: Sequence[int], delimite
     )
 
 
-def _passed_over(long: Sequence[int], short: Sequence[int], again: int, width: int) -> list[str]:
+def _passed_over(found: _Rows, width: int) -> list[str]:
     notes = []
-    if long:
-        rows = plural(len(long), "row")
-        notes.append(f"{rows} with more cells than the header's {width}, left out, from line {long[0]} on")
-    if short:
-        notes.append(f"{plural(len(short), 'line')} with a single cell, left out, from line {short[0]} on")
-    if again:
-        notes.append(f"{plural(again, 'line')} with the header again, left out")
+    if found.long:
+        rows = plural(len(found.long), "row")
+        notes.append(f"{rows} with more cells than the header's {width}, left out, from line {found.long[0]} on")
+    if found.short:
+        notes.append(f"{plural(len(found.short), 'line')} with a single cell, left out, from line {found.short[0]} on")
+    if found.again:
+        notes.append(f"{plural(found.again, 'line')} with the header again, left out")
     return notes
 
 
