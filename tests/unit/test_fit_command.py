@@ -372,6 +372,22 @@ def test_a_query_of_one_s_own_and_a_token_are_sent() -> None:
         assert server.authorization == {"Bearer abc"}
 
 
+def test_power_that_no_machine_has_is_refused_with_prometheus_too() -> None:
+    """A meter in kilowatts under a name that says watts."""
+    series = {
+        "kepler_node_cpu_usage_ratio": {"worker-1": wave},
+        "pdu_watts": {"worker-1": lambda at: watts(at) / 1000.0},
+    }
+    with PrometheusStandIn(series) as server:
+        args = ("--prometheus", server.url, "--range", "6h", "--step", "60s", "--power-query", "pdu_watts")
+        (found,) = learned(*args, "--model", "linear").values()
+    assert found["verdict"] == "refused"
+    assert (
+        "0.15 W at full load: expected 1 to 20,000 W of a machine: are these kilowatts (150 W)" in found["reasons"][0]
+    )
+    assert "multiply by 1000" in found["reasons"][0]
+
+
 def test_a_prometheus_without_series_is_told() -> None:
     with PrometheusStandIn({}) as server:
         result = run("--prometheus", server.url, "--range", "6h")

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from typing import Any
 
 import pytest
@@ -94,6 +95,24 @@ def test_the_original_plugins_file_is_read_in_percent() -> None:
     )
     assert read.by_name["worker-1"].curve.k2 == pytest.approx(-7.186)
     assert read.by_name["worker-2"].curve == read.by_name["worker-1"].curve
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "kind: ConfigMap\ndata:\n  m.json: '{}'\n",
+            "expected power models; this is a ConfigMap with m.json in its data: mount its key as a file, or take its "
+            "models over: peaks-scheduler import-models plugin m.yaml",
+        ),
+        ("kind: ConfigMap\n", "a ConfigMap with nothing in its data"),
+        ("kind: KubeSchedulerConfiguration\n", "a KubeSchedulerConfiguration: pass it to --config, or take its models"),
+        ("kind: Secret\nmodels: []\n", "this is a Secret"),
+    ],
+)
+def test_an_object_that_may_hold_models_is_named_for_what_it_is(text: str, words: str) -> None:
+    with pytest.raises(PowerModelError, match=re.escape(words)):
+        parse_models(text, "m.yaml")
 
 
 def test_a_node_called_models_is_a_node_of_the_original_plugin() -> None:

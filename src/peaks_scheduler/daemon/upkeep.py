@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ..documents import few
 from ..errors import LoadError, PowerModelError
+from ..files import read_text
 from ..kube.connection import Connection
 from ..ledger import Ledger
 from ..load import LoadReport
@@ -239,7 +240,7 @@ class ModelKeeper:
     @staticmethod
     def _read(path: Path) -> PowerModels:
         try:
-            return parse_models(path.read_text(encoding="utf-8"), str(path))
+            return parse_models(read_text(path), str(path))
         except (OSError, UnicodeDecodeError) as error:
             raise PowerModelError(f"{path}: expected a readable power model file, got: {error}") from error
 

@@ -7,16 +7,15 @@ the object, what is odd but no reason to stop a note. Never writes to the API se
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..documents import few, parse_documents
 from ..errors import ConfigurationError, Forbidden, LoadError, NotFound, PeaksError
+from ..files import text_of
 from ..ledger import Ledger
 from ..load import LoadReport
 from ..power import EMPTY, PowerModels, parse_models
@@ -166,7 +165,7 @@ def read_objects(path: str) -> list[Object]:
     """Every object of a file (``-``: standard input): single ones, several documents, lists. Raises
     ConfigurationError."""
     return [
-        found for document in parse_documents(_text("--from", path), path) for found in _objects(document, path, "")
+        found for document in parse_documents(text_of("--from", path), path) for found in _objects(document, path, "")
     ]
 
 
@@ -213,13 +212,6 @@ def _with_defaults(container: Json, host_network: bool) -> Json:
     return {**container, "resources": {**resources, "requests": asked}, "ports": ports}
 
 
-def _text(option: str, path: str) -> str:
-    try:
-        return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{option} {path}: expected a readable file; got: {error}") from error
-
-
 # --- load and models ------------------------------------------------------------------------------------------------
 
 
@@ -232,7 +224,7 @@ def recorded_load(path: str | None) -> LoadReport | LoadError | None:
     if path is None:
         return None
     try:
-        report = read_report(_text("--load", path), math.inf)
+        report = read_report(text_of("--load", path), math.inf)
     except LoadError as error:
         if error.kind == "empty":
             return error
@@ -267,7 +259,7 @@ def _apply(report: LoadReport, ledger: Ledger) -> list[str]:
 
 def _models(settings: Settings) -> tuple[PowerModels, list[str]]:
     path = settings.power.file
-    models = settings.power.inline if path is None else parse_models(_text("--power-models", path), path)
+    models = settings.power.inline if path is None else parse_models(text_of("--power-models", path), path)
     return models, ["no power models, all nodes are unmodelled"] if models == EMPTY else []
 
 

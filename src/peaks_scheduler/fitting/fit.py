@@ -19,6 +19,7 @@ from scipy.special import stdtrit
 from ..errors import ModelFitError
 from ..power.curves import Curve, Exponential, Floats, IdleExponential, flaw
 from ..power.models import Quality
+from ..power.plausibility import implausible
 from .choice import Candidate, candidate, choose, far_off, folds
 from .covariances import autocorrelation, curve_covariance
 from .engine import Solution, least_squares_fit
@@ -194,6 +195,8 @@ def _judged(chosen: Candidate, solution: Solution, usable: Samples, dropped: int
     stopped = chosen.family.at_bounds(solution.parameters, usable.watts)
     facts = _sample_facts(usable, dropped, near)
     found = judge(facts, _curve_facts(unjudged, facts, near, float(watts.mean()), stopped), doubt)
+    if trouble := implausible(curve):
+        found = replace(found, verdict="refused", reasons=(trouble, *found.reasons), confidence="low")
     quality = replace(quality, confidence="low") if found.confidence == "low" else quality
     return replace(unjudged, quality=quality, verdict=found.verdict, reasons=found.reasons, confidence=found.confidence)
 

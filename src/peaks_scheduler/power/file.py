@@ -55,9 +55,24 @@ def parse_models(text: str, origin: str) -> PowerModels:
         raise PowerModelError(str(error)) from error
     if not isinstance(document, dict):
         _refuse(origin, "a mapping with `models:`, or {node: {k0, k1, k2}} of the original plugin", document)
+    if isinstance(kind := document.get("kind"), str):
+        _refuse_wrapped(kind, document, origin)
     if isinstance(document.get("models", {}), dict):
         return plugin_models(document, origin)
     return _listed_models(document, origin)
+
+
+def _refuse_wrapped(kind: str, document: Mapping[str, Any], origin: str) -> NoReturn:
+    """An object of Kubernetes that may hold models is none itself."""
+    remedy = f"take its models over: peaks-scheduler import-models plugin {origin} -o models.yaml"
+    if kind == "ConfigMap":
+        data = document.get("data")
+        keys = ", ".join(map(str, data)) if isinstance(data, dict) and data else "nothing"
+        remedy = f"mount its key as a file, or {remedy}"
+        kind = f"ConfigMap with {keys} in its data"
+    elif kind == "KubeSchedulerConfiguration":
+        remedy = f"pass it to --config, or {remedy}"
+    raise PowerModelError(f"{origin}: expected power models; this is a {kind}: {remedy}")
 
 
 def plugin_models(document: Mapping[str, Any], origin: str) -> PowerModels:
