@@ -270,6 +270,27 @@ class ModelKeeper:
         return Health.degraded(trouble) if trouble else Health.ok()
 
 
+class AnnotationKeeper:
+    """Tells which annotations of nodes could not be read."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._troubles = Troubles()
+
+    def _odd(self) -> tuple[str, ...]:
+        return tuple(f"{node}: {'; '.join(texts)}" for node, texts in sorted(self._ledger.oddities.items()))
+
+    def look(self) -> None:
+        """Log what is new."""
+        odd = self._odd()
+        self._troubles.tell("annotation of a node not used", odd, nodes=few(odd))
+
+    def health(self) -> Health:
+        """For ``/readyz?verbose``."""
+        odd = self._odd()
+        return Health.degraded(f"annotations of nodes not used: {few(odd)}") if odd else Health.ok()
+
+
 class ClockKeeper:
     """Keeps the ledger's idea of the API server's clock."""
 

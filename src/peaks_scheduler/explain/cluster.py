@@ -107,7 +107,10 @@ def _cluster(
 ) -> Cluster:
     models, notes = _models(settings)
     ledger = Ledger(
-        default_cpu=settings.default_pod_cpu, expiry=settings.load.expiry, ignored=settings.pod_fields.ignore
+        default_cpu=settings.default_pod_cpu,
+        expiry=settings.load.expiry,
+        ceiling=settings.ceiling,
+        ignored=settings.pod_fields.ignore,
     )
     ledger.clock_offset = clock_offset
     for origin, raw in objects:
@@ -115,7 +118,7 @@ def _cluster(
             _observe(ledger, raw)
     with shaped("the cluster's objects"):
         ledger.apply_models(models)
-        notes += [*_ambiguous(ledger), *_guessed(ledger)]
+        notes += [*_ambiguous(ledger), *_guessed(ledger), *_odd(ledger)]
         if isinstance(load, LoadReport):
             now = load.fetched_at
             notes += _apply(load, ledger)
@@ -269,6 +272,10 @@ def _models(settings: Settings) -> tuple[PowerModels, list[str]]:
 def _ambiguous(ledger: Ledger) -> list[str]:
     names = [node.name for node in ledger.nodes() if ledger.models.ambiguous(node.name, node.labels)]
     return [f"nodes that several selectors of the power model file match, unmodelled: {few(names)}"] if names else []
+
+
+def _odd(ledger: Ledger) -> list[str]:
+    return [f"{name}: {text}" for name, texts in sorted(ledger.oddities.items()) for text in texts]
 
 
 def _guessed(ledger: Ledger) -> list[str]:
