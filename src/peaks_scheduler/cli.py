@@ -225,6 +225,11 @@ def explain(
     default="auto",
     show_default=True,
 )
+@click.option(
+    "--scope",
+    type=click.Choice(["wall", "platform", "package", "estimate"]),
+    help="Of what the watts are.  [default: by the series' or the column's name; else wall, the whole machine]",
+)
 @click.option("--plot", metavar="FILE", help="Samples, curve, band and envelope: .png, .svg or .pdf.")
 @click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option("-o", "--out", metavar="FILE", help="Write the models as a power model file.")

@@ -226,6 +226,7 @@ def _select(
         standing=standing(nodes, seen, best),
         load_age=None if np.isnan(end) else now - end,
         model=_name(nodes.models[best]),
+        model_from=_from(nodes.models[best]),
         rise_watts=_rise(pod, nodes, best),
         jump_error_watts=jump_error(pod, nodes, best, envelope=strategy.envelope),
         extrapolated=extrapolated(nodes, after, best),
@@ -378,6 +379,10 @@ def _preferred(pod: Pod, nodes: Snapshot, among: Ints, cost: Floats, plain: int,
 
 def _name(model: PowerModel | None) -> str:
     return model.name if model else ""
+
+
+def _from(model: PowerModel | None) -> str | None:
+    return None if model is None else "learned" if model.learned else "file"
 
 
 def _rise(pod: Pod, nodes: Snapshot, i: int) -> float | None:

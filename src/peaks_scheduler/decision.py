@@ -92,6 +92,7 @@ class Decision:
     standing: Standing | None = None
     load_age: float | None = None  # [s] since the end of the load's window; None where never measured
     model: str = ""
+    model_from: str | None = None  # ``file``, or ``learned`` while the scheduler runs; None without a model
     rise_watts: float | None = None  # predicted on the node's own curve, where ``jump_watts`` is the strategy's cost
     jump_error_watts: float | None = None  # standard error of ``jump_watts`` by the model's fit; None where not known
     extrapolated: bool | None = None  # beyond the loads that the model was fitted on? None where those are not known
@@ -121,6 +122,7 @@ class Decision:
             "extrapolated": self.extrapolated,
             "podCpu": _rounded(self.pod.cpu / 1000.0, 3),
             "podCpuFrom": self.pod.cpu_from,
+            "modelFrom": self.model_from,
         }
 
     def annotation(self) -> str:

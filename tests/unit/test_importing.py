@@ -122,7 +122,7 @@ def test_sockets_and_memory_are_added_and_parts_of_sockets_are_not(weights: Writ
     cpu = {"bpf_cpu_time_ms": (16_000.0, 80.0)}
     file = weights(package=linear(60.0, **cpu), core=linear(40.0, **cpu), uncore=linear(9.0), dram=linear(8.0, **cpu))
     models, result = imported("kepler", "--file", file, "--cores", 16, "--nodes", "a")
-    assert only(models).curve == Linear(68.0, 228.0)
+    assert (only(models).curve, only(models).scope) == (Linear(68.0, 228.0), "package")
     assert "package + dram (sockets and memory alone, not the whole machine)" in result.stdout
 
 
@@ -130,7 +130,7 @@ def test_the_platform_is_the_whole_machine_and_stands_alone(weights: Write) -> N
     cpu = {"bpf_cpu_time_ms": (16_000.0, 80.0)}
     file = weights(package=linear(60.0, **cpu), dram=linear(8.0, **cpu), platform=linear(150.0, **cpu))
     models, _ = imported("kepler", "--file", file, "--cores", 16, "--nodes", "a")
-    assert only(models).curve == Linear(150.0, 230.0)
+    assert (only(models).curve, only(models).scope) == (Linear(150.0, 230.0), "platform")
 
 
 def test_memory_that_follows_a_counter_which_never_moved_is_a_constant(weights: Write) -> None:
@@ -512,6 +512,7 @@ def test_a_curve_runs_exactly_through_the_levels_and_is_marked_as_a_guess(table:
     assert sorted(models.by_name) == ["n1", "n2"]
     model = models.by_name["n1"]
     assert model.curve == Piecewise((0.0, 0.1, 0.5, 1.0), (60.0, 90.0, 150.0, 240.0))
+    assert model.scope == "wall"
     assert model.quality is not None
     assert model.quality.confidence == "low"
     assert "not of CPU time" in result.stdout
@@ -542,6 +543,7 @@ def test_instance_types_become_models_by_label(table: Callable[[str], Path]) -> 
     labels = [dict(selector) for selector, _ in models.by_selector]
     assert labels == [{"node.kubernetes.io/instance-type": name} for name in ("m5.large", "m5.xlarge")]
     assert models.by_selector[0][1].curve == Piecewise((0.0, 0.1, 0.5, 1.0), (1.2, 2.5, 6.25, 10.0))
+    assert models.by_selector[0][1].scope == "package"
 
 
 def test_two_points_become_a_line_and_parts_of_a_machine_are_multiplied(table: Callable[[str], Path]) -> None:

@@ -158,6 +158,21 @@ def _all(models: PowerModels) -> Iterable[PowerModel]:
     return (*models.by_name.values(), *(model for _, model in models.by_selector))
 
 
+def scopes(facts: Facts) -> Iterator[Finding]:
+    """Are all nodes' watts of the same parts of their machines? Placements compare them."""
+    check = "model scopes"
+    if isinstance(facts.models, PeaksError) or facts.models == EMPTY:
+        yield unseen(check, NO_MODELS)
+    elif isinstance(facts.nodes, PeaksError) or not facts.nodes:
+        yield unseen(check, "no nodes")
+    elif found := facts.models.unlike((node.name, node.labels) for node in facts.nodes):
+        kinds = "; ".join(f"{scope}: {names(whose)}" for scope, whose in found.items())
+        text = f"models are of unlike watts, and the less of the machine they are of the cheaper a node looks ({kinds})"
+        yield warning(check, text, f"measure all nodes alike, or correct `scope` in the file: {FIT}")
+    else:
+        yield ok(check, "all models are of the same parts of the machine")
+
+
 # --- where the nodes run --------------------------------------------------------------------------------------------
 
 

@@ -264,9 +264,16 @@ class ModelKeeper:
             return f"nodes that several selectors match: {few(tuple(twice))}"
         return f"nodes without a model: {few(tuple(node.name for node in without))}" if without else ""
 
+    def unlike(self) -> str:
+        """Which nodes' models are of other parts of the machine than others', in words; empty where all are alike."""
+        models, nodes = self._ledger.models, self._ledger.nodes()
+        found = models.unlike((node.name, node.labels) for node in nodes)
+        kinds = "; ".join(f"{scope}: {few(names)}" for scope, names in found.items())
+        return f"models of unlike watts, the less of the machine the cheaper a node looks ({kinds})" if found else ""
+
     def health(self) -> Health:
         """For ``/readyz?verbose``."""
-        trouble = self.failure or self.unmodelled()
+        trouble = self.failure or "; ".join(filter(None, (self.unmodelled(), self.unlike())))
         return Health.degraded(trouble) if trouble else Health.ok()
 
 

@@ -45,6 +45,8 @@ class Answer:
     decision: Decision | None = None
     """None: the pod is gated, nobody looks at nodes for it yet."""
     nodes: Mapping[str, NodeVerdict] = field(default_factory=dict)
+    models_in_doubt: str = ""
+    """Why the scheduler itself may decide otherwise; empty: it does not."""
 
     @property
     def message(self) -> str | None:
@@ -69,6 +71,7 @@ class Answer:
             "podCpu": self.pod.cpu / 1000.0,
             "podCpuFrom": self.pod.cpu_from,
             "nodes": {name: verdict.as_json() for name, verdict in self.nodes.items()},
+            **({"notes": [self.models_in_doubt]} if self.models_in_doubt else {}),
         }
         if self.template is None:
             return answer
@@ -118,10 +121,10 @@ def _keys(cluster: Cluster) -> dict[str, str]:
 def _answer(pod: Pod, keys: Mapping[str, str], cluster: Cluster, strategy: Strategy, tolerance: float) -> Answer:
     key, template = keys[pod.uid], cluster.templates.get(pod.uid)
     if pod.gated:
-        return Answer(pod, key, template)
+        return Answer(pod, key, template, models_in_doubt=cluster.models_in_doubt)
     nodes = cluster.ledger.snapshot()
     decision = schedule(pod, nodes, strategy, now=cluster.now, tolerance=tolerance)
-    return Answer(pod, key, template, decision, judge(pod, nodes, strategy))
+    return Answer(pod, key, template, decision, judge(pod, nodes, strategy), cluster.models_in_doubt)
 
 
 def _pending(cluster: Cluster, ours: str) -> list[Pod]:
@@ -180,8 +183,10 @@ def _instead(cluster: Cluster, key: str, ours: str) -> str:
 
 
 def as_table(answers: list[Answer]) -> str:
-    """Each pod's answer in a line, its nodes below it, the best first."""
-    return "\n\n".join("\n".join(_lines(answer)) for answer in answers)
+    """Each pod's answer in a line, its nodes below it, the best first; at the end what all of it is subject to."""
+    parts = ["\n".join(_lines(answer)) for answer in answers]
+    parts += dict.fromkeys(f"note: {answer.models_in_doubt}" for answer in answers if answer.models_in_doubt)
+    return "\n\n".join(parts)
 
 
 def _lines(answer: Answer) -> list[str]:

@@ -44,6 +44,8 @@ class Cluster:
     """By the uid of the pod that stands for each in the ledger."""
     finished: Mapping[str, str] = field(default_factory=dict)
     """Pods that have finished, ``namespace/name``, and their phase."""
+    models_in_doubt: str = ""
+    """Why a scheduler that runs may go by other power models than these; empty: it goes by these."""
 
 
 def from_files(paths: Iterable[str], load_path: str | None, settings: Settings) -> Cluster:
@@ -75,7 +77,7 @@ async def live(load_path: str | None, settings: Settings, key: str | None = None
     objects = [(connection.server, raw) for raw in (*listed.objects, *finished)]
     cluster = _cluster(objects, settings, load, time.time(), offset)
     cluster.ledger.unfed(listed.unread)
-    return replace(cluster, notes=[*listed.notes, *cluster.notes])
+    return replace(cluster, notes=[*listed.notes, *cluster.notes], models_in_doubt=_in_doubt(settings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +221,18 @@ def _models(settings: Settings) -> tuple[PowerModels, list[str]]:
     path = settings.power.file
     models = settings.power.inline if path is None else parse_models(text("--power-models", path), path)
     return models, ["no power models, all nodes are unmodelled"] if models == EMPTY else []
+
+
+def _in_doubt(settings: Settings) -> str:
+    """What a scheduler has learned is in its memory alone: nobody else knows it."""
+    if not settings.refit.enabled:
+        return ""
+    where = settings.power.file or "the configuration"
+    return (
+        f"refit is enabled: a running scheduler may have learned other power models than those of {where}, by which "
+        "this answer goes, and may place the pod elsewhere; the decision record of a placed pod says which it went by "
+        "(modelFrom: file or learned)"
+    )
 
 
 def _ambiguous(ledger: Ledger) -> list[str]:

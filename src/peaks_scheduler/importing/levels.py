@@ -20,6 +20,7 @@ from ..errors import ConfigurationError, PowerModelError
 from ..learn.columns import Table, numbers, read_table
 from ..power import Curve, Linear, Piecewise, Quality
 from ..power.curves import Floats
+from ..power.scope import counted, named
 from .imported import Entry, Imported, Target, checked, collected
 
 INSTANCE_TYPE = "node.kubernetes.io/instance-type"
@@ -71,7 +72,7 @@ def import_levels(choice: Choice, target: Target | None) -> Imported:
         where = target or Target(selector={choice.label: name})
         curve = _curve(table, levels, _one(table, choice, of_name, watts))
         quality = Quality(samples=len(levels.cpu), cpu_min=levels.cpu[0], cpu_max=levels.cpu[-1], confidence="low")
-        entries += where.models(curve, quality)
+        entries += where.models(curve, quality, counted(named(levels.what)))
     return Imported(collected(entries), _comment(choice, levels, len(rows)), _notes(table, entries))
 
 
@@ -91,24 +92,24 @@ def _curve(table: Table, levels: _Levels, row: tuple[Floats, int]) -> Curve:
 def _levels(table: Table, wanted: str | None) -> _Levels:
     found = [levels for levels in _series(table) if _covers(levels)]
     if wanted is not None:
-        named = [levels for levels in found if levels.what.casefold() == wanted.casefold()]
-        if not named:
+        chosen = [levels for levels in found if levels.what.casefold() == wanted.casefold()]
+        if not chosen:
             there = [levels.what for levels in found]
             hint = nearest(wanted, there)
             raise ConfigurationError(f"--watts: expected {_or_none(there)}; got {wanted!r}{hint}")
-        return named[0]
+        return chosen[0]
     if not found:
         raise ConfigurationError(
             f"{table.origin}: expected columns such as watts_idle, watts_10 .. watts_100, or Min Watts and Max Watts; "
             f"it has {few([repr(name) for name in table.header], 20)}"
         )
-    named = [levels for levels in found if levels.what.casefold() == "watts"] or found
-    if len(named) > 1:
+    chosen = [levels for levels in found if levels.what.casefold() == "watts"] or found
+    if len(chosen) > 1:
         raise ConfigurationError(
-            f"{table.origin}: expected one series of levels; got {few([each.what for each in named], 20)}: say which "
+            f"{table.origin}: expected one series of levels; got {few([each.what for each in chosen], 20)}: say which "
             "one with --watts"
         )
-    return named[0]
+    return chosen[0]
 
 
 def _series(table: Table) -> list[_Levels]:

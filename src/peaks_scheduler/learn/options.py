@@ -37,7 +37,7 @@ def request_of(flags: Mapping[str, Any]) -> Request:
         flags["cores"],
         *(flags[name] or "auto" for name in ("cpu_kind", "power_kind", "power_unit")),
     )
-    rest = {name: flags[name] for name in ("model", "plot", "out", "force", "output")}
+    rest = {name: flags[name] for name in ("model", "plot", "out", "force", "output", "scope")}
     return Request(source, units, **rest, words=_words(flags))
 
 

@@ -17,10 +17,11 @@ from ..documents import nearest, parse_document
 from ..errors import ConfigurationError, PowerModelError
 from .curves import Curve, Exponential, IdleExponential, Linear, Piecewise, flaw
 from .models import PowerModel, PowerModels, Quality
+from .scope import SCOPES, Scope
 
 # a curve's parameters are per unit of u; the file says what its u runs over
 _PER_FRACTION = {"ratio": 1.0, "percent": 100.0}
-ENTRY_FIELDS = ("nodes", "nodeSelector", "cpu", "curve", "standbyWatts", "quality")
+ENTRY_FIELDS = ("nodes", "nodeSelector", "scope", "cpu", "curve", "standbyWatts", "quality")
 QUALITY_FIELDS = (
     "rmseWatts",
     "r2",
@@ -113,9 +114,10 @@ def _entry(where: str, entry: Any) -> list[tuple[Mapping[str, str] | None, Power
     where = f"{where} ({', '.join(names) if names is not None else label})"
     curve = _curve(where, entry)
     standby, quality = _standby(where, entry, curve), _quality(where, entry.get("quality"), curve)
+    scope = _scope(where, entry)
     if selector is not None:
-        return [(selector, PowerModel(label, curve, standby, quality))]
-    return [(None, PowerModel(name, curve, standby, quality)) for name in names or ()]
+        return [(selector, PowerModel(label, curve, standby, quality, scope))]
+    return [(None, PowerModel(name, curve, standby, quality, scope)) for name in names or ()]
 
 
 def _names(where: str, names: Any) -> tuple[str, ...] | None:
@@ -132,6 +134,18 @@ def _selector(where: str, selector: Any) -> Mapping[str, str] | None:
     if not isinstance(selector, dict) or not all(isinstance(x, str) for pair in selector.items() for x in pair):
         _refuse(f"{where}.nodeSelector", 'labels as text (quote "true" and numbers)', selector)
     return MappingProxyType(dict(selector))
+
+
+def _scope(where: str, entry: Mapping[str, Any]) -> Scope | None:
+    """Of what the watts are; a key without a value is an error, for leaving it out means the whole machine."""
+    if "scope" not in entry:
+        return None
+    scope = next((each for each in SCOPES if each == entry["scope"]), None)
+    if scope is None:
+        hint = nearest(str(entry["scope"]), SCOPES)
+        words = "of what its watts are (left out, it counts as wall, the whole machine)"
+        _refuse(f"{where}.scope", f"one of {', '.join(SCOPES)}{hint}, {words}", entry["scope"])
+    return scope
 
 
 def _curve(where: str, entry: Mapping[str, Any]) -> Curve:
