@@ -22,11 +22,8 @@ from .load import NodeLoad, unseen
 from .objects import Node, Pod
 from .power import EMPTY, PowerModels
 from .present_use import correct, estimate
-from .snapshot import PODS, Columns, Snapshot
+from .snapshot import NO_CPUS, PODS, Columns, Snapshot
 from .storage import Storage
-
-NO_CPUS = 1e-9
-"""[cores] stands for a node that reports none: any pod would overfill it."""
 
 
 class NodeAccounts:

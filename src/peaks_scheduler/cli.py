@@ -165,21 +165,24 @@ def explain(
 ) -> None:
     """Where would this pod go, and why?
 
-    Asks the live cluster, or with --from reads one from files, as `kubectl get nodes,pods -A -o json` prints it.
+    Asks the live cluster, or with --from reads one from files, as `kubectl get nodes,pods -A -o json` prints it. A
+    Deployment or anything else with a pod template in these files is explained by NAMESPACE/NAME, as the pod that it
+    would make.
     """
     from . import explain as door
 
     if (pod is None) != all_pending:
         raise click.UsageError("expected NAMESPACE/POD or --all-pending, one of the two")
     settings = read_settings(config, **flags)
-    cluster = door.from_files(files, load, settings) if files else asyncio.run(door.live(load, settings))
+    cluster = door.from_files(files, load, settings) if files else asyncio.run(door.live(load, settings, pod))
     for note in cluster.notes:
         click.echo(f"note: {note}", err=True)
     answers = door.explain(cluster, settings, pod)
-    for note in (note for answer in answers for note in answer.notes):
+    left_out = door.passed_over(cluster, settings.scheduler_name) if all_pending else []
+    for note in (*(note for answer in answers for note in answer.notes), *left_out):
         click.echo(f"note: {note}", err=True)
     if output == "json":
-        click.echo(json.dumps({answer.pod.key: answer.as_json() for answer in answers}, indent=2))
+        click.echo(json.dumps({answer.key: answer.as_json() for answer in answers}, indent=2))
     else:
         click.echo(door.as_table(answers) if answers else f"no pending pod of {settings.scheduler_name}")
 

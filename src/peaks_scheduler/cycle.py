@@ -27,7 +27,7 @@ from .scoring import Strategy
 from .scoring.headroom import ROUNDING, above, ceilings, memory_after, overshoot
 from .scoring.jump import cpu_after, indistinct, jump_error
 from .scoring.preferences import has_wishes, preferred
-from .snapshot import Floats, Ints, Mask, Snapshot
+from .snapshot import NO_CPUS, Floats, Ints, Mask, Snapshot
 from .wake import Wake
 
 SAME_LOAD = 1e-6
@@ -221,8 +221,8 @@ def _select(
         jump_watts=_watts(jump, best),
         runner_up=None if second is None else nodes.names[second.index],
         runner_up_jump_watts=None if second is None else _watts(jump, second.index),
-        cpu_before=float(nodes.cpu_high[best] / nodes.cpu_capacity[best]),
-        cpu_after=float(after[best]),
+        cpu_before=_cpu_share(nodes, nodes.cpu_high[best] / nodes.cpu_capacity[best], best),
+        cpu_after=_cpu_share(nodes, after[best], best),
         standing=standing(nodes, seen, best),
         load_age=None if np.isnan(end) else now - end,
         model=_name(nodes.models[best]),
@@ -425,6 +425,11 @@ def standing(nodes: Snapshot, seen: Predicted, i: int) -> Standing:
     return "measured" if nodes.measured[i] else "estimated"
 
 
+def _cpu_share(nodes: Snapshot, share: float, i: int) -> float | None:
+    """Share of node i's CPUs, for people; None where it has no CPU."""
+    return _finite(float(share)) if nodes.cpu_capacity[i] > NO_CPUS else None
+
+
 def _watts(jump: Floats, i: int) -> float | None:
     return _finite(float(jump[i]))  # nothing for a node without a model, nor for watts beyond any float
 
@@ -457,8 +462,8 @@ def _reasons(pod: Pod, nodes: Snapshot) -> list[list[str]]:
 
 def _verdict(nodes: Snapshot, seen: Predicted, i: int, reasons: tuple[str, ...], ceiling: Ceiling) -> NodeVerdict:
     use = (
-        _finite(float(nodes.cpu_high[i] / nodes.cpu_capacity[i])),
-        _finite(float(seen.cpu[i])),
+        _cpu_share(nodes, nodes.cpu_high[i] / nodes.cpu_capacity[i], i),
+        _cpu_share(nodes, seen.cpu[i], i),
         _finite(float(seen.memory[i])) if np.isfinite(nodes.memory_capacity[i]) else None,
         ceiling,
     )

@@ -12,6 +12,7 @@
         ├── NotFound              404
         ├── Forbidden             401, 403: a right or a token is missing
         ├── TooManyRequests       429: come back after `retry_after` seconds
+        ├── Denied                any status: admission (a policy, a webhook, or one out of reach) refused the write
         ├── Unavailable           503, or no connection made: nothing was done
         └── Ambiguous             the connection broke after sending, or 500, 502, 504: it may have been done
 
@@ -53,11 +54,12 @@ class LoadError(PeaksError):
 
 
 class KubeError(PeaksError):
-    """The API server refused or failed a request. ``status`` is the HTTP status, 0 where none came."""
+    """The API server refused or failed a request. ``status`` is the HTTP status, 0 where none came; ``said`` are the
+    server's own words, without the request that they answer."""
 
-    def __init__(self, message: str, status: int = 0) -> None:
+    def __init__(self, message: str, status: int = 0, said: str = "") -> None:
         super().__init__(message)
-        self.status = status
+        self.status, self.said = status, said or message
 
 
 class Conflict(KubeError):  # noqa: N818 - Kubernetes' own word
@@ -75,9 +77,13 @@ class Forbidden(KubeError):  # noqa: N818
 class TooManyRequests(KubeError):  # noqa: N818
     """429: the API server asks to come back after ``retry_after`` [s]."""
 
-    def __init__(self, message: str, retry_after: float) -> None:
-        super().__init__(message, 429)
+    def __init__(self, message: str, retry_after: float, said: str = "") -> None:
+        super().__init__(message, 429, said)
         self.retry_after = retry_after
+
+
+class Denied(KubeError):  # noqa: N818
+    """Admission refused the write, with whatever status the webhook or policy chose: it was not carried out."""
 
 
 class Unavailable(KubeError):  # noqa: N818

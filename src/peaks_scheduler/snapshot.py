@@ -126,6 +126,10 @@ class Nominations(Protocol):
         """(node, pod) of those that are granted their room just now."""
 
 
+NO_CPUS = 1e-9
+"""[cores] stands for a node that reports none: any pod would overfill it, and a share of it is not to be shown."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
     """N nodes at one instant. Index i is the same node in every array."""

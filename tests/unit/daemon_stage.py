@@ -110,7 +110,7 @@ class Api:
             raise Conflict("there already", 409)
         self.events.append(event)
 
-    async def patch_pod_scheduled(self, *words: Any) -> None:
+    async def patch_pod_scheduled(self, *words: Any, version: str | None = None) -> None:
         if self.condition_answers:
             raise self.condition_answers.popleft()
         _, name, uid, reason, message, transition = words

@@ -133,6 +133,8 @@ class TestWork:
         }
 
     async def test_what_it_says_of_itself(self, api: ServerThread, run: Run, caplog: pytest.LogCaptureFixture) -> None:
+        api(lambda server: server.add_node(node("bare", cpu="0")))
+        api(lambda server: server.add_pod(pod("idler", node="bare", cpu="100m")))
         async with run(leader_elect=False, node_metrics=True) as daemon:
             await until(daemon.may_decide)
             ready = (await get(caplog, "/readyz?verbose")).text
@@ -142,6 +144,7 @@ class TestWork:
             assert "[+]lease ok" in ready
             numbers = (await get(caplog, "/metrics")).text
             assert 'peaks_nodes{standing="unmodelled"} 2.0' in numbers
+            assert 'peaks_node_predicted_cpu_ratio{node="bare"}' not in numbers  # a share of nothing
             assert "peaks_load_age_seconds +Inf" in numbers
             assert "peaks_leader 1.0" in numbers
             assert 'peaks_node_predicted_cpu_ratio{node="worker-1"} 0.0' in numbers

@@ -11,7 +11,16 @@ import pytest
 
 from peaks_scheduler.daemon.refusals import CHANGED, UNCHANGED
 from peaks_scheduler.decision import UNSUPPORTED, Diagnosis
-from peaks_scheduler.errors import Conflict, Forbidden, KubeError, NotFound, Unavailable
+from peaks_scheduler.errors import (
+    Ambiguous,
+    Conflict,
+    Denied,
+    Forbidden,
+    KubeError,
+    NotFound,
+    TooManyRequests,
+    Unavailable,
+)
 from peaks_scheduler.kube.clock import whole_time
 from peaks_scheduler.objects import Pod
 from tests.builders import NOW, Json, anti_affinity, node, pod, read, taint
@@ -127,8 +136,11 @@ async def test_of_a_pod_that_found_a_node_nothing_more_is_said(api: Api, stage: 
     stage.refusals.withdraw(other.uid)
     await pass_seconds(stage, 20)
     assert messages(api) == [NO_CPU.message]
-    # what was withdrawn unwritten counts as never said
-    assert await refuse(stage, NO_CPU, other)
+    # its event was posted; the condition that was withdrawn unwritten is written when the pod is refused again
+    assert not await refuse(stage, NO_CPU, other)
+    assert [condition["pod"] for condition in api.conditions] == ["web-0", "web-1"]
+    assert api.conditions[1]["since"] is not None
+    assert api.told("FailedScheduling") == ["web-0", "web-1"]
 
 
 @on_stage
@@ -163,25 +175,117 @@ async def test_what_would_not_be_cured_by_more_nodes_is_not_called_unschedulable
 
 
 @on_stage
-async def test_behind_the_fence_nothing_is_written_and_nothing_passes_for_said(api: Api, stage: Stage) -> None:
+async def test_behind_the_fence_no_condition_is_written_and_none_passes_for_written(api: Api, stage: Stage) -> None:
     stage.fence_open = False
     await refuse(stage, NO_CPU)
     assert api.conditions == []
     stage.fence_open = True
-    assert await refuse(stage, NO_CPU)
+    await refuse(stage, NO_CPU)
     assert messages(api) == [NO_CPU.message]
 
 
-@pytest.mark.parametrize("error", [Unavailable("down"), Forbidden("no right", 403)], ids=["unavailable", "forbidden"])
-def test_a_condition_that_could_not_be_written_is_written_at_the_next_attempt(error: KubeError) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [Forbidden("no right", 403), Denied("by a policy", 422), KubeError("strange", 400)],
+    ids=["forbidden", "denied", "bad request"],
+)
+def test_a_condition_that_is_refused_is_tried_at_each_attempt_and_its_event_posted_once(
+    error: KubeError, caplog: pytest.LogCaptureFixture
+) -> None:
     @on_stage
     async def scenario(api: Api, stage: Stage) -> None:
-        api.condition_answers.append(error)
-        await refuse(stage, NO_CPU)
+        api.condition_answers.extend([error] * 3)
+        for _ in range(3):
+            await refuse(stage, NO_CPU)
         assert api.conditions == []
-        assert await refuse(stage, NO_CPU)
-        await asyncio.sleep(5.0)
+        await refuse(stage, NO_CPU)
         assert messages(api) == [NO_CPU.message]
+        assert api.conditions[0]["since"] is not None  # the first of ours that is there
+        assert api.told("FailedScheduling") == ["web-0"]
+
+    scenario()
+    assert [record.message for record in caplog.records] == ["condition not written"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [Unavailable("down"), Ambiguous("no answer"), TooManyRequests("busy", 3.0)],
+    ids=["away", "no answer", "too many requests"],
+)
+def test_a_condition_that_the_api_server_was_away_for_is_written_when_it_is_back(error: KubeError) -> None:
+    @on_stage
+    async def scenario(api: Api, stage: Stage) -> None:
+        api.condition_answers.extend([error] * 4)
+        await refuse(stage, NO_CPU)
+        await asyncio.sleep(15.0)  # without another attempt: the pod may wait five minutes for one
+        assert messages(api) == [NO_CPU.message]
+        assert api.told("FailedScheduling") == ["web-0"]
+
+    scenario()
+
+
+@on_stage
+async def test_a_condition_that_waits_for_the_api_server_is_not_written_over_a_node_found_meanwhile(
+    api: Api, stage: Stage
+) -> None:
+    api.condition_answers.append(Unavailable("down"))
+    await refuse(stage, NO_CPU)
+    stage.refusals.withdraw(POD.uid)
+    await asyncio.sleep(15.0)
+    assert api.conditions == []
+
+
+@on_stage
+async def test_pods_whose_conditions_are_refused_hold_up_no_other(api: Api, stage: Stage) -> None:
+    api.condition_answers.extend([Denied("by a policy", 403)] * 50)
+    for i in range(51):
+        stage.refusals.failed(read(pod(f"web-{i}")), NO_CPU)
+    await asyncio.sleep(0.5)
+    assert [condition["pod"] for condition in api.conditions] == ["web-50"]
+
+
+@on_stage
+async def test_a_message_of_any_length_fits_into_event_and_condition(api: Api, stage: Stage) -> None:
+    stage.refusals.say(POD, "SchedulerError", "nein, ä " * 4000)
+    await asyncio.sleep(0.1)
+    note, message = api.events[0]["note"], api.conditions[0]["message"]
+    assert len(note.encode()) <= 1024 < len(message.encode()) <= 4096
+    assert (note[-4:], message[-4:]) == (" ...", " ...")
+    # cut texts differ in nothing that is seen
+    assert not stage.refusals.say(POD, "SchedulerError", "nein, ä " * 4000)
+
+
+@on_stage
+async def test_no_token_or_password_comes_into_event_or_condition(api: Api, stage: Stage) -> None:
+    stage.refusals.say(POD, "SchedulerError", "proxy http://me:geheim@proxy:3128: Bearer abc.def refused")
+    await asyncio.sleep(0.1)
+    told = api.events[0]["note"] + api.conditions[0]["message"]
+    assert "refused" in told
+    assert not [secret for secret in ("geheim", "abc.def") if secret in told]
+
+
+@on_stage
+async def test_words_that_count_as_alike_are_said_once(api: Api, stage: Stage) -> None:
+    for port in (40001, 40002):
+        stage.refusals.say(POD, "SchedulerError", f"from port {port}: reset", alike="from port #: reset")
+        await asyncio.sleep(20.0)
+    assert [event["note"] for event in api.events] == ["from port 40001: reset"]
+
+
+@pytest.mark.parametrize("then", ["bound", "another of that name", "gone"])
+def test_of_a_pod_that_may_be_bound_unseen_it_is_looked_up_first(then: str) -> None:
+    @on_stage
+    async def scenario(api: Api, stage: Stage) -> None:
+        raw = pod()
+        api.pods = {
+            "bound": {"web-0": bound(raw, "worker-1")},
+            "another of that name": {"web-0": pod(uid="other")},
+            "gone": {},
+        }[then]
+        stage.refusals.say(POD, "SchedulerError", "no answer", look_first=True)
+        await asyncio.sleep(5.0)
+        assert api.conditions == []
+        assert api.told("FailedScheduling") == ["web-0"]
 
     scenario()
 

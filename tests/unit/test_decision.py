@@ -215,3 +215,10 @@ def test_a_verdict_is_the_contracts_json() -> None:
     assert chosen.as_json() == {
         "feasible": True, "reasons": [], "standing": "measured", "jumpWatts": 4.31, "cpuBefore": 0.22, "cpuAfter": 0.28,
     }  # fmt: skip
+
+
+def test_of_a_node_without_cpu_the_record_tells_no_share() -> None:
+    decision = decide(pod(requests={"cpu": "0"}), ledger(node("bare", cpu="0")))
+    assert (decision.node, decision.standing) == ("bare", "over-full")
+    record = json.loads(decision.annotation())
+    assert (record["cpuBefore"], record["cpuAfter"]) == (None, None)

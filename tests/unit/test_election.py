@@ -331,6 +331,47 @@ async def test_a_loser_competes_again() -> None:
     await until(a.elector.may_write, 20.0)
 
 
+def test_a_standby_says_once_for_whom_and_says_it_when_it_leads(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        leases = Leases()
+        a, b = await leader_and_standby(leases)
+        await asyncio.sleep(600.0)
+        await a.crash()
+        await until(b.elector.may_write, 20.0)
+        await b.elector.release()
+
+    caplog.set_level("INFO")
+    run_virtually(scenario())
+    said = [(record.message, vars(record).get("holder")) for record in caplog.records]
+    assert said == [
+        ("leading", "a"),
+        ("standing by", "a"),
+        ("leading", "b"),
+        ("not leading", "b"),
+        ("lease released", None),
+    ]
+
+
+def test_a_loser_says_for_whom_it_stands_by(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        leases = Leases()
+        link = Link(leases)
+        a = replica(link, "a")
+        await until(a.elector.may_write, 1.0)
+        b = replica(leases, "b")
+        link.cut = True
+        await until(b.elector.may_write, 20.0)
+        link.cut = False
+        await asyncio.sleep(60.0)
+        await a.crash()
+
+    caplog.set_level("INFO")
+    run_virtually(scenario())
+    said = [(record.message, vars(record).get("holder")) for record in caplog.records]
+    assert said.count(("standing by", "a")) == said.count(("standing by", "b")) == 1
+    assert said.index(("not leading", "a")) < said.index(("standing by", "b"))
+
+
 @virtually
 async def test_an_answer_that_was_lost_is_sorted_out_at_the_next_try() -> None:
     leases = Leases()

@@ -403,7 +403,7 @@ NOTHING_TO_DECIDE: dict[str, tuple[Json, str]] = {
     "bound": (pod(node="worker-2"), "it is on worker-2 already"),
     "another scheduler's": (pod(scheduler="default-scheduler"), "say --scheduler-name default-scheduler"),
     "being deleted": (pod(deleting=True), "it is being deleted"),
-    "finished": (pod(phase="Succeeded"), "not found; no pod is pending"),
+    "finished": (pod(phase="Succeeded"), "it has finished (Succeeded)"),
 }
 
 
@@ -635,11 +635,26 @@ async def test_what_the_api_server_does_not_show_is_told_and_refuses_only_who_ne
     assert "spec.volumes (this scheduler cannot read persistentvolumes): not honoured" in result.stdout
 
 
+async def test_live_a_pod_that_has_finished_is_told_to_have(folder: Path) -> None:
+    result = await told_live(folder, listed={"pods": []}, pods={"web-0": pod(phase="Failed")})
+    assert result.exit_code == 1
+    assert "pod default/web-0: expected a pending pod; it has finished (Failed)" in result.stderr
+
+
+async def test_live_the_name_of_a_workload_leads_to_its_pods(folder: Path) -> None:
+    result = await told_live(folder, listed={"pods": [pod("web-0-7d9f-x2x4z", node="worker-2")]})
+    assert result.exit_code == 1
+    assert "not found; pods that are named after it: default/web-0-7d9f-x2x4z" in result.stderr
+
+
 def cluster_of(
-    load: Json | None, listed: Mapping[str, Sequence[Json]] | None = None, hidden: Mapping[str, int] | None = None
+    load: Json | None,
+    listed: Mapping[str, Sequence[Json]] | None = None,
+    hidden: Mapping[str, int] | None = None,
+    pods: Mapping[str, Json] | None = None,
 ) -> Answer:
     """An API server with these objects by plural, of the usual nodes and pods unless ``listed`` has others; what is
-    ``hidden`` is refused with that status."""
+    ``hidden`` is refused with that status. ``pods`` are shown to who asks for one by name."""
     whole = {"nodes": BARE, "pods": [WEB], **(listed or {})}
 
     async def answering(asked: Asked) -> web.StreamResponse:
@@ -648,6 +663,9 @@ def cluster_of(
             return status(500, "nothing cached") if load is None else web.json_response(load)
         if hidden and plural in hidden:
             return status(hidden[plural], f"may not list {plural}")
+        if asked.path.startswith("/api/v1/namespaces/"):
+            one = (pods or {}).get(plural)
+            return status(404, "no such pod") if one is None else web.json_response(one)
         items = whole.get(plural, [])
         kind = f"{plural.removesuffix('s').capitalize()}List"  # right for nodes, pods and namespaces
         return web.json_response({"kind": kind, "apiVersion": "v1", "metadata": {}, "items": items})

@@ -13,6 +13,7 @@ from aiohttp import web
 from peaks_scheduler.errors import (
     Ambiguous,
     Conflict,
+    Denied,
     Forbidden,
     KubeError,
     NotFound,
@@ -328,6 +329,54 @@ class TestErrors:
         with pytest.raises(KubeError, match=f"POST .*/web-0/binding: {code} because") as caught:
             await bind(client)
         assert (type(caught.value), caught.value.status) == (kind, code)
+
+    @pytest.mark.parametrize("code", [400, 401, 403, 404, 409, 422, 429, 500, 503, 504])
+    @pytest.mark.parametrize(
+        "message",
+        [
+            # apiserver v0.36.3: statuserror.go, util/webhook/error.go, policy/validating and policy/generic
+            'admission webhook "bind.example.com" denied the request: not today',
+            'admission webhook "bind.example.com" denied the request without explanation',
+            'Internal error occurred: failed calling webhook "x": failed to call webhook: Post "https://[::1]:9/": EOF',
+            "pods \"web-0\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no",
+            "pods \"web-0\" is forbidden: policy 'p' with binding 'b' denied request: expression 'x' resulted in error",
+        ],
+        ids=["webhook", "webhook without a word", "webhook that is down", "policy", "policy that breaks"],
+    )
+    async def test_what_admission_refuses_was_not_done_whatever_status_it_chose(
+        self, client: KubeClient, server: RecordingServer, code: int, message: str
+    ) -> None:
+        server.answer = saying(*[status(code, message)] * 5)
+        with pytest.raises(Denied) as error:
+            await bind(client)
+        assert (error.value.status, error.value.said) == (code, message)
+
+    async def test_the_servers_words_can_be_sent_on_whatever_they_are(
+        self, client: KubeClient, server: RecordingServer
+    ) -> None:
+        body = '{"kind": "Status", "message": "half \\ud83d a character,\\nand a line", "code": 422}'
+        server.answer = saying(web.Response(status=422, text=body, content_type="application/json"))
+        with pytest.raises(KubeError) as error:
+            await bind(client)
+        assert error.value.said == "half ? a character,\nand a line"
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ('{"message": {"no": "text"}}', '{"message": {"no": "text"}}'),
+            ("<html>\n <b>Bad gateway</b>", "<html> <b>Bad gateway</b>"),
+            ("", "no message"),
+            ("[1]", "[1]"),
+        ],
+        ids=["no text", "a proxy's page", "nothing", "a list"],
+    )
+    async def test_an_answer_that_is_no_status_is_quoted(
+        self, client: KubeClient, server: RecordingServer, text: str, said: str
+    ) -> None:
+        server.answer = saying(web.Response(status=403, text=text))
+        with pytest.raises(Forbidden) as error:
+            await bind(client)
+        assert error.value.said == said
 
     @pytest.mark.parametrize("code", [500, 502, 503, 504])
     async def test_a_read_that_fails_is_never_ambiguous(

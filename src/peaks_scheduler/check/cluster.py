@@ -12,15 +12,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from ..documents import few
 from ..errors import Forbidden, PeaksError
 from ..objects import Pod, parse_time
+from ..settings import Settings
 from .finding import Finding, failed, ok, unseen, warning
 from .reading import Facts, Json
-from .rights import missing
+from .rights import Right, missing
 
 OLDEST, NEWEST = 27, 36  # minor versions of Kubernetes 1: pods have scheduling gates; the one that the tests run on
 CLOCKS_APART = 5.0  # [s] as the daemon's own warning
 LONG = 300.0  # [s] a pod that waits longer than this waits for something
 UNREACHED = "the API server did not answer"
 MANIFESTS = "kubectl apply -k manifests/"
+MANIFESTS_LEASE = ("kube-system", "peaks-scheduler-peaks")
 TAKEN_LEASES = ("kube-scheduler", "kube-controller-manager", "cloud-controller-manager")
 
 
@@ -79,13 +81,20 @@ def rights_held(facts: Facts) -> Iterator[Finding]:
     who = facts.user or "this account"
     for right, words in gaps:
         judged = failed if right.needed else warning
-        yield judged("rights", f"{who} may not {words}: {right.without}", f"{_role(right.namespace)}: {MANIFESTS}")
+        remedy = _role(right, facts.settings.leader_election.name)
+        yield judged("rights", f"{who} may not {words}: {right.without}", remedy)
     if not gaps:
         yield ok("rights", f"{who} has all {len(facts.rights)}{_not_the_accounts(facts)}")
 
 
-def _role(namespace: str) -> str:
-    return f"add it to the {'Role' if namespace else 'ClusterRole'} peaks-scheduler"
+def _role(right: Right, lease: str) -> str:
+    """Where to add it; the manifests give the rights to the usual Lease in their own namespace, and to no other."""
+    if not right.namespace:
+        return f"add it to the ClusterRole peaks-scheduler: {MANIFESTS}"
+    role = f"add it to the Role peaks-scheduler in {right.namespace}"
+    if (right.namespace, lease) == MANIFESTS_LEASE:
+        return f"{role}: {MANIFESTS}"
+    return f"{role} with the resourceName {lease}, as manifests/rbac.yaml does for {'/'.join(MANIFESTS_LEASE)}"
 
 
 def _not_the_accounts(facts: Facts) -> str:
@@ -196,8 +205,12 @@ def _waiting(facts: Facts, pods: Sequence[Pod]) -> Finding:
         "waiting pods",
         f"{len(long)} of {ours} for more than {span(LONG)}, {first.key} for {span(now - first.created)}: no scheduler "
         "of that name runs, or no node can take them",
-        f"peaks-scheduler explain {first.key}",
+        f"peaks-scheduler explain {first.key}{_by_name(ours)}",
     )
+
+
+def _by_name(ours: str) -> str:
+    return "" if ours == Settings().scheduler_name else f" --scheduler-name {ours}"
 
 
 def _scheduler_names(facts: Facts, pods: Sequence[Pod]) -> Iterator[Finding]:

@@ -125,8 +125,11 @@ def values(facts: Facts) -> Iterator[Finding]:
 
 
 def _unit(facts: Facts) -> str:
-    if facts.settings.load.source == "prometheus":
+    load = facts.settings.load
+    if load.source == "prometheus" and load.cpu_query is not None:
         return "is load.cpuUnit what load.cpuQuery gives?"
+    if load.source == "prometheus":
+        return "look at the exporters' series, or ask for others: load.cpuQuery, and load.cpuUnit for what it gives"
     return "look at the source's own query or recording rule, and whether its unit is percent"
 
 

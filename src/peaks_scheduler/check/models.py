@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from ..errors import PeaksError
 from ..objects import Node, parse_time
-from ..power import EMPTY, Curve, PowerModel, PowerModels, Quality
+from ..power import EMPTY, Curve, Linear, Piecewise, PowerModel, PowerModels, Quality
 from ..power.plausibility import USUAL_LEAST, USUAL_MOST, usual
 from .cluster import names, span
 from .finding import Finding, failed, ok, unseen, warning
@@ -24,7 +24,9 @@ POOR_R2 = 0.8
 LITTLE_KNOWN = 0.5  # [fraction] a fit that ends below this says little of a node that is filled up
 MARGIN = 0.05  # [fraction] outside of the fitted range before it is worth a word
 OLD = 365 * 86400.0  # [s] since a fit: firmware, fans and memory change
-FIT = "peaks-scheduler fit --prometheus URL --cpu-unit cores -o FILE"
+FIT = "peaks-scheduler fit --prometheus URL -o FILE"
+LONGER = f"fit on a longer, busier range: {FIT} --range 30d"
+OWN_FORM = "nodePowerModel, and a file of its form, is always for percent: divide k2 by 100 there"
 NO_MODELS = "no power models"
 
 
@@ -91,16 +93,27 @@ def _odd(curve: Curve) -> tuple[str, str]:
     if rise < LEAST_RISE * full:
         return (
             f"from no to full load power rises by less than {100 * LEAST_RISE:g} % for",
-            "was k2 fitted on percent? then say `cpu: percent`",
+            _if_percent(curve),
         )
     if curve.watts(0.01) - idle > SUDDEN * rise:
         return (
             f"more than {100 * SUDDEN:g} % of the rise comes with the first 1 % of load for",
-            "was k2 fitted on 0..1? then say `cpu: ratio`",
+            f"{_for(curve)} for 0..1? then say `cpu: ratio`; {OWN_FORM}",
         )
     if full > MOST_RATIO * idle:
         return f"full load draws more than {MOST_RATIO:g} times the idle power for", "is the idle power missing in it?"
     return "", ""
+
+
+def _for(curve: Curve) -> str:
+    return "are its points" if isinstance(curve, Piecewise) else "is its k2"
+
+
+def _if_percent(curve: Curve) -> str:
+    """A straight line has its two ends and no unit of CPU."""
+    if isinstance(curve, Linear):
+        return "are `idle` and `max` those of this machine?"
+    return f"{_for(curve)} for percent? then say `cpu: percent`"
 
 
 def quality(facts: Facts) -> Iterator[Finding]:
@@ -117,9 +130,9 @@ def _poor(known: Quality | None, now: float) -> tuple[str, str]:
     if known.confidence == "low":
         return "a first guess, never measured, for", f"measure it: {FIT}"
     if known.r2 is not None and known.r2 < POOR_R2:
-        return f"load explains little of the measured power (R2 below {POOR_R2:g}) for", "fit on a longer, busier range"
+        return f"load explains little of the measured power (R2 below {POOR_R2:g}) for", LONGER
     if known.cpu_max is not None and known.cpu_max < LITTLE_KNOWN:
-        return f"never measured above {100 * LITTLE_KNOWN:g} % load for", "fit on a busier range: --range"
+        return f"never measured above {100 * LITTLE_KNOWN:g} % load for", LONGER
     fitted = parse_time(known.fitted)
     if fitted is not None and now - fitted > OLD:
         return f"fitted more than {span(OLD)} ago for", f"fit it again: {FIT}"

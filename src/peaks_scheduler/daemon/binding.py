@@ -1,8 +1,9 @@
 """What carries decisions out: one Binding for each, after its volumes where it has some to be bound first.
 
 A fixed set of workers sends the Bindings; ``volumes`` sees to what must come before. Owns every path that a decision
-can take: bound, refused by the API server, unknown outcome, fenced off. Assumes that the ledger holds the pod's place
-until it is settled here. Never sends a Binding that the fence does not allow, never leaves an assumption behind.
+can take: bound, refused by the API server, unknown outcome, fenced off. A pod's owner is told of every failure that is
+not our own affair (a lost Lease, our end), in the server's words. Assumes that the ledger holds the pod's place until
+it is settled here. Never sends a Binding that the fence does not allow, never leaves an assumption behind.
 
 The workers exist from the start (none is made per pod): kopf, when it restarts, cancels every task younger than itself.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Callable
 
@@ -33,6 +35,9 @@ logger = logging.getLogger(__name__)
 WORKERS = 64
 VOLUMES_FAILED = ("volumes", "volumes-timeout")  # reasons that lie in the node, as far as anybody can tell
 AHEAD = 16  # decisions that may wait for a worker: more would only be decided on older knowledge
+BIND = 'running Bind plugin "DefaultBinder"'  # kube-scheduler's words, which people look for
+VOLUMES = 'running PreBind plugin "VolumeBinding"'
+_NUMBER = re.compile(r"\d+")  # a port, a time: the same trouble all the same
 
 
 class Binder:
@@ -94,9 +99,9 @@ class Binder:
             job = await self._jobs.get()
             try:
                 await self._carry_out(job)
-            except Exception:
+            except Exception as error:
                 logger.exception("bind failed", extra={"pod": job.pod.key, "node": job.node})
-                self._give_up(job, "error")
+                self._give_up(job, "error", f"{BIND}: {type(error).__name__}: {error}")
             except asyncio.CancelledError:
                 self._give_up(job, "stopped")
                 raise
@@ -104,7 +109,7 @@ class Binder:
                 self._jobs.task_done()
 
     async def _carry_out(self, job: Job) -> None:
-        pod, until, pause = job.pod, self._clock() + PATIENCE, FIRST_PAUSE
+        pod, until, pause, trouble = job.pod, self._clock() + PATIENCE, FIRST_PAUSE, ""
         while self._clock() < until:
             if self._ledger.state(pod.uid) is not State.ASSUMED:
                 self._overtaken(job)
@@ -118,20 +123,21 @@ class Binder:
                 else:
                     self._give_up(job, "fenced")
                 return
-            except TooManyRequests:
+            except TooManyRequests as error:
+                trouble = error.said
                 continue  # the limiter holds the next turn back
-            except Unavailable:
-                pass  # nothing was done
+            except Unavailable as error:
+                trouble = error.said  # nothing was done
             except (Ambiguous, Conflict, NotFound) as error:
+                trouble = error.said
                 if await self._find_out(job, error):
                     return
             except KubeError as error:
-                logger.warning("bind refused", extra={"pod": pod.key, "node": job.node, "error": str(error)})
-                self._give_up(job, "refused")
+                self._give_up(job, "refused", f"{BIND}: {error.said}")
                 return
             await asyncio.sleep(pause)
             pause = min(2 * pause, LAST_PAUSE)
-        self._give_up(job, "unavailable")
+        self._give_up(job, "unavailable", f"{BIND}: {trouble}")
 
     async def _bind(self, job: Job) -> bool:
         """Send the Binding; False: the fence does not allow it."""
@@ -167,6 +173,7 @@ class Binder:
         if isinstance(error, Conflict):
             self._give_up(job, "being-deleted" if "deletionTimestamp" in raw["metadata"] else "conflict")
             self._read(pod, raw)  # newer than what the watch has shown: it may be on its way out
+            self._tell(pod, f"{BIND}: {error.said}")
             return True
         return False
 
@@ -184,8 +191,9 @@ class Binder:
         else:
             self._done(uid)
 
-    def _give_up(self, job: Job, reason: str) -> None:
-        """The pod did not get there: its place is free again, and it is tried again after a backoff."""
+    def _give_up(self, job: Job, reason: str, words: str = "") -> None:
+        """The pod did not get there: its place is free again, and it is tried again after a backoff. ``words``: what
+        its owner is told."""
         if self._ledger.state(job.pod.uid) is State.BOUND:
             self._overtaken(job)
             return
@@ -197,17 +205,23 @@ class Binder:
             self._freed()
         if job.plan is not None:
             self.volumes.undo(job)
+        if words:
+            self._tell(job.pod, words)
+
+    def _tell(self, pod: Pod, words: str) -> None:
+        """Tell the owner of a pod that still waits why its last attempt failed."""
+        known = self._ledger.pod(pod.uid)
+        if known is None or known.deleting or self._ledger.state(pod.uid) is not State.PENDING:
+            return
+        # an answer that was lost may have been "bound"
+        if self._refusals.say(pod, FAILED, words, alike=_NUMBER.sub("#", words), look_first=True):
+            logger.info("not placed", extra={"pod": pod.key, "reason": FAILED, "text": words})
 
     def _without_volumes(self, job: Job, reason: str, words: str) -> None:
         """The pod's volumes did not come about; ``words``: what its owner is told."""
-        self._give_up(job, reason)
-        pod = job.pod
-        if reason in VOLUMES_FAILED and self._ledger.pod(pod.uid) is not None:
-            self.failed_on.setdefault(pod.uid, set()).add(job.node)
-        if words and self._ledger.state(pod.uid) is State.PENDING:
-            message = f'running PreBind plugin "VolumeBinding": {words}'
-            if self._refusals.say(pod, FAILED, message):
-                logger.info("not placed", extra={"pod": pod.key, "reason": FAILED, "text": message})
+        self._give_up(job, reason, words and f"{VOLUMES}: {words}")
+        if reason in VOLUMES_FAILED and self._ledger.pod(job.pod.uid) is not None:
+            self.failed_on.setdefault(job.pod.uid, set()).add(job.node)
 
     def _bound(self, job: Job) -> None:
         pod = job.pod

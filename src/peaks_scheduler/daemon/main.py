@@ -34,7 +34,7 @@ from ..scoring import strategy_named
 from ..scoring.headroom import above
 from ..serving import Check, Health, Server
 from ..settings import Settings, redacted
-from ..snapshot import Snapshot
+from ..snapshot import NO_CPUS, Snapshot
 from ..sources.choice import load_source, pod_usage_source
 from ..telemetry import NodeSeries, Sample, Telemetry
 from .audit import UNSEEN_DEAD, Audit
@@ -368,7 +368,8 @@ class Daemon:
         typical = pod_from_api({"metadata": {"name": "typical"}}, self.settings.default_pod_cpu)
         jumps = self.scheduler.strategy.cost(typical, nodes)
         watts = self.measured_power.watts(nodes.names)
-        return NodeSeries(tuple(nodes.names), nodes.cpu_high / nodes.cpu_capacity, jumps, *watts)
+        cpu = np.where(nodes.cpu_capacity > NO_CPUS, nodes.cpu_high / nodes.cpu_capacity, np.nan)
+        return NodeSeries(tuple(nodes.names), cpu, jumps, *watts)
 
 
 def _standings(nodes: Snapshot) -> dict[str, int]:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..cycle import schedule
-from ..decision import Decision
+from ..decision import FAILED, Decision
 from ..filters.volume_binding import plan_volumes
 from ..kube.client import KubeClient
 from ..kube.events import EventPoster, Reporter
@@ -40,6 +40,7 @@ from .refusals import Refusals
 logger = logging.getLogger(__name__)
 
 BREATH = 4  # decisions between two turns of everybody else on the loop
+NOT_DECIDED = "the scheduler failed at deciding about this pod, its log has more"
 FLUSHED = "KindRead"  # the queue's word for what wakes everybody: objects can be read that could not be
 
 
@@ -210,11 +211,13 @@ class Scheduler:
         begun = time.perf_counter()
         try:
             return self._attempt(uid)
-        except Exception:
+        except Exception as error:
             logger.exception("pod not decided", extra={"pod": self.queue.name(uid)})
             self.telemetry.failed(time.perf_counter() - begun)
             self.ledger.forget(uid)
             self.queue.retry(uid, self.clock())
+            if pod := self.ledger.pod(uid):
+                self.refusals.say(pod, FAILED, f"{NOT_DECIDED}: {type(error).__name__}: {error}")
             return None
 
     def _attempt(self, uid: str) -> Job | None:

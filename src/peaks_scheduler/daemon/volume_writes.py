@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..errors import Ambiguous, Conflict, KubeError, NotFound, TooManyRequests, Unavailable
+from ..errors import Ambiguous, Conflict, Denied, KubeError, NotFound, TooManyRequests, Unavailable
 from ..kube.client import KubeClient
 from ..kube.limiter import Limiter
 from ..ledger import Ledger, State
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 ECHO = 2.0  # [s] for the watch to show what a write has done
 UNDO_TRIES = 6
 
-PASSING = (Conflict, TooManyRequests, Unavailable, Ambiguous)
+PASSING = (Conflict, TooManyRequests, Unavailable, Ambiguous, Denied)
 """Refusals after which a write that takes something back is tried again."""
 
 
@@ -116,7 +116,7 @@ class VolumeWriter:
 
     async def _written(self, job: Job, write: Write) -> str:
         """Write one object; its new version. Raises NotWritten."""
-        until, pause, in_doubt = self._clock() + PATIENCE, FIRST_PAUSE, False
+        until, pause, in_doubt, trouble = self._clock() + PATIENCE, FIRST_PAUSE, False, ""
         while self._clock() < until:
             try:
                 async with self._limiter:
@@ -127,23 +127,24 @@ class VolumeWriter:
                 if version:
                     return version
                 in_doubt = True  # taken, and then the answer broke off
-            except TooManyRequests:
+            except TooManyRequests as error:
+                trouble = error.said
                 continue  # the limiter holds the next turn back
-            except Unavailable:
-                pass  # nothing was done
-            except Ambiguous:
-                in_doubt = True
+            except Unavailable as error:
+                trouble = error.said  # nothing was done
+            except Ambiguous as error:
+                trouble, in_doubt = error.said, True
             except Conflict as error:
                 # it may be our own write, or that of another pod that shares the claim
                 version = await _until(write.shown, ECHO if in_doubt else 0.0)
                 if version:
                     return version
-                raise NotWritten("volume-conflict", str(error)) from error
+                raise NotWritten("volume-conflict", error.said) from error
             except KubeError as error:
-                raise NotWritten("volume-gone" if isinstance(error, NotFound) else "refused", str(error)) from error
+                raise NotWritten("volume-gone" if isinstance(error, NotFound) else "refused", error.said) from error
             await asyncio.sleep(pause)
             pause = min(2 * pause, LAST_PAUSE)
-        raise NotWritten("unavailable")
+        raise NotWritten("unavailable", trouble or "the API server's answer broke off")
 
     async def _nominate(self, job: Job) -> None:
         """Say where the pod is going. Failing that it goes there all the same."""

@@ -127,7 +127,7 @@ class Volumes:
         except NotWritten as error:
             self._failed(job, error.reason, error.words)
         except Exception as error:
-            self._failed(job, "error", str(error))
+            self._failed(job, "error", f"{type(error).__name__}: {error}")
             raise
         except asyncio.CancelledError:
             self._failed(job, "stopped", "")
@@ -180,7 +180,7 @@ class Volumes:
         except Exception as error:
             logger.exception("volumes not looked at", extra={"pod": waiting.job.pod.key, "node": waiting.job.node})
             if uid in self._waiting:
-                self._failed(self._leave(waiting), "error", str(error))
+                self._failed(self._leave(waiting), "error", f"{type(error).__name__}: {error}")
 
     def _complete(self, waiting: Waiting) -> bool:
         """Is all of it bound? Raises NotWritten where that will not be."""

@@ -1,10 +1,11 @@
 """Where would a pod go, and why? The answer of ``peaks-scheduler explain``, live or from files.
 
-``cluster`` reads nodes, pods, load and models; ``answer`` puts the question to the core and renders what it says. A
-door beside the daemon: it goes through the same core and never writes to the API server.
+``reading`` takes objects out of files, and with them the pods (``made_pods``) that ``templates`` would make;
+``cluster`` puts nodes, pods, load and models together; ``answer`` puts the question to the core and renders what it
+says. A door beside the daemon: it goes through the same core and never writes to the API server.
 """
 
-from .answer import Answer, as_table, explain
+from .answer import Answer, as_table, explain, passed_over
 from .cluster import Cluster, from_files, live
 
-__all__ = ["Answer", "Cluster", "as_table", "explain", "from_files", "live"]
+__all__ = ["Answer", "Cluster", "as_table", "explain", "from_files", "live", "passed_over"]

@@ -7,6 +7,7 @@ between. Assumes a Cluster that was read already. Never does I/O.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,12 +16,18 @@ from ..cycle import judge, schedule
 from ..decision import Decision, NodeVerdict
 from ..documents import few
 from ..errors import NotFound, PeaksError
-from ..ledger import Ledger, State
+from ..ledger import State
 from ..objects import Pod
 from ..scoring import Strategy, strategy_named
 from ..settings import Settings
-from .cluster import Cluster, shaped
+from .cluster import Cluster
+from .reading import shaped
+from .templates import Template
 
+DAEMON_SET = (
+    "its controller makes a pod for each node and pins it there; the answer is for one pod that may go anywhere, and "
+    "each node's line says whether it would take its own"
+)
 MOST_ROWS = 20
 """Nodes of one pod in a table; JSON has all."""
 _HEADER = ("node", "standing", "jump", "CPU before", "after", "reason")
@@ -32,6 +39,9 @@ class Answer:
     """What would become of one pod."""
 
     pod: Pod
+    key: str
+    """``namespace/name`` of the pod, or of the workload that would make it."""
+    template: Template | None = None
     decision: Decision | None = None
     """None: the pod is gated, nobody looks at nodes for it yet."""
     nodes: Mapping[str, NodeVerdict] = field(default_factory=dict)
@@ -46,11 +56,14 @@ class Answer:
 
     @property
     def notes(self) -> list[str]:
-        """What of the pod could not be read and was not used."""
-        return [f"{self.pod.key}: {oddity}" for oddity in self.pod.oddities]
+        """What of the pod could not be read and was not used, and what is not as it seems."""
+        notes = [f"{self.key}: {oddity}" for oddity in self.pod.oddities]
+        if self.template is not None and self.template.kind == "DaemonSet":
+            notes.append(f"{self.key}: {DAEMON_SET}")
+        return notes
 
     def as_json(self) -> dict[str, Any]:
-        return {
+        answer = {
             "node": self.decision.node if self.decision else None,
             "message": self.message,
             "gated": self.pod.gated,
@@ -60,50 +73,110 @@ class Answer:
             "nodes": {name: verdict.as_json() for name, verdict in self.nodes.items()},
             **({"notes": [self.models_in_doubt]} if self.models_in_doubt else {}),
         }
+        if self.template is None:
+            return answer
+        return answer | {"template": {"kind": self.template.kind, "replicas": self.template.replicas}}
 
 
 def explain(cluster: Cluster, settings: Settings, key: str | None) -> list[Answer]:
-    """The answer for the pod ``key`` (``namespace/name``), or for every pending pod of ours where that is None.
+    """The answer for the pod ``key`` (``namespace/name``) or the pods of a workload in files, or for every pending pod
+    of ours where that is None.
 
     Raises NotFound for a pod that is not there, PeaksError for one about which there is nothing to decide.
     """
-    ledger, strategy = cluster.ledger, strategy_named(settings.strategy)
-    ours = settings.scheduler_name
-    pods = _pending(ledger, ours) if key is None else [_wanted(ledger, key, ours)]
+    strategy, ours = strategy_named(settings.strategy), settings.scheduler_name
+    pods = _pending(cluster, ours) if key is None else _wanted(cluster, key, ours)
+    keys = _keys(cluster)
     with shaped("the cluster's objects"):
-        return [_answer(pod, cluster, strategy, settings.tolerance_watts) for pod in pods]
+        found = [_answer(pod, keys, cluster, strategy, settings.tolerance_watts) for pod in pods]
+    return sorted(found, key=lambda answer: answer.key)
 
 
-def _answer(pod: Pod, cluster: Cluster, strategy: Strategy, tolerance: float) -> Answer:
+def passed_over(cluster: Cluster, ours: str) -> list[str]:
+    """Templates that ``--all-pending`` leaves out, and why: silence would look like a mistake of the reader's."""
+    pods = {pod.uid: pod for pod, _ in cluster.ledger.pods()}
+    theirs, none = [], []
+    for uid, template in cluster.templates.items():
+        if (name := pods[uid].scheduler_name) != ours:
+            theirs.append(f"{template.name} ({name})")
+        elif not template.waits and not template.running:
+            none.append(template.name)
+    others = f"pod templates of other schedulers, not explained: {few(theirs)}; for {ours} write schedulerName: {ours}"
+    empty = f"workloads of 0 replicas, explained when asked for by name: {few(none)}"
+    return [note for note, names in ((others, theirs), (empty, none)) if names]
+
+
+def _keys(cluster: Cluster) -> dict[str, str]:
+    """What each pod is called in answers, by uid: a template by the shortest of its names that no other has."""
+    pods = [pod for pod, _ in cluster.ledger.pods()]
+    keys = {pod.uid: pod.key for pod in pods if pod.uid not in cluster.templates}
+    names = Counter(keys.values())
+    for template in cluster.templates.values():
+        names.update(template.keys)
+    for uid, template in cluster.templates.items():
+        keys[uid] = next((name for name in template.keys if names[name] == 1), template.keys[-1])
+    return keys
+
+
+def _answer(pod: Pod, keys: Mapping[str, str], cluster: Cluster, strategy: Strategy, tolerance: float) -> Answer:
+    key, template = keys[pod.uid], cluster.templates.get(pod.uid)
     if pod.gated:
-        return Answer(pod, models_in_doubt=cluster.models_in_doubt)
+        return Answer(pod, key, template, models_in_doubt=cluster.models_in_doubt)
     nodes = cluster.ledger.snapshot()
     decision = schedule(pod, nodes, strategy, now=cluster.now, tolerance=tolerance)
-    return Answer(pod, decision, judge(pod, nodes, strategy), cluster.models_in_doubt)
+    return Answer(pod, key, template, decision, judge(pod, nodes, strategy), cluster.models_in_doubt)
 
 
-def _pending(ledger: Ledger, ours: str) -> list[Pod]:
-    waiting = (pod for pod, state in ledger.pods() if state is State.PENDING and pod.scheduler_name == ours)
-    return sorted((pod for pod in waiting if not pod.deleting), key=lambda pod: pod.key)
+def _pending(cluster: Cluster, ours: str) -> list[Pod]:
+    waiting = (pod for pod, state in cluster.ledger.pods() if state is State.PENDING and pod.scheduler_name == ours)
+    return [pod for pod in waiting if not pod.deleting and _waits(cluster, pod)]
 
 
-def _wanted(ledger: Ledger, key: str, ours: str) -> Pod:
+def _waits(cluster: Cluster, pod: Pod) -> bool:
+    template = cluster.templates.get(pod.uid)
+    return template is None or template.waits
+
+
+def _wanted(cluster: Cluster, key: str, ours: str) -> list[Pod]:
+    """The pod of that name, else what the templates of that name make."""
     key = key if "/" in key else f"default/{key}"
-    pod = next((pod for pod, _ in ledger.pods() if pod.key == key), None)
-    if pod is None:
-        raise NotFound(f"pod {key}: not found{_instead(_pending(ledger, ours))}", 404)
+    pods = [pod for pod, _ in cluster.ledger.pods()]
+    found = [pod for pod in pods if pod.key == key and pod.uid not in cluster.templates]
+    if not found and key in cluster.finished:
+        raise PeaksError(f"pod {key}: expected a pending pod; it has finished ({cluster.finished[key]})")
+    made = [pod for pod in pods if pod.uid in cluster.templates and cluster.templates[pod.uid].is_meant_by(key)]
+    if not found and not made:
+        raise NotFound(f"pod {key}: not found{_instead(cluster, key, ours)}", 404)
+    for pod in found or made:
+        _must_wait(pod, cluster.templates.get(pod.uid), ours)
+    return found or made
+
+
+def _must_wait(pod: Pod, template: Template | None, ours: str) -> None:
+    """Raises PeaksError for a pod about which there is nothing to decide."""
+    what = template.name if template else f"pod {pod.key}"
     if pod.node_name:
-        raise PeaksError(f"pod {key}: expected a pending pod; it is on {pod.node_name} already")
+        raise PeaksError(f"{what}: expected a pending pod; it is on {pod.node_name} already")
     if pod.scheduler_name != ours:
         theirs = pod.scheduler_name
-        raise PeaksError(f"pod {key}: expected a pod of {ours}; it is {theirs}'s: say --scheduler-name {theirs}")
+        remedy = f"say --scheduler-name {theirs}" if template is None else _for_us(ours, theirs)
+        raise PeaksError(f"{what}: expected a pod of {ours}; it is {theirs}'s: {remedy}")
     if pod.deleting:
-        raise PeaksError(f"pod {key}: expected a pending pod; it is being deleted")
-    return pod
+        raise PeaksError(f"{what}: expected a pending pod; it is being deleted")
 
 
-def _instead(pods: list[Pod]) -> str:
-    return f"; pending are {few([pod.key for pod in pods])}" if pods else "; no pod is pending"
+def _for_us(ours: str, theirs: str) -> str:
+    return f"write schedulerName: {ours} into its pod template, or say --scheduler-name {theirs}"
+
+
+def _instead(cluster: Cluster, key: str, ours: str) -> str:
+    """What there is in its place: the pods of a workload of that name, else whatever waits."""
+    its = sorted(pod.key for pod, _ in cluster.ledger.pods() if pod.key.startswith(f"{key}-"))
+    if its:
+        return f"; pods that are named after it: {few(its)}. Is it a workload? Ask for one of its pods"
+    keys = _keys(cluster)
+    waiting = sorted(keys[pod.uid] for pod in _pending(cluster, ours))
+    return f"; pending are {few(waiting)}" if waiting else "; no pod is pending"
 
 
 # --- table ----------------------------------------------------------------------------------------------------------
@@ -131,7 +204,7 @@ def _lines(answer: Answer) -> list[str]:
 def headline(answer: Answer) -> str:
     """``default/web-0 -> worker-2, +4.31 W (runner-up worker-3, +4.40 W)`` and what preferences had to say, or why it
     goes nowhere."""
-    key, decision = answer.pod.key, answer.decision
+    key, decision = _titled(answer), answer.decision
     if decision is None:
         return f"{key}: waits for its scheduling gates"
     if decision.node is None:
@@ -141,6 +214,15 @@ def headline(answer: Answer) -> str:
         return line
     line += f" (runner-up {decision.runner_up}, {_price(decision.runner_up_jump_watts)})"
     return f"{line}; {_liking(decision)}" if decision.preferences else line
+
+
+def _titled(answer: Answer) -> str:
+    """``default/web (Deployment, 2 pods, each judged alone)``."""
+    template = answer.template
+    if template is None:
+        return answer.key
+    many = template.replicas is not None and template.replicas != 1
+    return f"{answer.key} ({template.kind}{f', {template.replicas} pods, each judged alone' if many else ''})"
 
 
 def _liking(decision: Decision) -> str:

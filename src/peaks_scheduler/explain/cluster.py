@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+from urllib.parse import quote
 
-from ..documents import few, parse_documents
-from ..errors import ConfigurationError, Forbidden, LoadError, NotFound, PeaksError
+from ..documents import few
+from ..errors import ConfigurationError, Forbidden, KubeError, LoadError, NotFound
 from ..files import text_of
 from ..ledger import Ledger
 from ..load import LoadReport
+from ..objects import FINISHED
 from ..power import EMPTY, PowerModels, parse_models
 from ..requests import Json
 from ..settings import Settings
@@ -25,12 +26,12 @@ from ..sources.choice import load_source
 from ..sources.identity import NodeAddresses, resolve
 from ..sources.load_watcher import read_report
 from ..storage import KINDS
+from .made_pods import mapping
+from .reading import Object, identity, read_described, shaped
+from .templates import Template
 
 if TYPE_CHECKING:
     from ..kube.client import KubeClient
-
-Object = tuple[str, Json]
-"""Where it came from, for messages, and what it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +41,24 @@ class Cluster:
     ledger: Ledger
     now: float
     notes: Sequence[str] = ()
+    templates: Mapping[str, Template] = field(default_factory=dict)
+    """By the uid of the pod that stands for each in the ledger."""
+    finished: Mapping[str, str] = field(default_factory=dict)
+    """Pods that have finished, ``namespace/name``, and their phase."""
     models_in_doubt: str = ""
     """Why a scheduler that runs may go by other power models than these; empty: it goes by these."""
 
 
 def from_files(paths: Iterable[str], load_path: str | None, settings: Settings) -> Cluster:
     """The cluster that these files describe. Raises ConfigurationError that says which file, and what of it."""
-    objects = [defaulted(*found) for path in paths for found in read_objects(path)]
-    return _cluster(objects, settings, recorded_load(load_path), time.time())
+    described = read_described(paths)
+    cluster = _cluster(described.objects, settings, recorded_load(load_path), time.time())
+    return replace(cluster, templates=described.templates, notes=[*described.notes, *cluster.notes])
 
 
-async def live(load_path: str | None, settings: Settings) -> Cluster:
-    """The cluster as the API server has it now, with the load of the configured source or of a recorded answer.
+async def live(load_path: str | None, settings: Settings, key: str | None = None) -> Cluster:
+    """The cluster as the API server has it now, with the load of the configured source or of a recorded answer; with
+    the pod ``key`` even if it has finished.
 
     Raises KubeError, ConfigurationError.
     """
@@ -63,11 +70,12 @@ async def live(load_path: str | None, settings: Settings) -> Cluster:
     try:
         client = KubeClient(connection, settings.scheduler_name, "explain")
         listed = await _listed(client)
+        finished = await _finished(client, key, listed.objects)
         offset = connection.clock_offset
         load = recorded_load(load_path) if load_path else await _asked_load(settings, client, offset)
     finally:
         await connection.close()
-    objects = [(connection.server, raw) for raw in listed.objects]
+    objects = [(connection.server, raw) for raw in (*listed.objects, *finished)]
     cluster = _cluster(objects, settings, load, time.time(), offset)
     cluster.ledger.unfed(listed.unread)
     return replace(cluster, notes=[*listed.notes, *cluster.notes], models_in_doubt=_in_doubt(settings))
@@ -99,6 +107,20 @@ async def _listed(client: KubeClient) -> Listed:
     return Listed(objects, frozenset(unread), notes)
 
 
+async def _finished(client: KubeClient, key: str | None, listed: Sequence[Json]) -> list[Json]:
+    """The pod asked for where it is not in the list, which has no finished ones; nothing where it cannot be read."""
+    namespace, _, name = (key or "").rpartition("/")
+    namespace = namespace or "default"
+    if not name or "/" in namespace or ("Pod", namespace, name) in map(identity, listed):
+        return []
+    try:
+        pod = await client.get_pod(quote(namespace), quote(name))
+    except KubeError:
+        return []
+    found = {**(pod or {}), "kind": "Pod"}
+    return [found] if identity(found)[1:] == (namespace, name) else []
+
+
 def _cluster(
     objects: Iterable[Object],
     settings: Settings,
@@ -114,9 +136,11 @@ def _cluster(
         ignored=settings.pod_fields.ignore,
     )
     ledger.clock_offset = clock_offset
+    finished: dict[str, str] = {}
     for origin, raw in objects:
         with shaped(origin, raw):
             _observe(ledger, raw)
+            finished |= _phase_at_the_end(raw)
     with shaped("the cluster's objects"):
         ledger.apply_models(models)
         notes += [*_ambiguous(ledger), *_guessed(ledger), *_odd(ledger)]
@@ -126,7 +150,14 @@ def _cluster(
         else:
             notes.append(f"no load, all nodes are estimated{f': {load}' if load else ''}")
             ledger.refresh(now)
-    return Cluster(ledger, now, notes)
+    return Cluster(ledger, now, notes, finished=finished)
+
+
+def _phase_at_the_end(raw: Json) -> dict[str, str]:
+    """``{"default/web-0": "Succeeded"}`` of a pod that has finished: the ledger passes over it."""
+    kind, namespace, name = identity(raw)
+    phase = mapping(raw.get("status")).get("phase")
+    return {f"{namespace}/{name}": phase} if kind == "Pod" and phase in FINISHED else {}
 
 
 def _observe(ledger: Ledger, raw: Json) -> None:
@@ -140,76 +171,6 @@ def _observe(ledger: Ledger, raw: Json) -> None:
             ledger.observe_namespace(raw)
         case kind if kind in KINDS:
             ledger.observe_storage(raw)
-
-
-@contextmanager
-def shaped(origin: str, raw: Json | None = None) -> Iterator[None]:
-    """Objects from files may have any shape: say which one is wrong, in words."""
-    try:
-        yield
-    except PeaksError as error:
-        raise ConfigurationError(f"{origin}: {error}") from error
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        what = _name(raw) if raw else "one of them"
-        raise ConfigurationError(
-            f"{origin}: {what}: expected the form the API server gives it; a field has another: {error}"
-        ) from error
-
-
-def _name(raw: Json) -> str:
-    meta = raw.get("metadata")
-    return f"{raw.get('kind')} {meta.get('name', '') if isinstance(meta, dict) else ''}".strip()
-
-
-def read_objects(path: str) -> list[Object]:
-    """Every object of a file (``-``: standard input): single ones, several documents, lists. Raises
-    ConfigurationError."""
-    return [
-        found for document in parse_documents(text_of("--from", path), path) for found in _objects(document, path, "")
-    ]
-
-
-def _objects(document: Any, origin: str, of_list: str) -> Iterator[Object]:
-    if isinstance(document, list):
-        for item in document:
-            yield from _objects(item, origin, of_list)
-        return
-    kind = document.get("kind", of_list) if isinstance(document, dict) else None
-    if not isinstance(kind, str) or not kind:
-        raise ConfigurationError(
-            f"{origin}: expected Kubernetes objects, each with its kind; got {str(document)[:80]!r}"
-        )
-    if kind.endswith("List") and "items" in document:
-        # lists of one kind leave it out of their items
-        yield from _objects(document["items"] or [], origin, kind.removesuffix("List"))
-    else:
-        yield origin, {**document, "kind": kind}
-
-
-def defaulted(origin: str, raw: Json) -> Object:
-    """A pod as a person writes it, with what the API server would add that placing reads; other objects as they are."""
-    spec = raw.get("spec")
-    if raw["kind"] != "Pod" or not isinstance(spec, dict):
-        return origin, raw
-    host = bool(spec.get("hostNetwork"))
-    with shaped(origin, raw):
-        more = {
-            kind: [_with_defaults(c, host) for c in spec[kind]]
-            for kind in ("containers", "initContainers")
-            if spec.get(kind)
-        }
-    return origin, {**raw, "spec": {**spec, **more}}
-
-
-def _with_defaults(container: Json, host_network: bool) -> Json:
-    """Requests are the limits where only those are given; ports are the host's where the network is."""
-    resources = container.get("resources") or {}
-    asked = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
-    ports = [
-        {"hostPort": port.get("containerPort"), **port} if host_network else port
-        for port in container.get("ports") or ()
-    ]
-    return {**container, "resources": {**resources, "requests": asked}, "ports": ports}
 
 
 # --- load and models ------------------------------------------------------------------------------------------------

@@ -79,12 +79,14 @@ class KubeClient:
         message: str,
         transition_time: str | None = None,
         observed_generation: int | None = None,
+        version: str | None = None,
     ) -> None:
         """Set the condition PodScheduled=False. ``transition_time`` (``whole_time``) where the pod had no such
-        condition or another status; None keeps the time it has, as kube-scheduler does.
+        condition or another status; None keeps the time it has, as kube-scheduler does. ``version``: only if the pod
+        has not changed since.
 
         Raises:
-            Conflict: another pod has that name now.
+            Conflict: another pod has that name now, or the pod has another version.
             NotFound: the pod is gone.
             KubeError: anything else.
         """
@@ -100,7 +102,8 @@ class KubeClient:
         if observed_generation is not None:
             condition["observedGeneration"] = observed_generation
         # conditions merge by type; the uid keeps it from another pod that has the name by now
-        body = {"metadata": {"uid": uid}, "status": {"conditions": [condition]}}
+        meta = {"uid": uid} if version is None else {"uid": uid, "resourceVersion": version}
+        body = {"metadata": meta, "status": {"conditions": [condition]}}
         await self._patch(f"{_pod(namespace, name)}/status", body, STRATEGIC_MERGE)
 
     async def nominate(self, namespace: str, name: str, uid: str, node: str | None) -> None:

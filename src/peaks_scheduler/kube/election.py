@@ -90,6 +90,7 @@ class LeaderElector:
         self._seen_at = NEVER  # when its spec was first seen as it is, on our clock
         self._renewed_at = NEVER  # start of the last renewal that succeeded, on our clock
         self._leading = False
+        self._standing_by_for = ""  # who leads in our place, as the log has it
         self._failing = ""  # the error logged last: each is told once
         self._turn = asyncio.Lock()  # one conversation with the server at a time
         self._patience: asyncio.Timeout | None = None
@@ -228,13 +229,21 @@ class LeaderElector:
     def _tell(self) -> None:
         leading = self.may_write()
         if leading == self._leading:
+            self._tell_who_leads()
             return
-        self._leading = leading
+        self._leading, self._standing_by_for = leading, ""
         logger.info("leading" if leading else "not leading", extra={"lease": self._name, "holder": self.holder})
         try:
             self._on_change(leading)
         except Exception:  # somebody else's bug must not end the race
             logger.exception("leadership callback failed", extra={"lease": self._name})
+
+    def _tell_who_leads(self) -> None:
+        """A standby is silent for weeks: once, and whenever another takes over, its log says for whom."""
+        waits = not self._leading and not self._released.is_set() and self._held_by_another()
+        if waits and self.holder != self._standing_by_for:
+            self._standing_by_for = self.holder
+            logger.info("standing by", extra={"lease": self._name, "holder": self.holder})
 
     async def _pause(self) -> None:
         delay = self._retry_period

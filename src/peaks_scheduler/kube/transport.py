@@ -9,6 +9,7 @@ use the connection again.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,7 +18,7 @@ import msgspec
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import BytesPayload
 
-from ..errors import Ambiguous, Conflict, Forbidden, KubeError, NotFound, TooManyRequests, Unavailable
+from ..errors import Ambiguous, Conflict, Denied, Forbidden, KubeError, NotFound, TooManyRequests, Unavailable
 from .connection import CONNECT_TIMEOUT, Connection
 
 TIMEOUT = 10.0  # [s] for a whole request
@@ -27,6 +28,10 @@ MERGE = "application/merge-patch+json"
 STRATEGIC_MERGE = "application/strategic-merge-patch+json"
 # the server, or a proxy before it, gave up on a request that was under way
 UNDECIDED = frozenset({500, 502, 504})
+DENIED = re.compile(r"\bdenied (the )?request\b|\bfailed calling webhook \"")
+"""apiserver's words for a refusal by admission. A webhook may choose any status, 409 or 503 too, and one that cannot be
+reached makes it 500: the status does not tell that nothing was stored."""
+SAID_LIMIT = 16_384  # [characters] of a server's message
 
 
 def encode(body: dict[str, Any]) -> bytes:
@@ -119,28 +124,42 @@ class Transport:
 def error_of(method: str, path: str, status: int, headers: Mapping[str, str], body: bytes) -> KubeError:
     """The error for an answer that is no success; its message quotes the server's own."""
     details = _status_of(body)
-    said = details.get("message") or body[:200].decode(errors="replace") or "no message"
+    said = _said(details, body)
     message = f"{method} {path}: {status} {said}"
+    if method != "GET" and "message" in details and DENIED.search(said):
+        return Denied(message, status, said)
     if status == 429:
-        return TooManyRequests(message, _retry_after(headers, details))
+        return TooManyRequests(message, _retry_after(headers, details), said)
     if status in UNDECIDED and method != "GET":
-        return Ambiguous(message, status)
+        return Ambiguous(message, status, said)
     if status >= 500:
-        return Unavailable(message, status)
+        return Unavailable(message, status, said)
     kinds: dict[int, type[KubeError]] = {401: Forbidden, 403: Forbidden, 404: NotFound, 409: Conflict}
-    return kinds.get(status, KubeError)(message, status)
+    return kinds.get(status, KubeError)(message, status, said)
+
+
+def _said(details: Mapping[str, Any], body: bytes) -> str:
+    """The server's own words, fit to be sent on: JSON can hold halves of characters, which UTF-8 cannot."""
+    message = details.get("message")
+    if isinstance(message, str) and message.strip():
+        return message[:SAID_LIMIT].encode(errors="replace").decode()
+    return " ".join(body[:200].decode(errors="replace").split()) or "no message"
 
 
 def _write_error(method: str, path: str, error: Exception) -> KubeError:
-    message = _broken(method, path, error)
+    message, said = _broken(method, path, error), _unanswered(error)
     # these say that no connection came about; a RuntimeError is aiohttp's way to say that the session is closed
     if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, RuntimeError)):
-        return Unavailable(message)
-    return Ambiguous(message)
+        return Unavailable(message, said=said)
+    return Ambiguous(message, said=said)
 
 
 def _broken(method: str, path: str, error: Exception) -> str:
     return f"{method} {path}: expected an answer, got {type(error).__name__}: {str(error) or 'time is up'}"
+
+
+def _unanswered(error: Exception) -> str:
+    return f"the API server did not answer: {type(error).__name__}: {str(error) or 'time is up'}"
 
 
 def _status_of(body: bytes) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def _columns(flags: Mapping[str, Any]) -> Columns:
 def _server(flags: Mapping[str, Any]) -> Server:
     _none_of(flags, _OF_CSV, "--prometheus")
     if flags["username"] is not None and flags["token_file"] is not None:
-        raise ConfigurationError("expected a token or a user, one of the two; got --token-file and --username")
+        raise ConfigurationError("expected --prometheus-token-file or --username, one of the two; got both")
     if (flags["username"] is None) != (flags["password_file"] is None):
         raise ConfigurationError("expected --username and --password-file, both or none")
     try:
