@@ -69,6 +69,7 @@ def shared_options(command: F) -> F:
             metavar="FILE",
             help="Credentials; default: the service account in a pod, else ~/.kube/config.",
         ),
+        click.option("--context", metavar="NAME", help="Context of the kubeconfig.  [default: its current one]"),
         click.option(
             "--config", metavar="FILE", help="Configuration file, YAML; options and PEAKS_... variables override it."
         ),

@@ -79,7 +79,7 @@ def test_the_documented_defaults_are_the_defaults() -> None:
 
 def test_the_example_has_every_key_with_its_default() -> None:
     example = text("examples/config.yaml")
-    assert paths(yaml.safe_load(example)) | {"kubeconfig"} == set(documented())
+    assert paths(yaml.safe_load(example)) | {"kubeconfig", "context"} == set(documented())
     given, warnings = load(example, "examples/config.yaml", {}, {})
     assert warnings == ()
     assert given == load("powerModels: /etc/peaks/models.yaml", "", {}, {})[0]

@@ -81,7 +81,8 @@ def counting_plugin(folder: Path) -> dict[str, object]:
     status = {"token": "token-NUMBER"}
     answer = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": status}
     script = f"cd {folder}; n=$(cat count); echo $((n+1)) > count; echo '{json.dumps(answer)}' | sed s/NUMBER/$n/"
-    return {"apiVersion": answer["apiVersion"], "command": "sh", "args": ["-c", script]}
+    plugin = {"apiVersion": answer["apiVersion"], "interactiveMode": "Never"}
+    return {**plugin, "command": "sh", "args": ["-c", script]}
 
 
 class TestWhichConfiguration:
@@ -97,9 +98,9 @@ class TestWhichConfiguration:
     async def test_inside_a_pod_it_is_the_service_account(self, tmp_path: Path) -> None:
         account = service_account(tmp_path / "account")
         environ = {"KUBERNETES_SERVICE_HOST": "fd00::1", "KUBERNETES_SERVICE_PORT": "443", "KUBECONFIG": "/nowhere"}
-        found = await credentials.load_credentials(None, environ, account)
-        assert (found.server, found.namespace) == ("https://[fd00::1]:443", "kube-system")
-        assert await found.authorization() == "bearer token-1"
+        found = await credentials.load_credentials(None, None, environ, account)
+        assert (found.server, found.namespace) == ("https://[fd00::1]", "kube-system")
+        assert (await found.identity()).authorization == "Bearer token-1"
 
     async def test_elsewhere_it_is_the_kubeconfig_of_the_environment(
         self, server: RecordingServer, tmp_path: Path
@@ -112,10 +113,10 @@ class TestWhichConfiguration:
         ("content", "says"),
         [
             pytest.param(None, "expected a file at", id="missing"),
-            pytest.param("", "expected a current context", id="empty"),
-            pytest.param("- a list", "expected a current context", id="a list"),
-            pytest.param("{broken: [", "expected a current context", id="no YAML"),
-            pytest.param("current-context: x\ncontexts: []\n", "expected a current context", id="no such context"),
+            pytest.param("", "it has no current-context", id="empty"),
+            pytest.param("- a list", "expected clusters, users and contexts", id="a list"),
+            pytest.param("{broken: [", "it cannot be read", id="no YAML"),
+            pytest.param("current-context: x\ncontexts: []\n", "got current-context 'x'", id="no such context"),
         ],
     )
     async def test_a_kubeconfig_that_cannot_be_used_is_named(
@@ -135,8 +136,8 @@ class TestWhichConfiguration:
             await connect(write_kubeconfig(tmp_path, "https://127.0.0.1:1", **user))
 
     async def test_a_credential_plugin_that_fails_is_an_error_at_start(self, tmp_path: Path) -> None:
-        plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": "false"}
-        with pytest.raises(ConfigurationError, match="exec plugin"):
+        plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": "false", "interactiveMode": "Never"}
+        with pytest.raises(ConfigurationError, match="false ended with code 1"):
             await connect(write_kubeconfig(tmp_path, "http://127.0.0.1:1", exec=plugin))
 
 
@@ -186,11 +187,12 @@ class TestToken:
         monkeypatch.setattr(credentials, "LOOK_EVERY", 3600.0)
         account = service_account(tmp_path / "account", "old")
         environ = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(server.port)}
-        found = await credentials.load_credentials(None, environ, account)
+        found = await credentials.load_credentials(None, None, environ, account)
         (account / "token").write_text("new")
-        assert await found.authorization() == "bearer old"
-        assert await found.renew("bearer old")
-        assert await found.authorization() == "bearer new"
+        old = await found.identity()
+        assert old.authorization == "Bearer old"
+        assert await found.renew(old)
+        assert (await found.identity()).authorization == "Bearer new"
 
     async def test_a_plugin_is_asked_again_when_its_token_is_refused(
         self, server: RecordingServer, tmp_path: Path

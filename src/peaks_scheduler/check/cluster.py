@@ -20,6 +20,7 @@ from .rights import Right, missing
 OLDEST, NEWEST = 27, 36  # minor versions of Kubernetes 1: pods have scheduling gates; the one that the tests run on
 CLOCKS_APART = 5.0  # [s] as the daemon's own warning
 LONG = 300.0  # [s] a pod that waits longer than this waits for something
+NOBODY = "system:anonymous"
 UNREACHED = "the API server did not answer"
 MANIFESTS = "kubectl apply -k manifests/"
 MANIFESTS_LEASE = ("kube-system", "peaks-scheduler-peaks")
@@ -70,6 +71,22 @@ def clock(facts: Facts) -> Iterator[Finding]:
         )
     else:
         yield ok("clock", f"within {max(1.0, abs(offset)):.0f} s of the API server's")
+
+
+def identity(facts: Facts) -> Iterator[Finding]:
+    if not facts.reached:
+        yield unseen("identity", UNREACHED)
+    elif facts.user == NOBODY or (facts.anonymous and not facts.user and isinstance(facts.nodes, PeaksError)):
+        yield failed(
+            "identity",
+            f"the API server takes us for nobody; {facts.access}, has no user with credentials",
+            "give the context a user with a token, a certificate or a plugin",
+        )
+    elif not facts.user:
+        yield ok("identity", f"{facts.access}; the API server does not say who that is")
+    else:
+        way = ", whom the kubeconfig's `as` names" if facts.impersonates else ""
+        yield ok("identity", f"{facts.user}{way}; {facts.access}")
 
 
 def rights_held(facts: Facts) -> Iterator[Finding]:

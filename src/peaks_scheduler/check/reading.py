@@ -67,6 +67,12 @@ class Facts:
     targets: int | PeaksError | None
     """How many targets the Prometheus of ``prometheus.address`` scrapes; None: no address is set."""
     models: PowerModels | PeaksError
+    access: str = ""
+    """Which kubeconfig and context, or service account, says who we are."""
+    anonymous: bool = False
+    """No credentials are sent."""
+    impersonates: bool = False
+    """The kubeconfig's ``as``: the API server takes us for somebody else."""
 
     @property
     def reached(self) -> bool:
@@ -100,7 +106,7 @@ async def read(settings: Settings, patience: float = TIMEOUT) -> Facts:
 
     Raises ConfigurationError for credentials or a load source that cannot be used at all.
     """
-    connection = await connect(settings.kubeconfig)
+    connection = await connect(settings.kubeconfig, settings.context)
     try:
         client = KubeClient(connection, settings.scheduler_name, "check", patience)
         source = load_source(settings, client.get_json, lambda: connection.clock_offset)
@@ -146,6 +152,9 @@ async def _read(
         usage=usage.result(),
         targets=targets.result(),
         models=_models(settings),
+        access=connection.where,
+        anonymous=connection.anonymous,
+        impersonates=connection.impersonates,
     )
 
 

@@ -16,6 +16,7 @@ from .reading import TIMEOUT, Facts, read
 # fmt: off
 CHECKS: tuple[tuple[str, Callable[[Facts], Iterable[Finding]]], ...] = (
     ("API server",      cluster.api_server),
+    ("identity",        cluster.identity),
     ("clock",           cluster.clock),
     ("rights",          cluster.rights_held),
     ("kinds",           cluster.kinds),

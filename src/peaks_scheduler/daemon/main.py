@@ -102,7 +102,7 @@ class Daemon:
     async def run(self) -> int:
         gc.set_threshold(*GC_THRESHOLDS)
         with _signals(self.stop):
-            connection = await connect(self.settings.kubeconfig, on_request=self._on_request)
+            connection = await connect(self.settings.kubeconfig, self.settings.context, on_request=self._on_request)
             try:
                 self._wire(connection)
                 return await self._serve()

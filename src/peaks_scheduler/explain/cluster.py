@@ -66,7 +66,7 @@ async def live(load_path: str | None, settings: Settings, key: str | None = None
     from ..kube.client import KubeClient
     from ..kube.connection import connect
 
-    connection = await connect(settings.kubeconfig)
+    connection = await connect(settings.kubeconfig, settings.context)
     try:
         client = KubeClient(connection, settings.scheduler_name, "explain")
         listed = await _listed(client)

@@ -15,6 +15,7 @@ import httpx
 
 from ..documents import nearest
 from ..errors import ConfigurationError, LoadError
+from ..tls import client_context, in_words
 from ..values import masked
 
 TIMEOUT = 30.0  # [s] for the whole answer
@@ -59,14 +60,16 @@ def ask(url: str, body: Mapping[str, object], transport: httpx.BaseTransport | N
         raise ConfigurationError(f"--url: expected http://HOST:8100; got {masked(url)!r}: {error}") from error
     address = address.copy_with(path=address.path.rstrip("/").removesuffix("/model") + "/model")
     # a service of the cluster, or forwarded from there: a proxy for the outside world has no part in it
-    with httpx.Client(transport=transport, timeout=TIMEOUT, trust_env=False) as client:
+    tls = client_context(verify=address.scheme == "https")
+    with httpx.Client(transport=transport, timeout=TIMEOUT, trust_env=False, verify=tls) as client:
         try:
             with client.stream("POST", address, json=body) as response:
                 text = _text(where, response)
         except httpx.TimeoutException as error:
             raise LoadError("timeout", f"{where}: no whole answer within {TIMEOUT:g} s") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise LoadError("unreachable", f"{where}: no answer ({error}): is it running, is it port 8100?") from error
+            said = in_words(error) or f"no answer ({error}): is it running, is it port 8100?"
+            raise LoadError("unreachable", f"{where}: {said}") from error
     return _checked(where, body, response.status_code, text)
 
 

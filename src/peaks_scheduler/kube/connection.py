@@ -1,9 +1,10 @@
 """One connection to the API server for all that we read and write: connector, token, clock, counts.
 
-Owns the aiohttp connector and the middleware that every request passes, kopf's included: it puts the Authorization of
-this moment on the request, renews it once and tries again when the answer is 401, tells an observer about each
-request and learns the API server's clock. Assumes bodies of bytes, which can be sent twice. Never puts the token on a
-request to another host (a redirect), never parses an answer, never repeats a request for any other reason.
+Owns the connections and the middleware that every request passes, kopf's included: it puts the Authorization of this
+moment and the headers of impersonation on the request, renews our credentials once and tries again when they are
+refused (401, or the end of the handshake), tells an observer about each request and learns the API server's clock. When
+a certificate changes all go over to new connections. Assumes bodies of bytes, which can be sent twice. Never puts the
+token on a request to another host (a redirect), never parses an answer, never repeats a request for any other reason.
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ import kopf
 from yarl import URL
 
 from .. import __version__
+from ..tls import refused_ours
+from .access import SERVICE_ACCOUNT
 from .clock import ServerClock
-from .credentials import SERVICE_ACCOUNT, Credentials, load_credentials
+from .connections import Connections
+from .credentials import Credentials, Identity, load_credentials
 from .decoding import Answer
+from .proxies import is_socks, proxy_of
 
 CONNECT_TIMEOUT = 3.0  # [s] to a server that is there: a connection takes milliseconds
-KEEPALIVE = 60.0  # [s] an idle connection; the API server closes its side after 90 s
 REFUSED_PAUSE = 1.0  # [s] before a 401 is handed on: a caller that tries again at once shall not do so in a hot loop
 
 
@@ -46,16 +50,18 @@ class Connection:
         credentials: Credentials,
         on_request: RequestObserver = _nobody,
         wall_clock: Callable[[], float] = time.time,
+        environ: Mapping[str, str] = os.environ,
     ) -> None:
-        """Raises ConfigurationError for certificates that cannot be read. Needs a running event loop."""
+        """``environ`` may name a proxy. Raises ConfigurationError for one that cannot be used. Needs a running loop."""
         self._credentials, self._on_request, self._wall_clock = credentials, on_request, wall_clock
-        self._url = URL(credentials.server)
+        self._url = credentials.cluster.server
         self._origin = _origin(self._url)
         self._prefix = self._url.raw_path.rstrip("/")  # a server behind a path, as some platforms have them
-        self._tls_server_name = credentials.tls_server_name
+        self._tls_server_name = credentials.cluster.tls_server_name
         self._clock = ServerClock()
-        # no limit here: binds, event posts and watches each keep their own, and none may wait for another's connection
-        self._connector = aiohttp.TCPConnector(limit=0, ssl=credentials.tls(), keepalive_timeout=KEEPALIVE)
+        proxy = proxy_of(credentials.cluster, environ)
+        self._http_proxy = None if is_socks(proxy) else proxy
+        self._connections = Connections(credentials.tls, proxy if is_socks(proxy) else None)
         self.session = self.new_session()
 
     @property
@@ -69,6 +75,21 @@ class Connection:
         return self._credentials.namespace
 
     @property
+    def where(self) -> str:
+        """Which kubeconfig and context, or service account, this is; for people."""
+        return self._credentials.where
+
+    @property
+    def anonymous(self) -> bool:
+        """Is there nothing that says who we are?"""
+        return self._credentials.anonymous
+
+    @property
+    def impersonates(self) -> bool:
+        """Does the API server take us for somebody else, as the kubeconfig's ``as`` wants it?"""
+        return bool(self._credentials.impersonation)
+
+    @property
     def clock_offset(self) -> float:
         """API server's clock minus ours [s], good to less than 1 s; 0 before the first answer."""
         return self._clock.offset or 0.0
@@ -80,41 +101,44 @@ class Connection:
     def new_session(self) -> aiohttp.ClientSession:
         """A session on the shared connections; closing it leaves them open for the others."""
         return aiohttp.ClientSession(
-            connector=self._connector,
+            connector=self._connections,
             connector_owner=False,
             middlewares=(self._middleware,),
             cookie_jar=aiohttp.DummyCookieJar(),
             # compressing a large list costs the API server and us more than sending it does in a cluster
             headers={"User-Agent": f"peaks-scheduler/{__version__}", "Accept-Encoding": "identity"},
             response_class=Answer,
-            proxy=self._credentials.proxy,
+            proxy=self._http_proxy,
         )
 
     async def close(self) -> None:
         await self.session.close()
-        await self._connector.close()
+        await self._credentials.aclose()
+        await self._connections.close()
 
     async def _middleware(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
         if _origin(request.url) != self._origin:
             return await handler(request)
-        token = await self._credentials.authorization()
-        answer = await self._send(request, handler, token)
-        if answer.status == 401 and await self._credentials.renew(token):
+        identity = await self._credentials.identity()
+        try:
+            answer = await self._send(request, handler, identity)
+        except (aiohttp.ClientError, OSError) as error:
+            if not (refused_ours(error) and await self._credentials.renew(identity)):
+                raise
+            return await self._send(request, handler, await self._credentials.identity())
+        if answer.status == 401 and await self._credentials.renew(identity):
             await answer.read()  # so that the connection can be used again
-            answer = await self._send(request, handler, await self._credentials.authorization())
+            answer = await self._send(request, handler, await self._credentials.identity())
         if answer.status == 401:
             await asyncio.sleep(REFUSED_PAUSE)
         return answer
 
     async def _send(
-        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType, token: str | None
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType, identity: Identity
     ) -> aiohttp.ClientResponse:
-        if token is not None:
-            request.headers["Authorization"] = token
-        if self._tls_server_name is not None:
-            request.server_hostname = self._tls_server_name
+        self._sign(request, identity)
         sent, status = self._wall_clock(), 0
         try:
             answer = await handler(request)
@@ -126,9 +150,23 @@ class Connection:
         self._clock.note(answer.headers.get("Date"), sent, self._wall_clock())
         return answer
 
+    def _sign(self, request: aiohttp.ClientRequest, identity: Identity) -> None:
+        """Say who we are, and whom we act as."""
+        self._connections.use(identity.tls)
+        if identity.authorization is not None:
+            request.headers["Authorization"] = identity.authorization
+        if self._tls_server_name is not None:
+            request.server_hostname = self._tls_server_name
+        impersonation = self._credentials.impersonation
+        for name in {name for name, _ in impersonation}:
+            request.headers.popall(name, None)  # from the first try
+        for name, value in impersonation:
+            request.headers.add(name, value)
+
 
 async def connect(
     kubeconfig: str | None = None,
+    context: str | None = None,
     *,
     on_request: RequestObserver = _nobody,
     environ: Mapping[str, str] = os.environ,
@@ -136,12 +174,14 @@ async def connect(
 ) -> Connection:
     """A connection as ``kubeconfig`` says, else as the service account inside a pod, else KUBECONFIG or ~/.kube/config.
 
-    Sends nothing yet: a server that is down is found out by the first request.
+    ``context`` is one of the kubeconfig instead of its current one. Sends nothing yet: a server that is down is found
+    out by the first request.
 
     Raises:
         ConfigurationError: no configuration, or one that cannot be used.
     """
-    return Connection(await load_credentials(kubeconfig, environ, service_account), on_request)
+    credentials = await load_credentials(kubeconfig, context, environ, service_account)
+    return Connection(credentials, on_request, environ=environ)
 
 
 def as_kopf_login(connection: Connection) -> kopf.AiohttpSession:

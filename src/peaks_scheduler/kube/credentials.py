@@ -1,242 +1,287 @@
-"""Where the API server is and who we are to it: service account or kubeconfig, through kubernetes.aio.config.
+"""Who we are to the API server at this moment: token, certificate and trust, kept fresh.
 
-Owns the choice between them (an explicit kubeconfig wins, then the service account inside a pod, then KUBECONFIG or
-~/.kube/config), the TLS context, and the renewal of the token. kubernetes.aio.config reads a service account's token
-again once a minute through ``refresh_api_key_hook``, a kubeconfig's ``tokenFile`` and ``exec`` plugin never; here a
-token file is also read again when it changes (looked at once a second), and everything is read again when the API
-server refuses what we have. Never logs a token, never writes a kubeconfig; client certificates are read once, at start.
+Owns the choice between kubeconfig and service account (an explicit kubeconfig or context wins, then the service account
+inside a pod, then KUBECONFIG or ~/.kube/config) and every renewal. Files are looked at once a second: a token, a
+client certificate or an authority that was replaced is in force with the next request. A credential plugin runs again
+shortly before its credentials expire; and all is read again when the API server refuses what we have. The context and
+the server are those of the start: a kubeconfig that is switched to another cluster does not send our token there. What
+cannot be read leaves the last good credentials in force. Never logs a secret, never writes a file.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
+import base64
 import logging
 import os
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import yaml
-from kubernetes.aio.client import Configuration
-from kubernetes.aio.config import ConfigException, load_kube_config
-from kubernetes.aio.config.incluster_config import SERVICE_HOST_ENV_NAME, InClusterConfigLoader
 
 from ..errors import ConfigurationError
+from ..tls import client_context
+from .access import SERVICE_ACCOUNT, Access, Cluster, Plugin, is_in_a_pod, read_service_account
+from .exec_plugin import Given, ask
+from .kubeconfig import read_access, read_files, standard_files
 
 logger = logging.getLogger(__name__)
 
-SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-LOOK_EVERY = 1.0  # [s] a token file's stamp, and between two forced renewals
-# what the loaders raise for a file that is not what it should be
-BROKEN = (ConfigException, OSError, yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError)
+LOOK_EVERY = 1.0  # [s] at the files' stamps, and between two forced renewals
+AFTER_FAILURE = 10.0  # [s] before a plugin that failed is run again
+EARLY, EARLY_SHARE = 10.0, 0.1  # [s], and share of its life, before which a plugin's credentials are renewed
+NOTHING = Given()
+
+Reader = Callable[[str | None], Access]
+"""Reads everything anew; the argument is the context to keep to, None at the first time."""
+Stamp = tuple[int, int, int] | None
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What one reading of a service account or a kubeconfig gave."""
+class Identity:
+    """What one request is sent with. Two are equal where a connection of one serves for the other, too."""
 
-    configuration: Configuration
-    token_file: Path | None = None
-    """The file whose change means a new token; None where the token comes from elsewhere."""
-    namespace: str | None = None
-    """Our own namespace, known inside a pod only."""
-
-
-Reader = Callable[[], Awaitable[Reading]]
+    authorization: str | None
+    tls: ssl.SSLContext
+    """Made anew whenever a certificate, ours or the authority's, changes."""
 
 
 class Credentials:
-    """The API server's address, TLS and Authorization header, the last kept fresh."""
+    """The API server's address and our identity, the latter kept fresh. Made by :func:`load_credentials`."""
 
-    def __init__(self, reader: Reader, reading: Reading, clock: Callable[[], float] = time.monotonic) -> None:
-        self._reader, self._reading, self._clock = reader, reading, clock
-        self._renewing = asyncio.Lock()
-        self._last: str | None = None
-        self._stamp = _stamp(reading.token_file)
-        self._looked_at = clock()
-        self._renewed_at = float("-inf")
+    def __init__(
+        self,
+        reader: Reader,
+        access: Access,
+        given: Given = NOTHING,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Raises ConfigurationError for certificates that cannot be used."""
+        self._reader, self._access, self._given = reader, access, given
+        self._clock, self._wall_clock = clock, wall_clock
+        self._identity = Identity(_authorization(access, given), _tls(access, given))
+        self._stamps = _stamps(access.files)
+        self._looked_at, self._renewed_at, self._failed_at = clock(), float("-inf"), float("-inf")
+        self._given_at = wall_clock()
+        self._renewal: asyncio.Task[None] | None = None
+        self._complaint = ""
+
+    @property
+    def cluster(self) -> Cluster:
+        return self._access.cluster
+
+    @property
+    def where(self) -> str:
+        """Which file and context this is, in messages."""
+        return self._access.where
 
     @property
     def server(self) -> str:
-        return str(self._reading.configuration.host).rstrip("/")
+        return str(self.cluster.server).rstrip("/")
 
     @property
     def namespace(self) -> str | None:
-        return self._reading.namespace
+        return self._access.namespace
 
     @property
-    def tls_server_name(self) -> str | None:
-        return self._reading.configuration.tls_server_name or None
+    def tls(self) -> ssl.SSLContext:
+        """The context of this moment."""
+        return self._identity.tls
 
     @property
-    def proxy(self) -> str | None:
-        return self._reading.configuration.proxy or None
+    def impersonation(self) -> tuple[tuple[str, str], ...]:
+        """Headers by which the API server takes us for somebody else."""
+        return self._access.user.impersonation
 
-    def tls(self) -> ssl.SSLContext | bool:
-        """TLS context for the API server; True (aiohttp's default) where it speaks plain HTTP.
+    @property
+    def anonymous(self) -> bool:
+        """Is there nothing that says who we are?"""
+        certificate = self._access.user.certificate or self._given.certificate
+        return self._identity.authorization is None and certificate is None
 
-        Raises:
-            ConfigurationError: a certificate or key that cannot be read.
-        """
-        if not self.server.startswith("https"):
-            return True
-        try:
-            return _tls_context(self._reading.configuration)
-        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-            raise ConfigurationError(
-                f"TLS for {self.server}: expected readable PEM certificates (and a client key that belongs to them), "
-                f"got: {error}. Check certificate-authority, client-certificate and client-key."
-            ) from error
+    async def identity(self) -> Identity:
+        """Who we are now."""
+        if self._files_changed():
+            await self._renewed(plugin=False)
+        left = self._seconds_left()
+        if left is not None and self._may_try():
+            renewal = self._start(plugin=True)
+            if left <= 0:  # else what we have serves meanwhile
+                await asyncio.shield(renewal)
+        return self._identity
 
-    async def authorization(self) -> str | None:
-        """The Authorization header of this moment; None where a client certificate, or nothing, speaks for us."""
-        if self._token_file_changed():
-            await self._read_again()
-        try:
-            key = await self._reading.configuration.get_api_key_with_prefix("BearerToken")
-        except (ConfigException, OSError) as error:
-            # a token file in the middle of being replaced: what we have serves until the next look
-            logger.warning("token not readable", extra={"error": str(error)})
-            return self._last
-        self._last = key.strip() if key else None
-        return self._last
-
-    async def renew(self, refused: str | None) -> bool:
+    async def renew(self, refused: Identity) -> bool:
         """Read everything again because the API server refused ``refused``; is there something else to try now?
 
         Many requests are refused at once: the first one reads, the others find its result.
         """
-        async with self._renewing:
-            if await self.authorization() != refused:
-                return True
-            if self._clock() - self._renewed_at < LOOK_EVERY:
-                return False
-            self._renewed_at = self._clock()
-            await self._read_again()
-            return await self.authorization() != refused
+        if await self.identity() != refused:
+            return True
+        if self._clock() - self._renewed_at >= LOOK_EVERY:
+            await self._renewed(plugin=True)
+        elif self._renewal is not None:
+            await asyncio.shield(self._renewal)
+        return self._identity != refused
 
-    async def _read_again(self) -> None:
-        self._stamp = _stamp(self._reading.token_file)
-        try:
-            self._reading = await self._reader()
-        except ConfigurationError as error:
-            logger.warning("credentials not renewed", extra={"error": str(error)})
+    async def aclose(self) -> None:
+        """End a renewal that is under way."""
+        if self._renewal is not None:
+            self._renewal.cancel()
+            await asyncio.gather(self._renewal, return_exceptions=True)
 
-    def _token_file_changed(self) -> bool:
-        if self._reading.token_file is None or self._clock() - self._looked_at < LOOK_EVERY:
+    # -- when
+
+    def _files_changed(self) -> bool:
+        if self._clock() - self._looked_at < LOOK_EVERY:
             return False
         self._looked_at = self._clock()
-        return _stamp(self._reading.token_file) != self._stamp
+        return _stamps(self._access.files) != self._stamps
+
+    def _seconds_left(self) -> float | None:
+        """[s] until a plugin's credentials expire, if they are to be renewed now; None: they are not."""
+        expires = self._given.expires
+        if expires is None or self._access.user.plugin is None:
+            return None
+        left, life = expires - self._wall_clock(), expires - self._given_at
+        return left if left <= min(EARLY, EARLY_SHARE * max(life, 0.0)) else None
+
+    def _may_try(self) -> bool:
+        """Not at once again: a plugin may give what has expired already, or fail."""
+        now = self._clock()
+        return now - self._failed_at >= AFTER_FAILURE and now - self._renewed_at >= LOOK_EVERY
+
+    # -- how
+
+    async def _renewed(self, plugin: bool) -> None:
+        # a request that gives up must not end a renewal that others wait for
+        await asyncio.shield(self._start(plugin))
+
+    def _start(self, plugin: bool) -> asyncio.Task[None]:
+        """The renewal under way, else a new one; with ``plugin`` the plugin is run even where nothing else changed."""
+        if self._renewal is None:
+            self._renewed_at = self._clock()
+            self._renewal = asyncio.create_task(self._read_again(plugin), name="credentials")
+            self._renewal.add_done_callback(self._done)
+        return self._renewal
+
+    def _done(self, renewal: asyncio.Task[None]) -> None:
+        self._renewal = None
+        if not renewal.cancelled() and (error := renewal.exception()) is not None:
+            self._complain(f"{type(error).__name__}: {error}")
+
+    async def _read_again(self, plugin: bool) -> None:
+        # before reading: a file that changes meanwhile is read once more
+        self._stamps = _stamps(self._access.files)
+        try:
+            access = self._reader(self._access.context)
+            self._refuse_another_server(access)
+            self._accept(access, await self._asked(access, plugin))
+        except ConfigurationError as error:
+            self._failed_at = self._clock()
+            self._complain(str(error))
+        else:
+            self._failed_at, self._complaint = float("-inf"), ""
+
+    async def _asked(self, access: Access, plugin: bool) -> Given:
+        """What the plugin gives, or gave: it runs again only if that is asked for, or it is another one."""
+        if access.user.plugin is None:
+            return NOTHING
+        if plugin or access.user.plugin != self._access.user.plugin:
+            return await ask(access.user.plugin, access.cluster)
+        return self._given
+
+    def _refuse_another_server(self, access: Access) -> None:
+        if access.cluster.server != self.cluster.server:
+            raise ConfigurationError(
+                f"{access.where}: expected the server {self.server} as at the start, got {access.cluster.server}: "
+                "restart to use another one"
+            )
+
+    def _accept(self, access: Access, given: Given) -> None:
+        tls = self._identity.tls
+        if _trust(access, given) != _trust(self._access, self._given):
+            tls = _tls(access, given)
+            logger.info("certificates renewed")
+        if given is not self._given:
+            self._given_at = self._wall_clock()
+        self._stamps = self._stamps if access.files == self._access.files else _stamps(access.files)
+        self._identity = Identity(_authorization(access, given), tls)
+        self._access, self._given = access, given
+
+    def _complain(self, error: str) -> None:
+        """Once about the same: a broken file is looked at with every refusal."""
+        if error != self._complaint:
+            self._complaint = error
+            logger.warning("credentials not renewed", extra={"error": error})
 
 
 async def load_credentials(
     kubeconfig: str | None,
+    context: str | None = None,
     environ: Mapping[str, str] = os.environ,
     service_account: Path = SERVICE_ACCOUNT,
+    **clocks: Callable[[], float],
 ) -> Credentials:
     """Credentials from ``kubeconfig``, else the service account in a pod, else KUBECONFIG or ~/.kube/config.
+
+    ``clocks`` are those of :class:`Credentials`.
 
     Raises:
         ConfigurationError: nothing there, or nothing usable.
     """
-    reader = _choose(kubeconfig, environ, service_account)
-    return Credentials(reader, await reader())
+    reader = _choose(kubeconfig, context, environ, service_account)
+    access = reader(None)
+    plugin: Plugin | None = access.user.plugin
+    given = await ask(plugin, access.cluster, environ) if plugin else NOTHING
+    return Credentials(reader, access, given, **clocks)
 
 
-def _choose(kubeconfig: str | None, environ: Mapping[str, str], service_account: Path) -> Reader:
-    if kubeconfig:
-        return functools.partial(_read_kubeconfig, os.path.expanduser(kubeconfig))
-    if environ.get(SERVICE_HOST_ENV_NAME) and (service_account / "token").is_file():
-        return functools.partial(_read_service_account, service_account, environ)
-    # not the library's own default: that one is fixed when the module is imported
-    return functools.partial(_read_kubeconfig, environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config"))
+def _choose(kubeconfig: str | None, context: str | None, environ: Mapping[str, str], service_account: Path) -> Reader:
+    if not kubeconfig and not context and is_in_a_pod(environ, service_account):
+        return lambda _: read_service_account(service_account, environ)
+    paths = [Path(os.path.expanduser(kubeconfig))] if kubeconfig else standard_files(environ)
+
+    def read(kept: str | None) -> Access:
+        return read_access(read_files(paths, all_needed=bool(kubeconfig)), kept or context)
+
+    return read
 
 
-async def _read_service_account(folder: Path, environ: Mapping[str, str]) -> Reading:
-    configuration = Configuration()
+def _authorization(access: Access, given: Given) -> str | None:
+    """The Authorization header; None where a client certificate, or nothing, speaks for us."""
+    if token := access.user.token or given.token:
+        return f"Bearer {token}"
+    if access.user.basic:
+        return f"Basic {base64.b64encode(':'.join(access.user.basic).encode()).decode()}"
+    return None
+
+
+def _trust(access: Access, given: Given) -> tuple[object, ...]:
+    """All that a TLS context is made of."""
+    return access.cluster.authorities, access.cluster.insecure, access.user.certificate or given.certificate
+
+
+def _tls(access: Access, given: Given) -> ssl.SSLContext:
+    cluster, certificate = access.cluster, access.user.certificate or given.certificate
     try:
-        token, authority = str(folder / "token"), str(folder / "ca.crt")
-        loader = InClusterConfigLoader(token, authority, environ=environ)  # type: ignore[no-untyped-call]
-        loader.load_and_set(configuration)  # type: ignore[no-untyped-call]
-    except BROKEN as error:
+        return client_context(cluster.authorities, certificate, not cluster.insecure)
+    except ValueError as error:
         raise ConfigurationError(
-            f"service account in {folder}: expected token and ca.crt, got: {error}. Is automountServiceAccountToken on?"
+            f"{access.where}: expected readable PEM certificates (and a client key that belongs to them), "
+            f"got: {error}. Check certificate-authority, client-certificate and client-key."
         ) from error
-    return Reading(configuration, folder / "token", _text(folder / "namespace"))
 
 
-async def _read_kubeconfig(paths: str) -> Reading:
-    if not _any_file(paths):
-        raise ConfigurationError(
-            f"kubeconfig: expected a file at {paths}, found none. Name one with --kubeconfig or KUBECONFIG."
-        )
-    configuration = Configuration()
-    try:
-        # persist_config would write refreshed tokens into a file that is not ours
-        loader = await load_kube_config(  # type: ignore[no-untyped-call]
-            paths, client_configuration=configuration, persist_config=False
-        )
-        user = _user_of(loader)
-    except BROKEN as error:
-        raise ConfigurationError(
-            f"kubeconfig {paths}: expected a current context with a cluster and a user, got: {error}"
-        ) from error
-    _refuse_silent_plugin(paths, user, configuration)
-    return Reading(configuration, _token_file(user))
+def _stamps(paths: Iterable[Path]) -> tuple[Stamp, ...]:
+    return tuple(map(_stamp, paths))
 
 
-def _any_file(paths: str) -> bool:
-    return any(os.path.isfile(os.path.expanduser(path)) for path in paths.split(os.pathsep) if path)
-
-
-def _user_of(loader: Any) -> Any:
-    # the library keeps the chosen user to itself; without it a token is still renewed, on the first refusal
-    return getattr(loader, "_user", None)
-
-
-def _token_file(user: Any) -> Path | None:
-    if user is None or "tokenFile" not in user or "token" in user:
-        return None
-    return Path(os.path.dirname(os.path.abspath(user.path)), user["tokenFile"])
-
-
-def _refuse_silent_plugin(paths: str, user: Any, configuration: Configuration) -> None:
-    # a credential plugin that failed is only logged by the library, and we would go on as nobody
-    if user is not None and "exec" in user and not configuration.api_key and not configuration.cert_file:
-        raise ConfigurationError(
-            f"kubeconfig {paths}: expected credentials from its exec plugin, got none. Run the plugin by hand."
-        )
-
-
-def _tls_context(configuration: Configuration) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
-    # Python 3.13 turns this on; authorities that clusters make for themselves often lack the key identifiers it wants
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if configuration.cert_file:
-        context.load_cert_chain(configuration.cert_file, configuration.key_file)
-    if not configuration.verify_ssl:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def _stamp(path: Path | None) -> tuple[int, int, int] | None:
-    if path is None:
-        return None
+def _stamp(path: Path) -> Stamp:
     try:
         status = path.stat()
     except OSError:
         return None
     # the inode too: a projected token is replaced by turning a symbolic link
     return status.st_mtime_ns, status.st_ino, status.st_size
-
-
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_text().strip() or None
-    except OSError:
-        return None

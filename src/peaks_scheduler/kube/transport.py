@@ -19,6 +19,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import BytesPayload
 
 from ..errors import Ambiguous, Conflict, Denied, Forbidden, KubeError, NotFound, TooManyRequests, Unavailable
+from ..tls import in_words
 from .connection import CONNECT_TIMEOUT, Connection
 
 TIMEOUT = 10.0  # [s] for a whole request
@@ -155,6 +156,8 @@ def _write_error(method: str, path: str, error: Exception) -> KubeError:
 
 
 def _broken(method: str, path: str, error: Exception) -> str:
+    if said := in_words(error):
+        return f"{method} {path}: {said}"
     return f"{method} {path}: expected an answer, got {type(error).__name__}: {str(error) or 'time is up'}"
 
 

@@ -97,6 +97,7 @@ KEYS = (
     Key("leaderElection.enabled", "leader_election", "enabled",         parse_switch,     option="leader-elect"),
     Key("leaderElection.name",    "leader_election", "name",            parse_lease_name),
     Key("kubeconfig",             "",                "kubeconfig",      parse_text,       option="kubeconfig"),
+    Key("context",                "",                "context",         parse_text,       option="context"),
     Key("nodeMetrics",            "",                "node_metrics",    parse_switch,     option="node-metrics"),
 )
 # fmt: on

@@ -170,6 +170,8 @@ class Settings:
     leader_election: LeaderElection = field(default_factory=LeaderElection)
     kubeconfig: str | None = None
     """Credentials outside a cluster; None: the service account inside a pod, else the usual kubeconfig."""
+    context: str | None = None
+    """Context of the kubeconfig; None: its current one. Named, it makes the kubeconfig count inside a pod too."""
     node_metrics: bool = False
     """Export series per node; off, since 5,000 nodes are many series."""
 

@@ -6,6 +6,7 @@ retries, never follows a redirect, never looks into a body, and keeps users and 
 """
 
 import asyncio
+import re
 import socket
 import ssl
 import time
@@ -16,9 +17,12 @@ from email.utils import parsedate_to_datetime
 import httpx
 
 from peaks_scheduler.errors import ConfigurationError, LoadError
+from peaks_scheduler.tls import client_context, in_words
 from peaks_scheduler.values import shown
 
 MAX_BODY = 64 * 2**20  # 5,000 nodes with all metrics that load-watcher has are 20 MiB
+# what Go's and nginx' servers answer
+_WANTS_TLS = re.compile(rb"HTTP request (to an|was sent to) HTTPS", re.IGNORECASE)
 _DATE_RESOLUTION = 1.0  # [s] the header has whole seconds
 
 
@@ -39,7 +43,7 @@ class Answer:
 class Server:
     """One server at ``url``, called ``name`` in messages.
 
-    ``timeout`` [s] bounds a whole request. ``verify`` is httpx's: a context for TLS, or False to trust anybody.
+    ``timeout`` [s] bounds a whole request. ``tls`` is the context for https; None: the machine's authorities count.
     ``transport`` is the seam for tests. Raises ConfigurationError for a URL that is none.
     """
 
@@ -50,7 +54,7 @@ class Server:
         timeout: float,
         clock: Callable[[], float] = time.time,
         transport: httpx.AsyncBaseTransport | None = None,
-        verify: ssl.SSLContext | bool = True,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         try:
             whole = httpx.URL(url)
@@ -63,7 +67,13 @@ class Server:
         self._clock, self._timeout = clock, timeout
         # a service of the cluster: a proxy for the outside world has no part in it
         self._client = httpx.AsyncClient(
-            transport=transport, timeout=timeout, auth=auth, verify=verify, trust_env=False, follow_redirects=False
+            transport=transport,
+            timeout=timeout,
+            auth=auth,
+            # without TLS any context will do: the machine's authorities take a tenth of a second to load
+            verify=tls or client_context(verify=self.url.scheme == "https"),
+            trust_env=False,
+            follow_redirects=False,
         )
 
     async def ask(
@@ -92,6 +102,8 @@ class Server:
             raise LoadError("timeout", f"{self.where}: no whole answer within {self._timeout:g} s") from error
         except httpx.HTTPError as error:
             raise self._broken(error) from error
+        if status == httpx.codes.BAD_REQUEST and self.url.scheme == "http" and _WANTS_TLS.search(body[:1000]):
+            raise LoadError("unreachable", f"{self.where}: it wants TLS on this port: use https://")
         return _dated(status, body, date, sent, self._clock())
 
     async def aclose(self) -> None:
@@ -113,8 +125,8 @@ class Server:
     def _broken(self, error: httpx.HTTPError) -> LoadError:
         if _caused_by(error, socket.gaierror):
             return LoadError("dns", f"{self.where}: its host name does not resolve ({error}): check the address")
-        if _caused_by(error, ssl.SSLCertVerificationError):
-            return LoadError("unreachable", f"{self.where}: its certificate is not trusted ({error}): give its CA")
+        if said := in_words(error):
+            return LoadError("unreachable", f"{self.where}: {said}")
         if isinstance(error, (httpx.RemoteProtocolError, httpx.DecodingError)):
             return LoadError("malformed", f"{self.where}: expected a whole HTTP answer; it broke off ({error})")
         return LoadError(

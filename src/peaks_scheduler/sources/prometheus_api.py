@@ -21,6 +21,7 @@ import httpx
 
 from peaks_scheduler.errors import ConfigurationError, LoadError
 from peaks_scheduler.files import read_text
+from peaks_scheduler.tls import client_context
 from peaks_scheduler.values import parse_prometheus_address, shown
 
 from .fetching import Answer, Server
@@ -79,8 +80,8 @@ class PrometheusApi:
             url = parse_prometheus_address(address)
         except ValueError as error:
             raise ConfigurationError(f"Prometheus address: expected {error}; got {shown(address)}") from error
-        verify = False if insecure_skip_verify else _trust(ca_file) if ca_file else True
-        self._server = Server("Prometheus", url, timeout, clock, transport, verify)
+        tls = _trust(ca_file, insecure_skip_verify) if url.startswith("https") else None
+        self._server = Server("Prometheus", url, timeout, clock, transport, tls)
         self._token_file, self._username, self._password_file = token_file, username, password_file
         self._timeout = timeout
 
@@ -200,8 +201,8 @@ def _too_much(error: LoadError) -> bool:
     return error.kind == "timeout" or "too many samples" in str(error) or "MiB; more came" in str(error)
 
 
-def _trust(ca_file: str) -> ssl.SSLContext:
+def _trust(ca_file: str | None, anybody: bool) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cafile=ca_file)
-    except (OSError, ssl.SSLError) as error:
+        return client_context(read_text(ca_file).encode() if ca_file else None, verify=not anybody)
+    except (OSError, ValueError) as error:
         raise ConfigurationError(f"caFile {ca_file}: expected certificates in PEM form; got: {error}") from error

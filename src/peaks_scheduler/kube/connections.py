@@ -1,0 +1,92 @@
+"""The open connections to the API server, and how they move to other certificates.
+
+Owns the pool that all sessions share. A client certificate is shown when a connection begins, so one that is open
+stays with the old one for as long as it lives. ``use`` with another TLS context therefore begins a new pool: idle
+connections of the old one are not used again, requests under way end in peace, and what is then still open, the
+watches, is cut; kopf begins them anew. Never decides who we are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import weakref
+from collections.abc import Awaitable, Mapping
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+from .proxies import SocksConnector, without_password
+
+KEEPALIVE = 60.0  # [s] an idle connection; the API server closes its side after 90 s
+GRACE = 15.0  # [s] for requests on connections with the old certificate; ours take 10 s at most
+
+
+class Connections(aiohttp.BaseConnector):
+    """A connector that hands every request to the pool of the present TLS context."""
+
+    def __init__(self, tls: ssl.SSLContext, socks: URL | None = None) -> None:
+        super().__init__()
+        self._tls, self._socks = tls, socks
+        self._pool = _Pool(self._connector())
+        self._retired: dict[asyncio.Task[None], _Pool] = {}
+
+    def use(self, tls: ssl.SSLContext) -> None:
+        """Begin every new request with this context."""
+        if tls is self._tls:
+            return
+        self._tls, old = tls, self._pool
+        self._pool = _Pool(self._connector())
+        closing = asyncio.create_task(old.close_later(), name="old connections")
+        self._retired[closing] = old
+        closing.add_done_callback(lambda done: self._retired.pop(done, None))
+
+    async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:  # noqa: ASYNC109 - aiohttp's own
+        try:
+            return await self._pool.connect(req, traces, timeout)
+        except aiohttp.ClientHttpProxyError as error:
+            # aiohttp's own has the proxy's password in it, and does not say that nothing was sent
+            said = OSError(None, f"the proxy {without_password(req.proxy)} answers {error.status} {error.message}")
+            raise aiohttp.ClientProxyConnectionError(req.connection_key, said) from None
+
+    def close(self, **options: Any) -> Awaitable[None]:
+        return self._close_all(options)
+
+    async def _close_all(self, options: Mapping[str, Any]) -> None:
+        pools = [self._pool, *self._retired.values()]
+        for closing in self._retired:
+            closing.cancel()
+        for pool in pools:
+            await pool.connector.close(**options)
+        await super().close(**options)
+
+    def _connector(self) -> aiohttp.BaseConnector:
+        # no limit: binds, event posts and watches each keep their own, and none may wait for another's connection
+        options: dict[str, Any] = {"limit": 0, "keepalive_timeout": KEEPALIVE}
+        if self._socks is not None:
+            return SocksConnector(self._socks, self._tls, **options)
+        return aiohttp.TCPConnector(ssl=self._tls, **options)
+
+
+class _Pool:
+    """Connections with one TLS context."""
+
+    def __init__(self, connector: aiohttp.BaseConnector) -> None:
+        self.connector = connector
+        self._in_use: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:  # noqa: ASYNC109 - aiohttp's own
+        connection = await self.connector.connect(req, traces, timeout)
+        self._in_use.add(connection)
+        return connection
+
+    async def close_later(self) -> None:
+        await asyncio.sleep(GRACE)
+        # cut as the server would: a connector that closes tells nothing to those who wait for a next line
+        protocols = [each.protocol for each in self._in_use if each.protocol is not None and each.transport is not None]
+        cut = [protocol.closed for protocol in protocols]
+        for protocol in protocols:
+            protocol.transport.abort()
+        await asyncio.gather(*filter(None, cut), return_exceptions=True)
+        await self.connector.close()
