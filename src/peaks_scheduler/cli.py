@@ -78,6 +78,13 @@ def shared_options(command: F) -> F:
     return command
 
 
+prometheus_match = click.option(
+    "--prometheus-match",
+    metavar="MATCHERS",
+    help="Which series of Prometheus are ours, as PromQL has it between braces: 'cluster=\"a\"'.",
+)
+
+
 def read_settings(config: str | None, **flags: object) -> Settings:
     """Settings from file, environment and options; warnings go to stderr."""
     text = text_of("--config", config) if config else None
@@ -109,6 +116,7 @@ def read_settings(config: str | None, **flags: object) -> Settings:
     default=None,
     help="Learn power models anew from what Prometheus has measured.  [default: no-refit]",
 )
+@prometheus_match
 @click.option("--node-metrics", is_flag=True, default=None, help="Export series per node.")
 def run(config: str | None, **flags: object) -> None:
     """The daemon: watch, decide, bind."""
@@ -222,6 +230,14 @@ def explain(
 @click.option("--step", metavar="DURATION", help="With --prometheus: between two samples.  [default: 60s]")
 @click.option("--cpu-query", metavar="PROMQL", help="With --prometheus: CPU use, instead of what is known.")
 @click.option("--power-query", metavar="PROMQL", help="With --prometheus: watts, or ..._joules_total.")
+@prometheus_match
+@click.option("--node-label", metavar="LABEL", help="With --prometheus: the label that names a series' node.")
+@click.option(
+    "--prometheus-header", metavar="'NAME: VALUE'", multiple=True, help="Sent with every request; may be repeated."
+)
+@click.option(
+    "--prometheus-header-file", metavar="'NAME: FILE'", multiple=True, help="The same, with the value in a file."
+)
 @click.option("--prometheus-token-file", "token_file", metavar="FILE", help="With --prometheus: a bearer token.")
 @click.option("--ca-file", metavar="FILE", help="With --prometheus: certificates to trust, PEM.")
 @click.option("--username", metavar="NAME", help="With --prometheus: basic authentication.")
@@ -273,6 +289,7 @@ def strategies() -> None:
 @shared_options
 @click.option("--load-source", type=click.Choice(LOAD_SOURCES), help="Who tells the nodes' load.")
 @click.option("--load-address", metavar="URL", help="Where the load source listens.")
+@prometheus_match
 @click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def check(output: str, config: str | None, **flags: object) -> None:
     """Is everything there that the scheduler needs? One line a check, and what to do.

@@ -5,10 +5,13 @@ our own clock, in seconds since the epoch: sources correct for the offset of the
 load is stale: who uses it knows how old it may be. Pure.
 """
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from .objects import Pod
+
+Key = TypeVar("Key", bound=Hashable)
 
 NANO = 1_000_000  # nanocores in a millicore
 
@@ -63,6 +66,36 @@ class LoadReport:
     """What was left out and why, for people; the same text for the same trouble, so that a change can be told."""
     spare: frozenset[str] = frozenset()
     """Keys of ``nodes`` that count only for a node which none of the others means: a second collector's."""
+
+    def one_of(self, keys: Iterable[str]) -> str | None:
+        """Which of several keys that mean one node counts; None: what they say contradicts."""
+        return one_of({key: self.nodes[key] for key in keys})
+
+
+_ALIKE = 0.1  # of all CPUs, or of the cores in use and a little: averages whose windows end some scrapes apart
+_OF_CORES = 0.2
+_SAME_WINDOW = 0.5  # of a window: what ended earlier than the newest by more is what an exporter left behind
+
+
+def alike(one: NodeLoad, other: NodeLoad) -> bool:
+    """May both be of the same node at the same time?"""
+    if one.cores is not None and other.cores is not None:
+        return abs(one.cores - other.cores) <= _ALIKE + _OF_CORES * max(one.cores, other.cores)
+    if one.cpu is not None and other.cpu is not None:
+        return abs(one.cpu - other.cpu) <= _ALIKE
+    return False  # a ratio and cores: the number of CPUs would tell
+
+
+def one_of(loads: Mapping[Key, NodeLoad]) -> Key | None:
+    """Which of several loads that are said of one node counts: the newest, the larger of two; None: they contradict.
+
+    An exporter that was replaced leaves its last average behind for a window: that is no contradiction.
+    """
+    newest = max(loads, key=lambda key: (loads[key].window_end, loads[key].cpu or loads[key].cores or 0.0))
+    load = loads[newest]
+    since = load.window_end - _SAME_WINDOW * (load.window_end - load.window_start)
+    present = [each for each in loads.values() if each.window_end >= since]
+    return newest if all(alike(load, each) for each in present) else None
 
 
 def seen_share(started: float | None, ended: float | None, window_start: float, window_end: float) -> float:

@@ -45,12 +45,13 @@ class ReverseProxy:
         url: what a client uses instead.
         faults: the first one that concerns a request counts.
         token: None, or the bearer token without which every answer is 401.
+        tenant: None, or the X-Scope-OrgID without which every answer is Mimir's 401.
         requests: every request's method, path and query, in order.
     """
 
-    def __init__(self, url: str, *, token: str | None = None) -> None:
+    def __init__(self, url: str, *, token: str | None = None, tenant: str | None = None) -> None:
         self.faults: Sequence[Fault] = ()
-        self.token = token
+        self.token, self.tenant = token, tenant
         self.requests: list[tuple[str, str, str]] = []
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
@@ -101,6 +102,8 @@ class ReverseProxy:
         """Status, content type and body."""
         if self.token is not None and request.headers.get("Authorization") != f"Bearer {self.token}":
             return 401, "text/plain", b"a bearer token is needed here\n"
+        if self.tenant is not None and request.headers.get("X-Scope-OrgID") != self.tenant:
+            return 401, "text/plain", b"no org id\n"
         if fault.status is not None:
             return fault.status, "text/plain", fault.body or b"out of order\n"
         headers = {name: request.headers[name] for name in PASSED_ON if name in request.headers}

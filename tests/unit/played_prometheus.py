@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peaks_scheduler.errors import LoadError
+from peaks_scheduler.matchers import EVERYTHING, Matchers
 from peaks_scheduler.sources.prometheus_api import Matrix, Series
 
 Floats = NDArray[np.float64]
@@ -65,6 +66,8 @@ class PlayedPrometheus:
     failing: str | None = None
     warnings: tuple[str, ...] = ()
     asked: list[str] = field(default_factory=list)
+    match: Matchers = EVERYTHING
+    node_label: str | None = None
 
     async def query_range(self, promql: str, start: float, end: float, step: float, **_: object) -> Matrix:
         self.asked.append(promql)

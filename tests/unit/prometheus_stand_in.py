@@ -23,6 +23,7 @@ class PrometheusStandIn:
     def __init__(self, series: Mapping[str, Mapping[str, Value]], label: str = "node_name") -> None:
         self.series, self.label = series, label
         self.authorization: set[str | None] = set()
+        self.headers: list[Mapping[str, str]] = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -34,6 +35,7 @@ class PrometheusStandIn:
 
             def _answer(self, query: str) -> None:
                 outer.authorization.add(self.headers["Authorization"])
+                outer.headers.append(dict(self.headers))
                 asked = {name: values[0] for name, values in parse_qs(query).items()}
                 body = json.dumps(outer.matrix(asked)).encode()
                 self.send_response(200)

@@ -197,7 +197,7 @@ class TestLoad:
                 id="a name that is no node",
             ),
             pytest.param(
-                report({"WORKER-1": 0.2, "worker-1:9100": 0.3, "worker-2": 0.2}),
+                report({"WORKER-1": 0.2, "worker-1:9100": 0.6, "worker-2": 0.2}),
                 "several load names mean one node, none is used",
                 "nodes with several names: worker-1",
                 id="two names for a node",

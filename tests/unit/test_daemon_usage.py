@@ -31,6 +31,7 @@ class Source:
     def __init__(self) -> None:
         self.answer: dict[str, float] | Exception = {"default/web-0": 0.3}
         self.now = NOW
+        self.problems: tuple[str, ...] = ()
 
     async def fetch(self) -> tuple[PodUsage, ...]:
         if isinstance(self.answer, Exception):

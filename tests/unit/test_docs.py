@@ -96,6 +96,9 @@ def test_every_option_of_run_is_documented() -> None:
     assert {option for option in options if f"`{option}" not in said} == set()
 
 
+NEED_PROMETHEUS = ("PEAKS_REFIT", "PEAKS_PROMETHEUS_MATCH")
+
+
 @pytest.mark.parametrize(("option", "variable"), [(cells[1], cells[2]) for cells in documented().values() if cells[2]])
 def test_every_documented_variable_is_read(option: str, variable: str) -> None:
     values = {
@@ -105,9 +108,10 @@ def test_every_documented_variable_is_read(option: str, variable: str) -> None:
         "PEAKS_REFIT": "yes",
         "PEAKS_LISTEN": ":1",
         "PEAKS_LOG_FORMAT": "text",
+        "PEAKS_PROMETHEUS_MATCH": 'cluster="a"',
     }
     value = values.get(variable, "http://elsewhere:2020" if "ADDRESS" in variable else "other")
-    file = "prometheus: {address: 'http://elsewhere:9090'}" if variable == "PEAKS_REFIT" else None  # it needs one
+    file = "prometheus: {address: 'http://elsewhere:9090'}" if variable in NEED_PROMETHEUS else None
     settings, warnings = load(file, "", {variable: value}, {})
     assert warnings == ()
     assert settings != load(file, "", {}, {})[0], f"{variable} ({option}) changed nothing"

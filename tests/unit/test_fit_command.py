@@ -388,6 +388,27 @@ def test_power_that_no_machine_has_is_refused_with_prometheus_too() -> None:
     assert "multiply by 1000" in found["reasons"][0]
 
 
+def test_headers_are_sent_and_their_values_are_not_written_into_the_model_file() -> None:
+    Path("key").write_text("open-sesame\n")
+    series = {"kepler_node_cpu_usage_ratio": {"worker-1": wave}, "kepler_platform_watts": {"worker-1": watts}}
+    with PrometheusStandIn(series) as server:
+        headers = ("--prometheus-header", "X-Scope-OrgID: team-a", "--prometheus-header-file", "X-Key: key")
+        which = ("--prometheus-match", 'cluster="a"', "--node-label", "node_name")
+        result = run("--prometheus", server.url, "--range", "6h", *headers, *which, "-o", "models.yaml")
+        assert result.exit_code == 0, result.stderr
+        assert {(sent["X-Scope-OrgID"], sent["X-Key"]) for sent in server.headers} == {("team-a", "open-sesame")}
+    written = Path("models.yaml").read_text()
+    assert "--prometheus-header 'X-Scope-OrgID: ***' --prometheus-header-file 'X-Key: key'" in written
+    assert "--prometheus-match 'cluster=\"a\"'" in written
+    assert "team-a" not in written + result.output
+
+
+def test_a_prometheus_without_series_that_match_is_told() -> None:
+    with PrometheusStandIn({}) as server:
+        result = run("--prometheus", server.url, "--range", "6h", "--prometheus-match", 'cluster="b"')
+    assert 'in that range that match cluster="b"; found none' in result.stderr
+
+
 def test_a_prometheus_without_series_is_told() -> None:
     with PrometheusStandIn({}) as server:
         result = run("--prometheus", server.url, "--range", "6h")
@@ -648,6 +669,17 @@ def test_a_counter_without_times_is_told() -> None:
         (("--csv", "a", "--cpu-column", "cpu"), "expected --power-column NAME as well"),
         ((*BASE, "--range", "7d"), "--range: expected with --prometheus only"),
         ((*BASE, "--prometheus-token-file", "t"), "--prometheus-token-file: expected with --prometheus only"),
+        ((*BASE, "--prometheus-match", 'a="b"'), "--prometheus-match: expected with --prometheus only"),
+        ((*BASE, "--prometheus-header", "a: b"), "--prometheus-header: expected with --prometheus only"),
+        (("--prometheus", "http://b", "--prometheus-match", "a"), "--prometheus-match: expected matchers as PromQL"),
+        (("--prometheus", "http://b", "--node-label", "a-b"), "--node-label: expected the name of a label"),
+        (("--prometheus", "http://b", "--prometheus-header", "secret"), "expected 'NAME: VALUE', such as"),
+        (("--prometheus", "http://b", "--prometheus-header", "a b: c"), "--prometheus-header: expected the name of a"),
+        (
+            ("--prometheus", "http://b", "--prometheus-header", "Authorization: x", "--prometheus-token-file", "t"),
+            "expected one way to authenticate",
+        ),
+        (("--prometheus", "http://u:p@b", "--prometheus-header", "Authorization: x"), "one way to authenticate"),
         (("--prometheus", "http://b", "--time-column", "t"), "--time-column: expected with --csv only"),
         (("--prometheus", "b"), "--prometheus: expected a URL such as"),
         (("--prometheus", "http://b", "--range", "week"), "--range: expected a duration such as 7d"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import pytest
 
 from peaks_scheduler.errors import LoadError
 from peaks_scheduler.fitting.alignment import align
+from peaks_scheduler.matchers import parse_matchers
 from peaks_scheduler.sources.identity import NodeAddresses
 from peaks_scheduler.sources.node_series import (
     AllAtOnce,
@@ -571,6 +572,164 @@ class TestNames:
         there = await survey(api, Grid(START, END, STEP), Queries(), nodes)  # type: ignore[arg-type]
         assert [plan.node for plan in there.plans] == ["worker-1"]
         assert not any("uname" in query for query in api.asked)  # the cluster knows its names
+
+
+# --- two clusters, replicas, exporters that ask others ----------------------------------------------------------------
+
+
+def wave(t: float) -> float:
+    """Busy share of a machine: 5 to 95 % within the hour."""
+    return 0.5 + 0.45 * float(np.sin(2 * np.pi * (t - START) / 3600.0))
+
+
+def waved(watts: float, **labels: str) -> list[Raw]:
+    """A machine that is busy now and then, and its meter."""
+    idle = raw("node_cpu_seconds_total", lambda t: t - START, START, END, cpu="0", mode="idle", **labels)
+    hour = 3600.0 / (2 * np.pi)
+    since = raw(
+        "node_cpu_seconds_total",
+        lambda t: watts + 0.5 * (t - START) + 0.45 * hour * (1.0 - float(np.cos((t - START) / hour))),
+        START,
+        END,
+        cpu="0",
+        mode="user",
+        **labels,
+    )
+    return [idle, since, gauge("scaph_host_power_microwatts", 0.0, **labels), _meter(watts, **labels)]
+
+
+def _meter(watts: float, **labels: str) -> Raw:
+    return raw(IPMI, lambda t: watts * (1.0 + wave(t)), START, END, **labels)
+
+
+PROD, LAB = waved(200.0, node="worker-1", cluster="prod"), waved(80.0, node="worker-1", cluster="lab")
+IN_LAB = parse_matchers('cluster="lab"')
+
+
+class TestClusters:
+    async def test_two_clusters_with_a_node_of_one_name_give_it_no_model_and_say_what_to_do(self) -> None:
+        discovery = await found([*PROD, *LAB])
+        assert discovery.nodes == ()
+        said = discovery.incomplete["worker-1"]
+        assert "differ in cluster ('lab', 'prod')" in said
+        assert "--prometheus-match 'cluster=\"lab\"'" in said
+
+    async def test_a_matcher_chooses_and_goes_into_every_query(self) -> None:
+        api = PlayedPrometheus([*PROD, *LAB], match=IN_LAB)
+        node = await only([], api=api)
+        assert watts(node) == pytest.approx(80.0 * 1.5, rel=0.02)
+        assert [query for query in api.asked if 'cluster="lab"' not in query] == []
+
+    async def test_a_query_of_ones_own_stays_as_it_is_and_its_series_are_chosen_from(self) -> None:
+        own = {over_time("pdu_watts"): [_meter(w, node="worker-1", cluster=c) for c, w in (("prod", 200), ("lab", 80))]}
+        series = [each for each in (*PROD, *LAB) if each.name.startswith("node_")]
+        api = PlayedPrometheus(series, own, match=IN_LAB)
+        assert watts(await only([], api=api, power_query="pdu_watts")) == pytest.approx(80.0 * 1.5, rel=0.02)
+
+    async def test_its_series_of_two_clusters_are_never_added(self) -> None:
+        """The CPU's agree: one cluster has no node_exporter."""
+        own = {over_time("pdu_watts"): [_meter(w, node="worker-1", cluster=c) for c, w in (("prod", 200), ("lab", 80))]}
+        discovery = await found([], api=PlayedPrometheus(CPU, own), power_query="pdu_watts")
+        assert "pdu_watts: several series tell different things of it" in discovery.incomplete["worker-1"]
+
+    async def test_a_lesser_series_does_not_take_the_place_of_one_that_disagrees(self) -> None:
+        meters = [_meter(w, node="worker-1", cluster=c) for c, w in (("prod", 200), ("lab", 80))]
+        discovery = await found([*CPU, *meters, zone("package", 70)])
+        assert discovery.nodes == ()
+
+    async def test_parts_of_two_clusters_are_never_added_whatever_they_are_called(self) -> None:
+        sockets = [
+            joules("kepler_node_cpu_joules_total", 70, zone="package", path=path, node_name="worker-1", cluster=cluster)
+            for cluster, path in (("prod", "intel-rapl:0"), ("lab", "package-0"))
+        ]
+        discovery = await found([*CPU, *sockets])
+        assert "differ in cluster ('lab', 'prod')" in discovery.incomplete["worker-1"]
+
+    async def test_nor_is_the_larger_of_two_clusters_meters_taken(self) -> None:
+        meters = [platform(w, cluster=c, bmc_id=c) for c, w in (("prod", 200.0), ("lab", 80.0))]
+        discovery = await found([*CPU, *meters])
+        assert "differ in bmc_id ('lab', 'prod') and cluster" in discovery.incomplete["worker-1"]
+
+
+class TestReplicas:
+    async def test_two_replicas_are_one_node(self) -> None:
+        pair = [each for r in "ab" for each in waved(200.0, node="worker-1", prometheus_replica=r)]
+        assert watts(await only(pair)) == pytest.approx(300.0, rel=0.02)
+
+    async def test_a_query_of_ones_own_is_not_doubled_by_them(self) -> None:
+        for label in ("prometheus_replica", "anything"):
+            pair = [each for r in "ab" for each in waved(200.0, node="worker-1", **{label: r})]
+            own = {over_time("pdu_watts"): [_meter(200.0, node="worker-1", **{label: r}) for r in "ab"]}
+            api = PlayedPrometheus(pair, own)
+            assert watts(await only([], api=api, power_query="pdu_watts")) == pytest.approx(300.0, rel=0.02)
+
+    async def test_but_two_feeds_that_draw_the_same_are_two(self) -> None:
+        own = {over_time("pdu_watts"): [gauge("", 115.0, node="worker-1", outlet=outlet) for outlet in "12"]}
+        api = PlayedPrometheus(CPU, own)
+        assert watts(await only([], api=api, power_query="pdu_watts")) == pytest.approx(230.0)
+
+    async def test_a_query_whose_series_two_jobs_scrape_is_not_doubled(self) -> None:
+        own = {over_time("pdu_watts"): [_meter(200.0, node="worker-1", job=job) for job in "ab"]}
+        api = PlayedPrometheus(CPU, own)
+        assert watts(await only([], api=api, power_query="pdu_watts")) == pytest.approx(300.0, rel=0.02)
+
+    async def test_two_exporters_on_two_ports_of_a_machine_are_one_node(self) -> None:
+        pair = [each for port in (9100, 9101) for each in waved(200.0, instance=f"10.0.0.7:{port}")]
+        node = await only(pair)
+        assert (node.node, watts(node)) == ("10.0.0.7", pytest.approx(300.0, rel=0.02))
+
+    async def test_two_that_disagree_are_none(self) -> None:
+        pair = [each for port in (9100, 9101) for each in waved(100.0 * (port - 9099), instance=f"10.0.0.7:{port}")]
+        discovery = await found(pair)
+        assert "differ in instance" in discovery.incomplete["10.0.0.7"]
+
+
+def remote(watts: Mapping[str, float], **labels: str) -> list[Raw]:
+    """What one exporter tells of the controllers of several machines."""
+    return [gauge(IPMI, w, instance=name, **labels) for name, w in watts.items()]
+
+
+RACK_WATTS = {"rack-1": 200.0, "rack-2": 300.0, "rack-3": 90.0}
+
+
+class TestExportersThatAskOthers:
+    RACK = tuple(each for i in (1, 2, 3) for each in busy(0.25, instance=f"10.8.0.{i}:9100", node=f"rack-{i}"))
+
+    async def test_the_node_of_the_exporters_pod_does_not_beat_the_instance(self) -> None:
+        power = remote(RACK_WATTS, node="rack-3", pod="ipmi-exporter-0")
+        discovery = await found([*self.RACK, *power])
+        assert {node.node: watts(node) for node in discovery.nodes} == pytest.approx(RACK_WATTS)
+
+    async def test_nor_where_all_nodes_are_asked_about_at_once(self) -> None:
+        api = PlayedPrometheus([*self.RACK, *remote(RACK_WATTS, node="rack-3")])
+        grid = Grid(START, END, STEP)
+        plans = (await survey(api, grid)).plans  # type: ignore[arg-type]
+        asker = AllAtOnce(api, grid)  # type: ignore[arg-type]
+        totals = {plan.node: (await read_totals(asker, plan, Queries()))[1] for plan in plans}
+        risen = {node: float(np.ptp(total.values)) / (END - START) for node, total in totals.items()}
+        assert risen == pytest.approx(RACK_WATTS)
+
+    async def test_one_machine_alone_that_is_asked_from_another_has_its_own_power(self) -> None:
+        discovery = await found([*self.RACK, *remote({"rack-1": 200.0}, node="rack-3")])
+        assert [node.node for node in discovery.nodes] == ["rack-1"]
+
+    async def test_an_exporter_that_says_the_node_itself_is_believed_wherever_it_runs(self) -> None:
+        """Its own address is a node's, for it runs in the host's network."""
+        power = [gauge(IPMI, w, instance="10.8.0.3:9290", node=name) for name, w in RACK_WATTS.items()]
+        uname = [gauge("node_uname_info", 1, instance=f"10.8.0.{i}:9100", nodename=f"rack-{i}") for i in (1, 2, 3)]
+        discovery = await found([*self.RACK, *power, *uname])
+        assert {node.node: watts(node) for node in discovery.nodes} == pytest.approx(RACK_WATTS)
+
+    async def test_and_what_it_says_counts_before_what_prometheus_puts_on(self) -> None:
+        power = [gauge(IPMI, w, instance="x:1", node="rack-3", exported_node=name) for name, w in RACK_WATTS.items()]
+        discovery = await found([*self.RACK, *power])
+        assert {node.node: watts(node) for node in discovery.nodes} == pytest.approx(RACK_WATTS)
+
+    async def test_a_label_that_somebody_says_counts_before_all(self) -> None:
+        power = [gauge(IPMI, w, instance="rack-1", node="rack-2", machine=name) for name, w in RACK_WATTS.items()]
+        api = PlayedPrometheus([*self.RACK, *power], node_label="machine")
+        discovery = await found([], api=api)
+        assert {node.node: watts(node) for node in discovery.nodes} == pytest.approx(RACK_WATTS)
 
 
 # --- trouble ----------------------------------------------------------------------------------------------------------

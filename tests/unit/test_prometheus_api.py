@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peaks_scheduler.errors import ConfigurationError, LoadError
+from peaks_scheduler.headers import Header
 from peaks_scheduler.sources.prometheus_answer import read_matrix, read_vector
 from peaks_scheduler.sources.prometheus_api import MOST_POINTS, Matrix, PrometheusApi, Sample, Vector
 
@@ -275,6 +276,90 @@ async def test_a_password_of_the_address_is_used_and_never_told(caplog: pytest.L
     _, words = await trouble(handler, address="http://me:secret@prometheus:9090")
     assert asked == ["Basic " + b64encode(b"me:secret").decode()]
     assert "secret" not in words + caplog.text
+
+
+async def test_headers_are_sent_with_every_request_and_a_file_is_read_each_time(tmp_path: Path) -> None:
+    asked, file = [], tmp_path / "tenant"
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append((request.headers["X-Scope-OrgID"], request.headers["X-Name"], request.headers["Authorization"]))
+        return httpx.Response(200, json=body("matrix" if "range" in request.url.path else "vector", []))
+
+    (token := tmp_path / "token").write_text("t")
+    file.write_text("team-a\n")
+    headers = (Header("X-Scope-OrgID", file=str(file)), Header("X-Name", "caf\u00e9"))
+    one = api(handler, headers=headers, token_file=str(token))
+    await one.query("up")
+    file.write_text("team-b")
+    await one.query_range("up", 0.0, 60.0, 60.0)
+    await one.aclose()
+    assert asked == [("team-a", "caf\u00e9", "Bearer t"), ("team-b", "caf\u00e9", "Bearer t")]
+
+
+async def test_an_authorization_of_ones_own_is_sent_as_it_stands() -> None:
+    asked = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(request.headers["Authorization"])
+        return httpx.Response(200, json=body("vector", []))
+
+    await query(handler, headers=(Header("Authorization", "ApiKey abc"),))
+    assert asked == ["ApiKey abc"]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"two\nlines", b"\xff\xfe\x00", "\u20ac".encode()])
+async def test_a_header_file_that_holds_none_is_named_and_nothing_is_sent(
+    content: bytes | None, tmp_path: Path
+) -> None:
+    file = tmp_path / "tenant"
+    if content is not None:
+        file.write_bytes(content)
+    kind, words = await trouble(answering(body("vector", [])), headers=(Header("X-Key", file=str(file)),))
+    assert kind == "unauthorized"
+    assert str(file) in words
+    assert "lines" not in words
+
+
+SAID: dict[str, tuple[int, bytes, str, str]] = {
+    "Mimir without a tenant": (
+        401,
+        b"no org id\n",
+        "unauthorized",
+        "401: no org id (a tenant is a header: prometheus.",
+    ),
+    "a proxy's JSON": (401, b'{"message": "token expired"}', "unauthorized", "401: token expired"),
+    "an oauth proxy": (401, b'{"error": "x", "error_description": "no"}', "unauthorized", "401: x"),
+    "a nested message": (
+        403,
+        b'{"error": {"code": 7, "message": "no role"}}',
+        "forbidden",
+        "may not query it: no role",
+    ),
+    "Kubernetes": (403, b'{"kind": "Status", "message": "forbidden: User x"}', "forbidden", "forbidden: User x"),
+    "plain text": (403, b"RBAC: access denied", "forbidden", "RBAC: access denied"),
+    "a page": (502, b"<html><title>502 Bad\n Gateway</title>..", "http-502", "got 502: 502 Bad Gateway: see its log"),
+    "too much": (429, b"too many outstanding requests", "http-429", "got 429: too many outstanding requests"),
+    "a limit": (422, b"the query hit the max number of chunks", "http-422", "the query hit the max number of chunks"),
+    "several lines": (500, b"one\ntwo\x1b[31m\tthree", "http-500", "one two [31m three"),
+    "no text": (500, b"\xff\xfe\x00", "http-500", "expected 200; got 500: see its log"),
+    "what we sent": (401, b"unknown key open-sesame!", "unauthorized", "401: unknown key ***!"),
+    "a tenant": (404, b"tenant not found", "http-404", "tenant not found (a tenant is a header"),
+}
+
+
+@pytest.mark.parametrize(("status", "content", "kind", "words"), SAID.values(), ids=list(SAID))
+async def test_what_the_server_says_is_shown(status: int, content: bytes, kind: str, words: str) -> None:
+    headers = (Header("X-Key", "open-sesame"),)
+    got, text = await trouble(lambda request: httpx.Response(status, content=content), headers=headers)
+    assert got == kind
+    assert words in text
+    assert "open-sesame" not in text
+    assert text.isprintable()
+
+
+async def test_a_server_that_says_much_is_cut_short() -> None:
+    _, text = await trouble(lambda request: httpx.Response(500, content=b"word " * 10_000))
+    assert len(text) < 500
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"], ids=["missing", "no certificate"])

@@ -1,6 +1,7 @@
 """The nodes' load out of Prometheus' answers: which series is which node, how old it is, and what cannot be true."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 
 from peaks_scheduler.errors import LoadError
 from peaks_scheduler.load import LoadReport, NodeLoad
+from peaks_scheduler.matchers import EVERYTHING, Matchers, parse_matchers
+from peaks_scheduler.sources.identity import NodeAddresses, resolve
 from peaks_scheduler.sources.prometheus import PrometheusLoad
 from peaks_scheduler.sources.prometheus_api import PrometheusApi
 from peaks_scheduler.sources.prometheus_queries import MEMORY, collectors, own_collector, promql_duration
@@ -44,8 +47,14 @@ def prometheus(answers: Answers, at: float = NOW, **headers: str) -> Callable[[h
     return handler
 
 
-async def fetch(handler: Callable[[httpx.Request], httpx.Response], **how: Any) -> LoadReport:
-    api = PrometheusApi("http://prometheus:9090", clock=lambda: NOW, transport=httpx.MockTransport(handler))
+async def fetch(
+    handler: Callable[[httpx.Request], httpx.Response],
+    match: Matchers = EVERYTHING,
+    label: str | None = None,
+    **how: Any,
+) -> LoadReport:
+    transport = httpx.MockTransport(handler)
+    api = PrometheusApi("http://prometheus:9090", match=match, node_label=label, clock=lambda: NOW, transport=transport)
     source = PrometheusLoad(api, clock=lambda: NOW, **{"window": WINDOW, **how})
     try:
         return await source.fetch()
@@ -251,10 +260,91 @@ async def test_of_several_series_of_a_node_the_newest_counts() -> None:
     assert report.problems == ()
 
 
-async def test_of_two_clusters_in_one_prometheus_nodes_of_one_name_are_told() -> None:
-    report = await fetch(prometheus(seen({("node=a", "cluster=x"): 0.9, ("node=a", "cluster=y"): 0.3})))
-    assert cpu(report) == {"a": 0.9}
-    assert report.problems == ("several series of one node that differ, the newest counts: a",)
+async def test_of_two_clusters_in_one_prometheus_a_node_of_both_has_no_load_and_it_is_said() -> None:
+    values = {("node=a", "cluster=x"): 0.9, ("node=a", "cluster=y"): 0.3, ("node=b", "cluster=x"): 0.5}
+    report = await fetch(prometheus(seen(values)))
+    assert cpu(report) == {"b": 0.5}
+    assert report.problems == (
+        "several series say otherwise of one node's CPU use, none counts: they differ in cluster ('x', 'y'); choose by "
+        "prometheus.match, or what names a node by load.nodeLabel: a",
+    )
+
+
+async def test_nor_has_it_one_by_the_second_collector() -> None:
+    kepler: Series = {("node_name=a",): 0.9}
+    answers = seen({("node=a", "cluster=x"): 0.9, ("node=a", "cluster=y"): 0.3, ("node=b",): 0.1})
+    answers |= {KEPLER.values: kepler, KEPLER.newest: dict.fromkeys(kepler, NOW)}
+    assert cpu(await fetch(prometheus(answers))) == {"b": 0.1}
+
+
+async def test_replicas_that_agree_are_one_node_and_nothing_is_said() -> None:
+    values: Series = {("node=a", "prometheus_replica=0"): 0.46, ("node=a", "prometheus_replica=1"): 0.43}
+    report = await fetch(prometheus(seen(values)))
+    assert (cpu(report), report.problems) == ({"a": 0.46}, ())
+
+
+@pytest.mark.parametrize(("other", "loads"), [(3.3, {"a": 3.5}), (7.0, {})], ids=["agree", "contradict"])
+async def test_so_it_is_for_cores(other: float, loads: dict[str, float]) -> None:
+    values: Series = {("node=a", "cluster=x"): 3.5, ("node=a", "cluster=y"): other}
+    if not loads:
+        values = {**values, ("node=b",): 1.0}
+    report = await fetch(prometheus(own("q", values)), cpu_query="q", cpu_unit="cores")
+    assert {key: load.cores for key, load in report.nodes.items() if key != "b"} == loads
+
+
+async def test_memory_that_contradicts_is_not_known() -> None:
+    answers = seen({("a",): 0.2}) | {MEMORY: {("a", "cluster=x"): 4e9, ("a", "cluster=y"): 9e9}}
+    report = await fetch(prometheus(answers))
+    assert report.nodes["a"].memory is None
+    assert report.problems[0].startswith("several series say otherwise of one node's memory")
+
+
+async def test_two_exporters_on_one_machine_that_agree_are_its_load() -> None:
+    """Their keys differ in the port: which node they mean is found out later, and then whether they agree."""
+    report = await fetch(prometheus(seen({("10.0.0.1:9100",): 0.4, ("10.0.0.1:9101",): 0.42})))
+    there = resolve(report.nodes, [NodeAddresses("worker-1", addresses=("10.0.0.1",))])
+    assert there.duplicates != {}
+    found = there.chosen(report.one_of)
+    assert (found.matched, found.duplicates) == ({"worker-1": "10.0.0.1:9101"}, {})
+    assert found.superseded == ("10.0.0.1:9100",)
+
+    report = await fetch(prometheus(seen({("10.0.0.1:9100",): 0.4, ("10.0.0.1:9101",): 0.9})))
+    assert there.chosen(report.one_of) == there
+
+
+async def test_two_short_names_that_only_may_mean_one_machine_are_not_chosen_from() -> None:
+    report = await fetch(prometheus(seen({("worker-1.east.example.org",): 0.4, ("worker-1.west.example.org",): 0.4})))
+    there = resolve(report.nodes, [NodeAddresses("worker-1")])
+    assert there.chosen(report.one_of).duplicates != {}
+
+
+# --- which series are ours --------------------------------------------------------------------------------------------
+
+
+async def test_a_matcher_goes_into_every_query() -> None:
+    asked = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.params["query"])
+        return httpx.Response(200, json=vector({}))
+
+    with pytest.raises(LoadError):
+        await fetch(handler, match=parse_matchers('cluster="a",env=~"x|y"'))
+    selectors = [found for query in asked for found in re.findall(r"[a-z]\w+_\w+(?:\{[^}]*\})", query)]
+    assert len(selectors) > 10
+    assert [each for each in selectors if 'cluster="a",env=~"x|y"}' not in each] == []
+    assert [query for query in asked if re.search(r"\b(?:node|kepler)_\w+(?!\w|\{)", query)] == []
+
+
+async def test_a_query_of_ones_own_stays_as_it_is_and_its_series_are_chosen_from() -> None:
+    answers = own("q", {("node=a", "cluster=x"): 0.9, ("node=a", "cluster=y"): 0.3, ("node=b",): 0.5})
+    report = await fetch(prometheus(answers), cpu_query="q", match=parse_matchers('cluster="y"'))
+    assert cpu(report) == {"a": 0.3, "b": 0.5}
+
+
+async def test_the_label_that_prometheus_names_nodes_by_comes_before_the_usual_ones() -> None:
+    answers = seen({("host=a", "node=b"): 0.5, ("node=c",): 0.5})
+    assert list((await fetch(prometheus(answers), label="host")).nodes) == ["a", "c"]
 
 
 # --- what goes wrong --------------------------------------------------------------------------------------------------

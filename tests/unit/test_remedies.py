@@ -62,7 +62,7 @@ def test_the_command_to_make_models_says_only_what_plays_a_part() -> None:
     words = FIT.split()
     command = main.commands["fit"]  # type: ignore[attr-defined]
     with command.make_context("fit", words[2:], resilient_parsing=True) as context:
-        given = {name for name, value in context.params.items() if value not in (None, False)}
+        given = {name for name, value in context.params.items() if value not in (None, False, ())}
     assert words[:2] == ["peaks-scheduler", "fit"]
     assert given - {"output", "model", "force"} == {"prometheus", "out"}
 

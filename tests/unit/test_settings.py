@@ -8,6 +8,8 @@ import pytest
 import yaml
 
 from peaks_scheduler.errors import ConfigurationError, PowerModelError
+from peaks_scheduler.headers import Header
+from peaks_scheduler.matchers import Matcher, Matchers
 from peaks_scheduler.settings import (
     LeaderElection,
     Listen,
@@ -39,6 +41,9 @@ prometheus:
   username: peaks
   passwordFile: /etc/peaks/password
   insecureSkipVerify: false
+  headers: {X-Scope-OrgID: {file: /etc/peaks/tenant}}
+  match: cluster="a", env=~'prod|test'
+  nodeLabel: machine
   timeout: 1m
 powerModels: /etc/peaks/models.yaml
 defaultPodCpu: 250m
@@ -93,6 +98,9 @@ def test_every_key_of_the_file_is_read() -> None:
             ca_file="/etc/peaks/ca.pem",
             username="peaks",
             password_file="/etc/peaks/password",
+            headers=(Header("X-Scope-OrgID", file="/etc/peaks/tenant"),),
+            match=Matchers((Matcher("cluster", "=", "a"), Matcher("env", "=~", "prod|test"))),
+            node_label="machine",
             timeout=60.0,
         ),
         power=PowerSettings("/etc/peaks/models.yaml"),
@@ -191,6 +199,17 @@ WRONG = {
     "Prometheus' address": ("prometheus: {address: 'p:9090'}", "expected a URL such as http://prometheus"),
     "unknown unit": ("load: {cpuUnit: millicores}", "load.cpuUnit: expected `ratio`, `percent` or `cores`"),
     "no label": ("load: {nodeLabel: a-b}", "load.nodeLabel: expected the name of a label of Prometheus"),
+    "no matchers": ("prometheus: {match: cluster}", "prometheus.match: expected matchers as PromQL has them"),
+    "matchers in braces": ("prometheus: {match: '{cluster=\"a\"}'}", "without the braces; got"),
+    "no header": ("prometheus: {headers: {'X Key': a}}", "prometheus.headers: expected the name of a header"),
+    "a token and an Authorization header": (
+        "prometheus: {address: 'http://p', tokenFile: /t, headers: {authorization: ApiKey x}}",
+        "got prometheus.tokenFile and Authorization among prometheus.headers",
+    ),
+    "a user in the address and an Authorization header": (
+        "prometheus: {address: 'http://me:secret@p', headers: {Authorization: {file: /f}}}",
+        "got Authorization among prometheus.headers and a user in the address",
+    ),
     "user alone": ("prometheus: {username: me}", "prometheus: expected username and passwordFile together"),
     "password alone": ("prometheus: {passwordFile: /p}", "prometheus: expected username and passwordFile together"),
     "two ways to authenticate": (
@@ -456,6 +475,26 @@ def test_what_is_shown_reads_back_as_the_same_settings() -> None:
     shown = redacted(read)
     assert shown.pop("nodePowerModel") == []
     assert settings(json.dumps(shown))[0] == read
+
+
+def test_a_headers_value_is_shown_nowhere() -> None:
+    read, _ = settings("prometheus: {address: 'http://p', headers: {X-Key: open-sesame, X-Other: {file: /f}}}")
+    assert redacted(read)["prometheus"]["headers"] == {"X-Key": "***", "X-Other": {"file": "/f"}}
+    assert "open-sesame" not in repr(read)
+    for wrong in ("{X-Key: [open-sesame]}", '{X-Key: "open-sesame\\nX: y"}', "open-sesame", "{X Key: open-sesame}"):
+        with pytest.raises(ConfigurationError) as caught:
+            settings(f"prometheus: {{address: 'http://p', headers: {wrong}}}")
+        assert "open-sesame" not in str(caught.value)
+
+
+def test_which_series_are_ours_is_said_by_option_variable_or_file() -> None:
+    file = "prometheus: {address: 'http://p', match: 'cluster=\"file\"'}"
+    env = {"PEAKS_PROMETHEUS_MATCH": "cluster='env'"}
+    assert str(settings(file)[0].prometheus.match) == 'cluster="file"'
+    assert str(settings(file, env)[0].prometheus.match) == 'cluster="env"'
+    assert str(settings(file, env, prometheus_match="cluster=`flag`")[0].prometheus.match) == 'cluster="flag"'
+    with pytest.raises(ConfigurationError, match=r"^--prometheus-match: expected matchers"):
+        settings(file, prometheus_match="cluster")
 
 
 def test_no_password_is_shown_anywhere() -> None:

@@ -145,6 +145,9 @@ def prometheus(facts: Facts) -> Iterator[Finding]:
     check, address = "Prometheus", masked(facts.settings.prometheus.address or "")
     if isinstance(facts.targets, PeaksError):
         yield failed(check, str(facts.targets), "correct `prometheus` in the configuration, or take its address out")
+    elif facts.targets == 0 and facts.settings.prometheus.match:
+        words = f"{address} answers, but no `up` matches {facts.settings.prometheus.match}"
+        yield warning(check, words, "does prometheus.match say what your series have? labels of a replica may be gone")
     elif facts.targets == 0:
         yield warning(check, f"{address} answers and scrapes nothing (`up` has no series)", "is it the right one?")
     elif facts.targets is not None:

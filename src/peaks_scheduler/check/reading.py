@@ -84,7 +84,8 @@ class Facts:
         """Which node each name in the load means; nothing where there is no load or no list of nodes."""
         if isinstance(self.load, PeaksError) or isinstance(self.nodes, PeaksError):
             return Resolution()
-        return resolve(self.load.nodes, [NodeAddresses.of(node) for node in self.nodes], self.load.spare)
+        found = resolve(self.load.nodes, [NodeAddresses.of(node) for node in self.nodes], self.load.spare)
+        return found.chosen(self.load.one_of)
 
     def use(self) -> dict[str, float]:
         """Node -> its load [fraction of its CPUs], for those that have one; above 1 where the source says so."""
@@ -237,7 +238,7 @@ async def _targets(settings: Settings) -> int | None:
         return None
     api = prometheus_api(settings, timeout=settings.load.timeout)
     try:
-        found = await api.query("count(up)")
+        found = await api.query(f"count({api.match.selector('up')})")
         return int(found.samples[0].value) if found.samples else 0
     finally:
         await api.aclose()

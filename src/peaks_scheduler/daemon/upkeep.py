@@ -79,7 +79,7 @@ class LoadKeeper:
         self._report: LoadReport | None = None
         self._known: tuple[object, ...] | None = None  # keys and number of node changes at the last resolution
         self._complete = False
-        self._resolution = Resolution()
+        self._found = self._resolution = Resolution()
 
     @property
     def age(self) -> float | None:
@@ -137,9 +137,9 @@ class LoadKeeper:
         state = (frozenset(report.nodes), report.spare, self._ledger.node_changes)
         if state != self._known:
             self._known = state
-            self._resolution = resolve(
-                report.nodes, [NodeAddresses.of(node) for node in self._ledger.nodes()], report.spare
-            )
+            self._found = resolve(report.nodes, [NodeAddresses.of(node) for node in self._ledger.nodes()], report.spare)
+        # whether two exporters of a machine agree is another matter each time
+        self._resolution = self._found.chosen(report.one_of)
         now = self._wall()
         self._ledger.apply_load({node: report.nodes[key] for node, key in self._resolution.matched.items()}, now)
         self._newest = max((load.window_end for load in report.nodes.values()), default=report.timestamp)

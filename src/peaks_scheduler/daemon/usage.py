@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 
+from ..documents import few
 from ..errors import LoadError
 from ..ledger import Ledger
 from ..logs import ChangeLog
@@ -105,11 +106,17 @@ class UsageKeeper:
             return
         self.failure = ""
         self._log.report("fetch", "", logging.INFO, "use of pods received", pods=observed)
+        if problems := self._source.problems:
+            self._log.report("problems", problems, logging.WARNING, "use of pods left out", problems=few(problems))
+        else:
+            self._log.forget("problems")
 
     def health(self) -> Health:
         """For ``/readyz?verbose``; it never makes us unready."""
         if self.failure:
             return Health.degraded(f"{self.failure}; scheduling goes on by what is known, and by requests")
+        if self._source.problems:
+            return Health.degraded(f"left out: {few(self._source.problems)}")
         return Health.ok()
 
 

@@ -206,6 +206,7 @@ async def _asked_load(settings: Settings, client: KubeClient, cluster_ahead: flo
 
 def _apply(report: LoadReport, ledger: Ledger) -> list[str]:
     found = resolve(report.nodes, [NodeAddresses.of(node) for node in ledger.nodes()], report.spare)
+    found = found.chosen(report.one_of)
     ledger.apply_load({node: report.nodes[key] for node, key in found.matched.items()}, report.fetched_at)
     notes = list(report.problems)
     if found.unmatched:

@@ -62,7 +62,8 @@ def run_fit(request: Request) -> int:
     if not measured:
         raise ModelFitError(
             "expected at least one node with series of CPU (node_exporter, Kepler) or power (Kepler, IPMI, Scaphandre) "
-            "in that range; found none: are they scraped? Or say --cpu-query and --power-query"
+            f"in that range{_that_match(request.source)}; found none: are they scraped? Or say --cpu-query and "
+            "--power-query"
         )
     nodes = _learned(measured, request.model)
     if request.output == "json":
@@ -75,6 +76,10 @@ def run_fit(request: Request) -> int:
     if request.out:
         _write(request, request.out, nodes)
     return 0 if any(node.verdict != "refused" for node in nodes) else 1
+
+
+def _that_match(source: Columns | Server) -> str:
+    return f" that match {source.match}" if isinstance(source, Server) and source.match else ""
 
 
 def _measured(request: Request) -> tuple[list[Measured], tuple[str, ...]]:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from ..errors import ConfigurationError
+from ..headers import Header
+from ..matchers import EVERYTHING, Matchers
 from .measured import Measured, rank
 
 if TYPE_CHECKING:  # httpx and all: a CSV file needs none of it
@@ -37,6 +39,11 @@ class Server:
     ca_file: str | None = None
     username: str | None = None
     password_file: str | None = None
+    headers: tuple[Header, ...] = ()
+    match: Matchers = EVERYTHING
+    """Which series count."""
+    node_label: str | None = None
+    """Names a series' node before the usual labels do."""
 
 
 def from_prometheus(
@@ -65,6 +72,9 @@ async def _asked(server: Server, progress: Callable[[int, int], None] | None) ->
         ca_file=server.ca_file,
         username=server.username,
         password_file=server.password_file,
+        headers=server.headers,
+        match=server.match,
+        node_label=server.node_label,
     )
     # at whole steps: the same question twice is about the same instants
     end = time.time() // server.step * server.step

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from ..errors import ConfigurationError
-from ..values import masked, parse_prometheus_address, shown
+from ..headers import HIDDEN, Header, checked_headers
+from ..matchers import EVERYTHING, parse_matchers
+from ..values import masked, parse_label, parse_prometheus_address, shown
 from .command import Request
 from .from_csv import Columns, Units
 from .from_prometheus import Server
+
+T = TypeVar("T")
 
 _SPAN = r"[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d|w|y)"
 _SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0, "y": 31_536_000.0}
@@ -22,7 +26,11 @@ _OF_CSV = (
     *("cpu_column", "power_column", "node_column", "node", "time_column"),
     *("cpu_kind", "power_kind", "power_unit", "decimal", "date_order"),
 )
-_OF_PROMETHEUS = ("range", "step", "cpu_query", "power_query", "token_file", "ca_file", "username", "password_file")
+_HEADERS = ("prometheus_header", "prometheus_header_file")
+_OF_PROMETHEUS = (
+    *("range", "step", "cpu_query", "power_query", "prometheus_match", "node_label", *_HEADERS),
+    *("token_file", "ca_file", "username", "password_file"),
+)
 
 
 def request_of(flags: Mapping[str, Any]) -> Request:
@@ -60,15 +68,48 @@ def _server(flags: Mapping[str, Any]) -> Server:
     _none_of(flags, _OF_CSV, "--prometheus")
     if flags["username"] is not None and flags["token_file"] is not None:
         raise ConfigurationError("expected --prometheus-token-file or --username, one of the two; got both")
+    headers = _headers(flags)
+    if any(each.authenticates for each in headers) and (flags["username"] or flags["token_file"]):
+        raise ConfigurationError("expected one way to authenticate; got an Authorization header and another one")
     if (flags["username"] is None) != (flags["password_file"] is None):
         raise ConfigurationError("expected --username and --password-file, both or none")
-    try:
-        address = parse_prometheus_address(flags["prometheus"])
-    except ValueError as error:
-        raise ConfigurationError(f"--prometheus: expected {error}; got {shown(flags['prometheus'])}") from error
+    address = _read("prometheus", flags["prometheus"], parse_prometheus_address)
+    match = EVERYTHING
+    if flags["prometheus_match"] is not None:
+        match = _read("prometheus_match", flags["prometheus_match"], parse_matchers)
+    label = flags["node_label"]
+    if label is not None:
+        _read("node_label", label, parse_label)
+    if any(each.authenticates for each in headers) and "@" in address:
+        raise ConfigurationError("expected one way to authenticate; got an Authorization header and a user in the URL")
     rest = ("power_query", "cpu_query", "cpu_unit", "cores", "token_file", "ca_file", "username", "password_file")
     spans = (seconds("--range", flags["range"] or "7d"), seconds("--step", flags["step"] or "60s"))
-    return Server(address, *spans, **{name: flags[name] for name in rest})
+    asked = {name: flags[name] for name in rest}
+    return Server(address, *spans, **asked, headers=headers, match=match, node_label=label)
+
+
+def _read(name: str, value: str, read: Callable[[object], T]) -> T:
+    try:
+        return read(value)
+    except ValueError as error:
+        raise ConfigurationError(f"{_option(name)}: expected {error}; got {shown(value)}") from error
+
+
+def _headers(flags: Mapping[str, Any]) -> tuple[Header, ...]:
+    """Never with a value in an error."""
+    found: list[Header] = []
+    for option in _HEADERS:
+        for text in flags[option] or ():
+            name, colon, rest = text.partition(":")
+            if not colon or not rest.strip():
+                words = "'NAME: VALUE'" if option == _HEADERS[0] else "'NAME: FILE'"
+                raise ConfigurationError(f"{_option(option)}: expected {words}, such as 'X-Scope-OrgID: team-a'")
+            by_file = option != _HEADERS[0]
+            found.append(Header(name.strip(), file=rest.strip()) if by_file else Header(name.strip(), rest))
+    try:
+        return checked_headers(found)
+    except ValueError as error:
+        raise ConfigurationError(f"{_option(_HEADERS[0])}: expected {error}") from None
 
 
 def seconds(option: str, text: str) -> float:
@@ -83,7 +124,7 @@ def seconds(option: str, text: str) -> float:
 
 def _none_of(flags: Mapping[str, Any], names: tuple[str, ...], source: str) -> None:
     for name in names:
-        if flags[name] is not None:
+        if flags[name] not in (None, ()):
             other = "--prometheus" if source == "--csv" else "--csv"
             raise ConfigurationError(f"{_option(name)}: expected with {other} only; got it with {source}")
 
@@ -94,6 +135,10 @@ def _words(flags: Mapping[str, Any]) -> str:
     for name, value in flags.items():
         if value is True:
             words.append(_option(name))
+        elif name in _HEADERS:
+            for text in value or ():
+                hidden = f"{text.partition(':')[0]}: {HIDDEN}" if name == _HEADERS[0] else text
+                words += [_option(name), hidden]
         elif value not in (None, False, "auto") and name not in ("output", "plot", "out"):
             words += [_option(name), masked(str(value))]
     return shlex.join(words)

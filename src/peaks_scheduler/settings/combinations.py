@@ -35,6 +35,7 @@ def check_prometheus(settings: Settings) -> None:
     ways = {
         "prometheus.tokenFile": asked.token_file,
         "prometheus.username": asked.username,
+        "Authorization among prometheus.headers": any(each.authenticates for each in asked.headers),
         "a user in the address": next((each for each in addresses if each and "@" in each), None),
     }
     given = [name for name, value in ways.items() if value]

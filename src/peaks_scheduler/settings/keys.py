@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from peaks_scheduler.ceilings import parse_share as parse_ceiling
+from peaks_scheduler.headers import Header, parse_headers, shown_headers
+from peaks_scheduler.matchers import parse_matchers
 from peaks_scheduler.values import (
     duration_text,
     masked,
@@ -45,6 +47,16 @@ class Key:
     read: Callable[[Any], Any]
     show: Callable[[Any], Any] = lambda value: value
     option: str = ""
+    secret: bool = False
+    """Is what was given kept out of messages?"""
+
+
+def _text(value: object) -> str | None:
+    return str(value) or None
+
+
+def _headers(headers: tuple[Header, ...]) -> dict[str, Any] | None:
+    return shown_headers(headers) or None
 
 
 # fmt: off
@@ -68,6 +80,9 @@ KEYS = (
     Key("prometheus.username",    "prometheus",      "username",        parse_text),
     Key("prometheus.passwordFile", "prometheus",     "password_file",   parse_text),
     Key("prometheus.insecureSkipVerify", "prometheus", "insecure_skip_verify", parse_switch),
+    Key("prometheus.headers",     "prometheus",      "headers",         parse_headers,    _headers, secret=True),
+    Key("prometheus.match",       "prometheus",      "match",           parse_matchers,   _text,   "prometheus-match"),
+    Key("prometheus.nodeLabel",   "prometheus",      "node_label",      parse_label),
     Key("prometheus.timeout",     "prometheus",      "timeout",         parse_duration,   duration_text),
     Key("podUsage.source",        "pod_usage",       "source",          parse_usage_source),
     Key("podUsage.percentile",    "pod_usage",       "percentile",      parse_percentile),

@@ -97,7 +97,8 @@ def _build(given: Givens) -> Settings:
         try:
             groups.setdefault(key.group, {})[key.name] = key.read(value)
         except ValueError as error:
-            raise ConfigurationError(f"{where}: expected {error}; got {shown(value)}") from error
+            got = "" if key.secret else f"; got {shown(value)}"
+            raise ConfigurationError(f"{where}: expected {error}{got}") from (None if key.secret else error)
     settings = Settings(**groups.pop("", {}))
     settings = replace(
         settings, **{name: replace(getattr(settings, name), **values) for name, values in groups.items()}

@@ -6,6 +6,8 @@ Keeps the strategy's name as text: the table of strategies knows which there are
 from dataclasses import dataclass, field
 
 from peaks_scheduler.ceilings import Ceiling
+from peaks_scheduler.headers import Header
+from peaks_scheduler.matchers import EVERYTHING, Matchers
 from peaks_scheduler.power import EMPTY, PowerModels
 from peaks_scheduler.values import USAGE_SOURCES, Listen
 
@@ -35,8 +37,8 @@ class LoadSettings:
     cpu_unit: str = "ratio"
     """What ``cpu_query`` gives: ``ratio`` 0..1, ``percent`` 0..100 or ``cores``."""
     node_label: str | None = None
-    """The label that names a series' node; None: node, node_name, nodename, kubernetes_node or instance, the first
-    there is."""
+    """The label that alone names a series' node, for load; None: ``prometheus.node_label``, then node, node_name,
+    nodename, kubernetes_node or instance, the first there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,13 @@ class PrometheusSettings:
     password_file: str | None = None
     insecure_skip_verify: bool = False
     """Trust any certificate."""
+    headers: tuple[Header, ...] = ()
+    """Sent with every request: the tenant of a Mimir, say."""
+    match: Matchers = EVERYTHING
+    """Which series are ours, where several clusters or replicas are in one Prometheus; goes into every query of
+    ours."""
+    node_label: str | None = None
+    """The label that names a series' node before the usual ones do."""
     timeout: float = 30.0
     """[s] for one question; those for load have ``load.timeout``."""
 

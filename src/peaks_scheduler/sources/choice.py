@@ -83,6 +83,9 @@ def prometheus_api(
         username=asked.username,
         password_file=asked.password_file,
         insecure_skip_verify=asked.insecure_skip_verify,
+        headers=asked.headers,
+        match=asked.match,
+        node_label=asked.node_label,
         timeout=timeout or asked.timeout,
         clock=clock,
     )

@@ -81,7 +81,7 @@ class Server:
         path: str = "",
         parameters: Mapping[str, str] | None = None,
         *,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[bytes, bytes] | None = None,
         auth: tuple[str, str] | None = None,
         form: bool = False,
     ) -> Answer:

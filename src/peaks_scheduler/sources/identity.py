@@ -11,11 +11,12 @@ address with a port. Owns the rules, from the surest to the least sure; the firs
     6. short name against FQDN, either way round
 
 Assumes nothing about the source. Never guesses: where a rule finds two nodes for a key, or two keys end up at a node
-(and none of them is its exact name), none is matched, since load at the wrong node is worse than no load. Pure.
+(and none of them is its exact name), none is matched, since load at the wrong node is worse than no load. Whoever
+knows what the keys say may choose among those that a rule before the last one found. Pure.
 """
 
-from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from types import MappingProxyType
@@ -60,7 +61,25 @@ class Resolution:
     duplicates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Node -> the several keys that mean it; it is not matched."""
     superseded: tuple[str, ...] = ()
-    """Keys of nodes that are matched by their exact name, and spare ones of nodes that are not short of a key."""
+    """Keys of nodes that are matched by another one: their exact name, the one that was chosen of several, or one that
+    is not spare."""
+    sure: frozenset[str] = field(default=frozenset(), compare=False)
+    """Keys that a rule before the last one found."""
+
+    def chosen(self, choose: Callable[[Sequence[str]], str | None]) -> Self:
+        """The same once it is known which of several keys counts that mean one node for sure: two exporters of one
+        machine, say. ``choose`` gives one of them, or None where none does."""
+        asked = {node: choose(keys) for node, keys in self.duplicates.items() if self.sure.issuperset(keys)}
+        taken = {node: key for node, key in asked.items() if key is not None}
+        if not taken:
+            return self
+        others = [key for node, one in taken.items() for key in self.duplicates[node] if key != one]
+        return replace(
+            self,
+            matched=MappingProxyType({**self.matched, **taken}),
+            duplicates=MappingProxyType(_without(self.duplicates, taken.keys())),
+            superseded=(*self.superseded, *others),
+        )
 
 
 def resolve(keys: Iterable[str], nodes: Sequence[NodeAddresses], spare: Set[str] = frozenset()) -> Resolution:
@@ -79,6 +98,7 @@ def resolve(keys: Iterable[str], nodes: Sequence[NodeAddresses], spare: Set[str]
         ambiguous=MappingProxyType({**first.ambiguous, **second.ambiguous}),
         duplicates=MappingProxyType({**first.duplicates, **_without(second.duplicates, taken)}),
         superseded=(*first.superseded, *second.superseded, *late),
+        sure=first.sure | second.sure,
     )
 
 
@@ -94,7 +114,7 @@ def _resolve(keys: Set[str], nodes: Sequence[NodeAddresses]) -> Resolution:
     matched = {key: key for key in unique if key in names}
     others = [key for key in unique if key not in names]
     # most sources with relabelling name nodes exactly: then no index is built
-    found = _find_all(others, nodes) if others else {}
+    found, sure = _find_all(others, nodes) if others else ({}, frozenset[str]())
     claims: dict[str, list[str]] = {}
     superseded: list[str] = []
     for key, hits in found.items():
@@ -108,6 +128,7 @@ def _resolve(keys: Set[str], nodes: Sequence[NodeAddresses]) -> Resolution:
         ambiguous=MappingProxyType({key: hits for key, hits in found.items() if len(hits) > 1}),
         duplicates=MappingProxyType({node: tuple(c) for node, c in claims.items() if len(c) > 1}),
         superseded=tuple(superseded),
+        sure=sure | names & keys,
     )
 
 
@@ -135,14 +156,17 @@ def _readings(bare: str) -> list[str]:
     return [bare, host] if colon and (port.isdigit() or not port) else [bare]
 
 
-def _find_all(keys: Iterable[str], nodes: Sequence[NodeAddresses]) -> dict[str, tuple[str, ...]]:
+def _find_all(keys: Iterable[str], nodes: Sequence[NodeAddresses]) -> tuple[dict[str, tuple[str, ...]], frozenset[str]]:
+    """Key -> the nodes that go by it; and the keys that a rule before the last one found."""
     rules, by_first_label = _tables(nodes)
-    found = {}
+    found, sure = {}, set()
     for key in keys:
         wanted = identity(key)
         hits = next((rule[wanted] for rule in rules if wanted in rule), None)
         found[key] = tuple(sorted(hits or _by_short(wanted, rules, by_first_label)))
-    return found
+        if hits:
+            sure.add(key)
+    return found, frozenset(sure)
 
 
 def _by_short(wanted: Identity, rules: Sequence[_Table], by_first_label: _Table) -> set[str]:

@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..errors import LoadError
-from .node_names import Name, names
-from .power_queries import escaped
+from ..matchers import Matchers, escaped
+from .node_names import Name, name_labels, names
 from .prometheus_api import Matrix, PrometheusApi, Series
 from .series_sums import Grid
+
+Names = tuple[Name, ...]
+"""By these a node's series can be asked for: mostly one; several where two exporters call it differently."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +29,10 @@ class Question:
     before: str = ""
     after: str = ""
 
-    def promql(self, name: Name | None = None) -> str:
-        """About the node that a label names, or all."""
+    def promql(self, match: Matchers, name: Name | None = None) -> str:
+        """About the node that a label names, or all, as far as the series are ours."""
         narrow = () if name is None else (f'{name[0]}="{escaped(name[1])}"',)
-        inside = ",".join((*self.matchers, *narrow))
+        inside = ",".join((*self.matchers, *narrow, *map(str, match.all)))
         return f"{self.before}{self.metric}{{{inside}}}{self.after}"
 
 
@@ -40,8 +43,8 @@ class Asker(Protocol):
     def grid(self) -> Grid:
         """The instants that are asked about."""
 
-    async def series(self, question: Question, name: Name) -> Matrix:
-        """The node's series. Raises LoadError."""
+    async def series(self, question: Question, names: Names) -> Matrix:
+        """The node's series, each once. Raises LoadError."""
 
 
 class NodeByNode:
@@ -50,8 +53,10 @@ class NodeByNode:
     def __init__(self, api: PrometheusApi, grid: Grid) -> None:
         self._api, self.grid = api, grid
 
-    async def series(self, question: Question, name: Name) -> Matrix:
-        return await self._api.query_range(question.promql(name), self.grid.start, self.grid.end, self.grid.step)
+    async def series(self, question: Question, names: Names) -> Matrix:
+        times = self.grid.start, self.grid.end, self.grid.step
+        asked = (self._api.query_range(question.promql(self._api.match, name), *times) for name in names)
+        return _once(await asyncio.gather(*asked))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +73,14 @@ class AllAtOnce:
         self._api, self.grid = api, grid
         self._answers: dict[str, _Answer] = {}
 
-    async def series(self, question: Question, name: Name) -> Matrix:
-        promql = question.promql()
+    async def series(self, question: Question, names: Names) -> Matrix:
+        promql = question.promql(self._api.match)
         answer = self._answers.get(promql)
         if answer is None:
             answer = self._answers[promql] = await self._ask(promql)
         if answer.error is not None:
             raise LoadError(answer.error.kind, str(answer.error)) from answer.error
-        return Matrix(tuple(answer.by_name.get(name, ())), answer.problems)
+        return _once([Matrix(tuple(answer.by_name.get(name, ())), answer.problems) for name in names])
 
     async def _ask(self, promql: str) -> _Answer:
         try:
@@ -83,13 +88,20 @@ class AllAtOnce:
         except LoadError as error:
             return _Answer({}, error=error)
         # of thousands of nodes: not on the loop
-        return _Answer(await asyncio.to_thread(_by_name, matrix.series), matrix.problems)
+        which = name_labels(self._api.node_label)
+        return _Answer(await asyncio.to_thread(_by_name, matrix.series, which), matrix.problems)
 
 
-def _by_name(series: Sequence[Series]) -> dict[Name, list[Series]]:
+def _once(matrices: Sequence[Matrix]) -> Matrix:
+    """All their series, each once: one may go by several names."""
+    found = {frozenset(each.labels.items()): each for matrix in matrices for each in matrix.series}
+    return Matrix(tuple(found.values()), tuple(dict.fromkeys(text for each in matrices for text in each.problems)))
+
+
+def _by_name(series: Sequence[Series], which: Sequence[str]) -> dict[Name, list[Series]]:
     """Under every label that may name its node."""
     found: dict[Name, list[Series]] = {}
     for each in series:
-        for name in names(each.labels):
+        for name in names(each.labels, which):
             found.setdefault(name, []).append(each)
     return found

@@ -3,7 +3,8 @@
 Owns the questions about one node, and which of its candidates has something to say: a constant 0 means that the sensor
 is not there. Counters are asked for as they are, never as rates, so that resets stay visible; gauges as averages over
 each step, of which the counter is made that they would have had. Never falls back on a lesser series because a query
-failed: watts of less of the machine would pass for the same. Never takes an estimate where a choice is of measurements.
+failed, or because two series of the best one disagree: watts of less of the machine would pass for the same. Never
+takes an estimate where a choice is of measurements.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -14,12 +15,12 @@ from typing import Literal
 import numpy as np
 
 from ..power.scope import ESTIMATE, WALL
-from .node_asking import Asker, Question
-from .node_names import Name
+from .node_asking import Asker, Names, Question
 from .power_origin import Origin, Told, origin
 from .power_queries import NODE_CPU, NOT_BUSY, Candidate, Kind, Zone
 from .prometheus_api import Series
 from .prometheus_queries import promql_duration
+from .replicas import OUTER, DisagreeError, Likeness, alike, refuse_strangers
 from .series_sums import Floats, Labels, integral, parts, sum_counters, sum_gauges
 
 CpuUnit = Literal["ratio", "percent", "cores"]
@@ -27,6 +28,10 @@ CpuUnit = Literal["ratio", "percent", "cores"]
 _PERCENT_FOR_SURE = 1.5
 _BUSY = Question(NODE_CPU, (f'mode!~"{NOT_BUSY}"',), "sum without (cpu, mode) (", ")")
 _CPUS = Question(NODE_CPU, ('mode="idle"',), "count without (cpu, mode) (", ")")
+_RATIO, _COUNT = Likeness("gauge", 0.03), Likeness("gauge", 0.5)
+_SECONDS = Likeness("counter", 0.0, same_start=True)
+_WATTS = 2.0  # that two looks at one sensor may differ by
+_SCRAPED_BY = ("job", "endpoint", "service", "scrape_job")
 
 
 class NoSeriesError(Exception):
@@ -52,14 +57,16 @@ class Choice:
     """A candidate that one node has."""
 
     candidate: Candidate
-    name: Name
-    """By this label the node is asked for."""
+    name: Names
+    """By these labels the node is asked for."""
     known: tuple[Series, ...] | None = None
     """Its series where they are there already: a query of somebody's own cannot be narrowed to one node."""
     told: Told = field(default_factory=lambda: MappingProxyType({}))
     """What ``kepler_node_info`` says of the node."""
     estimated: bool = False
     """Of its series those that are no measurements; else those that are."""
+    outer: frozenset[str] = frozenset()
+    """Labels that the node's CPU series have with the same values as these: a Prometheus puts them on all series."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +105,8 @@ async def _first(choices: Sequence[Choice], read: Callable[[Choice], Awaitable[T
     for choice in choices:
         try:
             total = await read(choice)
+        except DisagreeError as error:
+            raise NoSeriesError(f"{choice.candidate.name}: {error}") from error
         except NoSeriesError as error:
             passed.append(f"{choice.candidate.name}: {error}")
             continue
@@ -128,20 +137,36 @@ class _Reader:
         candidate = choice.candidate
         if choice.known is not None:
             its = _origin(choice, choice.known)
-            return [(candidate.zones[0], _Parts(self._own(choice.known, candidate.kind, notes), its))]
+            return [(candidate.zones[0], _Parts(self._own(choice, choice.known, notes), its))]
         found = [(zone, await self._zone(choice, zone, notes)) for zone in candidate.zones]
         return [(zone, parts) for zone, parts in found if parts is not None]
 
-    def _own(self, series: Sequence[Series], kind: Kind, notes: list[str]) -> Floats:
+    def _own(self, choice: Choice, series: Sequence[Series], notes: list[str]) -> Floats:
+        """(P, T): what differs in more than what a Prometheus puts on all series is added."""
+        kind, likeness = choice.candidate.kind, _of_power(choice.candidate)
         labels = sorted({label for each in series for label in each.labels})
-        found = parts(series, labels, self._grid)
+        inner = [label for label in labels if label not in choice.outer and not OUTER.search(label)]
+        found = parts(series, inner, self._grid, likeness)
         if not found:
             raise NoSeriesError("no sample in this time")
-        if len(found) > 1:
-            notes.append(f"{len(found)} series of the query were added")
-        rows = np.stack(list(found.values()))
+        at = [i for i, label in enumerate(inner) if label not in _SCRAPED_BY]
+        kept = self._without_doubles(found, at, likeness)
+        if len(kept) < len(series):
+            notes.append(f"{len(series)} series of the query tell of {len(kept)}: by replicas or scraped twice")
+        if len(kept) > 1:
+            notes.append(f"{len(kept)} series of the query were added")
+        rows = np.stack(kept)
         _refuse_nothing(rows, kind)
         return rows
+
+    def _without_doubles(self, found: Mapping[Labels, Floats], at: Sequence[int], likeness: Likeness) -> list[Floats]:
+        """Without those that only another job scraped, too: alike in the labels ``at`` these places, and in values."""
+        kept: dict[Labels, list[Floats]] = {}
+        for labels, row in found.items():
+            same = kept.setdefault(tuple(labels[i] for i in at), [])
+            if not any(_double(row, each, self._grid.step, likeness) for each in same):
+                same.append(row)
+        return [row for same in kept.values() for row in same]
 
     async def _zone(self, choice: Choice, zone: Zone, notes: list[str]) -> "_Parts | None":
         """None for one that may be missing and is."""
@@ -162,7 +187,8 @@ class _Reader:
         sets: dict[Labels, list[Series]] = {}
         for each in series:
             sets.setdefault(tuple(each.labels.get(label, "") for label in candidate.rivals), []).append(each)
-        found = {key: parts(its, candidate.parts, self._grid) for key, its in sets.items()}
+        refuse_strangers(([each.labels for each in its] for its in sets.values()), candidate.rivals)
+        found = {key: parts(its, candidate.parts, self._grid, _of_power(candidate)) for key, its in sets.items()}
         rows = {key: np.stack(list(its.values())) for key, its in found.items() if its}
         if not rows:
             raise NoSeriesError("no sample in this time")
@@ -181,13 +207,14 @@ class _Reader:
         if choice.candidate.zones[0].metric == NODE_CPU:
             return await self._node_exporter(choice.name)
         notes: list[str] = []
-        ratio = self._one(await self._ask(Question(choice.candidate.name), choice.name, "gauge", notes), "gauge")
+        series = await self._ask(Question(choice.candidate.name), choice.name, "gauge", notes)
+        ratio = self._one(series, _RATIO)
         return Total(self._integral(ratio, notes), "CPU", choice.candidate.name, None, tuple(notes))
 
-    async def _node_exporter(self, name: Name) -> Total:
+    async def _node_exporter(self, name: Names) -> Total:
         notes: list[str] = []
-        seconds = self._one(await self._ask(_BUSY, name, "counter", notes), "counter")
-        counted = self._one((await self._asker.series(_CPUS, name)).series, "gauge")
+        seconds = self._one(await self._ask(_BUSY, name, "counter", notes), _SECONDS)
+        counted = self._one((await self._asker.series(_CPUS, name)).series, _COUNT)
         cpus, times = np.unique(counted[~np.isnan(counted)], return_counts=True)
         usual = float(cpus[times.argmax()])
         if cpus.size > 1:
@@ -196,21 +223,23 @@ class _Reader:
         return Total(np.where(counted == usual, seconds, np.nan) / usual, "CPU", NODE_CPU, usual, tuple(notes))
 
     def _own_cpu(self, series: Sequence[Series], kind: Kind) -> Total:
-        values, cores = self._one(series, kind), self._queries.cores
+        cores = self._queries.cores
         unit = "cores" if kind == "counter" else self._queries.cpu_unit or "ratio"
+        whole = {"ratio": 1.0, "percent": 100.0}.get(unit) or cores or 1.0
+        values = self._one(series, _SECONDS if kind == "counter" else Likeness("gauge", whole * _RATIO.floor))
         if unit == "cores" and cores is None:
             raise NoSeriesError("its CPU is in cores or CPU seconds: say how many CPUs a node has")
         most = float(np.nanmax(values))
         if kind == "gauge" and unit == "ratio" and most > _PERCENT_FOR_SURE:
             raise NoSeriesError(f"its CPU reaches {most:g}, which is no ratio: say whether it is percent or cores")
-        values = values / ({"ratio": 1.0, "percent": 100.0}.get(unit) or cores or 1.0)
+        values = values / whole
         notes: list[str] = []
         total = values if kind == "counter" else self._integral(values, notes)
         return Total(total, "CPU", "the query for CPU", cores, tuple(notes))
 
     # -- both
 
-    async def _ask(self, question: Question, name: Name, kind: Kind, notes: list[str]) -> tuple[Series, ...]:
+    async def _ask(self, question: Question, name: Names, kind: Kind, notes: list[str]) -> tuple[Series, ...]:
         if kind == "gauge":
             # a hair less than a step: what a sensor says is of the time before it is read, so that a sample at the
             # beginning of a step is one of the step before
@@ -220,12 +249,12 @@ class _Reader:
         notes += [problem for problem in matrix.problems if problem not in notes]
         return matrix.series
 
-    def _one(self, series: Sequence[Series], kind: Kind) -> Floats:
-        """(T,) of what is one series but for restarts."""
-        found = parts(series, (), self._grid)
+    def _one(self, series: Sequence[Series], likeness: Likeness) -> Floats:
+        """(T,) of what is one series but for restarts and replicas."""
+        found = parts(series, (), self._grid, likeness)
         if not found:
             raise NoSeriesError("no sample in this time")
-        _refuse_nothing(found[()][None, :], kind)
+        _refuse_nothing(found[()][None, :], likeness.kind)
         return found[()]
 
     def _integral(self, means: Floats, notes: list[str]) -> Floats:
@@ -253,6 +282,14 @@ def _origin(choice: Choice, series: Sequence[Series]) -> Origin:
 
 def _is_estimate(choice: Choice, labels: Mapping[str, str]) -> bool:
     return origin(choice.candidate, labels, choice.told).scope == ESTIMATE
+
+
+def _of_power(candidate: Candidate) -> Likeness:
+    return Likeness(candidate.kind, _WATTS / candidate.unit)
+
+
+def _double(row: Floats, other: Floats, step: float, likeness: Likeness) -> bool:
+    return bool(np.any(~np.isnan(row) & ~np.isnan(other))) and alike(row, other, step, likeness)
 
 
 def _refuse_nothing(rows: Floats, kind: Kind) -> None:

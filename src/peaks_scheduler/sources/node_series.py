@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -22,11 +22,12 @@ from ..power.scope import SCOPES, Scope
 from .identity import NodeAddresses
 from .measured_first import measured_first, told_of
 from .node_asking import AllAtOnce, Asker, NodeByNode
-from .node_names import ALIASES, Owners, members, second_names
+from .node_names import ALIASES, Name, Owners, members, name_labels, second_names
 from .node_reading import Choice, CpuUnit, NoSeriesError, Plan, Queries, read_totals
 from .power_queries import INFO, KEPLER_CPU, NODE_CPU, POWER, Candidate, Kind, Zone, of_cpu_query, own_power
 from .prometheus_api import PrometheusApi, Series
 from .prometheus_queries import promql_duration
+from .replicas import differing
 from .series_sums import Floats, Grid
 
 if TYPE_CHECKING:  # its package brings scipy, which the daemon's start must not
@@ -194,7 +195,7 @@ async def survey(
     cpu, power, info, aliases = await asyncio.gather(
         asking.cpu(queries),
         asking.power(queries),
-        asking.series(INFO),
+        asking.series(api.match.selector(INFO)),
         asking.aliases() if nodes is None else _nothing(),
     )
     if asking.failed and not asking.answered:
@@ -223,24 +224,38 @@ def _matched(
     """Each node with what is its own."""
     if nodes is None:
         labelled = zip([labels for _, labels in ALIASES], [_labels(each) for each in aliases], strict=True)
-        nodes = members([_labels(series) for _, series in cpu], second_names(labelled))
-    owners = Owners(nodes)
+        which = name_labels(asking.node_label)
+        nodes = members([_labels(series) for _, series in cpu], second_names(labelled), which)
+    owners = Owners(nodes, asking.node_label)
     whole_cpu, whole_power = queries.cpu is not None, queries.power is not None
-    of_power = measured_first(_choices(owners, power, True), told_of(owners, info), whole_power)
-    return _survey(_choices(owners, cpu, whole_cpu), of_power, owners.strange, asking)
+    of_cpu, found = _choices(owners, cpu, True), _choices(owners, power, True)
+    if whole_power:
+        found = {node: [_with_outer(each, of_cpu.get(node, ())) for each in its] for node, its in found.items()}
+    if not whole_cpu:
+        of_cpu = {node: [replace(each, known=None) for each in its] for node, its in of_cpu.items()}
+    of_power = measured_first(found, told_of(owners, info), whole_power)
+    return _survey(of_cpu, of_power, owners.strange, asking)
 
 
 def _choices(owners: Owners, found: Sequence[_Found], whole: bool) -> _Choices:
     """Node -> what it has, the best first; with its series where these are ``whole``."""
     choices: _Choices = {}
     for candidate, series in found:
-        theirs: dict[tuple[str, tuple[str, str]], list[Series]] = {}
+        theirs: dict[str, dict[Name, list[Series]]] = {}
         for each, owner in zip(series, owners.of(candidate.name, _labels(series)), strict=True):
             if owner is not None:
-                theirs.setdefault(owner, []).append(each)
-        for (node, name), its in theirs.items():
-            choices.setdefault(node, []).append(Choice(candidate, name, tuple(its) if whole else None))
+                theirs.setdefault(owner[0], {}).setdefault(owner[1], []).append(each)
+        for node, names in theirs.items():
+            known = tuple(each for its in names.values() for each in its) if whole else None
+            choices.setdefault(node, []).append(Choice(candidate, tuple(names), known))
     return choices
+
+
+def _with_outer(choice: Choice, cpu: Sequence[Choice]) -> Choice:
+    """Labels in which a query's series differ just as the node's CPU series do are no parts of the machine."""
+    here = differing(_labels(choice.known or ()))
+    there = differing([each.labels for one in cpu for each in one.known or ()])
+    return replace(choice, outer=frozenset(label for label, values in here.items() if there.get(label) == values))
 
 
 def _survey(cpu: _Choices, power: _Choices, strange: Mapping[str, str], asking: _Asking) -> Survey:
@@ -264,7 +279,8 @@ class _Asking:
     """The survey's questions, and how they were answered."""
 
     def __init__(self, api: PrometheusApi, grid: Grid) -> None:
-        self._api, self._grid = api, grid
+        self._api, self._grid, self._match = api, grid, api.match
+        self.node_label = api.node_label
         self._coarse = max(grid.step, (grid.end - grid.start) / LOOKS)
         self.answered = 0
         self.failed: dict[str, LoadError] = {}
@@ -274,21 +290,25 @@ class _Asking:
         if queries.power is not None:
             own = own_power(queries.power)
             return [(own, await self._whole(queries.power, own.kind))]
-        series = await asyncio.gather(*(self.series(each.zones[0].selector()) for each in POWER))
+        series = await asyncio.gather(*(self.series(self._of(each.zones[0])) for each in POWER))
         return list(zip(POWER, series, strict=True))
 
     async def cpu(self, queries: Queries) -> list[_Found]:
         if queries.cpu is not None:
             kind = of_cpu_query(queries.cpu)
             return [(Candidate("query", (Zone(queries.cpu),), kind), await self._whole(queries.cpu, kind))]
+        idle = self._match.selector(NODE_CPU, 'mode="idle"')
         counted, ratio = await asyncio.gather(
-            self.series(f'count without (cpu, mode) ({NODE_CPU}{{mode="idle"}})'),
-            self.series(KEPLER_CPU.zones[0].selector()),
+            self.series(f"count without (cpu, mode) ({idle})"),
+            self.series(self._of(KEPLER_CPU.zones[0])),
         )
         return [(Candidate("CPU", (Zone(NODE_CPU),), "counter"), counted), (KEPLER_CPU, ratio)]
 
     async def aliases(self) -> list[tuple[Series, ...]]:
-        return await asyncio.gather(*(self.series(metric) for metric, _ in ALIASES))
+        return await asyncio.gather(*(self.series(self._match.selector(metric)) for metric, _ in ALIASES))
+
+    def _of(self, zone: Zone) -> str:
+        return self._match.selector(zone.metric, *zone.conditions)
 
     async def series(self, promql: str) -> tuple[Series, ...]:
         """What there was at some time of the range, with coarse values."""
@@ -300,7 +320,8 @@ class _Asking:
         if kind == "gauge":
             inner = promql_duration(max(1.0, step / 4))
             promql = f"avg_over_time((\n{promql}\n)[{promql_duration(step)}:{inner}])"
-        return await self._range(promql, step)
+        # it says itself which series it is of, as far as anybody can tell; what is plainly not ours is left out
+        return tuple(each for each in await self._range(promql, step) if self._match.allow(each.labels))
 
     async def _range(self, promql: str, step: float) -> tuple[Series, ...]:
         try:

@@ -1,7 +1,9 @@
 """What running pods really use: one protocol, from metrics-server's PodMetrics or from Prometheus' cAdvisor series.
 
-Owns the two questions and their translation into cores. Assumes nothing about whose pods they are. Never judges whether
-a pod has run long enough to say what its siblings will use: one younger than its window has used less than it will.
+Owns the two questions and their translation into cores. Several series of one pod that agree are one: two replicas of a
+Prometheus, or two jobs, saw the same. Where they contradict, the pod is left out, and it is said. Assumes nothing about
+whose pods they are. Never judges whether a pod has run long enough to say what its siblings will use: one younger than
+its window has used less than it will.
 """
 
 import asyncio
@@ -12,12 +14,19 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from peaks_scheduler.errors import LoadError
+from peaks_scheduler.load import NodeLoad, one_of
 
 from .metrics_api import GetJson, items, usage_of
+from .problems import Problems
 from .prometheus_api import PrometheusApi, Vector
-from .prometheus_queries import promql_duration
+from .prometheus_queries import rise
+from .replicas import differing, unlike
 
-_REAL = 'container!="",container!="POD",pod!=""'  # not the pod's own control group, which is the sum, nor its pause
+# not the pod's own control group, which is the sum, nor its pause
+_REAL = ('container!=""', 'container!="POD"', 'pod!=""')
+_INNER = "container, id, image, name, cpu"
+"""Labels that tell the containers of a pod apart, and one container before and after its restart."""
+_ONE_TARGET = frozenset(("job", "endpoint", "service", "metrics_path"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +46,9 @@ class PodUsage:
 class PodUsageSource(Protocol):
     """Something that can be asked what pods use."""
 
+    problems: tuple[str, ...]
+    """What of the last answer could not be used, in words."""
+
     async def fetch(self) -> tuple[PodUsage, ...]:
         """All running pods, of every namespace. Raises LoadError, and nothing else."""
 
@@ -51,6 +63,7 @@ class MetricsServerPods:
         self, get_json: GetJson, timeout: float = 10.0, cluster_ahead: Callable[[], float] = lambda: 0.0
     ) -> None:
         self._get_json, self._timeout, self._cluster_ahead = get_json, timeout, cluster_ahead
+        self.problems: tuple[str, ...] = ()
 
     async def fetch(self) -> tuple[PodUsage, ...]:
         """Raises LoadError, of the kinds of MetricsServer.fetch; no pod is no error."""
@@ -87,32 +100,70 @@ class PrometheusPods:
 
     def __init__(self, api: PrometheusApi, window: float = 300.0, clock: Callable[[], float] = time.time) -> None:
         self._api, self._window, self._clock = api, window, clock
-        series = f"container_cpu_usage_seconds_total{{{_REAL}}}"
-        # scraped by two jobs a container has two series of one id
-        each = f"max by (namespace, pod, container, id) (rate({series}[{promql_duration(window)}]))"
-        self.usage = f"sum by (namespace, pod) ({each})"
-        self.newest = f"max by (namespace, pod) (timestamp({series}))"
+        self.problems: tuple[str, ...] = ()
+        series = api.match.selector("container_cpu_usage_seconds_total", *_REAL)
+        # what scraped them stays among the labels: added up over two replicas a pod would use twice as much
+        self.usage = f"sum without ({_INNER}) ({rise(series, window)}) / {window:g}"
+        self.newest = f"max without ({_INNER}) (timestamp({series}))"
 
     async def fetch(self) -> tuple[PodUsage, ...]:
         """Pods whose containers are scraped now. Raises LoadError, of the kinds of PrometheusApi.query."""
         usage, newest = await asyncio.gather(self._api.query(self.usage), self._api.query(self.newest))
-        return read_series(usage, newest, self._window, self._clock())
+        # tens of thousands of pods take a while to read: off the loop
+        pods, self.problems = await asyncio.to_thread(read_series, usage, newest, self._window, self._clock())
+        return pods
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._api.aclose()
 
 
-def read_series(usage: Vector, newest: Vector, window: float, fetched_at: float) -> tuple[PodUsage, ...]:
-    """Usage and time of the newest sample, joined by pod; a pod that is in one of them only is left out."""
-    ends = {_pod(sample.labels): sample.value - usage.correction for sample in newest.samples}
-    pods = []
+def read_series(
+    usage: Vector, newest: Vector, window: float, fetched_at: float
+) -> tuple[tuple[PodUsage, ...], tuple[str, ...]]:
+    """Usage and time of the newest sample, joined; a pod that is in one of them only is left out. And what is odd."""
+    ends = {_target(sample.labels): sample.value - usage.correction for sample in newest.samples}
+    cores: dict[tuple[str, str], dict[_Target, float]] = {}
     for sample in usage.samples:
-        end = ends.get(_pod(sample.labels), math.nan)
-        if math.isfinite(end) and math.isfinite(sample.value) and sample.value >= 0.0:
-            end = min(end, fetched_at)
-            pods.append(PodUsage(*_pod(sample.labels), sample.value, end - window, end))
-    return tuple(pods)
+        target = _target(sample.labels)
+        if math.isfinite(ends.get(target, math.nan)) and math.isfinite(sample.value) and sample.value >= 0.0:
+            its = cores.setdefault(_pod(sample.labels), {})
+            its[target] = its.get(target, 0.0) + sample.value
+    pods, problems = [], Problems()
+    for pod, its in cores.items():
+        seen = {target: _seen(used, min(ends[target], fetched_at), window) for target, used in its.items()}
+        if (load := _counting(seen)) is not None:
+            pods.append(PodUsage(*pod, load.cores or 0.0, load.window_start, load.window_end))
+            continue
+        problems.add(
+            "several series say otherwise of one pod's use, none counts: they differ in "
+            f"{unlike([dict(each) for each in its])}; choose by prometheus.match",
+            "/".join(pod),
+        )
+    return tuple(pods), problems.texts()
+
+
+_Target = frozenset[tuple[str, str]]
+"""Labels of whatever scraped a pod, and the pod's."""
+
+
+def _seen(cores: float, end: float, window: float) -> NodeLoad:
+    return NodeLoad(None, end - window, end, cores=cores)
+
+
+def _counting(seen: Mapping[_Target, NodeLoad]) -> NodeLoad | None:
+    """What all of them say; None where they contradict."""
+    target = one_of(seen)
+    if target is not None:
+        return seen[target]
+    if _ONE_TARGET.issuperset(differing([dict(each) for each in seen])):
+        return max(seen.values(), key=lambda load: load.cores or 0.0)  # one of two jobs does not keep all containers
+    return None
+
+
+def _target(labels: Mapping[str, str]) -> _Target:
+    # a cAdvisor of one's own has each container's labels and environment among its series'
+    return frozenset(item for item in labels.items() if not item[0].startswith(("container_label_", "container_env_")))
 
 
 def _pod(labels: Mapping[str, str]) -> tuple[str, str]:

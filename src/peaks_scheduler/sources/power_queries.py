@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
+from ..matchers import escaped
 from ..power.scope import PACKAGE, PLATFORM, WALL, Scope, counted, named
 
 Kind = Literal["counter", "gauge"]
@@ -208,8 +209,3 @@ def of_query(promql: str) -> tuple[Kind, float]:
 def of_cpu_query(promql: str) -> Kind:
     """What a query for CPU use gives: ``..._seconds_total`` without a rate is a counter of CPU seconds."""
     return "counter" if "_seconds_total" in promql and not _DIFFERENCE.search(promql) else "gauge"
-
-
-def escaped(value: str) -> str:
-    """A label's value as PromQL writes it between quotes."""
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

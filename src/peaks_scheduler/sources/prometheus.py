@@ -2,31 +2,39 @@
 
 Owns which label names a node, what values can be true, and how old a value is: as old as the newest sample of its node;
 what a query of one's own works out tells no such time and counts as of now. Where several collectors watch a node the
-first of the table counts; the others' keys are ``spare``. A query that fails never drops the others: it is a problem of
-the report. Never judges age, never retries.
+first of the table counts; the others' keys are ``spare``. Several series of one node that agree are one (two replicas
+of a Prometheus, an exporter that is scraped twice); where they contradict, the node has no load, and it is said which
+they are. A query that fails never drops the others: it is a problem of the report. Never judges age, never retries.
 """
 
 import asyncio
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 
 from peaks_scheduler.errors import LoadError
-from peaks_scheduler.load import LoadReport, NodeLoad
+from peaks_scheduler.load import LoadReport, NodeLoad, one_of
 
 from .problems import Problems
 from .prometheus_api import PrometheusApi, Sample, Vector
-from .prometheus_queries import MEMORY, Collector, collectors, own_collector
+from .prometheus_queries import Collector, collectors, memory_in_use, own_collector
+from .replicas import unlike
 
 NODE_LABELS = ("node", "node_name", "nodename", "kubernetes_node", "instance")
 """Labels that name a node, the first that a series has counts."""
 
+
+def node_labels(first: str | None) -> tuple[str, ...]:
+    """NODE_LABELS, after the one that somebody says."""
+    return NODE_LABELS if first is None else (first, *(each for each in NODE_LABELS if each != first))
+
+
 _BEYOND_BELIEF, _PERCENT_FOR_SURE = 1.1, 1.5
 _A_LITTLE_BELOW = -0.02  # 1 - rate(idle) gets there: Prometheus extrapolates to the edges of a window
-_DISAGREE = 0.1
+_MEMORY_ALIKE = 0.1  # of the larger: two replicas look at different seconds
 _OFF_THE_LOOP = 1000  # more samples are read in a thread: 5,000 nodes take 50 ms, which would delay a bind
 
 
@@ -38,7 +46,7 @@ class PrometheusLoad:
         window: [s] that the use is averaged over. Of ``cpu_query`` it is what that query itself averages over.
         cpu_query, memory_query: PromQL in place of the defaults, one series a node; memory in bytes in use.
         cpu_unit: what ``cpu_query`` gives: ``ratio`` 0..1, ``percent`` 0..100 or ``cores``.
-        node_label: the label that names a node; None: the first of NODE_LABELS that a series has.
+        node_label: the label that alone names a node; None: the API's, then the first of NODE_LABELS that a series has.
         clock: seconds since the epoch, ours.
     """
 
@@ -56,9 +64,9 @@ class PrometheusLoad:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._api, self._window, self._clock = api, window, clock
-        self._collectors = (own_collector(cpu_query, cpu_unit),) if cpu_query else collectors(window)
-        self._memory = memory_query or MEMORY
-        self._labels = (node_label,) if node_label else NODE_LABELS
+        self._collectors = (own_collector(cpu_query, cpu_unit),) if cpu_query else collectors(window, api.match)
+        self._memory = memory_query or memory_in_use(api.match)
+        self._labels = (node_label,) if node_label else node_labels(api.node_label)
 
     async def fetch(self) -> LoadReport:
         """Ask once, all queries at the same time.
@@ -89,21 +97,17 @@ class PrometheusLoad:
         await self._api.aclose()
 
     async def _answer(self, query: str) -> Vector | LoadError:
+        """Of somebody's own query, too, what is ours: the others name our series themselves."""
         try:
-            return await self._api.query(query)
+            vector = await self._api.query(query)
         except LoadError as error:
             return error
+        if not self._api.match:
+            return vector
+        return replace(vector, samples=tuple(each for each in vector.samples if self._api.match.allow(each.labels)))
 
 
 _OURS = ("empty", "unit")  # kinds of errors that do not say yet who was asked
-
-
-@dataclass(frozen=True, slots=True)
-class _Use:
-    """What one series says of a node."""
-
-    value: float
-    end: float
 
 
 class _Reading:
@@ -114,6 +118,7 @@ class _Reading:
         self._problems, self._failures = Problems(), list[LoadError]()
         self._loads: dict[str, NodeLoad] = {}
         self._spare: set[str] = set()
+        self._contradicted: set[str] = set()
         self._memory: dict[str, float] = {}
         self._clock: Vector | None = None  # the answer that our idea of Prometheus' clock is from
 
@@ -122,24 +127,31 @@ class _Reading:
         vector = self._usable(values, collector.name)
         if vector is None or not vector.samples:
             return
-        if not collector.unit_is_sure and collector.unit == "ratio":
+        if collector.own and collector.unit == "ratio":
             self._look_at_unit(vector)
         self._clock = self._clock or vector
         ends = self._ends(self._usable(newest, f"the age of {collector.name}'s samples"))
         first = not self._loads
-        for key, use in self._by_key(vector, ends, collector.unit).items():
-            if key not in self._loads:
-                self._loads[key] = self._load(use, collector.unit)
+        for key, load in self._by_key(vector, ends, collector.unit).items():
+            if key not in self._loads and key not in self._contradicted:
+                self._loads[key] = load
                 if not first:
                     self._spare.add(key)
 
     def remember(self, memory: Vector | LoadError) -> None:
-        """Take in memory in use: for display, so what is odd about it is left out without a word."""
+        """Take in memory in use. A value that is none is left out without a word: the node has its CPU use."""
         vector = self._usable(memory, "memory")
+        found: dict[str, list[Sample]] = {}
         for sample in vector.samples if vector else ():
             key = self._key(sample.labels)
             if key and sample.value >= 0.0 and math.isfinite(sample.value):
-                self._memory[key] = sample.value
+                found.setdefault(key, []).append(sample)
+        for key, samples in found.items():
+            least, most = min(each.value for each in samples), max(each.value for each in samples)
+            if most - least <= _MEMORY_ALIKE * most:
+                self._memory[key] = most
+            elif key in self._loads:
+                self._contradiction("memory", key, samples)
 
     def report(self) -> LoadReport:
         """Raises the first LoadError of a query for CPU where nothing came of any, else LoadError (empty)."""
@@ -180,17 +192,34 @@ class _Reading:
     def _ends(self, newest: Vector | None) -> Mapping[frozenset[tuple[str, str]], float]:
         return {_series(sample): sample.value for sample in (newest.samples if newest else ())}
 
-    def _by_key(self, vector: Vector, ends: Mapping[frozenset[tuple[str, str]], float], unit: str) -> dict[str, _Use]:
-        found: dict[str, _Use] = {}
+    def _by_key(
+        self, vector: Vector, ends: Mapping[frozenset[tuple[str, str]], float], unit: str
+    ) -> dict[str, NodeLoad]:
+        found: dict[str, list[tuple[Sample, NodeLoad]]] = {}
         for key, sample in self._named(vector):
             value = self._checked(sample.value, unit, key)
-            if value is None:
-                continue
-            use = _Use(value, self._end(sample, ends.get(_series(sample)), key))
-            if key in found:
-                self._compare(key, found[key], use, unit)
-            found[key] = max(found.get(key, use), use, key=lambda each: (each.end, each.value))
-        return found
+            if value is not None:
+                end = self._end(sample, ends.get(_series(sample)), key)
+                found.setdefault(key, []).append((sample, self._load(value, end, unit)))
+        loads = {key: self._agreed(key, several) for key, several in found.items()}
+        return {key: load for key, load in loads.items() if load is not None}
+
+    def _agreed(self, key: str, several: Sequence[tuple[Sample, NodeLoad]]) -> NodeLoad | None:
+        """What the node's series say together; None and a problem where they contradict."""
+        which = one_of(dict(enumerate(load for _, load in several)))
+        if which is not None:
+            return several[which][1]
+        self._contradicted.add(key)
+        self._contradiction("CPU use", key, [sample for sample, _ in several])
+        return None
+
+    def _contradiction(self, what: str, key: str, samples: Sequence[Sample]) -> None:
+        differ = unlike([each.labels for each in samples])
+        self._problems.add(
+            f"several series say otherwise of one node's {what}, none counts: they differ in {differ}; choose by "
+            "prometheus.match, or what names a node by load.nodeLabel",
+            key,
+        )
 
     def _named(self, vector: Vector) -> Iterator[tuple[str, Sample]]:
         for sample in vector.samples:
@@ -228,17 +257,9 @@ class _Reading:
     def _ours(self, time: float) -> float:
         return time - (self._clock.correction if self._clock else 0.0)
 
-    def _compare(self, key: str, one: _Use, other: _Use, unit: str) -> None:
-        # of an exporter that was replaced the old series lingers for a window; that is no contradiction
-        alike = unit == "cores" or abs(one.value - other.value) <= _DISAGREE
-        if not alike and abs(one.end - other.end) < self._window / 2:
-            self._problems.add("several series of one node that differ, the newest counts", key)
-
-    def _load(self, use: _Use, unit: str) -> NodeLoad:
-        start = use.end - self._window
-        if unit == "cores":
-            return NodeLoad(None, start, use.end, cores=use.value)
-        return NodeLoad(use.value, start, use.end)
+    def _load(self, value: float, end: float, unit: str) -> NodeLoad:
+        start = end - self._window
+        return NodeLoad(None, start, end, cores=value) if unit == "cores" else NodeLoad(value, start, end)
 
 
 _NONE = (

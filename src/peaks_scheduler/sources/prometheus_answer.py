@@ -4,9 +4,11 @@ Owns the wire format: ``{"status", "data": {"resultType", "result"}, "warnings",
 values as text. Assumes UTF-8 JSON of any shape: what is no such answer is a LoadError of kind malformed. Pure.
 """
 
+import html
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -98,19 +100,62 @@ def joined(parts: Iterable[Matrix]) -> Matrix:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What an answer that is no success says: Prometheus' own word for the trouble, and its text. Empty: nothing."""
+    """What an answer that is no success says: Prometheus' own word for the trouble, and a short text on one line.
+    Empty: nothing."""
 
     type: str = ""
     text: str = ""
 
 
 def read_failure(body: bytes) -> Said:
-    """Never raises: what stands before Prometheus answers in any form."""
+    """Never raises: what stands before Prometheus answers in any form, JSON, plain text or a page."""
     try:
         failure = _decode_failure(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return Said()
-    return Said(failure.errorType, failure.error[:300])
+        return Said("", _plain(body))
+    if isinstance(failure, dict):
+        return Said(_word(failure.get("errorType")), _short(_message(failure)))
+    return Said("", _short(_word(failure)))
+
+
+_WORDS = ("error", "message", "error_description", "detail", "msg", "reason", "title")
+_MOST_SAID = 300  # characters
+_TITLE = re.compile(rb"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+
+
+def _message(failure: dict[str, Any], depth: int = 2) -> str:
+    """What is wrong, wherever a gateway's JSON has it."""
+    for name in _WORDS:
+        found = failure.get(name)
+        if isinstance(found, dict) and depth:
+            found = _message(found, depth - 1)
+        if isinstance(found, str) and found.strip():
+            return found
+    return ""
+
+
+def _plain(body: bytes) -> str:
+    """Text as it stands, of a page its title; nothing of what is neither."""
+    start = body[: 2**16].strip()
+    if start.startswith(b"<"):
+        title = _TITLE.search(start)
+        start = title[1] if title else b""
+    try:
+        text = start[: 4 * _MOST_SAID].decode("utf-8", "strict" if len(start) < 4 * _MOST_SAID else "ignore")
+    except UnicodeDecodeError:
+        return ""
+    return _short(html.unescape(text))
+
+
+def _word(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _short(text: str) -> str:
+    """On one line, without characters that a terminal would obey."""
+    line = "".join(each if each.isprintable() else " " for each in text)
+    line = " ".join(line.split())
+    return line if len(line) <= _MOST_SAID else line[: _MOST_SAID - 3] + "..."
 
 
 # --- the wire ---------------------------------------------------------------------------------------------------------
@@ -138,15 +183,10 @@ class _Whole(msgspec.Struct):
     infos: list[str] = []
 
 
-class _Failure(msgspec.Struct):
-    error: str = ""
-    errorType: str = ""  # noqa: N815
-
-
 _decode_point = msgspec.json.Decoder(_Point).decode
 _decode_results = msgspec.json.Decoder(list[_Result]).decode
 _decode_whole = msgspec.json.Decoder(_Whole).decode
-_decode_failure = msgspec.json.Decoder(_Failure).decode
+_decode_failure = msgspec.json.Decoder().decode
 
 
 def _data(body: bytes) -> tuple[_Data, tuple[str, ...]]:

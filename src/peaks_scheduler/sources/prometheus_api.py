@@ -2,8 +2,9 @@
 
 Owns the credentials of a request, the meaning of a refusal and the limit of 11,000 points a series that Prometheus has.
 Serves every server that speaks this API (Thanos, Mimir, VictoriaMetrics, ...). Assumes that a query is PromQL; it is
-sent as it stands. Never retries, never interprets a value: NaN and infinities come out as floats, times as Prometheus'
-own clock has them. Made for an event loop; a command calls it within ``asyncio.run``.
+sent as it stands: which series are ours (``match``) and what names their node (``node_label``) is kept here for those
+who write the queries. Never retries, never interprets a value: NaN and infinities come out as floats, times as
+Prometheus' own clock has them. Made for an event loop; a command calls it within ``asyncio.run``.
 
     api = PrometheusApi("https://prometheus.example.org", token_file="/var/run/secrets/token")
     vector = await api.query("up")
@@ -11,9 +12,10 @@ own clock has them. Made for an event loop; a command calls it within ``asyncio.
 """
 
 import asyncio
+import re
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -21,6 +23,8 @@ import httpx
 
 from peaks_scheduler.errors import ConfigurationError, LoadError
 from peaks_scheduler.files import read_text
+from peaks_scheduler.headers import HIDDEN, Header, header_value
+from peaks_scheduler.matchers import EVERYTHING, Matchers
 from peaks_scheduler.tls import client_context
 from peaks_scheduler.values import parse_prometheus_address, shown
 
@@ -56,6 +60,9 @@ class PrometheusApi:
         ca_file: certificates to trust instead of the usual ones, PEM.
         username, password_file: basic authentication; the file is read at every request.
         insecure_skip_verify: trust any certificate.
+        headers: sent with every request, the tenant of a Mimir, say; a file is read at every request.
+        match: which series are ours; for whoever writes a query.
+        node_label: names a series' node before the usual labels do; for whoever reads an answer.
         timeout: [s] for one request.
         clock: seconds since the epoch, ours.
         transport: the seam for tests.
@@ -72,6 +79,9 @@ class PrometheusApi:
         username: str | None = None,
         password_file: str | None = None,
         insecure_skip_verify: bool = False,
+        headers: Sequence[Header] = (),
+        match: Matchers = EVERYTHING,
+        node_label: str | None = None,
         timeout: float = 30.0,
         clock: Callable[[], float] = time.time,
         transport: httpx.AsyncBaseTransport | None = None,
@@ -83,6 +93,7 @@ class PrometheusApi:
         tls = _trust(ca_file, insecure_skip_verify) if url.startswith("https") else None
         self._server = Server("Prometheus", url, timeout, clock, transport, tls)
         self._token_file, self._username, self._password_file = token_file, username, password_file
+        self._headers, self.match, self.node_label = tuple(headers), match, node_label
         self._timeout = timeout
 
     @property
@@ -145,29 +156,44 @@ class PrometheusApi:
 
     async def _ask(self, path: str, promql: str, parameters: Mapping[str, str]) -> Answer:
         whole = {"query": promql, **parameters, "timeout": f"{self._timeout:g}s"}
-        token, auth = self._credentials()
-        headers = {"Authorization": f"Bearer {token}"} if token else None
+        headers, auth = self._credentials()
         answer = await self._server.ask(path, whole, headers=headers, auth=auth, form=len(promql) > _LONG)
         if answer.status != httpx.codes.OK:
-            raise self._refused(promql, answer)
+            secrets = [value.decode("latin-1") for value in headers.values()] + ([auth[1]] if auth else [])
+            raise self._refused(promql, answer, secrets)
         return answer
 
-    def _credentials(self) -> tuple[str | None, tuple[str, str] | None]:
-        """A token, or user and password."""
+    def _credentials(self) -> tuple[dict[bytes, bytes], tuple[str, str] | None]:
+        """Headers, a token's among them, and user and password where these are what it takes."""
+        headers = {each.name.encode("latin-1"): self._value(each).encode("latin-1") for each in self._headers}
         if self._token_file:
-            return self._secret(self._token_file, "token"), None
-        if self._username is not None:
-            return None, (self._username, self._secret(self._password_file, "password") if self._password_file else "")
-        return None, None
+            headers[b"Authorization"] = f"Bearer {self._secret(self._token_file, 'token')}".encode("ascii")
+        if self._username is None:
+            return headers, None
+        return headers, (self._username, self._secret(self._password_file, "password") if self._password_file else "")
+
+    def _value(self, header: Header) -> str:
+        if header.file is None:
+            return header.value or ""
+        try:
+            return header_value(self._text(header.file, f"{header.name} header's"), header.name)
+        except ValueError as error:
+            raise LoadError("unauthorized", f"{self.where}: {header.file}: expected {error}") from None
 
     def _secret(self, path: str, what: str) -> str:
-        try:
-            text = read_text(path).strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise LoadError("unauthorized", f"{self.where}: its {what} file {path} cannot be read: {error}") from error
+        text = self._text(path, what).strip()
         if not text or not text.isprintable() or (what == "token" and not text.isascii()):
             raise LoadError("unauthorized", f"{self.where}: expected one line of text in its {what} file {path}")
         return text
+
+    def _text(self, path: str, what: str) -> str:
+        try:
+            return read_text(path)
+        except UnicodeDecodeError:
+            # its own words have the bytes in them
+            raise LoadError("unauthorized", f"{self.where}: its {what} file {path} cannot be read: no text") from None
+        except OSError as error:
+            raise LoadError("unauthorized", f"{self.where}: its {what} file {path} cannot be read: {error}") from error
 
     async def _read(self, answer: Answer, promql: str, read: Callable[[bytes], T]) -> T:
         try:
@@ -178,22 +204,45 @@ class PrometheusApi:
             of = f" to {shown(promql)}" if error.kind == "query" else ""
             raise LoadError(error.kind, f"{self.where}{of}: {error}") from error
 
-    def _refused(self, promql: str, answer: Answer) -> LoadError:
-        """What a status means. Prometheus says in JSON what is wrong with a query; what stands before it need not."""
+    def _refused(self, promql: str, answer: Answer, secrets: Iterable[str]) -> LoadError:
+        """What a status means, in the server's own words where it has any."""
         status, failure = answer.status, read_failure(answer.body)
-        said = f": {failure.text}" if failure.text else ""
+        text = _without(failure.text, secrets)
+        said = f": {text}" if text else ""
         if status == 401:
-            return LoadError("unauthorized", f"{self.where}: 401: the token, or user and password, are not accepted")
+            why = said or ": the token, or user and password, are not accepted"
+            return LoadError("unauthorized", f"{self.where}: 401{why}{_wanted(text)}")
         if status == 403:
-            return LoadError("forbidden", f"{self.where}: 403: the token or user may not query it{said}")
+            return LoadError("forbidden", f"{self.where}: 403: the token or user may not query it{said}{_wanted(text)}")
         if failure.type in ("bad_data", "execution"):
             return LoadError("query", f"{self.where}: it refused {shown(promql)}{said}")
         if failure.type in ("timeout", "canceled"):
             return LoadError("timeout", f"{self.where}: it gave up on {shown(promql)}{said}")
-        remedy = {302: ": does it want a login?", 404: ": is this the address of a Prometheus, without /api/v1?"}
-        return LoadError(
-            f"http-{status}", f"{self.where}: expected 200; got {status}{said}{remedy.get(status, ': see its log')}"
-        )
+        remedy = _REMEDIES.get(status, ": see its log")
+        return LoadError(f"http-{status}", f"{self.where}: expected 200; got {status}{said}{_wanted(text) or remedy}")
+
+
+_REMEDIES = {
+    302: ": does it want a login?",
+    404: ": is this the address of a Prometheus, without /api/v1?",
+    407: ": a proxy that stands before it wants to know who asks",
+    422: ": what does it find wrong with the query?",
+    429: ": it is asked too much; see its limits",
+}
+_TENANT = re.compile(r"\b(org ?id|tenant)", re.IGNORECASE)
+
+
+def _wanted(text: str) -> str:
+    """What to do where a server says that it does not know whose series are asked for."""
+    return " (a tenant is a header: prometheus.headers, --prometheus-header)" if _TENANT.search(text) else ""
+
+
+def _without(text: str, secrets: Iterable[str]) -> str:
+    """What a server says, without what we told it: it may say a token again."""
+    for secret in secrets:
+        for part in (secret, secret.removeprefix("Bearer ")):
+            text = re.sub(rf"(?<!\w){re.escape(part)}(?!\w)", HIDDEN, text) if part else text
+    return text
 
 
 def _too_much(error: LoadError) -> bool:

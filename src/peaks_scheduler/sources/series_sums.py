@@ -1,9 +1,10 @@
 """Many series of one node as one: sockets added, restarts joined, resets kept visible.
 
 Owns the arithmetic on a common grid of times. A node's energy is counted by several series (sockets, the parts idle and
-dynamic), and each of them is cut into several when its exporter restarts under another pod's name. Assumes that all
-come from one range query with one step. A sum is taken only where all of its parts are there: a socket that is missing
-would pass for a node that saves power. Pure: numpy; never interpolates.
+dynamic), and each of them is cut into several when its exporter restarts under another pod's name. Whether series tell
+the same is ``replicas.py``'s to judge. Assumes that all come from one range query with one step. A sum is taken only
+where all of its parts are there: a socket that is missing would pass for a node that saves power. Pure: numpy; never
+interpolates.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .prometheus_answer import Series
+from .replicas import Likeness, one, refuse_strangers
 
 Floats = NDArray[np.float64]
 Labels = tuple[str, ...]
@@ -41,19 +43,40 @@ class Grid:
         return row
 
 
-def parts(series: Iterable[Series], by: Sequence[str], grid: Grid) -> Mapping[Labels, Floats]:
+def parts(series: Iterable[Series], by: Sequence[str], grid: Grid, likeness: Likeness) -> Mapping[Labels, Floats]:
     """The series on the grid by what tells parts of one node apart: labels ``by`` -> (T,), NaN where there is none.
 
-    Series alike in those labels are one part, seen before and after a restart or by two scrapes: where both have a
-    value the one that began later counts.
+    Series alike in those labels are one part, seen before and after a restart, by two scrapes or by two replicas of a
+    Prometheus. Raises DisagreeError where they tell different things.
     """
-    times = grid.times
+    sets: dict[Labels, list[Series]] = {}
+    for each in series:
+        sets.setdefault(tuple(each.labels.get(label, "") for label in by), []).append(each)
+    refuse_strangers(([each.labels for each in its] for its in sets.values()), by)
     found: dict[Labels, Floats] = {}
-    for each in sorted(series, key=lambda one: (float(one.times[0]) if one.times.size else 0.0, sorted(one.labels))):
-        part, row = tuple(each.labels.get(label, "") for label in by), grid.row(each, times.size)
-        before = found.get(part)
-        found[part] = row if before is None else np.where(np.isnan(row), before, row)
-    return {part: row for part, row in sorted(found.items()) if not np.isnan(row).all()}
+    for part, its in sorted(sets.items()):
+        row = one(its, grid, likeness)
+        if row is not None:
+            found[part] = steady(row) if likeness.kind == "counter" else row
+    return found
+
+
+def steady(row: Floats) -> Floats:
+    """(T,) a counter without its small steps back: it stands still until it is where it was.
+
+    Counters of the kernel fall by hundredths of a second now and then. A reset falls by more than the counter usually
+    rises in a step, and stays.
+    """
+    at = np.flatnonzero(~np.isnan(row))
+    values = row[at]
+    rises = np.diff(values)
+    if not (rises < 0.0).any() or not (rises > 0.0).any():
+        return row
+    usual_rise = float(np.median(rises[rises > 0.0]))
+    pieces = np.split(values, np.flatnonzero(rises < -usual_rise) + 1)
+    kept = row.copy()
+    kept[at] = np.concatenate([np.maximum.accumulate(piece) for piece in pieces])
+    return kept
 
 
 def usual(rows: Floats) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
