@@ -153,7 +153,9 @@ def _choose(kubeconfig: str | None, environ: Mapping[str, str], service_account:
     if environ.get(SERVICE_HOST_ENV_NAME) and (service_account / "token").is_file():
         return functools.partial(_read_service_account, service_account, environ)
     # not the library's own default: that one is fixed when the module is imported
-    return functools.partial(_read_kubeconfig, environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config"))
+    # expanduser leaves the ~ where there is neither HOME nor an entry in passwd; Path.home() fails
+    paths = environ.get("KUBECONFIG") or os.path.expanduser("~/.kube/config")
+    return functools.partial(_read_kubeconfig, paths)
 
 
 async def _read_service_account(folder: Path, environ: Mapping[str, str]) -> Reading:
