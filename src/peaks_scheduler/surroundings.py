@@ -10,12 +10,17 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 
 
 def prepare() -> None:
     """Put right what is missing. Harmless where nothing is, and a second time."""
     _open_closed_streams()
+    if os.getpid() == 1:
+        # a container's first process: SIGTERM does nothing there but what is asked for, and a pod that is deleted while
+        # it starts would be waited for until its grace is over
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a character that the encoding lacks becomes \xb2
