@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help venv control-plane monitoring demo test lint unit e2e parity bench clean
+.PHONY: help venv control-plane monitoring image demo test lint unit e2e parity bench clean
 
 help:
 	@echo "make demo           the scheduler on an embedded cluster, under 30 s"
@@ -19,6 +19,7 @@ help:
 	@echo "make venv           only the Python environment, with $(BIN)/peaks-scheduler"
 	@echo "make control-plane  only the control plane: etcd, kube-apiserver, ... from their Go modules"
 	@echo "make monitoring     only Prometheus, node_exporter and metrics-server, for the tests"
+	@echo "make image          only the container's image, for the tests: root on Debian, no registry"
 	@echo "make clean          remove what these commands left in the checkout"
 
 venv: $(READY)
@@ -39,6 +40,9 @@ control-plane: $(READY)
 monitoring: $(READY)
 	@$(BIN)/python tools/monitoring.py
 
+image: $(READY)
+	@$(BIN)/python tools/image.py
+
 demo: $(READY)
 	@$(BIN)/peaks-scheduler demo
 
@@ -48,13 +52,13 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint control-plane monitoring
+test: lint control-plane monitoring image
 	$(BIN)/python -m pytest
 
 unit: $(READY)
 	$(BIN)/python -m pytest tests --ignore=tests/e2e --ignore=tests/parity
 
-e2e: control-plane monitoring
+e2e: control-plane monitoring image
 	$(BIN)/python -m pytest tests/e2e
 
 parity: $(READY)

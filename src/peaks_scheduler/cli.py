@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import click
 
-from . import __version__
+from . import __version__, surroundings
 from .errors import ConfigurationError, PeaksError
 from .files import text_of
 from .importing.command import import_models
@@ -49,6 +49,16 @@ def _called(ctx: click.Context) -> str:
 
 class Group(click.Group):
     command_class = Command
+
+    def main(self, *args: Any, **more: Any) -> Any:
+        """The way in. What the system refuses (a result for a full disk, say) is told in words."""
+        surroundings.prepare()
+        try:
+            return super().main(*args, **more)
+        except OSError as error:
+            click.echo(f"peaks-scheduler: the system refused: {error}", err=True)
+            surroundings.give_up_output()
+            sys.exit(1)
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})

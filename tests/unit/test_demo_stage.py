@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from peaks_scheduler.demo.process import Process, environment
+from peaks_scheduler.demo.scratch import Place
 from peaks_scheduler.demo.stage import Pace, Play, daemon_command, perform
 from peaks_scheduler.demo.world import arrivals, machines
 
@@ -51,11 +52,11 @@ play = Play(cluster, arrivals(3, cluster, 0, 1.0), Pace(ready=50.0), lambda *_: 
 sys.exit(perform(play))
 """
 PACE = Pace(ready=10.0, arriving=0.3, after=10.0)
-Command = Callable[[Path, str, str], Sequence[str]]
+Command = Callable[[Place, str, str], Sequence[str]]
 
 
 def script(text: str) -> Command:
-    return lambda folder, server, load: [sys.executable, "-c", text, server, load]
+    return lambda files, server, load: [sys.executable, "-c", text, server, load]
 
 
 def play(command: Command, pace: Pace = PACE) -> Play:
@@ -126,7 +127,7 @@ def _ended(pid: int) -> bool:
 
 
 def test_the_command_is_the_one_a_user_would_type(tmp_path: Path) -> None:
-    command = daemon_command(tmp_path, "http://127.0.0.1:1", "http://127.0.0.1:2")
+    command = daemon_command(tmp_path.joinpath, "http://127.0.0.1:1", "http://127.0.0.1:2")
     assert command[1:4] == ["-m", "peaks_scheduler", "run"]
     assert command[command.index("--load-address") + 1] == "http://127.0.0.1:2"
     assert Path(command[command.index("--config") + 1]).exists()

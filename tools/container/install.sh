@@ -1,33 +1,55 @@
 #!/bin/sh
-# Builds a wheel of this project and installs it with its pinned dependencies into a fresh environment.
+# Installs this project, or what it depends on, into an environment.
 #
-#     tools/container/install.sh SOURCE VENV [PYTHON]
+#     tools/container/install.sh dependencies SOURCE VENV [PYTHON]     a fresh VENV with the pinned dependencies, pruned
+#     tools/container/install.sh package      SOURCE VENV [PYTHON]     a wheel of this project, into that VENV
 #
-# The image's only build step, kept here so that it runs without a container engine too. Leaves nothing but VENV behind:
-# SOURCE is copied first, since a build writes beside what it builds. VENV gets no pip and no build tools.
+# The image's only build steps, kept here so that they run without a container engine too. Two, because dependencies
+# seldom change: an engine keeps their layer. Leaves nothing but VENV behind: SOURCE is copied first, since a build
+# writes beside what it builds. VENV gets no pip and no build tools.
 set -eu
 
-source=${1:?"SOURCE: the folder with pyproject.toml"}
-venv=${2:?"VENV: where the environment is to be"}
-python=${3:-python3}
+step=${1:?"dependencies or package"}
+source=${2:?"SOURCE: the folder with pyproject.toml"}
+venv=${3:?"VENV: where the environment is to be"}
+python=${4:-python3}
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-
-# what the wheel is made of, and nothing else that may lie in the folder
-mkdir "$work/source"
-for each in pyproject.toml constraints.txt README.md LICENSE src; do
-  cp -R "$source/$each" "$work/source/"
-done
 
 "$python" -m venv "$work/tools"
 pip() {
   "$work/tools/bin/python" -m pip "$@"
 }
-# without isolation and with our own setuptools: else pip would fetch another one, unpinned, for the build
-pip install --quiet --disable-pip-version-check --constraint "$source/constraints.txt" setuptools
-pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir "$work/wheels" "$work/source"
+install() {
+  # compiled below, once what is not needed has gone
+  pip --python "$venv/bin/python" install --quiet --disable-pip-version-check --no-compile \
+    --constraint "$source/constraints.txt" "$@"
+}
 
-"$python" -m venv --without-pip "$venv"
-pip --python "$venv/bin/python" install --quiet --disable-pip-version-check \
-  --constraint "$source/constraints.txt" "$work"/wheels/*.whl
+case $step in
+dependencies)
+  "$python" -m venv --without-pip "$venv"
+  "$python" -c 'import sys, tomllib; print(*tomllib.load(sys.stdin.buffer)["project"]["dependencies"], sep="\n")' \
+    <"$source/pyproject.toml" >"$work/dependencies.txt"
+  install --requirement "$work/dependencies.txt"
+  "$python" "$source/tools/container/prune.py" "$venv"
+  ;;
+package)
+  # what the wheel is made of, and nothing else that may lie in the folder
+  mkdir "$work/source"
+  for each in pyproject.toml constraints.txt README.md LICENSE src; do
+    cp -R "$source/$each" "$work/source/"
+  done
+  # without isolation and with our own setuptools: else pip would fetch another one, unpinned, for the build
+  pip install --quiet --disable-pip-version-check --constraint "$source/constraints.txt" setuptools
+  pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir "$work/wheels" "$work/source"
+  install --no-deps "$work"/wheels/*.whl
+  ;;
+*)
+  echo "install.sh: expected dependencies or package, got: $step" >&2
+  exit 2
+  ;;
+esac
+# nothing can be written later; what is compiled already is passed over
+"$venv/bin/python" -m compileall -q "$venv/lib"

@@ -31,6 +31,10 @@ from .kopf_log import EndTogether
 
 logger = logging.getLogger(__name__)
 
+IDENTITY: Any = "peaks-scheduler"
+"""Who we are to kopf, which asks the machine where it is not told: for the user's name, which nobody need have (a
+container's user seldom does), and a name server for the host's. Nothing is done with it: there are no peers."""
+
 RESTART_PAUSE = 1.0  # [s] before kopf runs again after it failed
 
 PodObserver = Callable[[str, Change, Pod | None], None]
@@ -188,6 +192,7 @@ class Feed:
                 await kopf.operator(
                     registry=self._registry(kinds),
                     settings=_settings(),
+                    identity=IDENTITY,
                     standalone=True,
                     clusterwide=True,
                     stop_flag=end,

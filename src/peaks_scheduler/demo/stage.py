@@ -11,11 +11,9 @@ import asyncio
 import json
 import signal
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import click
@@ -29,6 +27,7 @@ from peaks_scheduler.demo.process import Process
 from peaks_scheduler.demo.progress import Progress, say
 from peaks_scheduler.demo.record import Record
 from peaks_scheduler.demo.replay import Scheduled, as_it_was, least_allocated, opening, replay
+from peaks_scheduler.demo.scratch import Place, scratch
 from peaks_scheduler.demo.store import stamp
 from peaks_scheduler.demo.table import ceiling_lines, cost_lines, rows, table_lines, why_lines
 from peaks_scheduler.demo.world import (
@@ -80,8 +79,8 @@ class Play:
     cluster: tuple[Machine, ...]
     workload: tuple[Arrival, ...]
     pace: Pace
-    command: Callable[[Path, str, str], Sequence[str]]
-    """(folder, API server's address, load address) -> the command that starts the daemon."""
+    command: Callable[[Place, str, str], Sequence[str]]
+    """(where its files lie, API server's address, load address) -> the command that starts the daemon."""
 
 
 def run_demo(nodes: int, pods: int, seed: int) -> int:
@@ -115,10 +114,10 @@ async def _until_signalled(performance: Coroutine[Any, Any, int]) -> int:
 
 
 async def _perform(play: Play) -> int:
-    with tempfile.TemporaryDirectory(prefix="peaks-demo-") as folder:
-        async with _stage(play, Path(folder)) as (server, load, record):
-            command = play.command(Path(folder), server.url, load.url)
-            async with Process(command, Path(folder, "daemon.log")) as daemon:
+    with scratch() as files:
+        async with _stage(play, files) as (server, load, record):
+            command = play.command(files, server.url, load.url)
+            async with Process(command, files("daemon.log")) as daemon:
                 try:
                     await _scenes(play, server, load, record, daemon)
                 except NotReady as error:
@@ -128,14 +127,14 @@ async def _perform(play: Play) -> int:
 
 
 @asynccontextmanager
-async def _stage(play: Play, folder: Path) -> AsyncIterator[tuple[EmbeddedApiServer, LoadEndpoint, Record]]:
+async def _stage(play: Play, files: Place) -> AsyncIterator[tuple[EmbeddedApiServer, LoadEndpoint, Record]]:
     """Everything but the daemon, and the files it will read."""
     record = Record(asyncio.get_running_loop().time)
     lifetimes = {arrival.name: arrival.runs_for for arrival in play.workload}
     async with EmbeddedApiServer() as server:
         _populate(server, play.cluster)
-        server.write_kubeconfig(folder / "kubeconfig")
-        (folder / "models.yaml").write_text(yaml.safe_dump(power_models(), sort_keys=False), encoding="utf-8")
+        server.write_kubeconfig(files("kubeconfig"))
+        files("models.yaml").write_text(yaml.safe_dump(power_models(), sort_keys=False), encoding="utf-8")
         server.subscribe("pods", record.observe)
         kubelets = Kubelets(server, lambda pod: lifetimes.get(pod["metadata"]["name"]))
         living = asyncio.create_task(kubelets.run(), name="kubelets")
@@ -156,15 +155,15 @@ def _populate(server: EmbeddedApiServer, cluster: Sequence[Machine]) -> None:
         server.add_pod(resident_object(machine, since))
 
 
-def daemon_command(folder: Path, server: str, load: str) -> list[str]:
+def daemon_command(files: Place, server: str, load: str) -> list[str]:
     """The daemon as a user would start it; the interval is shorter than usual, as the demo is."""
     config = {"schedulerName": SCHEDULER, "load": {"interval": "2s"}, "logFormat": "text"}
-    (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    files("config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     options = {
-        "--config": str(folder / "config.yaml"),
-        "--kubeconfig": str(folder / "kubeconfig"),
+        "--config": str(files("config.yaml")),
+        "--kubeconfig": str(files("kubeconfig")),
         "--load-address": load,
-        "--power-models": str(folder / "models.yaml"),
+        "--power-models": str(files("models.yaml")),
         "--listen": "127.0.0.1:0",
     }
     flags = [part for option in options.items() for part in option]

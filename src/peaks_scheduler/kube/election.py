@@ -36,6 +36,7 @@ Json = dict[str, Any]
 NEVER = float("-inf")
 JITTER = 0.1  # share of retry_period; client-go's 1.2 would let a standby look away for 4.4 s after a release
 RELEASE_TRIES = 3
+MOST_OF_HOST = 80  # characters; Linux has 64 at most, an event takes 128 with the random part
 
 
 class LeaseStore(Protocol):
@@ -52,8 +53,12 @@ class LeaseStore(Protocol):
 
 
 def unique_identity() -> str:
-    """Host name and a random part, as kube-scheduler's: a restarted process is another one."""
-    return f"{socket.gethostname()}_{uuid.uuid4()}"
+    """Host name and a random part, as kube-scheduler's: a restarted process is another one.
+
+    It goes into the Lease and, as an event's reporting instance, must not have more than 128 characters.
+    """
+    host = "".join(each for each in socket.gethostname() if each.isascii() and each.isprintable())
+    return f"{host[:MOST_OF_HOST]}_{uuid.uuid4()}"
 
 
 class LeaderElector:

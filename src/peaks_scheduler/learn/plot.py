@@ -57,6 +57,11 @@ def check_format(path: str) -> str:
         raise ConfigurationError(
             f"--plot needs matplotlib, which is not there ({error}): install it by pip install 'peaks-scheduler[plot]'"
         ) from error
+    except OSError as error:  # neither a home nor a temporary folder
+        raise ConfigurationError(
+            f"--plot {path}: expected a folder in which matplotlib can keep its list of fonts; got: {error}. "
+            "Set MPLCONFIGDIR to a folder that can be written to."
+        ) from error
     return ending
 
 
