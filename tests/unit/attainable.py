@@ -29,7 +29,7 @@ CONTRACTION = 0.25
 """A Gauss-Newton step is at most so long as the one before it, for NIST's sets near their solutions: a matter of the
 residuals and the curvature. BoxBOD, whose residuals are the largest, has 0.22."""
 
-_STOPPED = 1.0 / ((1.0 - CONTRACTION) * (0.5 - CONTRACTION))
+STOPPED = 1.0 / ((1.0 - CONTRACTION) * (0.5 - CONTRACTION))
 """The steps end when one is more than half of the one before, which is less than rounding / (0.5 - contraction); what
 is left of the way is less than that step / (1 - contraction)."""
 
@@ -58,7 +58,7 @@ def parameter_errors(formula: Formula, x: Floats, y: Floats, b: Floats) -> Float
     inverse = _pseudo_inverse(jacobian)
     of_residuals = of_formula + 0.5 * EPS * np.abs(y)  # y is decimal in the file
     step = np.abs(inverse) @ of_residuals + np.abs(inverse @ inverse.T) @ (of_slopes.T @ np.abs(residuals))
-    return np.asarray(_STOPPED * step)
+    return np.asarray(STOPPED * step)
 
 
 def residual_error(formula: Formula, x: Floats, y: Floats, b: Floats) -> float:

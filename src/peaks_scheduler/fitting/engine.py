@@ -180,11 +180,13 @@ class _Problem:
         """((P,) Gauss-Newton step, its length as columns of length one measure it); NaN where there is none."""
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             residuals, jacobian = self._residuals(parameters), self._plain_jacobian(parameters)
-            root = np.ones_like(residuals) if scale is None else np.sqrt(soft_l1_weights(residuals, scale))
-            lengths = np.linalg.norm(root[:, None] * jacobian, axis=0)
-            if not np.all(np.isfinite(lengths)) or not np.all(lengths > 0.0) or not np.all(np.isfinite(residuals)):
+            if scale is not None:  # J' psi = 0 by Newton's steps: psi is weight * r, its slope weight^3
+                weight = soft_l1_weights(residuals, scale)
+                residuals, jacobian = residuals / np.sqrt(weight), jacobian * weight[:, None] ** 1.5
+            lengths = np.linalg.norm(jacobian, axis=0)
+            if not (np.all(np.isfinite(lengths)) and np.all(lengths > 0.0) and np.all(np.isfinite(residuals))):
                 return np.full_like(parameters, np.nan), math.nan
-            scaled = np.linalg.lstsq(root[:, None] * jacobian / lengths, root * residuals, rcond=None)[0]
+            scaled = np.linalg.lstsq(jacobian / lengths, residuals, rcond=None)[0]
             return scaled / lengths, float(np.linalg.norm(scaled))
 
     def _residuals(self, parameters: Floats) -> Floats:
