@@ -14,18 +14,20 @@ from benchmarks.figures import Aim, Better, Figure, gather
 from benchmarks.plan import Plan
 from benchmarks.study import rules, runs, servers
 from benchmarks.study.runs import Case, churned, filled
+from peaks_scheduler.ceilings import Ceiling
 from peaks_scheduler.power import EMPTY
 from peaks_scheduler.scoring import Strategy
 
 PART = "strategies"
 COUNT = 50  # servers in each cluster
 TRUE, FITTED, WISHES = "true curves", "fitted curves", "fitted curves and pods that like even zones"
+CEILINGS = {f"true curves, ceiling {share:.0%}": Ceiling(cpu=share) for share in (0.7, 0.8, 0.9)}
 FLEETS = {"one kind of server": 1, "three kinds of servers": 3}
 FILLED, CHURNED = "filled", "pods come and go"
 UNITS: dict[str, tuple[str, Better]] = {
     f"{how}, {known}, {load:.0%} load": ("% over the bound", "lower")
     for how in (FILLED, CHURNED)
-    for known in (TRUE, FITTED, WISHES, *FLEETS)
+    for known in (TRUE, FITTED, WISHES, *CEILINGS, *FLEETS)
     for load in runs.LOADS
 }
 LIMITS = {TRUE: 1.5, FITTED: 3.0, **dict.fromkeys(FLEETS, 1.5)}  # [%]
@@ -78,6 +80,8 @@ def _cases(drawn: Sequence[servers.Server], seed: int) -> Iterator[tuple[str, Ca
         yield TRUE, Case(drawn, exact, strategy, seed)
         yield FITTED, Case(drawn, fitted, strategy, seed)
         yield WISHES, Case(drawn, fitted, strategy, seed, runs.EVEN_ZONES)
+    for known, ceiling in CEILINGS.items():
+        yield known, Case(drawn, exact, rules.BY_POWER[0], seed, ceiling=ceiling)
     for strategy in rules.BY_SHARE:
         yield TRUE, Case(drawn, EMPTY, strategy, seed)
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from peaks_scheduler.ceilings import NO_CEILING, Ceiling
 from peaks_scheduler.cycle import judge, schedule
 from peaks_scheduler.decision import Decision
 from peaks_scheduler.ledger import Ledger
@@ -113,6 +114,7 @@ def node(
     unschedulable: bool = False,
     more: Mapping[str, str] | None = None,
     features: Sequence[str] = (),
+    annotations: Json | None = None,
 ) -> Json:
     """A node of ``cpu`` allocatable cores; ``more`` are further resources, ``capacity`` its CPUs where they are not
     the same, ``features`` what it declares."""
@@ -121,7 +123,9 @@ def node(
     status: Json = {"allocatable": allocatable, "capacity": allocatable | {"cpu": capacity or cpu}}
     if features:
         status["declaredFeatures"] = list(features)
-    meta = {"name": name, "uid": f"uid-{name}", "labels": {HOSTNAME: name} | dict(labels or {})}
+    meta: Json = {"name": name, "uid": f"uid-{name}", "labels": {HOSTNAME: name} | dict(labels or {})}
+    if annotations is not None:
+        meta["annotations"] = annotations
     return {"apiVersion": "v1", "kind": "Node", "metadata": meta, "spec": spec, "status": status}
 
 
@@ -204,9 +208,11 @@ def model(name: str, power: Power) -> PowerModel:
     return PowerModel(name, Exponential(*power) if isinstance(power, tuple) else power)
 
 
-def load(cpu: float, *, age: float = 0.0, window: float = WINDOW, now: float = NOW) -> NodeLoad:
-    """A load of ``cpu`` (fraction) whose window ended ``age`` seconds ago."""
-    return NodeLoad(cpu, now - age - window, now - age)
+def load(
+    cpu: float, *, memory: float | None = None, age: float = 0.0, window: float = WINDOW, now: float = NOW
+) -> NodeLoad:
+    """A load of ``cpu`` and ``memory`` (fractions) whose window ended ``age`` seconds ago."""
+    return NodeLoad(cpu, now - age - window, now - age, memory_share=memory)
 
 
 # --- ledger ---------------------------------------------------------------------------------------------------------
@@ -229,11 +235,12 @@ def ledger(
     default_cpu: int = 100,
     expiry: float = 300.0,
     clock_offset: float = 0.0,
+    ceiling: Ceiling = NO_CEILING,
 ) -> Ledger:
     """A ledger of these nodes, pods and namespaces. ``power``: models, or one curve for all; ``loads``: fractions are
-    fresh ones."""
+    fresh ones; no ceiling unless given."""
     known = power if isinstance(power, PowerModels) else models(power)
-    filled = Ledger(default_cpu=default_cpu, expiry=expiry, seed=seed, models=known)
+    filled = Ledger(default_cpu=default_cpu, expiry=expiry, seed=seed, models=known, ceiling=ceiling)
     filled.clock_offset = clock_offset
     filled.now = now
     for each in objects:

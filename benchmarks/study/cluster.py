@@ -16,6 +16,7 @@ import numpy as np
 
 from benchmarks import BenchmarkError
 from benchmarks.study.servers import Server
+from peaks_scheduler.ceilings import NO_CEILING, Ceiling
 from peaks_scheduler.cycle import schedule
 from peaks_scheduler.ledger import Ledger
 from peaks_scheduler.load import NodeLoad
@@ -32,11 +33,18 @@ ZONES = 3
 class Cluster:
     """``use`` (N,) [cores] is what runs on each server now, ``watts`` (N,) what each draws; both are the truth."""
 
-    def __init__(self, servers: Sequence[Server], models: PowerModels, strategy: Strategy, seed: int) -> None:
+    def __init__(
+        self,
+        servers: Sequence[Server],
+        models: PowerModels,
+        strategy: Strategy,
+        seed: int,
+        ceiling: Ceiling = NO_CEILING,
+    ) -> None:
         self.servers = servers
         self.strategy = strategy
         self.now = START
-        self.ledger = Ledger(models=models, seed=seed)
+        self.ledger = Ledger(models=models, seed=seed, ceiling=ceiling)
         for i, server in enumerate(servers):
             self.ledger.observe_node(_node(server, f"zone-{i % ZONES}"))
         self._index = {server.name: i for i, server in enumerate(servers)}

@@ -15,6 +15,7 @@ from typing import Any
 from benchmarks.study.bound import Bound
 from benchmarks.study.cluster import Cluster
 from benchmarks.study.servers import Server
+from peaks_scheduler.ceilings import NO_CEILING, Ceiling
 from peaks_scheduler.objects import Pod
 from peaks_scheduler.power import PowerModels
 from peaks_scheduler.scoring import Strategy
@@ -50,9 +51,10 @@ class Case:
     seed: int
     wishes: Mapping[str, object] = field(default_factory=dict)
     """What is added to every pod's spec."""
+    ceiling: Ceiling = NO_CEILING
 
     def cluster(self) -> Cluster:
-        return Cluster(self.servers, self.models, self.strategy, self.seed)
+        return Cluster(self.servers, self.models, self.strategy, self.seed, self.ceiling)
 
 
 def filled(case: Case, loads: Sequence[float] = LOADS) -> list[float]:

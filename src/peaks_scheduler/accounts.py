@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from .ceilings import NO_CEILING, Ceiling
 from .entries import Change, Entry, NodeSlot, same_node
 from .indices import Indices
 from .known_power import write_model
@@ -29,17 +30,22 @@ NO_CPUS = 1e-9
 
 
 class NodeAccounts:
-    """See the module. ``expiry`` [s] is the age beyond which a load counts as stale, ``seed`` what ties are broken by.
+    """See the module. ``expiry`` [s] is the age beyond which a load counts as stale, ``seed`` what ties are broken by,
+    ``ceiling`` that of nodes and pods which have none of their own.
     ``now`` is the time of what is being observed, ``node_changes`` counts nodes that came, changed or went, ``storage``
     has claims, volumes and the like."""
 
-    def __init__(self, *, expiry: float = 300.0, seed: int = 0, models: PowerModels = EMPTY) -> None:
+    def __init__(
+        self, *, expiry: float = 300.0, seed: int = 0, models: PowerModels = EMPTY, ceiling: Ceiling = NO_CEILING
+    ) -> None:
         self.expiry = expiry
+        self.ceiling = ceiling
         self.seed = seed
         self.models = models
         self.now = 0.0
         self.node_changes = 0
         self.storage = Storage()
+        self.oddities: dict[str, tuple[str, ...]] = {}  # by node: what of it could not be read, in words
         self._columns = Columns()
         self._slots: list[NodeSlot] = []  # by index
         self._by_name: dict[str, NodeSlot] = {}  # also those of nodes not seen yet
@@ -81,8 +87,9 @@ class NodeAccounts:
         entry.slot = slot
         slot.entries[pod.uid] = entry
         slot.asked += pod.cpu
-        entry.unseen = unseen(pod, slot.load)
+        entry.unseen, entry.unseen_memory = unseen(pod, slot.load)
         slot.unseen += entry.unseen
+        slot.unseen_memory += entry.unseen_memory
         self._priorities[pod.priority] += 1
         self._indices.pod_added(slot, pod)
         if pod.volumes:
@@ -97,7 +104,8 @@ class NodeAccounts:
         del slot.entries[pod.uid]
         slot.asked -= pod.cpu
         slot.unseen -= entry.unseen
-        entry.unseen = 0
+        slot.unseen_memory -= entry.unseen_memory
+        entry.unseen = entry.unseen_memory = 0
         self._priorities[pod.priority] -= 1
         if not self._priorities[pod.priority]:
             del self._priorities[pod.priority]
@@ -168,8 +176,21 @@ class NodeAccounts:
             self._hold(slot, entry.pod, 1)
         columns.single["unschedulable"][i] = node.unschedulable
         columns.single["cpu_capacity"][i] = node.cpu_capacity or NO_CPUS
+        columns.single["memory_capacity"][i] = node.memory_capacity or np.inf
+        self._write_ceiling(i, node.ceiling or Ceiling())
+        if node.oddities:
+            self.oddities[node.name] = node.oddities
+        else:
+            self.oddities.pop(node.name, None)
         self._write_model(slot, node)
         self._correct(slot)
+
+    def _write_ceiling(self, i: int, own: Ceiling) -> None:
+        single = self._columns.single
+        for name in ("cpu", "memory"):
+            given, configured = getattr(own, name), getattr(self.ceiling, name)
+            single[f"own_ceiling_{name}"][i] = np.nan if given is None else given
+            single[f"ceiling_{name}"][i] = next((each for each in (given, configured) if each is not None), np.inf)
 
     def drop_node(self, name: str) -> Change:
         """The node exists no more; pods on it stay until they are observed gone."""
@@ -177,6 +198,7 @@ class NodeAccounts:
         if slot is None or slot.node is None:
             return Change.NOTHING
         self.node_changes += 1
+        self.oddities.pop(name, None)
         moved = self._columns.remove(slot.index)
         last = self._slots.pop()
         if moved is not None:
@@ -234,7 +256,12 @@ class NodeAccounts:
         self._estimate(slot)
 
     def _estimate(self, slot: NodeSlot) -> None:
-        estimate(slot, self._columns.single, self.now, self.expiry)
+        if slot.index < 0:
+            return
+        columns = self._columns
+        row = columns.rows["memory"]
+        requested = int(columns.allocatable[row, slot.index] - columns.free[row, slot.index])
+        estimate(slot, columns.single, requested, self.now, self.expiry)
 
 
 def _tie(name: str, seed: int) -> np.uint64:

@@ -19,6 +19,7 @@ import click
 
 from . import __version__
 from .errors import ConfigurationError, PeaksError
+from .files import text_of
 from .importing.command import import_models
 from .settings import Settings, load
 from .values import LOAD_SOURCES
@@ -78,17 +79,11 @@ def shared_options(command: F) -> F:
 
 def read_settings(config: str | None, **flags: object) -> Settings:
     """Settings from file, environment and options; warnings go to stderr."""
-    settings, warnings = load(_read(config) if config else None, config or "", os.environ, flags)
+    text = text_of("--config", config) if config else None
+    settings, warnings = load(text, config or "", os.environ, flags)
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
     return settings
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"--config {path}: expected a readable file, got: {error}") from error
 
 
 @main.command()
@@ -200,8 +195,23 @@ def explain(
 @click.option("--power-kind", type=click.Choice(["auto", "gauge", "counter"]), help="With --csv.  [default: auto]")
 @click.option(
     "--power-unit",
-    type=click.Choice(["auto", "watts", "joules", "milliwatts", "microwatts", "kilowatts"]),
+    type=click.Choice(
+        [
+            *("auto", "watts", "joules", "milliwatts", "microwatts", "kilowatts"),
+            *("milliwatt-hours", "watt-hours", "kilowatt-hours", "btu-per-hour"),
+        ]
+    ),
     help="With --csv; of a counter: times seconds.  [default: auto]",
+)
+@click.option(
+    "--decimal",
+    type=click.Choice(["auto", "point", "comma"]),
+    help="With --csv: is 1,541 more than a thousand (point) or less than two (comma)?  [default: auto]",
+)
+@click.option(
+    "--date-order",
+    type=click.Choice(["day-first", "month-first"]),
+    help="With --csv: what is 3/4/2026? Only asked for where no date tells.",
 )
 @click.option("--prometheus", metavar="URL", help="Kepler's, Redfish's, IPMI's or any series of every node.")
 @click.option("--range", metavar="DURATION", help="With --prometheus: back from now.  [default: 7d]")
@@ -221,6 +231,11 @@ def explain(
     type=click.Choice(["auto", "exponential", "idle-exponential", "piecewise", "linear"]),
     default="auto",
     show_default=True,
+)
+@click.option(
+    "--scope",
+    type=click.Choice(["wall", "platform", "package", "estimate"]),
+    help="Of what the watts are.  [default: by the series' or the column's name; else wall, the whole machine]",
 )
 @click.option("--plot", metavar="FILE", help="Samples, curve, band and envelope: .png, .svg or .pdf.")
 @click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)

@@ -2,26 +2,29 @@
 logs nothing.
 
 Every door goes through it: the daemon, explain, the demo and the tests. Order of preference among feasible nodes:
-modelled ones by watts, whether their load is measured or estimated; then those without a power model; last those that
-the pod would push above 100 % of their CPUs. Within the last two the node that ends up least full. What that leaves
-tied is for preferences to decide (``scoring.preferences``), and what they leave equal for a hash.
+modelled ones by watts, whether their load is measured or estimated; then those without a power model, the least full
+first; then those that the pod would lift above a ceiling (``scoring.headroom``), the one that ends least far above it
+first; last those that it would push above 100 % of their CPUs. What that leaves tied is for preferences to decide
+(``scoring.preferences``), and what they leave equal for a hash.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from .ceilings import Ceiling
 from .decision import FAILED, UNSCHEDULABLE, UNSUPPORTED, WAITING, Decision, Diagnosis, NodeVerdict, Standing
 from .filters import FILTERS, Filter, Refusal
 from .filters.unread import unread
 from .objects import Pod
 from .power import PowerModel
 from .scoring import Strategy
+from .scoring.headroom import ROUNDING, above, ceilings, memory_after, overshoot
 from .scoring.jump import cpu_after, indistinct, jump_error
 from .scoring.preferences import has_wishes, preferred
 from .snapshot import Floats, Ints, Mask, Snapshot
@@ -55,11 +58,10 @@ def schedule(
     count = int(np.count_nonzero(feasible))
     if count == 0:
         return Decision(pod, strategy.name, 0, total, diagnosis=diagnose(pod, nodes))
-    jump = strategy.cost(pod, nodes)
-    after = cpu_after(pod, nodes)
+    seen = predicted(pod, nodes, strategy)
     tolerance = max(tolerance if pod.tolerance is None else pod.tolerance, TIE_WATTS)
     last = _last(avoid, nodes)
-    return _select(pod, nodes, strategy, feasible, last, jump, after, count, now=now, tolerance=tolerance)
+    return _select(pod, nodes, strategy, feasible, last, seen, count, now=now, tolerance=tolerance)
 
 
 # --- filter ---------------------------------------------------------------------------------------------------------
@@ -198,20 +200,16 @@ def _select(
     strategy: Strategy,
     feasible: Mask,
     last: Mask | None,
-    jump: Floats,
-    after: Floats,
+    seen: Predicted,
     count: int,
     *,
     now: float,
     tolerance: float,
 ) -> Decision:
-    fits = after <= 1.0
-    fits &= feasible
-    # what is left behind the modelled ones goes by fullness, which puts the unmodelled before the over-full
-    groups: list[Group] = [(fits, jump, tolerance, TIE_WATTS, strategy), (feasible, after, 0.0, 0.0, None)]
-    if last is not None:
-        groups[:0] = [(mask & ~last, key, tied, equal, by) for mask, key, tied, equal, by in groups]
-    chosen, second = _two_best(groups, pod, nodes)
+    jump, after = seen.jump, seen.cpu
+    fits = seen.below & feasible
+    masks = [(fits, feasible)] if last is None else [(fits & ~last, feasible & ~last), (fits, feasible)]
+    chosen, second = _two_best(_groups(masks, seen, strategy, tolerance), pod, nodes)
     best = chosen.index
     end = float(nodes.load_end[best])
     return Decision(
@@ -225,15 +223,50 @@ def _select(
         runner_up_jump_watts=None if second is None else _watts(jump, second.index),
         cpu_before=float(nodes.cpu_high[best] / nodes.cpu_capacity[best]),
         cpu_after=float(after[best]),
-        standing=standing(nodes, jump, after, best),
+        standing=standing(nodes, seen, best),
         load_age=None if np.isnan(end) else now - end,
         model=_name(nodes.models[best]),
+        model_from=_from(nodes.models[best]),
         rise_watts=_rise(pod, nodes, best),
         jump_error_watts=jump_error(pod, nodes, best, envelope=strategy.envelope),
         extrapolated=extrapolated(nodes, after, best),
         preferences=chosen.preferences,
         preference_watts=_extra_watts(fits, jump, best) if chosen.preferences else None,
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predicted:
+    """What the pod would make of each node. Index i is the same node in every array."""
+
+    jump: Floats  # (N,) [W] the strategy's cost; NaN without a model
+    cpu: Floats  # (N,) share of the CPUs in use; above 1 where it would be over-full
+    memory: Floats  # (N,) share of the memory in use
+    overshoot: Floats  # (N,) how far above its ceiling it ends; not above 0 below
+
+    @property
+    def below(self) -> Mask:
+        """(N,) neither above a ceiling nor over-full."""
+        below: Mask = ~above(self.overshoot)
+        below &= self.cpu <= 1.0
+        return below
+
+
+def predicted(pod: Pod, nodes: Snapshot, strategy: Strategy) -> Predicted:
+    """Each node with the pod on it."""
+    cpu, memory = cpu_after(pod, nodes), memory_after(pod, nodes)
+    return Predicted(strategy.cost(pod, nodes), cpu, memory, overshoot(pod, nodes, cpu, memory))
+
+
+def _behind(seen: Predicted) -> Floats:
+    """(N,) the order of what does not compete in watts: below a ceiling by fullness, 0..1; above it by how far; then
+    over-full."""
+    rank = np.where(above(seen.overshoot), 1.0 + np.minimum(seen.overshoot, _FAR), seen.cpu)
+    rank[seen.cpu > 1.0] = 1.0 + _FAR + seen.cpu[seen.cpu > 1.0]
+    return rank
+
+
+_FAR = 1000.0  # no node is overfilled as many times
 
 
 def _last(avoid: Collection[str], nodes: Snapshot) -> Mask | None:
@@ -259,7 +292,16 @@ Group = tuple[Mask, Floats, float, float, Strategy | None]
 strategy where the costs are its watts, known as well as the models are."""
 
 
-def _two_best(groups: Sequence[Group], pod: Pod, nodes: Snapshot) -> tuple[Choice, Choice | None]:
+def _groups(
+    masks: Sequence[tuple[Mask, Mask]], seen: Predicted, strategy: Strategy, tolerance: float
+) -> Iterator[Group]:
+    """Of each pair of masks the nodes that compete in watts, then all. The later ones are seldom asked for."""
+    for fits, feasible in masks:
+        yield fits, seen.jump, tolerance, TIE_WATTS, strategy
+        yield feasible, _behind(seen), 0.0, 0.0, None
+
+
+def _two_best(groups: Iterable[Group], pod: Pod, nodes: Snapshot) -> tuple[Choice, Choice | None]:
     """The best and the second best node: by the first group's cost while it has any, then by the next one's. The second
     is the cheapest of the others, whatever the tolerance."""
     found: list[Choice] = []
@@ -339,6 +381,10 @@ def _name(model: PowerModel | None) -> str:
     return model.name if model else ""
 
 
+def _from(model: PowerModel | None) -> str | None:
+    return None if model is None else "learned" if model.learned else "file"
+
+
 def _rise(pod: Pod, nodes: Snapshot, i: int) -> float | None:
     """By how much node i's power is predicted to rise, on its own curve and at its highest plausible use."""
     model = nodes.models[i]
@@ -368,11 +414,13 @@ def _extra_watts(fits: Mask, jump: Floats, i: int) -> float | None:
     return _finite(float(jump[i]) - float(np.fmin.reduce(jump[fits]))) if fits[i] else None
 
 
-def standing(nodes: Snapshot, jump: Floats, after: Floats, i: int) -> Standing:
-    """In which company does node i compete?"""
-    if not after[i] <= 1.0:
+def standing(nodes: Snapshot, seen: Predicted, i: int) -> Standing:
+    """Rank class of node i."""
+    if not seen.cpu[i] <= 1.0:
         return "over-full"
-    if np.isnan(jump[i]):
+    if seen.overshoot[i] > ROUNDING:
+        return "above-ceiling"
+    if np.isnan(seen.jump[i]):
         return "unmodelled"
     return "measured" if nodes.measured[i] else "estimated"
 
@@ -387,9 +435,12 @@ def _watts(jump: Floats, i: int) -> float | None:
 def judge(pod: Pod, nodes: Snapshot, strategy: Strategy) -> dict[str, NodeVerdict]:
     """Every node's answer to ``pod``, by name: what ``schedule`` saw, node by node."""
     reasons = _reasons(pod, nodes)
-    jump = strategy.cost(pod, nodes)
-    after = cpu_after(pod, nodes)
-    return {name: _verdict(nodes, jump, after, i, tuple(reasons[i])) for i, name in enumerate(nodes.names)}
+    seen = predicted(pod, nodes, strategy)
+    cpu, memory = (limits.tolist() for limits in ceilings(pod, nodes))
+    return {
+        name: _verdict(nodes, seen, i, tuple(reasons[i]), Ceiling(cpu[i], memory[i]))
+        for i, name in enumerate(nodes.names)
+    }
 
 
 def _reasons(pod: Pod, nodes: Snapshot) -> list[list[str]]:
@@ -404,13 +455,16 @@ def _reasons(pod: Pod, nodes: Snapshot) -> list[list[str]]:
     return reasons
 
 
-def _verdict(nodes: Snapshot, jump: Floats, after: Floats, i: int, reasons: tuple[str, ...]) -> NodeVerdict:
-    before = float(nodes.cpu_high[i] / nodes.cpu_capacity[i])
-    if reasons:
-        return NodeVerdict(False, reasons, None, None, _finite(before), _finite(float(after[i])))
-    return NodeVerdict(
-        True, (), standing(nodes, jump, after, i), _watts(jump, i), _finite(before), _finite(float(after[i]))
+def _verdict(nodes: Snapshot, seen: Predicted, i: int, reasons: tuple[str, ...], ceiling: Ceiling) -> NodeVerdict:
+    use = (
+        _finite(float(nodes.cpu_high[i] / nodes.cpu_capacity[i])),
+        _finite(float(seen.cpu[i])),
+        _finite(float(seen.memory[i])) if np.isfinite(nodes.memory_capacity[i]) else None,
+        ceiling,
     )
+    if reasons:
+        return NodeVerdict(False, reasons, None, None, *use)
+    return NodeVerdict(True, (), standing(nodes, seen, i), _watts(seen.jump, i), *use)
 
 
 def _finite(value: float) -> float | None:

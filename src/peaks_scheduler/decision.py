@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from .ceilings import NO_CEILING, Ceiling
 from .objects import Pod
 from .wake import Wake
 
-Standing = Literal["measured", "estimated", "unmodelled", "over-full"]
+Standing = Literal["measured", "estimated", "unmodelled", "above-ceiling", "over-full"]
 
 UNSCHEDULABLE = "Unschedulable"
 """No node fits; a cluster autoscaler may act on it."""
@@ -90,6 +92,7 @@ class Decision:
     standing: Standing | None = None
     load_age: float | None = None  # [s] since the end of the load's window; None where never measured
     model: str = ""
+    model_from: str | None = None  # ``file``, or ``learned`` while the scheduler runs; None without a model
     rise_watts: float | None = None  # predicted on the node's own curve, where ``jump_watts`` is the strategy's cost
     jump_error_watts: float | None = None  # standard error of ``jump_watts`` by the model's fit; None where not known
     extrapolated: bool | None = None  # beyond the loads that the model was fitted on? None where those are not known
@@ -119,6 +122,7 @@ class Decision:
             "extrapolated": self.extrapolated,
             "podCpu": _rounded(self.pod.cpu / 1000.0, 3),
             "podCpuFrom": self.pod.cpu_from,
+            "modelFrom": self.model_from,
         }
 
     def annotation(self) -> str:
@@ -140,15 +144,29 @@ class NodeVerdict:
     jump_watts: float | None
     cpu_before: float | None
     cpu_after: float | None
+    memory_after: float | None = None  # share of the node's memory; None where its capacity is not known
+    ceiling: Ceiling = NO_CEILING
+
+    def above(self) -> Iterator[tuple[str, float, float]]:
+        """(CPU or memory, share in use, its ceiling) of what ends above its ceiling."""
+        pairs = (("CPU", self.cpu_after, self.ceiling.cpu), ("memory", self.memory_after, self.ceiling.memory))
+        for what, after, ceiling in pairs:
+            if after is not None and ceiling is not None and after > ceiling:
+                yield what, after, ceiling
 
     def as_json(self) -> dict[str, Any]:
-        answer = {
+        answer: dict[str, Any] = {
             "feasible": self.feasible,
             "reasons": list(self.reasons),
             "standing": self.standing,
             "jumpWatts": self.jump_watts,
         }
-        return answer | ({"cpuBefore": self.cpu_before, "cpuAfter": self.cpu_after} if self.feasible else {})
+        if self.feasible:
+            answer |= {"cpuBefore": self.cpu_before, "cpuAfter": self.cpu_after}
+        if self.standing == "above-ceiling":
+            over = {what.lower(): {"after": after, "ceiling": ceiling} for what, after, ceiling in self.above()}
+            answer["aboveCeiling"] = over
+        return answer
 
 
 def _compact(record: dict[str, Any]) -> str:

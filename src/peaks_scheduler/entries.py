@@ -47,6 +47,7 @@ class Entry:
     state: State
     slot: NodeSlot | None = None
     unseen: int = 0  # [nanocores] its part of the node's correction
+    unseen_memory: int = 0  # [bytes] likewise
     nominated: str = ""  # the node that keeps room for it while it is pending
     later: Pod | None = None  # as it was last seen while assumed: what it is if the assumption is forgotten
 
@@ -58,6 +59,7 @@ class NodeSlot(Slot):
     entries: dict[str, Entry] = field(default_factory=dict)
     asked: int = 0  # [mCPU] sum of what its pods are taken to use
     unseen: int = 0  # [nanocores] what the load average cannot have seen yet, less what it still sees and is gone
+    unseen_memory: int = 0  # [bytes] what the measured memory cannot have seen yet
     ended: list[Pod] = field(default_factory=list)  # pods that ended within the load's window
     load: NodeLoad | None = None
     model: PowerModel | None = None
@@ -87,8 +89,9 @@ def same_node(a: Node, b: Node) -> bool:
 
 
 def _facts(node: Node) -> tuple[object, ...]:
-    placing = (node.labels, node.taints, node.mild_taints, node.unschedulable, node.allocatable, node.cpu_capacity)
-    return (*placing, node.features, node.uid, node.addresses, node.provider_id)
+    placing = (node.labels, node.taints, node.mild_taints, node.unschedulable, node.allocatable, node.features)
+    ranking = (node.cpu_capacity, node.memory_capacity, node.ceiling, node.oddities)
+    return (*placing, *ranking, node.uid, node.addresses, node.provider_id)
 
 
 def wants(pod: Pod) -> tuple[object, ...]:

@@ -26,6 +26,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from .accounts import NodeAccounts
+from .ceilings import NO_CEILING, Ceiling
 from .entries import Change, Entry, NodeSlot, State, asks_less, holds, selected_by, wants
 from .load import unseen
 from .nominations import NominatedPods
@@ -51,9 +52,10 @@ class Ledger(NodeAccounts):
         expiry: float = 300.0,
         seed: int = 0,
         models: PowerModels = EMPTY,
+        ceiling: Ceiling = NO_CEILING,
         ignored: frozenset[str] = frozenset(),
     ) -> None:
-        super().__init__(expiry=expiry, seed=seed, models=models)
+        super().__init__(expiry=expiry, seed=seed, models=models, ceiling=ceiling)
         self.default_cpu = default_cpu
         self.ignored = ignored
         self.clock_offset = 0.0
@@ -300,6 +302,6 @@ class Ledger(NodeAccounts):
             return
         slot.asked += entry.pod.cpu - before.cpu
         slot.unseen -= entry.unseen
-        entry.unseen = unseen(entry.pod, slot.load)
+        entry.unseen, _ = unseen(entry.pod, slot.load)
         slot.unseen += entry.unseen
         self._estimate(slot)

@@ -29,7 +29,9 @@ class NodeLoad:
     cores: float | None = None
     """[cores] in use; None: ``cpu`` says it."""
     memory: float | None = None
-    """[bytes] in use, for display; None: the source does not say."""
+    """[bytes] in use; None: ``memory_share`` says it, or the source does not."""
+    memory_share: float | None = None
+    """Memory in use, a fraction of the node's capacity, from sources that do not know the capacity."""
 
     def used(self, capacity: float) -> float:
         """[cores] in use on a node that has ``capacity`` [cores]: no more than all of them."""
@@ -37,6 +39,12 @@ class NodeLoad:
             return min(self.cores, capacity)
         # a load that says nothing does not make its node look idle
         return capacity * (self.cpu if self.cpu is not None else 1.0)
+
+    def memory_used(self, capacity: float) -> float | None:
+        """[bytes] in use on a node that has ``capacity`` [bytes]; None: not known."""
+        if self.memory is not None or self.memory_share is None:
+            return self.memory
+        return capacity * self.memory_share if capacity > 0.0 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +81,15 @@ def seen_share(started: float | None, ended: float | None, window_start: float, 
     return max(0.0, until - max(started, window_start)) / length
 
 
-def unseen(pod: Pod, load: NodeLoad | None) -> int:
-    """[nanocores] the part of a running pod's use that is missing from the load."""
+def unseen(pod: Pod, load: NodeLoad | None) -> tuple[int, int]:
+    """[nanocores], [bytes] the part of a running pod's use that is missing from the load.
+
+    Of memory it is the same share: what a pod holds grows after its start, also where memory is measured in an instant.
+    """
     if load is None:
-        return 0
-    return round(pod.cpu * NANO * (1.0 - seen_share(pod.started, None, load.window_start, load.window_end)))
+        return 0, 0
+    missing = 1.0 - seen_share(pod.started, None, load.window_start, load.window_end)
+    return (round(pod.cpu * NANO * missing), round(pod.memory * missing)) if missing else (0, 0)
 
 
 def still_seen(pod: Pod, load: NodeLoad | None) -> int:

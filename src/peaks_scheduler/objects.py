@@ -16,9 +16,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from .ceilings import Ceiling, annotated
 from .errors import ObjectError, QuantityError
 from .honoured import unsupported_fields
-from .quantity import parse_quantity
+from .quantity import parse_quantity, units
 from .requests import CpuFrom, Json, Requests, is_sidecar, pod_cpu, pod_requests, rounded_plain
 from .selectors import (
     AffinityTerm,
@@ -123,6 +124,8 @@ class Pod:
     """When it was bound, if one of our decisions is recorded on it."""
     tolerance: float | None = None
     """[W] jumps that differ by no more count as tied for it; None: the configured tolerance."""
+    ceiling: Ceiling | None = None
+    """How full it lets a node become; None: as the node or the configuration says."""
     oddities: tuple[str, ...] = ()
     """What of it could not be read and is not used, in words."""
     preempts: bool = True
@@ -138,6 +141,11 @@ class Pod:
     @property
     def key(self) -> str:
         return f"{self.namespace}/{self.name}"
+
+    @property
+    def memory(self) -> int:
+        """[bytes] requested."""
+        return next((amount for name, amount in self.requests if name == "memory"), 0)
 
     def using(self, cpu: int | None) -> Pod:
         """The pod, taken to use ``cpu`` [mCPU] as its siblings do; None: what it states."""
@@ -167,6 +175,12 @@ class Node:
     addresses: tuple[tuple[str, str], ...]
     """(type, address) pairs."""
     provider_id: str
+    memory_capacity: int = 0
+    """[bytes] ``status.capacity``; 0: not said."""
+    ceiling: Ceiling | None = None
+    """Its own; None: the configured one."""
+    oddities: tuple[str, ...] = ()
+    """What of it could not be read and is not used, in words."""
 
 
 # --- time -----------------------------------------------------------------------------------------------------------
@@ -364,6 +378,7 @@ def pod_from_api(raw: Json, default_cpu: int, clock_offset: float = 0.0, ignored
     spec: Json = raw.get("spec") or {}
     status: Json = raw.get("status") or {}
     tolerance, oddities = _tolerance(meta)
+    ceiling, odd_ceiling = annotated(meta.get("annotations"))
     namespace = meta.get("namespace") or "default"
     labels = meta.get("labels") or {}
     try:
@@ -400,7 +415,8 @@ def pod_from_api(raw: Json, default_cpu: int, clock_offset: float = 0.0, ignored
         unsupported=unsupported_fields(spec, ignored),
         decided_at=_decided_at(meta, status, clock_offset),
         tolerance=tolerance,
-        oddities=oddities,
+        ceiling=ceiling,
+        oddities=(*oddities, *odd_ceiling),
         preempts=spec.get("preemptionPolicy") != "Never",
         cpu_from=cpu_from,
         stated_cpu=cpu,
@@ -420,7 +436,8 @@ def node_from_api(raw: Json) -> Node:
     spec: Json = raw.get("spec") or {}
     status: Json = raw.get("status") or {}
     allocatable = status.get("allocatable") or status.get("capacity") or {}
-    capacity = (status.get("capacity") or allocatable).get("cpu", "0")
+    capacity = status.get("capacity") or allocatable
+    ceiling, oddities = annotated(meta.get("annotations"))
     try:
         return Node(
             name=meta["name"],
@@ -431,9 +448,12 @@ def node_from_api(raw: Json) -> Node:
             features=frozenset(status.get("declaredFeatures") or ()) or NO_FEATURES,
             unschedulable=bool(spec.get("unschedulable")),
             allocatable=rounded_plain(tuple((name, str(value)) for name, value in allocatable.items())),
-            cpu_capacity=float(parse_quantity(capacity)),
+            cpu_capacity=float(parse_quantity(capacity.get("cpu", "0"))),
             addresses=tuple((a.get("type", ""), a.get("address", "")) for a in status.get("addresses") or ()),
             provider_id=spec.get("providerID") or "",
+            memory_capacity=units(parse_quantity(capacity.get("memory", "0"))),
+            ceiling=ceiling,
+            oddities=oddities,
         )
     except QuantityError as error:
         raise QuantityError(f"node {meta['name']}: {error}") from error

@@ -24,20 +24,21 @@ def correct(slot: NodeSlot, now: float) -> None:
         slot.ended = [pod for pod in slot.ended if (pod.finished or 0.0) > load.window_start]
     elif slot.ended:
         slot.ended = [pod for pod in slot.ended if (pod.finished or 0.0) > now - REMEMBERED]
-    total = 0
+    total = memory = 0
     for entry in slot.entries.values():
-        entry.unseen = unseen(entry.pod, load)
+        entry.unseen, entry.unseen_memory = unseen(entry.pod, load)
         total += entry.unseen
+        memory += entry.unseen_memory
     slot.unseen = total - sum(still_seen(pod, load) for pod in slot.ended)
+    # memory of ended pods is not taken off: some sources measure it in an instant, in which it is gone already
+    slot.unseen_memory = memory
 
 
-def estimate(slot: NodeSlot, columns: Mapping[str, Any], now: float, expiry: float) -> None:
+def estimate(slot: NodeSlot, columns: Mapping[str, Any], requested: int, now: float, expiry: float) -> None:
     """Bracket the node's present use in the arrays of ``columns``: one number where a load no older than ``expiry`` [s]
-    exists, a range where not."""
-    i = slot.index
-    if i < 0:
-        return
-    load, asked = slot.load, slot.asked / 1000.0
+    exists, a range where not. Memory that was not measured counts as ``requested`` [bytes], or as it was last seen
+    where that is more."""
+    i, load, asked = slot.index, slot.load, slot.asked / 1000.0
     corrected = 0.0
     if load is not None:
         corrected = max(0.0, load.used(columns["cpu_capacity"][i]) + slot.unseen / (1000.0 * NANO))
@@ -46,3 +47,6 @@ def estimate(slot: NodeSlot, columns: Mapping[str, Any], now: float, expiry: flo
     columns["load_end"][i] = load.window_end if load is not None else np.nan
     columns["cpu_low"][i] = corrected if measured else 0.0
     columns["cpu_high"][i] = corrected if measured else max(asked, corrected)
+    memory = load.memory_used(columns["memory_capacity"][i]) if load is not None else None
+    seen = 0.0 if memory is None else memory + slot.unseen_memory
+    columns["memory_used"][i] = seen if measured and memory is not None else max(requested, seen)

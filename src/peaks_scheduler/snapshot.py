@@ -145,6 +145,12 @@ class Snapshot:
     cpu_high: Floats  # (N,) [cores] the same number where a fresh measurement exists
     measured: Mask  # (N,) is there one?
     load_end: Floats  # (N,) [s] end of the window the load stands for; NaN = never measured
+    memory_capacity: Floats  # (N,) [bytes] > 0; inf = not known
+    memory_used: Floats  # (N,) [bytes] as measured, assumed pods included; as requested where it is not measured
+    ceiling_cpu: Floats  # (N,) fraction of cpu_capacity: a node predicted above it ranks behind those below
+    ceiling_memory: Floats  # (N,) fraction of memory_capacity, likewise
+    own_ceiling_cpu: Floats  # (N,) the same where the node itself says so; NaN = it does not
+    own_ceiling_memory: Floats  # (N,) likewise
     curves: CurveTable  # (N,) power as a function of utilisation
     envelopes: CurveTable  # (N,) the largest convex functions below them, standby points included
     savings: Savings  # what nodes draw beyond their envelopes
@@ -168,6 +174,12 @@ class Columns:
         "cpu_high": (np.float64, 0.0),
         "measured": (np.bool_, False),
         "load_end": (np.float64, np.nan),
+        "memory_capacity": (np.float64, np.inf),
+        "memory_used": (np.float64, 0.0),
+        "ceiling_cpu": (np.float64, np.inf),
+        "ceiling_memory": (np.float64, np.inf),
+        "own_ceiling_cpu": (np.float64, np.nan),
+        "own_ceiling_memory": (np.float64, np.nan),
         "slope_error": (np.float64, 0.0),
         "tie": (np.uint64, 0),
     }

@@ -63,7 +63,7 @@ class Sample:
     incoming: Mapping[tuple[str, str], int] = field(default_factory=dict)  # (queue, event) -> pods since the start
     unschedulable: Mapping[str, int] = field(default_factory=dict)  # plugin -> pods it keeps from being scheduled
     cache: Mapping[str, int] = field(default_factory=dict)  # nodes, pods, assumed_pods -> how many
-    standings: Mapping[str, int] = field(default_factory=dict)  # measured, estimated, unmodelled, over-full -> nodes
+    standings: Mapping[str, int] = field(default_factory=dict)  # measured, estimated, above-ceiling, ... -> nodes
     load_age: float | None = None  # [s]  None = no load was ever received
     load_source_up: bool = False
     load_unmatched_keys: int = 0
@@ -102,7 +102,7 @@ _GAUGES: tuple[tuple[str, Labels, Callable[[Sample], Rows], str], ...] = (
     ("scheduler_cache_size", ("type",), lambda s: _by(s.cache),
      "Nodes, pods and assumed pods in the ledger."),
     ("peaks_nodes", ("standing",), lambda s: _by(s.standings),
-     "Nodes by how their cost is known: measured, estimated (load missing or stale), unmodelled, over-full."),
+     "Nodes by rank class: measured, estimated (load missing or stale), unmodelled, above-ceiling, over-full."),
     ("peaks_load_age_seconds", (), lambda s: _one(math.inf if s.load_age is None else s.load_age),
      "Age of the load data in use; +Inf before any was received."),
     ("peaks_load_source_up", (), lambda s: _one(s.load_source_up),

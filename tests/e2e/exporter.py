@@ -1,8 +1,9 @@
 """Simulated machines with known power curves, as node_exporter and Kepler, old and new, would show them.
 
 Owns the names under which exporters tell of a machine, one HTTP server for any number of machines, and the same series
-as text of a past period. Names and labels are those of node_exporter 1.5, of Kepler 0.9 (``*_joules_total`` in the
-parts dynamic and idle) and of Kepler 0.10 and later. What a machine does is ``machines.py``'s.
+as text of a past period. Names and labels are those of the programs' code: node_exporter 1.5, ipmi_exporter 1.6, Kepler
+0.9 (``*_joules_total`` in the parts dynamic and idle) and Kepler 0.10 and later. What a machine does is
+``machines.py``'s.
 
     machine = Machine("worker-1", lambda u: 100 + 80 * u, staircase([0, 0.25, 0.5], each=5))
     with Exporter([machine]) as exporter, Prometheus(folder, exporter.targets(NODE_EXPORTER, KEPLER)) as prometheus:
@@ -30,7 +31,9 @@ from tests.e2e.prometheus import Target
 
 NODE_EXPORTER = "node-exporter"
 KEPLER_OLD = "kepler-old"  # 0.9 and before
+KEPLER_BLIND = "kepler-blind"  # 0.7 without a sensor of the platform: that is its model's, and so is what RAPL lacks
 KEPLER = "kepler"  # 0.10 and later
+IPMI = "ipmi"
 
 MEMORY_BYTES = 16 * 2**30
 HISTORY_PART = 6 * 3600  # [s] of one OpenMetrics text
@@ -80,6 +83,34 @@ def kepler_old_series(machine: Machine) -> Iterator[Series]:
                 yield counter(machine, f"kepler_node_{zone}_joules_total", labels, part)
 
 
+def ipmi_series(machine: Machine) -> Iterator[Series]:
+    """What the BMC says of the whole machine."""
+    yield gauge(machine, "ipmi_dcmi_power_consumption_watts", {}, machine.watts)
+
+
+def estimated_watts(machine: Machine) -> Floats:
+    """(L,) what Kepler's own model makes of CPU use, whatever machine it is: 30 to 55 W."""
+    watts: Floats = 30.0 + 25.0 * machine.load.levels
+    return watts
+
+
+def kepler_blind_series(machine: Machine) -> Iterator[Series]:
+    """The platform by Kepler's model; the packages by RAPL where the machine has shares of them, else by the model."""
+    measured = "package" in machine.shares
+    told = {"components_power_source": "rapl-sysfs" if measured else "estimator", "platform_power_source": "none"}
+    yield constant("kepler_node_info", {"cpu_architecture": "Skylake", "source": "os", **told}, 1.0)
+    parts = {"platform": (estimated_watts(machine), "trained_power_model")}
+    if measured:
+        parts["package"] = (machine.shares["package"] * machine.watts, "rapl-sysfs")
+    else:
+        parts["package"] = (0.4 * estimated_watts(machine), "trained_power_model")
+    for part, (watts, source) in parts.items():
+        idle = np.full(watts.size, 0.8 * float(watts.min()))
+        for mode, these in (("dynamic", watts - idle), ("idle", idle)):
+            labels = {"instance": machine.name, "mode": mode, "source": source, "package": "0"}
+            yield counter(machine, f"kepler_node_{part}_joules_total", labels, these)
+
+
 def kepler_series(machine: Machine) -> Iterator[Series]:
     """Use as a ratio, watts and joules by zone (which overlap) and path, and the platform's watts from Redfish."""
     node = {"node_name": machine.name}
@@ -105,6 +136,8 @@ def kepler_series(machine: Machine) -> Iterator[Series]:
 KINDS: Mapping[str, Callable[[Machine], Iterable[Series]]] = {
     NODE_EXPORTER: node_exporter_series,
     KEPLER_OLD: kepler_old_series,
+    KEPLER_BLIND: kepler_blind_series,
+    IPMI: ipmi_series,
     KEPLER: kepler_series,
 }
 

@@ -69,6 +69,7 @@ class Machine:
     """A node as this test keeps it: cores in use, cores and MiB left to requests."""
 
     cores: float
+    memory: int
     k1: float
     k2: float
     used: float
@@ -85,6 +86,11 @@ class Machine:
         fits = held <= self.free_cores + 1e-9 and memory <= self.free_memory
         return fits and self.used + cores <= self.cores + 1e-9
 
+    def stays_below(self, cores: float, memory: int) -> bool:
+        """Neither above 80 % of the CPUs nor, by requests, above 90 % of the memory: the ceilings where none is set."""
+        requested = self.memory - self.free_memory + memory
+        return self.used + cores <= 0.8 * self.cores + 1e-9 and requested <= 0.9 * self.memory
+
 
 def mebibytes(text: str) -> int:
     return int(text[:-2]) * MEBIBYTES[text[-2:]]
@@ -92,7 +98,8 @@ def mebibytes(text: str) -> int:
 
 def machine(kind: str, percent: float) -> Machine:
     cores, memory, (_, k1, k2), _ = KINDS[kind]
-    return Machine(float(cores), k1, k2, float(cores) * percent / 100, float(cores), mebibytes(memory))
+    size = mebibytes(memory)
+    return Machine(float(cores), size, k1, k2, float(cores) * percent / 100, float(cores), size)
 
 
 @pytest.mark.parametrize("strategy", ["peaks", "jump"])
@@ -122,11 +129,12 @@ def test_each_of_200_pods_is_on_the_node_whose_power_rises_least(control_plane: 
     for line in lines:
         resources, cores, held = asked[line["pod"].removeprefix("default/")]
         memory = mebibytes(resources["requests"]["memory"])
-        least = min(m.jump(cores, envelope=envelope) for m in machines.values() if m.takes(cores, held, memory))
+        below = [m for m in machines.values() if m.takes(cores, held, memory) and m.stays_below(cores, memory)]
+        least = min(m.jump(cores, envelope=envelope) for m in below)
         chosen = machines[line["node"]]
         cost = chosen.jump(cores, envelope=envelope)
         told_right = abs(line["jumpWatts"] - cost) < 1e-3
-        if not chosen.takes(cores, held, memory) or cost > least + 1e-3 or not told_right:
+        if chosen not in below or cost > least + 1e-3 or not told_right:
             wrong.append((line, least, chosen))
         chosen.used += cores
         chosen.free_cores -= held
@@ -194,6 +202,22 @@ def test_kubectl_shows_the_decision_on_the_pod_and_the_event(daemon: Daemon, con
     assert "Successfully assigned default/web-0 to cheap" in listed
 
 
+def test_a_node_above_its_own_ceiling_is_left_alone_until_no_other_has_room(
+    daemon: Daemon, control_plane: ControlPlane
+) -> None:
+    cheap = node("cheap", cpu="10")
+    cheap["metadata"]["annotations"] = {"peaks-scheduler/ceiling": "cpu=50%"}
+    control_plane.create_nodes([cheap, node("dear", cpu="5")])
+    records = []
+    for name in ("a", "b", "c"):
+        control_plane.create_pods([pod(name, cpu="3")])
+        wait_placed(control_plane, name)
+        records.append(decision(control_plane.api.get(f"/api/v1/namespaces/default/pods/{name}")))
+    # each node comes with 10 % of use, or with none before its first load: two pods are 60 to 70 % of the cheap one
+    assert [record["node"] for record in records] == ["cheap", "dear", "cheap"]
+    assert [record["standing"] == "above-ceiling" for record in records] == [False, False, True]
+
+
 FIELDS = {"node", "jumpWatts", "runnerUp", "runnerUpJumpWatts", "cpuBefore", "cpuAfter", "standing"} | {
     "loadAgeSeconds",
     "model",
@@ -207,6 +231,7 @@ FIELDS = {"node", "jumpWatts", "runnerUp", "runnerUpJumpWatts", "cpuBefore", "cp
     "extrapolated",
     "podCpu",
     "podCpuFrom",
+    "modelFrom",
 }
 
 

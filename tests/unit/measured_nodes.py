@@ -63,13 +63,17 @@ def node_exporter(node: str, u: Floats, every: float = 60.0) -> list[Raw]:
     ]
 
 
-def kepler(node: str, u: Floats, curve: Curve = true_watts, every: float = 60.0, zone: str = "psys") -> Raw:
-    """The joules of one zone."""
-    times, total = integral(np.array([curve(float(each)) for each in u]), every)
+def kepler(
+    node: str, u: Floats, curve: Curve = true_watts, every: float = 60.0, zone: str = "psys", noise: float = 0.0
+) -> Raw:
+    """The joules of one zone; ``noise`` [W] is of each five minutes."""
+    watts = np.array([curve(float(each)) for each in u])
+    watts += noise * np.random.default_rng(len(node)).standard_normal(u.size)
+    times, total = integral(watts, every)
     return Raw("kepler_node_cpu_joules_total", {"zone": zone, "path": "0", "node_name": node}, times, total)
 
 
-def scraped(*nodes: str, curve: Curve = true_watts, u: Floats | None = None) -> list[Raw]:
+def scraped(*nodes: str, curve: Curve = true_watts, u: Floats | None = None, noise: float = 0.0) -> list[Raw]:
     """Both, of each node."""
     u = loads() if u is None else u
-    return [each for node in nodes for each in (*node_exporter(node, u), kepler(node, u, curve))]
+    return [each for node in nodes for each in (*node_exporter(node, u), kepler(node, u, curve, noise=noise))]

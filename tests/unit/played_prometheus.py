@@ -1,7 +1,7 @@
 """A Prometheus that a test plays: raw series as functions of time, and the few forms of PromQL that are asked of it.
 
-Knows selectors with ``=`` and ``!~``, ``sum`` and ``count without (...)``, and ``avg_over_time`` of a selector; any
-other query is answered by what the test has put under that very text. Looks back five minutes, as Prometheus does.
+Knows selectors with ``=``, ``=~`` and ``!~``, ``sum`` and ``count without (...)``, and ``avg_over_time`` of a selector;
+any other query is answered by what the test has put under that very text. Looks back five minutes, as Prometheus does.
 """
 
 from __future__ import annotations
@@ -93,9 +93,10 @@ class PlayedPrometheus:
 
 
 def _matches(series: Raw, matchers: str) -> bool:
-    for label, how, value in re.findall(r'(\w+)(=|!~)"([^"]*)"', matchers):
+    for label, how, value in re.findall(r'(\w+)(=~|!~|=)"([^"]*)"', matchers):
         there = series.labels.get(label, "")
-        if (there != value) if how == "=" else re.fullmatch(value, there):
+        is_it = there == value if how == "=" else bool(re.fullmatch(value, there))
+        if is_it is (how == "!~"):
             return False
     return True
 

@@ -724,3 +724,11 @@ async def test_a_kubeconfig_that_is_not_there_is_exit_2(scene: Scene) -> None:
 def test_an_error_that_is_no_answer_and_one_that_is_are_told_apart() -> None:
     assert facts(version=KubeError("500", 500)).reached
     assert not facts(version=DOWN, rights=DOWN, absent=DOWN, lease=DOWN, nodes=DOWN, pods=DOWN).reached
+
+
+def test_models_of_other_parts_of_the_machine_are_told() -> None:
+    mixed = named(curve_of("worker-1"), replace(curve_of("worker-2"), scope="package"))
+    assert "(wall: worker-1; package: worker-2)" in said("model scopes", models=mixed)
+    assert said("model scopes", models=mixed).startswith("warning: ")
+    alike = named(*(replace(curve_of(name), scope="package") for name in ("worker-1", "worker-2")))
+    assert only("model scopes", models=alike).status == "ok"

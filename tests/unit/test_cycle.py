@@ -13,9 +13,11 @@ from peaks_scheduler.cycle import TIE_WATTS, judge, schedule
 from peaks_scheduler.decision import NodeVerdict
 from peaks_scheduler.ledger import Ledger
 from peaks_scheduler.power import Exponential
+from peaks_scheduler.scoring import Strategy
 from tests.builders import (
     BENT_DOWN,
     BENT_UP,
+    ENVELOPE,
     JUMP,
     NOW,
     PEAKS,
@@ -104,15 +106,48 @@ def test_a_node_whose_load_went_stale_never_ranks_before_its_equal(
 
 @given(bends, use, st.integers(0, 8000), st.integers(1, 2000))
 def test_nor_does_one_that_was_never_heard_of(curve: Curve, share: float, asked: int, wanted: int) -> None:
-    # its equal is measured anywhere in what the pods there ask for
+    # its equal is measured at any use, whatever the pods there ask for
     there = [pod(name, cpu=f"{asked}m", node=name, started=0.0) for name in ("known", "silent")]
-    known = ledger(node("known"), node("silent"), *there, power=curve, loads={"known": share * asked / 8000})
+    known = ledger(node("known"), node("silent"), *there, power=curve, loads={"known": share})
     raw = pod(cpu=f"{wanted}m")
+    if share + wanted / 8000 > 1.0:
+        return  # the one is known to be full
     seen = {name: v for name, v in verdicts(raw, known).items() if v.feasible}
     if len(seen) < 2:
         return
     # equal costs may differ in their last digits
     assert rank(seen["silent"]) >= (rank(seen["known"])[0], rank(seen["known"])[1] * (1 - 1e-12) - 1e-12)
+
+
+@pytest.mark.parametrize("strategy", [ENVELOPE, JUMP], ids=lambda each: each.name)
+@BOTH_WAYS
+def test_a_node_that_nobody_has_seen_does_not_beat_its_equal_measured_at_41_percent(
+    curve: Curve, strategy: Strategy
+) -> None:
+    little = pod("little", cpu="100m", node="silent", started=0.0)
+    for wanted in ("100m", "1", "4"):
+        known = ledger(node("known"), node("silent"), little, power=curve, loads={"known": 0.41})
+        decision = decide(pod(cpu=wanted), known, strategy=strategy)
+        silent = judge(read(pod(cpu=wanted)), known.snapshot(), strategy)["silent"]
+        assert decision.jump_watts is not None
+        assert silent.jump_watts is not None
+        # on the line that a concave curve has for an envelope both cost the same
+        assert silent.jump_watts >= decision.jump_watts - 1e-9
+        if silent.jump_watts > decision.jump_watts + 1e-9:
+            assert decision.node == "known"
+
+
+def test_where_no_node_was_ever_measured_requests_decide() -> None:
+    there = pod("there", cpu="4", node="worker-0", started=0.0)
+    for strategy, expected in ((ENVELOPE, "worker-1"), (JUMP, "worker-1")):
+        assert decide(pod(cpu="1"), ledger(*workers(2), there, power=BENT_UP), strategy=strategy).node == expected
+
+
+def test_of_nodes_that_nobody_has_seen_the_one_with_fewer_requests_is_taken() -> None:
+    # a measured node is there, but has no room
+    there = [pod("full", cpu="8", node="worker-0", started=0.0), pod("there", cpu="4", node="worker-1", started=0.0)]
+    known = ledger(*workers(3), *there, power=BENT_UP, loads={"worker-0": 0.5})
+    assert {decide(pod(f"p-{i}", cpu="1"), known).node for i in range(8)} == {"worker-2"}
 
 
 @BOTH_WAYS

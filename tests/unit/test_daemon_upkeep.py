@@ -395,6 +395,18 @@ class TestModels:
         keeper.load()
         assert keeper.health().text == "nodes without a model: worker-9"
 
+    def test_models_of_unlike_watts_are_told(self, file: Path) -> None:
+        curve = {"kind": "linear", "idle": 100.0, "max": 200.0}
+        entries = [
+            {"nodes": [name], "cpu": "ratio", "curve": curve, **({"scope": scope} if scope else {})}
+            for name, scope in (("worker-1", ""), ("worker-2", "package"))
+        ]
+        file.write_text(json.dumps({"models": entries}))
+        keeper = self.keeper(ledger(node("worker-1"), node("worker-2")), file=str(file))
+        keeper.load()
+        assert keeper.health().text.startswith("models of unlike watts, the less of the machine the cheaper")
+        assert keeper.health().text.endswith("(wall: worker-1; package: worker-2)")
+
     def test_nodes_that_several_selectors_match_are_named_and_stay_unmodelled(self, file: Path) -> None:
         curve = {"kind": "exponential", "k0": 100.0, "k1": -40.0, "k2": -7.0}
         selectors = ({"kubernetes.io/hostname": "worker-1"}, {"zone": "a"})

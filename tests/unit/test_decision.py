@@ -17,7 +17,7 @@ from tests.builders import BENT_UP, Json, anti_affinity, decide, ledger, load, n
 FIELDS = [
     "node", "jumpWatts", "runnerUp", "runnerUpJumpWatts", "cpuBefore", "cpuAfter", "standing", "loadAgeSeconds",
     "model", "strategy", "feasible", "total", "preference", "preferenceWatts",
-    "riseWatts", "jumpErrorWatts", "extrapolated", "podCpu", "podCpuFrom",
+    "riseWatts", "jumpErrorWatts", "extrapolated", "podCpu", "podCpuFrom", "modelFrom",
 ]  # fmt: skip
 
 
@@ -31,13 +31,22 @@ def test_the_annotation_has_the_contracts_fields() -> None:
         "cpuBefore": 0.25, "cpuAfter": 0.375, "standing": "measured", "loadAgeSeconds": 12.3, "model": "*",
         "strategy": "peaks", "feasible": 2, "total": 2, "preference": None, "preferenceWatts": None,
         "riseWatts": 9.365575, "jumpErrorWatts": None, "extrapolated": None,
-        "podCpu": 1.0, "podCpuFrom": "request",
+        "podCpu": 1.0, "podCpuFrom": "request", "modelFrom": "file",
     }  # fmt: skip
 
 
 def test_what_is_not_known_is_null() -> None:
     record = json.loads(decide(pod(cpu="1"), ledger(node())).annotation())
-    unknown = {"jumpWatts", "runnerUp", "runnerUpJumpWatts", "loadAgeSeconds", "model", "preference", "preferenceWatts"}
+    unknown = {
+        "jumpWatts",
+        "runnerUp",
+        "runnerUpJumpWatts",
+        "loadAgeSeconds",
+        "model",
+        "modelFrom",
+        "preference",
+        "preferenceWatts",
+    }
     assert {field for field, value in record.items() if value is None} == unknown | {
         "riseWatts",
         "jumpErrorWatts",

@@ -17,7 +17,7 @@ import pytest
 
 from peaks_scheduler.daemon.drift import DriftKeeper
 from peaks_scheduler.daemon.measured_power import MeasuredPower
-from peaks_scheduler.power import Exponential, PowerModel, PowerModels
+from peaks_scheduler.power import Exponential, PowerModel, PowerModels, Scope
 from peaks_scheduler.settings import DriftSettings, load
 from peaks_scheduler.sources.node_series import Queries
 from peaks_scheduler.telemetry import NodeSeries, Sample, Telemetry
@@ -111,6 +111,46 @@ class TestDrift:
         await few.keeper.once()
         await many.keeper.once()
         assert len(many.api.asked) == len(few.api.asked)
+
+
+class TestScopes:
+    """Only watts of the same parts of a machine are held against one another."""
+
+    @staticmethod
+    def keeping(scope: Scope | None, zone: str) -> Keeping:
+        told = [
+            replace(each, labels={**each.labels, "zone": zone}) if each.name.startswith("kepler") else each
+            for each in scraped("worker-1", u=STEADY)
+        ]
+        keeping = Keeping(told)
+        keeping.ledger.apply_models(PowerModels({"worker-1": PowerModel("worker-1", scaled(0.9), scope=scope)}))
+        return keeping
+
+    @pytest.mark.parametrize(("scope", "zone"), [("platform", "psys"), ("package", "package"), (None, "psys")])
+    async def test_like_is_compared_with_like(self, scope: Scope | None, zone: str) -> None:
+        keeping = self.keeping(scope, zone)
+        await keeping.keeper.once()
+        assert keeping.keeper.summary()["worst"] == pytest.approx(0.1)
+        assert keeping.health == "ok"
+
+    @pytest.mark.parametrize(
+        ("scope", "zone", "words"),
+        [
+            ("wall", "package", "worker-1 (model of wall, package measured)"),
+            ("wall", "psys", "worker-1 (model of wall, platform measured)"),
+            ("package", "psys", "worker-1 (model of package, platform measured)"),
+            (None, "package", "worker-1 (model of wall, as far as is known, package measured)"),
+        ],
+    )
+    async def test_a_part_of_the_machine_is_no_drift_of_the_whole(
+        self, scope: Scope | None, zone: str, words: str
+    ) -> None:
+        keeping = self.keeping(scope, zone)
+        await keeping.keeper.once()
+        assert keeping.keeper.nodes == {}
+        assert (
+            keeping.health == f"degraded: not comparable, models and meters are of other parts of the machine: {words}"
+        )
 
 
 class TestTrouble:

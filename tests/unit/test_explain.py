@@ -663,3 +663,18 @@ def test_strategies_are_listed_one_line_each_with_what_they_minimise() -> None:
     assert result.exit_code == 0
     assert [line.split()[0] for line in result.stdout.splitlines()] == ["peaks", "envelope", "jump"]
     assert all(len(line.split(maxsplit=1)[1]) > 20 for line in result.stdout.splitlines())
+
+
+async def test_live_it_says_that_a_scheduler_may_have_learned_other_models(folder: Path) -> None:
+    (folder / "config.yaml").write_text("prometheus: {address: 'http://127.0.0.1:9'}\nrefit: {enabled: true}\n")
+    words = "refit is enabled: a running scheduler may have learned other power models"
+    async with RecordingServer() as server:
+        server.answer = cluster_of(load=None)
+        kubeconfig = write_kubeconfig(folder, server.url, token="abc")
+        runner = CliRunner(env={"PEAKS_LOAD_ADDRESS": server.url})
+        for config, told in ((["--config", "config.yaml"], True), ([], False)):
+            args = ["explain", "web-0", "--kubeconfig", kubeconfig, *config]
+            table = await asyncio.to_thread(runner.invoke, main, args)
+            answer = await asyncio.to_thread(runner.invoke, main, [*args, "--output", "json"])
+            assert (words in table.stdout) is told
+            assert (words in " ".join(json.loads(answer.stdout)["default/web-0"].get("notes", []))) is told

@@ -372,6 +372,22 @@ def test_a_query_of_one_s_own_and_a_token_are_sent() -> None:
         assert server.authorization == {"Bearer abc"}
 
 
+def test_power_that_no_machine_has_is_refused_with_prometheus_too() -> None:
+    """A meter in kilowatts under a name that says watts."""
+    series = {
+        "kepler_node_cpu_usage_ratio": {"worker-1": wave},
+        "pdu_watts": {"worker-1": lambda at: watts(at) / 1000.0},
+    }
+    with PrometheusStandIn(series) as server:
+        args = ("--prometheus", server.url, "--range", "6h", "--step", "60s", "--power-query", "pdu_watts")
+        (found,) = learned(*args, "--model", "linear").values()
+    assert found["verdict"] == "refused"
+    assert (
+        "0.15 W at full load: expected 1 to 20,000 W of a machine: are these kilowatts (150 W)" in found["reasons"][0]
+    )
+    assert "multiply by 1000" in found["reasons"][0]
+
+
 def test_a_prometheus_without_series_is_told() -> None:
     with PrometheusStandIn({}) as server:
         result = run("--prometheus", server.url, "--range", "6h")
@@ -407,9 +423,9 @@ def test_one_node_good_and_one_refused_is_success() -> None:
 def test_the_table_tells_verdicts_figures_and_reasons() -> None:
     two_nodes()
     lines = run(*BASE, "--node-column", "node", "--cpu-unit", "ratio", "--model", "linear").stdout.splitlines()
-    assert lines[0].split()[:3] == ["node", "verdict", "curve"]
-    assert re.match(r"worker-9 +refused +linear .* 240 +0-4 %", lines[1])
-    assert re.match(r"worker-10 +good +linear +(60|59)\.\d W +(150|149)\.\d W +(1|0)\.\d\d W", lines[2])
+    assert lines[0].split()[:6] == ["node", "verdict", "confidence", "power", "of", "curve"]
+    assert re.match(r"worker-9 +refused +low +wall +linear .* 240 +0-4 %", lines[1])
+    assert re.match(r"worker-10 +good +high +wall +linear +(60|59)\.\d W +(150|149)\.\d W +(1|0)\.\d\d W", lines[2])
     assert any(line.startswith("  refused: measured between 0.0% and 4.0% of load only") for line in lines)
     assert any(re.match(r"  a line from idle to max: idle = \d+\.\d+ ± 0\.\d+ W, max = 1\d+", line) for line in lines)
 
@@ -421,7 +437,7 @@ PARAMETERS = {
     "linear": {"idle", "max"},
 }
 FIGURES = {"kind", "rmseWatts", "r2", "cvRmseWatts", "samples", "cpuMin", "cpuMax", "verdict", "reasons"}
-EXTRAS = {"standardErrors", "noiseWatts", "lagSeconds", "cpuUnit", "notes"}
+EXTRAS = {"scope", "confidence", "standardErrors", "noiseWatts", "lagSeconds", "cpuUnit", "notes"}
 
 
 @pytest.mark.parametrize("kind", PARAMETERS)
@@ -670,3 +686,38 @@ def test_plotting_without_matplotlib_says_how_to_install_it(monkeypatch: pytest.
     monkeypatch.setattr(builtins, "__import__", without)
     assert "pip install 'peaks-scheduler[plot]'" in refusal(*BASE, "--plot", "picture.png")
     assert run(*BASE).exit_code == 0  # all else works without it
+
+
+# --- of what the watts are --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("column", "options", "scope", "confidence"),
+    [
+        ("watts", (), "wall", "high"),
+        ("PkgWatt", (), "package", "high"),
+        ("estimated_watts", (), "estimate", "low"),
+        ("watts", ("--scope", "platform"), "platform", "high"),
+        ("PkgWatt", ("--scope", "wall"), "wall", "high"),
+        ("watts", ("--scope", "estimate"), "estimate", "low"),
+    ],
+)
+def test_a_file_says_of_what_its_watts_are_or_its_column_does(
+    column: str, options: tuple[str, ...], scope: str, confidence: str, folder: Path
+) -> None:
+    cpu = use()
+    table(**{"cpu": cpu, column: power(cpu)})
+    args = ("--csv", "m.csv", "--cpu-column", "cpu", "--power-column", column, *options)
+    found = only(learned(*args, "-o", "models.yaml"))
+    assert (found["scope"], found["confidence"]) == (scope, confidence)
+    assert (found["verdict"] == "good") is (confidence == "high")
+    (written,) = yaml.safe_load((folder / "models.yaml").read_text())["models"]
+    assert (written["scope"], written["quality"].get("confidence")) == (scope, None if confidence == "high" else "low")
+
+
+def test_an_exact_curve_is_usable_and_says_why() -> None:
+    cpu = use()
+    table(cpu=cpu, watts=IDLE + SPAN * cpu)
+    found = only(learned(*BASE))
+    assert (found["verdict"], found["confidence"]) == ("usable", "low")
+    assert "too good to be measured" in found["reasons"][0]

@@ -174,3 +174,47 @@ def test_a_fit_goes_through_the_model_file_unharmed(model: str, tmp_path: Path) 
     path.write_text(render_models(models), encoding="utf-8")
     read = parse_models(path.read_text(encoding="utf-8"), "models.yaml").by_name["worker-1"]
     assert (read.curve, read.quality) == (found.curve, found.quality)
+
+
+# --- was it measured? -------------------------------------------------------------------------------------------------
+
+
+def test_watts_that_nobody_measured_are_usable_at_best_however_good_the_curve() -> None:
+    found = fit(samples(), doubt="Kepler has worked them out")
+    assert (found.verdict, found.confidence, found.quality.confidence) == ("usable", "low", "low")
+    assert found.reasons[0].startswith("no measurement: Kepler has worked them out: take a meter")
+    assert (fit(samples()).verdict, fit(samples()).confidence, fit(samples()).quality.confidence) == (
+        "good",
+        "high",
+        None,
+    )
+
+
+def test_a_doubt_saves_nothing_that_is_refused() -> None:
+    narrow = fit(samples(high=0.1), doubt="Kepler has worked them out")
+    assert (narrow.verdict, narrow.confidence) == ("refused", "low")
+    assert any("Kepler has worked them out" in reason for reason in narrow.reasons)
+    nothing = fit(with_watts(np.full(60, 80.0)), doubt="Kepler has worked them out")
+    assert nothing.verdict == "refused"
+    assert any("Kepler has worked them out" in reason for reason in nothing.reasons)
+
+
+@pytest.mark.parametrize("model", ["auto", "exponential"])
+def test_samples_closer_to_a_curve_than_any_meter_reads_are_suspicious(model: str) -> None:
+    exact = fit(samples(count=200, noise=0.0), model)
+    assert (exact.verdict, exact.confidence) == ("usable", "low")
+    assert "too good to be measured: 200 samples" in exact.reasons[0]
+    # 0.05 W of 158 W on average
+    assert fit(samples(count=200, noise=0.05), model).confidence == "low"
+
+
+def test_what_is_read_in_whole_watts_is_not_too_good() -> None:
+    """A BMC's watts, and nothing else that moves them: 0.29 W (1/sqrt(12)) of 158 W are 0.18 %."""
+    exact = samples(count=200, noise=0.0)
+    whole = fit(Samples(exact.cpu, np.rint(exact.watts)))
+    assert (whole.verdict, whole.confidence) == ("good", "high")
+
+
+def test_a_table_of_levels_may_be_exact() -> None:
+    """Eleven levels, each the mean of minutes, as SPECpower publishes them."""
+    assert fit(samples(count=11, noise=0.0), "exponential").confidence == "high"

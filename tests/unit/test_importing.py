@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -122,7 +123,7 @@ def test_sockets_and_memory_are_added_and_parts_of_sockets_are_not(weights: Writ
     cpu = {"bpf_cpu_time_ms": (16_000.0, 80.0)}
     file = weights(package=linear(60.0, **cpu), core=linear(40.0, **cpu), uncore=linear(9.0), dram=linear(8.0, **cpu))
     models, result = imported("kepler", "--file", file, "--cores", 16, "--nodes", "a")
-    assert only(models).curve == Linear(68.0, 228.0)
+    assert (only(models).curve, only(models).scope) == (Linear(68.0, 228.0), "package")
     assert "package + dram (sockets and memory alone, not the whole machine)" in result.stdout
 
 
@@ -130,7 +131,7 @@ def test_the_platform_is_the_whole_machine_and_stands_alone(weights: Write) -> N
     cpu = {"bpf_cpu_time_ms": (16_000.0, 80.0)}
     file = weights(package=linear(60.0, **cpu), dram=linear(8.0, **cpu), platform=linear(150.0, **cpu))
     models, _ = imported("kepler", "--file", file, "--cores", 16, "--nodes", "a")
-    assert only(models).curve == Linear(150.0, 230.0)
+    assert (only(models).curve, only(models).scope) == (Linear(150.0, 230.0), "platform")
 
 
 def test_memory_that_follows_a_counter_which_never_moved_is_a_constant(weights: Write) -> None:
@@ -458,6 +459,34 @@ def test_models_inside_a_scheduler_configuration_are_found() -> None:
     assert list(models.by_name) == ["worker-1"]
 
 
+def test_models_that_a_scheduler_configuration_has_as_text_are_found() -> None:
+    arguments = {"nodePowerModel": json.dumps({"worker-1": SAMPLE})}
+    profile = {"schedulerName": "Peaks", "pluginConfig": [{"name": "Peaks", "args": arguments}]}
+    document = {"kind": "KubeSchedulerConfiguration", "profiles": [{"schedulerName": "other"}, profile]}
+    assert plugin(document)[0] == plugin({"worker-1": SAMPLE})[0]
+    # and such a configuration is what a ConfigMap has
+    wrapped = {"kind": "ConfigMap", "data": {"scheduler-config.yaml": yaml.safe_dump(document)}}
+    assert plugin(wrapped)[0] == plugin({"worker-1": SAMPLE})[0]
+
+
+def test_every_key_of_a_config_map_is_read_or_named() -> None:
+    data = {"a.json": json.dumps({"a": SAMPLE}), "b.json": json.dumps({"b": SAMPLE}), "README": "how to", "x": "{"}
+    binary = {"c.json": b64encode(json.dumps({"c": SAMPLE}).encode("utf-16")).decode(), "d.json": "***"}
+    config_map = {"kind": "ConfigMap", "data": data, "binaryData": binary}
+    models, result = plugin({"kind": "List", "items": [config_map]})
+    assert list(models.by_name) == ["a", "b", "c"]
+    assert "passed over: -: data.README: expected {node: {k0, k1, k2}}; got 'how to'" in result.stderr
+    assert "passed over: -: data.x: expected YAML or JSON" in result.stderr
+    assert "passed over: -: binaryData.d.json: expected text in base64" in result.stderr
+
+
+def test_a_node_that_two_keys_have_is_an_error() -> None:
+    data = {"a.json": json.dumps({"a": SAMPLE}), "b.json": json.dumps({"a": SAMPLE})}
+    result = run("plugin", "-", given=json.dumps({"kind": "ConfigMap", "data": data}))
+    assert result.exit_code == 2
+    assert "data.b.json: expected each node once; a was there before" in result.stderr
+
+
 def test_a_k2_for_the_other_unit_is_suspected_in_both_directions() -> None:
     for_ratio = {**SAMPLE, "k2": -7.186}
     _, result = plugin({"worker-1": for_ratio})
@@ -478,6 +507,10 @@ def test_a_k2_for_the_other_unit_is_suspected_in_both_directions() -> None:
         ('{"a": {"k0": 1, "k1": 5, "k2": -1}}', "got none: left out: -: a: expected a curve that never falls"),
         ("models: []", "already: pass it to --power-models"),
         ("- 1", "expected {node: {k0, k1, k2}}"),
+        ("kind: Deployment", "a ConfigMap or a KubeSchedulerConfiguration; got Deployment"),
+        ("kind: ConfigMap\ndata: {a: text}", "got none: passed over: -: data.a: expected {node"),
+        ('kind: ConfigMap\ndata: {k: \'{"a": {"k0": "<k0>", "k1": 1, "k2": 1}}\'}', "a.k0: expected a number"),
+        (json.dumps({"kind": "KubeSchedulerConfiguration", "profiles": []}), "at least of one node; got none"),
         ("{", "it cannot be read"),
     ],
 )
@@ -512,6 +545,7 @@ def test_a_curve_runs_exactly_through_the_levels_and_is_marked_as_a_guess(table:
     assert sorted(models.by_name) == ["n1", "n2"]
     model = models.by_name["n1"]
     assert model.curve == Piecewise((0.0, 0.1, 0.5, 1.0), (60.0, 90.0, 150.0, 240.0))
+    assert model.scope == "wall"
     assert model.quality is not None
     assert model.quality.confidence == "low"
     assert "not of CPU time" in result.stdout
@@ -542,6 +576,7 @@ def test_instance_types_become_models_by_label(table: Callable[[str], Path]) -> 
     labels = [dict(selector) for selector, _ in models.by_selector]
     assert labels == [{"node.kubernetes.io/instance-type": name} for name in ("m5.large", "m5.xlarge")]
     assert models.by_selector[0][1].curve == Piecewise((0.0, 0.1, 0.5, 1.0), (1.2, 2.5, 6.25, 10.0))
+    assert models.by_selector[0][1].scope == "package"
 
 
 def test_two_points_become_a_line_and_parts_of_a_machine_are_multiplied(table: Callable[[str], Path]) -> None:
@@ -574,6 +609,66 @@ def test_a_table_that_does_not_do_says_why(
     result = run("levels", table(text), "--nodes", "n", *more)
     assert result.exit_code == 2
     assert words in result.stderr
+
+
+# the names of SPEC's own downloads: the full results (with tabs at their ends) and the short list
+SPEC_FULL = (
+    "Hardware Vendor\t,System,# Nodes,ssj_ops @ 100% of target load\t,Average watts @ 100% of target load\t,"
+    "Performance/power @ 100% of target load\t,ssj_ops @ 10% of target load,Average watts @ 10% of target load,"
+    "Average watts @ active idle\t,ssj_ops @ active idle,Result\n"
+    'Dell,"R1, 2U",1,"12,345,678","1,526",7000,"1,234,567",301,71.5,0,"9,000"\n'
+    'Dell,R2,4,"12,345,678",2104,7000,"1,234,567",801,300,0,"9,000"\n'
+)
+SPEC_SHORT = (
+    "SPECpower_ssj2008 results\n"
+    "System Enclosure (if applicable),Nodes,CPU Description,ssj_ops @ 100%,Avg Watts @ 100%,avg. watts @ active idle\n"
+    'R1,1,Xeon,"3,900",315,69.4\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "cpu", "watts"),
+    [
+        (SPEC_FULL, (0.0, 0.1, 1.0), (71.5, 301.0, 1526.0)),
+        (SPEC_SHORT, (0.0, 1.0), (69.4, 315.0)),
+        ("n,Idle Power (W),Max Power (W)\nR1,60.5,240\n", (0.0, 1.0), (60.5, 240.0)),
+        ("n,idle_watts,max_watts\nR1,60.5,240\n", (0.0, 1.0), (60.5, 240.0)),
+        ("n,minimum watts,maximum watts\nR1,60.5,240\n", (0.0, 1.0), (60.5, 240.0)),
+        ("n,Power @ Idle,Power @ 50%,Power @ 100%\nR1,60.5 W,900 W,1.2 kW\n", (0.0, 0.5, 1.0), (60.5, 900.0, 1200.0)),
+        ("n,watts at 0%,watts at 50% load,watts at 100%\nR1,60.5,100,240\n", (0.0, 0.5, 1.0), (60.5, 100.0, 240.0)),
+        ("n;watts_0;watts_100\nR1;60,5;1.240,0\n", (0.0, 1.0), (60.5, 1240.0)),
+    ],
+    ids=["SPEC, full", "SPEC, short", "idle power", "idle_watts", "minimum", "power @", "watts at", "German"],
+)
+def test_levels_are_known_by_the_names_that_they_are_published_under(
+    table: Callable[[str], Path], text: str, cpu: tuple[float, ...], watts: tuple[float, ...]
+) -> None:
+    column = "System" if text is SPEC_FULL else "System Enclosure (if applicable)" if text is SPEC_SHORT else "n"
+    curve = only(imported("levels", table(text), "--match", f"{column}=R1*", "--nodes", "n1")[0]).curve
+    assert [curve.watts(u) for u in cpu] == list(watts)
+    assert isinstance(curve, Linear) == (len(cpu) == 2)
+
+
+def test_watts_of_several_machines_are_pointed_out(table: Callable[[str], Path]) -> None:
+    file = table(SPEC_FULL)
+    _, result = imported("levels", file, "--match", "System=R2", "--nodes", "n1")
+    assert "watts of several machines together in line 3" in result.stderr
+    models, _ = imported("levels", file, "--match", "System=R2", "--nodes", "n1", "--times", 0.25)
+    assert only(models).curve.watts(1.0) == 526.0
+
+
+def test_a_number_of_a_table_that_may_be_two_is_refused_until_it_is_said(table: Callable[[str], Path]) -> None:
+    file = table('n,watts_idle,watts_100\nR1,164,"1,541"\n')
+    refused = run("levels", file, "--nodes", "n1")
+    assert refused.exit_code == 2
+    assert "column 'watts_100': expected numbers that can mean one thing; got '1,541' in line 2" in refused.stderr
+    models, _ = imported("levels", file, "--nodes", "n1", "--decimal", "point")
+    assert only(models).curve == Linear(164.0, 1541.0)
+
+
+def test_names_that_no_label_can_have_are_pointed_out(table: Callable[[str], Path]) -> None:
+    _, result = imported("levels", table("cpu_name,Min Watts,Max Watts\nXeon X,164,276\n"), "--name-column", "cpu_name")
+    assert "no value that a label of a node can have: 'Xeon X': no node will match" in result.stderr
 
 
 def test_names_come_from_one_place(table: Callable[[str], Path]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,10 @@ from peaks_scheduler.sources.node_series import (
 )
 from tests.unit.played_prometheus import PlayedPrometheus, Raw, raw
 
+IPMI = "ipmi_dcmi_power_consumption_watts"
+"""As ipmi_exporter has it in its code; its documentation says ..._current_watts."""
 START, END, STEP = 1_700_000_000.0 // 60 * 60, 1_700_000_000.0 // 60 * 60 + 7200.0, 60.0
+MIDDLE = (START + END) / 2
 CPUS = 4
 
 
@@ -64,12 +68,43 @@ def zone(zone: str, watts: float, *, node: str = "worker-1", path: str = "0", **
     return joules("kepler_node_cpu_joules_total", watts, zone=zone, path=path, node_name=node, **times)
 
 
-def old(zone: str, watts: float, *, mode: str = "dynamic", package: str = "0", **times: float) -> Raw:
-    return joules(f"kepler_node_{zone}_joules_total", watts, mode=mode, package=package, instance="worker-1", **times)
+METERS = {"platform": "acpi"}
+
+
+def old(zone: str, watts: float, *, mode: str = "dynamic", package: str = "0", source: str = "", **times: float) -> Raw:
+    said = source or METERS.get(zone, "rapl-sysfs")
+    labels = {"mode": mode, "package": package, "instance": "worker-1", "source": said}
+    return joules(f"kepler_node_{zone}_joules_total", watts, **labels, **times)  # type: ignore[arg-type]
 
 
 def platform(watts: float, **labels: str) -> Raw:
     return gauge("kepler_platform_watts", watts, **{"source": "redfish", "node_name": "worker-1", **labels})
+
+
+def bmc(name: str, watts: float) -> Raw:
+    """A sensor as ipmi_exporter's collector ``ipmi`` has it."""
+    sensor = gauge("ipmi_power_watts", watts, id=name, instance="worker-1:9290")
+    return replace(sensor, labels={**sensor.labels, "name": name})
+
+
+def acpi(chip: str, watts: float) -> Raw:
+    """A power sensor as node_exporter's collector ``hwmon`` has it."""
+    return gauge("node_hwmon_power_average_watt", watts, chip=chip, sensor="power1", instance="worker-1")
+
+
+def rapl(zone: str, watts: float, *, index: str = "0", mmio: bool = False) -> Raw:
+    """A zone as node_exporter's collector ``rapl`` has it."""
+    path = f"/sys/class/powercap/intel-rapl{'-mmio' if mmio else ''}:{index}{'' if zone == 'package' else ':' + zone}"
+    return joules(f"node_rapl_{zone}_joules_total", watts, index=index, path=path, instance="worker-1")  # type: ignore[arg-type]
+
+
+def labelled(zone: str, watts: float) -> Raw:
+    path = f"/sys/class/powercap/intel-rapl:0:{zone}"
+    return joules("node_rapl_joules_total", watts, index="0", path=path, rapl_zone=zone, instance="worker-1")  # type: ignore[arg-type]
+
+
+def scaphandre(watts: float, source: str) -> Raw:
+    return gauge("scaph_host_power_microwatts", 1e6 * watts, value_source=source, instance="worker-1:8080")
 
 
 CPU = tuple(busy(0.25, instance="worker-1"))
@@ -105,17 +140,17 @@ def watts(node: NodeSeries) -> float:
 class TestWhichSeriesCounts:
     async def test_what_measures_more_of_the_machine_counts_and_nothing_is_added_to_it(self) -> None:
         node = await only([*CPU, *ZONES, platform(120)])
-        assert (node.scope, watts(node)) == ("platform", pytest.approx(120.0))
+        assert (node.part, watts(node)) == ("platform", pytest.approx(120.0))
         node = await only([*CPU, *ZONES])
-        assert (node.scope, watts(node)) == ("psys", pytest.approx(90.0))
+        assert (node.part, watts(node)) == ("psys", pytest.approx(90.0))
 
     async def test_without_psys_the_memory_is_added_to_the_packages_and_no_other_zone(self) -> None:
         node = await only([*CPU, *ZONES[1:]])
-        assert (node.scope, watts(node)) == ("package + dram", pytest.approx(80.0))
+        assert (node.part, watts(node)) == ("package + dram", pytest.approx(80.0))
 
     async def test_without_memory_the_packages_count_alone_and_it_is_said(self) -> None:
         node = await only([*CPU, zone("package", 70), zone("core", 50), zone("dram", 0)])
-        assert (node.scope, watts(node)) == ("package", pytest.approx(70.0))
+        assert (node.part, watts(node)) == ("package", pytest.approx(70.0))
         assert 'without kepler_node_cpu_joules_total{zone="dram"}: it stands still, so that nothing is measured' in (
             node.notes
         )
@@ -128,11 +163,11 @@ class TestWhichSeriesCounts:
         parts = [("dynamic", "0", 30), ("idle", "0", 40), ("dynamic", "1", 20), ("idle", "1", 41)]
         series = [old("package", w, mode=mode, package=package) for mode, package, w in parts]
         node = await only([*CPU, *series, old("dram", 9), old("core", 50)])
-        assert (node.scope, watts(node)) == ("package + dram", pytest.approx(30 + 40 + 20 + 41 + 9))
+        assert (node.part, watts(node)) == ("package + dram", pytest.approx(30 + 40 + 20 + 41 + 9))
 
     async def test_old_keplers_platform_comes_before_its_packages(self) -> None:
         node = await only([*CPU, old("platform", 15), old("platform", 100, mode="idle"), old("package", 132)])
-        assert (node.scope, watts(node)) == ("platform", pytest.approx(115.0))
+        assert (node.part, watts(node)) == ("platform", pytest.approx(115.0))
 
     async def test_a_counter_comes_before_the_gauge_of_the_same_zone(self) -> None:
         rounded = gauge("kepler_node_cpu_watts", 71, zone="package", path="0", node_name="worker-1")
@@ -142,17 +177,159 @@ class TestWhichSeriesCounts:
     @pytest.mark.parametrize(
         ("series", "expected"),
         [
-            ([gauge("ipmi_dcmi_power_consumption_current_watts", 210, instance="worker-1:9290")], 210.0),
-            ([gauge("scaph_host_power_microwatts", 95e6, instance="worker-1:8080")], 95.0),
+            ([gauge(IPMI, 210, instance="worker-1:9290")], ("wall", 210.0)),
+            ([gauge("ipmi_dcmi_power_consumption_current_watts", 210, instance="worker-1:9290")], ("wall", 210.0)),
+            ([bmc("Pwr Consumption", 210), bmc("CPU Power", 90), bmc("PS1 Input Power", 105)], ("wall", 210.0)),
+            ([acpi("lnxsybus:00_acpi000d:00", 200), acpi("pci0000:00_0000:c1:00_0", 30)], ("platform", 200.0)),
+            ([rapl("package", 70), rapl("package", 70, mmio=True), rapl("dram", 9)], ("package", 79.0)),
+            ([rapl("package", 70), rapl("package", 60, index="1")], ("package", 130.0)),
+            ([rapl("psys", 90), rapl("package", 70)], ("platform", 90.0)),
+            ([labelled("package", 70), labelled("dram", 9)], ("package", 79.0)),
+            ([scaphandre(95, "powercap_rapl_pkg")], ("package", 95.0)),
+            ([scaphandre(95, "powercap_rapl_psys"), zone("package", 70)], ("platform", 95.0)),
+            ([scaphandre(95, "")], ("package", 95.0)),
         ],
-        ids=["ipmi", "scaphandre"],
+        ids=[
+            "ipmi",
+            "ipmi-as-documented",
+            "bmc-sensors-are-not-added",
+            "acpi-power-meter-of-all-chips",
+            "rapl-by-two-doors",
+            "rapl-of-two-sockets",
+            "rapl-psys",
+            "rapl-with-zone-label",
+            "scaphandre",
+            "scaphandre-psys",
+            "scaphandre-that-does-not-say",
+        ],
     )
-    async def test_other_meters_are_known_too(self, series: list[Raw], expected: float) -> None:
-        assert watts(await only([*CPU, *series])) == pytest.approx(expected)
+    async def test_other_meters_are_known_too(self, series: list[Raw], expected: tuple[str, float]) -> None:
+        node = await only([*CPU, *series])
+        assert (node.scope, watts(node), node.doubt) == (expected[0], pytest.approx(expected[1]), "")
+
+    async def test_the_name_that_ipmi_exporter_has_comes_before_the_one_of_its_documentation(self) -> None:
+        documented = gauge("ipmi_dcmi_power_consumption_current_watts", 190, instance="worker-1:9290")
+        real = gauge(IPMI, 210, instance="worker-1:9290")
+        assert watts(await only([*CPU, documented, real])) == pytest.approx(210.0)
 
     async def test_a_meter_of_the_whole_machine_comes_before_keplers_packages(self) -> None:
-        ipmi = gauge("ipmi_dcmi_power_consumption_current_watts", 210, instance="worker-1:9290")
-        assert (await only([*CPU, ipmi, zone("package", 70)])).scope == "platform"
+        ipmi = gauge(IPMI, 210, instance="worker-1:9290")
+        assert (await only([*CPU, ipmi, zone("package", 70)])).part == "platform"
+
+
+MODEL = "trained_power_model"
+
+
+def info(platform: str = "", components: str = "", *, start: float = START, end: float = END) -> Raw:
+    """What old Kepler says of where its watts come from."""
+    told = {"platform_power_source": platform, "components_power_source": components}
+    labels = {label: value for label, value in told.items() if value}
+    return raw("kepler_node_info", 1.0, start, end, cpu_architecture="Skylake", instance="worker-1", **labels)
+
+
+class TestEstimates:
+    """Old Kepler exports the same metrics where it has no sensor, out of a model of its own."""
+
+    @pytest.mark.parametrize(
+        "meter",
+        [
+            gauge(IPMI, 30, instance="worker-1:9290"),
+            zone("package", 30),
+            old("package", 30),
+            rapl("package", 30),
+            scaphandre(30, ""),
+        ],
+        ids=["ipmi", "new-kepler", "old-keplers-rapl", "node-exporter", "scaphandre"],
+    )
+    async def test_an_estimate_of_the_whole_machine_comes_behind_any_measurement(self, meter: Raw) -> None:
+        node = await only([*CPU, old("platform", 200, source=MODEL), meter])
+        assert (watts(node), node.doubt) == (pytest.approx(30.0), "")
+        assert node.scope != "estimate"
+
+    async def test_alone_it_is_taken_for_what_it_is(self) -> None:
+        node = await only([*CPU, old("platform", 40, source=MODEL), old("package", 12, source=MODEL)])
+        assert (node.scope, node.part, watts(node)) == ("estimate", "platform", pytest.approx(40.0))
+        assert "'trained_power_model'" in node.doubt
+
+    async def test_of_two_sources_the_sensor_counts_though_the_model_says_more(self) -> None:
+        node = await only([*CPU, old("package", 70), old("package", 300, source=MODEL), old("dram", 9, source=MODEL)])
+        assert (node.scope, node.part, watts(node)) == ("package", "package", pytest.approx(70.0))
+
+    @pytest.mark.parametrize(
+        ("series", "told", "words"),
+        [
+            (old("platform", 40, source="rapl-sysfs"), None, "'rapl-sysfs', which is not known to be a sensor of the"),
+            (old("platform", 40), info(platform="none"), "platform_power_source 'none'"),
+            (old("package", 40), info(components="estimator"), "components_power_source 'estimator'"),
+            (old("package", 40, source="intel_rapl"), info(components="estimator"), "('intel_rapl')"),
+            (old("package", 40, source="bespoke"), None, "'bespoke', which is not known to be a sensor"),
+            (old("package", 40, source="-"), None, "nothing else says that a sensor has measured it"),
+            (old("package", 40, source="-"), info(components="estimator"), "components_power_source 'estimator'"),
+            (old("package", 40, source=MODEL), info(components="rapl-sysfs"), "'trained_power_model'"),
+        ],
+        ids=[
+            "rapl-measures-no-platform",
+            "acpi-that-is-not-there",
+            "rapl-that-is-not-there",
+            "under-its-older-name",
+            "not-known-is-not-measured",
+            "not-said-is-not-measured",
+            "not-said-and-denied",
+            "the-series-admits-it",
+        ],
+    )
+    async def test_the_label_and_what_kepler_says_of_the_node_have_to_agree(
+        self, series: Raw, told: Raw | None, words: str
+    ) -> None:
+        node = await only([*CPU, without_source(series), *([told] if told else ())])
+        assert node.scope == "estimate"
+        assert words in node.doubt
+
+    @pytest.mark.parametrize(
+        ("series", "told", "scope"),
+        [
+            (old("platform", 40), info(platform="acpi"), "platform"),
+            (old("platform", 40), info(platform="redfish"), "wall"),
+            (old("platform", 40, source="redfish"), None, "wall"),
+            (old("platform", 40, source="-"), info(platform="acpi"), "platform"),
+            (old("package", 40), info(platform="none", components="rapl-sysfs"), "package"),
+            (old("package", 40, source="rapl-msr"), info(), "package"),
+            (old("package", 40, source="ampere-xgene-hwmon"), None, "package"),
+        ],
+        ids=["acpi", "redfish-labelled-acpi", "redfish", "not-labelled", "rapl", "an-older-info", "ampere"],
+    )
+    async def test_a_sensor_is_one_where_nothing_denies_it(self, series: Raw, told: Raw | None, scope: str) -> None:
+        node = await only([*CPU, without_source(series), *([told] if told else ())])
+        assert (node.scope, node.doubt) == (scope, "")
+
+    async def test_a_kepler_that_was_started_again_and_found_its_sensors_is_believed(self) -> None:
+        before, after = info(components="estimator", end=MIDDLE), info(components="rapl-sysfs", start=MIDDLE + 30)
+        assert (await only([*CPU, old("package", 40), before, after])).scope == "package"
+        assert (await only([*CPU, old("package", 40), after, info(components="estimator")])).scope == "estimate"
+
+    async def test_a_sensor_that_says_0_leaves_the_estimate_and_it_is_said(self) -> None:
+        node = await only([*CPU, old("package", 0), old("package", 40, source=MODEL)])
+        assert node.scope == "estimate"
+        assert any("passed over kepler_node_package_joules_total" in note for note in node.notes)
+
+    async def test_keplers_fake_meter_is_none(self) -> None:
+        node = await only([*CPU, zone("package", 70, path="/sys/class/powercap/intel-rapl/energy_package")])
+        assert (node.scope, "fake meter" in node.doubt) == ("estimate", True)
+
+    async def test_a_query_for_an_estimate_is_one_too(self) -> None:
+        query = "sum without (mode) (kepler_node_platform_joules_total)"
+        for source, told, scope in ((MODEL, (), "estimate"), ("acpi", (), "platform"), ("", (), "platform")):
+            labels = {"instance": "worker-1", **({"source": source} if source else {})}
+            api = PlayedPrometheus([*CPU, *told], {query: [joules("", 40, **labels)]})  # type: ignore[arg-type]
+            assert (await only([], api=api, power_query=query)).scope == scope
+        api = PlayedPrometheus([*CPU, info(platform="none")], {query: [joules("", 40, instance="worker-1")]})  # type: ignore[arg-type]
+        assert (await only([], api=api, power_query=query)).scope == "estimate"
+
+
+def without_source(series: Raw) -> Raw:
+    """As the series is whose source is written ``-`` here: without the label."""
+    labels = {label: value for label, value in series.labels.items() if (label, value) != ("source", "-")}
+    return replace(series, labels=labels)
 
 
 class TestRedfish:
@@ -181,7 +358,7 @@ class TestRedfish:
 class TestWhatIsAbsent:
     async def test_a_constant_0_is_no_sensor_and_the_next_series_is_taken_and_said(self) -> None:
         node = await only([*CPU, platform(0), zone("psys", 0), zone("package", 70)])
-        assert (node.scope, watts(node)) == ("package", pytest.approx(70.0))
+        assert (node.part, watts(node)) == ("package", pytest.approx(70.0))
         assert "passed over kepler_platform_watts: a constant 0, so that nothing is measured" in node.notes
         assert any("psys" in note and "stands still" in note for note in node.notes)
 
@@ -192,7 +369,7 @@ class TestWhatIsAbsent:
 
     async def test_values_that_are_no_number_are_left_out(self) -> None:
         flaky = raw(
-            "ipmi_dcmi_power_consumption_current_watts",
+            IPMI,
             lambda t: float("nan") if t // 60 % 10 == 3 else 210.0,
             START,
             END,
@@ -202,8 +379,6 @@ class TestWhatIsAbsent:
 
 
 # --- sums over time ---------------------------------------------------------------------------------------------------
-
-MIDDLE = (START + END) / 2
 
 
 class TestRestarts:
@@ -326,7 +501,7 @@ class TestQueriesForPower:
     )
     async def test_its_kind_and_its_unit_are_told_by_the_names_in_it(self, query: str, asked: str, series: Raw) -> None:
         node = await only([], api=PlayedPrometheus(CPU, {asked: [series]}), power_query=query)
-        assert (node.scope, watts(node)) == ("query", pytest.approx(230.0))
+        assert (node.part, watts(node)) == ("query", pytest.approx(230.0))
 
     async def test_several_series_of_a_node_are_added_and_it_is_said(self) -> None:
         feeds = [gauge("", w, node="worker-1", outlet=str(i)) for i, w in enumerate((120.0, 110.0))]
@@ -340,7 +515,7 @@ class TestQueriesForPower:
 
 class TestNames:
     async def test_exporters_on_other_ports_of_one_host_are_one_node(self) -> None:
-        power = gauge("ipmi_dcmi_power_consumption_current_watts", 210, instance="10.0.0.7:9290")
+        power = gauge(IPMI, 210, instance="10.0.0.7:9290")
         node = await only([*busy(0.25, instance="10.0.0.7:9100"), power])
         assert (node.node, watts(node)) == ("10.0.0.7", pytest.approx(210.0))
 
@@ -389,7 +564,7 @@ class TestNames:
             [
                 *busy(0.25, instance="10.0.0.7:9100"),
                 *busy(0.25, instance="10.0.0.99:9100"),
-                gauge("ipmi_dcmi_power_consumption_current_watts", 210, instance="10.0.0.7:9290"),
+                gauge(IPMI, 210, instance="10.0.0.7:9290"),
             ]
         )
         nodes = [NodeAddresses("worker-1", addresses=("10.0.0.7",))]
@@ -463,10 +638,10 @@ async def test_a_recorded_old_kepler_gives_the_watts_of_its_platform_and_else_of
     node = "kind-fms-control-plane"
     cpu = list(busy(0.1, instance=f"{node}:9100", start=begin - 60, end=end, since=begin - 60))
     without = [each for each in series if "platform" not in each.name]
-    for these, scope, zones in ((series, "platform", ("platform",)), (without, "package + dram", ("package", "dram"))):
+    for these, part, zones in ((series, "platform", ("platform",)), (without, "package + dram", ("package", "dram"))):
         rises = [np.ptp(each.values) for each in these if each.name.split("_")[2] in zones]
         discovery = await discover(PlayedPrometheus([*cpu, *these]), begin, end, 3.0)  # type: ignore[arg-type]
         (its,) = discovery.nodes
-        assert (its.node, its.scope) == (node, scope)
+        assert (its.node, its.part) == (node, part)
         assert its.power.times[-1] - its.power.times[0] == end - begin
         assert np.ptp(its.power.values) == pytest.approx(sum(rises))

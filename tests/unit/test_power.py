@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from peaks_scheduler.errors import PowerModelError
 from peaks_scheduler.power import (
     EMPTY,
+    SCOPES,
     Exponential,
     IdleExponential,
     Linear,
@@ -18,10 +20,12 @@ from peaks_scheduler.power import (
     PowerModel,
     PowerModels,
     Quality,
+    Scope,
     parse_models,
     plugin_models,
     render_models,
 )
+from peaks_scheduler.power.scope import alike, as_wide, named
 
 # the reference parameters of the Peaks plugin, for percent
 PLUGIN = {"k0": 471.7, "k1": -91.5, "k2": -0.07186}
@@ -91,6 +95,24 @@ def test_the_original_plugins_file_is_read_in_percent() -> None:
     )
     assert read.by_name["worker-1"].curve.k2 == pytest.approx(-7.186)
     assert read.by_name["worker-2"].curve == read.by_name["worker-1"].curve
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "kind: ConfigMap\ndata:\n  m.json: '{}'\n",
+            "expected power models; this is a ConfigMap with m.json in its data: mount its key as a file, or take its "
+            "models over: peaks-scheduler import-models plugin m.yaml",
+        ),
+        ("kind: ConfigMap\n", "a ConfigMap with nothing in its data"),
+        ("kind: KubeSchedulerConfiguration\n", "a KubeSchedulerConfiguration: pass it to --config, or take its models"),
+        ("kind: Secret\nmodels: []\n", "this is a Secret"),
+    ],
+)
+def test_an_object_that_may_hold_models_is_named_for_what_it_is(text: str, words: str) -> None:
+    with pytest.raises(PowerModelError, match=re.escape(words)):
+        parse_models(text, "m.yaml")
 
 
 def test_a_node_called_models_is_a_node_of_the_original_plugin() -> None:
@@ -310,3 +332,107 @@ def test_what_is_written_is_read_as_the_same_models() -> None:
     text = render_models(whole, "by hand\nfor a test")
     assert text.startswith("# by hand\n# for a test\nmodels:")
     assert parse_models(text, "models.yaml") == whole
+
+
+# --- of what the watts are --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_an_entry_says_of_what_its_watts_are_and_is_written_so(scope: Scope) -> None:
+    read = models(entry(scope=scope))
+    assert only(read).scope == scope
+    assert parse_models(render_models(read), "again") == read
+
+
+def test_an_entry_that_does_not_say_stays_one_that_does_not() -> None:
+    read = models(entry())
+    assert only(read).scope is None
+    assert "scope" not in render_models(read)
+
+
+@pytest.mark.parametrize(
+    ("scope", "words"),
+    [
+        ("Package", "did you mean 'package'?"),
+        ("rapl", "expected one of wall, platform, package, estimate"),
+        ("", "left out, it counts as wall"),
+        (["wall"], "got ['wall']"),
+        (1, "got 1"),
+    ],
+)
+def test_a_scope_that_is_none_is_refused_in_words(scope: Any, words: str) -> None:
+    with pytest.raises(PowerModelError) as refused:
+        models(entry(scope=scope))
+    assert "models[0] (a).scope" in str(refused.value)
+    assert words in str(refused.value)
+
+
+def test_a_scope_without_a_value_is_refused() -> None:
+    with pytest.raises(PowerModelError, match=r"scope: expected one of .*; got nothing"):
+        parse_models("models: [{nodes: [a], scope: , cpu: ratio, curve: {kind: linear, idle: 1, max: 2}}]", "f.yaml")
+
+
+@pytest.mark.parametrize(
+    ("scope", "than", "wide"),
+    [
+        ("wall", "wall", True),
+        ("wall", "package", True),
+        ("platform", "wall", False),
+        ("package", "platform", False),
+        ("package", "estimate", True),
+        ("estimate", "package", False),
+        ("estimate", "estimate", True),
+        ("wall", None, True),
+        ("platform", None, False),
+        ("estimate", None, False),
+    ],
+)
+def test_a_scope_is_as_wide_as_itself_and_what_is_narrower(scope: Scope, than: Scope | None, wide: bool) -> None:
+    """None counts as the whole machine."""
+    assert as_wide(scope, than) is wide
+
+
+@pytest.mark.parametrize(
+    ("model", "measured", "alike_"),
+    [
+        ("wall", "wall", True),
+        ("wall", "package", False),
+        ("package", "wall", False),
+        ("wall", "platform", False),
+        (None, "wall", True),
+        (None, "platform", True),
+        (None, "package", False),
+        (None, "estimate", False),
+    ],
+)
+def test_only_watts_of_one_scope_are_compared(model: Scope | None, measured: Scope, alike_: bool) -> None:
+    assert alike(model, measured) is alike_
+
+
+@pytest.mark.parametrize(
+    ("text", "scope"),
+    [
+        ("watts", None),
+        ("Power (W)", None),
+        ("pdu_outlet_watts", None),
+        ("PkgWatt", "package"),
+        ("package_joules", "package"),
+        ("node_rapl_package_joules_total", "package"),
+        ('sum by (node) (kepler_node_cpu_joules_total{zone="core"})', "package"),
+        ('kepler_node_cpu_watts{zone="psys"}', "platform"),
+        ("kepler_node_platform_joules_total", "platform"),
+        ('kepler_node_platform_joules_total{source="trained_power_model"}', "estimate"),
+        ("estimated_watts", "estimate"),
+        ("cores_in_use", None),
+    ],
+)
+def test_names_tell_a_scope_where_they_do(text: str, scope: Scope | None) -> None:
+    assert named(text) == scope
+
+
+def test_nodes_whose_models_are_of_other_parts_are_told_apart() -> None:
+    read = models(
+        entry(nodes=["a", "b"]), entry(nodes=["c"], scope="package"), entry(nodes=["d"], scope="wall", quality=None)
+    )
+    assert read.unlike((name, {}) for name in "abcde") == {"wall": ("a", "b", "d"), "package": ("c",)}
+    assert read.unlike((name, {}) for name in "abd") == {}

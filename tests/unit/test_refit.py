@@ -1,7 +1,8 @@
 """Power models learned while running: which model wins, what comes into force, and that trouble changes nothing.
 
-The true curve is ``measured_nodes.true_watts``; errors are root mean squares over the fifth of the day that was held
-back, with 1 W of noise on each five minutes. How near figures must come follows from how many of these are averaged.
+Sensors are of the board (psys, scope platform) where a test does not say otherwise, and so are the file's models. The
+true curve is ``measured_nodes.true_watts``; errors are root mean squares over the fifth of the day that was held back,
+with 1 W of noise on each five minutes. How near figures must come follows from how many of these are averaged.
 """
 
 from __future__ import annotations
@@ -21,14 +22,25 @@ import pytest
 from peaks_scheduler.daemon.challenge import Challenge, challenge
 from peaks_scheduler.daemon.refit import RefitKeeper
 from peaks_scheduler.errors import ConfigurationError
-from peaks_scheduler.power import Exponential, Linear, PowerModel, PowerModels, Quality
+from peaks_scheduler.power import EMPTY, Exponential, Linear, PowerModel, PowerModels, Quality, Scope
 from peaks_scheduler.power.curves import Curve
 from peaks_scheduler.settings import RefitSettings, load, redacted
 from peaks_scheduler.telemetry import Telemetry
 from tests.builders import ledger, node
 from tests.unit.attainable import deviations, spread_error
 from tests.unit.daemon_stage import until
-from tests.unit.measured_nodes import DAY, EACH, LEVELS, NOW, loads, readings, scraped, true_watts
+from tests.unit.measured_nodes import (
+    DAY,
+    EACH,
+    LEVELS,
+    NOW,
+    kepler,
+    loads,
+    node_exporter,
+    readings,
+    scraped,
+    true_watts,
+)
 from tests.unit.played_prometheus import PlayedPrometheus, Raw
 
 TRUE = Exponential(184.21, -84.21, -3.0)
@@ -138,9 +150,9 @@ class Keeping:
     """A RefitKeeper over a played Prometheus and a ledger of three nodes, at a time that the test sets."""
 
     def __init__(self, series: Sequence[Raw] | None = None, models: PowerModels | None = None, **flaws: Any) -> None:
-        self.api = PlayedPrometheus(scraped(*WORKERS) if series is None else series, **flaws)
+        self.api = PlayedPrometheus(scraped(*WORKERS, noise=1.0) if series is None else series, **flaws)
         self.ledger = ledger(*map(node, WORKERS))
-        self.ledger.apply_models(models or named(worker_1=LINE, worker_2=TRUE))
+        self.ledger.apply_models(named(worker_1=LINE, worker_2=TRUE) if models is None else models)
         self.telemetry, self.changes = Telemetry("Peaks"), 0
         self.known = asyncio.Event()
         self.keeper = RefitKeeper(
@@ -171,7 +183,7 @@ class Keeping:
 
 def named(**curves: Curve) -> PowerModels:
     names = {name.replace("_", "-"): curve for name, curve in curves.items()}
-    return PowerModels({name: PowerModel(name, curve, None, WHOLE_RANGE) for name, curve in names.items()})
+    return PowerModels({name: PowerModel(name, curve, None, WHOLE_RANGE, "platform") for name, curve in names.items()})
 
 
 @pytest.fixture(autouse=True)
@@ -217,7 +229,7 @@ class TestRounds:
     async def test_a_model_file_that_changes_while_models_are_learned_wins(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        keeping = Keeping(scraped("worker-1"))
+        keeping = Keeping(scraped("worker-1", noise=1.0))
         learn = keeping.keeper._challenge
 
         def meanwhile(*given: Any) -> Challenge:
@@ -232,7 +244,7 @@ class TestRounds:
     async def test_a_learned_model_is_not_replaced_by_one_of_less_of_the_machine(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
-        keeping = Keeping(scraped("worker-1"))
+        keeping = Keeping(scraped("worker-1", noise=1.0))
         await keeping.keeper.once()
         learned = keeping.curve("worker-1")
         half = [
@@ -245,6 +257,100 @@ class TestRounds:
         await keeping.keeper.once()
         assert keeping.curve("worker-1") is learned
         assert "power is measured otherwise now, the model stays" in caplog.messages
+
+
+def of_kepler_0_7(worker: str, part: str, source: str, curve: Callable[[float], float], noise: float = 1.0) -> Raw:
+    """Old Kepler's counter, dynamic and idle in one."""
+    told = kepler(worker, loads(), curve, noise=noise)
+    labels = {"instance": worker, "mode": "dynamic", "source": source}
+    return Raw(f"kepler_node_{part}_joules_total", labels, told.times, told.values)
+
+
+def with_cpu(*power: Raw) -> list[Raw]:
+    """These, and node_exporter's counters of their nodes."""
+    names = sorted({one.labels["instance"] for one in power})
+    return [*(each for name in names for each in node_exporter(name, loads())), *power]
+
+
+def of_scope(scope: Scope | None, **curves: Curve) -> PowerModels:
+    """As a file has them that says so, or does not."""
+    models = named(**curves).by_name
+    return PowerModels({name: replace(model, scope=scope) for name, model in models.items()})
+
+
+def part_of_it(u: float) -> float:
+    """The processors of a machine that draws 200 to 350 W: 40 to 130 W."""
+    return 40.0 + 90.0 * u
+
+
+def whole(u: float) -> float:
+    return 200.0 + 150.0 * u
+
+
+ESTIMATED = of_kepler_0_7("worker-1", "platform", "trained_power_model", lambda u: 30.0 + 25.0 * u, noise=0.0)
+PACKAGE = of_kepler_0_7("worker-1", "package", "rapl-sysfs", part_of_it)
+WHOLE = Linear(200.0, 350.0)
+
+
+class TestScopes:
+    """A model is only replaced by one of the same or of more of the machine."""
+
+    @pytest.mark.parametrize("series", [ESTIMATED, PACKAGE], ids=["estimate", "package"])
+    @pytest.mark.parametrize("scope", ["wall", "platform", None])
+    async def test_a_model_of_the_whole_machine_outlives_a_part_and_an_estimate(
+        self, series: Raw, scope: Scope | None, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        keeping = Keeping(with_cpu(series), of_scope(scope, worker_1=WHOLE))
+        await keeping.keeper.once()
+        await keeping.keeper.once()
+        assert (keeping.curve("worker-1"), keeping.changes) == (WHOLE, 0)
+        said = "power is measured of less of the machine than the model is of, the model stays"
+        assert caplog.messages.count(said) == 1
+        assert keeping.count("peaks_refits_total", outcome="kept") == 2.0
+
+    async def test_a_model_of_a_part_gives_way_to_the_whole_machine(self) -> None:
+        keeping = Keeping(with_cpu(PACKAGE), of_scope("estimate", worker_1=Linear(30.0, 55.0)))
+        await keeping.keeper.once()
+        model = keeping.ledger.models.by_name["worker-1"]
+        assert (model.scope, model.learned) == ("package", True)
+        assert model.curve.watts(0.5) == pytest.approx(part_of_it(0.5), abs=1.0)
+        meter = of_kepler_0_7("worker-1", "platform", "redfish", whole)
+        keeping.api.series = with_cpu(PACKAGE, meter)
+        await keeping.keeper.once()
+        model = keeping.ledger.models.by_name["worker-1"]
+        assert model.scope == "wall"
+        assert model.curve.watts(0.5) == pytest.approx(whole(0.5), abs=1.0)
+
+    async def test_a_node_without_a_model_gets_no_estimate_while_others_are_measured(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for models, others in ((named(worker_2=TRUE), []), (EMPTY, scraped("worker-2", noise=1.0))):
+            keeping = Keeping([*with_cpu(ESTIMATED), *others], models)
+            await keeping.keeper.once()
+            assert keeping.curve("worker-1") is None
+            assert keeping.count("peaks_refits_total", outcome="refused") == 1.0
+        assert "no power model learned" in caplog.messages
+
+    async def test_where_all_are_estimates_they_are_compared_with_one_another(self) -> None:
+        """Noise as of a model that is no function of the CPU alone."""
+        series = [of_kepler_0_7(name, "package", "trained_power_model", part_of_it) for name in WORKERS]
+        keeping = Keeping(with_cpu(*series), EMPTY)
+        await keeping.keeper.once()
+        models = keeping.ledger.models.by_name
+        found = {name: (model.scope, model.measured) for name, model in models.items()}
+        assert found == dict.fromkeys(WORKERS, ("estimate", False))
+
+    async def test_watts_too_good_to_be_measured_replace_no_model_that_was(self) -> None:
+        keeping = Keeping(scraped("worker-1", noise=0.0), named(worker_1=OFF_BY_20))
+        await keeping.keeper.once()
+        assert keeping.curve("worker-1") is OFF_BY_20
+
+    async def test_an_honest_meter_of_the_same_scope_still_replaces_what_has_gone_wrong(self) -> None:
+        meter = of_kepler_0_7("worker-1", "platform", "redfish", whole)
+        for scope in ("wall", None):
+            keeping = Keeping(with_cpu(meter, PACKAGE, ESTIMATED), of_scope(scope, worker_1=Linear(100.0, 180.0)))
+            await keeping.keeper.once()
+            assert keeping.ledger.models.by_name["worker-1"].curve.watts(0.5) == pytest.approx(whole(0.5), abs=1.0)
 
 
 class TestTrouble:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+import yaml
 
 from peaks_scheduler.errors import ConfigurationError, PowerModelError
 from peaks_scheduler.settings import (
@@ -368,6 +369,80 @@ def test_wrong_inline_models_are_refused_where_they_stand() -> None:
         PowerModelError, match=r"config.yaml: profiles\[0\].nodePowerModel: w.k0: expected a number without"
     ):
         settings(scheduler_configuration({"nodePowerModel": {"w": {"k0": "471", "k1": 1, "k2": 1}}}))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"nodePowerModel": json.dumps(PLUGIN)},
+        {"NodePowerModel": yaml.safe_dump(PLUGIN)},
+        {"nodepowermodel": PLUGIN},
+        json.dumps({"nodePowerModel": PLUGIN}),
+    ],
+    ids=["JSON text", "YAML text", "in small letters", "all arguments as text"],
+)
+def test_inline_models_that_are_given_as_text_are_read(arguments: Any) -> None:
+    """Where a template quotes what it puts in, the models arrive as text."""
+    read, warnings = settings(scheduler_configuration(arguments))
+    assert read.power.inline == settings(scheduler_configuration({"nodePowerModel": PLUGIN}))[0].power.inline
+    assert list(read.power.inline.by_name) == list(PLUGIN)
+    assert not warnings
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ([PLUGIN], r"nodePowerModel: expected \{node: \{k0, k1, k2\}\} as a mapping, or as JSON text; got \[\{"),
+        ("/etc/peaks/model.json", "got '/etc/peaks/model.json' .models in a file of their own: powerModels"),
+        ('{"w": {"k0": 1,', "nodePowerModel: expected YAML or JSON; it cannot be read"),
+        (7, "as JSON text; got 7"),
+        (False, "as JSON text; got False"),
+        ({"w": {"k0": 100, "k1": 50, "k2": -0.1}}, "w: expected a curve that never falls"),
+        ('{"w": {"k0": "300", "k1": "10", "k2": "0.02"}}', "w.k0: expected a number without quotes; got '300'"),
+        ({"w": None}, "w: expected an object with k0, k1 and k2; got nothing"),
+    ],
+)
+def test_inline_models_of_another_form_are_never_lost(given: Any, words: str) -> None:
+    with pytest.raises(PowerModelError, match=words):
+        settings(scheduler_configuration({"nodePowerModel": given}))
+
+
+@pytest.mark.parametrize("given", [None, {}, "", "{}"])
+def test_inline_models_that_are_empty_are_a_warning(given: Any) -> None:
+    read, warnings = settings(scheduler_configuration({"nodePowerModel": given}))
+    assert not read.power.inline.by_name
+    assert warnings == ("config.yaml: profiles[0].nodePowerModel has no models",)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["watcherAddress"], r"profiles\[0\].args: expected the plugin's arguments as a mapping, or as JSON text"),
+        ({"nodePowerModel": PLUGIN, "NodePowerModel": {}}, "each argument once; 'NodePowerModel' is there twice"),
+    ],
+)
+def test_arguments_of_another_form_are_never_lost(arguments: Any, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        settings(scheduler_configuration(arguments))
+
+
+def test_the_profile_of_several_that_has_arguments_counts() -> None:
+    profiles = [
+        {"schedulerName": "a", "pluginConfig": [{"name": "TargetLoadPacking", "args": {"nodePowerModel": {"x": 1}}}]},
+        {"schedulerName": "b", "pluginConfig": [{"name": "Peaks", "args": {"nodePowerModel": json.dumps(PLUGIN)}}]},
+    ]
+    read, _ = settings(json.dumps({"kind": "KubeSchedulerConfiguration", "profiles": profiles}))
+    assert read.scheduler_name == "b"
+    assert list(read.power.inline.by_name) == list(PLUGIN)
+    profiles[1]["pluginConfig"] *= 2  # type: ignore[operator]
+    with pytest.raises(ConfigurationError, match=r"profiles\[1\]: expected pluginConfig for `Peaks` once"):
+        settings(json.dumps({"kind": "KubeSchedulerConfiguration", "profiles": profiles}))
+
+
+def test_arguments_under_another_spelling_of_the_plugins_name_are_pointed_at() -> None:
+    profiles = [{"pluginConfig": [{"name": "peaks", "args": {}}]}]
+    with pytest.raises(ConfigurationError, match=r"got that of peaks \(did you mean 'peaks'\?\)"):
+        settings(json.dumps({"kind": "KubeSchedulerConfiguration", "profiles": profiles}))
 
 
 def test_inline_models_beside_a_file_are_a_warning() -> None:

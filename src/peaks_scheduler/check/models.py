@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from ..errors import PeaksError
 from ..objects import Node, parse_time
 from ..power import EMPTY, Curve, PowerModel, PowerModels, Quality
+from ..power.plausibility import USUAL_LEAST, USUAL_MOST, usual
 from .cluster import names, span
 from .finding import Finding, failed, ok, unseen, warning
 from .reading import Facts
 
-LEAST_WATTS, MOST_WATTS = 5.0, 5000.0  # of one machine, from no to full load
 MOST_RATIO = 50.0  # full over no load
 LEAST_RISE = 0.05  # of the power at full load
 SUDDEN = 0.5  # share of the whole rise in the first hundredth of the load
@@ -85,8 +85,8 @@ def _odd(curve: Curve) -> tuple[str, str]:
     """What is odd about a curve, and what to do; the sharpest suspicion alone. Empty: nothing."""
     idle, full = curve.watts(0.0), curve.watts(1.0)
     rise = full - idle
-    if not LEAST_WATTS <= idle <= full <= MOST_WATTS:
-        bounds = f"{LEAST_WATTS:g} to {MOST_WATTS:,.0f} W"
+    if not usual(idle, full):
+        bounds = f"{USUAL_LEAST:g} to {USUAL_MOST:,.0f} W"
         return f"power outside of {bounds} for", "are these watts, of whole machines?"
     if rise < LEAST_RISE * full:
         return (
@@ -143,6 +143,21 @@ def _each(check: str, facts: Facts, judge: Callable[[PowerModel], tuple[str, str
 
 def _all(models: PowerModels) -> Iterable[PowerModel]:
     return (*models.by_name.values(), *(model for _, model in models.by_selector))
+
+
+def scopes(facts: Facts) -> Iterator[Finding]:
+    """Are all nodes' watts of the same parts of their machines? Placements compare them."""
+    check = "model scopes"
+    if isinstance(facts.models, PeaksError) or facts.models == EMPTY:
+        yield unseen(check, NO_MODELS)
+    elif isinstance(facts.nodes, PeaksError) or not facts.nodes:
+        yield unseen(check, "no nodes")
+    elif found := facts.models.unlike((node.name, node.labels) for node in facts.nodes):
+        kinds = "; ".join(f"{scope}: {names(whose)}" for scope, whose in found.items())
+        text = f"models are of unlike watts, and the less of the machine they are of the cheaper a node looks ({kinds})"
+        yield warning(check, text, f"measure all nodes alike, or correct `scope` in the file: {FIT}")
+    else:
+        yield ok(check, "all models are of the same parts of the machine")
 
 
 # --- where the nodes run --------------------------------------------------------------------------------------------

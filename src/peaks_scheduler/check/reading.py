@@ -11,10 +11,10 @@ import json
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import ConfigurationError, Forbidden, NotFound, PeaksError
+from ..files import read_text
 from ..kube.client import REVIEWS, UNFINISHED_PODS, KubeClient
 from ..kube.connection import Connection, connect
 from ..kube.kinds import KINDS, Kind
@@ -242,7 +242,7 @@ def _models(settings: Settings) -> PowerModels | PeaksError:
     if path is None:
         return settings.power.inline
     try:
-        return parse_models(Path(path).read_text(encoding="utf-8"), path)
+        return parse_models(read_text(path), path)
     except (OSError, UnicodeDecodeError) as error:
         return ConfigurationError(f"{path}: expected a readable power model file, got: {error}")
     except ConfigurationError as error:

@@ -32,6 +32,7 @@ CHECKS: tuple[tuple[str, Callable[[Facts], Iterable[Finding]]], ...] = (
     ("models of nodes", models.of_nodes),
     ("power curves",    models.curves),
     ("model quality",   models.quality),
+    ("model scopes",    models.scopes),
     ("fitted range",    models.fitted_range),
 )
 # fmt: on

@@ -3,8 +3,9 @@
 Owns the comparison: every few minutes the newest minutes of each node's CPU use and power come from Prometheus, in a
 few queries for all nodes together, and the mean of the measured watts stands against the mean of what the node's model
 says for that CPU use. A model that was right once goes wrong when a power supply, a fan curve or a BIOS setting
-changes; the scheduler then goes on deciding by watts that nobody draws. Says so, changes nothing. Assumes that sensors
-are read at least once in a step; what was found more than three intervals ago is no longer told.
+changes; the scheduler then goes on deciding by watts that nobody draws. Says so, changes nothing. Holds a model only
+against watts of the same scope: what processors draw is no drift of a whole machine's model. Assumes that sensors are
+read at least once in a step; what was found more than three intervals ago is no longer told.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..documents import few
 from ..errors import LoadError
 from ..ledger import Ledger
 from ..power import PowerModel
+from ..power.scope import alike
 from ..serving import Health
 from ..settings import DriftSettings
 from ..sources.identity import NodeAddresses
@@ -70,6 +73,8 @@ class DriftKeeper(Rounds):
         self._api, self._queries, self._window, self._step = api, queries, window, step
         self._ledger, self._wall = ledger, wall
         self._nodes: Mapping[str, Drift] = {}
+        self.unlike: Mapping[str, str] = {}
+        """Node whose model is of another scope than what is measured -> in words, of which."""
         self._compared_at = -float("inf")
 
     async def _round(self) -> str:
@@ -92,6 +97,9 @@ class DriftKeeper(Rounds):
         """For ``/readyz?verbose``; it never makes us unready."""
         if self.failure:
             return Health.degraded(f"{self.failure}; how true the power models are is not known")
+        if self.unlike:
+            named = few([f"{node} ({why})" for node, why in self.unlike.items()], 3)
+            return Health.degraded(f"not comparable, models and meters are of other parts of the machine: {named}")
         return Health.ok()
 
     # -- one comparison
@@ -104,22 +112,29 @@ class DriftKeeper(Rounds):
         if found.failed:  # the best of a node's series may be among them: watts of less of it would look like drift
             raise LoadError("query", f"not all series are known: {'; '.join(found.failed[:3])}")
         asker, drifts, failed = AllAtOnce(self._api, grid), dict[str, Drift](), list[LoadError]()
+        unlike: dict[str, str] = {}
         for plan in found.plans:
             model = self._ledger.models.for_node(plan.node, nodes[plan.node].labels)
+            if model is None:
+                continue
             try:
-                drift = model and compared(model, grid, *await read_totals(asker, plan, self._queries))
+                cpu, power = await read_totals(asker, plan, self._queries)
             except NoSeriesError:
                 continue
             except LoadError as error:
                 failed.append(error)
                 continue
-            if drift:
+            if not alike(model.scope, power.origin.scope):
+                of = model.scope or "wall, as far as is known"
+                unlike[plan.node] = f"model of {of}, {power.origin.scope} measured"
+            elif drift := compared(model, grid, cpu, power):
                 drifts[plan.node] = drift
             await asyncio.sleep(0)  # thousands of nodes, and pods that wait
         if failed and not drifts:
             raise failed[0]
         if not found.plans:
             raise LoadError("empty", "no node has series of both its CPU and its power")
+        self.unlike = unlike
         return drifts
 
 

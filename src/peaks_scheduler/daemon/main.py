@@ -31,6 +31,7 @@ from ..ledger import Ledger, State
 from ..objects import pod_from_api
 from ..queue import SchedulingQueue
 from ..scoring import strategy_named
+from ..scoring.headroom import above
 from ..serving import Check, Health, Server
 from ..settings import Settings, redacted
 from ..snapshot import Snapshot
@@ -47,7 +48,7 @@ from .preemption import Preemption
 from .refusals import WORKERS as CONDITION_WORKERS
 from .refusals import Refusals
 from .scheduling import Scheduler
-from .upkeep import ClockKeeper, LoadKeeper, ModelKeeper
+from .upkeep import AnnotationKeeper, ClockKeeper, LoadKeeper, ModelKeeper
 from .usage import NAME as POD_USAGE
 from .usage import UsageKeeper
 from .volumes import WORKERS as VOLUME_WORKERS
@@ -87,12 +88,14 @@ class Daemon:
             default_cpu=settings.default_pod_cpu,
             expiry=settings.load.expiry,
             seed=zlib.crc32(settings.scheduler_name.encode()),
+            ceiling=settings.ceiling,
             ignored=settings.pod_fields.ignore,
         )
         self.queue = SchedulingQueue()
         self.limiter = Limiter(BIND_WORKERS)
         self.models = ModelKeeper(settings, self.ledger, lambda: self._look_again())
         self.models.load()
+        self.annotations = AnnotationKeeper(self.ledger)
 
     # -- life
 
@@ -248,6 +251,7 @@ class Daemon:
             await asyncio.sleep(1.0)
             self.scheduler.rested()
             self.clock.look()
+            self.annotations.look()
 
     # -- what others ask
 
@@ -310,6 +314,7 @@ class Daemon:
             Check("power-models", self.models.health),
             *([Check(POD_USAGE, self.usage.health)] if self.usage else []),
             *self.measured_power.checks(),
+            Check("annotations", self.annotations.health),
             Check("clock", lambda: self.clock.health()),
             Check("lease", self._lease),
         ]
@@ -367,12 +372,20 @@ class Daemon:
 
 
 def _standings(nodes: Snapshot) -> dict[str, int]:
-    """Nodes by the company they compete in now, before any pod is added."""
-    full = nodes.cpu_high > nodes.cpu_capacity
-    blind = np.isnan(nodes.curves.base) & ~full
-    measured = nodes.measured & ~full & ~blind
-    counts = {"over-full": full, "unmodelled": blind, "measured": measured, "estimated": ~(full | blind | measured)}
-    return {name: int(np.count_nonzero(mask)) for name, mask in counts.items()}
+    """Nodes by their rank class now, before any pod is added."""
+    cpu = nodes.cpu_high / nodes.cpu_capacity
+    over = np.maximum(cpu - nodes.ceiling_cpu, nodes.memory_used / nodes.memory_capacity - nodes.ceiling_memory)
+    left, counts = np.ones(len(nodes), np.bool_), {}
+    for name, mask in (
+        ("over-full", cpu > 1.0),
+        ("above-ceiling", above(over)),
+        ("unmodelled", np.isnan(nodes.curves.base)),
+        ("measured", nodes.measured),
+        ("estimated", left),
+    ):
+        counts[name] = int(np.count_nonzero(mask & left))
+        left = left & ~mask
+    return counts
 
 
 async def _end(tasks: Iterable[asyncio.Task[Any]], within: float = 1.0) -> None:

@@ -7,8 +7,9 @@ is in memory alone: a restart, or a change of the model file, begins again with 
 until the next round. Trouble stops nothing; the models stay as they are.
 
 A round is given up where a query fails that asks which power series there are: with the best one missing for a moment,
-a lesser one would take its place, and its watts pass for the same. For that reason, too, a model that was learned here
-is only replaced by one of the same part of the machine.
+a lesser one would take its place, and its watts pass for the same. For that reason, too, a model is never replaced by
+one of less of the machine, one that was learned here only by one of the same part of it or of more, and a node without
+a model gets no estimate while other nodes are measured: of all it would look the cheapest.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from ..errors import LoadError
 from ..ledger import Ledger
 from ..objects import Node
 from ..power import PowerModel
+from ..power.scope import ESTIMATE, as_wide, counted
 from ..serving import Health
 from ..settings import RefitSettings
 from ..sources.identity import NodeAddresses
@@ -49,7 +51,7 @@ class Learned:
     """A model that was learned here."""
 
     model: PowerModel
-    scope: str
+    part: str
     """What of the machine was measured."""
 
 
@@ -78,6 +80,8 @@ class RefitKeeper(Rounds):
         self._queries = Queries(settings.power_query, settings.cpu_query)
         self._learned: dict[str, Learned] = {}
         self._waiting: dict[str, tuple[PowerModel | None, Learned]] = {}
+        self._others_measured = False
+        """Does any node have measured power, or a model of it?"""
 
     @property
     def in_force(self) -> int:
@@ -100,6 +104,7 @@ class RefitKeeper(Rounds):
         end = self._wall() // settings.step * settings.step
         grid = Grid(end - settings.range // settings.step * settings.step, end, settings.step)
         found = await self._survey(grid, nodes)
+        self._others_measured = self._any_measured(found, nodes)
         asker, outcomes, applied = NodeByNode(self._api, grid), Counter[str](), time.monotonic()
         for plan in found.plans:
             try:
@@ -123,17 +128,34 @@ class RefitKeeper(Rounds):
             raise LoadError("empty", "no node has series of both its CPU and its power")
         return found
 
+    def _any_measured(self, found: Survey, nodes: Mapping[str, Node]) -> bool:
+        models = (self._ledger.models.for_node(node.name, node.labels) for node in nodes.values())
+        return any(not plan.power[0].estimated for plan in found.plans) or any(
+            model is not None and model.scope != ESTIMATE for model in models
+        )
+
     # -- one node
 
     async def _one(self, node: Node, series: NodeSeries) -> str:
         champion = self._ledger.models.for_node(node.name, node.labels)
-        if self._other_scope(node.name, champion, series.scope):
+        if self._less(node.name, champion, series):
             return "kept"
+        if champion is None and series.scope == ESTIMATE and self._others_measured:
+            self._log.report(
+                node.name,
+                "estimate",
+                logging.INFO,
+                "no power model learned",
+                node=node.name,
+                measured=series.scope,
+                why=(series.doubt, "an estimate would look cheaper than the nodes whose power is measured"),
+            )
+            return "refused"
         begun = time.monotonic()
         came = await asyncio.to_thread(self._challenge, series, champion)
         await asyncio.sleep(min(time.monotonic() - begun, LONGEST_PAUSE))
         if came.model is not None:
-            self._waiting[node.name] = (champion, Learned(came.model, series.scope))
+            self._waiting[node.name] = (champion, Learned(came.model, series.part))
         self._tell(node.name, series, came)
         return came.outcome
 
@@ -142,22 +164,42 @@ class RefitKeeper(Rounds):
 
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._wall()))
         settings = self._settings
-        return challenge(series.node, series.cpu, series.power, champion, settings.hold_out, settings.margin, now)
+        return challenge(
+            series.node,
+            series.cpu,
+            series.power,
+            champion,
+            settings.hold_out,
+            settings.margin,
+            now,
+            series.scope,
+            series.doubt,
+        )
 
-    def _other_scope(self, node: str, champion: PowerModel | None, scope: str) -> bool:
+    def _less(self, node: str, champion: PowerModel | None, series: NodeSeries) -> bool:
+        """Are the watts of less of the machine than the model's, or of another part of it? That is said once."""
         learned = self._learned.get(node)
-        other = learned is not None and learned.model is champion and learned.scope != scope
-        if other and learned is not None:
-            self._log.report(
-                (node, "scope"),
-                scope,
-                logging.WARNING,
-                "power is measured otherwise now, the model stays",
-                node=node,
-                before=learned.scope,
-                now=scope,
-            )
-        return other
+        own = learned is not None and learned.model is champion
+        if champion is None or not self._is_less(champion, learned.part if own and learned else None, series):
+            return False
+        of_file = "power is measured of less of the machine than the model is of, the model stays"
+        self._log.report(
+            (node, "scope"),
+            series.part,
+            logging.WARNING,
+            "power is measured otherwise now, the model stays" if own else of_file,
+            node=node,
+            before=learned.part if own and learned else champion.scope or "not said, counts as wall",
+            now=f"{series.scope} ({series.part})",
+        )
+        return True
+
+    @staticmethod
+    def _is_less(champion: PowerModel, part: str | None, series: NodeSeries) -> bool:
+        if not as_wide(series.scope, champion.scope):
+            return True
+        # the same scope by another part of the machine: package without its memory, say
+        return part is not None and series.part != part and series.scope == counted(champion.scope)
 
     def _tell(self, node: str, series: NodeSeries, came: Challenge) -> None:
         facts = {
@@ -165,7 +207,8 @@ class RefitKeeper(Rounds):
             "rmse_before_watts": came.before,
             "rmse_after_watts": came.after,
             "held_out_samples": came.samples,
-            "measured": series.scope,
+            "measured": series.part,
+            "scope": series.scope,
         }
         if came.model is not None:
             word = "power model learned" if came.outcome == "learned" else "power model replaced"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ..documents import few
 from ..errors import LoadError, PowerModelError
+from ..files import read_text
 from ..kube.connection import Connection
 from ..ledger import Ledger
 from ..load import LoadReport
@@ -239,7 +240,7 @@ class ModelKeeper:
     @staticmethod
     def _read(path: Path) -> PowerModels:
         try:
-            return parse_models(path.read_text(encoding="utf-8"), str(path))
+            return parse_models(read_text(path), str(path))
         except (OSError, UnicodeDecodeError) as error:
             raise PowerModelError(f"{path}: expected a readable power model file, got: {error}") from error
 
@@ -264,10 +265,38 @@ class ModelKeeper:
             return f"nodes that several selectors match: {few(tuple(twice))}"
         return f"nodes without a model: {few(tuple(node.name for node in without))}" if without else ""
 
+    def unlike(self) -> str:
+        """Which nodes' models are of other parts of the machine than others', in words; empty where all are alike."""
+        models, nodes = self._ledger.models, self._ledger.nodes()
+        found = models.unlike((node.name, node.labels) for node in nodes)
+        kinds = "; ".join(f"{scope}: {few(names)}" for scope, names in found.items())
+        return f"models of unlike watts, the less of the machine the cheaper a node looks ({kinds})" if found else ""
+
     def health(self) -> Health:
         """For ``/readyz?verbose``."""
-        trouble = self.failure or self.unmodelled()
+        trouble = self.failure or "; ".join(filter(None, (self.unmodelled(), self.unlike())))
         return Health.degraded(trouble) if trouble else Health.ok()
+
+
+class AnnotationKeeper:
+    """Tells which annotations of nodes could not be read."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._troubles = Troubles()
+
+    def _odd(self) -> tuple[str, ...]:
+        return tuple(f"{node}: {'; '.join(texts)}" for node, texts in sorted(self._ledger.oddities.items()))
+
+    def look(self) -> None:
+        """Log what is new."""
+        odd = self._odd()
+        self._troubles.tell("annotation of a node not used", odd, nodes=few(odd))
+
+    def health(self) -> Health:
+        """For ``/readyz?verbose``."""
+        odd = self._odd()
+        return Health.degraded(f"annotations of nodes not used: {few(odd)}") if odd else Health.ok()
 
 
 class ClockKeeper:

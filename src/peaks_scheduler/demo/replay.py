@@ -10,13 +10,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from dataclasses import replace as replaced
 
 import numpy as np
 import numpy.typing as npt
 
-from peaks_scheduler.demo.world import GIB, Machine
+from peaks_scheduler.ceilings import Ceiling
+from peaks_scheduler.cycle import schedule
+from peaks_scheduler.demo.world import GIB, Machine, node_object, requesting, resident_object
+from peaks_scheduler.ledger import Ledger
+from peaks_scheduler.load import NodeLoad
+from peaks_scheduler.objects import pod_from_api
+from peaks_scheduler.power import PowerModels
+from peaks_scheduler.scoring import Strategy
 
 Floats = npt.NDArray[np.float64]
+_LONG_AGO, _RECENTLY = "2020-01-01T00:00:00Z", 1.75e9  # when residents started; when the replay begins [s]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +73,46 @@ Rule = Callable[[Placed, Accounts], int | None]
 """(pod, accounts) -> index of the node it goes to, None if it fits nowhere."""
 
 
+class Scheduled:
+    """The scheduler's own decisions, with another ceiling than in the run: a rule, and who tells it what ended.
+
+    Every node's use is measured and known at each step, as if the load were told without delay.
+    """
+
+    def __init__(
+        self, machines: tuple[Machine, ...], models: PowerModels, strategy: Strategy, ceiling: Ceiling
+    ) -> None:
+        self._machines, self._strategy = machines, strategy
+        self._ledger = Ledger(models=models, ceiling=ceiling)
+        for machine in machines:
+            self._ledger.observe_node(node_object(machine))
+            self._ledger.observe_pod(resident_object(machine, _LONG_AGO))
+        self._index = {machine.name: i for i, machine in enumerate(machines)}
+        self._now = _RECENTLY
+
+    def place(self, pod: Placed, accounts: Accounts) -> int | None:
+        self._tell(accounts)
+        wanted = pod_from_api(requesting(pod.pod, pod.millicores, pod.memory), pod.millicores)
+        node = schedule(wanted, self._ledger.snapshot(), self._strategy, now=self._now).node
+        if node is None:
+            return None
+        self._ledger.see(wanted)
+        self._ledger.assume(wanted.uid, node)
+        # its use is in the accounts from now on
+        self._ledger.see(replaced(wanted, node_name=node, phase="Running", started=self._now))
+        return self._index[node]
+
+    def end(self, pod: str) -> None:
+        self._ledger.drop(f"default/{pod}", ended=self._now)
+
+    def _tell(self, accounts: Accounts) -> None:
+        self._now += 1.0
+        used = zip(self._machines, accounts.cores().tolist(), accounts.memory.tolist(), strict=True)
+        at = self._now
+        loads = {machine.name: NodeLoad(None, at, at, cores, memory) for machine, cores, memory in used}
+        self._ledger.apply_load(loads, at)
+
+
 def opening(machines: tuple[Machine, ...]) -> Accounts:
     """The cluster before the first pod."""
     millicores = np.array([float(machine.resident_millicores) for machine in machines])
@@ -71,14 +120,18 @@ def opening(machines: tuple[Machine, ...]) -> Accounts:
     return Accounts(machines, millicores, memory, Counter())
 
 
-def replay(machines: tuple[Machine, ...], steps: Sequence[Step], rule: Rule) -> Accounts:
-    """The cluster after the last step, every pod placed by ``rule``."""
+def replay(
+    machines: tuple[Machine, ...], steps: Sequence[Step], rule: Rule, ended: Callable[[str], None] | None = None
+) -> Accounts:
+    """The cluster after the last step, every pod placed by ``rule``; ``ended`` is told of each that ends."""
     accounts = opening(machines)
     homes: dict[str, tuple[int, Placed]] = {}
     for step in steps:
         if isinstance(step, Ended):
             if (home := homes.pop(step.pod, None)) is not None:
                 _add(accounts, *home, sign=-1)
+                if ended:
+                    ended(step.pod)
         elif (index := rule(step, accounts)) is None:
             accounts.unplaced += 1
         else:

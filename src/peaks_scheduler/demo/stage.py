@@ -8,6 +8,7 @@ itself when its block is left: success, failure, ctrl-C and SIGTERM all leave th
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import sys
 import tempfile
@@ -20,15 +21,16 @@ from typing import Any
 import click
 import yaml
 
+from peaks_scheduler.ceilings import NO_CEILING
 from peaks_scheduler.demo.apiserver import EmbeddedApiServer
 from peaks_scheduler.demo.kubelets import Kubelets
 from peaks_scheduler.demo.load import LoadEndpoint
 from peaks_scheduler.demo.process import Process
 from peaks_scheduler.demo.progress import Progress, say
 from peaks_scheduler.demo.record import Record
-from peaks_scheduler.demo.replay import as_it_was, least_allocated, opening, replay
+from peaks_scheduler.demo.replay import Scheduled, as_it_was, least_allocated, opening, replay
 from peaks_scheduler.demo.store import stamp
-from peaks_scheduler.demo.table import cost_lines, rows, table_lines, why_lines
+from peaks_scheduler.demo.table import ceiling_lines, cost_lines, rows, table_lines, why_lines
 from peaks_scheduler.demo.world import (
     SCHEDULER,
     Arrival,
@@ -40,6 +42,15 @@ from peaks_scheduler.demo.world import (
     power_models,
     resident_object,
 )
+from peaks_scheduler.power import PowerModels, parse_models
+from peaks_scheduler.scoring import strategy_named
+from peaks_scheduler.settings import Settings
+
+
+def demo_models() -> PowerModels:
+    """The curves of the demo's nodes, as the daemon reads them."""
+    return parse_models(json.dumps(power_models()), "demo")
+
 
 _RESIDENT_SINCE = 3600.0  # [s] that the residents have run when the demo begins
 _ALL_SEEN = 30  # [s] the load endpoint's window
@@ -216,6 +227,9 @@ def _result(play: Play, record: Record) -> None:
     before = opening(play.cluster)
     after = replay(play.cluster, record.steps, as_it_was(play.cluster))
     alternative = replay(play.cluster, record.steps, least_allocated(play.cluster))
+    settings = Settings()
+    rule = Scheduled(play.cluster, demo_models(), strategy_named(settings.strategy), NO_CEILING)
+    unlimited = replay(play.cluster, record.steps, rule.place, rule.end)
     ended = len(record.steps) - record.bound
     lines = [
         *table_lines(rows(before, after)),
@@ -223,6 +237,7 @@ def _result(play: Play, record: Record) -> None:
         f"{record.bound} pods bound, median {record.median_wait() * 1000:.0f} ms from creation to binding; "
         f"{ended} of them finished meanwhile.",
         *cost_lines(before, after, alternative),
+        *ceiling_lines(before, after, unlimited, settings.ceiling.cpu or 1.0),
     ]
     if record.decisions:
         picked = sorted({0, len(record.decisions) // 2, len(record.decisions) - 1})

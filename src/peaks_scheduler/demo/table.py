@@ -91,6 +91,21 @@ def cost_lines(before: Accounts, after: Accounts, alternative: Accounts) -> list
     return lines
 
 
+def ceiling_lines(before: Accounts, after: Accounts, unlimited: Accounts, ceiling: float) -> list[str]:
+    """What the ceiling (a fraction of a node's CPUs) costs: the same pods with it, and without any."""
+    start = float(before.watts().sum())
+    cost = float(unlimited.watts().sum()) - start
+    label = f"without the ceiling of {ceiling:.0%}"
+    fullest = f"the fullest node at {_fullest(unlimited):.1%} instead of {_fullest(after):.1%}"
+    return [f"{label:<34}{cost:9,.1f} W   ({fullest})"]
+
+
+def _fullest(accounts: Accounts) -> float:
+    """Share of its CPUs that the fullest node uses."""
+    capacity = [machine.kind.cores for machine in accounts.machines]
+    return float((accounts.cores() / capacity).max())
+
+
 def _percent(ours: float, theirs: float) -> str:
     return f"   ({(ours - theirs) / theirs:+.1%})" if theirs > 0.0 else ""
 

@@ -131,7 +131,9 @@ def node_object(machine: Machine) -> dict[str, Any]:
 
 def resident_object(machine: Machine, started: str) -> dict[str, Any]:
     """What runs on the machine already: one bound pod of another scheduler, Running since ``started``."""
-    pod = _pod(f"resident-{machine.name}", machine.resident_millicores, machine.resident_memory, "default-scheduler")
+    pod = requesting(
+        f"resident-{machine.name}", machine.resident_millicores, machine.resident_memory, "default-scheduler"
+    )
     pod["metadata"]["namespace"] = "kube-system"
     pod["spec"]["nodeName"] = machine.name
     state = {"name": "main", "ready": True, "state": {"running": {"startedAt": started}}}
@@ -141,10 +143,10 @@ def resident_object(machine: Machine, started: str) -> dict[str, Any]:
 
 def pod_object(arrival: Arrival) -> dict[str, Any]:
     """The arrival as a pending Pod of our scheduler."""
-    return _pod(arrival.name, arrival.millicores, arrival.memory, SCHEDULER)
+    return requesting(arrival.name, arrival.millicores, arrival.memory, SCHEDULER)
 
 
-def _pod(name: str, millicores: int, memory: int, scheduler: str) -> dict[str, Any]:
+def requesting(name: str, millicores: int, memory: int, scheduler: str = SCHEDULER) -> dict[str, Any]:
     requests = {"cpu": f"{millicores}m", "memory": str(memory)}
     container = {"name": "main", "image": "registry.example/demo", "resources": {"requests": requests}}
     return {"metadata": {"name": name}, "spec": {"schedulerName": scheduler, "containers": [container]}}

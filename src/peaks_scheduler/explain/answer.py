@@ -24,7 +24,7 @@ from .cluster import Cluster, shaped
 MOST_ROWS = 20
 """Nodes of one pod in a table; JSON has all."""
 _HEADER = ("node", "standing", "jump", "CPU before", "after", "reason")
-_RANK = {"measured": 0, "estimated": 0, "unmodelled": 1, "over-full": 2, None: 3}
+_RANK = {"measured": 0, "estimated": 0, "unmodelled": 1, "above-ceiling": 2, "over-full": 3, None: 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,8 @@ class Answer:
     decision: Decision | None = None
     """None: the pod is gated, nobody looks at nodes for it yet."""
     nodes: Mapping[str, NodeVerdict] = field(default_factory=dict)
+    models_in_doubt: str = ""
+    """Why the scheduler itself may decide otherwise; empty: it does not."""
 
     @property
     def message(self) -> str | None:
@@ -56,6 +58,7 @@ class Answer:
             "podCpu": self.pod.cpu / 1000.0,
             "podCpuFrom": self.pod.cpu_from,
             "nodes": {name: verdict.as_json() for name, verdict in self.nodes.items()},
+            **({"notes": [self.models_in_doubt]} if self.models_in_doubt else {}),
         }
 
 
@@ -73,10 +76,10 @@ def explain(cluster: Cluster, settings: Settings, key: str | None) -> list[Answe
 
 def _answer(pod: Pod, cluster: Cluster, strategy: Strategy, tolerance: float) -> Answer:
     if pod.gated:
-        return Answer(pod)
+        return Answer(pod, models_in_doubt=cluster.models_in_doubt)
     nodes = cluster.ledger.snapshot()
     decision = schedule(pod, nodes, strategy, now=cluster.now, tolerance=tolerance)
-    return Answer(pod, decision, judge(pod, nodes, strategy))
+    return Answer(pod, decision, judge(pod, nodes, strategy), cluster.models_in_doubt)
 
 
 def _pending(ledger: Ledger, ours: str) -> list[Pod]:
@@ -107,8 +110,10 @@ def _instead(pods: list[Pod]) -> str:
 
 
 def as_table(answers: list[Answer]) -> str:
-    """Each pod's answer in a line, its nodes below it, the best first."""
-    return "\n\n".join("\n".join(_lines(answer)) for answer in answers)
+    """Each pod's answer in a line, its nodes below it, the best first; at the end what all of it is subject to."""
+    parts = ["\n".join(_lines(answer)) for answer in answers]
+    parts += dict.fromkeys(f"note: {answer.models_in_doubt}" for answer in answers if answer.models_in_doubt)
+    return "\n\n".join(parts)
 
 
 def _lines(answer: Answer) -> list[str]:
@@ -149,21 +154,36 @@ def _ranked(answer: Answer) -> list[tuple[str, NodeVerdict]]:
     """The chosen node, then the others as the core ranks them, those that were refused last."""
     chosen = answer.decision.node if answer.decision else None
 
-    def key(item: tuple[str, NodeVerdict]) -> tuple[bool, int, float, float, str]:
+    def key(item: tuple[str, NodeVerdict]) -> tuple[bool, int, float, str]:
         name, verdict = item
-        rank = _RANK[verdict.standing]
-        watts = verdict.jump_watts if rank == 0 and verdict.jump_watts is not None else math.inf
-        after = verdict.cpu_after if verdict.cpu_after is not None else math.inf
-        return name != chosen, rank, watts, after if verdict.feasible else 0.0, name
+        return name != chosen, _RANK[verdict.standing], _order(verdict), name
 
     return sorted(answer.nodes.items(), key=key)
+
+
+def _order(verdict: NodeVerdict) -> float:
+    """By what nodes of one rank class are compared: watts, how far above the ceiling, or fullness."""
+    if not verdict.feasible:
+        return 0.0
+    if verdict.standing in ("measured", "estimated"):
+        return math.inf if verdict.jump_watts is None else verdict.jump_watts
+    if verdict.standing == "above-ceiling":
+        return max((after - limit for _, after, limit in verdict.above()), default=0.0)
+    return math.inf if verdict.cpu_after is None else verdict.cpu_after
 
 
 def _row(name: str, verdict: NodeVerdict) -> tuple[str, ...]:
     if not verdict.feasible:
         return name, "-", "-", "-", "-", "; ".join(verdict.reasons)
     before, after = _percent(verdict.cpu_before), _percent(verdict.cpu_after)
-    return name, verdict.standing or "-", _price(verdict.jump_watts), before, after, ""
+    return name, verdict.standing or "-", _price(verdict.jump_watts), before, after, _ceiling(verdict)
+
+
+def _ceiling(verdict: NodeVerdict) -> str:
+    """``memory 92.3 %, ceiling 90 %``; empty where the node competes in watts."""
+    if verdict.standing != "above-ceiling":
+        return ""
+    return "; ".join(f"{what} {_percent(after)}, ceiling {100 * limit:g} %" for what, after, limit in verdict.above())
 
 
 def _aligned(row: tuple[str, ...], widths: list[int]) -> str:

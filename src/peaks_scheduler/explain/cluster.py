@@ -7,16 +7,15 @@ the object, what is odd but no reason to stop a note. Never writes to the API se
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..documents import few, parse_documents
 from ..errors import ConfigurationError, Forbidden, LoadError, NotFound, PeaksError
+from ..files import text_of
 from ..ledger import Ledger
 from ..load import LoadReport
 from ..power import EMPTY, PowerModels, parse_models
@@ -41,6 +40,8 @@ class Cluster:
     ledger: Ledger
     now: float
     notes: Sequence[str] = ()
+    models_in_doubt: str = ""
+    """Why a scheduler that runs may go by other power models than these; empty: it goes by these."""
 
 
 def from_files(paths: Iterable[str], load_path: str | None, settings: Settings) -> Cluster:
@@ -69,7 +70,7 @@ async def live(load_path: str | None, settings: Settings) -> Cluster:
     objects = [(connection.server, raw) for raw in listed.objects]
     cluster = _cluster(objects, settings, load, time.time(), offset)
     cluster.ledger.unfed(listed.unread)
-    return replace(cluster, notes=[*listed.notes, *cluster.notes])
+    return replace(cluster, notes=[*listed.notes, *cluster.notes], models_in_doubt=_in_doubt(settings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,10 @@ def _cluster(
 ) -> Cluster:
     models, notes = _models(settings)
     ledger = Ledger(
-        default_cpu=settings.default_pod_cpu, expiry=settings.load.expiry, ignored=settings.pod_fields.ignore
+        default_cpu=settings.default_pod_cpu,
+        expiry=settings.load.expiry,
+        ceiling=settings.ceiling,
+        ignored=settings.pod_fields.ignore,
     )
     ledger.clock_offset = clock_offset
     for origin, raw in objects:
@@ -115,7 +119,7 @@ def _cluster(
             _observe(ledger, raw)
     with shaped("the cluster's objects"):
         ledger.apply_models(models)
-        notes += [*_ambiguous(ledger), *_guessed(ledger)]
+        notes += [*_ambiguous(ledger), *_guessed(ledger), *_odd(ledger)]
         if isinstance(load, LoadReport):
             now = load.fetched_at
             notes += _apply(load, ledger)
@@ -161,7 +165,7 @@ def read_objects(path: str) -> list[Object]:
     """Every object of a file (``-``: standard input): single ones, several documents, lists. Raises
     ConfigurationError."""
     return [
-        found for document in parse_documents(_text("--from", path), path) for found in _objects(document, path, "")
+        found for document in parse_documents(text_of("--from", path), path) for found in _objects(document, path, "")
     ]
 
 
@@ -208,13 +212,6 @@ def _with_defaults(container: Json, host_network: bool) -> Json:
     return {**container, "resources": {**resources, "requests": asked}, "ports": ports}
 
 
-def _text(option: str, path: str) -> str:
-    try:
-        return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{option} {path}: expected a readable file; got: {error}") from error
-
-
 # --- load and models ------------------------------------------------------------------------------------------------
 
 
@@ -227,7 +224,7 @@ def recorded_load(path: str | None) -> LoadReport | LoadError | None:
     if path is None:
         return None
     try:
-        report = read_report(_text("--load", path), math.inf)
+        report = read_report(text_of("--load", path), math.inf)
     except LoadError as error:
         if error.kind == "empty":
             return error
@@ -262,13 +259,29 @@ def _apply(report: LoadReport, ledger: Ledger) -> list[str]:
 
 def _models(settings: Settings) -> tuple[PowerModels, list[str]]:
     path = settings.power.file
-    models = settings.power.inline if path is None else parse_models(_text("--power-models", path), path)
+    models = settings.power.inline if path is None else parse_models(text_of("--power-models", path), path)
     return models, ["no power models, all nodes are unmodelled"] if models == EMPTY else []
+
+
+def _in_doubt(settings: Settings) -> str:
+    """What a scheduler has learned is in its memory alone: nobody else knows it."""
+    if not settings.refit.enabled:
+        return ""
+    where = settings.power.file or "the configuration"
+    return (
+        f"refit is enabled: a running scheduler may have learned other power models than those of {where}, by which "
+        "this answer goes, and may place the pod elsewhere; the decision record of a placed pod says which it went by "
+        "(modelFrom: file or learned)"
+    )
 
 
 def _ambiguous(ledger: Ledger) -> list[str]:
     names = [node.name for node in ledger.nodes() if ledger.models.ambiguous(node.name, node.labels)]
     return [f"nodes that several selectors of the power model file match, unmodelled: {few(names)}"] if names else []
+
+
+def _odd(ledger: Ledger) -> list[str]:
+    return [f"{name}: {text}" for name, texts in sorted(ledger.oddities.items()) for text in texts]
 
 
 def _guessed(ledger: Ledger) -> list[str]:

@@ -19,11 +19,12 @@ from scipy.special import stdtrit
 from ..errors import ModelFitError
 from ..power.curves import Curve, Exponential, Floats, IdleExponential, flaw
 from ..power.models import Quality
+from ..power.plausibility import implausible
 from .choice import Candidate, candidate, choose, far_off, folds
 from .covariances import autocorrelation, curve_covariance
 from .engine import Solution, least_squares_fit
 from .families import FAMILIES, Family, family
-from .judgement import CurveFacts, SampleFacts, Verdict, judge
+from .judgement import Confidence, CurveFacts, SampleFacts, Verdict, judge
 from .samples import Samples, load_levels
 
 MODELS = ("auto", "exponential", "idle-exponential", "piecewise", "linear")
@@ -44,6 +45,7 @@ class Fit:
     reasons: tuple[str, ...]  # in words; at least one when refused or only usable
     noise_watts: float  # [W] robust scale of the residuals; NaN where nothing was fitted
     degrees: int  # degrees of freedom of the residuals, for Student's t; 0: nothing is known
+    confidence: Confidence = "low"  # low: refused, or it is in doubt whether the watts were measured
 
     def standard_error(self, u: Floats) -> Floats:
         """(M,) standard errors [W] of P(u) at M utilisations, by the delta method; NaN where nothing is known."""
@@ -82,13 +84,14 @@ class Fit:
         return float(stdtrit(self.degrees, 0.5 + level / 2.0)) if self.degrees > 0 else math.nan
 
 
-def fit(samples: Samples, model: str = "auto", *, progress: Progress | None = None) -> Fit:
+def fit(samples: Samples, model: str = "auto", *, doubt: str = "", progress: Progress | None = None) -> Fit:
     """The curve of family ``model`` that fits ``samples`` best, judged; ``auto`` chooses the family.
 
     Robust least squares (soft-L1); the covariance is that of the curve's own parameters. For samples in time order
     whose residuals are alike from one to the next, it is that of as many independent samples as they are worth, and so
     are the degrees of freedom: S(1 - r)/(1 + r), r the lag-1 autocorrelation where it is significant. The noise is
     taken to be of one size at all loads; where it is not, the intervals are right on average over the range.
+    ``doubt`` says why the watts are no measurement, where they are none: then the fit is usable at best.
 
     Raises ModelFitError for an unknown ``model``.
     """
@@ -97,16 +100,17 @@ def fit(samples: Samples, model: str = "auto", *, progress: Progress | None = No
         raise ModelFitError(f"model: expected one of {', '.join(MODELS)}; got {model!r}{close}")
     usable = samples.usable()
     dropped = len(samples) - len(usable)
+    doubted = (f"no measurement: {doubt}",) if doubt else ()
     if trouble := _hopeless(usable, len(samples)):
-        return _nothing(usable, trouble)
+        return _nothing(usable, trouble, *doubted)
     report = progress or _silent
     names = FAMILIES if model == "auto" else (model,)
     chosen = _chosen(usable.thinned(_CHOICE_SAMPLES), names, report)
     if isinstance(chosen, str):
-        return _nothing(usable, chosen, *_about(usable, dropped))
+        return _nothing(usable, chosen, *_about(usable, dropped, doubt))
     solution = _solution(chosen, usable)
     report(len(names) + 1, len(names) + 1)
-    return _judged(chosen, solution, usable, dropped)
+    return _judged(chosen, solution, usable, dropped, doubt)
 
 
 def _silent(done: int, total: int) -> None:
@@ -134,9 +138,9 @@ def _nothing(usable: Samples, *reasons: str) -> Fit:
     return Fit(None, quality, "refused", reasons, math.nan, 0)
 
 
-def _about(usable: Samples, dropped: int) -> tuple[str, ...]:
+def _about(usable: Samples, dropped: int, doubt: str) -> tuple[str, ...]:
     """What else is wrong with samples to which nothing was fitted."""
-    return judge(_sample_facts(usable, dropped, np.ones(len(usable), np.bool_)), None)[1]
+    return judge(_sample_facts(usable, dropped, np.ones(len(usable), np.bool_)), None, doubt).reasons
 
 
 def _chosen(usable: Samples, names: tuple[str, ...], report: Progress) -> Candidate | str:
@@ -168,11 +172,11 @@ def _solution(chosen: Candidate, usable: Samples) -> Solution:
     )
 
 
-def _judged(chosen: Candidate, solution: Solution, usable: Samples, dropped: int) -> Fit:
+def _judged(chosen: Candidate, solution: Solution, usable: Samples, dropped: int, doubt: str) -> Fit:
     curve = chosen.family.curve(solution.parameters)
     if trouble := flaw(curve):
         remedy = f"expected {trouble}: measure over more of the node's load"
-        return _nothing(usable, remedy, *_about(usable, dropped))
+        return _nothing(usable, remedy, *_about(usable, dropped, doubt))
     ratio = autocorrelation(usable.time, solution.residuals)
     covariance = curve_covariance(curve, usable.cpu, solution, ratio)
     degrees = max(round(len(usable) * (1.0 - ratio) / (1.0 + ratio)) - chosen.family.parameters, 1)
@@ -190,8 +194,11 @@ def _judged(chosen: Candidate, solution: Solution, usable: Samples, dropped: int
     unjudged = Fit(curve, quality, "refused", (), solution.scale, degrees)
     stopped = chosen.family.at_bounds(solution.parameters, usable.watts)
     facts = _sample_facts(usable, dropped, near)
-    verdict, reasons = judge(facts, _curve_facts(unjudged, facts, near, float(watts.mean()), stopped))
-    return replace(unjudged, verdict=verdict, reasons=reasons)
+    found = judge(facts, _curve_facts(unjudged, facts, near, float(watts.mean()), stopped), doubt)
+    if trouble := implausible(curve):
+        found = replace(found, verdict="refused", reasons=(trouble, *found.reasons), confidence="low")
+    quality = replace(quality, confidence="low") if found.confidence == "low" else quality
+    return replace(unjudged, quality=quality, verdict=found.verdict, reasons=found.reasons, confidence=found.confidence)
 
 
 def _r2(residuals: Floats, watts: Floats) -> float:

@@ -2,7 +2,8 @@
 
 Owns the thresholds. One that is missed makes a fit only ``usable``, one that is missed by far gets it ``refused``;
 every reason names the figure and what to do. The samples are judged first: what is no matter of the curve need not be
-said of the curve again. Assumes nothing of how the curve was found. Pure.
+said of the curve again. A doubt whether anybody has measured the samples leaves a fit no more than ``usable``, however
+good its figures. Assumes nothing of how the curve was found. Pure.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Verdict = Literal["good", "usable", "refused"]
+Confidence = Literal["high", "low"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +78,17 @@ class Threshold:
         return f"{self.words.format(f=facts)}: {self.remedy}"
 
 
+TOO_GOOD = 0.001
+"""[1] of the mean power: samples that lie closer to a curve than this were hardly measured. Watts that are read in
+whole ones, as a BMC's are, are off by 0.29 W on average (1/sqrt(12)), which is that much of a server of 300 W; and what
+else moves a server's power, temperature and fans, is more."""
+TOO_GOOD_SAMPLES = 50
+"""Fewer may be a table of levels, each the mean of minutes."""
+
 _WHOLE = "measure over more of the node's load, best by a load test from idle to full"
 _MORE = "collect more samples"
 _SERIES = "check that both series are of the same node and instants, and their units"
+_METER = "take a meter (IPMI, Redfish, RAPL, a PDU) if the node has one"
 _OTHERS = "average over longer intervals, or look for other loads (GPU, disks)"
 _BENDS = "a straight line (linear) may do, or collect more samples"
 
@@ -111,19 +121,41 @@ OF_CURVES = (
 """Each in the order in which the reasons are given."""
 
 
-def judge(samples: SampleFacts, curve: CurveFacts | None) -> tuple[Verdict, tuple[str, ...]]:
-    """(verdict, reasons): the worst of all thresholds, and those that were missed in words, refusals first.
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is thought of a fit."""
 
-    ``curve`` None, or samples that are refused: only the samples are judged.
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    """In words, refusals first; at least one where the verdict is not good."""
+    confidence: Confidence
+    """``low``: refused, or it is in doubt whether the watts were measured at all."""
+
+
+def judge(samples: SampleFacts, curve: CurveFacts | None, doubt: str = "") -> Judgement:
+    """The worst of all thresholds, and those that were missed in words.
+
+    ``curve`` None, or samples that are refused: only the samples are judged. ``doubt`` says why the watts are no
+    measurement; empty: as far as anybody knows they are one.
     """
     refused, usable = _missed(OF_SAMPLES, samples)
+    doubts = [f"no measurement: {doubt}: {_METER}"] if doubt else []
     if curve is not None and not refused:
         refused, more = _missed(OF_CURVES, curve)
         usable += more
         if curve.bounds:
             usable.append(f"the samples do not settle {', '.join(curve.bounds)} (stopped by its bound): {_WHOLE}")
-    verdict: Verdict = "refused" if refused else "usable" if usable else "good"
-    return verdict, (*refused, *usable)
+        if samples.samples >= TOO_GOOD_SAMPLES and curve.error < TOO_GOOD:
+            doubts.append(_too_good(samples, curve))
+    verdict: Verdict = "refused" if refused else "usable" if usable or doubts else "good"
+    return Judgement(verdict, (*refused, *doubts, *usable), "low" if refused or doubts else "high")
+
+
+def _too_good(samples: SampleFacts, curve: CurveFacts) -> str:
+    return (
+        f"too good to be measured: {samples.samples} samples lie within {curve.error:.2g} of the mean power of the "
+        f"curve (a meter's own noise is above {TOO_GOOD:g}), as where watts are worked out of CPU use: {_METER}"
+    )
 
 
 def _missed(thresholds: Sequence[Threshold], facts: SampleFacts | CurveFacts) -> tuple[list[str], list[str]]:

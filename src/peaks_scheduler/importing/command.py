@@ -6,14 +6,13 @@ stderr as a note; the file goes to -o, or to stdout.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from ..errors import ConfigurationError
+from ..files import text_of
 
 if TYPE_CHECKING:
     from .imported import Imported
@@ -84,7 +83,7 @@ def kepler(url: str | None, file: str | None, out: str | None, **flags: Any) -> 
     target = target_of(flags["nodes"], flags["selector"])
     trainer = TRAINERS.get(flags["trainer"] or "")
     if url is None:
-        weights = read_weights(_read("--file", str(file)), str(file), trainer)
+        weights = read_weights(text_of("--file", str(file), _MAX_FILE), str(file), trainer)
     else:
         weights = read_weights(*_asked(url, flags), trainer or (None if flags["trainer"] else TRAINERS["exponential"]))
     imported = import_kepler(weights, flags["cores"], flags["cpu_frequency"], not flags["without_dram"], target)
@@ -123,7 +122,7 @@ def plugin(file: str, cpu_unit: str, out: str | None) -> None:
     """Models of the original Peaks plugin: its JSON, a ConfigMap, a KubeSchedulerConfiguration; - is stdin."""
     from .plugin import import_plugin
 
-    _finish(import_plugin(_read("FILE", file), file, cpu_unit), out)
+    _finish(import_plugin(text_of("FILE", file, _MAX_FILE), file, cpu_unit), out)
 
 
 @click.command()
@@ -140,10 +139,13 @@ def plugin(file: str, cpu_unit: str, out: str | None) -> None:
     metavar="N",
     help="For tables of watts per vCPU or core: how many the node has.",
 )
+@click.option(
+    "--decimal", type=click.Choice(["auto", "point", "comma"]), default="auto", help="What 1,541 is: 1541, or less."
+)
 @targets
 @out
 def levels(file: str, out: str | None, **flags: Any) -> None:
-    """A CSV of power at load levels (watts_idle, watts_10 .. watts_100), as a first guess; - is stdin."""
+    """A CSV of power at load levels (SPECpower's, Teads', watts_idle .. watts_100), as a first guess; - is stdin."""
     from .imported import pairs, target_of
     from .levels import INSTANCE_TYPE, Choice, import_levels
 
@@ -160,6 +162,7 @@ def levels(file: str, out: str | None, **flags: Any) -> None:
         flags["selector_label"] or INSTANCE_TYPE,
         flags["median"],
         flags["times"],
+        flags["decimal"],
     )
     _finish(import_levels(choice, None if named else target_of(flags["nodes"], flags["selector"])), out)
 
@@ -181,16 +184,6 @@ def _of(command: type[click.Command], each: click.Command) -> click.Command:
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
-
-
-def _read(option: str, path: str) -> str:
-    try:
-        data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
-        if len(data) > _MAX_FILE:
-            raise ConfigurationError(f"{option} {path}: expected at most {_MAX_FILE >> 20} MiB; it has more")
-        return data.decode("utf-8-sig") if not data.startswith(b"PK") else "PK"
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{option} {path}: expected a readable text file; got: {error}") from error
 
 
 def _finish(imported: Imported, path: str | None) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from ..errors import ConfigurationError, PowerModelError
-from ..power import Curve, PowerModel, PowerModels, Quality
+from ..power import Curve, PowerModel, PowerModels, Quality, Scope
 from ..power.curves import flaw
 
 
@@ -21,12 +21,12 @@ class Target:
     nodes: tuple[str, ...] = ()
     selector: Mapping[str, str] | None = None
 
-    def models(self, curve: Curve, quality: Quality | None) -> list[Entry]:
+    def models(self, curve: Curve, quality: Quality | None, scope: Scope) -> list[Entry]:
         """The model for each node, or the one for the labels."""
         if self.selector is None:
-            return [(None, PowerModel(name, curve, quality=quality)) for name in self.nodes]
+            return [(None, PowerModel(name, curve, quality=quality, scope=scope)) for name in self.nodes]
         label = ",".join(f"{key}={value}" for key, value in sorted(self.selector.items()))
-        return [(self.selector, PowerModel(label, curve, quality=quality))]
+        return [(self.selector, PowerModel(label, curve, quality=quality, scope=scope))]
 
 
 Entry = tuple[Mapping[str, str] | None, PowerModel]

@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import ConfigurationError, PowerModelError
 from ..power import Curve, Exponential, Linear, Piecewise, Quality
 from ..power.curves import Floats
+from ..power.scope import PACKAGE, PLATFORM, Scope
 from .imported import Imported, Target, checked, collected
 from .kepler_weights import EXPONENTIAL, Component, Machine, Weights
 
@@ -55,7 +56,8 @@ def import_kepler(weights: Weights, cores: float | None, mhz: float | None, dram
         )
     quality = Quality(cpu_max=reached, confidence="low")
     comment = _comment(weights, parts, machine, converted)
-    return Imported(collected(target.models(converted.curve, quality)), comment, tuple(notes))
+    scope: Scope = PLATFORM if parts[0].name == "platform" else PACKAGE
+    return Imported(collected(target.models(converted.curve, quality, scope)), comment, tuple(notes))
 
 
 def convert(where: str, parts: Sequence[Component]) -> Converted:

@@ -7,12 +7,16 @@ in the ConfigMap that the plugin ships for a sample and cannot itself read, are 
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..documents import parse_documents
 from ..errors import ConfigurationError, PowerModelError
+from ..files import decoded
 from ..power import Exponential, PowerModel, plugin_models
+from ..settings.plugin import every_arguments
+from ..values import shown
 from .imported import Imported, collected
 
 _LEAST_RISE = 0.05  # of the power at full load: less is no machine
@@ -29,7 +33,7 @@ def import_plugin(text: str, origin: str, cpu_unit: str = "percent") -> Imported
     """
     notes: list[str] = []
     models: list[PowerModel] = []
-    for node, parameters in _found(text, origin).items():
+    for node, parameters in _found(text, origin, notes).items():
         try:
             model = _model(node, parameters, origin, cpu_unit, notes)
         except PowerModelError as error:
@@ -38,7 +42,8 @@ def import_plugin(text: str, origin: str, cpu_unit: str = "percent") -> Imported
         models.append(model)
         notes += _odd(model, cpu_unit)
     if not models:
-        raise ConfigurationError(f"{origin}: expected a power curve at least of one node; got none: {'; '.join(notes)}")
+        why = f": {'; '.join(notes)}" if notes else ""
+        raise ConfigurationError(f"{origin}: expected a power curve at least of one node; got none{why}")
     comment = f"Models of the original Peaks plugin, {origin}; its k2 was for CPU in {cpu_unit}.\nHow well they are "
     return Imported(collected((None, model) for model in models), comment + "known it does not say.", tuple(notes))
 
@@ -79,38 +84,66 @@ def _odd(model: PowerModel, cpu_unit: str) -> list[str]:
 # --- where they are ---------------------------------------------------------------------------------------------------
 
 
-def _found(text: str, origin: str) -> dict[str, Any]:
+def _found(text: str, origin: str, notes: list[str]) -> dict[str, Any]:
     """node: parameters, of every document of the text."""
     found: dict[str, Any] = {}
     for document in parse_documents(text, origin):
-        if not isinstance(document, dict):
-            raise ConfigurationError(f"{origin}: expected {{node: {{k0, k1, k2}}}}; got {str(document)[:60]!r}")
-        if isinstance(document.get("models"), list):
-            raise ConfigurationError(
-                f"{origin}: expected models of the original plugin; this is a power model file of this scheduler "
-                "already: pass it to --power-models"
-            )
-        for models in _power_models(document, origin):
+        for where, models in _power_models(document, origin, notes):
+            twice = [str(node) for node in models if str(node) in found]
+            if twice:
+                raise ConfigurationError(f"{where}: expected each node once; {', '.join(twice)} was there before")
             found |= {str(node): parameters for node, parameters in models.items()}
     return found
 
 
-def _power_models(document: Found, origin: str) -> Iterator[Found]:
+def _power_models(document: Any, origin: str, notes: list[str]) -> Iterator[tuple[str, Found]]:
+    """(where, node: parameters) of all that a document holds."""
+    if not isinstance(document, dict):
+        raise ConfigurationError(f"{origin}: expected {{node: {{k0, k1, k2}}}}; got {shown(document)}")
+    if isinstance(document.get("models"), list):
+        raise ConfigurationError(
+            f"{origin}: expected models of the original plugin; this is a power model file of this scheduler "
+            "already: pass it to --power-models"
+        )
     match document.get("kind"):
         case "ConfigMap":
-            for name, text in _mapping(document.get("data")).items():
-                yield from (
-                    each for each in parse_documents(str(text), f"{origin}: data.{name}") if isinstance(each, dict)
-                )
+            yield from _of_config_map(document, origin, notes)
         case "KubeSchedulerConfiguration":
-            for profile in document.get("profiles") or ():
-                for plugin in _mapping(profile).get("pluginConfig") or ():
-                    arguments = _mapping(_mapping(plugin).get("args"))
-                    yield _mapping(arguments.get("nodePowerModel") or arguments.get("NodePowerModel"))
-        case None | dict():
+            for _, arguments in every_arguments(document, origin):
+                yield arguments.where, arguments.models
+        case "List" | "ConfigMapList":
+            for item in document.get("items") or ():
+                yield from _power_models(item, origin, notes)
+        case str(kind):
+            raise ConfigurationError(
+                f"{origin}: expected {{node: {{k0, k1, k2}}}}, a ConfigMap or a KubeSchedulerConfiguration; got {kind}"
+            )
+        case _:
             # {node: {k0, k1, k2}}, and there may be a node that is called kind
-            yield document
+            yield origin, document
 
 
-def _mapping(value: Any) -> Found:
-    return value if isinstance(value, dict) else {}
+def _of_config_map(document: Found, origin: str, notes: list[str]) -> Iterator[tuple[str, Found]]:
+    """What its keys hold; a key without models is named and passed over."""
+    texts, unread = _texts(document, origin)
+    for where, text in texts:
+        try:
+            found = [pair for each in parse_documents(text, where) for pair in _power_models(each, where, notes)]
+        except ConfigurationError as error:
+            unread.append(f"passed over: {error}")
+            continue
+        yield from found
+    notes += unread
+
+
+def _texts(document: Found, origin: str) -> tuple[list[tuple[str, str]], list[str]]:
+    """((where, text) of each key, what could not be read)."""
+    found, unread = [], []
+    for part in ("data", "binaryData"):
+        for name, value in (document.get(part) or {}).items():
+            where = f"{origin}: {part}.{name}"
+            try:
+                found.append((where, str(value) if part == "data" else decoded(b64decode(value, validate=True))))
+            except (ValueError, TypeError) as error:
+                unread.append(f"passed over: {where}: expected text in base64; got: {error}")
+    return found, unread

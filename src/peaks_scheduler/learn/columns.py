@@ -1,237 +1,240 @@
-"""A CSV file as people have it, read as columns of numbers, times and names.
+"""A column of a table as numbers.
 
-Owns the guesses that such a file asks for: its delimiter, its decimal commas, how a missing value is written, what a
-time is counted in. Each guess that is not plain to see comes back as a note. Assumes one header line. Never knows what
-a column is for.
+Owns the decimal mark of a column: its own cells tell it, else the other columns of the file do, for a file has one
+language; where both readings are left, it is an error that says what to pass. And the unit that cells may have of
+their own (``1.2 kW``), which has to be there in all of them or in none. What was taken is said in notes.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import re
-import sys
-import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from dataclasses import dataclass, field
+from typing import NoReturn
 
 import numpy as np
 
-from ..documents import few, nearest
+from ..documents import few
 from ..errors import ConfigurationError
 from ..power.curves import Floats
+from .numerals import MISSING, Written, told, value, written
+from .table import Table
 
-_DELIMITERS = (",", ";", "\t", "|", " ")
-_MISSING = frozenset(("", "na", "n/a", "nan", "null", "none", "nil", "-", "--", "?"))
-_GROUPED = re.compile(r"[-+]?\d{1,3}(\.\d{3})+")
-_TIME = re.compile(
-    r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(?:[.,](\d+))?)?\s*(Z|UTC|[-+]\d\d:?\d\d)?", re.IGNORECASE
-)
-# counts since 1970 by their size: what is below the first is seconds, of this century or from a start of their own
-_PER_SECOND = ((1e11, 1.0, ""), (1e14, 1e3, "milliseconds"), (1e17, 1e6, "microseconds"), (np.inf, 1e9, "nanoseconds"))
-_CENTURY = (1.0, 4.2)  # [1e9 s] 2001 to 2103
+UnitOf = Callable[[str], tuple[str, float] | None]
+"""What stands behind a number as (unit, factor to that unit), None for what is no unit."""
+
+DECIMALS = {"point": ".", "comma": ","}
+_UNREADABLE = 0.2  # of the cells that say something: more is not this column
+_HUNDREDS = 100.0  # from here on, digits may be about to be grouped
+_FEW = 20.0  # [W, cores, %] less is odd for all rows of a table
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """The cells of a CSV file, as text without blanks around it."""
+class Numbers:
+    """A column's numbers."""
 
-    origin: str
-    header: tuple[str, ...]
-    rows: Sequence[Sequence[str]]
-    """Each as long as the header; what a row lacked is empty."""
-    lines: Sequence[int]
-    """Line of each row in the file, from 1."""
+    values: Floats
+    """(rows,) NaN where there is none."""
     notes: tuple[str, ...] = ()
-
-    def column(self, option: str, name: str) -> tuple[str, ...]:
-        """The cells of a column. Raises ConfigurationError that lists what there is."""
-        i = self._index(option, name)
-        return tuple(row[i] for row in self.rows)
-
-    def _index(self, option: str, name: str) -> int:
-        found = [i for i, each in enumerate(self.header) if each == name.strip()]
-        found = found or [i for i, each in enumerate(self.header) if _folded(each) == _folded(name)]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise ConfigurationError(f"{self.origin}: {option} {name!r}: expected one such column; got {len(found)}")
-        there = few([repr(each) for each in self.header], 20)
-        raise ConfigurationError(
-            f"{self.origin}: {option} {name!r}: expected a column of the file{nearest(name, self.header, 0.4)}; "
-            f"it has {there}"
-        )
+    unit: str = ""
+    """What the cells themselves say; the values are in it. Empty: nothing."""
 
 
-def read_table(path: str, wanted: Sequence[str]) -> Table:
-    """The CSV file at ``path`` (``-``: standard input), gzipped or not. Of the delimiters that are in use the one is
-    taken by which the header has most of the ``wanted`` columns.
+@dataclass(slots=True)
+class _Marks:
+    """What cells tell of the decimal mark: by the mark, the index of the first cell that does."""
 
-    Raises ConfigurationError.
-    """
-    text = _text(path)
-    names = {_folded(name) for name in wanted}
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    if not first:
-        raise ConfigurationError(f"{path}: expected a header line and rows; the file is empty")
+    sure: dict[str, int] = field(default_factory=dict)
+    open: dict[str, int] = field(default_factory=dict)
 
-    def known(delimiter: str) -> tuple[int, int]:
-        header = [_folded(cell) for cell in next(csv.reader([first], delimiter=delimiter))]
-        return len(names.intersection(header)), len(header)
-
-    # blanks also stand within names: they only count where nothing else could be meant
-    in_use = [each for each in _DELIMITERS if each != " " and each in first] or [" "]
-    return _table(path, text, max(in_use, key=known))
+    def take(self, body: str, i: int) -> None:
+        sure, either = told(body)
+        if sure:
+            self.sure.setdefault(sure, i)
+        if either:
+            self.open.setdefault(either, i)
 
 
-def _text(path: str) -> str:
-    try:
-        data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
-        if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as error:
-        raise ConfigurationError(f"--csv {path}: expected a readable CSV file; got: {error}") from error
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return data.decode("utf-16", "replace")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
+def no_unit(text: str) -> tuple[str, float] | None:
+    """For numbers that have none."""
+    return None
 
 
-def _table(path: str, text: str, delimiter: str) -> Table:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
-    rows, lines, odd = [], [], []
-    header: tuple[str, ...] = ()
-    try:
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            if not header:
-                header = tuple(cell.strip() for cell in cells)
-                continue
-            if len(cells) != len(header):
-                odd.append(reader.line_num)
-            rows.append([cell.strip() for cell in cells[: len(header)]] + [""] * (len(header) - len(cells)))
-            lines.append(reader.line_num)
-    except csv.Error as error:
-        raise ConfigurationError(f"{path}: expected CSV; line {reader.line_num} is none: {error}") from error
-    return Table(path, header, rows, lines, _ragged(path, header, rows, odd))
+def numbers(table: Table, option: str, name: str, decimal: str = "auto", unit_of: UnitOf = no_unit) -> Numbers:
+    """The column ``name``, its numbers with the decimal mark that ``decimal`` says, or that the file tells.
 
-
-def _ragged(path: str, header: Sequence[str], rows: Sequence[object], odd: Sequence[int]) -> tuple[str, ...]:
-    if not odd:
-        return ()
-    where = f"{len(odd)} of {len(rows)} rows have another number of cells than the header's {len(header)}"
-    if len(odd) > len(rows) / 2:
-        raise ConfigurationError(
-            f"{path}: {where}, the first in line {odd[0]}: decimal commas in a file whose delimiter is a comma? "
-            "Put such numbers in quotes, or use another delimiter"
-        )
-    return (f"{where}, the first in line {odd[0]}",)
-
-
-def _folded(name: str) -> str:
-    return " ".join(name.split()).casefold()
-
-
-# --- cells ------------------------------------------------------------------------------------------------------------
-
-
-def numbers(table: Table, option: str, name: str) -> tuple[Floats, tuple[str, ...]]:
-    """(rows,) the column's numbers, NaN where there is none, and what was odd about them.
-
-    Raises ConfigurationError where not one cell is a number.
+    Raises ConfigurationError where not one cell is a number, many cannot be read, or they may mean two things.
     """
     cells = table.column(option, name)
-    comma = _decimal_comma(cells)
-    values, unreadable = _each(cells, lambda cell: _number(cell, comma))
-    _complain_if_empty(table, name, cells, values, "numbers")
-    notes = _unreadable(table, name, cells, unreadable)
-    return values, (f"column {name!r}: decimal commas", *notes) if comma else notes
+    read, marks = _read(cells, unit_of)
+    mark, note = _mark(table, name, cells, marks, decimal, [each[0] for each in read.values()])
+    known, strange = _values(cells, read, mark)
+    values = np.array([known.get(cell, np.nan) for cell in cells], np.float64)
+    complain_if_empty(table, name, cells, values, "numbers")
+    notes = unreadable(table, name, cells, strange)
+    unit, of_unit = _unit(table, name, cells, values, unit_of, read)
+    return Numbers(values, tuple(each for each in (note, of_unit, *notes) if each), unit)
 
 
-def times(table: Table, option: str, name: str) -> tuple[Floats, tuple[str, ...]]:
-    """(rows,) [s] since 1970, or since a start of their own; NaN where there is none; and what was odd about them.
+def _read(cells: Sequence[str], unit_of: UnitOf) -> tuple[dict[int, tuple[Written, float]], _Marks]:
+    """(number, factor of its unit) of each cell that has one, by the index where it comes first; and what they tell of
+    the decimal mark."""
+    read: dict[int, tuple[Written, float]] = {}
+    marks = _Marks()
+    for cell, i in _first(cells).items():
+        try:
+            number = written(cell)
+            known = unit_of(number.unit) if number.unit else ("", 1.0)
+            if known is not None:
+                marks.take(number.body, i)
+                read[i] = (number, known[1])
+        except ValueError:
+            continue
+    return read, marks
 
-    Takes ISO 8601 (UTC where no zone is said) and counts of seconds, milliseconds, microseconds or nanoseconds. Raises
-    ConfigurationError where not one cell is a time.
-    """
-    cells = table.column(option, name)
-    comma = _decimal_comma(cells)
-    values, unreadable = _each(cells, lambda cell: _number(cell, comma))
-    if len(unreadable) > len(cells) / 2:
-        values, unreadable = _each(cells, _instant)
-    kind = "times in ISO 8601 (2026-11-20T10:00:00Z) or seconds, ms, µs or ns since 1970"
-    _complain_if_empty(table, name, cells, values, kind)
-    seconds, note = _in_seconds(values)
-    notes = _unreadable(table, name, cells, unreadable)
-    return seconds, (f"column {name!r}: {note}", *notes) if note else notes
 
-
-def _each(cells: Sequence[str], read: Callable[[str], float]) -> tuple[Floats, list[int]]:
-    """What each cell is, NaN for nothing; and the indices of those that are something else."""
-    values, unreadable = np.full(len(cells), np.nan), []
+def _first(cells: Sequence[str]) -> dict[str, int]:
+    """Each cell once, with the index where it comes first: columns of meters repeat themselves."""
+    found: dict[str, int] = {}
     for i, cell in enumerate(cells):
-        if cell.casefold() in _MISSING:
+        found.setdefault(cell, i)
+    return found
+
+
+def _values(
+    cells: Sequence[str], read: dict[int, tuple[Written, float]], mark: str
+) -> tuple[dict[str, float], list[int]]:
+    """(the number of each cell that has one, indices of those that are neither a number nor missing)."""
+    known: dict[str, float] = {}
+    strange = set()
+    for cell, i in _first(cells).items():
+        if cell.casefold() in MISSING:
             continue
         try:
-            values[i] = read(cell)
-        except (ValueError, OverflowError):
-            unreadable.append(i)
-    return values, unreadable
+            number, factor = read[i]
+            known[cell] = value(number, mark) * factor
+        except (KeyError, ValueError, OverflowError):
+            strange.add(cell)
+    return known, [i for i, cell in enumerate(cells) if cell in strange] if strange else []
 
 
-def _decimal_comma(cells: Sequence[str]) -> bool:
-    """Is the comma in these numbers a decimal one? Not where it groups digits: several in one, or a point after it."""
-    with_comma = [cell for cell in cells if "," in cell]
-    return bool(with_comma) and not any(cell.count(",") > 1 or cell.rfind(".") > cell.find(",") for cell in with_comma)
+def _unit(
+    table: Table,
+    name: str,
+    cells: Sequence[str],
+    values: Floats,
+    unit_of: UnitOf,
+    read: dict[int, tuple[Written, float]],
+) -> tuple[str, str]:
+    """(what the cells say, a note); empty where they say nothing. Raises ConfigurationError where only some do."""
+    units: dict[str, int] = {}
+    for i, (number, _) in read.items():
+        if number.unit or (np.isfinite(values[i]) and values[i] != 0.0):
+            known = unit_of(number.unit) if number.unit else None
+            units.setdefault(known[0] if known else "", i)
+    if len(units) > 1:
+        where = " and ".join(f"{cells[i]!r} in line {table.lines[i]}" for i in list(units.values())[:2])
+        raise ConfigurationError(
+            f"{table.origin}: column {name!r}: expected one unit, in all cells or in none; got {where}: make them alike"
+        )
+    unit = next(iter(units), "")
+    first = cells[units[unit]] if unit else ""
+    return unit, f"column {name!r}: units in the cells, {first!r} and so on, taken as {unit}" if unit else ""
 
 
-def _number(cell: str, comma: bool) -> float:
-    if "_" in cell:
-        raise ValueError(cell)
-    if comma and ("," in cell or _GROUPED.fullmatch(cell)):
-        return float(cell.replace(".", "").replace(",", "."))
-    return float(cell.replace(",", ""))
+# --- the decimal mark -------------------------------------------------------------------------------------------------
 
 
-def _instant(cell: str) -> float:
-    """[s] since 1970 with all digits that are there, which datetime would cut to microseconds."""
-    if (match := _TIME.fullmatch(cell)) is None:
-        raise ValueError(cell)
-    day, hours, fraction, zone = match.groups()
-    zone = "+00:00" if zone is None or zone.upper() in ("Z", "UTC") else zone
-    whole = datetime.fromisoformat(f"{day}T{hours or '00:00'}{zone}").astimezone(UTC)
-    return whole.timestamp() + float(f"0.{fraction or 0}")
+def _mark(
+    table: Table, name: str, cells: Sequence[str], marks: _Marks, decimal: str, read: Sequence[Written]
+) -> tuple[str, str]:
+    """(the decimal mark of the column, a note where it is not plain to see). Raises ConfigurationError."""
+    if decimal != "auto":
+        return DECIMALS[decimal], ""
+    if len(marks.sure) > 1 or (not marks.sure and len(marks.open) > 1):
+        first = marks.sure if len(marks.sure) > 1 else marks.open
+        _ask(table, name, cells, list(first.values()), "points and commas are decimal in turn")
+    mark = next(iter(marks.sure), "")
+    if not mark and marks.open:
+        of_file = _marks_of_file(table)
+        mark = next(iter(of_file)) if len(of_file) == 1 else ""
+    if not mark and "," in marks.open:
+        _ask(table, name, cells, [marks.open[","]], "its comma may be decimal or group digits")
+    if not mark and "." in marks.open and _may_group(table, read):
+        _ask(table, name, cells, [marks.open["."]], "its point may be decimal or group digits")
+    mark = mark or "."
+    return mark, _said(name, cells, marks, mark)
 
 
-def _in_seconds(values: Floats) -> tuple[Floats, str]:
-    known = values[np.isfinite(values)]
-    middle = float(np.median(known))
-    if _CENTURY[0] < known.min() and known.max() < _CENTURY[1] and np.ptp(known) < 0.1 and known.size > 1:
-        return values * 1e9, "seconds that were read as nanoseconds (the first seconds of 1970), taken as seconds"
-    per_second, word = next((per, word) for limit, per, word in _PER_SECOND if abs(middle) < limit)
-    return values / per_second, f"{word} since 1970" if word else ""
+def _said(name: str, cells: Sequence[str], marks: _Marks, mark: str) -> str:
+    if mark == ",":
+        return f"column {name!r}: decimal commas"
+    if "," in marks.open:
+        return f"column {name!r}: commas group digits, {cells[marks.open[',']]!r} has no fraction"
+    return ""
 
 
-def _complain_if_empty(table: Table, name: str, cells: Sequence[str], values: Floats, expected: str) -> None:
+def _any_unit(text: str) -> tuple[str, float] | None:
+    return ("", 1.0) if text == "%" or (len(text) <= 8 and text.isalpha()) else None
+
+
+def _marks_of_file(table: Table) -> set[str]:
+    """The decimal marks that any column of numbers is sure to have."""
+    found: set[str] = set()
+    for i in range(len(table.header)):
+        cells = [row[i] for row in table.rows if row[i].casefold() not in MISSING]
+        read, marks = _read(cells, _any_unit)
+        if 2 * len(read) > len(set(cells)):
+            found.update(marks.sure)
+    return found
+
+
+def _may_group(table: Table, read: Sequence[Written]) -> bool:
+    """All with a point have three digits behind it. Is it odd enough that they may be thousands?
+
+    A program that writes three decimals writes them always; beside whole hundreds without a point, or in a file of a
+    language whose commas are decimal and where all numbers would be small, they may be thousands.
+    """
+    for unit in {each.unit for each in read}:
+        alike = [each for each in read if each.unit == unit]
+        whole = [float(each.body) for each in alike if each.body.isdigit()]
+        pointed = [value(each, ".") for each in alike if "." in each.body]
+        if pointed and whole and max(whole) >= _HUNDREDS:
+            return True
+        if pointed and not whole and table.delimiter != "," and max(map(abs, pointed)) < _FEW:
+            return True
+    return False
+
+
+def _ask(table: Table, name: str, cells: Sequence[str], which: Sequence[int], why: str) -> NoReturn:
+    where = " and ".join(f"{cells[i]!r} in line {table.lines[i]}" for i in which)
+    raise ConfigurationError(
+        f"{table.origin}: column {name!r}: expected numbers that can mean one thing; got {where}, {why}: "
+        "say --decimal point (1,541 is 1541 and 1.541 is less than 2) or --decimal comma (the other way round)"
+    )
+
+
+# --- what cannot be read ----------------------------------------------------------------------------------------------
+
+
+def complain_if_empty(table: Table, name: str, cells: Sequence[str], values: Floats, expected: str) -> None:
+    """Raises ConfigurationError where not one cell has a value."""
     if not table.rows:
         raise ConfigurationError(f"{table.origin}: expected rows below the header; there is none")
     if np.isfinite(values).any():
         return
-    told = next((i for i, cell in enumerate(cells) if cell.casefold() not in _MISSING), None)
+    said = next((i for i, cell in enumerate(cells) if cell.casefold() not in MISSING), None)
     came = (
-        "only missing values" if told is None else f"{cells[told][:40]!r} in line {table.lines[told]}, none in the rest"
+        "only missing values" if said is None else f"{cells[said][:40]!r} in line {table.lines[said]}, none in the rest"
     )
     raise ConfigurationError(f"{table.origin}: column {name!r}: expected {expected}; got {came}")
 
 
-def _unreadable(table: Table, name: str, cells: Sequence[str], which: Sequence[int]) -> tuple[str, ...]:
+def unreadable(table: Table, name: str, cells: Sequence[str], which: Sequence[int]) -> tuple[str, ...]:
+    """A note on these cells. Raises ConfigurationError where they are many: what is left would be a choice of them."""
     if not which:
         return ()
     named = few([f"{cells[i][:30]!r} in line {table.lines[i]}" for i in which], 3)
-    return (f"column {name!r}: {len(which)} of {len(cells)} cells cannot be read, left out: {named}",)
+    words = f"column {name!r}: {len(which)} of {len(cells)} cells cannot be read"
+    if len(which) > _UNREADABLE * sum(cell.casefold() not in MISSING for cell in cells):
+        raise ConfigurationError(f"{table.origin}: {words}: expected numbers; got {named}")
+    return (f"{words}, left out: {named}",)

@@ -18,6 +18,8 @@ import click
 
 from ..errors import ModelFitError
 from ..fitting import fit
+from ..power import Scope
+from ..power.scope import named
 from .files import check_place, write_models, write_whole
 from .from_csv import Columns, Units, from_csv
 from .from_prometheus import Server, from_prometheus
@@ -39,6 +41,8 @@ class Request:
     force: bool = False
     """Refused nodes go into the model file, too."""
     output: str = "table"
+    scope: Scope | None = None
+    """Of what the watts are; None: what the series' or the column's name tells, else of the whole machine."""
     words: str = ""
     """The command as it was typed, for the model file's first line."""
 
@@ -75,9 +79,15 @@ def run_fit(request: Request) -> int:
 
 def _measured(request: Request) -> tuple[list[Measured], tuple[str, ...]]:
     if isinstance(request.source, Columns):
-        return from_csv(request.source, request.units)
+        nodes, notes = from_csv(request.source, request.units)
+        column = request.source.power
+        if scope := request.scope or named(column):
+            why = "--scope says so" if request.scope else f"the name of its column, {column!r}, says so"
+            nodes = [each.of(scope, why) for each in nodes]
+        return nodes, notes
     with _bar("reading") as progress:
-        return from_prometheus(request.source, progress)
+        nodes, notes = from_prometheus(request.source, progress)
+    return [each.of(request.scope, "--scope says so") if request.scope else each for each in nodes], notes
 
 
 def _learned(measured: Sequence[Measured], model: str) -> list[Learned]:
@@ -97,12 +107,13 @@ def learn(measured: Measured, model: str) -> Learned:
         return Learned(measured.node, notes=measured.notes, trouble=measured.trouble, asked=model)
     return Learned(
         measured.node,
-        fit(aligned.samples, model),
+        fit(aligned.samples, model, doubt=measured.doubt),
         aligned.samples,
         aligned.lag,
         measured.cpu_unit,
         (*measured.notes, *aligned.notes),
         asked=model,
+        scope=measured.scope,
     )
 
 

@@ -7,7 +7,7 @@ times, that is ``fitting.alignment``'s matter; rows without a time are samples a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 
 import numpy as np
@@ -16,9 +16,12 @@ from numpy.typing import NDArray
 from ..errors import ConfigurationError
 from ..fitting.alignment import Reading, screened
 from ..power.curves import Floats
-from .columns import Table, numbers, read_table, times
+from .columns import Numbers, numbers
+from .instants import times
 from .measured import Measured, rank
-from .units import Unit, cpu_unit, kind_found, power_unit
+from .series import annotated_table, is_annotated, spread
+from .table import Table, csv_text, names_of, plain_table
+from .units import ENERGY, Unit, cpu_in_cell, cpu_unit, in_cell, kind_found, power_unit
 
 Ints = NDArray[np.int64]
 
@@ -48,6 +51,10 @@ class Columns:
     """None: each row is a sample of its own."""
     name: str | None = None
     """Of the node, where no column tells; None: the file's."""
+    decimal: str = "auto"
+    """``point`` or ``comma``, where the numbers do not tell."""
+    date_order: str | None = None
+    """``day-first`` or ``month-first``, where the dates do not tell."""
 
 
 def from_csv(columns: Columns, units: Units) -> tuple[list[Measured], tuple[str, ...]]:
@@ -55,18 +62,18 @@ def from_csv(columns: Columns, units: Units) -> tuple[list[Measured], tuple[str,
 
     Raises ConfigurationError: a file, column or unit that cannot be used.
     """
-    wanted = [name for name in (columns.cpu, columns.power, columns.node, columns.time) if name is not None]
-    table = read_table(columns.path, wanted)
-    cpu, cpu_notes = numbers(table, "--cpu-column", columns.cpu)
-    watts, power_notes = numbers(table, "--power-column", columns.power)
+    table = _table(columns)
+    cpu = numbers(table, "--cpu-column", columns.cpu, columns.decimal, cpu_in_cell)
+    power = numbers(table, "--power-column", columns.power, columns.decimal, in_cell)
+    units = _with_cells(table, columns, units, cpu, power)
     time, time_notes = _times(table, columns)
     rows, node_notes = _rows_by_node(table, columns)
     timed = columns.time is not None
-    cpus = _readings("--cpu-kind", columns.cpu, cpu, time, rows, units.cpu_kind, timed)
-    draws = _readings("--power-kind", columns.power, watts, time, rows, _power_kind(units), timed)
+    cpus = _readings("--cpu-kind", columns.cpu, cpu.values, time, rows, units.cpu_kind, timed)
+    draws = _readings("--power-kind", columns.power, power.values, time, rows, _power_kind(units), timed)
     of_cpu = cpu_unit(columns.path, columns.cpu, cpus, units.cpu_unit, units.cores)
-    of_power = power_unit(columns.power, draws, units.power_unit)
-    notes = (*table.notes, *cpu_notes, *power_notes, *time_notes, *node_notes, *_told(cpus, of_cpu, draws, of_power))
+    of_power = power_unit(columns.path, columns.power, draws, units.power_unit)
+    notes = (*table.notes, *cpu.notes, *power.notes, *time_notes, *node_notes, *_told(cpus, of_cpu, draws, of_power))
     nodes = [
         _measured(name, _scaled(use, of_cpu), _scaled(draw, of_power), timed, of_cpu)
         for name, use, draw in zip(rows, cpus, draws, strict=True)
@@ -74,10 +81,40 @@ def from_csv(columns: Columns, units: Units) -> tuple[list[Measured], tuple[str,
     return nodes, notes
 
 
+def _table(columns: Columns) -> Table:
+    wanted = [name for name in (columns.cpu, columns.power, columns.node, columns.time) if name is not None]
+    text = csv_text(columns.path)
+    if is_annotated(text):
+        return annotated_table(columns.path, text, wanted)
+    return spread(plain_table(columns.path, text, names_of(wanted)), wanted)
+
+
+def _with_cells(table: Table, columns: Columns, units: Units, cpu: Numbers, power: Numbers) -> Units:
+    """The units as the cells have them, which has to be what the user says of them.
+
+    Raises ConfigurationError where they differ.
+    """
+    said = (
+        ("--cpu-unit", columns.cpu, cpu.unit, units.cpu_unit or "auto"),
+        ("--power-unit", columns.power, power.unit, units.power_unit),
+    )
+    for option, name, unit, told in said:
+        if unit and told not in ("auto", unit):
+            raise ConfigurationError(
+                f"{table.origin}: {option} {told}: expected numbers alone in column {name!r}; its cells say {unit} "
+                "themselves: leave the option out"
+            )
+    return replace(units, cpu_unit=cpu.unit or units.cpu_unit, power_unit=power.unit or units.power_unit)
+
+
 def _times(table: Table, columns: Columns) -> tuple[Floats, tuple[str, ...]]:
     """(rows,) [s]; the numbers of the rows where no column tells."""
     if columns.time is not None:
-        return times(table, "--time-column", columns.time)
+        return times(table, "--time-column", columns.time, columns.date_order, columns.decimal)
+    if table.apart:
+        raise ConfigurationError(
+            f"{table.origin}: expected --time-column as well: each row has one value, and only times put them together"
+        )
     return np.arange(len(table.rows), dtype=np.float64), ()
 
 
@@ -109,10 +146,12 @@ def _readings(
 
 
 def _power_kind(units: Units) -> str:
-    if units.power_unit != "joules":
+    if units.power_unit not in ENERGY:
         return units.power_kind
     if units.power_kind == "gauge":
-        raise ConfigurationError("--power-unit joules: expected --power-kind counter; got gauge: joules count up")
+        raise ConfigurationError(
+            f"--power-unit {units.power_unit}: expected --power-kind counter; got gauge: {units.power_unit} count up"
+        )
     return "counter"
 
 

@@ -85,5 +85,12 @@ async def _asked(server: Server, progress: Callable[[int, int], None] | None) ->
 
 
 def _measured(node: NodeSeries) -> Measured:
-    sources = f"CPU: {node.cpu_source}; power of {node.scope}: {node.power_source}"
-    return Measured(node.node, (node.cpu, node.power), cpu_unit="ratio", notes=(sources, *node.notes))
+    sources = f"CPU: {node.cpu_source}; power of {node.part}: {node.power_source}"
+    return Measured(
+        node.node,
+        (node.cpu, node.power),
+        cpu_unit="ratio",
+        notes=(sources, *node.notes),
+        scope=node.scope,
+        doubt=node.doubt,
+    )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..fitting import Fit, Samples
-from ..power import PowerModel, Quality
+from ..power import PowerModel, Quality, Scope
 from ..power.writing import curve_fields
 
 _NAMES = {
@@ -36,6 +36,8 @@ class Learned:
     """Why there was nothing to fit."""
     asked: str = "auto"
     """The model that was asked for."""
+    scope: Scope | None = None
+    """Of what the watts are; None: nothing was measured."""
 
     @property
     def verdict(self) -> str:
@@ -44,6 +46,11 @@ class Learned:
     @property
     def reasons(self) -> tuple[str, ...]:
         return self.fit.reasons if self.fit else (self.trouble,)
+
+    @property
+    def confidence(self) -> str:
+        """``low`` where it is refused, or in doubt whether the watts were measured; else ``high``."""
+        return self.fit.confidence if self.fit else "low"
 
     @property
     def quality(self) -> Quality:
@@ -55,12 +62,12 @@ class Learned:
         return None if covariance is None else tuple(math.sqrt(max(row[i], 0.0)) for i, row in enumerate(covariance))
 
     def model(self, fitted: str) -> PowerModel | None:
-        """What the model file says of the node; a refused fit is marked as of low confidence."""
+        """What the model file says of the node; a fit that is refused or in doubt is marked as of low confidence."""
         if self.fit is None or self.fit.curve is None:
             return None
-        confidence = "low" if self.verdict == "refused" else None
+        confidence = "low" if self.confidence == "low" else None
         quality = replace(self.fit.quality, fitted=fitted, confidence=confidence)
-        return PowerModel(self.node, self.fit.curve, quality=quality)
+        return PowerModel(self.node, self.fit.curve, quality=quality, scope=self.scope)
 
     def as_json(self) -> dict[str, Any]:
         """As the contract has it; ``null`` for what is not known."""
@@ -73,7 +80,9 @@ class Learned:
             "samples": quality.samples or 0,
             "cpuMin": number(quality.cpu_min),
             "cpuMax": number(quality.cpu_max),
+            "scope": self.scope,
             "verdict": self.verdict,
+            "confidence": self.confidence,
             "reasons": list(self.reasons),
             "standardErrors": self._errors(),
             "noiseWatts": number(self.fit.noise_watts if self.fit else None),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..fitting import Samples
 from ..fitting.alignment import Aligned, Reading, align
+from ..power.scope import ESTIMATE, WALL, Scope
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,8 +23,16 @@ class Measured:
     """What CPU was given in."""
     notes: tuple[str, ...] = ()
     """What was found out, left out or passed over, in words."""
+    scope: Scope = WALL
+    """Of what the watts are."""
+    doubt: str = ""
+    """Why they are no measurement; empty: they are one, as far as anybody knows."""
     trouble: str = ""
     """Why nothing can be learned; then there is neither of the two above."""
+
+    def of(self, scope: Scope, why: str) -> Measured:
+        """The same as watts of this scope; an estimate by somebody's word, for ``why``, is no measurement either."""
+        return replace(self, scope=scope, doubt=why if scope == ESTIMATE else "")
 
     def aligned(self) -> Aligned | None:
         """Samples of both at the same time; None where nothing was measured."""

@@ -18,7 +18,10 @@ from .from_prometheus import Server
 
 _SPAN = r"[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d|w|y)"
 _SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0, "y": 31_536_000.0}
-_OF_CSV = ("cpu_column", "power_column", "node_column", "node", "time_column", "cpu_kind", "power_kind", "power_unit")
+_OF_CSV = (
+    *("cpu_column", "power_column", "node_column", "node", "time_column"),
+    *("cpu_kind", "power_kind", "power_unit", "decimal", "date_order"),
+)
 _OF_PROMETHEUS = ("range", "step", "cpu_query", "power_query", "token_file", "ca_file", "username", "password_file")
 
 
@@ -37,7 +40,7 @@ def request_of(flags: Mapping[str, Any]) -> Request:
         flags["cores"],
         *(flags[name] or "auto" for name in ("cpu_kind", "power_kind", "power_unit")),
     )
-    rest = {name: flags[name] for name in ("model", "plot", "out", "force", "output")}
+    rest = {name: flags[name] for name in ("model", "plot", "out", "force", "output", "scope")}
     return Request(source, units, **rest, words=_words(flags))
 
 
@@ -48,8 +51,9 @@ def _columns(flags: Mapping[str, Any]) -> Columns:
             raise ConfigurationError(f"--csv: expected {_option(name)} NAME as well, a column of the file; got none")
     if flags["node"] is not None and flags["node_column"] is not None:
         raise ConfigurationError("expected --node NAME or --node-column NAME, one of the two; got both")
-    names = ("csv", "cpu_column", "power_column", "node_column", "time_column", "node")
-    return Columns(*(flags[name] for name in names))
+    names = {"path": "csv", "cpu": "cpu_column", "power": "power_column", "node": "node_column", "time": "time_column"}
+    given = {field: flags[name] for field, name in names.items()}
+    return Columns(**given, name=flags["node"], decimal=flags["decimal"] or "auto", date_order=flags["date_order"])
 
 
 def _server(flags: Mapping[str, Any]) -> Server:

@@ -9,8 +9,9 @@ from ..documents import few
 from ..power import Curve, Piecewise
 from .learned import Learned, number
 
-_HEADER = ("node", "verdict", "curve", "idle", "full", "RMSE", "CV RMSE", "R²", "samples", "CPU measured")
-_WORDS = 3  # columns of words on the left, the others are numbers
+_WORDS = ("node", "verdict", "confidence", "power of", "curve")
+_NUMBERS = ("idle", "full", "RMSE", "CV RMSE", "R²", "samples", "CPU measured")
+_HEADER = (*_WORDS, *_NUMBERS)
 
 
 def as_table(nodes: Sequence[Learned]) -> str:
@@ -39,6 +40,8 @@ def _row(node: Learned) -> tuple[str, ...]:
     return (
         node.node,
         node.verdict,
+        node.confidence,
+        node.scope or "-",
         curve.kind if curve else "-",
         _watts(curve.watts(0.0) if curve else None),
         _watts(curve.watts(1.0) if curve else None),
@@ -52,7 +55,7 @@ def _row(node: Learned) -> tuple[str, ...]:
 
 def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
     cells = [
-        cell.ljust(width) if i < _WORDS else cell.rjust(width)
+        cell.ljust(width) if i < len(_WORDS) else cell.rjust(width)
         for i, (cell, width) in enumerate(zip(row, widths, strict=True))
     ]
     return "  ".join(cells).rstrip()

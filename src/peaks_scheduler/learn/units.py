@@ -16,9 +16,22 @@ from ..errors import ConfigurationError
 from ..fitting.alignment import Kind, Reading, kind_of
 from ..fitting.samples import MAX_CPU
 from ..power.curves import MAX_WATTS, Floats
+from ..power.plausibility import plausible
 
 CPU_UNITS = ("ratio", "percent", "cores")
-POWER_UNITS = {"watts": 1.0, "joules": 1.0, "milliwatts": 1e-3, "microwatts": 1e-6, "kilowatts": 1e3}
+POWER_UNITS = {
+    "watts": 1.0,
+    "joules": 1.0,
+    "milliwatts": 1e-3,
+    "microwatts": 1e-6,
+    "kilowatts": 1e3,
+    "milliwatt-hours": 3.6,
+    "watt-hours": 3600.0,
+    "kilowatt-hours": 3.6e6,
+    "btu-per-hour": 0.29307107,
+}
+ENERGY = ("joules", "milliwatt-hours", "watt-hours", "kilowatt-hours")
+"""Units that only a counter has."""
 KINDS = ("auto", "gauge", "counter")
 
 _ABOUT = 1.2  # times full load: so much over is still measurement
@@ -28,13 +41,44 @@ _CPU_WORDS = (
     ("ratio", re.compile(r"ratio|fraction|share", re.IGNORECASE)),
     ("cores", re.compile(r"cores|seconds", re.IGNORECASE)),
 )
-_POWER_WORDS = (
-    ("microwatts", re.compile(r"micro|[_ (\[][uµμ][wj]\b", re.IGNORECASE)),
-    ("milliwatts", re.compile(r"milli|[_ (\[]m[wj]\b", re.IGNORECASE)),
-    ("kilowatts", re.compile(r"kilo|[_ (\[]k[wj]\b", re.IGNORECASE)),
-    ("joules", re.compile(r"joule|energy|[_ (\[]j\b", re.IGNORECASE)),
+# symbols as they stand behind a number or in a column's name, and names in small letters
+_SYMBOLS = {
+    "W": ("watts", 1.0),
+    "kW": ("watts", 1e3),
+    "KW": ("watts", 1e3),
+    "MW": ("watts", 1e6),
+    "mW": ("watts", 1e-3),
+    "µW": ("watts", 1e-6),
+    "uW": ("watts", 1e-6),
+    "J": ("joules", 1.0),
+    "kJ": ("joules", 1e3),
+    "mJ": ("joules", 1e-3),
+    "µJ": ("joules", 1e-6),
+    "uJ": ("joules", 1e-6),
+    "Wh": ("joules", 3600.0),
+    "kWh": ("joules", 3.6e6),
+    "KWh": ("joules", 3.6e6),
+    "mWh": ("joules", 3.6),
+    "MWh": ("joules", 3.6e9),
+    "BTU/h": ("watts", POWER_UNITS["btu-per-hour"]),
+}
+_LOOSE = {each.casefold(): _SYMBOLS[each] for each in ("W", "kW", "Wh", "kWh", "J", "kJ", "BTU/h")}
+_NAMES = (
+    ("kilowatt-hours", r"k(ilo)?[-_ ]?w(att)?s?[-_ ]?h(ours?|rs?)?"),
+    ("milliwatt-hours", r"m(illi)?[-_ ]?w(att)?s?[-_ ]?h(ours?|rs?)?"),
+    ("watt-hours", r"w(att)?s?[-_ ]?h(ours?|rs?)?"),
+    ("btu-per-hour", r"btus?([-_/ ]*(per[-_ ])?h(ours?|r)?)?"),
+    ("microwatts", r"(micro[-_ ]?|[uµμ])(w(atts?)?|j(oules?)?)"),
+    ("milliwatts", r"(milli[-_ ]?|m)(w(atts?)?|j(oules?)?)"),
+    ("kilowatts", r"(kilo[-_ ]?|k)(w(atts?)?|j(oules?)?)"),
+    ("joules", r"j(oules?)?"),
+    ("watts", r"w(atts?)?"),
+    ("volt-amperes", r"[km]?va"),
 )
-_COUNTER_WORDS = re.compile(r"_total$|joule|seconds|energy|counter", re.IGNORECASE)
+_POWER_NAMES = tuple((unit, re.compile(rf"(?<![a-z0-9]){form}(?![a-z0-9])")) for unit, form in _NAMES)
+_CAMEL = re.compile(r"(?<=[a-z]{2})(?!Wh)(?=[A-Z][a-z])|(?<=[a-z]{3})(?=[kKmu]?(?:Wh?|J)(?![a-zA-Z]))")
+_ENERGY_WORD = re.compile(r"energy|energie|consumption_total|consumed", re.IGNORECASE)
+_COUNTER_WORDS = re.compile(r"_total$|joule|seconds|energy|energie|counter", re.IGNORECASE)
 _RISES = 0.9  # of the steps, where the name says that it counts
 
 
@@ -63,7 +107,7 @@ def kind_found(name: str, every: Sequence[Reading], said: str) -> Kind:
 def _counts(name: str, values: Floats) -> bool:
     if kind_of(values) == "counter":
         return True
-    named = bool(_COUNTER_WORDS.search(name)) and values.size >= 3
+    named = bool(_COUNTER_WORDS.search(name) or named_unit(name) in ENERGY) and values.size >= 3
     return named and bool((np.diff(values) >= 0.0).mean() >= _RISES) and bool(values[-1] != values[0])
 
 
@@ -153,15 +197,82 @@ def _found_out(name: str, top: float, kind: Kind, cores: float | None) -> tuple[
 # --- power ------------------------------------------------------------------------------------------------------------
 
 
-def power_unit(name: str, every: Sequence[Reading], said: str) -> Unit:
-    """The unit of power in the column ``name``: what was ``said``, or what the name and the values tell, else watts."""
+def in_cell(text: str) -> tuple[str, float] | None:
+    """What stands behind a number of power or energy as (``watts`` or ``joules``, factor to it); None: no such unit."""
+    symbol = text.replace("μ", "µ")
+    if (found := _SYMBOLS.get(symbol) or _LOOSE.get(symbol.casefold())) is not None:
+        return found
+    named = named_unit(text) if len(text) > 2 and text.isascii() else None
+    if named is None or named == "volt-amperes":
+        return None
+    return ("joules" if named in ENERGY else "watts"), POWER_UNITS[named]
+
+
+def cpu_in_cell(text: str) -> tuple[str, float] | None:
+    """The same for CPU: ``45 %``, ``450m`` as kubectl has thousandths of a core, ``1.5 cores``."""
+    forms = {"%": ("percent", 1.0), "m": ("cores", 1e-3), "core": ("cores", 1.0), "cores": ("cores", 1.0)}
+    return forms.get(text.casefold())
+
+
+def named_unit(name: str) -> str | None:
+    """The unit of power that a column's name says: ``Power (kW)``, ``energy_wh``, ``PowerInWatts``; None: nothing."""
+    split = _CAMEL.sub(" ", name).casefold()
+    return next((unit for unit, form in _POWER_NAMES if form.search(split)), None)
+
+
+def power_unit(where: str, name: str, every: Sequence[Reading], said: str) -> Unit:
+    """The unit of power in the column ``name``: what was ``said``, or what the name and the values tell, else watts.
+
+    Raises ConfigurationError where several may be, or where the name says one that cannot be.
+    """
     counts = bool(every) and every[0].kind == "counter"
     if said != "auto":
         return Unit(said, POWER_UNITS[said])
-    named = next((unit for unit, words in _POWER_WORDS if words.search(name)), None)
-    if named is not None and (named != "joules" or counts):
-        return Unit(named, POWER_UNITS[named], "found out: its name")
+    named = named_unit(name)
+    if named == "volt-amperes":
+        raise ConfigurationError(
+            f"{where}: column {name!r}: expected watts; its name says volt-amperes, apparent power: take the column of "
+            "active power, or say --power-unit watts where the power factor is near 1"
+        )
+    if named in ENERGY and not counts:
+        raise ConfigurationError(
+            f"{where}: column {name!r}: its name says {named}, and it does not count up: expected power, or a counter "
+            "of energy: say --power-unit watts if it is power, or --power-kind counter"
+        )
+    if named is not None:
+        return Unit(named, POWER_UNITS[named], "found out: its name" if named != "watts" else "")
+    if counts:
+        return _counted(where, name, every)
     if (top := largest(every)) > MAX_WATTS:
         unit = "milliwatts" if top <= 100.0 * MAX_WATTS else "microwatts"
         return Unit(unit, POWER_UNITS[unit], f"found out: values up to {top:.3g}")
-    return Unit("joules", 1.0, "found out: it only rises") if counts else Unit("watts", 1.0)
+    if _ENERGY_WORD.search(name):
+        return Unit("watts", 1.0, "its name says energy, but it does not count up")
+    return Unit("watts", 1.0)
+
+
+def _counted(where: str, name: str, every: Sequence[Reading]) -> Unit:
+    """The unit of a counter whose name says none: the one by which it is a machine's power."""
+    rate = _mean_rate(every)
+    if rate > MAX_WATTS:
+        unit = "milliwatts" if rate <= 100.0 * MAX_WATTS else "microwatts"
+        return Unit(unit, POWER_UNITS[unit], f"found out: it grows by {rate:.3g} a second")
+    likely = [unit for unit in ("joules", "watt-hours", "kilowatt-hours") if plausible(rate * POWER_UNITS[unit])]
+    if len(likely) == 1:
+        watts = rate * POWER_UNITS[likely[0]]
+        return Unit(likely[0], POWER_UNITS[likely[0]], f"found out: it grows by {rate:.3g} a second, {watts:.3g} W")
+    words = " or ".join(f"{unit} ({rate * POWER_UNITS[unit]:.3g} W)" for unit in likely or ENERGY)
+    raise ConfigurationError(
+        f"{where}: column {name!r} counts up by {rate:.3g} a second, and its name says no unit: expected one of "
+        f"{words}: say --power-unit"
+    )
+
+
+def _mean_rate(every: Sequence[Reading]) -> float:
+    """Growth a second of all counters, their resets left out."""
+    rises = seconds = 0.0
+    for reading in map(_in_order, every):
+        steps, grown = np.diff(reading.times), np.diff(reading.values)
+        good = (steps > 0.0) & (grown >= 0.0)
+        rises, seconds = rises + float(grown[good].sum()), seconds + float(steps[good].sum())
+    return rises / seconds if seconds > 0.0 else 0.0

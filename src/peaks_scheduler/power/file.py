@@ -17,10 +17,11 @@ from ..documents import nearest, parse_document
 from ..errors import ConfigurationError, PowerModelError
 from .curves import Curve, Exponential, IdleExponential, Linear, Piecewise, flaw
 from .models import PowerModel, PowerModels, Quality
+from .scope import SCOPES, Scope
 
 # a curve's parameters are per unit of u; the file says what its u runs over
 _PER_FRACTION = {"ratio": 1.0, "percent": 100.0}
-ENTRY_FIELDS = ("nodes", "nodeSelector", "cpu", "curve", "standbyWatts", "quality")
+ENTRY_FIELDS = ("nodes", "nodeSelector", "scope", "cpu", "curve", "standbyWatts", "quality")
 QUALITY_FIELDS = (
     "rmseWatts",
     "r2",
@@ -54,9 +55,24 @@ def parse_models(text: str, origin: str) -> PowerModels:
         raise PowerModelError(str(error)) from error
     if not isinstance(document, dict):
         _refuse(origin, "a mapping with `models:`, or {node: {k0, k1, k2}} of the original plugin", document)
+    if isinstance(kind := document.get("kind"), str):
+        _refuse_wrapped(kind, document, origin)
     if isinstance(document.get("models", {}), dict):
         return plugin_models(document, origin)
     return _listed_models(document, origin)
+
+
+def _refuse_wrapped(kind: str, document: Mapping[str, Any], origin: str) -> NoReturn:
+    """An object of Kubernetes that may hold models is none itself."""
+    remedy = f"take its models over: peaks-scheduler import-models plugin {origin} -o models.yaml"
+    if kind == "ConfigMap":
+        data = document.get("data")
+        keys = ", ".join(map(str, data)) if isinstance(data, dict) and data else "nothing"
+        remedy = f"mount its key as a file, or {remedy}"
+        kind = f"ConfigMap with {keys} in its data"
+    elif kind == "KubeSchedulerConfiguration":
+        remedy = f"pass it to --config, or {remedy}"
+    raise PowerModelError(f"{origin}: expected power models; this is a {kind}: {remedy}")
 
 
 def plugin_models(document: Mapping[str, Any], origin: str) -> PowerModels:
@@ -113,9 +129,10 @@ def _entry(where: str, entry: Any) -> list[tuple[Mapping[str, str] | None, Power
     where = f"{where} ({', '.join(names) if names is not None else label})"
     curve = _curve(where, entry)
     standby, quality = _standby(where, entry, curve), _quality(where, entry.get("quality"), curve)
+    scope = _scope(where, entry)
     if selector is not None:
-        return [(selector, PowerModel(label, curve, standby, quality))]
-    return [(None, PowerModel(name, curve, standby, quality)) for name in names or ()]
+        return [(selector, PowerModel(label, curve, standby, quality, scope))]
+    return [(None, PowerModel(name, curve, standby, quality, scope)) for name in names or ()]
 
 
 def _names(where: str, names: Any) -> tuple[str, ...] | None:
@@ -132,6 +149,18 @@ def _selector(where: str, selector: Any) -> Mapping[str, str] | None:
     if not isinstance(selector, dict) or not all(isinstance(x, str) for pair in selector.items() for x in pair):
         _refuse(f"{where}.nodeSelector", 'labels as text (quote "true" and numbers)', selector)
     return MappingProxyType(dict(selector))
+
+
+def _scope(where: str, entry: Mapping[str, Any]) -> Scope | None:
+    """Of what the watts are; a key without a value is an error, for leaving it out means the whole machine."""
+    if "scope" not in entry:
+        return None
+    scope = next((each for each in SCOPES if each == entry["scope"]), None)
+    if scope is None:
+        hint = nearest(str(entry["scope"]), SCOPES)
+        words = "of what its watts are (left out, it counts as wall, the whole machine)"
+        _refuse(f"{where}.scope", f"one of {', '.join(SCOPES)}{hint}, {words}", entry["scope"])
+    return scope
 
 
 def _curve(where: str, entry: Mapping[str, Any]) -> Curve:

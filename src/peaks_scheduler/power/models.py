@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from .curves import Curve
+from .scope import SCOPES, Scope, counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Quality:
     covariance: tuple[tuple[float, ...], ...] | None = None
     """(P, P) of the curve's parameters in the order of ``curve.parameters``, for watts and fractions."""
     confidence: str | None = None
-    """``low`` for a first guess that was never measured on this node."""
+    """``low`` for what was never measured on this node, or hardly can have been."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,15 @@ class PowerModel:
     standby_watts: float | None = None
     """Power [W] when switched off; None: the node is never switched off."""
     quality: Quality | None = None
+    scope: Scope | None = None
+    """Of what the watts are; None: it does not say, and counts as the whole machine."""
+    learned: bool = False
+    """By this process, while it runs; else it is from the file."""
+
+    @property
+    def measured(self) -> bool:
+        """Do its watts come from a meter, as far as it says?"""
+        return self.quality is None or self.quality.confidence != "low"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +77,18 @@ class PowerModels:
             return ()
         matching = self._matching(labels)
         return tuple(model.name for model in matching) if len(matching) > 1 else ()
+
+    def unlike(self, nodes: Iterable[tuple[str, Mapping[str, str]]]) -> Mapping[Scope, tuple[str, ...]]:
+        """Scope -> the nodes (name, labels) whose models are of it, the widest first; empty where all are of one.
+
+        Placements compare watts of all nodes: a part of one machine against the whole of another is no comparison.
+        """
+        found: dict[Scope, list[str]] = {}
+        for name, labels in nodes:
+            if (model := self.for_node(name, labels)) is not None:
+                found.setdefault(counted(model.scope), []).append(name)
+        ordered = {scope: tuple(found[scope]) for scope in SCOPES if scope in found}
+        return ordered if len(ordered) > 1 else {}
 
     def with_named(self, models: Iterable[PowerModel]) -> PowerModels:
         """These models, with ``models`` by their names in the place of any that were there."""

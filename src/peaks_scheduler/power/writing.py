@@ -28,7 +28,8 @@ def render_models(models: PowerModels, comment: str = "") -> str:
 
 def entry_of(model: PowerModel) -> dict[str, Any]:
     """A model as an entry of the file, without saying which nodes it is for."""
-    entry: dict[str, Any] = {"cpu": "ratio", "curve": {"kind": model.curve.kind, **curve_fields(model.curve)}}
+    entry: dict[str, Any] = {} if model.scope is None else {"scope": model.scope}
+    entry |= {"cpu": "ratio", "curve": {"kind": model.curve.kind, **curve_fields(model.curve)}}
     if model.standby_watts is not None:
         entry["standbyWatts"] = model.standby_watts
     if model.quality is not None:

@@ -22,24 +22,44 @@ def power_jump(pod: Pod, nodes: Snapshot) -> Floats:
     Where the use is only known to lie between low and high, the largest jump in between: not knowing never makes a node
     cheaper.
     """
-    high = nodes.cpu_high / nodes.cpu_capacity
+    step = _step(pod, nodes)
+    high = _highest_use(nodes, step)
     low = high if nodes.measured.all() else nodes.cpu_low / nodes.cpu_capacity
-    return nodes.curves.largest_rise(low, high, _step(pod, nodes))
+    return nodes.curves.largest_rise(low, high, step)
 
 
 def envelope_jump(pod: Pod, nodes: Snapshot) -> Floats:
     """Rise of the lower convex envelope of each node's power if ``pod`` is added. (N,) [W], lower is better, NaN
     without a model. It grows with the use: the highest plausible one gives the largest."""
-    return nodes.envelopes.rise(nodes.cpu_high / nodes.cpu_capacity, _step(pod, nodes))
+    step = _step(pod, nodes)
+    return nodes.envelopes.rise(_highest_use(nodes, step), step)
+
+
+def _highest_use(nodes: Snapshot, step: Floats) -> Floats:
+    """The highest plausible use before the pod comes. (N,) fraction.
+
+    A node that was never measured may be as busy as leaves room for the pod: what its pods request says nothing of what
+    they use, and a cheap price for a node that nobody has seen would be a guess in its favour. Where no node was ever
+    measured none can be preferred for it, and requests are all there is to go by.
+    """
+    use: Floats = nodes.cpu_high / nodes.cpu_capacity
+    never = np.isnan(nodes.load_end)
+    if never.any() and not never.all():
+        use[never] = np.maximum(use, 1.0 - step)[never]
+    return use
 
 
 def saved_on_the_way(pod: Pod, nodes: Snapshot, among: Ints) -> Floats:
     """What the pod saves against ``envelope_jump`` where a node has part of a chord of its envelope behind it. (M,) [W]
-    of these nodes, not negative, 0 without a model: what tells apart nodes of equal cost (``power.savings``)."""
-    saved: Floats = nodes.savings.over(nodes.cpu_high / nodes.cpu_capacity, _step(pod, nodes))[among]
-    measured = nodes.measured[among]
-    if measured.any():
-        saved[~measured] = 0.0  # not knowing is no merit
+    of these nodes, not negative, 0 without a model: what tells apart nodes of equal cost (``power.savings``). Among
+    nodes that were all never measured, also by how much the jump is less where they use what their pods request."""
+    use, step = nodes.cpu_high / nodes.cpu_capacity, _step(pod, nodes)
+    saved: Floats = nodes.savings.over(use, step)[among]
+    measured, never = nodes.measured[among], np.isnan(nodes.load_end[among])
+    if never.all():
+        saved += (envelope_jump(pod, nodes) - nodes.envelopes.rise(use, step))[among]
+    else:
+        saved[~measured if measured.any() else never] = 0.0  # not knowing is no merit
     return saved
 
 
@@ -62,7 +82,8 @@ MOST_DOUBTFUL = 256  # nodes of least cost whose errors are worked out; more are
 
 def jump_error(pod: Pod, nodes: Snapshot, i: int, *, envelope: bool) -> float | None:
     """Standard error [W] of node i's jump by the error of its fit. None where the model does not say."""
-    use = float(nodes.cpu_high[i] / nodes.cpu_capacity[i])
+    never = bool(np.isnan(nodes.load_end[i]))
+    use = float(_highest_use(nodes, _step(pod, nodes))[i] if never else nodes.cpu_high[i] / nodes.cpu_capacity[i])
     return rise_error(nodes.models[i], use, pod.cpu / 1000.0 / float(nodes.cpu_capacity[i]), envelope=envelope)
 
 
@@ -77,7 +98,7 @@ def indistinct(pod: Pod, nodes: Snapshot, cost: Floats, best: int, *, envelope: 
         near = np.sort(near[np.argpartition(cost[near], MOST_DOUBTFUL)[:MOST_DOUBTFUL]])
     if len(near) <= 1 or not np.any(bound[near]):
         return np.array([best])
-    use, step = nodes.cpu_high[near] / nodes.cpu_capacity[near], step[near]
+    use, step = _highest_use(nodes, step)[near], step[near]
     errors = rise_errors(nodes.slope_errors[int(envelope)], near, use, step)
     place = int(np.argmin(cost[near]))
     models = [nodes.models[i] for i in near.tolist()]

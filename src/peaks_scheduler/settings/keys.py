@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from peaks_scheduler.ceilings import parse_share as parse_ceiling
 from peaks_scheduler.values import (
     duration_text,
     masked,
@@ -87,6 +88,8 @@ KEYS = (
     Key("powerModels",            "power",           "file",            parse_text,       option="power-models"),
     Key("defaultPodCpu",          "",                "default_pod_cpu", parse_cpu,        "{}m".format),
     Key("toleranceWatts",         "",                "tolerance_watts", parse_watts),
+    Key("ceiling.cpu",            "ceiling",         "cpu",             parse_ceiling,    share_text),
+    Key("ceiling.memory",         "ceiling",         "memory",          parse_ceiling,    share_text),
     Key("volumeBindTimeout",      "",                "volume_bind_timeout", parse_duration, duration_text),
     Key("podFields.ignore",       "pod_fields",      "ignore",          parse_field_paths, sorted),
     Key("listen",                 "",                "listen",          parse_listen,     str,         "listen"),

@@ -1,17 +1,36 @@
 """A KubeSchedulerConfiguration, as far as it is about the Peaks plugin: what of it are settings of ours.
 
 Owns where the original plugin and kube-scheduler have what we call by other names. Assumes a parsed document. Never
-refuses what is meant for others: every key that is not read is named in a warning. Pure.
+refuses what is meant for others: every key that is not read is named in a warning. What is meant for us and has another
+form than it should is an error: lost arguments would look like a scheduler without models. Pure.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from peaks_scheduler.errors import ConfigurationError
+from peaks_scheduler.documents import nearest, parse_document
+from peaks_scheduler.errors import ConfigurationError, PowerModelError
 from peaks_scheduler.power import PowerModels, plugin_models
+from peaks_scheduler.values import shown
 
 Given = tuple[Any, str]
 """A value, and the words for where it was given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """The plugin's ``PeaksArgs``. Go's struct tags are broken, so both ``WatcherAddress`` and ``watcherAddress`` are
+    in use: the case of a name does not matter here."""
+
+    where: str
+    address: Any = None
+    models: Mapping[str, Any] = field(default_factory=dict)
+    """node: {k0, k1, k2}, as it was given."""
+    unread: tuple[str, ...] = ()
+    """What of them is not known."""
+    empty: bool = False
+    """There is a nodePowerModel without models."""
 
 
 def read_plugin_configuration(
@@ -22,45 +41,92 @@ def read_plugin_configuration(
     Raises ConfigurationError where no profile is for Peaks, PowerModelError for models that cannot be used.
     """
     ignored = [key for key in document if key not in ("apiVersion", "kind", "profiles", "leaderElection")]
-    where, profile, args = _peaks_profile(document, file_name, ignored)
+    profile, arguments = _peaks_profile(document, file_name, ignored)
     given: dict[str, Given] = {}
     for path, value in (
         ("schedulerName", profile.get("schedulerName")),
-        ("load.address", args.get("watcherAddress") or args.get("WatcherAddress")),
+        ("load.address", arguments.address or None),
         ("leaderElection.enabled", _mapping(document.get("leaderElection")).get("leaderElect")),
     ):
         if value is not None:
             given[path] = (value, f"{file_name}: {path} of the KubeSchedulerConfiguration")
     ignored += [f"leaderElection.{key}" for key in _mapping(document.get("leaderElection")) if key != "leaderElect"]
     warnings += [f"{file_name}: {key} is not read by this scheduler" for key in ignored]
-    models = args.get("nodePowerModel") or args.get("NodePowerModel")
-    return given, plugin_models(_mapping(models), f"{file_name}: {where}.nodePowerModel")
+    if arguments.empty:
+        warnings.append(f"{arguments.where}.nodePowerModel has no models")
+    return given, plugin_models(arguments.models, f"{arguments.where}.nodePowerModel")
 
 
-_ARGUMENTS = ("apiVersion", "kind", "watcherAddress", "WatcherAddress", "nodePowerModel", "NodePowerModel")
+def every_arguments(document: Mapping[str, Any], file_name: str) -> Iterator[tuple[int, Arguments]]:
+    """The plugin's arguments in each profile that has some, with the profile's index. Raises ConfigurationError."""
+    for index, profile in enumerate(_sequence(document.get("profiles"))):
+        where = f"{file_name}: profiles[{index}]"
+        ours = [item for item in _plugin_items(profile) if item.get("name") == "Peaks"]
+        if len(ours) > 1:
+            raise ConfigurationError(f"{where}: expected pluginConfig for `Peaks` once; got it {len(ours)} times")
+        if ours:
+            yield index, read_arguments(ours[0].get("args"), where)
+
+
+def read_arguments(args: Any, where: str) -> Arguments:
+    """The arguments, also where they or their models are given as JSON or YAML text.
+
+    Raises ConfigurationError for any other form, and for an argument that is given twice.
+    """
+    known, unread = {}, []
+    for key, value in _mapping_or_text(args, f"{where}.args", "the plugin's arguments").items():
+        name = str(key).casefold()
+        if name in known:
+            raise ConfigurationError(f"{where}.args: expected each argument once; {key!r} is there twice, in two cases")
+        if name in ("watcheraddress", "nodepowermodel", "apiversion", "kind"):
+            known[name] = value
+        else:
+            unread.append(str(key))
+    models = _models(known.get("nodepowermodel"), f"{where}.nodePowerModel")
+    empty = "nodepowermodel" in known and not models
+    return Arguments(where, known.get("watcheraddress"), models, tuple(unread), empty)
+
+
+def _models(given: Any, where: str) -> Mapping[str, Any]:
+    try:
+        return _mapping_or_text(given, where, "{node: {k0, k1, k2}}")
+    except ConfigurationError as error:
+        raise PowerModelError(f"{error} (models in a file of their own: powerModels, or NODE_POWER_MODEL)") from error
+
+
+def _mapping_or_text(value: Any, where: str, expected: str) -> Mapping[str, Any]:
+    found = parse_document(value, where) if isinstance(value, str) else value
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise ConfigurationError(f"{where}: expected {expected} as a mapping, or as JSON text; got {shown(value)}")
+    return found
 
 
 def _peaks_profile(
     document: Mapping[str, Any], file_name: str, ignored: list[str]
-) -> tuple[str, Mapping[str, Any], Mapping[str, Any]]:
-    """Where the first profile with arguments for Peaks is, the profile, and the arguments."""
-    found = None
-    for index, profile in enumerate(_sequence(document.get("profiles"))):
-        where = f"profiles[{index}]"
-        plugins = {item.get("name"): item for item in map(_mapping, _sequence(_mapping(profile).get("pluginConfig")))}
-        if "Peaks" not in plugins or found is not None:
-            ignored.append(where)
-            continue
-        found = (where, _mapping(profile), _mapping(plugins["Peaks"].get("args")))
-        ignored += [f"{where}.{key}" for key in found[1] if key not in ("schedulerName", "pluginConfig")]
-        ignored += [f"{where}.pluginConfig of {name}" for name in plugins if name != "Peaks"]
-        ignored += [f"{where}.pluginConfig of Peaks: {key}" for key in found[2] if key not in _ARGUMENTS]
+) -> tuple[Mapping[str, Any], Arguments]:
+    """The first profile with arguments for Peaks, and the arguments."""
+    found, profiles = next(every_arguments(document, file_name), None), _sequence(document.get("profiles"))
     if found is None:
+        names = dict.fromkeys(str(item.get("name")) for profile in profiles for item in _plugin_items(profile))
+        got = f"that of {', '.join(names)}{nearest('Peaks', names)}" if names else "none"
         raise ConfigurationError(
             f"{file_name}: expected a profile with pluginConfig for `Peaks` in this KubeSchedulerConfiguration; got "
-            "none: add one, or write this scheduler's own configuration"
+            f"{got}: add one, or write this scheduler's own configuration"
         )
-    return found
+    first, arguments = found
+    where, profile = f"profiles[{first}]", _mapping(profiles[first])
+    others = [item.get("name") for item in _plugin_items(profile) if item.get("name") != "Peaks"]
+    ignored += [f"profiles[{index}]" for index in range(len(profiles)) if index != first]
+    ignored += [f"{where}.{key}" for key in profile if key not in ("schedulerName", "pluginConfig")]
+    ignored += [f"{where}.pluginConfig of {name}" for name in others]
+    ignored += [f"{where}.pluginConfig of Peaks: {key}" for key in arguments.unread]
+    return profile, arguments
+
+
+def _plugin_items(profile: Any) -> list[Mapping[str, Any]]:
+    return [_mapping(item) for item in _sequence(_mapping(profile).get("pluginConfig"))]
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from peaks_scheduler.documents import nearest, parse_document
 from peaks_scheduler.errors import ConfigurationError
+from peaks_scheduler.files import MARK
 from peaks_scheduler.power import EMPTY
 from peaks_scheduler.values import duration_text, parse_lease_name, shown
 
@@ -31,6 +32,8 @@ def load(
     where nothing else does. Returns the settings and warnings for people. Raises ConfigurationError that names the key,
     option or variable.
     """
+    # a value that was taken from a file of Windows keeps its byte order mark and its line's end
+    env = {name: value.lstrip(MARK).rstrip("\r\n") for name, value in env.items()}
     warnings = _misspelt(env)
     document = parse_document(file_text, file_name) if file_text is not None else None
     if document is not None and not isinstance(document, dict):

@@ -5,6 +5,7 @@ Keeps the strategy's name as text: the table of strategies knows which there are
 
 from dataclasses import dataclass, field
 
+from peaks_scheduler.ceilings import Ceiling
 from peaks_scheduler.power import EMPTY, PowerModels
 from peaks_scheduler.values import USAGE_SOURCES, Listen
 
@@ -156,6 +157,10 @@ class Settings:
     """[millicores] that a pod with neither request nor limit is taken to use; kube-scheduler assumes the same."""
     tolerance_watts: float = 0.0
     """[W] Jumps that differ from the least by no more count as tied; preferences decide among them."""
+    ceiling: Ceiling = field(default_factory=lambda: Ceiling(cpu=0.8, memory=0.9))
+    """Predicted use above which a node ranks behind those below, where neither node nor pod has a ceiling of its own.
+    Load-aware schedulers stop at 65 to 80 % of the CPUs; memory that runs out ends pods, so it needs less for surprise
+    than CPU needs for latency."""
     volume_bind_timeout: float = 600.0
     """[s] that a pod waits for the volumes of its node to be bound; then it is tried anew. kube-scheduler's default."""
     pod_fields: PodFields = field(default_factory=PodFields)

@@ -107,7 +107,7 @@ def read_report(
             problems.add(cpu.problem, key)
         if cpu.fraction is not None:
             since = max(start, end - _LATEST_SECONDS) if cpu.operator == "latest" else start
-            loads[key] = NodeLoad(cpu.fraction, since, end)
+            loads[key] = NodeLoad(cpu.fraction, since, end, memory_share=_memory(node))
     if not loads:
         raise LoadError("empty", f"expected the CPU use of some node; got none: {'; '.join(problems.texts())}")
     return LoadReport(MappingProxyType(loads), timestamp, fetched_at, clock_offset, problems.texts())
@@ -129,11 +129,7 @@ _NO_NODES = (
 
 
 def _cpu(node: Any) -> _Cpu:
-    metrics = node.get("metrics") if isinstance(node, dict) else None
-    ranked: dict[str, Any] = {}
-    for metric in metrics if isinstance(metrics, list) else ():
-        if isinstance(metric, dict) and str(metric.get("type")).lower() == "cpu":
-            ranked.setdefault(str(metric.get("operator") or "").lower(), metric.get("value"))
+    ranked = _by_operator(node, "cpu")
     operator = next((name for name in _OPERATORS if name in ranked), None)
     if operator is None:
         return _Cpu(None, problem=_MISSING)
@@ -144,6 +140,25 @@ def _cpu(node: Any) -> _Cpu:
         return _Cpu(None, problem=f"a CPU value outside 0..{_BEYOND_BELIEF:g} %")
     above = "" if percent <= _FULL else "a CPU value above 100 %, taken as 100 %"
     return _Cpu(min(percent, _FULL) / _FULL, operator, above)
+
+
+def _memory(node: Mapping[str, Any]) -> float | None:
+    """Share of the node's memory in use; None where it is not said or cannot be true: the node's CPU counts anyway."""
+    ranked = _by_operator(node, "memory")
+    percent = next((ranked[name] for name in _OPERATORS if name in ranked), None)
+    if isinstance(percent, bool) or not isinstance(percent, (int, float)) or not 0.0 <= percent <= _FULL:
+        return None
+    return percent / _FULL
+
+
+def _by_operator(node: Any, kind: str) -> dict[str, Any]:
+    """Operator in lower case -> value of the first metric of this kind and operator."""
+    metrics = node.get("metrics") if isinstance(node, dict) else None
+    ranked: dict[str, Any] = {}
+    for metric in metrics if isinstance(metrics, list) else ():
+        if isinstance(metric, dict) and str(metric.get("type")).lower() == kind:
+            ranked.setdefault(str(metric.get("operator") or "").lower(), metric.get("value"))
+    return ranked
 
 
 def _parsed(body: bytes | str) -> Any:

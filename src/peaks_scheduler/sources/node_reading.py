@@ -3,18 +3,21 @@
 Owns the questions about one node, and which of its candidates has something to say: a constant 0 means that the sensor
 is not there. Counters are asked for as they are, never as rates, so that resets stay visible; gauges as averages over
 each step, of which the counter is made that they would have had. Never falls back on a lesser series because a query
-failed: watts of less of the machine would pass for the same.
+failed: watts of less of the machine would pass for the same. Never takes an estimate where a choice is of measurements.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 
+from ..power.scope import ESTIMATE, WALL
 from .node_asking import Asker, Question
 from .node_names import Name
-from .power_queries import NODE_CPU, NOT_BUSY, Candidate, Kind, Zone, escaped
+from .power_origin import Origin, Told, origin
+from .power_queries import NODE_CPU, NOT_BUSY, Candidate, Kind, Zone
 from .prometheus_api import Series
 from .prometheus_queries import promql_duration
 from .series_sums import Floats, Labels, integral, parts, sum_counters, sum_gauges
@@ -53,6 +56,10 @@ class Choice:
     """By this label the node is asked for."""
     known: tuple[Series, ...] | None = None
     """Its series where they are there already: a query of somebody's own cannot be narrowed to one node."""
+    told: Told = field(default_factory=lambda: MappingProxyType({}))
+    """What ``kepler_node_info`` says of the node."""
+    estimated: bool = False
+    """Of its series those that are no measurements; else those that are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +77,14 @@ class Total:
 
     values: Floats
     """(T,) on the grid: fraction-seconds or J. Falls at a reset; NaN where nothing is known."""
-    scope: str
+    part: str
     """What of the machine was measured."""
     source: str
     cpus: float | None = None
     """Number of CPUs, where the series tell."""
     notes: tuple[str, ...] = ()
+    origin: Origin = field(default_factory=lambda: Origin(WALL))
+    """Where the watts come from; of CPU use it says nothing."""
 
 
 async def read_totals(asker: Asker, plan: Plan, queries: Queries) -> tuple[Total, Total]:
@@ -108,19 +117,20 @@ class _Reader:
     async def power(self, choice: Choice) -> Total:
         candidate, notes = choice.candidate, list[str]()
         found = await self._zones(choice, notes)
-        used = [zone for zone, rows in found if rows is not None]
-        rows = np.concatenate([rows for _, rows in found if rows is not None])
+        rows = np.concatenate([part.rows for _, part in found])
         total = sum_counters(rows) if candidate.kind == "counter" else self._integral(sum_gauges(rows), notes)
-        scope = f"{candidate.scope} + dram" if len(used) > 1 else candidate.scope
-        source = " + ".join(zone.selector() for zone in used)
-        return Total(candidate.unit * total, scope, source, None, tuple(notes))
+        part = f"{candidate.part} + dram" if len(found) > 1 else candidate.part
+        source = " + ".join(zone.selector() for zone, _ in found)
+        return Total(candidate.unit * total, part, source, None, tuple(notes), found[0][1].origin)
 
-    async def _zones(self, choice: Choice, notes: list[str]) -> list[tuple[Zone, Floats | None]]:
-        """Each zone's parts, (P, T); None for one that may be missing and is."""
+    async def _zones(self, choice: Choice, notes: list[str]) -> list[tuple[Zone, "_Parts"]]:
+        """The zones that are there, the first of which has to be."""
         candidate = choice.candidate
         if choice.known is not None:
-            return [(candidate.zones[0], self._own(choice.known, candidate.kind, notes))]
-        return [(zone, await self._zone(candidate, zone, choice.name, notes)) for zone in candidate.zones]
+            its = _origin(choice, choice.known)
+            return [(candidate.zones[0], _Parts(self._own(choice.known, candidate.kind, notes), its))]
+        found = [(zone, await self._zone(choice, zone, notes)) for zone in candidate.zones]
+        return [(zone, parts) for zone, parts in found if parts is not None]
 
     def _own(self, series: Sequence[Series], kind: Kind, notes: list[str]) -> Floats:
         labels = sorted({label for each in series for label in each.labels})
@@ -133,19 +143,22 @@ class _Reader:
         _refuse_nothing(rows, kind)
         return rows
 
-    async def _zone(self, candidate: Candidate, zone: Zone, name: Name, notes: list[str]) -> Floats | None:
-        question = Question(zone.metric, tuple(f'{label}="{escaped(value)}"' for label, value in zone.matchers))
+    async def _zone(self, choice: Choice, zone: Zone, notes: list[str]) -> "_Parts | None":
+        """None for one that may be missing and is."""
+        candidate = choice.candidate
         try:
-            series = await self._ask(question, name, candidate.kind, notes)
-            return self._largest(candidate, zone, series, notes)
+            series = await self._ask(Question(zone.metric, zone.conditions), choice.name, candidate.kind, notes)
+            same = [each for each in series if _is_estimate(choice, each.labels) is choice.estimated]
+            return self._largest(choice, zone, same, notes)
         except NoSeriesError as error:
             if zone is candidate.zones[0]:
                 raise
             notes.append(f"without {zone.selector()}: {error}")
             return None
 
-    def _largest(self, candidate: Candidate, zone: Zone, series: Sequence[Series], notes: list[str]) -> Floats:
+    def _largest(self, choice: Choice, zone: Zone, series: Sequence[Series], notes: list[str]) -> "_Parts":
         """Of sets of parts that measure the same, the one with the most power."""
+        candidate = choice.candidate
         sets: dict[Labels, list[Series]] = {}
         for each in series:
             sets.setdefault(tuple(each.labels.get(label, "") for label in candidate.rivals), []).append(each)
@@ -158,7 +171,7 @@ class _Reader:
         if len(rows) > 1:
             words = ", ".join(f"{label} {value}" for label, value in zip(candidate.rivals, best, strict=True) if value)
             notes.append(f"{zone.metric} comes {len(rows)} times, of which the largest counts: {words}")
-        return rows[best]
+        return _Parts(rows[best], _origin(choice, sets[best]))
 
     # -- CPU
 
@@ -221,6 +234,25 @@ class _Reader:
         if wrong.any():
             notes.append(f"{int(wrong.sum())} values below 0 were left out")
         return integral(self._grid.times, np.where(wrong, np.nan, means))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Parts:
+    """What is added for one zone."""
+
+    rows: Floats
+    """(P, T)"""
+    origin: Origin
+
+
+def _origin(choice: Choice, series: Sequence[Series]) -> Origin:
+    """Of all of them together: what is not measured in part is not measured."""
+    each = [origin(choice.candidate, one.labels, choice.told) for one in series]
+    return next((one for one in each if one.doubt), each[0])
+
+
+def _is_estimate(choice: Choice, labels: Mapping[str, str]) -> bool:
+    return origin(choice.candidate, labels, choice.told).scope == ESTIMATE
 
 
 def _refuse_nothing(rows: Floats, kind: Kind) -> None:

@@ -18,11 +18,13 @@ import numpy as np
 
 from ..documents import few
 from ..errors import LoadError
+from ..power.scope import SCOPES, Scope
 from .identity import NodeAddresses
+from .measured_first import measured_first, told_of
 from .node_asking import AllAtOnce, Asker, NodeByNode
 from .node_names import ALIASES, Owners, members, second_names
 from .node_reading import Choice, CpuUnit, NoSeriesError, Plan, Queries, read_totals
-from .power_queries import KEPLER_CPU, NODE_CPU, POWER, Candidate, Kind, Zone, of_cpu_query, of_query
+from .power_queries import INFO, KEPLER_CPU, NODE_CPU, POWER, Candidate, Kind, Zone, of_cpu_query, own_power
 from .prometheus_api import PrometheusApi, Series
 from .prometheus_queries import promql_duration
 from .series_sums import Floats, Grid
@@ -61,11 +63,14 @@ class NodeSeries:
     """A counter of fraction-seconds: use as a fraction of all CPUs."""
     power: Reading
     """A counter of joules."""
-    scope: str
+    part: str
     """What of the machine the watts are of: platform, psys, package, package + dram, host, or query."""
     cpu_source: str
     power_source: str
     """The series that was used."""
+    scope: Scope
+    doubt: str = ""
+    """Why the watts are no measurement; empty: they are one."""
     cpus: float | None = None
     """Number of CPUs, where the series tell."""
     notes: tuple[str, ...] = ()
@@ -139,10 +144,15 @@ async def discover(
 
 
 def _unlike(nodes: Sequence[NodeSeries]) -> Iterator[str]:
-    scopes = sorted({node.scope for node in nodes})
-    if len(scopes) > 1:
-        kinds = "; ".join(f"{scope}: {few([each.node for each in nodes if each.scope == scope])}" for scope in scopes)
+    found = sorted({(SCOPES.index(node.scope), _measured(node)) for node in nodes})
+    if len(found) > 1:
+        of = {kind: few([node.node for node in nodes if _measured(node) == kind]) for _, kind in found}
+        kinds = "; ".join(f"{kind}: {names}" for kind, names in of.items())
         yield f"the watts are not of the same parts of every machine, yet placements compare them ({kinds})"
+
+
+def _measured(node: NodeSeries) -> str:
+    return f"{node.scope} ({node.part})" if node.scope != node.part else node.part
 
 
 async def read(asker: Asker, plan: Plan, queries: Queries = _KNOWN) -> NodeSeries:
@@ -152,9 +162,11 @@ async def read(asker: Asker, plan: Plan, queries: Queries = _KNOWN) -> NodeSerie
         plan.node,
         _reading(asker.grid, cpu.values),
         _reading(asker.grid, power.values),
-        power.scope,
+        power.part,
         cpu.source,
         power.source,
+        power.origin.scope,
+        power.origin.doubt,
         cpu.cpus,
         tuple(dict.fromkeys((*cpu.notes, *power.notes))),
     )
@@ -179,13 +191,16 @@ async def survey(
     Raises LoadError where no query was answered.
     """
     asking = _Asking(api, grid)
-    cpu, power, aliases = await asyncio.gather(
-        asking.cpu(queries), asking.power(queries), asking.aliases() if nodes is None else _nothing()
+    cpu, power, info, aliases = await asyncio.gather(
+        asking.cpu(queries),
+        asking.power(queries),
+        asking.series(INFO),
+        asking.aliases() if nodes is None else _nothing(),
     )
     if asking.failed and not asking.answered:
         raise next(iter(asking.failed.values()))
     # thousands of nodes under several names take a second to tell apart: not on the loop
-    return await asyncio.to_thread(_matched, cpu, power, aliases, queries, nodes, asking)
+    return await asyncio.to_thread(_matched, cpu, power, info, aliases, queries, nodes, asking)
 
 
 _Found = tuple[Candidate, tuple[Series, ...]]
@@ -199,6 +214,7 @@ def _labels(series: Sequence[Series]) -> list[Mapping[str, str]]:
 def _matched(
     cpu: Sequence[_Found],
     power: Sequence[_Found],
+    info: Sequence[Series],
     aliases: Sequence[Sequence[Series]],
     queries: Queries,
     nodes: Sequence[NodeAddresses] | None,
@@ -209,8 +225,9 @@ def _matched(
         labelled = zip([labels for _, labels in ALIASES], [_labels(each) for each in aliases], strict=True)
         nodes = members([_labels(series) for _, series in cpu], second_names(labelled))
     owners = Owners(nodes)
-    own_cpu, own_power = queries.cpu is not None, queries.power is not None
-    return _survey(_choices(owners, cpu, own_cpu), _choices(owners, power, own_power), owners.strange, asking)
+    whole_cpu, whole_power = queries.cpu is not None, queries.power is not None
+    of_power = measured_first(_choices(owners, power, True), told_of(owners, info), whole_power)
+    return _survey(_choices(owners, cpu, whole_cpu), of_power, owners.strange, asking)
 
 
 def _choices(owners: Owners, found: Sequence[_Found], whole: bool) -> _Choices:
@@ -255,8 +272,8 @@ class _Asking:
 
     async def power(self, queries: Queries) -> list[_Found]:
         if queries.power is not None:
-            kind, unit = of_query(queries.power)
-            return [(Candidate("query", (Zone(queries.power),), kind, unit), await self._whole(queries.power, kind))]
+            own = own_power(queries.power)
+            return [(own, await self._whole(queries.power, own.kind))]
         series = await asyncio.gather(*(self.series(each.zones[0].selector()) for each in POWER))
         return list(zip(POWER, series, strict=True))
 

@@ -15,12 +15,12 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TypeVar
 
 import httpx
 
 from peaks_scheduler.errors import ConfigurationError, LoadError
+from peaks_scheduler.files import read_text
 from peaks_scheduler.values import parse_prometheus_address, shown
 
 from .fetching import Answer, Server
@@ -161,7 +161,7 @@ class PrometheusApi:
 
     def _secret(self, path: str, what: str) -> str:
         try:
-            text = Path(path).read_text(encoding="utf-8").strip()
+            text = read_text(path).strip()
         except (OSError, UnicodeDecodeError) as error:
             raise LoadError("unauthorized", f"{self.where}: its {what} file {path} cannot be read: {error}") from error
         if not text or not text.isprintable() or (what == "token" and not text.isascii()):

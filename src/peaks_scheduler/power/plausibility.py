@@ -1,0 +1,52 @@
+"""What a whole machine can draw: the bounds that a fit, ``check`` and the guesses at units share.
+
+Two pairs. Beyond the wide one no machine is: a fit is refused. Beyond the narrow one ``check`` warns: of the 498
+servers in SPECpower_ssj2008 none draws less than 45 W or more than 2,148 W at full load. Pure.
+"""
+
+from __future__ import annotations
+
+from .curves import Curve
+
+LEAST, MOST = 1.0, 20_000.0
+"""[W] from no to full load, of anything that runs pods: a board computer, a shelf of blades."""
+USUAL_LEAST, USUAL_MOST = 5.0, 5000.0
+"""[W] of one server."""
+
+# what a series may be in whose numbers were taken for watts (or joules, where it counts)
+_OTHERS = (
+    ("kilowatts", 1e3),
+    ("watt-hours", 3600.0),
+    ("kilowatt-hours", 3.6e6),
+    ("milliwatts", 1e-3),
+    ("microwatts", 1e-6),
+)
+
+
+def plausible(watts: float) -> bool:
+    """Can a machine draw so much?"""
+    return LEAST <= watts <= MOST
+
+
+def usual(idle: float, full: float) -> bool:
+    """Does a server draw so much, from no to full load?"""
+    return USUAL_LEAST <= idle <= full <= USUAL_MOST
+
+
+def implausible(curve: Curve) -> str:
+    """Why no machine has this curve, with the unit that its numbers are likely in; empty where one may have it."""
+    idle, full = curve.watts(0.0), curve.watts(1.0)
+    bounds = f"expected {LEAST:g} to {MOST:,.0f} W of a machine"
+    if plausible(full):
+        if plausible(idle):
+            return ""
+        return f"{idle:.3g} W at no load: {bounds}: is the idle power missing in it, or is it power of a part?"
+    likely = {unit: factor for unit, factor in _OTHERS if plausible(full * factor)}
+    if not likely:
+        return f"{full:.3g} W at full load: {bounds}: check the unit of the series"
+    told = " or ".join(f"{unit} ({full * factor:,.0f} W)" for unit, factor in likely.items())
+    factors = " or ".join(f"{factor:g}" for factor in likely.values())
+    return (
+        f"{full:.3g} W at full load: {bounds}: are these {told}? Then say --power-unit {' or '.join(likely)}, or "
+        f"multiply by {factors} in --power-query"
+    )
