@@ -5,14 +5,22 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+PINNED := constraints.txt
+
+# what differs by processor and BLAS: everything that fits, solves or bounds
+NUMERIC := $(wildcard tests/unit/test_fitting_*.py) \
+  $(addprefix tests/unit/test_, alignment.py curves.py drift.py importing.py jump.py peaks_plugin.py refit.py study.py uncertainty.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv control-plane monitoring image demo test lint unit e2e parity bench clean
+.PHONY: help venv control-plane monitoring image demo test lint unit pythons kernels oldest e2e parity bench clean
 
 help:
 	@echo "make demo           the scheduler on an embedded cluster, under 30 s"
 	@echo "make test           set up, lint and every test, on a real control plane"
 	@echo "make unit | e2e     only the tests that need no Go | those with a control plane"
+	@echo "make pythons        the unit tests on Python 3.11 and 3.13, whichever $(VENV) is not of (part of make test)"
+	@echo "make kernels        the numeric tests with another processor's BLAS (part of make test)"
+	@echo "make oldest         the unit tests with the oldest dependencies that pyproject.toml allows"
 	@echo "make parity         this scheduler's filters and scores against kube-scheduler's own, on thousands of small clusters"
 	@echo "make lint           ruff, mypy and the layers"
 	@echo "make bench          this scheduler and kube-scheduler on the same API server"
@@ -25,12 +33,12 @@ help:
 venv: $(READY)
 
 # setuptools comes first and is used without isolation: else pip would fetch another one, unpinned, for the build
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml $(PINNED)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Python 3.11 or newer is needed, $(PYTHON) is `$(PYTHON) -V 2>&1`: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt setuptools
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(PINNED) setuptools
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(PINNED) \
 	  --no-build-isolation --editable '.[dev]'
 	@touch $@
 
@@ -52,11 +60,35 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint control-plane monitoring image
-	$(BIN)/python -m pytest
+test: lint unit control-plane monitoring image
+	$(BIN)/python -m pytest tests/e2e tests/parity
+	@$(MAKE) --no-print-directory pythons kernels
 
 unit: $(READY)
-	$(BIN)/python -m pytest tests --ignore=tests/e2e --ignore=tests/parity
+	$(BIN)/python -m pytest -n auto --dist worksteal tests/unit
+
+# Each in an environment of its own, where the machine has that Python: one line says that it has not, and with CI=true
+# that is a failure.
+pythons: $(READY)
+	@for minor in 11 13; do \
+	  $(BIN)/python -c "import sys; sys.exit(sys.version_info[1] == $$minor)" || continue; \
+	  $(MAKE) --no-print-directory unit-3.$$minor || exit 1; \
+	done
+
+unit-3.%:
+	@python=`$(PYTHON) tools/find_python.py 3.$*` || { test "$$CI" != true; exit; }; \
+	$(MAKE) --no-print-directory unit VENV=.venv-3.$* PYTHON="$$python"
+
+kernels: $(READY)
+	@$(BIN)/python tools/kernels.py $(if $(KERNEL),--kernel $(KERNEL)) $(NUMERIC)
+
+# on 3.11, for which the oldest have wheels
+oldest:
+	@mkdir -p build
+	@$(PYTHON) tools/oldest.py pyproject.toml > build/oldest.new
+	@cmp -s build/oldest.new build/oldest.txt || mv build/oldest.new build/oldest.txt
+	@python=`$(PYTHON) tools/find_python.py 3.11` && \
+	$(MAKE) --no-print-directory unit VENV=.venv-oldest PINNED=build/oldest.txt PYTHON="$$python"
 
 e2e: control-plane monitoring image
 	$(BIN)/python -m pytest tests/e2e
@@ -68,5 +100,5 @@ bench: control-plane
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-3.11 .venv-3.13 .venv-oldest build dist src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

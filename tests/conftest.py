@@ -1,4 +1,4 @@
-"""What every test shares: where measured data lies, and that nothing is skipped unseen.
+"""What every test shares: where measured data lies, that nothing is skipped unseen, and that no test is timed.
 
 Owns the ``test_data`` fixture and the rule for CI: with ``CI=true`` a run that skipped anything has failed, since a
 test that did not run shows nothing. Elsewhere a skip is printed with its reason and does no harm.
@@ -10,6 +10,12 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# how long an example takes is the machine's matter, and what else it does; the rest of the profile stays (in CI: fixed
+# examples)
+settings.register_profile("untimed", settings(), deadline=None)
+settings.load_profile("untimed")
 
 SKIPPED: pytest.StashKey[list[str]] = pytest.StashKey()
 

@@ -14,7 +14,11 @@ ROOT = Path(__file__).resolve().parents[2]
 def benchmarks(*args: str, **more: str) -> subprocess.CompletedProcess[str]:
     """With ``more`` in the environment."""
     argv, environment = [sys.executable, "-m", "benchmarks", *args], {**os.environ, **more}
-    return subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    # UTF-8 whatever the locale, on both ends of the pipe
+    environment["PYTHONIOENCODING"] = "utf-8"
+    return subprocess.run(
+        argv, cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", timeout=120, check=False
+    )
 
 
 def test_a_quick_run_of_the_decision_writes_figures_that_can_be_compared(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_a_demo_that_is_stopped_takes_its_daemon_with_it(tmp_path: Path, number:
 def _text_of(path: Path) -> str:
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
-        if path.exists() and (text := path.read_text()).endswith("."):
+        if path.exists() and (text := path.read_text(encoding="utf-8")).endswith("."):
             return text.rstrip(".")
         time.sleep(0.01)
     raise AssertionError(f"nothing was written to {path.name}")
@@ -145,7 +145,7 @@ async def test_leaving_the_block_ends_the_process_even_one_that_ignores_sigterm(
     log = tmp_path / "log"
     async with Process([sys.executable, "-c", stubborn], log, grace=0.2) as process:
         async with asyncio.timeout(10.0):
-            while not log.read_text():  # noqa: ASYNC110 - another process writes it
+            while not log.read_text(encoding="utf-8"):  # noqa: ASYNC110 - another process writes it
                 await asyncio.sleep(0.01)
         assert process.exit_code is None
         pid = process.pid

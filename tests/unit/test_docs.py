@@ -28,7 +28,7 @@ DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").
 
 
 def text(name: str) -> str:
-    return (ROOT / name).read_text()
+    return (ROOT / name).read_text(encoding="utf-8")
 
 
 def rows(name: str, header: str) -> list[list[str]]:
@@ -214,7 +214,7 @@ def test_every_link_within_the_project_leads_somewhere() -> None:
     links = [
         (document, link)
         for document in DOCUMENTS
-        for link in re.findall(r"\]\((?!https?://)([^)#]+)", document.read_text())
+        for link in re.findall(r"\]\((?!https?://)([^)#]+)", document.read_text(encoding="utf-8"))
     ]
     assert links
     assert [link for document, link in links if not (document.parent / link).exists()] == []

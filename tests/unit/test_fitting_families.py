@@ -1,14 +1,16 @@
 """Round trips: curves with noise are found again, and the stated intervals hold the truth as often as they say.
 
 Stated in advance: 50 samples at loads evenly from 0 to 1, Gaussian noise of 2 % of the highest power, seeds 0..999,
-each family fitted to a curve of its own.
+each family fitted to a curve of its own. How many of so many draws must hit is the binomial's word (``attainable``).
 """
 
 import numpy as np
 import pytest
 
 from peaks_scheduler.fitting import Fit, Samples, fit
+from peaks_scheduler.fitting.families import MIN_SHAPE
 from peaks_scheduler.power.curves import Curve, Exponential, Floats, IdleExponential, Linear, Piecewise, flaw
+from tests.unit.attainable import EPS, ROUNDINGS, STOPPED, hits
 
 LOADS = np.linspace(0.0, 1.0, 50)
 AT = np.array([0.0, 0.1, 0.25, 0.5, 0.75, 0.95])
@@ -36,7 +38,7 @@ def refit(curve: Curve, seed: int, noise: float = 0.02, model: str = "") -> Fit:
 
 
 @pytest.mark.parametrize("curve", CURVES.values(), ids=CURVES)
-def test_95_percent_intervals_hold_the_truth_in_93_to_97_of_100_cases(curve: Curve) -> None:
+def test_95_percent_intervals_hold_the_truth_in_95_of_100_cases(curve: Curve) -> None:
     power, rises = watts(curve, AT), watts(curve, AT + STEP) - watts(curve, AT)
     of_power, of_rises = np.zeros(len(AT)), np.zeros(len(AT))
     for seed in range(SEEDS):
@@ -46,8 +48,9 @@ def test_95_percent_intervals_hold_the_truth_in_93_to_97_of_100_cases(curve: Cur
         jumps = np.array([found.rise_interval(float(u), STEP) for u in AT]).T
         of_rises += (jumps[0] <= rises) & (rises <= jumps[1])
     # at every single utilisation, for the power and for a jump of 5 %
-    assert np.all((of_power >= 0.93 * SEEDS) & (of_power <= 0.97 * SEEDS)), of_power
-    assert np.all((of_rises >= 0.93 * SEEDS) & (of_rises <= 0.97 * SEEDS)), of_rises
+    least, most = hits(SEEDS, 0.95, comparisons=2 * len(AT) * len(CURVES))
+    assert np.all((of_power >= least) & (of_power <= most)), of_power
+    assert np.all((of_rises >= least) & (of_rises <= most)), of_rises
 
 
 @pytest.mark.parametrize("curve", CURVES.values(), ids=CURVES)
@@ -55,22 +58,26 @@ def test_a_curve_without_noise_is_found_as_it_was(curve: Curve) -> None:
     found = refit(curve, 0, noise=0.0).curve
     assert found is not None
     assert found.kind == curve.kind
-    assert watts(found, AT) == pytest.approx(watts(curve, AT), rel=1e-6)
+    # within the range of the samples a fitted value is known better than a sample's; k0 and k1 are up to 4 times the
+    # power, and enter twice: in the fit and in the curve's own terms
+    assert watts(found, AT) == pytest.approx(watts(curve, AT), rel=8 * STOPPED * ROUNDINGS * EPS)
 
 
 @pytest.mark.parametrize("name", ["concave", "convex", "idle-exponential", "linear"])
 def test_auto_finds_the_family_that_made_the_samples(name: str) -> None:
-    kinds = [refit(CURVES[name], seed, model="auto").curve for seed in range(20)]
+    kinds = [refit(CURVES[name], seed, model="auto").curve for seed in range(100)]
     right = sum(curve is not None and curve.kind == CURVES[name].kind for curve in kinds)
-    assert right >= 14, [curve.kind for curve in kinds if curve]
+    # aim: in 2 of 3 at least. By chance 1 of 4 would be right
+    assert right >= hits(len(kinds), 2 / 3, comparisons=4)[0], [curve.kind for curve in kinds if curve]
 
 
 def test_a_straight_line_fitted_as_exponential_keeps_finite_parameters() -> None:
     found = refit(CURVES["linear"], 0, noise=0.0, model="exponential")
     assert isinstance(found.curve, Exponential)
-    # at k2 = 0 exactly, k0 and k1 would be infinite
-    assert abs(found.curve.k1) < 1e6
-    assert watts(found.curve, AT) == pytest.approx(watts(CURVES["linear"], AT), rel=1e-3)
+    # at k2 = 0 exactly, k0 and k1 would be infinite; at the least k2 that there is, the curve is k2 / 8 of its rise off
+    # the line in the middle, and k1 the rise over k2
+    assert abs(found.curve.k1) <= 180.0 / MIN_SHAPE
+    assert watts(found.curve, AT) == pytest.approx(watts(CURVES["linear"], AT), abs=180.0 * MIN_SHAPE / 8 * 1.001)
 
 
 def test_fits_to_anything_are_curves_that_never_fall_or_refused_with_a_reason() -> None:
@@ -100,7 +107,8 @@ def test_a_piecewise_curve_never_has_more_knots_than_half_the_levels(levels: int
 
 
 def test_noise_that_lasts_widens_the_intervals_of_samples_in_time_order() -> None:
-    """Load and noise drift (lag-1 autocorrelation 0.9 and 0.8); 600 samples count as some 70."""
+    """Load and noise drift (lag-1 autocorrelation 0.9 and 0.8); 600 samples count as some 70: intervals as of 600 are
+    sqrt(600 / 70) times too narrow and hold the truth as often as a normal figure is within 0.67 deviations, 50 %."""
     curve, held, ignored = CURVES["concave"], 0, 0
     for seed in range(100):
         random = np.random.default_rng(seed)
@@ -110,8 +118,8 @@ def test_noise_that_lasts_widens_the_intervals_of_samples_in_time_order() -> Non
             low, high = fit(Samples(cpu, noisy, time), "exponential").interval(np.array([0.5]))
             hit = bool(low[0] <= curve.watts(0.5) <= high[0])
             held, ignored = held + (hit and time is not None), ignored + (hit and time is None)
-    assert held >= 90
-    assert ignored <= 75  # what it would be without looking at time
+    assert held >= hits(100, 0.95, comparisons=2)[0]
+    assert ignored <= hits(100, 0.50, comparisons=2)[1]  # what it would be without looking at time
 
 
 def drifting(random: np.random.Generator, count: int, ratio: float) -> Floats:

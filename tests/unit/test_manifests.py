@@ -30,7 +30,7 @@ Object = dict[str, Any]
 
 
 def documents(path: Path) -> list[Any]:
-    return list(yaml.safe_load_all(path.read_text()))
+    return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
 
 
 def one(path: Path) -> Any:
@@ -67,7 +67,7 @@ def container() -> Object:
 
 
 def configured() -> Settings:
-    settings, warnings = load((MANIFESTS / "config.yaml").read_text(), "config.yaml", {}, {})
+    settings, warnings = load((MANIFESTS / "config.yaml").read_text(encoding="utf-8"), "config.yaml", {}, {})
     assert warnings == ()
     return settings
 
@@ -147,13 +147,13 @@ def test_the_configuration_is_accepted_and_only_names_what_matters() -> None:
 
 
 def test_the_models_are_accepted_and_claim_no_node() -> None:
-    models = parse_models((MANIFESTS / "models.yaml").read_text(), "models.yaml")
+    models = parse_models((MANIFESTS / "models.yaml").read_text(encoding="utf-8"), "models.yaml")
     assert not models.by_name
     assert not models.by_selector
 
 
 def test_the_model_in_the_comments_is_one_that_would_be_accepted() -> None:
-    lines = (MANIFESTS / "models.yaml").read_text().splitlines()
+    lines = (MANIFESTS / "models.yaml").read_text(encoding="utf-8").splitlines()
     example = lines[lines.index("# models:") :]
     models = parse_models("\n".join(line.removeprefix("# ") for line in example), "models.yaml")
     assert len(models.by_selector) == 1
@@ -280,21 +280,21 @@ def test_variables_of_services_cannot_be_taken_for_settings(rendered: dict[str, 
 
 
 def test_the_example_configuration_holds_the_defaults() -> None:
-    text = (EXAMPLES / "config.yaml").read_text()
+    text = (EXAMPLES / "config.yaml").read_text(encoding="utf-8")
     settings, warnings = load(text, "config.yaml", {}, {})
     default, _ = load("powerModels: /etc/peaks/models.yaml", "config.yaml", {}, {})
     assert (settings, warnings) == (default, ())
 
 
 def test_the_example_models_rise_between_no_and_full_load() -> None:
-    models = parse_models((EXAMPLES / "models.yaml").read_text(), "models.yaml")
+    models = parse_models((EXAMPLES / "models.yaml").read_text(encoding="utf-8"), "models.yaml")
     every = [*models.by_name.values(), *(model for _, model in models.by_selector)]
     assert len(every) == 5
     assert all(0.0 < model.curve.watts(0.0) < model.curve.watts(1.0) for model in every)
 
 
 def test_the_original_plugins_configuration_is_read_without_a_word() -> None:
-    text = (EXAMPLES / "kube-scheduler-config.yaml").read_text()
+    text = (EXAMPLES / "kube-scheduler-config.yaml").read_text(encoding="utf-8")
     settings, warnings = load(text, "kube-scheduler-config.yaml", {}, {})
     assert warnings == ()
     assert set(settings.power.inline.by_name) == {"worker-1", "worker-2"}
