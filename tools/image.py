@@ -42,6 +42,8 @@ TOOLS = ("buildah", "debootstrap")
 LIMIT = 900  # [s] for one command
 MOST_STORED = 4 << 30  # [B] of layers; beyond it they are made anew
 KEPT = 3  # images, the newest ones: several checkouts may share the cache
+# pip's words for an index that is out of reach
+UNREACHED = re.compile(r"NewConnectionError|ConnectTimeoutError|Name or service not known|Temporary failure in name")
 EXCEEDED = "no answer within the time"
 
 
@@ -122,8 +124,10 @@ def run(argv: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
 
 
 def buildah(*argv: str | Path) -> str:
-    """What buildah printed. BuildError with the end of what it complained of."""
+    """What buildah printed. BuildError with the end of what it complained of, NotHere where pip had no network."""
     ran = run([*builder(), *argv])
+    if ran.returncode != 0 and UNREACHED.search(ran.stdout + ran.stderr):
+        raise NotHere("pip does not reach its index, and the build needs packages")
     if ran.returncode != 0:
         raise BuildError(f"buildah {argv[0]} failed:\n{(ran.stdout + ran.stderr)[-3000:]}")
     return ran.stdout.strip()
