@@ -25,8 +25,8 @@ def prepare() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a character that the encoding lacks becomes \xb2
     if os.path.expanduser("~") == "~":
-        # neither HOME nor an entry in passwd: libraries fail when they are imported (kubernetes does), or when they
-        # look for a file of the user's. A container's runtime gives the same
+        # neither HOME nor an entry in passwd: libraries fail when they look for a file of the user's. A container's
+        # runtime gives the same
         os.environ["HOME"] = "/"
 
 

@@ -16,9 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 NOT_IMPORTED = {
-    # of the client only the reading of kubeconfigs is used; the calls and the models, 800 modules in each of two
-    # copies, are imported one by one on first use
-    "kubernetes": ("client/api", "client/models/[!_]*.py", "aio/client/api", "aio/client/models/[!_]*.py"),
     # scipy.optimize.least_squares and scipy.special.stdtrit, and what those import; the other rooms are imported on
     # first use
     "scipy": (
@@ -38,9 +35,8 @@ NOT_IMPORTED = {
     # what extensions are compiled with (f2py stays: `from numpy import *`, which scipy does, imports it)
     "numpy": ("_core/include", "_core/lib", "random/lib"),
 }
-KEPT = {f"kubernetes/client/models/v1_{name}.py" for name in ("managed_fields_entry", "object_meta", "owner_reference")}
 # the libraries' own tests and what only type checkers and compilers read
-NOT_READ = ("numpy/**/tests", "scipy/**/tests", "kubernetes/**/*_test.py", "**/*.pyi", "**/*.pxd", "**/*.pyx")
+NOT_READ = ("numpy/**/tests", "scipy/**/tests", "**/*.pyi", "**/*.pxd", "**/*.pyx")
 
 
 def entries(packages: Path) -> Iterator[Path]:
@@ -52,7 +48,7 @@ def entries(packages: Path) -> Iterator[Path]:
             found = list((packages / parent).glob(pattern))
             if not found:
                 sys.exit(f"prune.py: {parent}/{pattern}: expected files to leave out, found none: mend the list")
-            yield from (path for path in found if str(path.relative_to(packages)) not in KEPT)
+            yield from found
     for pattern in NOT_READ:
         yield from packages.glob(pattern)
 
