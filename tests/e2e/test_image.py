@@ -25,7 +25,7 @@ from tests.e2e.workload import node, pod
 
 ROOT = Path(__file__).resolve().parents[2]
 MOST_MEGABYTES = 190
-"""Of the environment in the image: 163 when it was measured; 376 before it was pruned and the kubernetes client left out."""
+"""Of the environment in the image: 163 when it was measured, 376 before it was pruned and without kubernetes."""
 SECRETS = "/api/v1/namespaces/kube-system/secrets"
 IMPORT_ALL = """
 import importlib, pkgutil, peaks_scheduler

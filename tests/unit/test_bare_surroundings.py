@@ -22,6 +22,7 @@ from tests.unit.bare import run_bare, way
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = Path(sys.executable).with_name("peaks-scheduler")
+PLACED = [str(ROOT / "examples/pod.yaml"), str(ROOT / "tests/data/cluster/node.yaml")]
 MEASURED = ["--csv", str(ROOT / "examples/measurements.csv"), "--cpu-column", "cpu_percent", "--power-column", "watts"]
 
 bare = pytest.mark.skipif(way() is None, reason="neither root nor user namespaces here, or no unshare and setpriv")
@@ -39,7 +40,7 @@ def run(*argv: str, **env: str) -> subprocess.CompletedProcess[str]:
         (["--version"], __version__),
         (["--help"], "explain"),
         (["strategies"], "envelope"),
-        (["explain", "--all-pending", "--from", str(ROOT / "examples/pod.yaml")], "no pending pod"),
+        (["explain", "--all-pending", "--from", *PLACED], "default/hello (Deployment"),
         (["fit", *MEASURED], "R²"),
         (["import-models", "plugin", "--help"], "plugin"),
     ],

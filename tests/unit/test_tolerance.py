@@ -318,7 +318,10 @@ def test_where_nothing_is_tied_the_decision_is_the_one_without_preferences(
 )
 def test_explain_says_what_was_preferred(names: tuple[str, ...], extra: float | None, words: str) -> None:
     decision = Decision(read(pod()), "peaks", 2, 2, "a", 4.31, "b", 4.4, preferences=names, preference_watts=extra)
-    assert headline(Answer(decision.pod, decision)) == f"default/web-0 -> a, +4.31 W (runner-up b, +4.40 W){words}"
+    assert (
+        headline(Answer(decision.pod, "default/web-0", decision=decision))
+        == f"default/web-0 -> a, +4.31 W (runner-up b, +4.40 W){words}"
+    )
 
 
 @pytest.mark.parametrize("output", ["json", "table"])
