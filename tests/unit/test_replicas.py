@@ -12,9 +12,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from peaks_scheduler.sources.grid import Grid
 from peaks_scheduler.sources.prometheus_answer import Series
 from peaks_scheduler.sources.replicas import DisagreeError, Likeness, one, unlike
-from peaks_scheduler.sources.series_sums import Grid, steady, sum_counters
+from peaks_scheduler.sources.series_sums import steady, sum_counters
 
 STEP, SCRAPE = 60.0, 60.0
 GRID = Grid(0.0, 8 * 3600.0, STEP)

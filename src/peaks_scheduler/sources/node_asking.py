@@ -12,9 +12,9 @@ from typing import Protocol
 
 from ..errors import LoadError
 from ..matchers import Matchers, escaped
+from .grid import Grid
 from .node_names import Name, name_labels, names
 from .prometheus_api import Matrix, PrometheusApi, Series
-from .series_sums import Grid
 
 Names = tuple[Name, ...]
 """By these a node's series can be asked for: mostly one; several where two exporters call it differently."""

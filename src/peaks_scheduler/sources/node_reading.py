@@ -15,13 +15,14 @@ from typing import Literal
 import numpy as np
 
 from ..power.scope import ESTIMATE, WALL
+from .grid import Floats
 from .node_asking import Asker, Names, Question
 from .power_origin import Origin, Told, origin
 from .power_queries import NODE_CPU, NOT_BUSY, Candidate, Kind, Zone
 from .prometheus_api import Series
 from .prometheus_queries import promql_duration
 from .replicas import OUTER, DisagreeError, Likeness, alike, refuse_strangers
-from .series_sums import Floats, Labels, integral, parts, sum_counters, sum_gauges
+from .series_sums import Labels, integral, parts, sum_counters, sum_gauges
 
 CpuUnit = Literal["ratio", "percent", "cores"]
 

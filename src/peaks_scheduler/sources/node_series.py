@@ -19,6 +19,7 @@ import numpy as np
 from ..documents import few
 from ..errors import LoadError
 from ..power.scope import SCOPES, Scope
+from .grid import Floats, Grid
 from .identity import NodeAddresses
 from .measured_first import measured_first, told_of
 from .node_asking import AllAtOnce, Asker, NodeByNode
@@ -28,7 +29,6 @@ from .power_queries import INFO, KEPLER_CPU, NODE_CPU, POWER, Candidate, Kind, Z
 from .prometheus_api import PrometheusApi, Series
 from .prometheus_queries import promql_duration
 from .replicas import differing
-from .series_sums import Floats, Grid
 
 if TYPE_CHECKING:  # its package brings scipy, which the daemon's start must not
     from ..fitting.alignment import Reading

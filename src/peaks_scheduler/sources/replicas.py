@@ -22,8 +22,8 @@ from ..documents import few
 from ..matchers import Matcher
 
 if TYPE_CHECKING:
+    from .grid import Grid
     from .prometheus_answer import Series
-    from .series_sums import Grid
 
 Floats = NDArray[np.float64]
 Labels = Mapping[str, str]

@@ -8,39 +8,15 @@ interpolates.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .grid import Floats, Grid
 from .prometheus_answer import Series
 from .replicas import Likeness, one, refuse_strangers
 
-Floats = NDArray[np.float64]
 Labels = tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """The instants of a range query: ``start``, ``start + step``, ... up to ``end`` [s]."""
-
-    start: float
-    end: float
-    step: float
-
-    @property
-    def times(self) -> Floats:
-        """(T,) [s]"""
-        count = int((self.end - self.start) / self.step + 1e-9) + 1
-        return np.array([self.start + self.step * i for i in range(count)])
-
-    def row(self, series: Series, size: int) -> Floats:
-        """(T,) the series at every instant, NaN where it has no finite value."""
-        row = np.full(size, np.nan)
-        at = np.rint((series.times - self.start) / self.step).astype(int)
-        known = np.isfinite(series.values) & (at >= 0) & (at < size)
-        row[at[known]] = series.values[known]
-        return row
 
 
 def parts(series: Iterable[Series], by: Sequence[str], grid: Grid, likeness: Likeness) -> Mapping[Labels, Floats]:
