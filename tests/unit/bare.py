@@ -15,7 +15,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 UID = "65532"
-_READ_ONLY = "mount -o remount,bind,ro /; for d in /tmp /var/tmp /dev/shm; do mount -t tmpfs -o ro none $d; done"
+# what lies there stays in sight: the checkout may be in a temporary folder
+_EACH = "mount --bind $d $d; mount -o remount,bind,ro $d"
+_READ_ONLY = f"mount -o remount,bind,ro /; for d in /tmp /var/tmp /dev/shm; do {_EACH}; done"
 _THEN = f'set -e; cd /; {_READ_ONLY}; exec "$@"'
 _KEEP = "+dac_read_search"
 

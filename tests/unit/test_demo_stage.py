@@ -43,7 +43,8 @@ for line in call(server, "GET", "/api/v1/pods?watch=1&fieldSelector=spec.schedul
 """
 ENDS_AT_ONCE = "import sys; print('no such option: --kubeconfig', file=sys.stderr); sys.exit(2)"
 IDLE_DEMO = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with it ignored
 from peaks_scheduler.demo.stage import Pace, Play, perform
 from peaks_scheduler.demo.world import arrivals, machines
 idle = "import os, pathlib, time; pathlib.Path(os.environ['PID_FILE']).write_text(f'{os.getpid()}.'); time.sleep(60)"
