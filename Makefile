@@ -11,8 +11,15 @@ PINNED := constraints.txt
 NUMERIC := $(wildcard tests/unit/test_fitting_*.py) \
   $(addprefix tests/unit/test_, alignment.py curves.py drift.py importing.py jump.py peaks_plugin.py refit.py study.py uncertainty.py)
 
+# which tests `pythons` runs. `make test` takes the numeric ones with another BLAS there: each Python and each BLAS has
+# its turn, and nothing is run three times
+UNIT := unit
+
+# tests against servers mostly wait: two files at a time, each with a control plane of its own
+TWO := -n 2 --dist loadfile
+
 .DEFAULT_GOAL := help
-.PHONY: help venv control-plane monitoring image demo test lint unit pythons kernels oldest e2e parity bench clean
+.PHONY: help venv control-plane monitoring image demo test lint unit plain pythons kernels oldest e2e parity bench clean
 
 help:
 	@echo "make demo           the scheduler on an embedded cluster, under 30 s"
@@ -61,11 +68,14 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 test: lint unit control-plane monitoring image
-	$(BIN)/python -m pytest tests/e2e tests/parity
-	@$(MAKE) --no-print-directory pythons kernels
+	$(BIN)/python -m pytest $(TWO) tests/e2e tests/parity
+	@$(MAKE) --no-print-directory pythons UNIT='plain kernels'
 
 unit: $(READY)
 	$(BIN)/python -m pytest -n auto --dist worksteal tests/unit
+
+plain: $(READY)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(filter-out $(NUMERIC), $(wildcard tests/unit/test_*.py))
 
 # Each in an environment of its own, where the machine has that Python: one line says that it has not, and with CI=true
 # that is a failure.
@@ -76,8 +86,9 @@ pythons: $(READY)
 	done
 
 unit-3.%:
-	@python=`$(PYTHON) tools/find_python.py 3.$*` || { test "$$CI" != true; exit; }; \
-	$(MAKE) --no-print-directory unit VENV=.venv-3.$* PYTHON="$$python"
+	@python=`$(PYTHON) tools/find_python.py 3.$*` || { \
+	  test "$$CI" != true && $(MAKE) --no-print-directory $(or $(filter kernels, $(UNIT)), $(READY)); exit; }; \
+	$(MAKE) --no-print-directory $(UNIT) VENV=.venv-3.$* PYTHON="$$python"
 
 kernels: $(READY)
 	@$(BIN)/python tools/kernels.py $(if $(KERNEL),--kernel $(KERNEL)) $(NUMERIC)
@@ -91,7 +102,7 @@ oldest:
 	$(MAKE) --no-print-directory unit VENV=.venv-oldest PINNED=build/oldest.txt PYTHON="$$python"
 
 e2e: control-plane monitoring image
-	$(BIN)/python -m pytest tests/e2e
+	$(BIN)/python -m pytest $(TWO) tests/e2e
 
 parity: $(READY)
 	$(BIN)/python -m tests.parity
