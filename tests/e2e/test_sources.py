@@ -240,7 +240,7 @@ async def test_certificates_and_passwords_of_a_real_server_are_checked(stage: St
         assert await load_of(prometheus, insecure_skip_verify=True, **reader) == pytest.approx(LOADS)
         untrusted = await refusal(prometheus, ca_file=str(other.ca_file), **reader)
         assert untrusted.startswith("unreachable: ")
-        assert "its certificate is not trusted" in untrusted
+        assert "its certificate was signed by a CA that is not trusted" in untrusted
         assert (await refusal(prometheus, ca_file=ca)).startswith("unauthorized: ")
         password.write_text("another")
         assert (await refusal(prometheus, ca_file=ca, **reader)).startswith("unauthorized: ")
