@@ -15,8 +15,11 @@ NUMERIC := $(wildcard tests/unit/test_fitting_*.py) \
 # its turn, and nothing is run three times
 UNIT := unit
 
-# tests against servers mostly wait: two files at a time, each with a control plane of its own
-TWO := -n 2 --dist loadfile
+# tests against servers mostly wait: two files at a time, each with a control plane of its own; but those in which servers
+# or replicas go and come back within deadlines have the machine for themselves
+TWO   := -n 2 --dist loadfile
+ALONE := $(addprefix tests/e2e/test_, faults.py operations.py replicas.py two_schedulers.py)
+REST  := $(filter-out $(ALONE), $(wildcard tests/e2e/test_*.py))
 
 .DEFAULT_GOAL := help
 .PHONY: help venv control-plane monitoring image demo test lint unit plain pythons kernels oldest e2e parity bench clean
@@ -68,7 +71,8 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 test: lint unit control-plane monitoring image
-	$(BIN)/python -m pytest $(TWO) tests/e2e tests/parity
+	$(BIN)/python -m pytest $(TWO) $(REST) tests/parity
+	$(BIN)/python -m pytest $(ALONE)
 	@$(MAKE) --no-print-directory pythons UNIT='plain kernels'
 
 unit: $(READY)
@@ -102,7 +106,8 @@ oldest:
 	$(MAKE) --no-print-directory unit VENV=.venv-oldest PINNED=build/oldest.txt PYTHON="$$python"
 
 e2e: control-plane monitoring image
-	$(BIN)/python -m pytest $(TWO) tests/e2e
+	$(BIN)/python -m pytest $(TWO) $(REST)
+	$(BIN)/python -m pytest $(ALONE)
 
 parity: $(READY)
 	$(BIN)/python -m tests.parity
