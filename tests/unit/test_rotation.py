@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import ssl
@@ -115,9 +116,20 @@ async def test_a_server_that_ends_the_handshake_over_our_certificate_is_asked_ag
         connection = await connect(str(world.write(world.entries(user=FILES))), environ={})
         later.cert_chain_pems[0].write_to_path(world.folder / "client.pem")
         later.private_key_pem.write_to_path(world.folder / "client.key")
-        assert await asks(connection) == 200
-        await connection.close()
+        try:
+            assert await answered(connection) == 200
+        finally:
+            await connection.close()
         assert shown(strict) == ["later"]
+
+
+async def answered(connection: Connection) -> int:
+    """Status of the first try that is answered: the end of the connection may overtake the alert that says why, and
+    whoever asks then tries again."""
+    for _ in range(20):
+        with contextlib.suppress(aiohttp.ClientOSError):
+            return await asks(connection)
+    return await asks(connection)
 
 
 async def test_half_a_rotation_leaves_the_old_certificate_in_force(
