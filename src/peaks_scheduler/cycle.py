@@ -255,7 +255,7 @@ class Predicted:
 def predicted(pod: Pod, nodes: Snapshot, strategy: Strategy) -> Predicted:
     """Each node with the pod on it."""
     cpu, memory = cpu_after(pod, nodes), memory_after(pod, nodes)
-    return Predicted(strategy.cost(pod, nodes), cpu, memory, overshoot(pod, nodes, cpu, memory))
+    return Predicted(strategy.cost(pod, nodes), cpu, memory, overshoot(ceilings(pod, nodes), cpu, memory))
 
 
 def _behind(seen: Predicted) -> Floats:

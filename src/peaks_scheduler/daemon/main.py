@@ -31,7 +31,7 @@ from ..ledger import Ledger, State
 from ..objects import pod_from_api
 from ..queue import SchedulingQueue
 from ..scoring import strategy_named
-from ..scoring.headroom import above
+from ..scoring.headroom import above, overshoot
 from ..serving import Check, Health, Server
 from ..settings import Settings, redacted
 from ..snapshot import NO_CPUS, Snapshot
@@ -375,7 +375,7 @@ class Daemon:
 def _standings(nodes: Snapshot) -> dict[str, int]:
     """Nodes by their rank class now, before any pod is added."""
     cpu = nodes.cpu_high / nodes.cpu_capacity
-    over = np.maximum(cpu - nodes.ceiling_cpu, nodes.memory_used / nodes.memory_capacity - nodes.ceiling_memory)
+    over = overshoot((nodes.ceiling_cpu, nodes.ceiling_memory), cpu, nodes.memory_used / nodes.memory_capacity)
     left, counts = np.ones(len(nodes), np.bool_), {}
     for name, mask in (
         ("over-full", cpu > 1.0),

@@ -23,10 +23,10 @@ def memory_after(pod: Pod, nodes: Snapshot) -> Floats:
     return after
 
 
-def overshoot(pod: Pod, nodes: Snapshot, cpu: Floats, memory: Floats) -> Floats:
-    """How far each node ends above its ceiling, with these shares (N,) of CPU and memory in use. (N,) fraction of
-    capacity, the larger of the two; not above 0 where it stays below both."""
-    cpu_ceiling, memory_ceiling = ceilings(pod, nodes)
+def overshoot(limits: tuple[Floats, Floats], cpu: Floats, memory: Floats) -> Floats:
+    """How far each node is above its ``limits`` (see ``ceilings``), with these shares (N,) of CPU and memory in use.
+    (N,) fraction of capacity, the larger of the two; not above 0 where it is below both."""
+    cpu_ceiling, memory_ceiling = limits
     over: Floats = np.maximum(cpu - cpu_ceiling, memory - memory_ceiling)
     return over
 
