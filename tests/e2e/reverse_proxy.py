@@ -47,12 +47,14 @@ class ReverseProxy:
         token: None, or the bearer token without which every answer is 401.
         tenant: None, or the X-Scope-OrgID without which every answer is Mimir's 401.
         requests: every request's method, path and query, in order.
+        unauthorized: how many of them lacked the token or the tenant.
     """
 
     def __init__(self, url: str, *, token: str | None = None, tenant: str | None = None) -> None:
         self.faults: Sequence[Fault] = ()
         self.token, self.tenant = token, tenant
         self.requests: list[tuple[str, str, str]] = []
+        self.unauthorized = 0
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self._client = httpx.Client(base_url=url, trust_env=False, timeout=30)
@@ -92,6 +94,7 @@ class ReverseProxy:
         if fault.delay and self._ended.wait(fault.delay):
             return
         status, kind, body = self._answer(request, sent, fault)
+        self.unauthorized += status == 401
         request.send_response(status)
         request.send_header("Content-Type", kind)
         request.send_header("Content-Length", str(len(body)))
