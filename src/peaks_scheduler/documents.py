@@ -23,6 +23,8 @@ MOST_VALUES = 1_000_000
 MOST_OF_DUMP = 50_000_000
 """Of a cluster in a file, which only commands read."""
 _LONG = 2**20  # characters: what begins like JSON and is longer was not written by hand
+_MOST_REASON = 1000  # characters: a key of the text may be in it
+_MOST_WORD = 100  # characters: what is longer was not misspelt
 _SOMETHING = re.compile(r"\S")
 
 
@@ -114,11 +116,13 @@ def few(names: Sequence[str], most: int = 5) -> str:
 
 def nearest(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
     """`` (did you mean X?)`` for a misspelt word, else nothing: a message's tail. ``likeness``: 0..1, difflib's."""
+    if len(word) > _MOST_WORD:
+        return ""
     folded = {name.casefold(): name for name in known}
     close = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=likeness)
     return f" (did you mean {folded[close[0]]!r}?)" if close else ""
 
 
 def _unreadable(origin: str, error: Exception) -> ConfigurationError:
-    reason = " ".join(str(error).split())
+    reason = " ".join(str(error)[:_MOST_REASON].split())
     return ConfigurationError(f"{origin}: expected YAML or JSON; it cannot be read: {reason}")
