@@ -16,7 +16,8 @@ ANNOTATION = "peaks-scheduler/ceiling"
 """On a node: its own ceiling. On a pod: a ceiling of its own, which never raises a node's own."""
 
 EXPECTED = "a share of the node above 0 and up to 100 %, such as 80% or 0.8"
-_SHARE = re.compile(r"(\d+\.?\d*|\.\d+)\s*(%?)", re.ASCII)
+# digits in one way only: an annotation of 250,000 of them would else be tried in every way to split them
+_SHARE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(%?)", re.ASCII)
 _PART = re.compile(r"(cpu|memory)\s*[=:]\s*(\S.*)", re.ASCII | re.IGNORECASE)
 
 

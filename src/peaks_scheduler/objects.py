@@ -41,7 +41,7 @@ DECISION = "peaks-scheduler/decision"
 TOLERANCE = "peaks-scheduler/tolerance-watts"
 """Annotation by which a pod has a tolerance of its own."""
 
-_WATTS = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_WATTS = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 
 FINISHED = frozenset({"Succeeded", "Failed"})
 
