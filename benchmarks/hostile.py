@@ -120,8 +120,7 @@ class Trial:
         time.sleep(REST)
         with _Probe(self._daemon) as probe, _flapping(self._plane):
             time.sleep(REST)
-            values = {OTHERS: 1000 * self.others("crowd"), PROBE: 1000 * probe.longest}
-        return values
+            return {OTHERS: 1000 * self.others("crowd"), PROBE: 1000 * probe.longest}
 
     def others(self, name: str) -> float:
         """[s] that the slowest of the small pods took from its creation to its Binding."""
