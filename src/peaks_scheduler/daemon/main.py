@@ -90,6 +90,7 @@ class Daemon:
             seed=zlib.crc32(settings.scheduler_name.encode()),
             ceiling=settings.ceiling,
             ignored=settings.pod_fields.ignore,
+            rules=settings.annotation_rules,
         )
         self.queue = SchedulingQueue()
         self.limiter = Limiter(BIND_WORKERS)
@@ -152,6 +153,7 @@ class Daemon:
             may_decide=self.may_decide,
             may_write=self.may_write,
             volume_timeout=settings.volume_bind_timeout,
+            detail=settings.decision_annotation,
         )
         self.kinds = KindKeeper(self.client, self.ledger, self._kinds_changed, lambda: self.feed.restart("kinds"))
         self.feed = Feed(
