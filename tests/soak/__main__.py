@@ -25,8 +25,6 @@ from .samples import Sample, broken, sample, table
 
 ROOT = Path(__file__).resolve().parents[2]
 WARM_UP = 4.0  # [min] until connections, a load's window and caches are full: 4,096 values, 2,000 new ones a minute
-    4.0  # [min] until connections, caches (4,096 values, of which a minute brings 2,000) and a load's window are full
-)
 EVERY = 60.0  # [s] from one sample to the next
 
 

@@ -19,8 +19,9 @@ RSS_GROWTH = 16.0  # [MB]
 what the allocators make of it: connections (TLS: 50 kB each, 5 MB for 100), arenas that a burst of pods left torn."""
 WATCHES = 10
 FILES = 25 + 64 + 24 + 8 + 2 + WATCHES
-"""Files of a process that does nothing, and the connections that may be open at once: for every worker that binds, posts
-events, binds volumes or writes conditions, and the watches. Idle ones stay for a minute: light traffic keeps all warm."""
+"""Files of a process that does nothing, and the connections that may be open at once: for every worker that binds,
+posts events, binds volumes or writes conditions, and the watches. Idle ones stay for a minute: light traffic keeps all
+of them warm."""
 LEFT_BEHIND = 64
 """Objects of one type by which two quiet moments may differ: one for each worker that has just put its last job down.
 A single object left behind by every pod would be more than that within one round."""
