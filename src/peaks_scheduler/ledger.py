@@ -23,13 +23,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
 from .accounts import NodeAccounts
 from .annotations import FREE, AnnotationRules
 from .ceilings import NO_CEILING, Ceiling
 from .entries import Change, Entry, NodeSlot, State, asks_less, holds, selected_by, wants
-from .load import unseen
+from .load import Ended, unseen
 from .nominations import NominatedPods
 from .objects import FINISHED, Pod, namespace_from_api, node_from_api, pod_from_api
 from .power import EMPTY, PowerModels, Savings
@@ -143,7 +142,8 @@ class Ledger(NodeAccounts):
             return Change.GONE
         self._take_off(entry)
         if entry.pod.started is not None:
-            slot.ended.append(replace(entry.pod, finished=self.now if ended is None else ended))
+            finished = self.now if ended is None else ended
+            slot.ended.append(Ended.of(entry.pod, entry.pod.started, finished))
             self._correct(slot)
         self._forget_empty(slot)
         return Change.GONE | Change.FREED

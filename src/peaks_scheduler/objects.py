@@ -9,6 +9,7 @@ pod's name.
 from __future__ import annotations
 
 import functools
+import hashlib
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -36,6 +37,8 @@ from .selectors import (
     toleration_from,
 )
 from .volumes import PodVolume, pod_volumes
+
+LONGEST_NAME = 1024  # [characters] of a group of siblings
 
 FINISHED = frozenset({"Succeeded", "Failed"})
 
@@ -301,7 +304,12 @@ def _siblings(spec: Json, meta: Json, namespace: str) -> str:
     sidecars = (each for each in spec.get("initContainers") or () if is_sidecar(each))
     images = (each.get("image") or "" for each in (*(spec.get("containers") or ()), *sidecars))
     group = (owner.get("apiVersion") or "").rpartition("/")[0]
-    return sys.intern(f"{namespace}/{kind}.{group}/{name} {' '.join(images)}")
+    return sys.intern(_short(f"{namespace}/{kind}.{group}/{name} {' '.join(images)}"))
+
+
+def _short(name: str) -> str:
+    """The name, or what stands for it: names of images may be of any length, and are kept after their pods."""
+    return name if len(name) <= LONGEST_NAME else hashlib.blake2b(name.encode(errors="replace")).hexdigest()
 
 
 # --- building -------------------------------------------------------------------------------------------------------
