@@ -13,6 +13,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 from tests.e2e.controlplane import ControlPlane
@@ -25,6 +26,7 @@ from .samples import Sample, broken, sample, table
 
 ROOT = Path(__file__).resolve().parents[2]
 WARM_UP = 4.0  # [min] until connections, a load's window and caches are full: 4,096 values, 2,000 new ones a minute
+LAST_LINES = 60  # of a log, but for those about pods that were bound
 EVERY = 60.0  # [s] from one sample to the next
 
 
@@ -66,9 +68,20 @@ def _soak(folder: Path, seconds: float, restart_every: float) -> list[Sample]:
             daemon.wait_leading()
             churn = Churn(plane, load)
             churn.begin()
-            samples = _run(daemon, churn, plane, lines, seconds, restart_every)
-            assert daemon.alive
+            try:
+                samples = _run(daemon, churn, plane, lines, seconds, restart_every)
+                assert daemon.alive
+            except Exception:
+                print(_last_words(daemon), file=sys.stderr, flush=True)
+                raise
     return samples
+
+
+def _last_words(daemon: Daemon) -> str:
+    """What the scheduler did, by number, and what it said last: its log goes with the folder."""
+    counts = Counter(line["message"] for line in daemon.lines())
+    said = [line for line in daemon.output().splitlines() if '"bound"' not in line][-LAST_LINES:]
+    return "\n".join([str(dict(counts)), daemon.get("/readyz?verbose").text, *said])
 
 
 def _run(
