@@ -28,7 +28,7 @@ def answer(
     nodes = {name: {"metrics": [_cpu(value)], "tags": {}, "metadata": {}} for name, value in percent.items()}
     return {
         "timestamp": end,
-        "window": {"duration": f"{window // 60}m", "start": end - window, "end": end},
+        "window": {"duration": f"{window}s" if window % 60 else f"{window // 60}m", "start": end - window, "end": end},
         "source": "Prometheus",
         "data": {"NodeMetricsMap": nodes},
     }

@@ -21,7 +21,7 @@ from tests.e2e.daemon import Daemon, credentials
 from tests.e2e.load_endpoint import LoadEndpoint
 from tests.e2e.processes import wait_until
 
-from .churn import Churn, settle
+from .churn import LOAD_EVERY, Churn
 from .samples import Sample, broken, sample, table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,7 +63,7 @@ def _soak(folder: Path, seconds: float, restart_every: float) -> list[Sample]:
     env = {"SOAK_FILE": str(lines), "PYTHONPATH": str(ROOT), "SOAK_TRACE": os.environ.get("SOAK_TRACE", "")}
     with ControlPlane(folder / "plane") as plane, LoadEndpoint() as load:
         plane.start_kwok()
-        settings = {"load": {"interval": "5s"}}
+        settings = {"load": {"interval": f"{LOAD_EVERY}s"}}
         with Watched(plane.folder, credentials(plane), load=load.url, settings=settings, env=env) as daemon:
             daemon.wait_leading()
             churn = Churn(plane, load)
@@ -95,11 +95,11 @@ def _run(
             restarted = now
         churn.round()
         if now - looked >= EVERY:
-            settle()
+            churn.settle()
             samples.append(_look(daemon, lines, (time.monotonic() - begun) / 60.0, churn.pods))
             looked = now
             print(table(samples)[-1], file=sys.stderr, flush=True)
-    settle()
+    churn.settle()
     return [*samples, _look(daemon, lines, (time.monotonic() - begun) / 60.0, churn.pods)]
 
 

@@ -18,7 +18,8 @@ from tests.e2e.workload import node, pod
 NODES = 20
 STAY, COME, THEIRS, NEVER = 40, 120, 10, 10
 """Pods that stay for good; in a round: those that we place, that another scheduler does, that fit nowhere."""
-WINDOW = 60  # [s] that the load is an average of: what ended within it is remembered
+WINDOW = 5  # [s] that the load is an average of: what ended within it is remembered
+LOAD_EVERY = 1  # [s]
 PODS = "/api/v1/namespaces/default/pods"
 NOW = {"gracePeriodSeconds": 0}
 
@@ -52,6 +53,12 @@ class Churn:
         self._plane.api.bulk("DELETE", [(f"/api/v1/nodes/passing-{i}", None) for i in range(2)], missing_ok=True)
         self.pods += COME + NEVER + THEIRS
 
+    def settle(self) -> None:
+        """Until nothing is under way: events posted, and a load that knows nothing of the last round's pods."""
+        time.sleep(WINDOW + 1.0)
+        self._say_load()
+        time.sleep(3.0 * LOAD_EVERY)
+
     def _coming(self, i: int) -> Object:
         """A pod of ours that nobody has seen the like of."""
         labels = self._labels(i)
@@ -84,8 +91,3 @@ class Churn:
     @staticmethod
     def _until(condition: Callable[[], bool], what: str) -> None:
         wait_until(condition, what, timeout=90.0, every=0.2)
-
-
-def settle() -> None:
-    """Until nothing is under way: events posted, the load's window past the last round's pods."""
-    time.sleep(5.0)

@@ -25,11 +25,11 @@ def test_a_process_that_stays_as_it_is_breaks_nothing() -> None:
         pytest.param({"threads": 4}, "4 threads", id="a thread"),
         pytest.param({"tasks": 171 + WATCHES}, "tasks, expected 170", id="tasks"),
         pytest.param(
-            {"objects": {"a.New": LEFT_BEHIND + 1}}, "65 more of a.New (0 before)", id="objects of a new type"
+            {"objects": {"a.New": LEFT_BEHIND + 1}}, "301 more of a.New (0 before)", id="objects of a new type"
         ),
         pytest.param(
             {"objects": {"peaks_scheduler.objects.Pod": 101 + LEFT_BEHIND}},
-            "65 more of peaks_scheduler.objects.Pod (100 before)",
+            "301 more of peaks_scheduler.objects.Pod (100 before)",
             id="objects of an old one",
         ),
     ],
