@@ -352,6 +352,17 @@ def test_explain_notes_an_annotation_that_it_cannot_use(output: str, tmp_path: P
     assert (result.exit_code, "tolerance" in result.stdout) == (0, False)
 
 
+def test_explain_goes_by_the_administrators_limit_too(tmp_path: Path) -> None:
+    cluster_file, config = tmp_path / "cluster.yaml", tmp_path / "config.yaml"
+    cluster_file.write_text(yaml.safe_dump_all([node(), web(tolerance="9")]))
+    config.write_text("maxToleranceWatts: 2\ndecisionAnnotation: none")
+    command = ["explain", "--all-pending", "--from", str(cluster_file), "--config", str(config)]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 0
+    assert f"{TOLERANCE}: expected at most 2 W (maxToleranceWatts), which count; got '9'" in result.stderr
+    assert "default/web-0 -> worker-1" in result.stdout
+
+
 def test_the_daemon_warns_once_of_such_a_pod_and_says_it_with_the_decision(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     raw = web(tolerance="lots")
