@@ -25,7 +25,9 @@ from .churn import LOAD_EVERY, Churn
 from .samples import Sample, broken, sample, table
 
 ROOT = Path(__file__).resolve().parents[2]
-WARM_UP = 4.0  # [min] until connections, a load's window and caches are full: 4,096 values, 2,000 new ones a minute
+WARM_UP = (
+    4.0  # [min] until connections, a load's window and caches are full: 4,096 values, 1,000 new ones a minute or more
+)
 LAST_LINES = 60  # of a log, but for those about pods that were bound
 EVERY = 60.0  # [s] from one sample to the next
 
