@@ -97,6 +97,7 @@ class Daemon:
             seed=zlib.crc32(settings.scheduler_name.encode()),
             ceiling=settings.ceiling,
             ignored=settings.pod_fields.ignore,
+            rules=settings.annotation_rules,
         )
         self.queue = SchedulingQueue()
         self.limiter = Limiter(BIND_WORKERS)
@@ -198,6 +199,7 @@ class Daemon:
             may_decide=self.may_decide,
             may_write=self.may_write,
             volume_timeout=settings.volume_bind_timeout,
+            detail=settings.decision_annotation,
             pulse=self.pulse,
         )
         self.kinds = KindKeeper(self.client, self.ledger, self._kinds_changed, lambda: self.feed.restart("kinds"))

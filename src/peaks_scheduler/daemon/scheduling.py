@@ -17,7 +17,7 @@ from functools import partial
 
 from ..burden import LARGE, burden
 from ..cycle import schedule
-from ..decision import FAILED, Decision
+from ..decision import FAILED, Decision, Detail
 from ..filters.volume_binding import plan_volumes
 from ..kube.client import KubeClient
 from ..kube.events import EventPoster, Reporter
@@ -68,6 +68,7 @@ class Scheduler:
     wall: Callable[[], float] = time.time
     clock: Callable[[], float] = time.monotonic
     volume_timeout: float = 600.0  # [s] that volumes may take to be bound
+    detail: Detail = "full"  # what the annotation tells
     unschedulable: dict[str, frozenset[str]] = field(default_factory=dict)  # uid -> filters that refused it
     fields: UnknownFields = field(default_factory=UnknownFields)
     pulse: Pulse = field(default_factory=Pulse)
@@ -93,6 +94,7 @@ class Scheduler:
             lambda: self._wake(Wake.POD_GONE),
             self.wall,
             self.clock,
+            self.detail,
         )
         self.aftermath = Aftermath(self.ledger, self.client, self.events, self.reporter, self._collided, self.wall)
 
