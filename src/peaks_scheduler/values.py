@@ -8,8 +8,10 @@ reads.
 import re
 import sys
 from dataclasses import dataclass
+from typing import cast, get_args
 from urllib.parse import urlsplit, urlunsplit
 
+from peaks_scheduler.decision import Detail
 from peaks_scheduler.errors import QuantityError
 from peaks_scheduler.honoured import HARMLESS, HONOURED, is_unknown
 from peaks_scheduler.quantity import milli, parse_quantity
@@ -117,6 +119,10 @@ def parse_samples(value: object) -> int:
 
 def parse_cpu_unit(value: object) -> str:
     return _word(value, ("ratio", "percent", "cores"))
+
+
+def parse_detail(value: object) -> Detail:
+    return cast(Detail, _word(value, get_args(Detail)))
 
 
 def _word(value: object, words: tuple[str, ...]) -> str:

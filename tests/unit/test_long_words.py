@@ -10,10 +10,11 @@ from contextlib import suppress
 
 import pytest
 
+from peaks_scheduler.annotations import TOLERANCE
 from peaks_scheduler.ceilings import ANNOTATION, annotated
 from peaks_scheduler.errors import QuantityError
 from peaks_scheduler.learn.numerals import told, written
-from peaks_scheduler.objects import TOLERANCE, node_from_api, parse_time, pod_from_api
+from peaks_scheduler.objects import node_from_api, parse_time, pod_from_api
 from peaks_scheduler.quantity import parse_quantity
 from peaks_scheduler.selectors import Requirement, parse_int64
 from peaks_scheduler.values import parse_address, parse_duration, parse_listen, parse_share

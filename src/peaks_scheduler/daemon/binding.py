@@ -16,7 +16,7 @@ import re
 import time
 from collections.abc import Callable
 
-from ..decision import FAILED
+from ..decision import FAILED, Detail
 from ..errors import Ambiguous, Conflict, KubeError, NotFound, TooManyRequests, Unavailable
 from ..kube.client import KubeClient
 from ..kube.events import EventPoster, Reporter
@@ -61,7 +61,9 @@ class Binder:
         freed: Callable[[], None],
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
+        detail: Detail = "full",
     ) -> None:
+        self._detail = detail
         self._ledger, self._queue, self._client, self._limiter = ledger, queue, client, limiter
         self._events, self._reporter, self._refusals, self._telemetry = events, reporter, refusals, telemetry
         self._fence, self._seen, self._done, self._freed = fence, seen, done, freed
@@ -145,7 +147,8 @@ class Binder:
         async with self._limiter:
             if not self._fence():
                 return False
-            record = {DECISION: job.decision.annotation()}
+            text = job.decision.annotation(self._detail)
+            record = {DECISION: text} if text else {}
             await self._client.bind(pod.namespace, pod.name, pod.uid, job.node, record, self._fence)
         return True
 
@@ -161,7 +164,7 @@ class Binder:
             self._seen(pod.uid, self._ledger.drop(pod.uid), pod)
             return True
         node = (raw.get("spec") or {}).get("nodeName")
-        if node == job.node and DECISION in (raw["metadata"].get("annotations") or {}):
+        if node == job.node and (self._detail == "none" or DECISION in (raw["metadata"].get("annotations") or {})):
             self._bound(job)
             return True
         if node:
