@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from peaks_scheduler.daemon.upkeep import ModelKeeper
+from peaks_scheduler.daemon.model_file import ModelKeeper
 from peaks_scheduler.honoured import unsupported_fields
 from peaks_scheduler.kube.kinds import KINDS
 from peaks_scheduler.ledger import Ledger

@@ -47,12 +47,13 @@ from .feed import Feed
 from .kinds import KindKeeper
 from .kopf_log import RestartCounter, pass_over_open_streams
 from .measured_power import MeasuredPower
+from .model_file import ModelKeeper
 from .preemption import Preemption
 from .pulse import Pulse
 from .refusals import WORKERS as CONDITION_WORKERS
 from .refusals import Refusals
 from .scheduling import Scheduler
-from .upkeep import AnnotationKeeper, ClockKeeper, LoadKeeper, ModelKeeper
+from .upkeep import AnnotationKeeper, ClockKeeper, LoadKeeper
 from .usage import NAME as POD_USAGE
 from .usage import UsageKeeper
 from .volumes import WORKERS as VOLUME_WORKERS
