@@ -104,6 +104,7 @@ class _Entry:
     first_attempt: float | None = None  # [s] monotonic
     popped_at: int = 0  # how many events had come when the pod was last popped
     changed: bool = False  # the pod itself changed while in flight
+    since: float = 0.0  # [s] monotonic: in its present queue, or in flight
     woken_by: frozenset[Wake] = frozenset()  # while unschedulable
 
     def order(self) -> tuple[int, float, int]:
@@ -175,6 +176,20 @@ class SchedulingQueue:
         entry = self._entries.get(uid)
         return entry.attempts if entry else 0
 
+    def standing(self, uid: str) -> tuple[str, float] | None:
+        """Where the pod is (a queue's name, or ``in flight``), and since when, [s] monotonic; None: nowhere."""
+        entry = self._entries.get(uid)
+        if entry is None:
+            return None
+        if uid in self._in_flight:
+            return "in flight", entry.since
+        if uid in self._active:
+            return "active", entry.since
+        if uid in self._gated:
+            return "gated", entry.since
+        heaps = {"backoff": self._backoff, "unschedulable": self._unschedulable}
+        return next(((name, entry.since) for name, heap in heaps.items() if uid in heap), None)
+
     def first_attempt(self, uid: str) -> float | None:
         """When the pod was first popped, [s] monotonic; None if it never was or is not here."""
         entry = self._entries.get(uid)
@@ -221,7 +236,7 @@ class SchedulingQueue:
             return None
         entry = self._entries[uid]
         entry.attempts += 1
-        entry.popped_at = self._events
+        entry.popped_at, entry.since = self._events, now
         entry.changed = False
         if entry.first_attempt is None:
             entry.first_attempt = now
@@ -313,6 +328,7 @@ class SchedulingQueue:
 
     def _place(self, uid: str, entry: _Entry, event: str, now: float) -> None:
         """Put a pod that is nowhere where it belongs: gated, backoff or active."""
+        entry.since = now
         if entry.gated:
             queue = "gated"
             self._gated.add(uid)
