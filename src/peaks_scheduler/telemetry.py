@@ -34,7 +34,7 @@ Rows = Iterable[tuple[Labels, float]]
 
 WatchTrouble = Literal["gone", "inactive", "error", "kinds"]
 
-Undecided = Literal["unseen", "not-queued", "lost", "waiting", "binding"]
+Undecided = Literal["unseen", "not-queued", "lost", "waiting", "binding", "failing"]
 
 CPU_SOURCES = ("request", "limit", "default", "siblings")
 REFITS = ("learned", "replaced", "kept", "refused", "unread")

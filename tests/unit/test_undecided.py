@@ -6,12 +6,14 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import get_args
 
 import pytest
 
 from peaks_scheduler.daemon.undecided import BINDING, LOOK_EVERY, MOST_TOLD, OVERDUE, Watchman
 from peaks_scheduler.errors import Unavailable
 from peaks_scheduler.ledger import State
+from peaks_scheduler.telemetry import Undecided
 from tests.builders import pod, read
 from tests.unit.daemon_stage import Api, Stage, bound, until
 from tests.unit.test_audit import virtually
@@ -130,6 +132,23 @@ async def test_a_binding_that_hangs_is_told_and_left_alone() -> None:
 
 
 @virtually
+async def test_attempts_that_fail_in_silence_are_told() -> None:
+    """The fence is closed, but the Lease not lost: nothing may be sent, and nobody is told why."""
+    watched = Watched(WEB)
+    watched.stage.fence_open = False
+    async with watched.running():
+        watched.stage.sees(WEB)
+        await asyncio.sleep(BINDING - LOOK_EVERY)
+        assert watched.found("failing") == 0
+        await asyncio.sleep(12.0 + 2 * LOOK_EVERY)  # a backoff is 10 s at most
+        assert watched.found("failing") >= 1
+        watched.stage.fence_open = True
+        await asyncio.sleep(12.0 + LOOK_EVERY)
+        assert watched.stage.ledger.state(UID) is State.ASSUMED
+        assert watched.watchman.health().level == "ok"
+
+
+@virtually
 async def test_who_came_back_while_a_decision_was_under_way_waits_again() -> None:
     """The audit dropped it, and it was there all the same: the old decision must not take it out of the queue."""
     watched = Watched(WEB)
@@ -160,7 +179,7 @@ async def test_pods_that_are_decided_are_no_trouble() -> None:
         await asyncio.sleep(10 * OVERDUE)
         assert watched.watchman.health().level == "ok"
     assert watched.bound == ["web-0"]  # no watch confirms it: the audit's affair
-    assert sum(watched.found(reason) for reason in ("unseen", "not-queued", "lost", "waiting", "binding")) == 0
+    assert sum(watched.found(reason) for reason in get_args(Undecided)) == 0
 
 
 @virtually

@@ -8,6 +8,7 @@ decided? Whatever the cause, a pod must not wait for ever without a word. What i
     lost        in flight in the queue, and nobody carries it       its place is given back, and it is tried again
     waiting     due for a decision for 30 s                         the deciding task is woken
     binding     its Binding has been under way for 60 s             nothing: the API server has the word
+    failing     tried for 60 s, and its owner was told nothing      nothing: it is tried again (the Lease, say)
 
 A pod that was refused is not undecided: its owner was told why. Nor is one that waits for its volumes. Nobody decides
 on a standby, where nothing is overdue. Assumes that a look is not interrupted. Never says the same of a pod twice, and
@@ -40,6 +41,7 @@ FOUND: dict[Undecided, str] = {
     "lost": "in flight, but nothing is under way: put back",
     "waiting": "due for a decision: the deciding task was woken",
     "binding": "its Binding is under way",
+    "failing": "its attempts fail, peaks_binding_conflicts_total says at what",
 }
 
 
@@ -108,12 +110,14 @@ class Watchman:
         standing = self._queue.standing(pod.uid)
         if standing is None:  # an assumed pod is bound, and the watch will show it
             return ("not-queued" if state is State.PENDING else None), 0.0
-        place, since = standing
-        seconds = now - max(since, self._since or 0.0)
-        if place == "in flight":
+        seconds = now - max(standing.since, self._since or 0.0)
+        unanswered = now - max(standing.unanswered, self._since or 0.0)
+        if standing.place == "in flight":
             return self._in_flight(pod.uid, state, seconds), seconds
-        late = place == "active" and seconds >= OVERDUE
-        return ("waiting" if late else None), seconds
+        if standing.place == "active" and seconds >= OVERDUE:
+            return "waiting", seconds
+        tried = standing.place == "backoff" and not self._scheduler.refusals.told(pod.uid)
+        return ("failing" if tried and unanswered >= BINDING else None), unanswered
 
     def _in_flight(self, uid: str, state: State, seconds: float) -> Undecided | None:
         binder = self._scheduler.binder
