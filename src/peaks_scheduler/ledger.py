@@ -106,13 +106,16 @@ class Ledger(NodeAccounts):
         return ((entry.pod, entry.state) for entry in self._pods.values())
 
     def collides(self, uid: str) -> bool:
-        """Is the pod on a node that is overbooked, and on which there is a pod that was assumed there? Who may create
+        """Is the node that the pod is on overbooked, by another's pod and one that was assumed there? Who may create
         pods may write every name and annotation, but not what we have done ourselves."""
         entry = self._pods.get(uid)
         if entry is None or entry.slot is None or not self._overbooked(entry):
             return False
-        slot = entry.slot
-        return any(each.chosen == slot.name for each in slot.entries.values())
+        pod, name = entry.pod, entry.slot.name
+        ours = [each.pod for each in entry.slot.entries.values() if each.chosen == name]
+        if entry.chosen == name or (pod.decided_at is not None and any(_akin(pod, each) for each in ours)):
+            return False  # its Binding was given up for lost, here or by our predecessor: nobody else is about
+        return bool(ours)
 
     def namespaces(self) -> frozenset[str]:
         """Names of the namespaces seen."""
@@ -317,3 +320,7 @@ class Ledger(NodeAccounts):
         entry.unseen, _ = unseen(entry.pod, slot.load)
         slot.unseen += entry.unseen
         self._estimate(slot)
+
+
+def _akin(a: Pod, b: Pod) -> bool:
+    return a.scheduler_name == b.scheduler_name

@@ -7,6 +7,7 @@ import pytest
 from peaks_scheduler.daemon.cooling import FIRST_REST, LONGEST_REST, REMEMBERED, Cooling
 from peaks_scheduler.ledger import Change
 from tests.builders import Json, ledger, node, pod
+from tests.unit.daemon_stage import decided
 
 OURS, THEIRS = "ours", "default-scheduler"
 
@@ -107,6 +108,31 @@ def test_a_pod_with_our_name_and_annotation_that_we_did_not_place_is_none_of_our
     nodes.ledger.observe_pod(forged)
     nodes.overbook("n1")
     assert nodes.resting == []
+
+
+def test_a_pod_of_ours_whose_binding_was_given_up_for_lost_is_no_collision(nodes: Cluster) -> None:
+    """An outage of the API server: its place was given to another, and it was bound after all. Nobody else is about."""
+    lost = pod("lost", cpu="2")
+    nodes.ledger.observe_pod(lost)
+    nodes.ledger.assume(lost["metadata"]["uid"], "n1")
+    nodes.ledger.forget(lost["metadata"]["uid"])
+    nodes.place("n1")
+    assert nodes.ledger.observe_pod(pod("lost", cpu="2", node="n1")) & Change.OVERBOOKED
+    assert not nodes.ledger.collides(lost["metadata"]["uid"])
+
+
+def test_a_pod_that_our_predecessor_bound_at_the_last_moment_is_no_collision(nodes: Cluster) -> None:
+    nodes.place("n1")
+    late = decided(pod("late", cpu="2"), "n1")
+    assert nodes.ledger.observe_pod(late) & Change.OVERBOOKED
+    assert not nodes.ledger.collides(late["metadata"]["uid"])
+
+
+def test_a_pod_that_another_instance_bound_is_a_collision(nodes: Cluster) -> None:
+    nodes.place("n1")
+    theirs = decided(pod("theirs", cpu="2", scheduler="Another"), "n1")
+    nodes.ledger.observe_pod(theirs)
+    assert nodes.ledger.collides(theirs["metadata"]["uid"])
 
 
 def test_an_overbooked_node_rests_until_the_pod_that_came_is_gone(nodes: Cluster) -> None:

@@ -2,8 +2,8 @@
 
 Owns which nodes rest, and how long. There are two reasons:
 
-- Overbooked: a pod came to a node on which one of ours is, and the node now holds more than it has. The rest ends as
-  soon as that is over: there is room again, or the pod that came has gone.
+- Overbooked: another's pod came to a node on which one of ours is, and the node now holds more than it has. The rest
+  ends as soon as that is over: there is room again, or the pod that came has gone.
 - Rejected: a kubelet turned one of our pods away for lack of room. The kubelet knows what the ledger does not, and may
   reject the next pod for the same reason, outdated by then (kubernetes#135296): only time ends such a rest.
 
