@@ -53,6 +53,7 @@ from .pulse import Pulse
 from .refusals import WORKERS as CONDITION_WORKERS
 from .refusals import Refusals
 from .scheduling import Scheduler
+from .undecided import Watchman
 from .upkeep import AnnotationKeeper, ClockKeeper, LoadKeeper
 from .usage import NAME as POD_USAGE
 from .usage import UsageKeeper
@@ -195,7 +196,7 @@ class Daemon:
             refusals=Refusals(
                 self.client, self.events, reporter, self.may_write, postscript=Preemption(self.ledger).word
             ),
-            cooling=Cooling(self.ledger.cool),
+            cooling=Cooling(self.ledger),
             telemetry=self.telemetry,
             may_decide=self.may_decide,
             may_write=self.may_write,
@@ -215,8 +216,16 @@ class Daemon:
             self.kinds.fed_now,
             on_start=self._take_signals,
         )
+        self.undecided = Watchman(self.scheduler)
         self.audit = Audit(
-            self.ledger, self.client, self.feed, self.scheduler, self.telemetry, self.kinds, self._first_lists_in
+            self.ledger,
+            self.client,
+            self.feed,
+            self.scheduler,
+            self.telemetry,
+            self.kinds,
+            self._first_lists_in,
+            unseen=self.undecided.unseen,
         )
         self.source = load_source(settings, self.client.get_json, lambda: connection.clock_offset)
         self.load = LoadKeeper(self.source, settings.load.interval, self.ledger, self.telemetry, self._look_again)
@@ -248,6 +257,7 @@ class Daemon:
             "events": self.events.run(),
             "load": self.load.run(),
             "pending": self.audit.watch_pending(),
+            "undecided": self.undecided.run(),
             "names": self.audit.compare_names(),
             "kinds": self.kinds.run(),
             "second": self._every_second(),
@@ -392,6 +402,7 @@ class Daemon:
             *([Check(POD_USAGE, self.usage.health)] if self.usage else []),
             *self.measured_power.checks(),
             Check("annotations", self.annotations.health),
+            Check("undecided", lambda: self.undecided.health()),
             Check("clock", lambda: self.clock.health()),
             Check("lease", self._lease),
         ]
@@ -438,6 +449,7 @@ class Daemon:
             binds_in_flight=self.limiter.in_flight,
             binds_in_flight_limit=self.limiter.limit,
             oldest_unseen_pod=self.audit.oldest_unseen,
+            undecided_pods=len(self.undecided),
             nodes=self._series(nodes) if self.settings.node_metrics else NodeSeries(),
         )
 
