@@ -1,5 +1,5 @@
-"""A log whose reader stops, goes away or comes back: nobody waits, nothing is lost that there was room for, and what was
-lost is said."""
+"""A log whose reader stops, goes away or comes back: nobody waits, nothing is lost that there was room for, and what
+was lost is said."""
 
 from __future__ import annotations
 
