@@ -1,7 +1,7 @@
 """Connections to our own port: how many, from whom, and for how long.
 
 Owns the accepting and three deadlines: for the head of a request, for its answer to be written and taken, and between
-two requests. Where there are too many connections, the one that has waited longest without a request goes, one of the
+two requests. Where there are too many connections, the one that has waited longest for its peer goes, one of the
 address that asks if that has too many, else one of the address that has most: a probe always finds room. What a
 connection may send before it is answered is bounded, and so is what may wait for it to be read. Assumes protocols that
 serve one request after the other and tell when (``Connection.answering``). Never uses more than a part of the
@@ -103,6 +103,11 @@ class Connection(asyncio.Protocol):
             self._received = 0
             self._end_in(IDLE)
 
+    @property
+    def waits(self) -> bool:
+        """Is it the peer's turn, to ask or to read?"""
+        return not self.busy or not self._writable.is_set()
+
     async def taken(self) -> None:
         """Wait until the peer has taken what was written, but for what its system keeps for it."""
         await self._writable.wait()
@@ -197,19 +202,16 @@ class Door:
     def _make_room(self, host: str) -> bool:
         """Is there room for one more from ``host``? Ends another one where that makes some."""
         counts = Counter(connection.host for connection in self._open.values())
-        if counts[host] >= self._most_each:
-            crowd = host
-        elif len(self._open) >= self._most:
-            crowd = counts.most_common(1)[0][0]
-        else:
+        crowded = counts[host] >= self._most_each
+        if not crowded and len(self._open) < self._most:
             return True
-        self._closed.again(address=crowd)
-        waiting = [each for each in self._open.values() if each.host == crowd and not each.busy]
+        self._closed.again(address=host)
+        waiting = [each for each in self._open.values() if each.waits and (each.host == host or not crowded)]
         if not waiting:
             return False
-        oldest = min(waiting, key=lambda each: each.since)
-        self._gone(oldest)
-        oldest.abort()
+        goes = min(waiting, key=lambda each: (-counts[each.host], each.since))
+        self._gone(goes)
+        goes.abort()
         return True
 
 

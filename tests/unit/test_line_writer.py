@@ -137,11 +137,13 @@ def test_the_queue_is_bounded_by_bytes_as_well() -> None:
 
 
 def test_closing_is_bounded_while_nobody_reads() -> None:
-    with a_pipe() as (_, fd):
+    with a_pipe() as (reader, fd):
         lines = LineWriter(fd, missing)
         for line in the_lines(2_000):
             lines.write(line + b"\n")
         assert not lines.close(0.1)
+        os.close(reader)
+        assert not lines.close(SOON)  # the thread has ended: another test's pipe gets the descriptor
 
 
 def test_a_descriptor_that_does_not_wait_gets_every_line() -> None:

@@ -208,6 +208,37 @@ async def test_a_connection_that_is_answered_is_not_the_one_that_goes(connect: C
         assert (await scrape.head()).startswith(b"HTTP/1.1 200")
 
 
+async def test_peers_that_do_not_read_their_answers_keep_nobody_out() -> None:
+    async def large(_accept: str) -> tuple[bytes, str]:
+        return b"x" * 10_000_000, "text/plain"
+
+    loop = asyncio.get_running_loop()
+    async with listening(a_server(render=large)) as port, contextlib.AsyncExitStack() as opened:
+        for _ in range(2 * accepting.MOST_EACH):
+            client = opened.enter_context(socket.socket())
+            client.setblocking(False)
+            await loop.sock_connect(client, ("127.0.0.1", port))
+            await loop.sock_sendall(client, ASK.replace(b"livez", b"metrics"))
+        assert await get(port, "livez") == (200, "ok")
+
+
+async def test_a_request_that_is_worked_on_is_no_reason_to_refuse_another(connect: Connect) -> None:
+    """Every peer has an address of its own, and the first one waits for us, not we for it."""
+    asked = asyncio.Event()
+
+    async def slow(_accept: str) -> tuple[bytes, str]:
+        asked.set()
+        await asyncio.Event().wait()
+        return b"", ""
+
+    async with listening(a_server(render=slow)) as port:
+        await (await connect(port, "127.0.3.1")).send(ASK.replace(b"livez", b"metrics"))
+        await asked.wait()
+        for i in range(2 * accepting.MOST):
+            await connect(port, f"127.0.4.{i % 250 + 1}")
+        assert await get(port, "livez") == (200, "ok")
+
+
 @pytest.fixture
 def no_descriptors() -> Iterator[Callable[[], Callable[[], None]]]:
     """Uses up all descriptors of the process when called; what it gives frees them."""
