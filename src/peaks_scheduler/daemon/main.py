@@ -30,6 +30,7 @@ from ..kube.events import EventPoster, Reporter
 from ..kube.kinds import KINDS
 from ..kube.limiter import Limiter
 from ..ledger import Ledger, State
+from ..logs import dropped
 from ..objects import pod_from_api
 from ..queue import SchedulingQueue
 from ..scoring import strategy_named
@@ -446,6 +447,7 @@ class Daemon:
             unread_kinds=self.kinds.unread(),
             common_unknown_fields=self.scheduler.fields.common(),
             pods_awaiting_volumes=len(self.scheduler.binder.volumes),
+            log_lines_dropped=dropped(),
             binds_in_flight=self.limiter.in_flight,
             binds_in_flight_limit=self.limiter.limit,
             oldest_unseen_pod=self.audit.oldest_unseen,

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..errors import Ambiguous, Conflict, Forbidden, KubeError, NotFound, TooManyRequests, Unavailable
+from ..printable import visible
 from .clock import micro_time
 from .transport import encode
 
@@ -61,7 +62,8 @@ class Reporter:
         return self._event(event_name, "Normal", "Scheduled", "Binding", note, (namespace, name, uid), now)
 
     def failed_scheduling(self, namespace: str, name: str, uid: str, message: str, now: float) -> Event:
-        """``message`` is cut to 1024 bytes. ``now``: seconds since the epoch."""
+        """``message`` is cut to 1024 bytes, what cannot be seen in it is escaped. ``now``: seconds since the epoch."""
+        message = visible(message[: NOTE_LIMIT + 1])
         event_name = _event_name(name, f"{_digest(uid + message)}{int(now * 1e6):x}")
         return self._event(
             event_name, "Warning", "FailedScheduling", "Scheduling", message, (namespace, name, uid), now
