@@ -11,7 +11,7 @@ from typing import Any
 from peaks_scheduler.errors import Forbidden, KubeError, LoadError, NotFound, QuantityError
 from peaks_scheduler.objects import parse_time
 from peaks_scheduler.quantity import parse_quantity
-from peaks_scheduler.values import parse_duration
+from peaks_scheduler.values import parse_duration, shown
 
 GetJson = Callable[[str, Mapping[str, str]], Awaitable[Mapping[str, Any]]]
 """The object that the API server answers for a path and a query. Raises KubeError."""
@@ -34,8 +34,8 @@ class Usage:
     window_end: float
 
 
-async def items(get_json: GetJson, resource: str) -> list[Mapping[str, Any]]:
-    """Every item of ``nodes`` or ``pods``.
+async def items(get_json: GetJson, resource: str, most: int) -> list[Mapping[str, Any]]:
+    """Every item of ``nodes`` or ``pods``, of which there may be ``most``.
 
     Raises LoadError of kind not-installed, unavailable, forbidden, unreachable or malformed.
     """
@@ -45,10 +45,13 @@ async def items(get_json: GetJson, resource: str) -> list[Mapping[str, Any]]:
         answer = await _page(get_json, resource, query)
         listed = answer.get("items")
         if not isinstance(listed, list) or not all(isinstance(item, dict) for item in listed):
-            raise LoadError("malformed", f"{_WHERE}: expected a list of {resource}; got {str(answer)[:80]!r}")
+            raise LoadError("malformed", f"{_WHERE}: expected a list of {resource}; got {shown(listed)}")
         found += listed
-        token = (answer.get("metadata") or {}).get("continue")
-        if not token:
+        if len(found) > most:
+            raise LoadError("malformed", f"{_WHERE}: expected at most {most:,} {resource} in this cluster; more came")
+        metadata = answer.get("metadata")
+        token = metadata.get("continue") if isinstance(metadata, dict) else None
+        if not token or not listed:  # a page of nothing has no next
             return found
         query = {"limit": PAGE, "continue": str(token)}
 

@@ -15,6 +15,7 @@ from typing import Any
 from peaks_scheduler.errors import LoadError
 from peaks_scheduler.load import LoadReport, NodeLoad
 
+from .limits import Limits
 from .metrics_api import GetJson, Usage, items, usage_of
 from .problems import Problems
 
@@ -26,7 +27,7 @@ class MetricsServer:
     """The metrics-server of the cluster that ``get_json`` asks.
 
     ``timeout`` [s] bounds a whole fetch; ``clock`` gives seconds since the epoch; ``cluster_ahead`` tells by how many
-    seconds the cluster's clock is ahead of it.
+    seconds the cluster's clock is ahead of it; ``nodes`` how many it has, 0 where that is not known.
     """
 
     name = "metrics-server"
@@ -37,16 +38,17 @@ class MetricsServer:
         timeout: float = 10.0,
         clock: Callable[[], float] = time.time,
         cluster_ahead: Callable[[], float] = lambda: 0.0,
+        nodes: Callable[[], int] = lambda: 0,
     ) -> None:
         self._get_json, self._timeout = get_json, timeout
-        self._clock, self._cluster_ahead = clock, cluster_ahead
+        self._clock, self._cluster_ahead, self._nodes = clock, cluster_ahead, nodes
 
     async def fetch(self) -> LoadReport:
         """Ask once. Raises LoadError of kind not-installed, unavailable, forbidden, unreachable, timeout, malformed or
         empty."""
         try:
             async with asyncio.timeout(self._timeout):
-                found = await items(self._get_json, "nodes")
+                found = await items(self._get_json, "nodes", Limits.of_nodes(self._nodes()).series)
         except TimeoutError as error:
             raise LoadError("timeout", f"metrics-server: no whole answer within {self._timeout:g} s") from error
         read = partial(read_nodes, found, self._clock(), self._cluster_ahead())

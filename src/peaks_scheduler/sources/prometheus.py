@@ -18,6 +18,8 @@ from types import MappingProxyType
 from peaks_scheduler.errors import LoadError
 from peaks_scheduler.load import LoadReport, NodeLoad, one_of
 
+from .labels import Labels
+from .limits import MOST_NAME
 from .problems import Problems
 from .prometheus_api import PrometheusApi, Sample, Vector
 from .prometheus_queries import Collector, collectors, memory_in_use, own_collector
@@ -189,12 +191,10 @@ class _Reading:
                 f"{self._key(worst.labels)}: set load.cpuUnit to percent or cores, whichever it is",
             )
 
-    def _ends(self, newest: Vector | None) -> Mapping[frozenset[tuple[str, str]], float]:
+    def _ends(self, newest: Vector | None) -> Mapping[Labels, float]:
         return {_series(sample): sample.value for sample in (newest.samples if newest else ())}
 
-    def _by_key(
-        self, vector: Vector, ends: Mapping[frozenset[tuple[str, str]], float], unit: str
-    ) -> dict[str, NodeLoad]:
+    def _by_key(self, vector: Vector, ends: Mapping[Labels, float], unit: str) -> dict[str, NodeLoad]:
         found: dict[str, list[tuple[Sample, NodeLoad]]] = {}
         for key, sample in self._named(vector):
             value = self._checked(sample.value, unit, key)
@@ -223,13 +223,17 @@ class _Reading:
 
     def _named(self, vector: Vector) -> Iterator[tuple[str, Sample]]:
         for sample in vector.samples:
-            if key := self._key(sample.labels):
+            key = self._key(sample.labels)
+            if len(key) > MOST_NAME or not key.isprintable():
+                self._problems.add("a name that no node can have")
+            elif key:
                 yield key, sample
             else:
                 self._problems.add(f"a series without a label that names its node ({', '.join(self._labels)})")
 
     def _key(self, labels: Mapping[str, str]) -> str:
-        return next((labels[name] for name in self._labels if labels.get(name)), "")
+        known = dict(labels.items())
+        return next((known[name] for name in self._labels if known.get(name)), "")
 
     def _checked(self, value: float, unit: str, key: str) -> float | None:
         """In ratio or cores; None and a problem where it cannot be true."""
@@ -268,8 +272,8 @@ _NONE = (
 )
 
 
-def _series(sample: Sample) -> frozenset[tuple[str, str]]:
-    return frozenset(item for item in sample.labels.items() if item[0] != "__name__")
+def _series(sample: Sample) -> Labels:
+    return Labels(sample.labels).without(lambda name: name == "__name__")
 
 
 def _finite(sample: Sample) -> float:
