@@ -5,6 +5,7 @@ ValueError whose text completes "expected ...": the caller knows where the value
 reads.
 """
 
+import math
 import re
 import sys
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ USAGE_SOURCES = ("metrics-server", "prometheus")
 MOST_SAMPLES = 100  # that may be asked for; more than twice as many are kept
 _FIELD = re.compile(r"spec\.[A-Za-z][A-Za-z0-9]*")
 _STRETCH = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h)"
+_LONGEST = 64  # characters of a duration; of some thousand digits the pattern would try every way to divide them
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -62,8 +64,8 @@ def _url(value: object, example: str, page: str) -> str:
 
 def parse_duration(value: object) -> float:
     """Seconds of a Go duration: ``15s``, ``1m30s``, ``500ms``, more than 0."""
-    text = value if isinstance(value, str) else ""
-    if not re.fullmatch(f"(?:{_STRETCH})+", text) or (seconds := _seconds(text)) <= 0.0:
+    text = value if isinstance(value, str) and len(value) <= _LONGEST else ""
+    if not re.fullmatch(f"(?:{_STRETCH})+", text) or not 0.0 < (seconds := _seconds(text)) < math.inf:
         raise ValueError("a duration with its unit, more than 0, such as 15s, 5m, 1m30s or 500ms")
     return seconds
 

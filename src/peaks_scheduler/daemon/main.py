@@ -168,9 +168,13 @@ class Daemon:
         self.audit = Audit(
             self.ledger, self.client, self.feed, self.scheduler, self.telemetry, self.kinds, self._first_lists_in
         )
-        self.source = load_source(settings, self.client.get_json, lambda: connection.clock_offset)
+        self.source = load_source(
+            settings, self.client.get_json, lambda: connection.clock_offset, nodes=self.nodes_known
+        )
         self.load = LoadKeeper(self.source, settings.load.interval, self.ledger, self.telemetry, self._look_again)
-        self.usage_source = pod_usage_source(settings, self.client.get_json, lambda: connection.clock_offset)
+        self.usage_source = pod_usage_source(
+            settings, self.client.get_json, lambda: connection.clock_offset, pods=self.pods_known
+        )
         self.usage: UsageKeeper | None = None
         if self.usage_source is not None:
             self.usage = UsageKeeper(self.usage_source, settings.pod_usage, self.ledger, self.telemetry)
@@ -254,6 +258,14 @@ class Daemon:
             self.annotations.look()
 
     # -- what others ask
+
+    def nodes_known(self) -> int:
+        """How many nodes the cluster has; 0: not known yet."""
+        return sum(1 for _ in self.ledger.nodes()) if self.audit.complete.is_set() else 0
+
+    def pods_known(self) -> int:
+        """How many pods the cluster has; 0: not known yet."""
+        return sum(1 for _ in self.ledger.pods()) if self.audit.complete.is_set() else 0
 
     def may_decide(self) -> bool:
         """Leading, the first lists in the ledger, and the load source heard once."""

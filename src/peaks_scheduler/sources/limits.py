@@ -15,6 +15,8 @@ LARGE = 5_000
 LARGE_PODS = 50_000
 MOST_NAME = 512
 """Characters of a name that may mean a node: a DNS name has 253, a URL around it some more."""
+MOST_TIME = 1e11
+"""[s] since the epoch: the year 5138. Of what is further off nothing can be made."""
 MOST_BODY = 64 * 2**20
 KIB = 2**10
 _FEW = 4 * 2**20  # bytes that any answer may have

@@ -10,7 +10,6 @@ fraction; a value that is no number, not finite or negative drops the node, so d
 counts as full load.
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ from peaks_scheduler.values import parse_address, shown
 from .fetching import Server
 from .json_reader import JsonReader
 from .limits import MOST_NAME, Limits
+from .off_loop import off_loop
 from .problems import Problems
 
 _OFF_THE_LOOP = 2**16  # a body above this is parsed in a thread: it takes long enough to delay a bind
@@ -72,7 +72,7 @@ class LoadWatcher:
             raise self._refused(answer.status)
         read = partial(read_report, answer.body, answer.fetched_at, answer.clock_offset, answer.correction, limits)
         try:
-            return await asyncio.to_thread(read) if len(answer.body) > _OFF_THE_LOOP else read()
+            return await off_loop(read) if len(answer.body) > _OFF_THE_LOOP else read()
         except LoadError as error:
             raise LoadError(error.kind, f"{self._server.where}: {error}") from error
 

@@ -16,7 +16,8 @@ from peaks_scheduler.errors import LoadError
 from peaks_scheduler.load import LoadReport, NodeLoad
 
 from .limits import Limits
-from .metrics_api import GetJson, Usage, items, usage_of
+from .metrics_api import GetJson, Usage, items, name_of, usage_of
+from .off_loop import off_loop
 from .problems import Problems
 
 _FUTURE_SECONDS = 5.0
@@ -52,7 +53,7 @@ class MetricsServer:
         except TimeoutError as error:
             raise LoadError("timeout", f"metrics-server: no whole answer within {self._timeout:g} s") from error
         read = partial(read_nodes, found, self._clock(), self._cluster_ahead())
-        return await asyncio.to_thread(read) if len(found) > _OFF_THE_LOOP else read()
+        return await off_loop(read) if len(found) > _OFF_THE_LOOP else read()
 
     async def aclose(self) -> None:
         """Nothing to give back: the connections are the API server's."""
@@ -62,11 +63,14 @@ def read_nodes(found: list[Mapping[str, Any]], fetched_at: float, ahead: float =
     """NodeMetrics as a report. ``ahead`` [s] is taken off their times. Raises LoadError (empty)."""
     problems, loads = Problems(), {}
     for item in found:
-        name = str((item.get("metadata") or {}).get("name") or "")
+        _, name = name_of(item)
         try:
             usage = usage_of(item, [item.get("usage") or {}])
         except ValueError as error:
             problems.add(str(error), name)
+            continue
+        if not name:
+            problems.add("a name that no node can have")
         else:
             loads[name] = _load(name, usage, fetched_at, ahead, problems)
     if not loads:

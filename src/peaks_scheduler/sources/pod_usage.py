@@ -11,14 +11,16 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from peaks_scheduler.errors import LoadError
 from peaks_scheduler.load import NodeLoad, one_of
 
 from .labels import Labels
-from .limits import Limits
-from .metrics_api import GetJson, items, usage_of
+from .limits import MOST_TIME, Limits
+from .metrics_api import GetJson, items, name_of, usage_of
+from .off_loop import off_loop
 from .problems import Problems
 from .prometheus_api import PrometheusApi, Vector
 from .prometheus_queries import rise
@@ -80,7 +82,7 @@ class MetricsServerPods:
         except TimeoutError as error:
             raise LoadError("timeout", f"metrics-server: no whole answer within {self._timeout:g} s") from error
         # tens of thousands of pods take a while to read: off the loop, so that no bind waits for it
-        return await asyncio.to_thread(read_pods, found, self._cluster_ahead())
+        return await off_loop(partial(read_pods, found, self._cluster_ahead()))
 
     async def aclose(self) -> None:
         """Nothing to give back: the connections are the API server's."""
@@ -90,15 +92,17 @@ def read_pods(found: list[Mapping[str, Any]], ahead: float = 0.0) -> tuple[PodUs
     """PodMetrics as usage; one without all that it should say is left out. ``ahead`` [s] is taken off their times."""
     pods = []
     for item in found:
-        meta = item.get("metadata") or {}
-        containers = [each.get("usage") or {} for each in item.get("containers") or ()]
+        listed = item.get("containers")
+        containers = (
+            [each.get("usage") or {} for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+        )
         try:
             usage = usage_of(item, containers)
         except ValueError:
             continue
         if containers:
             start, end = usage.window_start - ahead, usage.window_end - ahead
-            pods.append(PodUsage(str(meta.get("namespace")), str(meta.get("name")), usage.cores, start, end))
+            pods.append(PodUsage(*name_of(item), usage.cores, start, end))
     return tuple(pods)
 
 
@@ -126,7 +130,7 @@ class PrometheusPods:
         asked = (self._api.query(promql, limits=limits) for promql in (self.usage, self.newest))
         usage, newest = await asyncio.gather(*asked)
         # tens of thousands of pods take a while to read: off the loop
-        pods, self.problems = await asyncio.to_thread(read_series, usage, newest, self._window, self._clock())
+        pods, self.problems = await off_loop(partial(read_series, usage, newest, self._window, self._clock()))
         return pods
 
     async def aclose(self) -> None:
@@ -142,7 +146,7 @@ def read_series(
     cores: dict[tuple[str, str], dict[_Target, float]] = {}
     for sample in usage.samples:
         target = _target(sample.labels)
-        if math.isfinite(ends.get(target, math.nan)) and math.isfinite(sample.value) and sample.value >= 0.0:
+        if abs(ends.get(target, math.nan)) < MOST_TIME and math.isfinite(sample.value) and sample.value >= 0.0:
             its = cores.setdefault(_pod(sample.labels), {})
             its[target] = its.get(target, 0.0) + sample.value
     pods, problems = [], Problems()

@@ -19,7 +19,8 @@ from peaks_scheduler.errors import LoadError
 from peaks_scheduler.load import LoadReport, NodeLoad, one_of
 
 from .labels import Labels
-from .limits import MOST_NAME
+from .limits import MOST_NAME, MOST_TIME
+from .off_loop import off_loop
 from .problems import Problems
 from .prometheus_api import PrometheusApi, Sample, Vector
 from .prometheus_queries import Collector, collectors, memory_in_use, own_collector
@@ -81,7 +82,7 @@ class PrometheusLoad:
         read = partial(self._read, memory, answers, self._clock())
         many = sum(len(each.samples) for each in answers if isinstance(each, Vector)) > _OFF_THE_LOOP
         try:
-            return await asyncio.to_thread(read) if many else read()
+            return await off_loop(read) if many else read()
         except LoadError as error:
             if error.kind in _OURS:
                 raise LoadError(error.kind, f"{self._api.where}: {error}") from error
@@ -253,7 +254,7 @@ class _Reading:
         return min(max(ratio, 0.0), 1.0)
 
     def _end(self, sample: Sample, newest: float | None, key: str) -> float:
-        if newest is None or not math.isfinite(newest):
+        if newest is None or not abs(newest) < MOST_TIME:
             self._problems.add(f"the time of the newest sample is not known, taken to be {self._window:g} s ago", key)
             return self._ours(sample.time - self._window)
         return min(self._ours(newest), self._fetched_at)

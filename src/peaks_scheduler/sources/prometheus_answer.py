@@ -20,7 +20,7 @@ from peaks_scheduler.values import shown
 
 from .json_reader import JsonReader
 from .labels import Labels
-from .limits import Limits
+from .limits import MOST_TIME, Limits
 
 Floats = NDArray[np.float64]
 _VECTOR, _RANGE = Limits.of_vector(0), Limits.of_range(0)
@@ -60,6 +60,11 @@ class Series:
     """(T,) [s] ascending, on Prometheus' clock; steps at which the series had no sample are left out."""
     values: Floats
     """(T,) NaN and infinities as they came."""
+
+    @property
+    def size(self) -> int:
+        """[bytes] that it takes in memory, about."""
+        return Labels(self.labels).size + self.times.nbytes + self.values.nbytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +169,6 @@ def _short(text: str) -> str:
 _SERIES = 2**14  # characters that one series may have, its labels mostly
 _LONG_SERIES = 2**20  # the same with its values: 11,000 of 40 characters, and as much again
 _NUMBER = 64  # characters
-_MOST_TIME = 1e11  # [s] the year 5138
 _MOST_WARNINGS = 10
 _NO_LABELS = Labels({})
 _OF_SERIES = ("vector", "matrix")
@@ -275,7 +279,7 @@ def _points(values: list[_Point]) -> tuple[Floats, Floats]:
 
 def _number(point: _Point) -> tuple[float, float]:
     time, text = point
-    if len(text) > _NUMBER or not -_MOST_TIME < time < _MOST_TIME:
+    if len(text) > _NUMBER or not abs(time) < MOST_TIME:
         raise ValueError(
             f"expected a time in seconds and a number as text; got {shown(time)} and {shown(text[:_NUMBER])}"
         )

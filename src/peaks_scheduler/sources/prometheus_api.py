@@ -11,7 +11,6 @@ Prometheus' own clock has them. Made for an event loop; a command calls it withi
     matrix = await api.query_range("kepler_platform_watts", start, end, step=60.0)
 """
 
-import asyncio
 import re
 import ssl
 import time
@@ -31,6 +30,7 @@ from peaks_scheduler.values import parse_prometheus_address, shown
 
 from .fetching import Answer, Server
 from .limits import Limits
+from .off_loop import off_loop
 from .prometheus_answer import (
     Floats,
     Matrix,
@@ -205,7 +205,7 @@ class PrometheusApi:
     async def _read(self, answer: Answer, promql: str, read: Callable[[bytes | bytearray], T]) -> T:
         try:
             if len(answer.body) > _OFF_THE_LOOP:
-                return await asyncio.to_thread(read, answer.body)
+                return await off_loop(partial(read, answer.body))
             return read(answer.body)
         except LoadError as error:
             of = f" to {shown(promql)}" if error.kind == "query" else ""
