@@ -167,7 +167,7 @@ def _short(text: str) -> str:
 # --- the wire ---------------------------------------------------------------------------------------------------------
 
 _SERIES = 2**14  # characters that one series may have, its labels mostly
-_LONG_SERIES = 2**20  # the same with its values: 11,000 of 40 characters, and as much again
+_LONG_SERIES = 2**19  # the same with its values: 11,000 of 45 characters
 _NUMBER = 64  # characters
 _MOST_WARNINGS = 10
 _NO_LABELS = Labels({})
