@@ -228,9 +228,13 @@ class Daemon:
             self._first_lists_in,
             unseen=self.undecided.unseen,
         )
-        self.source = load_source(settings, self.client.get_json, lambda: connection.clock_offset)
+        self.source = load_source(
+            settings, self.client.get_json, lambda: connection.clock_offset, nodes=self.nodes_known
+        )
         self.load = LoadKeeper(self.source, settings.load.interval, self.ledger, self.telemetry, self._look_again)
-        self.usage_source = pod_usage_source(settings, self.client.get_json, lambda: connection.clock_offset)
+        self.usage_source = pod_usage_source(
+            settings, self.client.get_json, lambda: connection.clock_offset, pods=self.pods_known
+        )
         self.usage: UsageKeeper | None = None
         if self.usage_source is not None:
             self.usage = UsageKeeper(self.usage_source, settings.pod_usage, self.ledger, self.telemetry)
@@ -320,6 +324,14 @@ class Daemon:
             self._publish()
 
     # -- what others ask
+
+    def nodes_known(self) -> int:
+        """How many nodes the cluster has; 0: not known yet."""
+        return sum(1 for _ in self.ledger.nodes()) if self.audit.complete.is_set() else 0
+
+    def pods_known(self) -> int:
+        """How many pods the cluster has; 0: not known yet."""
+        return sum(1 for _ in self.ledger.pods()) if self.audit.complete.is_set() else 0
 
     def may_decide(self) -> bool:
         """Leading, the first lists in the ledger, and the load source heard once."""
