@@ -67,6 +67,8 @@ DRAIN_EVENTS = 2.0
 STOP_KOPF = 1.0  # beyond it kopf is cancelled; with the server's own second for open requests all this stays below nine
 END_KOPF = 0.5
 
+UNREACHED = 60.0  # [s] without an answer of the API server, and we are not ready: nothing can be bound
+
 
 async def run(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT; the process's exit code. Raises ConfigurationError for what only shows when it is
@@ -125,6 +127,7 @@ class Daemon:
     def _wire(self, connection: Connection) -> None:
         settings, name = self.settings, self.settings.scheduler_name
         identity = unique_identity()
+        self.reach = connection.reach
         self.client = KubeClient(connection, name, identity)
         self.events = EventPoster(self.client, on_drop=self.telemetry.event_dropped)
         reporter = Reporter(name, identity)
@@ -309,6 +312,7 @@ class Daemon:
     def _ready_checks(self) -> list[Check]:
         return [
             Check("first-lists", self._first_lists),
+            Check("api-server", self._reached),
             Check("kinds", lambda: self.kinds.health()),
             Check("load", lambda: self.load.health()),
             Check("power-models", self.models.health),
@@ -324,6 +328,13 @@ class Daemon:
             Health.ok()
             if self.audit.complete.is_set()
             else Health.failed("what is in the cluster is not all in the ledger yet")
+        )
+
+    def _reached(self) -> Health:
+        if self.reach.failing_for < UNREACHED:
+            return Health.ok()
+        return Health.failed(
+            f"the API server has answered no request for {self.reach.failing_for:.0f} s: {self.reach.why}"
         )
 
     def _lease(self) -> Health:
