@@ -296,6 +296,10 @@ class Telemetry:
         """A list of our own found objects that the watch never showed, or had not told us were gone."""
         self._audit_repairs.labels(resource, kind).inc(count)
 
+    def passed_over(self, resource: str, kind: str) -> None:
+        """Something that the API server sent could not be understood: an object, a line of a watch, a whole list."""
+        self._passed_over.labels(resource, kind).inc()
+
     async def render(self, accept: str = "") -> tuple[bytes, str]:
         """Every series as text, and its content type: the form that ``accept`` (an HTTP Accept header) asks for."""
         self._state.sample = self._sample()
@@ -396,6 +400,11 @@ class Telemetry:
             "peaks_watch_restarts_total",
             "Watches that broke (410 Gone, no sign of life, an error), or were changed for other kinds.",
             ("resource", "reason"),
+        )
+        self._passed_over = counter(
+            "peaks_passed_over_total",
+            "Objects, lines of watches and lists of the API server that could not be understood, by what they were.",
+            ("resource", "kind"),
         )
         self._audit_repairs = counter(
             "peaks_audit_repairs_total",

@@ -168,6 +168,7 @@ class Daemon:
             self.kinds.fed_now,
             on_start=lambda: _take_signals(self.stop),
         )
+        connection.on_oddity = self.feed.odd
         self.audit = Audit(
             self.ledger, self.client, self.feed, self.scheduler, self.telemetry, self.kinds, self._first_lists_in
         )

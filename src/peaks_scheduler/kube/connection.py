@@ -24,10 +24,10 @@ from yarl import URL
 from .. import __version__
 from ..tls import distrusted, in_words, refused_ours
 from .access import SERVICE_ACCOUNT
+from .answers import Answer, OnOddity
 from .clock import ServerClock
 from .connections import Connections
 from .credentials import Credentials, Identity, load_credentials
-from .decoding import Answer
 from .proxies import is_socks, proxy_of
 from .reach import Reach
 
@@ -62,6 +62,8 @@ class Connection:
         self._tls_server_name = credentials.cluster.tls_server_name
         self._clock = ServerClock()
         self.reach = Reach()
+        self.on_oddity: OnOddity | None = None
+        """Told of what was passed over in kopf's lists and watches."""
         proxy = proxy_of(credentials.cluster, environ)
         self._http_proxy = None if is_socks(proxy) else proxy
         socks = proxy if is_socks(proxy) else None
@@ -97,6 +99,11 @@ class Connection:
     def clock_offset(self) -> float:
         """API server's clock minus ours [s], good to less than 1 s; 0 before the first answer."""
         return self._clock.offset or 0.0
+
+    @property
+    def odd_date(self) -> str:
+        """The API server's last ``Date``, where that is no time to go by; else empty."""
+        return self._clock.passed_over
 
     def url(self, path: str) -> URL:
         """URL of an already encoded path. Cheaper than parsing one text per request: 1.2 against 4.4 µs."""
@@ -154,6 +161,8 @@ class Connection:
         try:
             answer = await handler(request)
             status = answer.status
+            if isinstance(answer, Answer) and self.on_oddity is not None:
+                answer.on_oddity = self.on_oddity
         except (aiohttp.ClientError, OSError) as error:
             self.reach.failed(in_words(error) or f"{type(error).__name__}: {str(error) or 'time is up'}")
             raise
