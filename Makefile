@@ -22,12 +22,13 @@ ALONE := $(addprefix tests/e2e/test_, faults.py operations.py replicas.py two_sc
 REST  := $(filter-out $(ALONE), $(wildcard tests/e2e/test_*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv control-plane monitoring image demo test lint unit plain pythons kernels oldest e2e parity bench clean
+.PHONY: help venv control-plane monitoring image demo test lint unit plain fuzz pythons kernels oldest e2e parity bench clean
 
 help:
 	@echo "make demo           the scheduler on an embedded cluster, under 30 s"
 	@echo "make test           set up, lint and every test, on a real control plane"
 	@echo "make unit | e2e     only the tests that need no Go | those with a control plane"
+	@echo "make fuzz           garbage for every parser, MINUTES=5 of it; a short run is part of make unit"
 	@echo "make pythons        the unit tests on Python 3.11 and 3.13, whichever $(VENV) is not of (part of make test)"
 	@echo "make kernels        the numeric tests with another processor's BLAS (part of make test)"
 	@echo "make oldest         the unit tests with the oldest dependencies that pyproject.toml allows"
@@ -76,10 +77,16 @@ test: lint unit control-plane monitoring image
 	@$(MAKE) --no-print-directory pythons UNIT='plain kernels'
 
 unit: $(READY)
-	$(BIN)/python -m pytest -n auto --dist worksteal tests/unit
+	$(BIN)/python -m pytest -n auto --dist worksteal tests/unit tests/fuzz
 
 plain: $(READY)
-	$(BIN)/python -m pytest -n auto --dist worksteal $(filter-out $(NUMERIC), $(wildcard tests/unit/test_*.py))
+	$(BIN)/python -m pytest -n auto --dist worksteal $(filter-out $(NUMERIC), $(wildcard tests/unit/test_*.py)) tests/fuzz
+
+# round after round of new examples; TESTS=tests/fuzz/test_x.py takes some
+MINUTES  ?= 5
+EXAMPLES ?= 1000
+fuzz: $(READY)
+	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --examples $(EXAMPLES) $(TESTS)
 
 # Each in an environment of its own, where the machine has that Python: one line says that it has not, and with CI=true
 # that is a failure.
