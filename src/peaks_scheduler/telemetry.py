@@ -296,6 +296,11 @@ class Telemetry:
         """A list of our own found objects that the watch never showed, or had not told us were gone."""
         self._audit_repairs.labels(resource, kind).inc(count)
 
+    def rival_bound(self, by: Literal["decision", "unknown"]) -> None:
+        """A pod of ours was bound by another while we were the one to decide; ``decision``: another daemon's record is
+        on it."""
+        self._rival_bindings.labels(by).inc()
+
     def passed_over(self, resource: str, kind: str) -> None:
         """Something that the API server sent could not be understood: an object, a line of a watch, a whole list."""
         self._passed_over.labels(resource, kind).inc()
@@ -400,6 +405,11 @@ class Telemetry:
             "peaks_watch_restarts_total",
             "Watches that broke (410 Gone, no sign of life, an error), or were changed for other kinds.",
             ("resource", "reason"),
+        )
+        self._rival_bindings = counter(
+            "peaks_rival_bindings_total",
+            "Pods of ours that another process bound while this one was to decide, by whether a decision is recorded.",
+            ("by",),
         )
         self._passed_over = counter(
             "peaks_passed_over_total",

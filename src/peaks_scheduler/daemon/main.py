@@ -47,6 +47,7 @@ from .measured_power import MeasuredPower
 from .preemption import Preemption
 from .refusals import WORKERS as CONDITION_WORKERS
 from .refusals import Refusals
+from .rivals import Rivals
 from .scheduling import Scheduler
 from .upkeep import AnnotationKeeper, ClockKeeper, LoadKeeper, ModelKeeper
 from .usage import NAME as POD_USAGE
@@ -98,6 +99,7 @@ class Daemon:
         self.models = ModelKeeper(settings, self.ledger, lambda: self._look_again())
         self.models.load()
         self.annotations = AnnotationKeeper(self.ledger)
+        self.rivals = Rivals(settings.scheduler_name, self.telemetry)
 
     # -- life
 
@@ -155,6 +157,7 @@ class Daemon:
             may_decide=self.may_decide,
             may_write=self.may_write,
             volume_timeout=settings.volume_bind_timeout,
+            bound_by_another=self.rivals.bound_by_another,
         )
         self.kinds = KindKeeper(self.client, self.ledger, self._kinds_changed, lambda: self.feed.restart("kinds"))
         self.feed = Feed(
@@ -256,6 +259,7 @@ class Daemon:
             self.scheduler.rested()
             self.clock.look()
             self.annotations.look()
+            self.rivals.look(self.may_decide())
 
     # -- what others ask
 
@@ -322,6 +326,7 @@ class Daemon:
             Check("annotations", self.annotations.health),
             Check("clock", lambda: self.clock.health()),
             Check("lease", self._lease),
+            Check("rivals", self.rivals.health),
         ]
 
     def _first_lists(self) -> Health:

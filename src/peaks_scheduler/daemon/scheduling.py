@@ -64,6 +64,7 @@ class Scheduler:
     wall: Callable[[], float] = time.time
     clock: Callable[[], float] = time.monotonic
     volume_timeout: float = 600.0  # [s] that volumes may take to be bound
+    bound_by_another: Callable[[Pod], None] = lambda pod: None  # told of a pod that we saw waiting
     unschedulable: dict[str, frozenset[str]] = field(default_factory=dict)  # uid -> filters that refused it
     fields: UnknownFields = field(default_factory=UnknownFields)
     _hints: Hints = field(default_factory=Hints)
@@ -88,6 +89,7 @@ class Scheduler:
             lambda: self._wake(Wake.POD_GONE),
             self.wall,
             self.clock,
+            self.bound_by_another,
         )
         self.aftermath = Aftermath(self.ledger, self.client, self.events, self.reporter, self._collided, self.wall)
 
@@ -112,6 +114,8 @@ class Scheduler:
             self._waits(pod, change)
         if change & Change.PLACED and pod.uid in self.binder.given_up:
             self.aftermath.announce(pod)  # given up for lost, and bound after all
+        elif change & Change.PLACED and before is not None and not before.node_name:
+            self.bound_by_another(pod)
         if change & Change.OVERBOOKED and self.may_decide():  # what the first lists show is history
             self._collided(pod.node_name, pod.key, "overbooked")
         if change & (Change.PLACED | Change.CONFIRMED):

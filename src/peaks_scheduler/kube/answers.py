@@ -89,6 +89,10 @@ class Answer(aiohttp.ClientResponse):
 
     on_oddity: OnOddity = staticmethod(_nobody)
 
+    @property
+    def headers(self) -> CIMultiDictProxy[str]:  # aiohttp keeps the first ones
+        return self._headers
+
     async def start(self, connection: Any) -> Answer:
         await super().start(connection)
         if self.status == 429:

@@ -3,7 +3,7 @@
 Owns the shapes of answers. A page of 500 pods' names takes a tenth of the time that plain ``json`` needs, which counts
 when a cluster's ten thousand objects are compared with the ledger while pods wait. Whole objects stay dicts. A list
 without ``items`` is no empty list but an error: nothing may be dropped over it. An item without a name or uid, or of
-another shape, is passed over; the others count. Never raises anything but KubeError.
+another shape, is passed over; the others count. Never raises anything but WrongShape.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ..errors import KubeError
+from ..errors import WrongShape
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -38,6 +38,19 @@ class Name(msgspec.Struct):
 
 class Named(msgspec.Struct):
     metadata: Name
+
+
+class ThingMeta(msgspec.Struct):
+    name: str
+    annotations: Json | None = None
+
+
+class Thing(msgspec.Struct):
+    """What of a whole object is taken for granted."""
+
+    metadata: ThingMeta
+    spec: Json | None = None
+    status: Json | None = None
 
 
 class NamePage(msgspec.Struct):
@@ -92,6 +105,8 @@ class Review(msgspec.Struct):
     status: Verdict | None = None
 
 
+# a UnicodeDecodeError is no MsgspecError
+_BROKEN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _decode_object = msgspec.json.Decoder(Json).decode
 _decode_names = msgspec.json.Decoder(NamePage).decode
 _decode_page = msgspec.json.Decoder(RawPage).decode
@@ -101,26 +116,26 @@ decode_review = msgspec.json.Decoder(Review).decode
 
 
 def decoded(body: bytes, decode: Callable[[bytes], T]) -> T:
-    """The answer in its shape. Raises KubeError where it has another."""
+    """The answer in its shape. Raises WrongShape where it has another."""
     try:
         return decode(body)
-    # a UnicodeDecodeError is no MsgspecError
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except _BROKEN as error:
         shown = body[:80]
-        raise KubeError(f"expected a JSON object from the API server, got {shown!r}: {error}") from error
+        raise WrongShape(f"expected a JSON object from the API server, got {shown!r}: {error}") from error
 
 
 def decode(body: bytes) -> Json:
-    """One object. Raises KubeError for anything else."""
+    """One object. Raises WrongShape for anything else."""
     return decoded(body, _decode_object)
 
 
 def named(answer: Json) -> Json:
-    """The object, if it has a name and a uid. Raises KubeError."""
+    """The object, if it has a name, and spec, status and annotations that are objects where there are any. Raises
+    WrongShape."""
     try:
-        msgspec.convert(answer, Named)
+        msgspec.convert(answer, Thing)
     except msgspec.ValidationError as error:
-        raise KubeError(f"expected an object with a name and a uid from the API server: {error}") from error
+        raise WrongShape(f"expected an object with metadata.name from the API server: {error}") from error
     return answer
 
 
@@ -139,15 +154,18 @@ def decode_objects(body: bytes) -> ObjectPage:
     """A page of whole objects, without the items that have no name."""
     page = _decode_page(body)
     _expect_a_list(page.kind)
-    named = (raw for raw in page.items or () if _in_shape((raw,), _decode_named))
-    return ObjectPage(_in_shape(named, _decode_object), page.metadata, page.kind, page.api_version)
+    return ObjectPage(_in_shape(page.items or (), _decode_thing), page.metadata, page.kind, page.api_version)
+
+
+def _decode_thing(raw: msgspec.Raw) -> Json:
+    return named(_decode_object(raw))
 
 
 def _in_shape(items: Iterable[msgspec.Raw], decode: Callable[[msgspec.Raw], T]) -> list[T]:
     """Those that are what ``decode`` takes."""
     found = []
     for raw in items:
-        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        with contextlib.suppress(*_BROKEN, WrongShape):
             found.append(decode(raw))
     return found
 

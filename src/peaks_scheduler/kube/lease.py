@@ -7,7 +7,6 @@ written back safely (no object, no version to hold the write to) is an error. Ne
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from ..errors import KubeError
@@ -50,7 +49,7 @@ def duration_of(lease: Json | None, otherwise: float) -> float:
     seconds = spec_of(lease).get("leaseDurationSeconds")
     if seconds is None:
         return 0.0
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or math.isnan(seconds):
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds != seconds:
         return otherwise
     return float(min(max(seconds, 0), LONGEST))
 
