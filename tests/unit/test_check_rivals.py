@@ -119,7 +119,7 @@ def test_two_processes_that_post_in_turn_both_place_pods() -> None:
     "events",
     [
         [event("a_1", 300.0), event("a_1", 200.0), event("b_2", 195.0), event("b_2", 10.0)],
-        [event("a_1", 300.0), event("a_1", 190.0), event("b_2", 195.0)],
+        [event("a_1", 300.0), event("a_1", 191.0), event("b_2", 195.0)],
         [event("a_1", 3000.0), event("b_2", 2900.0), event("a_1", 2000.0)],
         [{}, {"metadata": 5}, {"metadata": {"creationTimestamp": 5}, "reportingInstance": 7}],
     ],

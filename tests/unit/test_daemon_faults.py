@@ -76,7 +76,6 @@ def assert_sound(api: ServerThread, daemon: Daemon, pid: int) -> None:
     [
         pytest.param(lambda s: s.fail_next(50, 429, {"Retry-After": "1"}, "binding"), id="429 with Retry-After"),
         pytest.param(lambda s: s.fail_next(50, 429, {"Retry-After": "1e300"}, "binding"), id="429 for ever"),
-        pytest.param(lambda s: s.fail_next(50, 429, {"Retry-After": "inf"}, "binding"), id="429 without end"),
         pytest.param(lambda s: s.fail_next(50, 429, {"Retry-After": "nan"}, "events"), id="429 for events, no number"),
         pytest.param(
             lambda s: (s.fail_next(3, 429, {"Retry-After": "1e300"}, "nodes"), s.compact(), s.drop_watches()),

@@ -138,11 +138,11 @@ def test_a_turn_cancelled_in_the_moment_it_is_given_is_passed_on() -> None:
 
 
 @pytest.mark.parametrize("retry_after", [1e300, float("inf")])
-def test_no_server_holds_us_back_for_longer_than_half_a_minute(retry_after: float) -> None:
+def test_no_server_holds_us_back_for_longer_than_ten_seconds(retry_after: float) -> None:
     async def scenario() -> None:
         limiter, start = Limiter(2, clock=now), now()
         await turns(limiter, 1, takes=0.0, error=TooManyRequests("slow down", retry_after))
-        assert [t - start for t in await turns(limiter, 1)] == [30.0]
+        assert [t - start for t in await turns(limiter, 1)] == [10.0]
 
     run_virtually(scenario())
 

@@ -24,7 +24,7 @@ Json = dict[str, Any]
 NAME = "other daemons"
 CLOCKS_APART = 5.0  # [s] as the daemon's own warning
 RECENT = 600.0  # [s] events that are looked back at
-OVERLAP = 15.0  # [s] two that follow one another need no longer to hand over
+OVERLAP = 5.0  # [s] two that follow one another need no longer to hand over
 MOST_EVENTS = "500"
 OURS = "app.kubernetes.io/name=peaks-scheduler"
 OFF = ("false", "0", "no", "off", "f", "n")

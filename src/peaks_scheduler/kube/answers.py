@@ -73,7 +73,7 @@ _change = msgspec.json.Decoder(_Change).decode
 _bookmark = msgspec.json.Decoder(_Bookmark).decode
 _error = msgspec.json.Decoder(_Error).decode
 _any = msgspec.json.Decoder().decode
-_BROKEN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_BROKEN = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
 class _WrongShapeError(ValueError):

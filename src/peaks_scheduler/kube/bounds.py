@@ -15,7 +15,7 @@ import aiohttp
 MOST_BYTES = 32 << 20
 """Of one answer. A page of 500 pods has some 5 MB, a single object no more than etcd takes (1.5 MB, escaped a few times
 that)."""
-LONGEST_WAIT = 30.0  # [s] kube-apiserver asks for one or a few; for longer nothing would be bound
+LONGEST_WAIT = 10.0  # [s] kube-apiserver asks for one or a few; a Binding is tried for 30 s in all
 WAIT = 1.0  # [s] where a 429 does not say how long
 
 

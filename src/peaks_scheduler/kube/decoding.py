@@ -105,8 +105,8 @@ class Review(msgspec.Struct):
     status: Verdict | None = None
 
 
-# a UnicodeDecodeError is no MsgspecError
-_BROKEN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+# a UnicodeError is no MsgspecError
+_BROKEN = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _decode_object = msgspec.json.Decoder(Json).decode
 _decode_names = msgspec.json.Decoder(NamePage).decode
 _decode_page = msgspec.json.Decoder(RawPage).decode

@@ -1,7 +1,7 @@
 """How many binds may be in flight: additive increase, multiplicative decrease.
 
 Owns the number and the queue of those who wait for a turn. Assumes one event loop. Never sends anything itself: a 429
-(``throttled``) halves the number and holds all new turns back until the server's Retry-After has passed, half a minute
+(``throttled``) halves the number and holds all new turns back until the server's Retry-After has passed, ten seconds
 at most; as many successes as the number is large raise it by one, up to the maximum. One burst of 429s halves it once.
 """
 

@@ -49,7 +49,7 @@ def check_shape(plural: str, raw: Any) -> None:
                 msgspec.convert(volume.get("name"), Text)
                 msgspec.convert(volume.get("persistentVolumeClaim"), ClaimSource | None)
                 _check_disks(volume)
-    except (msgspec.ValidationError, RecursionError) as error:
+    except (msgspec.ValidationError, RecursionError, UnicodeError) as error:
         raise ObjectError(f"{plural} {_name(raw)}: {str(error)[:MOST_SHOWN]}") from error
 
 
