@@ -7,6 +7,8 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 PINNED := constraints.txt
 
+SOAK_MINUTES ?= 20
+
 # what differs by processor and BLAS: everything that fits, solves or bounds
 NUMERIC := $(wildcard tests/unit/test_fitting_*.py) \
   $(addprefix tests/unit/test_, alignment.py curves.py drift.py importing.py jump.py peaks_plugin.py refit.py study.py uncertainty.py)
@@ -22,7 +24,7 @@ ALONE := $(addprefix tests/e2e/test_, faults.py operations.py replicas.py two_sc
 REST  := $(filter-out $(ALONE), $(wildcard tests/e2e/test_*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv control-plane monitoring image demo test lint unit plain fuzz pythons kernels oldest e2e parity bench clean
+.PHONY: help venv control-plane monitoring image demo test lint unit plain fuzz pythons kernels oldest e2e parity soak bench clean
 
 help:
 	@echo "make demo           the scheduler on an embedded cluster, under 30 s"
@@ -34,6 +36,7 @@ help:
 	@echo "make oldest         the unit tests with the oldest dependencies that pyproject.toml allows"
 	@echo "make parity         this scheduler's filters and scores against kube-scheduler's own, on thousands of small clusters"
 	@echo "make lint           ruff, mypy and the layers"
+	@echo "make soak           20 minutes of churn and restarts of the API server: does it keep its size? SOAK_MINUTES=20"
 	@echo "make bench          this scheduler and kube-scheduler on the same API server"
 	@echo "make venv           only the Python environment, with $(BIN)/peaks-scheduler"
 	@echo "make control-plane  only the control plane: etcd, kube-apiserver, ... from their Go modules"
@@ -118,6 +121,10 @@ e2e: control-plane monitoring image
 
 parity: $(READY)
 	$(BIN)/python -m tests.parity
+
+# 20 minutes, or SOAK_MINUTES=5; SOAK_TRACE=1 tells where memory was allocated, and is slow
+soak: control-plane
+	$(BIN)/python -m tests.soak --minutes $(SOAK_MINUTES)
 
 bench: control-plane
 	$(BIN)/python -m benchmarks

@@ -11,6 +11,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import yaml
@@ -23,6 +24,10 @@ MOST_VALUES = 1_000_000
 MOST_OF_DUMP = 50_000_000
 """Of a cluster in a file, which only commands read."""
 _LONG = 2**20  # characters: what begins like JSON and is longer was not written by hand
+_MOST_REASON = 1000  # characters: a key of the text may be in it
+_MOST_KNOWN = 10_000  # words among which the nearest is looked for
+_MOST_WORD = 100  # characters: what is longer was not misspelt
+_HALVES = re.compile(r"\\u[dD][89a-fA-F]")  # of a surrogate pair
 _SOMETHING = re.compile(r"\S")
 
 
@@ -75,6 +80,9 @@ def _json(text: str, most: int) -> list[Any]:
     values = list(_json_values(text))
     if brackets > MOST_DEPTH:
         _refuse_deep(values)
+    if _HALVES.search(text) is not None:
+        # half a pair is no character: it could be neither shown nor written again
+        json.dumps(values, ensure_ascii=False).encode()
     return values
 
 
@@ -114,11 +122,13 @@ def few(names: Sequence[str], most: int = 5) -> str:
 
 def nearest(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
     """`` (did you mean X?)`` for a misspelt word, else nothing: a message's tail. ``likeness``: 0..1, difflib's."""
-    folded = {name.casefold(): name for name in known}
+    if len(word) > _MOST_WORD:
+        return ""
+    folded = {name.casefold(): name for name in islice(known, _MOST_KNOWN)}
     close = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=likeness)
     return f" (did you mean {folded[close[0]]!r}?)" if close else ""
 
 
 def _unreadable(origin: str, error: Exception) -> ConfigurationError:
-    reason = " ".join(str(error).split())
+    reason = " ".join(str(error)[:_MOST_REASON].split())
     return ConfigurationError(f"{origin}: expected YAML or JSON; it cannot be read: {reason}")

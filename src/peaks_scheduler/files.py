@@ -7,12 +7,14 @@ guesses a code page: bytes that are none of these are an error, not other charac
 
 import codecs
 import contextlib
+import gzip
+import io
 import os
 import re
 import stat
 import sys
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol
 
 from .errors import ConfigurationError
 
@@ -42,6 +44,8 @@ MOST_MODELS = 16 * 2**20
 """Bytes of a power model file: 15,000 nodes, each with its covariance."""
 MOST_DUMP = 2**30
 """Bytes of a cluster or a load in files, which only commands read."""
+MOST_CSV = 2**29
+"""Bytes of a table of measurements, unpacked: a week by the minute of a thousand nodes."""
 _TRIES = 3
 _CHUNK = 2**20  # bytes
 _KINDS = (
@@ -51,6 +55,12 @@ _KINDS = (
     (stat.S_ISBLK, "a device"),
     (stat.S_ISSOCK, "a socket"),
 )
+
+
+class Readable(Protocol):
+    """A file that is open."""
+
+    def read(self, size: int, /) -> bytes: ...
 
 
 class UnusableFileError(OSError):
@@ -103,7 +113,7 @@ def _opener(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
-def _at_most(file: BinaryIO, most: int) -> bytes:
+def _at_most(file: Readable, most: int) -> bytes:
     """All that is left in the file, or the refusal once it is too much."""
     chunks, size = [], 0
     while chunk := file.read(_CHUNK):
@@ -148,6 +158,12 @@ def bytes_of(path: str, most: int) -> bytes:
     if path != "-" and re.fullmatch(r"/dev/(?:stdin|fd/[0-9]+)|/proc/self/fd/[0-9]+", path) is None:
         return read_bytes(path, most)
     with contextlib.nullcontext(sys.stdin.buffer) if path == "-" else open(path, "rb") as file:
+        return _at_most(file, most)
+
+
+def unpacked(data: bytes, most: int) -> bytes:
+    """What gzip packed, of at most ``most`` bytes. Raises OSError, EOFError, zlib.error."""
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
         return _at_most(file, most)
 
 

@@ -23,12 +23,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
 from .accounts import NodeAccounts
+from .annotations import FREE, AnnotationRules
 from .ceilings import NO_CEILING, Ceiling
 from .entries import Change, Entry, NodeSlot, State, asks_less, holds, selected_by, wants
-from .load import unseen
+from .load import Ended, unseen
 from .nominations import NominatedPods
 from .objects import FINISHED, Pod, namespace_from_api, node_from_api, pod_from_api
 from .power import EMPTY, PowerModels, Savings
@@ -41,7 +41,8 @@ __all__ = ["Change", "Entry", "Ledger", "State"]
 
 class Ledger(NodeAccounts):
     """See the module. ``default_cpu`` [mCPU] is what a pod with neither request nor limit is taken to use, ``ignored``
-    paths of unknown pod fields that are to be passed over (``spec.newField``). ``clock_offset`` [s] is how far the API
+    paths of unknown pod fields that are to be passed over (``spec.newField``), ``rules`` how the pods' annotations are
+    read. ``clock_offset`` [s] is how far the API
     server's clock is ahead of ours: whoever feeds the ledger keeps it, and ``now``. ``unreadable`` names the kinds of
     objects that nobody feeds (``unfed``)."""
 
@@ -54,10 +55,12 @@ class Ledger(NodeAccounts):
         models: PowerModels = EMPTY,
         ceiling: Ceiling = NO_CEILING,
         ignored: frozenset[str] = frozenset(),
+        rules: AnnotationRules = FREE,
     ) -> None:
         super().__init__(expiry=expiry, seed=seed, models=models, ceiling=ceiling)
         self.default_cpu = default_cpu
         self.ignored = ignored
+        self.rules = rules
         self.clock_offset = 0.0
         self.unreadable: frozenset[str] = frozenset()
         self.present: Sequence[tuple[int, Pod]] = ()
@@ -110,7 +113,7 @@ class Ledger(NodeAccounts):
 
     def observe_pod(self, raw: Json, *, gone: bool = False) -> Change:
         """A pod as the API server has it; ``gone``: it was deleted or finished. Raises ObjectError, QuantityError."""
-        return self.see(pod_from_api(raw, self.default_cpu, self.clock_offset, self.ignored), gone=gone)
+        return self.see(pod_from_api(raw, self.default_cpu, self.clock_offset, self.ignored, self.rules), gone=gone)
 
     def see(self, pod: Pod, *, gone: bool = False) -> Change:
         """``observe_pod`` for a pod already read."""
@@ -139,7 +142,8 @@ class Ledger(NodeAccounts):
             return Change.GONE
         self._take_off(entry)
         if entry.pod.started is not None:
-            slot.ended.append(replace(entry.pod, finished=self.now if ended is None else ended))
+            finished = self.now if ended is None else ended
+            slot.ended.append(Ended.of(entry.pod, entry.pod.started, finished))
             self._correct(slot)
         self._forget_empty(slot)
         return Change.GONE | Change.FREED

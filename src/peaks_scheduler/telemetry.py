@@ -18,7 +18,7 @@ import asyncio
 import functools
 import math
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -205,20 +205,26 @@ def _node_gauges(nodes: NodeSeries) -> Iterator[Metric]:
     yield power
 
 
+async def _nothing() -> Sample:
+    return Sample()
+
+
 class Telemetry:
     """Counts what happens and renders it together with a sample of what is.
 
     Args:
         profile: the scheduler name that our pods carry; label of kube-scheduler's series.
-        sample: called on the event loop before every rendering; must be quick and must not raise.
+        sample: asked before every rendering.
         node_metrics: also export the series per node.
     """
 
-    def __init__(self, profile: str, sample: Callable[[], Sample] = Sample, node_metrics: bool = False) -> None:
+    def __init__(
+        self, profile: str, sample: Callable[[], Awaitable[Sample]] | None = None, node_metrics: bool = False
+    ) -> None:
         # creation times would be one more series for every counter and histogram; the switch is process-wide
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
-        self._sample = sample
+        self._sample = sample or _nothing
         self._state = _State(profile, node_metrics)
         self.registry.register(self._state)
         self._register_attempts(profile)
@@ -306,8 +312,11 @@ class Telemetry:
         self._passed_over.labels(resource, kind).inc()
 
     async def render(self, accept: str = "") -> tuple[bytes, str]:
-        """Every series as text, and its content type: the form that ``accept`` (an HTTP Accept header) asks for."""
-        self._state.sample = self._sample()
+        """Every series as text, and its content type: the form that ``accept`` (an HTTP Accept header) asks for.
+
+        Raises what ``sample`` does.
+        """
+        self._state.sample = await self._sample()
         try:
             encode, content_type = choose_encoder(accept)
         except (TypeError, ValueError):  # what the library makes of a version that is none

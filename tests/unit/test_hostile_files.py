@@ -157,6 +157,7 @@ EXPLODING = {
     "a key of JSON twice": ('{"a": 1, "b": 2, "a": 3}', "the key 'a' is given twice"),
     "a key twice by number": ("{1: a, 1: b}", "the key 1 is given twice"),
     "a quote without an end": ('a: "' + "x" * 100_000, "it cannot be read"),
+    "half a character of JSON": ('{"a": "\\ud800"}', "surrogates not allowed"),
     "control characters": ("a: \x1b[31m", "it cannot be read"),
 }
 

@@ -62,7 +62,8 @@ class Audit:
     @property
     def oldest_unseen(self) -> float:
         """[s] for how long one of our pending pods has been listed without a watch showing it; 0: none."""
-        return max((self._clock() - since for since in self._unseen.values()), default=0.0)
+        # a list of them first: the probes ask from another thread
+        return max((self._clock() - since for since in list(self._unseen.values())), default=0.0)
 
     # -- pending pods
 

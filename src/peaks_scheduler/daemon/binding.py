@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from ..decision import FAILED
+from ..decision import FAILED, Detail
 from ..errors import Ambiguous, Conflict, KubeError, NotFound, TooManyRequests, Unavailable
 from ..kube.client import KubeClient
 from ..kube.events import EventPoster, Reporter
@@ -62,9 +62,10 @@ class Binder:
         freed: Callable[[], None],
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
+        detail: Detail = "full",
         bound_by_another: Callable[[Pod], None] = lambda pod: None,
     ) -> None:
-        self._bound_by_another = bound_by_another
+        self._detail, self._bound_by_another = detail, bound_by_another
         self._ledger, self._queue, self._client, self._limiter = ledger, queue, client, limiter
         self._events, self._reporter, self._refusals, self._telemetry = events, reporter, refusals, telemetry
         self._fence, self._seen, self._done, self._freed = fence, seen, done, freed
@@ -151,7 +152,8 @@ class Binder:
         async with self._limiter:
             if not self._fence():
                 return False
-            record = {DECISION: job.decision.annotation()}
+            text = job.decision.annotation(self._detail)
+            record = {DECISION: text} if text else {}
             await self._client.bind(pod.namespace, pod.name, pod.uid, job.node, record, self._fence)
         return True
 
@@ -168,7 +170,7 @@ class Binder:
             self._seen(pod.uid, self._ledger.drop(pod.uid), pod)
             return True
         node = (raw.get("spec") or {}).get("nodeName")
-        if node == job.node and DECISION in (raw["metadata"].get("annotations") or {}):
+        if node == job.node and (self._detail == "none" or DECISION in (raw["metadata"].get("annotations") or {})):
             if not ours:
                 self._notice(job, node)
             self._bound(job)

@@ -134,6 +134,7 @@ def _cluster(
         expiry=settings.load.expiry,
         ceiling=settings.ceiling,
         ignored=settings.pod_fields.ignore,
+        rules=settings.annotation_rules,
     )
     ledger.clock_offset = clock_offset
     finished: dict[str, str] = {}
