@@ -12,6 +12,8 @@
         ├── NotFound              404
         ├── Forbidden             401, 403: a right or a token is missing
         ├── TooManyRequests       429: come back after `retry_after` seconds
+        ├── WrongShape            an answer that is no object of the kind that was asked for
+        ├── TooLarge              an answer beyond what we read of one
         ├── Denied                any status: admission (a policy, a webhook, or one out of reach) refused the write
         ├── Unavailable           503, or no connection made: nothing was done
         └── Ambiguous             the connection broke after sending, or 500, 502, 504: it may have been done
@@ -80,6 +82,14 @@ class TooManyRequests(KubeError):  # noqa: N818
     def __init__(self, message: str, retry_after: float, said: str = "") -> None:
         super().__init__(message, 429, said)
         self.retry_after = retry_after
+
+
+class WrongShape(KubeError):  # noqa: N818
+    """The answer is not what was asked for: no JSON, no list, an object without a name, another type in a field."""
+
+
+class TooLarge(KubeError):  # noqa: N818
+    """The answer has more bytes than are read of one."""
 
 
 class Denied(KubeError):  # noqa: N818

@@ -351,6 +351,15 @@ class Telemetry:
         """A pod of ours was found that waited for a decision too long, or would have waited for ever."""
         self._undecided[reason]()
 
+    def rival_bound(self, by: Literal["decision", "unknown"]) -> None:
+        """A pod of ours was bound by another while we were the one to decide; ``decision``: another daemon's record is
+        on it."""
+        self._rival_bindings.labels(by).inc()
+
+    def passed_over(self, resource: str, kind: str) -> None:
+        """Something that the API server sent could not be understood: an object, a line of a watch, a whole list."""
+        self._passed_over.labels(resource, kind).inc()
+
     async def render(self, accept: str = "") -> tuple[bytes, str]:
         """Every series as text, and its content type: the form that ``accept`` (an HTTP Accept header) asks for.
 
@@ -454,6 +463,16 @@ class Telemetry:
             "peaks_watch_restarts_total",
             "Watches that broke (410 Gone, no sign of life, an error), or were changed for other kinds.",
             ("resource", "reason"),
+        )
+        self._rival_bindings = counter(
+            "peaks_rival_bindings_total",
+            "Pods of ours that another process bound while this one was to decide, by whether a decision is recorded.",
+            ("by",),
+        )
+        self._passed_over = counter(
+            "peaks_passed_over_total",
+            "Objects, lines of watches and lists of the API server that could not be understood, by what they were.",
+            ("resource", "kind"),
         )
         self._audit_repairs = counter(
             "peaks_audit_repairs_total",

@@ -75,6 +75,11 @@ def refused_ours(error: BaseException | None) -> bool:
     return bool(_OURS_REFUSED.search(getattr(_tls_error(error), "reason", None) or ""))
 
 
+def distrusted(error: BaseException | None) -> bool:
+    """Did we end the handshake because of the server's certificate? Then no request was sent."""
+    return isinstance(_tls_error(error), ssl.SSLCertVerificationError)
+
+
 def is_encrypted(key: bytes) -> bool:
     """Does this PEM key ask for a password?"""
     return any(b"ENCRYPTED" in block for label, block in _blocks(key) if label.endswith(b"PRIVATE KEY"))

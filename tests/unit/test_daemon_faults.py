@@ -75,6 +75,12 @@ def assert_sound(api: ServerThread, daemon: Daemon, pid: int) -> None:
     "fault",
     [
         pytest.param(lambda s: s.fail_next(50, 429, {"Retry-After": "1"}, "binding"), id="429 with Retry-After"),
+        pytest.param(lambda s: s.fail_next(50, 429, {"Retry-After": "1e300"}, "binding"), id="429 for ever"),
+        pytest.param(lambda s: s.fail_next(50, 429, {"Retry-After": "nan"}, "events"), id="429 for events, no number"),
+        pytest.param(
+            lambda s: (s.fail_next(3, 429, {"Retry-After": "1e300"}, "nodes"), s.compact(), s.drop_watches()),
+            id="429 for ever for lists",
+        ),
         pytest.param(lambda s: s.fail_next(100, 500, match="binding"), id="500"),
         pytest.param(lambda s: s.fail_next(100, 503, match="binding"), id="503"),
         pytest.param(lambda s: s.fail_next(50, 409, match="binding"), id="409 for pods that are free"),

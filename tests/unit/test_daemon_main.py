@@ -97,6 +97,15 @@ async def get(caplog: pytest.LogCaptureFixture, path: str) -> httpx.Response:
         return await client.get(f"http://127.0.0.1:{port(caplog)}{path}")
 
 
+async def becomes(caplog: pytest.LogCaptureFixture, path: str, status: int) -> None:
+    """Ask until the page has this status."""
+    for _ in range(400):
+        if (await get(caplog, path)).status_code == status:
+            return
+        await asyncio.sleep(0.05)
+    pytest.fail(f"{path} never had status {status}")
+
+
 def on_node(api: ServerThread, name: str) -> str | None:
     node_name: str | None = api(lambda server: server.get("pods", name))["spec"].get("nodeName")
     return node_name
@@ -206,6 +215,22 @@ class TestWork:
             assert 'peaks_node_predicted_cpu_ratio{node="worker-1"} 0.0' in numbers
             shown = (await get(caplog, "/configz")).text
             assert "embedded" not in shown  # the token of the kubeconfig
+
+    async def test_it_is_not_ready_while_the_api_server_answers_nothing(
+        self, api: ServerThread, run: Run, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(main, "UNREACHED", 0.2)
+
+        async with run(leader_elect=False) as daemon:
+            await until(daemon.may_decide)
+            assert (await get(caplog, "/readyz")).text == "ok"
+            api(lambda server: (server.fail_next(10_000, 503), server.drop_watches()))
+            await becomes(caplog, "/readyz", 500)
+            text = (await get(caplog, "/readyz?verbose")).text
+            assert re.search(r"\[-\]api-server.*has answered no request for \d+ s: it answers 503", text)
+            assert (await get(caplog, "/livez")).text == "ok"  # a restart would not help
+            api(lambda server: server.clear_faults())
+            await becomes(caplog, "/readyz", 200)
 
     async def test_what_a_process_that_died_did_not_get_to_tell_is_told(self, api: ServerThread, run: Run) -> None:
         bound = decided(pod("orphan", cpu="1"), "worker-1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import logging
 import os
@@ -193,3 +194,24 @@ def test_without_a_terminal_and_a_log_it_is_passed_on_to_standard_error(tmp_path
     argv = [sys.executable, "-c", PRINTING, kubeconfig]
     ran = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60, check=True)
     assert (ran.stdout, ran.stderr) == ("we are Bearer x\n", "open https://login.example/device")
+
+
+class TestHowMuchItMaySay:
+    async def test_an_answer_without_end_is_given_up(self) -> None:
+        with pytest.raises(ConfigurationError, match="at most 1 MiB, got more"):
+            await ask(shell("yes"), CLUSTER)
+
+    async def test_complaints_without_end_are_passed_on_up_to_a_limit(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(exec_plugin, "MOST", 200_000)
+        script = f"yes complaint | head -c 1000000 >&2; echo last words >&2; {answering({'token': 'x'})}"
+        assert (await ask(shell(script), CLUSTER)).token == "x"
+        said = sum(len(record.__dict__["text"]) for record in caplog.records)
+        assert 0 < said <= 200_000
+
+    @pytest.mark.parametrize("moment", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59", "1e300", "-5"])
+    async def test_an_end_beyond_all_calendars_is_read_or_refused(self, moment: str) -> None:
+        script = answering({"token": "x", "expirationTimestamp": moment})
+        with contextlib.suppress(ConfigurationError):
+            assert (await ask(shell(script), CLUSTER)).token == "x"

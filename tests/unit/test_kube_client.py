@@ -395,6 +395,15 @@ class TestErrors:
             pytest.param({}, {"details": {"retryAfterSeconds": 3}}, 3.0, id="status details"),
             pytest.param({}, {}, 1.0, id="not said"),
             pytest.param({"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, {}, 1.0, id="a date"),
+            pytest.param({"Retry-After": "1e300"}, {}, 10.0, id="for ever"),
+            pytest.param({"Retry-After": "inf"}, {}, 10.0, id="without end"),
+            pytest.param({"Retry-After": "-5"}, {}, 0.0, id="less than nothing"),
+            pytest.param({"Retry-After": "nan"}, {}, 1.0, id="no number"),
+            pytest.param({"Retry-After": "9" * 5000}, {}, 10.0, id="many digits"),
+            pytest.param({}, {"details": {"retryAfterSeconds": 10**400}}, 1.0, id="more than a float holds"),
+            pytest.param({}, {"details": {"retryAfterSeconds": [5]}}, 1.0, id="a list"),
+            pytest.param({}, {"details": 5}, 1.0, id="details that are none"),
+            pytest.param({}, [[]], 1.0, id="a status that is none"),
         ],
     )
     async def test_too_many_requests_says_when_to_come_back(

@@ -51,3 +51,25 @@ def test_an_answer_without_a_usable_date_teaches_nothing(date: str | None) -> No
 def test_times_are_written_as_kubernetes_reads_them() -> None:
     assert micro_time(1_800_000_000.25) == "2027-01-15T08:00:00.250000Z"
     assert whole_time(1_800_000_000.25) == "2027-01-15T08:00:00Z"
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Fri, 31 Dec 9999 23:59:59 GMT",
+        "Mon, 01 Jan 0001 00:00:00 +2359",
+        "Thu, 01 Jan 1970 00:00:00 GMT",
+        "Wed, 99 Foo 99999 99:99:99 GMT",
+        "Wed, 21 Oct 2026 07:28:00 +999999999999",
+        "1e300",
+        "\x00",
+    ],
+)
+def test_a_date_that_no_clock_shows_is_passed_over_and_said(date: str) -> None:
+    clock = watched(0.4, [1_800_000_000.37])
+    before = clock.offset
+    clock.note(date, 1_800_000_001.0, 1_800_000_001.02)
+    assert clock.offset == before
+    assert clock.passed_over == date
+    clock.note(formatdate(1_800_000_002, usegmt=True), 1_800_000_002.0, 1_800_000_002.02)
+    assert clock.passed_over == ""

@@ -135,3 +135,42 @@ def test_a_turn_cancelled_in_the_moment_it_is_given_is_passed_on() -> None:
         assert limiter.in_flight == 0
 
     run_virtually(scenario())
+
+
+@pytest.mark.parametrize("retry_after", [1e300, float("inf")])
+def test_no_server_holds_us_back_for_longer_than_ten_seconds(retry_after: float) -> None:
+    async def scenario() -> None:
+        limiter, start = Limiter(2, clock=now), now()
+        await turns(limiter, 1, takes=0.0, error=TooManyRequests("slow down", retry_after))
+        assert [t - start for t in await turns(limiter, 1)] == [10.0]
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize("retry_after", [-1e300, float("nan"), float("-inf")])
+def test_a_wait_that_is_none_is_a_short_one(retry_after: float) -> None:
+    async def scenario() -> None:
+        limiter, start = Limiter(2, clock=now), now()
+        await turns(limiter, 1, takes=0.0, error=TooManyRequests("slow down", retry_after))
+        assert [t - start for t in await turns(limiter, 1)] == pytest.approx([0.1])
+
+    run_virtually(scenario())
+
+
+def test_whoever_gives_up_waiting_leaves_nobody_behind_it_waiting_for_ever() -> None:
+    async def scenario() -> None:
+        limiter = Limiter(1, clock=now)
+        first = asyncio.create_task(turns(limiter, 1, takes=5.0))
+        await asyncio.sleep(1.0)
+        impatient = [asyncio.create_task(turns(limiter, 1)) for _ in range(3)]
+        await asyncio.sleep(1.0)
+        for task in impatient:
+            task.cancel()
+        await asyncio.gather(*impatient, return_exceptions=True)
+        limiter.throttled(10.0)
+        await first
+        late, start = asyncio.create_task(turns(limiter, 1)), now()
+        assert await late == [start + 7.0]  # the hold began at 2 s, the first turn ended at 5 s
+        assert limiter.in_flight == 0
+
+    run_virtually(scenario())

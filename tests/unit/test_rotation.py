@@ -158,6 +158,67 @@ async def test_an_authority_that_is_replaced_is_trusted_with_the_next_request(
     await connection.close()
 
 
+def another_authority(server: TlsRecorder) -> trustme.CA:
+    """The server comes back with a certificate that a new authority has signed."""
+    new = trustme.CA()
+    new.issue_cert("localhost", "127.0.0.1").configure_cert(server.context)
+    return new
+
+
+async def test_an_authority_that_changed_without_a_trace_is_found_when_the_server_is_not_trusted(
+    world: World, server: TlsRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(credentials, "LOOK_EVERY", 3600.0)  # the change is not noticed by itself
+    connection = await connect(str(world.write(world.entries(user={"token": "abc"}))), environ={})
+    another_authority(server).cert_pem.write_to_path(world.folder / "ca.pem")
+    assert await asks(connection) == 200
+    await connection.close()
+
+
+async def test_where_the_machines_own_authorities_count_theirs_are_looked_at_again(
+    world: World, server: TlsRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(world.folder / "ca.pem"))
+    cluster = {"server": server.url}
+    connection = await connect(str(world.write(world.entries(cluster=cluster))), environ={})
+    assert await asks(connection) == 200
+    new = another_authority(server)
+    (world.folder / "ca.pem").write_bytes(new.cert_pem.bytes())
+    async with connection.session.get(connection.url("/version"), headers={"Connection": "close"}) as answer:
+        await answer.read()  # on the connection that is open, so that the next request needs another
+    assert await asks(connection) == 200
+    await connection.close()
+
+
+def mounted(folder: Path, version: str, authority: bytes) -> None:
+    """A service account as the kubelet mounts and renews it: files behind a link that is turned."""
+    (folder / version).mkdir(parents=True)
+    (folder / version / "token").write_text("abc")
+    (folder / version / "ca.crt").write_bytes(authority)
+    (folder / "new").symlink_to(version)
+    (folder / "new").replace(folder / "..data")
+    for name in ("token", "ca.crt"):
+        if not (folder / name).is_symlink():
+            (folder / name).symlink_to(Path("..data") / name)
+
+
+async def test_in_a_pod_a_new_authority_counts_at_once_and_half_a_one_is_passed_over_and_said_once(
+    server: TlsRecorder, ca: trustme.CA, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    account = tmp_path / "account"
+    mounted(account, "..1", ca.cert_pem.bytes())
+    environ = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(server.port)}
+    connection = await connect(environ=environ, service_account=account)
+    new = trustme.CA()
+    mounted(account, "..2", new.cert_pem.bytes()[:300])
+    assert [await asks(connection) for _ in range(3)] == [200] * 3
+    assert [record.message for record in caplog.records].count("credentials not renewed") == 1
+    new.issue_cert("localhost", "127.0.0.1").configure_cert(server.context)
+    mounted(account, "..3", new.cert_pem.bytes())
+    assert await asks(connection) == 200
+    await connection.close()
+
+
 async def test_a_plugin_whose_certificate_is_refused_is_run_again(server: TlsRecorder, world: World) -> None:
     def answer(name: str) -> str:
         chain, key = ((world.folder / f"{name}.{part}").read_text() for part in ("pem", "key"))
@@ -251,6 +312,33 @@ async def test_watches_end_and_begin_anew_while_requests_under_way_end_in_peace(
     await kopf.close()
     await connection.close()
     assert who == ["admin", "admin", "other", "other"]
+
+
+async def test_watches_go_on_when_only_the_authority_has_changed(
+    watched: tuple[str, list[str | None], asyncio.Event], world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "GRACE", 0.001)
+    world.server, _, go_on = watched
+    connection = await connect(str(world.write(world.entries(user=FILES))), environ={})
+    async with asyncio.timeout(20):
+        watch = await connection.session.get(connection.url("/slow"))
+        assert await watch.content.readline() == b"begun\n"
+        trustme.CA().cert_pem.write_to_path(world.folder / "ca.pem", append=True)
+        for _ in range(20):  # each takes longer than the time of grace
+            await asks(connection)
+        go_on.set()
+        assert await watch.read() == b""
+        go_on.clear()
+        # and with a new certificate of ours even one whose authority had changed before is cut
+        slow = await connection.session.get(connection.url("/slow"))
+        assert await slow.content.readline() == b"begun\n"
+        trustme.CA().cert_pem.write_to_path(world.folder / "ca.pem", append=True)
+        await asks(connection)
+        use(world, "other")
+        await asks(connection)
+        with pytest.raises((aiohttp.ClientPayloadError, aiohttp.ClientConnectionError)):
+            await slow.read()
+    await connection.close()
 
 
 async def test_an_idle_connection_with_the_old_certificate_is_not_used_again(server: TlsRecorder, world: World) -> None:

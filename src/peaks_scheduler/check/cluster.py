@@ -13,6 +13,7 @@ from ..documents import few
 from ..errors import Forbidden, PeaksError
 from ..objects import Pod, parse_time
 from ..settings import Settings
+from . import rivals
 from .finding import Finding, failed, ok, unseen, warning
 from .reading import Facts, Json
 from .rights import Right, missing
@@ -157,7 +158,7 @@ def lease(facts: Facts) -> Iterator[Finding]:
 
 def _clashes(facts: Facts) -> Iterator[Finding]:
     name, ours = facts.settings.leader_election.name, facts.settings.scheduler_name
-    usual = f"peaks-scheduler-{ours.lower()}"
+    usual = rivals.usual_lease(ours)
     remedy = f"set leaderElection.name to {usual}, or leave it out"
     if name in TAKEN_LEASES:
         yield failed("lease", f"{name} is the Lease of another program: one of the two would stand by for ever", remedy)
@@ -180,6 +181,15 @@ def _lease_state(facts: Facts, found: Json | None) -> Finding:
     expired = age > (spec.get("leaseDurationSeconds") or 0) + CLOCKS_APART
     state = "has expired and is free to take" if expired else "is in use"
     return ok("lease", f"{where} {state}: {holder} renewed it {span(age)} ago")
+
+
+def other_daemons(facts: Facts) -> Iterator[Finding]:
+    if not facts.reached:
+        yield unseen(rivals.NAME, UNREACHED)
+    elif isinstance(facts.traces, PeaksError):
+        yield warning(rivals.NAME, f"not looked at: {facts.traces}")
+    else:
+        yield from rivals.judge(facts.traces, facts.settings, facts.namespace, facts.now + facts.clock_offset)
 
 
 # --- nodes and pods -------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import asyncio
 import json
 import time
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from ..errors import ConfigurationError, Forbidden, NotFound, PeaksError
@@ -27,6 +27,8 @@ from ..sources import LoadSource
 from ..sources.choice import load_source, pod_usage_source, prometheus_api
 from ..sources.identity import NodeAddresses, Resolution, resolve
 from .rights import Right, rights
+from .rivals import Traces
+from .rivals import read as read_traces
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -73,6 +75,8 @@ class Facts:
     """No credentials are sent."""
     impersonates: bool = False
     """The kubeconfig's ``as``: the API server takes us for somebody else."""
+    traces: Traces | PeaksError = field(default_factory=Traces)
+    """Of other daemons of our name."""
 
     @property
     def reached(self) -> bool:
@@ -132,6 +136,7 @@ async def _read(
         lease = start(_tried(_lease(client, namespace, settings.leader_election.name)))
         nodes = start(_tried(_nodes(client)))
         pods = start(_tried(_pods(client, settings)))
+        traces = start(_tried(read_traces(client, settings)))
         load = start(_tried(source.fetch(), settings.load.timeout + 1.0))
         usage = start(_tried(_usage(settings, client, connection)))
         targets = start(_tried(_targets(settings), settings.load.timeout + 1.0))
@@ -156,6 +161,7 @@ async def _read(
         access=connection.where,
         anonymous=connection.anonymous,
         impersonates=connection.impersonates,
+        traces=traces.result(),
     )
 
 

@@ -21,6 +21,7 @@ CHECKS: tuple[tuple[str, Callable[[Facts], Iterable[Finding]]], ...] = (
     ("rights",          cluster.rights_held),
     ("kinds",           cluster.kinds),
     ("lease",           cluster.lease),
+    ("other daemons",   cluster.other_daemons),
     ("nodes",           cluster.nodes),
     ("waiting pods",    cluster.waiting),
     ("load source",     load.source),

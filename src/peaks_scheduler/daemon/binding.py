@@ -15,6 +15,7 @@ import logging
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from ..decision import FAILED, Detail
 from ..errors import Ambiguous, Conflict, KubeError, NotFound, TooManyRequests, Unavailable
@@ -62,8 +63,9 @@ class Binder:
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
         detail: Detail = "full",
+        bound_by_another: Callable[[Pod], None] = lambda pod: None,
     ) -> None:
-        self._detail = detail
+        self._detail, self._bound_by_another = detail, bound_by_another
         self._ledger, self._queue, self._client, self._limiter = ledger, queue, client, limiter
         self._events, self._reporter, self._refusals, self._telemetry = events, reporter, refusals, telemetry
         self._fence, self._seen, self._done, self._freed = fence, seen, done, freed
@@ -123,8 +125,11 @@ class Binder:
 
     async def _carry_out(self, job: Job) -> None:
         pod, until, pause, trouble = job.pod, self._clock() + PATIENCE, FIRST_PAUSE, ""
+        ours = pod.uid in self.given_up  # may a Binding of ours have been taken already?
         while self._clock() < until:
             if self._ledger.state(pod.uid) is not State.ASSUMED:
+                if not ours:
+                    self._notice(job, self._ledger.node_of(pod.uid))
                 self._overtaken(job)
                 return
             if self._ledger.node(job.node) is None:
@@ -142,8 +147,8 @@ class Binder:
             except Unavailable as error:
                 trouble = error.said  # nothing was done
             except (Ambiguous, Conflict, NotFound) as error:
-                trouble = error.said
-                if await self._find_out(job, error):
+                trouble, ours = error.said, ours or isinstance(error, Ambiguous)
+                if await self._find_out(job, error, ours):
                     return
             except KubeError as error:
                 self._give_up(job, "refused", f"{BIND}: {error.said}")
@@ -163,8 +168,9 @@ class Binder:
             await self._client.bind(pod.namespace, pod.name, pod.uid, job.node, record, self._fence)
         return True
 
-    async def _find_out(self, job: Job, error: KubeError) -> bool:
-        """Was the pod bound, by us or another? True: the matter is settled; False: nothing happened, try again."""
+    async def _find_out(self, job: Job, error: KubeError, ours: bool) -> bool:
+        """Was the pod bound, by us or another? True: the matter is settled; False: nothing happened, try again.
+        ``ours``: a Binding of ours may have been taken."""
         pod = job.pod
         try:
             raw = await self._client.get_pod(pod.namespace, pod.name)
@@ -176,6 +182,8 @@ class Binder:
             return True
         node = (raw.get("spec") or {}).get("nodeName")
         if node == job.node and (self._detail == "none" or DECISION in (raw["metadata"].get("annotations") or {})):
+            if not ours:
+                self._notice(job, node)
             self._bound(job)
             return True
         if node:
@@ -190,6 +198,12 @@ class Binder:
             self._tell(pod, f"{BIND}: {error.said}")
             return True
         return False
+
+    def _notice(self, job: Job, node: str) -> None:
+        """None of our Bindings was taken, and yet the pod is where we wanted it. Where it is elsewhere the ledger's
+        observers know."""
+        if node == job.node:
+            self._bound_by_another(replace(job.pod, node_name=node, decided_at=self._wall()))
 
     def _read(self, pod: Pod, raw: Json) -> None:
         """Observe what we read ourselves, unless the watch has seen the pod's end meanwhile."""

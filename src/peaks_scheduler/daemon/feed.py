@@ -22,13 +22,16 @@ from typing import Any
 import kopf
 
 from ..errors import PeaksError
-from ..kube.client import UNFINISHED_PODS
+from ..kube.answers import Oddity
+from ..kube.client import SMALLER, UNFINISHED_PODS
 from ..kube.connection import Connection, as_kopf_login
 from ..kube.kinds import Kind
+from ..kube.shapes import check_shape
 from ..ledger import Change, Ledger
 from ..objects import Pod
 from ..telemetry import Telemetry, WatchTrouble
 from .kopf_log import EndTogether
+from .oddities import Oddities
 
 logger = logging.getLogger(__name__)
 
@@ -109,6 +112,8 @@ class Feed:
         self._ledger, self._connection, self._telemetry, self._wall = ledger, connection, telemetry, wall
         self._pod_changed, self._node_changed, self._kind_changed = pod_changed, node_changed, kind_changed
         self._kinds, self._on_start = kinds, on_start
+        self._oddities = Oddities(telemetry)
+        self._settings = _settings()
         self._renew = asyncio.Event()
         self._wanted = {PODS, NODES}
         self._watching: set[str] = set()
@@ -134,9 +139,10 @@ class Feed:
             return True
         before = ledger.pod(uid)
         try:
+            check_shape(PODS, raw)
             change = ledger.observe_pod(raw, gone=gone)
         except PeaksError as error:
-            logger.warning("pod not understood", extra={"error": str(error)})
+            self._oddities.note(PODS, "object", str(error), "pod not understood")
             return False
         except Exception as error:  # what nobody thought of must not cost more than the one pod
             text = f"pod {raw['metadata'].get('namespace')}/{raw['metadata'].get('name')}: {error!r}"
@@ -151,9 +157,10 @@ class Feed:
         if not self._passes(NODES, kind, raw):
             return
         try:
+            check_shape(NODES, raw)
             change = self._ledger.observe_node(raw, gone=kind == "DELETED")
         except PeaksError as error:
-            logger.warning("node not understood", extra={"error": str(error)})
+            self._oddities.note(NODES, "object", str(error), "node not understood")
             return
         if change:
             self._node_changed(change)
@@ -164,9 +171,11 @@ class Feed:
             return
         observe = self._ledger.observe_namespace if kind.kind == "Namespace" else self._ledger.observe_storage
         try:
+            if event != "DELETED":  # the audit knows no more than the name of one that has vanished
+                check_shape(kind.plural, raw)
             changed = observe(raw, gone=event == "DELETED")
         except PeaksError as error:
-            logger.warning("object not understood", extra={"kind": kind.plural, "error": str(error)})
+            self._oddities.note(kind.plural, "object", str(error), "object not understood")
             return
         if changed:
             self._kind_changed(kind, raw)
@@ -184,6 +193,14 @@ class Feed:
             self._watching.add(resource)
             if self._watching >= self._wanted:
                 self.listed.set()
+
+    def odd(self, path: str, what: Oddity, why: str) -> None:
+        """Something was passed over before kopf saw it."""
+        self._oddities.note(path, what, why)
+        size = self._settings.watching.chunk_size or 1
+        if what == "too-large" and size > 1:
+            self._settings.watching.chunk_size = max(1, size // SMALLER)
+            logger.warning("lists in smaller pages", extra={"objects": self._settings.watching.chunk_size})
 
     # -- kopf
 
@@ -214,7 +231,7 @@ class Feed:
             with EndTogether().listening():
                 await kopf.operator(
                     registry=self._registry(kinds),
-                    settings=_settings(),
+                    settings=self._settings,
                     identity=IDENTITY,
                     standalone=True,
                     clusterwide=True,

@@ -53,6 +53,7 @@ from .preemption import Preemption
 from .pulse import Pulse
 from .refusals import WORKERS as CONDITION_WORKERS
 from .refusals import Refusals
+from .rivals import Rivals
 from .scheduling import Scheduler
 from .undecided import Watchman
 from .upkeep import AnnotationKeeper, ClockKeeper, LoadKeeper
@@ -76,6 +77,8 @@ RELEASE = 1.5
 DRAIN_EVENTS = 2.0
 STOP_KOPF = 1.0  # beyond it kopf is cancelled; with the server's own second for open requests all this stays below nine
 END_KOPF = 0.5
+
+UNREACHED = 60.0  # [s] without an answer of the API server, and we are not ready: nothing can be bound
 
 
 async def run(settings: Settings) -> int:
@@ -107,6 +110,7 @@ class Daemon:
         self.models = ModelKeeper(settings, self.ledger, lambda: self._look_again())
         self.models.load()
         self.annotations = AnnotationKeeper(self.ledger)
+        self.rivals = Rivals(settings.scheduler_name, self.telemetry)
 
     # -- life
 
@@ -174,6 +178,7 @@ class Daemon:
     def _wire(self, connection: Connection) -> None:
         settings, name = self.settings, self.settings.scheduler_name
         identity = unique_identity()
+        self.reach = connection.reach
         self.client = KubeClient(connection, name, identity)
         self.events = EventPoster(self.client, on_drop=self.telemetry.event_dropped)
         reporter = Reporter(name, identity)
@@ -202,6 +207,7 @@ class Daemon:
             may_decide=self.may_decide,
             may_write=self.may_write,
             volume_timeout=settings.volume_bind_timeout,
+            bound_by_another=self.rivals.bound_by_another,
             detail=settings.decision_annotation,
             pulse=self.pulse,
         )
@@ -218,6 +224,7 @@ class Daemon:
             on_start=self._take_signals,
         )
         self.undecided = Watchman(self.scheduler)
+        connection.on_oddity = self.feed.odd
         self.audit = Audit(
             self.ledger,
             self.client,
@@ -321,6 +328,7 @@ class Daemon:
             self.scheduler.rested()
             self.clock.look()
             self.annotations.look()
+            self.rivals.look(self.may_decide())
             self._publish()
 
     # -- what others ask
@@ -409,6 +417,7 @@ class Daemon:
     def _ready_checks(self) -> list[Check]:
         return [
             Check("first-lists", self._first_lists),
+            Check("api-server", self._reached),
             Check("kinds", lambda: self.kinds.health()),
             Check("load", lambda: self.load.health()),
             Check("power-models", self.models.health),
@@ -418,6 +427,7 @@ class Daemon:
             Check("undecided", lambda: self.undecided.health()),
             Check("clock", lambda: self.clock.health()),
             Check("lease", self._lease),
+            Check("rivals", self.rivals.health),
         ]
 
     def _first_lists(self) -> Health:
@@ -425,6 +435,13 @@ class Daemon:
             Health.ok()
             if self.audit.complete.is_set()
             else Health.failed("what is in the cluster is not all in the ledger yet")
+        )
+
+    def _reached(self) -> Health:
+        if self.reach.failing_for < UNREACHED:
+            return Health.ok()
+        return Health.failed(
+            f"the API server has answered no request for {self.reach.failing_for:.0f} s: {self.reach.why}"
         )
 
     def _lease(self) -> Health:

@@ -69,6 +69,7 @@ class Scheduler:
     clock: Callable[[], float] = time.monotonic
     volume_timeout: float = 600.0  # [s] that volumes may take to be bound
     detail: Detail = "full"  # what the annotation tells
+    bound_by_another: Callable[[Pod], None] = lambda pod: None  # told of a pod that we saw waiting
     unschedulable: dict[str, frozenset[str]] = field(default_factory=dict)  # uid -> filters that refused it
     fields: UnknownFields = field(default_factory=UnknownFields)
     pulse: Pulse = field(default_factory=Pulse)
@@ -95,6 +96,7 @@ class Scheduler:
             self.wall,
             self.clock,
             self.detail,
+            self.bound_by_another,
         )
         self.aftermath = Aftermath(self.ledger, self.client, self.events, self.reporter, self._rejected, self.wall)
 
@@ -120,6 +122,8 @@ class Scheduler:
             self._waits(pod, change)
         if change & Change.PLACED and pod.uid in self.binder.given_up:
             self.aftermath.announce(pod)  # given up for lost, and bound after all
+        elif change & Change.PLACED and before is not None and not before.node_name:
+            self.bound_by_another(pod)
         if change & Change.OVERBOOKED and self.may_decide():  # what the first lists show is history
             self._overbooked(pod)
         if change & (Change.PLACED | Change.CONFIRMED):

@@ -244,6 +244,8 @@ class ClockKeeper:
 
     def health(self) -> Health:
         """For ``/readyz?verbose``."""
+        if odd := self._connection.odd_date:
+            return Health.degraded(f"expected the API server's time in its Date header, got {odd!r}: passed over")
         if _far(self.offset):
             return Health.degraded(f"the API server's clock is {self.offset:+.0f} s from ours")
         return Health.ok()

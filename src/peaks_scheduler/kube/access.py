@@ -15,7 +15,7 @@ from typing import Any
 from yarl import URL
 
 from ..errors import ConfigurationError
-from ..files import read_text
+from ..files import read_bytes, read_text
 from ..tls import ClientCertificate
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -109,7 +109,7 @@ def read_service_account(folder: Path, environ: Mapping[str, str]) -> Access:
 
 
 def _content(path: Path) -> bytes:
-    content = path.read_bytes()
+    content = read_bytes(path)
     if not content.strip():
         raise ValueError(f"{path} is empty")
     return content

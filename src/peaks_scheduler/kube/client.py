@@ -1,8 +1,9 @@
 """What a scheduler says to the API server: bind, volumes, status, events, lease, and the few lists that it needs.
 
 Owns the paths and bodies of our requests, written as kube-scheduler writes them. Assumes a Connection; raw JSON, no
-models: a Binding costs some 0.2 ms of CPU in all, a generated model alone would cost more. Never retries and never
-decides: each call is one request (a list: one per page) and raises the error tree of ``peaks_scheduler.errors``.
+models: a Binding costs some 0.2 ms of CPU in all, a generated model alone would cost more. An answer of another shape
+than asked for is a KubeError. Never retries and never decides: each call is one request (a list: one per page) and
+raises the error tree of ``peaks_scheduler.errors``.
 """
 
 from __future__ import annotations
@@ -11,14 +12,28 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from ..errors import Conflict, Forbidden, KubeError, NotFound
+from ..errors import Conflict, Forbidden, KubeError, NotFound, TooLarge
 from .connection import Connection
-from .decoding import Json, NamePage, ObjectPage, decode, decode_names, decode_objects, decoded
+from .decoding import (
+    Json,
+    NamePage,
+    ObjectPage,
+    decode,
+    decode_names,
+    decode_objects,
+    decode_resources,
+    decode_review,
+    decoded,
+    named,
+)
 from .transport import MERGE, STRATEGIC_MERGE, TIMEOUT, Transport, encode
 
 P = TypeVar("P", NamePage, ObjectPage)
 
 PAGE = 500  # objects in one answer of a list: a page of pods decodes in some 10 ms
+SMALLER = 8  # times fewer in a page where one has too many bytes
+MOST_PAGES = 10_000  # of one list: five million objects
+MOST_OF_OTHERS = 128 << 20  # [bytes] of what another API answers at once: the use of 100,000 pods has some 60 MB
 INVALID = 422
 GONE = 410  # the list's continue token is older than what the server keeps
 METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
@@ -161,7 +176,7 @@ class KubeClient:
             KubeError: no such answer.
         """
         try:
-            return decode(await self._transport.get(_pod(namespace, name)))
+            return named(decode(await self._transport.get(_pod(namespace, name))))
         except NotFound:
             return None
 
@@ -217,7 +232,7 @@ class KubeClient:
             NotFound: there is none of that name.
             KubeError: no such answer.
         """
-        return decode(await self._transport.get(f"/api/v1/nodes/{name}"))
+        return named(decode(await self._transport.get(f"/api/v1/nodes/{name}")))
 
     async def get_json(self, path: str, query: Mapping[str, str]) -> Json:
         """The object under ``path``, whatever it is: for APIs that others serve behind the API server.
@@ -227,7 +242,7 @@ class KubeClient:
             Forbidden: no right to it.
             KubeError: no such answer.
         """
-        return decode(await self._transport.get(path, query))
+        return decode(await self._transport.get(path, query, most=MOST_OF_OTHERS))
 
     async def version(self) -> Json:
         """The server's ``/version``.
@@ -246,10 +261,10 @@ class KubeClient:
             KubeError: no such answer.
         """
         try:
-            answer = decode(await self._transport.get(base))
+            answer = decoded(await self._transport.get(base), decode_resources)
         except NotFound:
             return frozenset()
-        return frozenset(str(each.get("name")) for each in answer.get("resources") or ())
+        return frozenset(each.name for each in answer.resources or ())
 
     async def peek(self, path: str) -> None:
         """Ask for one object under ``path``, to see whether that is answered.
@@ -270,12 +285,13 @@ class KubeClient:
         asked = {"verb": verb, "group": group, "resource": resource}
         body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
         try:
-            answer = decode(
-                await self._transport.write("POST", REVIEWS, encode({**body, "spec": {"resourceAttributes": asked}}))
+            answer = await self._transport.write(
+                "POST", REVIEWS, encode({**body, "spec": {"resourceAttributes": asked}})
             )
         except (Forbidden, NotFound):
             return True
-        return bool((answer.get("status") or {}).get("allowed", True))
+        verdict = decoded(answer, decode_review).status
+        return verdict is None or verdict.allowed
 
     # -- the Lease
 
@@ -304,12 +320,21 @@ class KubeClient:
     async def _pages(self, path: str, query: dict[str, str], accept: str, decode: Callable[[bytes], P]) -> list[P]:
         query = {"limit": str(PAGE), **query}
         pages: list[P] = []
-        while True:
-            page = decoded(await self._transport.get(path, query, accept), decode)
+        while len(pages) < MOST_PAGES:
+            try:
+                page = decoded(await self._transport.get(path, query, accept), decode)
+            except TooLarge:
+                if query["limit"] == "1":
+                    raise
+                query["limit"] = str(max(1, int(query["limit"]) // SMALLER))
+                continue
             pages.append(page)
             if not page.metadata.token:
                 return pages
+            if page.metadata.token == query.get("continue"):
+                break
             query["continue"] = page.metadata.token
+        raise KubeError(f"GET {path}: expected a list that ends, got page after page")
 
 
 def _pod(namespace: str, name: str) -> str:

@@ -1,14 +1,18 @@
 """The API server's clock against ours, and Kubernetes' two ways to write a time.
 
-Owns the estimate of the offset between the two clocks, taken from the ``Date`` header of ordinary answers. Assumes that
-our wall clock is read right before a request is sent and right after its answer came. Never asks anybody for the time:
-what passes by is enough.
+Owns the estimate of the offset between the two clocks, taken from the ``Date`` header of ordinary answers. A date that
+is further from our time than any clock would be is passed over. Assumes that our wall clock is read right before a
+request is sent and right after its answer came. Never asks anybody for the time: what passes by is enough.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+
+EPOCH = datetime.fromtimestamp(0, UTC)
+MOST_SHOWN = 80  # characters
+FARTHEST = 366 * 86_400.0  # [s] between two clocks that mean the same time, however badly they are kept
 
 
 class ServerClock:
@@ -22,6 +26,8 @@ class ServerClock:
     def __init__(self) -> None:
         self._low, self._high = float("-inf"), float("inf")
         self._text, self._date = "", 0.0
+        self.passed_over = ""
+        """The last date that was none, or too far from our time; empty where the last one was fine."""
 
     @property
     def offset(self) -> float | None:
@@ -35,8 +41,12 @@ class ServerClock:
 
     def note(self, date: str | None, sent: float, received: float) -> None:
         """Learn from an answer's ``Date`` header. ``sent`` and ``received``: our wall clock [s since the epoch]."""
-        if not date or not self._read(date):
+        if not date:
             return
+        if not self._read(date) or abs(self._date - received) > FARTHEST:
+            self.passed_over = date[:MOST_SHOWN]
+            return
+        self.passed_over = ""
         low, high = self._date - received, self._date + 1.0 - sent
         self._low, self._high = max(self._low, low), min(self._high, high)
         if self._low > self._high:
@@ -45,12 +55,20 @@ class ServerClock:
     def _read(self, date: str) -> bool:
         # one date serves thousands of answers: parsing it once a second costs nothing
         if date != self._text:
-            try:
-                self._date = parsedate_to_datetime(date).timestamp()
-            except (ValueError, TypeError):
+            moment = _moment(date)
+            if moment is None:
                 return False
-            self._text = date
+            self._text, self._date = date, (moment - EPOCH).total_seconds()
         return True
+
+
+def _moment(text: str) -> datetime | None:
+    """The moment of an HTTP date; None for nonsense."""
+    try:
+        moment = parsedate_to_datetime(text)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (TypeError, ValueError, OverflowError, IndexError):
+        return None
 
 
 def micro_time(now: float) -> str:

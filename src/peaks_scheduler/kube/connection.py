@@ -1,9 +1,10 @@
 """One connection to the API server for all that we read and write: connector, token, clock, counts.
 
 Owns the connections and the middleware that every request passes, kopf's included: it puts the Authorization of this
-moment and the headers of impersonation on the request, renews our credentials once and tries again when they are
-refused (401, or the end of the handshake), tells an observer about each request and learns the API server's clock. When
-a certificate changes all go over to new connections. Assumes bodies of bytes, which can be sent twice. Never puts the
+moment and the headers of impersonation on the request, reads our credentials again and tries once more when they are
+refused (401, or the end of the handshake) or when the server's certificate is not trusted, tells an observer about each
+request, notes whether any is answered and learns the API server's clock. When a certificate changes all new requests
+go over to new connections. Assumes bodies of bytes, which can be sent twice. Never puts the
 token on a request to another host (a redirect), never parses an answer, never repeats a request for any other reason.
 """
 
@@ -21,13 +22,14 @@ import kopf
 from yarl import URL
 
 from .. import __version__
-from ..tls import refused_ours
+from ..tls import distrusted, in_words, refused_ours
 from .access import SERVICE_ACCOUNT
+from .answers import Answer, OnOddity
 from .clock import ServerClock
 from .connections import Connections
 from .credentials import Credentials, Identity, load_credentials
-from .decoding import Answer
 from .proxies import is_socks, proxy_of
+from .reach import Reach
 
 CONNECT_TIMEOUT = 3.0  # [s] to a server that is there: a connection takes milliseconds
 REFUSED_PAUSE = 1.0  # [s] before a 401 is handed on: a caller that tries again at once shall not do so in a hot loop
@@ -59,9 +61,13 @@ class Connection:
         self._prefix = self._url.raw_path.rstrip("/")  # a server behind a path, as some platforms have them
         self._tls_server_name = credentials.cluster.tls_server_name
         self._clock = ServerClock()
+        self.reach = Reach()
+        self.on_oddity: OnOddity | None = None
+        """Told of what was passed over in kopf's lists and watches."""
         proxy = proxy_of(credentials.cluster, environ)
         self._http_proxy = None if is_socks(proxy) else proxy
-        self._connections = Connections(credentials.tls, proxy if is_socks(proxy) else None)
+        socks = proxy if is_socks(proxy) else None
+        self._connections = Connections(credentials.tls, credentials.certificate, socks)
         self.session = self.new_session()
 
     @property
@@ -94,6 +100,11 @@ class Connection:
         """API server's clock minus ours [s], good to less than 1 s; 0 before the first answer."""
         return self._clock.offset or 0.0
 
+    @property
+    def odd_date(self) -> str:
+        """The API server's last ``Date``, where that is no time to go by; else empty."""
+        return self._clock.passed_over
+
     def url(self, path: str) -> URL:
         """URL of an already encoded path. Cheaper than parsing one text per request: 1.2 against 4.4 µs."""
         return self._url.with_path(self._prefix + path, encoded=True)
@@ -125,7 +136,7 @@ class Connection:
         try:
             answer = await self._send(request, handler, identity)
         except (aiohttp.ClientError, OSError) as error:
-            if not (refused_ours(error) and await self._credentials.renew(identity)):
+            if not await self._renewed_over(error, identity):
                 raise
             return await self._send(request, handler, await self._credentials.identity())
         if answer.status == 401 and await self._credentials.renew(identity):
@@ -135,6 +146,13 @@ class Connection:
             await asyncio.sleep(REFUSED_PAUSE)
         return answer
 
+    async def _renewed_over(self, error: Exception, identity: Identity) -> bool:
+        """Is there something else to try after a handshake that failed? No request was read in it."""
+        if refused_ours(error):
+            return await self._credentials.renew(identity)
+        # the files may have changed without a trace, or the machine's own authorities, which are no files of ours
+        return distrusted(error) and await self._credentials.renew(identity, plugin=False)
+
     async def _send(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType, identity: Identity
     ) -> aiohttp.ClientResponse:
@@ -143,6 +161,13 @@ class Connection:
         try:
             answer = await handler(request)
             status = answer.status
+            if isinstance(answer, Answer) and self.on_oddity is not None:
+                answer.on_oddity = self.on_oddity
+        except (aiohttp.ClientError, OSError) as error:
+            self.reach.failed(in_words(error) or f"{type(error).__name__}: {str(error) or 'time is up'}")
+            raise
+        else:
+            self.reach.answered(status)
         finally:
             url = request.url
             path = url.raw_path.removeprefix(self._prefix)
@@ -152,7 +177,7 @@ class Connection:
 
     def _sign(self, request: aiohttp.ClientRequest, identity: Identity) -> None:
         """Say who we are, and whom we act as."""
-        self._connections.use(identity.tls)
+        self._connections.use(identity.tls, identity.certificate)
         if identity.authorization is not None:
             request.headers["Authorization"] = identity.authorization
         if self._tls_server_name is not None:

@@ -1,9 +1,10 @@
 """The open connections to the API server, and how they move to other certificates.
 
-Owns the pool that all sessions share. A client certificate is shown when a connection begins, so one that is open
-stays with the old one for as long as it lives. ``use`` with another TLS context therefore begins a new pool: idle
-connections of the old one are not used again, requests under way end in peace, and what is then still open, the
-watches, is cut; kopf begins them anew. Never decides who we are.
+Owns the pool that all sessions share. ``use`` with another TLS context begins a new pool: idle connections of the old
+one are not used again, requests under way end in peace. A client certificate is shown when a connection begins, so one
+that is open stays with the old one for as long as it lives: when ours has changed, what is then still open, the
+watches, is cut; kopf begins them anew. When only the authority has changed they go on: whoever answers there was
+trusted when they began. Never decides who we are.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from ..tls import ClientCertificate
 from .proxies import SocksConnector, without_password
 
 KEEPALIVE = 60.0  # [s] an idle connection; the API server closes its side after 90 s
@@ -26,18 +28,24 @@ GRACE = 15.0  # [s] for requests on connections with the old certificate; ours t
 class Connections(aiohttp.BaseConnector):
     """A connector that hands every request to the pool of the present TLS context."""
 
-    def __init__(self, tls: ssl.SSLContext, socks: URL | None = None) -> None:
+    def __init__(
+        self, tls: ssl.SSLContext, certificate: ClientCertificate | None = None, socks: URL | None = None
+    ) -> None:
         super().__init__()
-        self._tls, self._socks = tls, socks
+        self._tls, self._certificate, self._socks = tls, certificate, socks
         self._pool = _Pool(self._connector())
         self._retired: dict[asyncio.Task[None], _Pool] = {}
 
-    def use(self, tls: ssl.SSLContext) -> None:
-        """Begin every new request with this context."""
+    def use(self, tls: ssl.SSLContext, certificate: ClientCertificate | None = None) -> None:
+        """Begin every new request with this context, which shows ``certificate``."""
         if tls is self._tls:
             return
         self._tls, old = tls, self._pool
         self._pool = _Pool(self._connector())
+        if certificate != self._certificate:
+            self._certificate = certificate
+            for pool in (old, *self._retired.values()):
+                pool.outdated = True
         closing = asyncio.create_task(old.close_later(), name="old connections")
         self._retired[closing] = old
         closing.add_done_callback(lambda done: self._retired.pop(done, None))
@@ -74,6 +82,8 @@ class _Pool:
 
     def __init__(self, connector: aiohttp.BaseConnector) -> None:
         self.connector = connector
+        self.outdated = False
+        """Its connections show a client certificate that is no longer ours."""
         self._in_use: weakref.WeakSet[Any] = weakref.WeakSet()
 
     async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:  # noqa: ASYNC109 - aiohttp's own
@@ -82,11 +92,18 @@ class _Pool:
         return connection
 
     async def close_later(self) -> None:
-        await asyncio.sleep(GRACE)
+        while True:
+            await asyncio.sleep(GRACE)
+            if self.outdated or not self._busy():
+                break
         # cut as the server would: a connector that closes tells nothing to those who wait for a next line
-        protocols = [each.protocol for each in self._in_use if each.protocol is not None and each.transport is not None]
+        protocols = self._busy()
         cut = [protocol.closed for protocol in protocols]
         for protocol in protocols:
             protocol.transport.abort()
         await asyncio.gather(*filter(None, cut), return_exceptions=True)
         await self.connector.close()
+
+    def _busy(self) -> list[Any]:
+        """Protocols of the connections that somebody still reads from."""
+        return [each.protocol for each in self._in_use if each.protocol is not None and each.transport is not None]

@@ -3,7 +3,8 @@
 Owns the choice between kubeconfig and service account (an explicit kubeconfig or context wins, then the service account
 inside a pod, then KUBECONFIG or ~/.kube/config) and every renewal. Files are looked at once a second: a token, a
 client certificate or an authority that was replaced is in force with the next request. A credential plugin runs again
-shortly before its credentials expire; and all is read again when the API server refuses what we have. The context and
+shortly before its credentials expire; and all is read again when the API server refuses what we have, or we what it
+shows. The context and
 the server are those of the start: a kubeconfig that is switched to another cluster does not send our token there. What
 cannot be read leaves the last good credentials in force. Never logs a secret, never writes a file.
 """
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ConfigurationError
-from ..tls import client_context
+from ..tls import ClientCertificate, client_context
 from .access import SERVICE_ACCOUNT, Access, Cluster, Plugin, is_in_a_pod, read_service_account
 from .exec_plugin import Given, ask
 from .kubeconfig import read_access, read_files, standard_files
@@ -45,6 +46,8 @@ class Identity:
     authorization: str | None
     tls: ssl.SSLContext
     """Made anew whenever a certificate, ours or the authority's, changes."""
+    certificate: ClientCertificate | None = None
+    """Ours, shown where a connection begins."""
 
 
 class Credentials:
@@ -61,7 +64,7 @@ class Credentials:
         """Raises ConfigurationError for certificates that cannot be used."""
         self._reader, self._access, self._given = reader, access, given
         self._clock, self._wall_clock = clock, wall_clock
-        self._identity = Identity(_authorization(access, given), _tls(access, given))
+        self._identity = _identity(access, given, _tls(access, given))
         self._stamps = _stamps(access.files)
         self._looked_at, self._renewed_at, self._failed_at = clock(), float("-inf"), float("-inf")
         self._given_at = wall_clock()
@@ -91,6 +94,11 @@ class Credentials:
         return self._identity.tls
 
     @property
+    def certificate(self) -> ClientCertificate | None:
+        """Our own of this moment."""
+        return self._identity.certificate
+
+    @property
     def impersonation(self) -> tuple[tuple[str, str], ...]:
         """Headers by which the API server takes us for somebody else."""
         return self._access.user.impersonation
@@ -98,8 +106,7 @@ class Credentials:
     @property
     def anonymous(self) -> bool:
         """Is there nothing that says who we are?"""
-        certificate = self._access.user.certificate or self._given.certificate
-        return self._identity.authorization is None and certificate is None
+        return self._identity.authorization is None and self._identity.certificate is None
 
     async def identity(self) -> Identity:
         """Who we are now."""
@@ -112,15 +119,16 @@ class Credentials:
                 await asyncio.shield(renewal)
         return self._identity
 
-    async def renew(self, refused: Identity) -> bool:
-        """Read everything again because the API server refused ``refused``; is there something else to try now?
+    async def renew(self, refused: Identity, *, plugin: bool = True) -> bool:
+        """Read everything again because a request with ``refused`` failed over it; is there something else to try now?
+        ``plugin``: run the plugin, too.
 
         Many requests are refused at once: the first one reads, the others find its result.
         """
         if await self.identity() != refused:
             return True
         if self._clock() - self._renewed_at >= LOOK_EVERY:
-            await self._renewed(plugin=True)
+            await self._renewed(plugin)
         elif self._renewal is not None:
             await asyncio.shield(self._renewal)
         return self._identity != refused
@@ -201,13 +209,13 @@ class Credentials:
 
     def _accept(self, access: Access, given: Given) -> None:
         tls = self._identity.tls
-        if _trust(access, given) != _trust(self._access, self._given):
+        if _trust(access, given) != _trust(self._access, self._given) or _machines_changed(access, tls):
             tls = _tls(access, given)
             logger.info("certificates renewed")
         if given is not self._given:
             self._given_at = self._wall_clock()
         self._stamps = self._stamps if access.files == self._access.files else _stamps(access.files)
-        self._identity = Identity(_authorization(access, given), tls)
+        self._identity = _identity(access, given, tls)
         self._access, self._given = access, given
 
     def _complain(self, error: str) -> None:
@@ -256,6 +264,17 @@ def _authorization(access: Access, given: Given) -> str | None:
     if access.user.basic:
         return f"Basic {base64.b64encode(':'.join(access.user.basic).encode()).decode()}"
     return None
+
+
+def _identity(access: Access, given: Given, tls: ssl.SSLContext) -> Identity:
+    return Identity(_authorization(access, given), tls, access.user.certificate or given.certificate)
+
+
+def _machines_changed(access: Access, tls: ssl.SSLContext) -> bool:
+    """Does the machine itself trust other authorities than it did, where it is the one that counts?"""
+    if access.cluster.authorities is not None or access.cluster.insecure:
+        return False
+    return client_context().get_ca_certs(binary_form=True) != tls.get_ca_certs(binary_form=True)
 
 
 def _trust(access: Access, given: Given) -> tuple[object, ...]:

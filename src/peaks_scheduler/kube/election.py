@@ -4,8 +4,9 @@ Owns one Lease. A record that did not change for its duration *on our monotonic 
 never compared with ours. Every write carries the resourceVersion that was read, so of two that try one gets a 409.
 The fence: ``may_write`` is true until ``renew_deadline`` after the *start* of the last successful renewal; a standby
 waits the longer ``lease_duration`` after it saw that renewal, so at no instant may two write. Assumes an identity that
-no other process has. Never gives up: it survives every error, and competes again after a loss. Runs in any one event
-loop; ``leading``, ``holder`` and ``may_write`` may be asked from other threads.
+no other process has. Never gives up: it survives every error, and competes again after a loss. What others wrote into
+the Lease is read by ``lease``, which takes nothing for granted. Runs in any one event loop; ``leading``, ``holder`` and
+``may_write`` may be asked from other threads.
 
                     lease free, expired or released
         standby ───────────────────────────────────▶ leading ──┐ renewed every retry_period
@@ -30,6 +31,7 @@ from typing import Any, Protocol
 
 from ..errors import Conflict, KubeError, NotFound
 from .clock import micro_time
+from .lease import duration_of, holder_of, spec_of, transitions_of, usable
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +115,7 @@ class LeaderElector:
     @property
     def holder(self) -> str:
         """Who holds the Lease, as last seen; empty when nobody does or nothing was seen."""
-        return _holder(self._lease)
+        return holder_of(self._lease)
 
     def may_write(self, within: float = 0.0) -> bool:
         """May a write be sent at this instant, and ``within`` [s] of it (while a connection is made)? The fence;
@@ -173,7 +175,7 @@ class LeaderElector:
             except (Conflict, NotFound):
                 pass  # our picture is out of date: look
         try:
-            lease = await self._client.get_lease(self._namespace, self._name)
+            lease = usable(await self._client.get_lease(self._namespace, self._name))
         except NotFound:
             return await self._take_missing()
         self._observe(lease)
@@ -193,20 +195,20 @@ class LeaderElector:
 
     async def _take(self, lease: Json) -> None:
         started = self._clock()
-        renewed = lease | {"spec": self._spec(lease.get("spec") or {})}
+        renewed = lease | {"spec": self._spec(spec_of(lease))}
         self._hold(await self._client.replace_lease(self._namespace, self._name, renewed), started)
 
     def _spec(self, old: Json) -> Json:
         stamp = micro_time(self._wall_clock())
         spec = old | {"leaseDurationSeconds": int(self._lease_duration), "renewTime": stamp}
         if old.get("holderIdentity") != self.identity:
-            transitions = (old.get("leaseTransitions") or 0) + 1 if old else 0
+            transitions = transitions_of(old) + 1 if old else 0
             spec |= {"holderIdentity": self.identity, "acquireTime": stamp, "leaseTransitions": transitions}
         return spec
 
     def _hold(self, stored: Json, started: float) -> None:
-        self._observe(stored)
-        if not self._released.is_set():
+        self._observe(usable(stored))
+        if self.holder == self.identity and not self._released.is_set():
             self._renewed_at = started
 
     def _observe(self, lease: Json) -> None:
@@ -215,8 +217,7 @@ class LeaderElector:
         self._lease = lease
 
     def _expires_at(self) -> float:
-        spec = (self._lease or {}).get("spec") or {}
-        return self._seen_at + float(spec.get("leaseDurationSeconds") or 0)
+        return self._seen_at + duration_of(self._lease, self._lease_duration)
 
     def _held_by_another(self) -> bool:
         return self.holder not in ("", self.identity) and self._clock() < self._expires_at()
@@ -224,12 +225,12 @@ class LeaderElector:
     async def _give_back(self) -> None:
         for _ in range(RELEASE_TRIES):
             try:
-                lease = await self._client.get_lease(self._namespace, self._name)
-                if _holder(lease) == self.identity:
+                lease = usable(await self._client.get_lease(self._namespace, self._name))
+                if holder_of(lease) == self.identity:
                     stamp = micro_time(self._wall_clock())
                     # as client-go's ReleaseOnCancel leaves it
                     freed = {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": stamp, "acquireTime": stamp}
-                    freed_lease = lease | {"spec": lease["spec"] | freed}
+                    freed_lease = lease | {"spec": spec_of(lease) | freed}
                     self._observe(await self._client.replace_lease(self._namespace, self._name, freed_lease))
                     logger.info("lease released", extra={"lease": self._name})
                 return
@@ -276,7 +277,3 @@ class LeaderElector:
         if text != self._failing:
             self._failing = text
             logger.warning("lease not renewed", extra={"lease": self._name, "error": text})
-
-
-def _holder(lease: Json | None) -> str:
-    return str(((lease or {}).get("spec") or {}).get("holderIdentity") or "")

@@ -3,7 +3,8 @@
 Owns the protocol (client.authentication.k8s.io/v1 and v1beta1), who sees what a plugin says, and when it is given up.
 Its standard error goes to the terminal as it is; without one it is passed on as it comes, into the log where there is
 one, and its end stands in the error. It gets standard input where the kubeconfig allows it and that is a terminal. With
-a terminal, where somebody may have to answer, it has 5 minutes, else one. Never runs a shell, never keeps what came.
+a terminal, where somebody may have to answer, it has 5 minutes, else one; an answer has 1 MiB at most, and so has what
+is passed on of its standard error. Never runs a shell, never keeps what came.
 """
 
 from __future__ import annotations
@@ -33,6 +34,11 @@ ALONE, ATTENDED = 60.0, 300.0  # [s] until a plugin is given up: without and wit
 ENDING = 2.0  # [s] for a plugin that was killed to be gone
 LAST_WORDS = 500  # characters of what it said, in an error
 CHUNK = 1 << 16
+MOST = 1 << 20  # [bytes] of an answer, or of what is passed on: a token and a certificate chain have some 10 kB
+
+
+class _UnusableError(ValueError):
+    """What is wrong with an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,7 @@ async def ask(plugin: Plugin, cluster: Cluster, environ: Mapping[str, str] = os.
     answer = await _run(plugin, given_environ, interactive)
     try:
         return _read(answer, plugin.api_version)
-    except (ValueError, ConfigurationError) as error:
+    except (ValueError, OverflowError, ConfigurationError) as error:
         raise ConfigurationError(
             f"{plugin.where}: expected an ExecCredential of {plugin.api_version} with a token or a certificate, "
             f"got: {error}"
@@ -103,6 +109,8 @@ async def _run(plugin: Plugin, environ: Mapping[str, str], interactive: bool) ->
         raise ConfigurationError(
             f"{plugin.where}: {plugin.command} was given up after {limit:g} s{said.last_words()}"
         ) from error
+    except _UnusableError as error:
+        raise ConfigurationError(f"{plugin.where}: {plugin.command} was given up: {error}") from error
     finally:
         await _end(process, not attended)
     if code:
@@ -133,7 +141,13 @@ async def _start(
 
 
 async def _all(stream: asyncio.StreamReader | None) -> bytes:
-    return await stream.read() if stream else b""
+    """All of it. Raises _UnusableError beyond MOST."""
+    answer = bytearray()
+    while stream is not None and (chunk := await stream.read(CHUNK)):
+        answer += chunk
+        if len(answer) > MOST:
+            raise _UnusableError(f"expected an answer of at most {MOST >> 20} MiB, got more")
+    return bytes(answer)
 
 
 async def _end(process: asyncio.subprocess.Process, has_session: bool) -> None:
@@ -154,13 +168,15 @@ class _Said:
     """What a plugin says on standard error: passed on as it comes, the end kept."""
 
     def __init__(self) -> None:
-        self._text = ""
+        self._text, self._size = "", 0
 
     async def follow(self, stream: asyncio.StreamReader | None) -> None:
         while stream is not None and (chunk := await stream.read(CHUNK)):
             text = chunk.decode("utf-8", "replace")
             self._text = (self._text + text)[-LAST_WORDS:]
-            _pass_on(text)
+            self._size += len(chunk)
+            if self._size <= MOST:
+                _pass_on(text)
 
     def last_words(self) -> str:
         words = " ".join(_printable(self._text).split())
@@ -182,10 +198,6 @@ def _printable(text: str) -> str:
 
 
 # --- its answer -------------------------------------------------------------------------------------------------------
-
-
-class _UnusableError(ValueError):
-    """What is wrong with an answer."""
 
 
 def _read(answer: bytes, version: str) -> Given:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigurationError
+from ..files import read_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class Fields:
 
     def _file(self, key: str, path: Path) -> bytes:
         try:
-            return path.read_bytes()
+            return read_bytes(path)
         except OSError as error:
             raise ConfigurationError(f"{self.where}: {key}: expected a readable file, got: {error}") from error
 

@@ -1,19 +1,22 @@
 """How many binds may be in flight: additive increase, multiplicative decrease.
 
 Owns the number and the queue of those who wait for a turn. Assumes one event loop. Never sends anything itself: a 429
-(``throttled``) halves the number and holds all new turns back until the server's Retry-After has passed; as many
-successes as the number is large raise it by one, up to the maximum. One burst of 429s halves it once.
+(``throttled``) halves the number and holds all new turns back until the server's Retry-After has passed, ten seconds
+at most; as many successes as the number is large raise it by one, up to the maximum. One burst of 429s halves it once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 import time
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 
 from ..errors import TooManyRequests
+from .bounds import LONGEST_WAIT
 
 MAXIMUM = 64  # a kube-apiserver of two cores binds no faster with more in flight
 LEAST_HOLD = 0.1  # [s] the 429s of one burst arrive within it, and shall halve once
@@ -47,11 +50,11 @@ class Limiter:
 
     def throttled(self, retry_after: float) -> None:
         """The server asked for less, and for nothing new during ``retry_after`` [s]."""
-        now = self._clock()
+        now, wait = self._clock(), LEAST_HOLD if math.isnan(retry_after) else retry_after
         if now >= self._held_until:
             self._limit = max(1, self._limit // 2)
         self._successes = 0
-        self._held_until = max(self._held_until, now + max(retry_after, LEAST_HOLD))
+        self._held_until = max(self._held_until, now + min(max(wait, LEAST_HOLD), LONGEST_WAIT))
         if not self._resuming:
             self._resuming = True
             self._resume()
@@ -67,6 +70,8 @@ class Limiter:
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 self._give_back()  # the turn came in the same moment
+            with contextlib.suppress(ValueError):
+                self._waiting.remove(turn)  # those who come later must not line up behind nobody
             raise
 
     async def __aexit__(

@@ -18,12 +18,22 @@ import msgspec
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import BytesPayload
 
-from ..errors import Ambiguous, Conflict, Denied, Forbidden, KubeError, NotFound, TooManyRequests, Unavailable
+from ..errors import (
+    Ambiguous,
+    Conflict,
+    Denied,
+    Forbidden,
+    KubeError,
+    NotFound,
+    TooLarge,
+    TooManyRequests,
+    Unavailable,
+)
 from ..tls import in_words
+from .bounds import MOST_BYTES, TooLargeError, body_of, wait_of
 from .connection import CONNECT_TIMEOUT, Connection
 
 TIMEOUT = 10.0  # [s] for a whole request
-RETRY_AFTER = 1.0  # [s] where a 429 does not say how long
 JSON = "application/json"
 MERGE = "application/merge-patch+json"
 STRATEGIC_MERGE = "application/strategic-merge-patch+json"
@@ -66,10 +76,13 @@ class Transport:
         self._connection = connection
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_TIMEOUT)
 
-    async def get(self, path: str, query: Mapping[str, str] | None = None, accept: str = JSON) -> bytes:
+    async def get(
+        self, path: str, query: Mapping[str, str] | None = None, accept: str = JSON, most: int = MOST_BYTES
+    ) -> bytes:
         """Body of the answer. ``path`` is encoded already, ``query`` is not.
 
         Raises:
+            TooLarge: the body has more than ``most`` bytes.
             KubeError: the answer is no success, or there was none (Unavailable).
         """
         url = self._connection.url(path)
@@ -79,7 +92,9 @@ class Transport:
             async with self._connection.session.get(
                 url, headers={"Accept": accept}, timeout=self._timeout, allow_redirects=False
             ) as answer:
-                body = await answer.read()
+                body = await body_of(answer, most)
+        except TooLargeError as error:
+            raise TooLarge(f"GET {path}: {error}") from error
         except (aiohttp.ClientError, OSError, RuntimeError) as error:  # TimeoutError is an OSError
             raise Unavailable(_broken("GET", path, error)) from error
         if answer.status != 200:
@@ -110,7 +125,7 @@ class Transport:
                 allow_redirects=False,
             ) as answer:
                 accepted = 200 <= answer.status < 300
-                content = await answer.read()
+                content = await body_of(answer)
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
             if accepted:
                 return b""
@@ -130,7 +145,7 @@ def error_of(method: str, path: str, status: int, headers: Mapping[str, str], bo
     if method != "GET" and "message" in details and DENIED.search(said):
         return Denied(message, status, said)
     if status == 429:
-        return TooManyRequests(message, _retry_after(headers, details), said)
+        return TooManyRequests(message, wait_of(headers, details.get("details")), said)
     if status in UNDECIDED and method != "GET":
         return Ambiguous(message, status, said)
     if status >= 500:
@@ -168,14 +183,6 @@ def _unanswered(error: Exception) -> str:
 def _status_of(body: bytes) -> dict[str, Any]:
     try:
         status = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return status if isinstance(status, dict) else {}
-
-
-def _retry_after(headers: Mapping[str, str], details: Mapping[str, Any]) -> float:
-    told = headers.get("Retry-After") or (details.get("details") or {}).get("retryAfterSeconds")
-    try:
-        return max(0.0, float(told)) if told is not None else RETRY_AFTER
-    except (TypeError, ValueError):
-        return RETRY_AFTER
