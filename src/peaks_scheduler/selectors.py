@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -200,6 +200,27 @@ class Toleration:
         if self.operator == "Exists":
             return True
         return self.operator == "Equal" and self.value == taint.value
+
+
+class Tolerated:
+    """What a pod's tolerations tolerate, found by key and value: as many as there may be, a taint costs four looks."""
+
+    __slots__ = ("_effects",)
+
+    def __init__(self, tolerations: Iterable[Toleration]) -> None:
+        self._effects: dict[tuple[str, str | None], set[str]] = {}
+        for each in tolerations:
+            if each.operator in ("Exists", "Equal"):
+                value = None if each.operator == "Exists" else each.value
+                self._effects.setdefault((each.key, value), set()).add(each.effect)
+
+    def includes(self, taint: Taint) -> bool:
+        """Does one of them tolerate the taint? See ``Toleration.tolerates``."""
+        for place in ((taint.key, taint.value), (taint.key, None), ("", taint.value), ("", None)):
+            effects = self._effects.get(place, ())
+            if taint.effect in effects or "" in effects:
+                return True
+        return False
 
 
 def toleration_from(raw: Mapping[str, Any]) -> Toleration:
