@@ -145,6 +145,11 @@ class Indices:
         if pod.affinity or pod.preferences.pods:
             self._liking.change(_liked(pod), slot, by)
 
+    def release(self) -> None:
+        """Keep nothing of the pod that was decided last."""
+        self._labels.release()
+        self._near.release()
+
     def holding_ports(self, ports: tuple[HostPort, ...]) -> Mask | None:
         return self._ports.holding(ports)
 

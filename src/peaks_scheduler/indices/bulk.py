@@ -8,9 +8,7 @@ selector matches nothing, as in ``selectors``. Never looks at nodes.
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +23,8 @@ _LETTERS = 64  # of a text that count as one part
 
 Hashes = NDArray[np.int64]
 Rows = NDArray[np.int64]
+Spoken = tuple[list[object], list[int]]
+"""What selectors speak of, and their rows"""
 NO_ROWS: Rows = np.zeros(0, np.int64)
 
 
@@ -61,14 +61,10 @@ class Table:
 
     __slots__ = ("_hashes", "_rows")
 
-    def __init__(self, entries: Iterable[tuple[Any, int]]) -> None:
-        hashes, rows = array("q"), array("q")
-        for what, row in entries:
-            hashes.append(hash(what))
-            rows.append(row)
-        found = np.array(hashes, np.int64)
-        order = np.argsort(found, kind="stable")
-        self._hashes, self._rows = found[order], np.array(rows, np.int64)[order].astype(np.int32)
+    def __init__(self, what: Sequence[object], rows: Sequence[int]) -> None:
+        hashes = np.fromiter(map(hash, what), np.int64, len(what))
+        order = np.argsort(hashes, kind="stable")
+        self._hashes, self._rows = hashes[order], np.array(rows, np.int32)[order]
 
     def rows(self, wanted: Hashes) -> Rows:
         """The rows that speak of one of these, as often as they do."""
@@ -84,27 +80,24 @@ class Selectors:
 
     def __init__(self, selectors: Sequence[LabelSelector | None]) -> None:
         self._needed = np.zeros(len(selectors), np.int64)
-        kinds: dict[str, list[tuple[Any, int]]] = {"In": [], "Exists": [], "NotIn": [], "DoesNotExist": []}
+        kinds: dict[str, Spoken] = {kind: ([], []) for kind in ("In", "Exists", "NotIn", "DoesNotExist")}
         self._others: list[tuple[int, LabelSelector]] = []
         for row, selector in enumerate(selectors):
             if selector is None or not all(each.valid for each in selector.expressions):
                 self._needed[row] = -1
             else:
                 self._sort_in(row, selector, kinds)
-        self._one_of, self._having, self._none_of, self._lacking = (Table(each) for each in kinds.values())
+        self._one_of, self._having, self._none_of, self._lacking = (Table(*each) for each in kinds.values())
 
-    def _sort_in(self, row: int, selector: LabelSelector, kinds: Mapping[str, list[tuple[Any, int]]]) -> None:
+    def _sort_in(self, row: int, selector: LabelSelector, kinds: Mapping[str, Spoken]) -> None:
         if any(each.operator not in kinds for each in selector.expressions):
             self._others.append((row, selector))  # no API server lets such a selector of pods pass
             return
         self._needed[row] = len(selector.labels)
-        kinds["In"].extend((pair, row) for pair in selector.labels)
+        _speak(kinds["In"], selector.labels, row)
         for each in selector.expressions:
             self._needed[row] += each.operator in ("In", "Exists")
-            if each.values:
-                kinds[each.operator].extend(((each.key, value), row) for value in set(each.values))
-            else:
-                kinds[each.operator].append((each.key, row))
+            _speak(kinds[each.operator], [(each.key, v) for v in set(each.values)] or [each.key], row)
 
     def matching(self, labels: Hashed) -> Mask:
         """(T,) selectors that match."""
@@ -115,3 +108,8 @@ class Selectors:
         for row, selector in self._others:
             matching[row] = selector.matches(labels.labels)
         return matching
+
+
+def _speak(spoken: Spoken, what: Sequence[object], row: int) -> None:
+    spoken[0].extend(what)
+    spoken[1].extend([row] * len(what))

@@ -29,7 +29,7 @@ class Column:
         self._values: list[str] = [""]  # by number
         self._uses: list[int] = [0]
         self._free: list[int] = []
-        self._integers: NDArray[np.int64] | None = None  # by number; made when somebody compares
+        self._integers: NDArray[np.int64] | None = None  # by node; made when somebody compares
         self._is_integer: Mask = np.zeros(0, np.bool_)
 
     @property
@@ -42,6 +42,8 @@ class Column:
         self.codes = roomy(self.codes, i)
         before = int(self.codes[i])
         self.codes[i] = _MISSING if value is None else self._number(value)
+        if self._integers is not None:
+            self._write(i, value or "")
         if before != _MISSING:
             self._uses[before] -= 1
             if not self._uses[before]:
@@ -54,15 +56,19 @@ class Column:
         table[numbers] = True
         return table
 
-    def compared(self, requirement: Requirement) -> Mask:
-        """(size,) values that ``Gt`` or ``Lt`` is met by, as Kubernetes compares: whole numbers of 64 bits."""
+    def compared(self, requirement: Requirement, n: int) -> Mask:
+        """(n,) nodes that meet ``Gt`` or ``Lt``, as Kubernetes compares: whole numbers of 64 bits."""
         bound = parse_int64(requirement.values[0]) if len(requirement.values) == 1 else None
         if bound is None:
-            return np.zeros(self.size, np.bool_)
-        integers = self._read() if self._integers is None else self._integers
-        found = integers > bound if requirement.operator == "Gt" else integers < bound
-        verdict: Mask = (found & self._is_integer)[: self.size]
-        return verdict
+            return np.zeros(n, np.bool_)
+        if self._integers is None:
+            self._integers, self._is_integer = np.zeros(len(self.codes), np.int64), np.zeros(len(self.codes), np.bool_)
+            for i, code in enumerate(self.codes.tolist()):
+                self._write(i, self._values[code])
+        integers = self._integers[:n]
+        found: Mask = integers > bound if requirement.operator == "Gt" else integers < bound
+        found &= self._is_integer[:n]
+        return found
 
     def _number(self, value: str) -> int:
         number = self.numbers.get(value)
@@ -70,8 +76,6 @@ class Column:
             number = self._free.pop() if self._free else self._append()
             self.numbers[value] = number
             self._values[number], self._uses[number] = value, 0
-            if self._integers is not None:
-                self._write(number, value)
         self._uses[number] += 1
         return number
 
@@ -80,14 +84,8 @@ class Column:
         self._uses.append(0)
         return len(self._values) - 1
 
-    def _read(self) -> NDArray[np.int64]:
-        self._integers, self._is_integer = np.zeros(self.size, np.int64), np.zeros(self.size, np.bool_)
-        for value, number in self.numbers.items():
-            self._write(number, value)
-        return self._integers
-
-    def _write(self, number: int, value: str) -> None:
+    def _write(self, i: int, value: str) -> None:
         assert self._integers is not None
-        self._integers, self._is_integer = roomy(self._integers, number), roomy(self._is_integer, number)
+        self._integers, self._is_integer = roomy(self._integers, i), roomy(self._is_integer, i)
         integer = parse_int64(value)
-        self._integers[number], self._is_integer[number] = integer or 0, integer is not None
+        self._integers[i], self._is_integer[i] = integer or 0, integer is not None

@@ -117,6 +117,10 @@ class NodeLabels:
             for each in [each for each in self._verdicts if not changed.isdisjoint(_keys(each))]:
                 del self._verdicts[each]
 
+    def release(self) -> None:
+        """Keep nothing of the large requirement that was asked about last."""
+        self._latest = None
+
     # -- asked
 
     def carried(self, key: str) -> bool:
@@ -260,8 +264,7 @@ class NodeLabels:
             case "DoesNotExist":
                 return _not(self._having(requirement.key))
             case "Gt" | "Lt" if requirement.key in self._carriers:
-                column = self._column(requirement.key)
-                return column.compared(requirement)[column.codes[: len(self._slots)]]
+                return self._column(requirement.key).compared(requirement, len(self._slots))
         return False
 
     def _named(self, requirement: Requirement) -> Answer:

@@ -34,15 +34,19 @@ class Neighbours:
         self._pods = pods
         self.namespaces: dict[str, Mapping[str, str]] = {}
         """Labels of namespaces by name."""
+        self._latest: Compiled | None = None
+
+    def release(self) -> None:
+        """Keep nothing of the pod that was asked about last."""
+        self._latest = None
 
     def near(self, terms: Weighted) -> Near:
         """Pods that each of the terms means."""
-        known = tuple((weight, term) for weight, term in terms if self._labels.carried(term.topology_key))
-        if bulky(known, MANY):
-            yield from self._sums(known)
+        if bulky(terms, MANY):
+            yield from self._sums(terms)
             return
-        for weight, term in known:
-            if term.selector is not None:
+        for weight, term in terms:
+            if term.selector is not None and self._labels.carried(term.topology_key):
                 selection = Selection(((term.selector, self.namespaces_of(term)),))
                 yield weight, term.topology_key, self._pods.counts(selection)
 
@@ -58,7 +62,7 @@ class Neighbours:
     def all_mean(self, terms: Sequence[AffinityTerm], pod: Pod) -> bool:
         """Does every term mean the pod itself?"""
         if bulky(tuple(terms), MANY):
-            compiled = Compiled(tuple((1, term) for term in terms))
+            compiled = self._compiled(_alike(terms))
             mean = self._looking(compiled, pod.namespace) & compiled.selecting(Hashed(pod.labels))
             return bool(mean.all())
         return all(term.selects(pod.labels) and self._looks_into(term, pod.namespace) for term in terms)
@@ -79,9 +83,10 @@ class Neighbours:
     # -- many terms
 
     def _sums(self, terms: Weighted) -> Near:
-        compiled, sums = Compiled(terms), dict[str, Counts]()
-        for namespace, groups in self._pods.within(_named(term for _, term in terms)):
-            looking = self._looking(compiled, namespace)
+        compiled, sums = self._compiled(terms), dict[str, Counts]()
+        carried = compiled.carried_by(self._labels)
+        for namespace, groups in self._pods.within(_named(term for _, term in terms)) if carried.any() else ():
+            looking = self._looking(compiled, namespace) & carried
             for group in groups if looking.any() else ():
                 for key, weight in compiled.sums(looking & compiled.selecting(Hashed(group.labels))):
                     at = sums.setdefault(key, np.zeros(len(self._labels), np.int64))
@@ -90,7 +95,7 @@ class Neighbours:
         yield from ((1, key, at) for key, at in sums.items())
 
     def _counted(self, terms: Sequence[AffinityTerm]) -> Counts:
-        compiled, counts = Compiled(tuple((1, term) for term in terms)), np.zeros(len(self._labels), np.int32)
+        compiled, counts = self._compiled(_alike(terms)), np.zeros(len(self._labels), np.int32)
         for namespace, groups in self._pods.within(_named(terms)):
             if not self._looking(compiled, namespace).all():
                 continue
@@ -100,11 +105,21 @@ class Neighbours:
                         counts[i] += count
         return counts
 
+    def _compiled(self, terms: Weighted) -> Compiled:
+        """One decision asks for the same ones several times."""
+        if self._latest is None or not self._latest.of(terms):
+            self._latest = Compiled(terms)
+        return self._latest
+
     def _looking(self, compiled: Compiled, namespace: str) -> Mask:
         """(T,) terms that look into the namespace; see ``namespaces_of``."""
         looking = compiled.looking_into(namespace, Hashed({}))
         labels = self.namespaces.get(namespace)
         return looking | compiled.looking_into(namespace, Hashed(labels)) if labels else looking
+
+
+def _alike(terms: Iterable[AffinityTerm]) -> Weighted:
+    return tuple((1, term) for term in terms)
 
 
 def _named(terms: Iterable[AffinityTerm]) -> frozenset[str] | None:

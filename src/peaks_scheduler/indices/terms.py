@@ -87,6 +87,7 @@ class Compiled:
     """Very many terms, made ready to be asked at once."""
 
     def __init__(self, terms: Weighted) -> None:
+        self._terms = terms
         numbers: dict[str, int] = {}
         codes = [numbers.setdefault(term.topology_key, len(numbers)) for _, term in terms]
         self._keys = list(numbers)
@@ -94,15 +95,21 @@ class Compiled:
         self._weights = np.array([weight for weight, _ in terms], np.float64)
         self._selectors = Selectors([term.selector for _, term in terms])
         self._namespaces = Selectors([term.namespace_selector for _, term in terms])
-        self._named = Table((name, row) for row, (_, term) in enumerate(terms) for name in term.namespaces)
+        named = [(name, row) for row, (_, term) in enumerate(terms) for name in term.namespaces]
+        self._named = Table([name for name, _ in named], [row for _, row in named])
         self._by_selector = np.array([bool(term.namespace_selector) for _, term in terms], np.bool_)
         self._known = -1
         self._carried = np.zeros(0, np.bool_)
 
+    def of(self, terms: Weighted) -> bool:
+        """Is it made of these very terms?"""
+        pairs = zip(self._terms, terms, strict=False)
+        return len(self._terms) == len(terms) and all(a[1] is b[1] and a[0] == b[0] for a, b in pairs)
+
     def pulls(self, pod: Hashed, namespace: str, of: Hashed, nodes: Carried) -> list[tuple[str, int]]:
         """(topology key, sum of weights) of the terms that mean a pod with these labels in ``namespace``, whose own
         labels are ``of``; of keys that nodes have."""
-        carried = self._carried_by(nodes)
+        carried = self.carried_by(nodes)
         if not carried.any():
             return []
         return self.sums(carried & self.selecting(pod) & self.looking_into(namespace, of))
@@ -110,7 +117,7 @@ class Compiled:
     def perhaps(self, pod: Hashed, namespace: str, nodes: Carried) -> list[tuple[str, int]]:
         """Likewise of those that may mean it, for they select namespaces by labels that nobody reads."""
         unread = self._by_selector & ~self._naming(namespace)
-        return self.sums(self._carried_by(nodes) & self.selecting(pod) & unread)
+        return self.sums(self.carried_by(nodes) & self.selecting(pod) & unread)
 
     def selecting(self, pod: Hashed) -> Mask:
         """(T,) terms that select pods with these labels, whatever their namespace."""
@@ -132,7 +139,7 @@ class Compiled:
         naming[self._named.rows(np.array([hash(namespace)], np.int64))] = True
         return naming
 
-    def _carried_by(self, nodes: Carried) -> Mask:
+    def carried_by(self, nodes: Carried) -> Mask:
         """(T,) terms over a label that a node has."""
         if self._known != nodes.keys_changed:
             known = np.fromiter(map(nodes.carried, self._keys), np.bool_, len(self._keys))

@@ -71,12 +71,12 @@ def liked_nodes(pod: Pod, nodes: Snapshot, tied: Ints) -> Ints | None:
     """The more weight in preferred node affinity terms that the node meets, the better."""
     if not pod.preferences.nodes:
         return None
-    weights = np.zeros(len(tied), np.int64)
+    weights = np.zeros(len(nodes), np.int64)
     for weight, term in pod.preferences.nodes:
         met = nodes.index.meeting(term)
         if met is not False:
-            weights += weight if met is True else weight * met[tied]
-    return _shares(weights)
+            np.add(weights, weight, out=weights, where=met)
+    return _shares(weights[tied])
 
 
 def _shares(counts: Ints) -> Ints:
