@@ -30,8 +30,8 @@ def pod_topology_spread(pod: Pod, nodes: Snapshot) -> list[tuple[str, Mask]]:
         unlabelled = ~nodes.index.having(constraint.topology_key)
         refusals.append((UNLABELLED, unlabelled & ~refused))
         refused = refused | unlabelled
-        if refused.all():  # the first that refuses a node gives its reason, and there may be thousands
-            break
+        if not nodes.index.carried(constraint.topology_key):
+            break  # no node is left, and there may be thousands of such constraints
         uneven = _skew(pod, constraint, nodes, labelled & included(constraint)) > constraint.max_skew
         refusals.append((UNEVEN, uneven & ~refused))
         refused = refused | uneven

@@ -111,10 +111,10 @@ class PodsByLabels:
 
     def counts(self, selection: Selection) -> Counts:
         """(N,) pods that the selection selects."""
-        if bulky(selection):
-            return self._counted(selection)
         tally = self._tallies.get(selection)
         if tally is None:
+            if bulky(selection):
+                return self._counted(selection)
             tally = self._tally(selection)
         else:
             self._tallies.move_to_end(selection)
