@@ -153,7 +153,7 @@ class Terms:
     def __init__(self, nodes: Carried) -> None:
         self._nodes = nodes
         self._bundles: dict[Weighted, Bundle] = {}
-        self._homes: dict[Home, dict[Force, None]] = {}
+        self._homes: dict[str | None, dict[Label, dict[Force, None]]] = {}
         self._bulky: dict[Bundle, Compiled] = {}
 
     def __len__(self) -> int:
@@ -196,16 +196,16 @@ class Terms:
         return self._nodes.carried(force.topology_key) and force.term.selects(labels)
 
     def _candidates(self, namespace: str, labels: Mapping[str, str]) -> Iterator[Force]:
-        homes = self._homes
-        if not homes:
-            return
-        if len(labels) > len(homes):
-            known = [home for home in homes if home[0] in (None, namespace) and _asks_for(home[1], labels)]
-        else:
-            labelled = (None, *labels, *labels.items())
-            known = [home for scope in (namespace, None) for each in labelled if (home := (scope, each)) in homes]
-        for home in known:
-            yield from homes[home]
+        for scope in (namespace, None):
+            homes = self._homes.get(scope)
+            if homes is None:
+                continue
+            if len(labels) > len(homes):
+                known = [label for label in homes if _asks_for(label, labels)]
+            else:
+                known = [label for label in (None, *labels, *labels.items()) if label in homes]
+            for label in known:
+                yield from homes[label]
 
     def _sort_in(self, bundle: Bundle) -> None:
         if bulky(bundle.terms):
@@ -213,9 +213,9 @@ class Terms:
             return
         for weight, term in bundle.terms:
             force = Force(term.topology_key, bundle, weight, term)
-            for home in self._homes_of(term):
-                self._homes.setdefault(home, {})[force] = None
-                bundle.homes.append((home, force))
+            for scope, label in self._homes_of(term):
+                self._homes.setdefault(scope, {}).setdefault(label, {})[force] = None
+                bundle.homes.append(((scope, label), force))
 
     def _homes_of(self, term: AffinityTerm) -> list[Home]:
         """Where it is found: under few of the labels of which a selected pod must have one."""
@@ -231,18 +231,20 @@ class Terms:
         choices: list[Asked] = [(pair,) for pair in selector.labels]
         choices += [[(e.key, v) for v in set(e.values)] for e in selector.expressions if e.operator == "In"]
         having = [e.key for e in selector.expressions if e.operator == "Exists"]
-        crowds = self._homes
-        return min(
-            choices, key=lambda asked: sum(len(crowds.get((scope, each), ())) for each in asked), default=None
-        ) or (having[:1] or (None,))
+        homes = self._homes.get(scope, {})
+        fewest = min(choices, key=lambda asked: sum(len(homes.get(each, ())) for each in asked), default=None)
+        return fewest or having[:1] or (None,)
 
     def _remove(self, bundle: Bundle) -> None:
         del self._bundles[bundle.terms]
         self._bulky.pop(bundle, None)
-        for home, force in bundle.homes:
-            del self._homes[home][force]
-            if not self._homes[home]:
-                del self._homes[home]
+        for (scope, label), force in bundle.homes:
+            homes = self._homes[scope]
+            del homes[label][force]
+            if not homes[label]:
+                del homes[label]
+            if not homes:
+                del self._homes[scope]
 
 
 def _asks_for(what: Label, labels: Mapping[str, str]) -> bool:
