@@ -7,6 +7,8 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 PINNED := constraints.txt
 
+SOAK_MINUTES ?= 20
+
 # what differs by processor and BLAS: everything that fits, solves or bounds
 NUMERIC := $(wildcard tests/unit/test_fitting_*.py) \
   $(addprefix tests/unit/test_, alignment.py curves.py drift.py importing.py jump.py peaks_plugin.py refit.py study.py uncertainty.py)
@@ -22,17 +24,19 @@ ALONE := $(addprefix tests/e2e/test_, faults.py operations.py replicas.py two_sc
 REST  := $(filter-out $(ALONE), $(wildcard tests/e2e/test_*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv control-plane monitoring image demo test lint unit plain pythons kernels oldest e2e parity bench clean
+.PHONY: help venv control-plane monitoring image demo test lint unit plain fuzz pythons kernels oldest e2e parity soak bench clean
 
 help:
 	@echo "make demo           the scheduler on an embedded cluster, under 30 s"
 	@echo "make test           set up, lint and every test, on a real control plane"
 	@echo "make unit | e2e     only the tests that need no Go | those with a control plane"
+	@echo "make fuzz           garbage for every parser, MINUTES=5 of it; a short run is part of make unit"
 	@echo "make pythons        the unit tests on Python 3.11 and 3.13, whichever $(VENV) is not of (part of make test)"
 	@echo "make kernels        the numeric tests with another processor's BLAS (part of make test)"
 	@echo "make oldest         the unit tests with the oldest dependencies that pyproject.toml allows"
 	@echo "make parity         this scheduler's filters and scores against kube-scheduler's own, on thousands of small clusters"
 	@echo "make lint           ruff, mypy and the layers"
+	@echo "make soak           20 minutes of churn and restarts of the API server: does it keep its size? SOAK_MINUTES=20"
 	@echo "make bench          this scheduler and kube-scheduler on the same API server"
 	@echo "make venv           only the Python environment, with $(BIN)/peaks-scheduler"
 	@echo "make control-plane  only the control plane: etcd, kube-apiserver, ... from their Go modules"
@@ -76,10 +80,16 @@ test: lint unit control-plane monitoring image
 	@$(MAKE) --no-print-directory pythons UNIT='plain kernels'
 
 unit: $(READY)
-	$(BIN)/python -m pytest -n auto --dist worksteal tests/unit
+	$(BIN)/python -m pytest -n auto --dist worksteal tests/unit tests/fuzz
 
 plain: $(READY)
-	$(BIN)/python -m pytest -n auto --dist worksteal $(filter-out $(NUMERIC), $(wildcard tests/unit/test_*.py))
+	$(BIN)/python -m pytest -n auto --dist worksteal $(filter-out $(NUMERIC), $(wildcard tests/unit/test_*.py)) tests/fuzz
+
+# round after round of new examples; TESTS=tests/fuzz/test_x.py takes some
+MINUTES  ?= 5
+EXAMPLES ?= 1000
+fuzz: $(READY)
+	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --examples $(EXAMPLES) $(TESTS)
 
 # Each in an environment of its own, where the machine has that Python: one line says that it has not, and with CI=true
 # that is a failure.
@@ -111,6 +121,10 @@ e2e: control-plane monitoring image
 
 parity: $(READY)
 	$(BIN)/python -m tests.parity
+
+# 20 minutes, or SOAK_MINUTES=5; SOAK_TRACE=1 tells where memory was allocated, and is slow
+soak: control-plane
+	$(BIN)/python -m tests.soak --minutes $(SOAK_MINUTES)
 
 bench: control-plane
 	$(BIN)/python -m benchmarks

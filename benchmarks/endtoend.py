@@ -64,7 +64,7 @@ Values = dict[str, float]
 
 def measure(plan: Plan, say: Callable[[str], None]) -> tuple[list[Figure], list[Aim]]:
     """All rounds. Raises BenchmarkError for a run that shows nothing."""
-    with _folder(plan.logs) as folder, BenchPlane(folder) as plane:
+    with folder_of_logs(plan.logs) as folder, BenchPlane(folder) as plane:
         say(f"end to end: control plane up; creating {plan.nodes} nodes")
         plane.add_accounts()
         plane.create_nodes(workload.nodes(plan.nodes, plan.seed))
@@ -75,7 +75,7 @@ def measure(plan: Plan, say: Callable[[str], None]) -> tuple[list[Figure], list[
 
 
 @contextmanager
-def _folder(logs: str) -> Iterator[Path]:
+def folder_of_logs(logs: str) -> Iterator[Path]:
     """Where the logs go: a folder that is kept, or one that is not."""
     if logs:
         yield Path(logs).resolve()

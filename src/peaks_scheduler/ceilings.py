@@ -16,7 +16,8 @@ ANNOTATION = "peaks-scheduler/ceiling"
 """On a node: its own ceiling. On a pod: a ceiling of its own, which never raises a node's own."""
 
 EXPECTED = "a share of the node above 0 and up to 100 %, such as 80% or 0.8"
-_SHARE = re.compile(r"(\d+\.?\d*|\.\d+)\s*(%?)", re.ASCII)
+# digits that only one part of the pattern can take: whoever creates a pod writes the text, of any length
+_SHARE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(%?)", re.ASCII)
 _PART = re.compile(r"(cpu|memory)\s*[=:]\s*(\S.*)", re.ASCII | re.IGNORECASE)
 
 
@@ -64,12 +65,33 @@ def parse_ceiling(text: object) -> Ceiling:
     return Ceiling(**found)
 
 
-def annotated(annotations: Mapping[str, Any] | None) -> tuple[Ceiling | None, tuple[str, ...]]:
-    """The ceiling among the annotations, None where there is none or none that can be read; then what is odd."""
+def annotated(
+    annotations: Mapping[str, Any] | None, most: Ceiling = NO_CEILING
+) -> tuple[Ceiling | None, tuple[str, ...]]:
+    """The ceiling among the annotations, cut where it is above ``most``; None where there is none or none that can be
+    read. Then what is odd."""
     if not annotations or ANNOTATION not in annotations:
         return None, ()
     text = annotations[ANNOTATION]
     try:
-        return parse_ceiling(text), ()
+        return _cut(parse_ceiling(text), most, text)
     except ValueError as error:
         return None, (f"{ANNOTATION}: expected {error}; got {str(text)[:80]!r}",)
+
+
+def _cut(asked: Ceiling, most: Ceiling, text: object) -> tuple[Ceiling, tuple[str, ...]]:
+    """``asked`` where ``most`` allows it; what was cut, in words."""
+    cpu, memory = _lower(asked.cpu, most.cpu), _lower(asked.memory, most.memory)
+    odd = tuple(
+        f"{ANNOTATION}: expected at most {100 * limit:g}% of {name} ({key}), which count; got {str(text)[:80]!r}"
+        for name, key, before, limit in (
+            ("CPU", "ceiling.maxCpu", asked.cpu, cpu),
+            ("memory", "ceiling.maxMemory", asked.memory, memory),
+        )
+        if limit is not None and limit != before
+    )
+    return (Ceiling(cpu, memory) if odd else asked), odd
+
+
+def _lower(asked: float | None, most: float | None) -> float | None:
+    return asked if asked is None or most is None else min(asked, most)

@@ -18,6 +18,11 @@ from .wake import Wake
 
 Standing = Literal["measured", "estimated", "unmodelled", "above-ceiling", "over-full"]
 
+Detail = Literal["full", "short", "none"]
+"""How much of a decision its pod's annotation tells."""
+SHORT = ("node", "jumpWatts", "standing", "preference")
+"""Fields of the record that tell nothing of other nodes nor of anybody's use: where, at what cost, and why there."""
+
 UNSCHEDULABLE = "Unschedulable"
 """No node fits; a cluster autoscaler may act on it."""
 FAILED = "SchedulerError"
@@ -132,9 +137,14 @@ class Decision:
             "modelFrom": self.model_from,
         }
 
-    def annotation(self) -> str:
-        """Compact JSON, under 1 KiB: names are at most 253 characters, a model's is cut where there is no room."""
+    def annotation(self, detail: Detail = "full") -> str:
+        """Compact JSON, under 1 KiB: names are at most 253 characters, a model's is cut where there is no room. Empty
+        for ``none``: there is to be no annotation."""
+        if detail == "none":
+            return ""
         record = self.record()
+        if detail == "short":
+            return _compact({name: record[name] for name in SHORT})
         over = len(_compact(record).encode()) - ANNOTATION_BYTES
         if over > 0 and self.model:
             record["model"] = self.model[: -(over + len("…".encode()))] + "…"

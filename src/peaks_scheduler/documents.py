@@ -1,64 +1,117 @@
 """YAML or JSON text as plain data: the one way in for every file that a person writes.
 
-Owns what a number is (YAML 1.2's ``1e3`` too, which PyYAML takes for text), that dates stay text, and that a key given
-twice is an error instead of the last one winning. Assumes text of a trusted owner, read by the caller: no I/O, no
-meaning of keys. And how messages name things: the nearest word that is known, the first few of many.
+Owns what a number is, that dates stay text, that a key given twice is an error instead of the last one winning, and
+how much a text may hold: its depth and its number of values are bounded before they are built, so that no text ends or
+stalls the reader. Assumes text of a bounded size, read by the caller: no I/O, no meaning of keys. And how messages name
+things: the nearest word that is known, the first few of many.
 """
 
 import difflib
 import json
 import re
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import yaml
 
 from peaks_scheduler.errors import ConfigurationError
+from peaks_scheduler.yaml_text import MOST_DEPTH, DepthError, SizeError, integer, yaml_documents
 
+MOST_VALUES = 1_000_000
+"""Of a file that the daemon reads: 15,000 nodes' power models, each with its covariance."""
+MOST_OF_DUMP = 50_000_000
+"""Of a cluster in a file, which only commands read."""
+_LONG = 2**20  # characters: what begins like JSON and is longer was not written by hand
+_MOST_REASON = 1000  # characters: a key of the text may be in it
+_MOST_KNOWN = 10_000  # words among which the nearest is looked for
+_MOST_WORD = 100  # characters: what is longer was not misspelt
+_HALVES = re.compile(r"\\u[dD][89a-fA-F]")  # of a surrogate pair
 _SOMETHING = re.compile(r"\S")
 
 
-def parse_document(text: str, origin: str) -> Any:
+def parse_document(text: str, origin: str, most: int = MOST_VALUES) -> Any:
     """The data of one YAML or JSON document; None for an empty one.
 
-    ``origin`` is what error messages call the text, mostly the file's name. Raises ConfigurationError with line and
-    column.
+    ``origin`` is what error messages call the text, mostly the file's name; ``most``: values that it may have. Raises
+    ConfigurationError with line and column.
     """
-    try:
-        return json.loads(text, object_pairs_hook=_unique) if text.lstrip()[:1] in ("{", "[") else _yaml(text)
-    except (json.JSONDecodeError, RecursionError):
-        # a flow mapping of YAML begins like JSON, and YAML's message has the place for a person
-        pass
-    except (yaml.YAMLError, ValueError) as error:
-        raise _unreadable(origin, error) from error
-    try:
-        return _yaml(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise _unreadable(origin, error) from error
+    documents = _read(text, origin, most)
+    if len(documents) > 1:
+        raise ConfigurationError(f"{origin}: expected a single YAML or JSON document; got {len(documents)} in one file")
+    return documents[0] if documents else None
 
 
-def parse_documents(text: str, origin: str) -> list[Any]:
+def parse_documents(text: str, origin: str, most: int = MOST_VALUES) -> list[Any]:
     """The data of every document of a YAML stream, or of JSON values one after the other; empty documents left out.
 
     Raises ConfigurationError with line and column, as ``parse_document`` does.
     """
-    if text.lstrip()[:1] in ("{", "["):
-        try:
-            return list(_json_values(text))
-        except (ValueError, RecursionError):
-            # as above: a flow mapping, or the place for a person
-            pass
+    return [document for document in _read(text, origin, most) if document is not None]
+
+
+def _read(text: str, origin: str, most: int) -> list[Any]:
+    first = _SOMETHING.search(text)
     try:
-        return [document for document in yaml.load_all(text, Loader=_Loader) if document is not None]
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        if first is not None and first[0] in "{[":
+            try:
+                return _json(text, most)
+            except json.JSONDecodeError:
+                # a flow mapping of YAML begins like JSON, and YAML's message has the place for a person
+                if len(text) > _LONG:
+                    raise
+        return list(yaml_documents(text, most))
+    except RecursionError as error:
+        raise _unreadable(origin, DepthError()) from error
+    except (yaml.YAMLError, ValueError) as error:
         raise _unreadable(origin, error) from error
 
 
+# --- JSON -------------------------------------------------------------------------------------------------------------
+
+
+def _json(text: str, most: int) -> list[Any]:
+    """Every value of the text. Raises ValueError, RecursionError."""
+    # before anything is built: as many values as there are beginnings and commas, and one a number
+    brackets = text.count("[") + text.count("{")
+    if brackets + text.count(",") > most:
+        raise SizeError(most)
+    values = list(_json_values(text))
+    if brackets > MOST_DEPTH:
+        _refuse_deep(values)
+    if _HALVES.search(text) is not None:
+        # half a pair is no character: it could be neither shown nor written again
+        json.dumps(values, ensure_ascii=False).encode()
+    return values
+
+
 def _json_values(text: str) -> Iterator[Any]:
-    decoder, position = json.JSONDecoder(object_pairs_hook=_unique), 0
+    decoder, position = json.JSONDecoder(object_pairs_hook=_unique, parse_int=integer), 0
     while (found := _SOMETHING.search(text, position)) is not None:
         value, position = decoder.raw_decode(text, found.start())
         yield value
+
+
+def _refuse_deep(values: Iterable[Any]) -> None:
+    """By levels, for recursion is what such a value would break."""
+    level = [each for each in values if isinstance(each, (dict, list))]
+    for _ in range(MOST_DEPTH):
+        inner = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [each for values in inner for each in values if isinstance(each, (dict, list))]
+    if level:
+        raise DepthError
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"the key {twice!r} is given twice in one object")
+    return found
+
+
+# --- messages ---------------------------------------------------------------------------------------------------------
 
 
 def few(names: Sequence[str], most: int = 5) -> str:
@@ -69,50 +122,13 @@ def few(names: Sequence[str], most: int = 5) -> str:
 
 def nearest(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
     """`` (did you mean X?)`` for a misspelt word, else nothing: a message's tail. ``likeness``: 0..1, difflib's."""
-    folded = {name.casefold(): name for name in known}
+    if len(word) > _MOST_WORD:
+        return ""
+    folded = {name.casefold(): name for name in islice(known, _MOST_KNOWN)}
     close = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=likeness)
     return f" (did you mean {folded[close[0]]!r}?)" if close else ""
 
 
 def _unreadable(origin: str, error: Exception) -> ConfigurationError:
-    reason = " ".join(str(error).split())
+    reason = " ".join(str(error)[:_MOST_REASON].split())
     return ConfigurationError(f"{origin}: expected YAML or JSON; it cannot be read: {reason}")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    seen: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in seen:
-            raise ValueError(f"the key {key!r} is given twice in one object")
-        seen[key] = value
-    return seen
-
-
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """SafeLoader without dates, with YAML 1.2 floats, refusing a key given twice."""
-
-    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own class attribute
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Hashable] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True) if key_node.tag != "tag:yaml.org,2002:merge" else None
-            if key is not None and isinstance(key, Hashable) and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is given twice", key_node.start_mark
-                )
-            seen.add(key if isinstance(key, Hashable) else None)
-        mapping: dict[Hashable, Any] = super().construct_mapping(node, deep)
-        return mapping
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"), list("-+0123456789")
-)
-
-
-def _yaml(text: str) -> Any:
-    return yaml.load(text, Loader=_Loader)

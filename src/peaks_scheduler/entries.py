@@ -9,7 +9,7 @@ import enum
 from dataclasses import dataclass, field
 
 from .indices.slots import Slot
-from .load import NodeLoad
+from .load import Ended, NodeLoad
 from .objects import Node, Pod
 from .power import PowerModel
 
@@ -34,6 +34,7 @@ class Change(enum.Flag):
     FREED = enum.auto()  # resources came back: the pod is gone, asks for less, or is elsewhere
     RELABELLED = enum.auto()  # a pod on a node has other labels, or began to end: others may or may not be near it
     OVERBOOKED = enum.auto()  # the pod just placed does not fit where it is
+    CHOSEN = enum.auto()  # the pod that is gone was bound where it had been assumed: we had put it there
     NODE_NEW = enum.auto()
     NODE_CHANGED = enum.auto()
     NODE_GONE = enum.auto()
@@ -50,6 +51,7 @@ class Entry:
     unseen_memory: int = 0  # [bytes] likewise
     nominated: str = ""  # the node that keeps room for it while it is pending
     later: Pod | None = None  # as it was last seen while assumed: what it is if the assumption is forgotten
+    chosen: str = ""  # the node that it was last assumed on: there it is one of our pods
 
 
 @dataclass(slots=True, eq=False)
@@ -60,7 +62,7 @@ class NodeSlot(Slot):
     asked: int = 0  # [mCPU] sum of what its pods are taken to use
     unseen: int = 0  # [nanocores] what the load average cannot have seen yet, less what it still sees and is gone
     unseen_memory: int = 0  # [bytes] what the measured memory cannot have seen yet
-    ended: list[Pod] = field(default_factory=list)  # pods that ended within the load's window
+    ended: list[Ended] = field(default_factory=list)  # within the load's window
     load: NodeLoad | None = None
     model: PowerModel | None = None
 

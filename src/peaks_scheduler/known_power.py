@@ -1,15 +1,15 @@
 """What is known of a node's power, written into the arrays: its curve, the envelope, how well they are known.
 
 Owns that translation. Assumes that the ledger says when a node's model has changed. What follows from a model is worked
-out once for all nodes that share it.
+out once for all nodes that share it, and kept as long as the model is: ``prepare`` does so ahead, in any thread.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from weakref import WeakKeyDictionary
 
-from .power import Curve, PowerModel
+from .power import Curve, PowerModel, PowerModels
 from .power.uncertainty import UNKNOWN, ErrorProfile, error_profile
 from .snapshot import Columns
 
@@ -33,6 +33,17 @@ def write_model(columns: Columns, i: int, model: PowerModel | None) -> None:
     columns.slope_errors[:, :, i] = errors.sums
 
 
-@lru_cache(maxsize=256)
+def prepare(models: PowerModels) -> None:
+    """Work out what the arrays have of each model. 5,000 of them take most of a second; the writing takes little."""
+    for model in (*models.by_name.values(), *(model for _, model in models.by_selector)):
+        _known(model)
+
+
+_KNOWN: WeakKeyDictionary[PowerModel, Known] = WeakKeyDictionary()
+
+
 def _known(model: PowerModel) -> Known:
-    return Known(model.curve, model.curve.envelope(model.standby_watts), error_profile(model))
+    if (known := _KNOWN.get(model)) is None:
+        known = Known(model.curve, model.curve.envelope(model.standby_watts), error_profile(model))
+        _KNOWN[model] = known
+    return known

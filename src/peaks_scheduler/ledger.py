@@ -13,7 +13,8 @@ a file) makes no difference, and neither does the order.
        forgets it; being seen pending meanwhile changes nothing until then, for that is mostly old news.
     2. The API server has the last word: a pod seen on another node than the assumed one is moved there.
     3. Any observation may come twice, late, or for an object never seen; a bound pod never becomes pending again (a
-       uid is bound once). An answer that was under way when its pod went brings it back until the next audit.
+       uid is bound once). Who feeds the ledger asks ``departed`` first: a late observation would bring back a pod
+       that is gone.
     4. Pods on a node not seen yet are held for it and counted when it comes.
 
 No I/O, no clock: ``now`` is an argument, times are ours, in seconds.
@@ -23,12 +24,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
 from .accounts import NodeAccounts
+from .annotations import FREE, AnnotationRules
 from .ceilings import NO_CEILING, Ceiling
+from .departed import Departed
 from .entries import Change, Entry, NodeSlot, State, asks_less, holds, selected_by, wants
-from .load import unseen
+from .load import Ended, unseen
 from .nominations import NominatedPods
 from .objects import FINISHED, Pod, namespace_from_api, node_from_api, pod_from_api
 from .power import EMPTY, PowerModels, Savings
@@ -41,7 +43,8 @@ __all__ = ["Change", "Entry", "Ledger", "State"]
 
 class Ledger(NodeAccounts):
     """See the module. ``default_cpu`` [mCPU] is what a pod with neither request nor limit is taken to use, ``ignored``
-    paths of unknown pod fields that are to be passed over (``spec.newField``). ``clock_offset`` [s] is how far the API
+    paths of unknown pod fields that are to be passed over (``spec.newField``), ``rules`` how the pods' annotations are
+    read. ``clock_offset`` [s] is how far the API
     server's clock is ahead of ours: whoever feeds the ledger keeps it, and ``now``. ``unreadable`` names the kinds of
     objects that nobody feeds (``unfed``)."""
 
@@ -54,13 +57,16 @@ class Ledger(NodeAccounts):
         models: PowerModels = EMPTY,
         ceiling: Ceiling = NO_CEILING,
         ignored: frozenset[str] = frozenset(),
+        rules: AnnotationRules = FREE,
     ) -> None:
         super().__init__(expiry=expiry, seed=seed, models=models, ceiling=ceiling)
         self.default_cpu = default_cpu
         self.ignored = ignored
+        self.rules = rules
         self.clock_offset = 0.0
         self.unreadable: frozenset[str] = frozenset()
         self.present: Sequence[tuple[int, Pod]] = ()
+        self.departed = Departed()
         self._pods: dict[str, Entry] = {}
         self._nominated = NominatedPods()
         self._usage: dict[str, int] = {}  # [mCPU] by siblings' name
@@ -102,6 +108,18 @@ class Ledger(NodeAccounts):
     def pods(self) -> Iterator[tuple[Pod, State]]:
         return ((entry.pod, entry.state) for entry in self._pods.values())
 
+    def collides(self, uid: str) -> bool:
+        """Is the node that the pod is on overbooked, by another's pod and one that was assumed there? Who may create
+        pods may write every name and annotation, but not what we have done ourselves."""
+        entry = self._pods.get(uid)
+        if entry is None or entry.slot is None or not self._overbooked(entry):
+            return False
+        pod, name = entry.pod, entry.slot.name
+        ours = [each.pod for each in entry.slot.entries.values() if each.chosen == name]
+        if entry.chosen == name or (pod.decided_at is not None and any(_akin(pod, each) for each in ours)):
+            return False  # its Binding was given up for lost, here or by our predecessor: nobody else is about
+        return bool(ours)
+
     def namespaces(self) -> frozenset[str]:
         """Names of the namespaces seen."""
         return self._indices.namespaces()
@@ -110,25 +128,24 @@ class Ledger(NodeAccounts):
 
     def observe_pod(self, raw: Json, *, gone: bool = False) -> Change:
         """A pod as the API server has it; ``gone``: it was deleted or finished. Raises ObjectError, QuantityError."""
-        return self.see(pod_from_api(raw, self.default_cpu, self.clock_offset, self.ignored), gone=gone)
+        return self.see(pod_from_api(raw, self.default_cpu, self.clock_offset, self.ignored, self.rules), gone=gone)
 
     def see(self, pod: Pod, *, gone: bool = False) -> Change:
         """``observe_pod`` for a pod already read."""
         pod = pod.using(self._usage.get(pod.siblings))
         entry = self._pods.get(pod.uid)
         if gone or pod.phase in FINISHED:
-            return self._gone(entry, pod)
+            return self._gone(pod)
         if not pod.node_name:
             return self._seen_pending(entry, pod)
         return self._seen_bound(entry, pod)
 
-    def _gone(self, entry: Entry | None, pod: Pod) -> Change:
-        if entry is None:
-            return Change.NOTHING
-        return self.drop(entry.pod.uid, ended=pod.finished)
+    def _gone(self, pod: Pod) -> Change:
+        return self.drop(pod.uid, ended=pod.finished)
 
     def drop(self, uid: str, *, ended: float | None = None) -> Change:
         """The pod exists no more; ``ended``: when it stopped using CPU, now where not known."""
+        self.departed.add(uid)
         entry = self._pods.pop(uid, None)
         if entry is None:
             return Change.NOTHING
@@ -140,10 +157,12 @@ class Ledger(NodeAccounts):
             return Change.GONE
         self._take_off(entry)
         if entry.pod.started is not None:
-            slot.ended.append(replace(entry.pod, finished=self.now if ended is None else ended))
+            finished = self.now if ended is None else ended
+            slot.ended.append(Ended.of(entry.pod, entry.pod.started, finished))
             self._correct(slot)
         self._forget_empty(slot)
-        return Change.GONE | Change.FREED
+        chosen = Change.CHOSEN if (entry.state, entry.chosen) == (State.BOUND, slot.name) else Change.NOTHING
+        return Change.GONE | Change.FREED | chosen
 
     def _seen_pending(self, entry: Entry | None, pod: Pod) -> Change:
         if entry is None:
@@ -191,7 +210,7 @@ class Ledger(NodeAccounts):
         slot = self._by_name[node]
         if entry.state is not State.PENDING or slot.node is None:
             raise KeyError(f"cannot assume {entry.pod.key}, {entry.state.value}, on {node}")
-        entry.state = State.ASSUMED
+        entry.state, entry.chosen = State.ASSUMED, node
         self._nominate(entry, "")
         self._put(entry, slot)
         if volumes is not None:
@@ -306,3 +325,7 @@ class Ledger(NodeAccounts):
         entry.unseen, _ = unseen(entry.pod, slot.load)
         slot.unseen += entry.unseen
         self._estimate(slot)
+
+
+def _akin(a: Pod, b: Pod) -> bool:
+    return a.scheduler_name == b.scheduler_name

@@ -5,8 +5,10 @@ our own clock, in seconds since the epoch: sources correct for the offset of the
 load is stale: who uses it knows how old it may be. Pure.
 """
 
+from __future__ import annotations
+
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from .objects import Pod
@@ -125,7 +127,27 @@ def unseen(pod: Pod, load: NodeLoad | None) -> tuple[int, int]:
     return (round(pod.cpu * NANO * missing), round(pod.memory * missing)) if missing else (0, 0)
 
 
-def still_seen(pod: Pod, load: NodeLoad | None) -> int:
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What of a pod counts when it has ended: averages hold its use for a while. Not the pod itself: many may end
+    within a window, and each may be a megabyte."""
+
+    siblings: str
+    cpu: int  # [mCPU]
+    stated_cpu: int
+    started: float  # [s]
+    finished: float
+
+    @classmethod
+    def of(cls, pod: Pod, started: float, finished: float) -> Ended:
+        return cls(pod.siblings, pod.cpu, pod.stated_cpu, started, finished)
+
+    def using(self, cpu: int | None) -> Ended:
+        """See ``Pod.using``."""
+        return replace(self, cpu=self.stated_cpu if cpu is None else cpu)
+
+
+def still_seen(pod: Ended, load: NodeLoad | None) -> int:
     """[nanocores] the part of an ended pod's use that is still in the load."""
     if load is None:
         return 0

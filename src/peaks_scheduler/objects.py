@@ -9,13 +9,15 @@ pod's name.
 from __future__ import annotations
 
 import functools
-import math
-import re
+import hashlib
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from .annotations import DECISION as DECISION
+from .annotations import FREE, AnnotationRules, own_tolerance
+from .annotations import TOLERANCE as TOLERANCE
 from .ceilings import Ceiling, annotated
 from .errors import ObjectError, QuantityError
 from .honoured import unsupported_fields
@@ -36,12 +38,7 @@ from .selectors import (
 )
 from .volumes import PodVolume, pod_volumes
 
-DECISION = "peaks-scheduler/decision"
-"""Annotation that records our decision on a pod."""
-TOLERANCE = "peaks-scheduler/tolerance-watts"
-"""Annotation by which a pod has a tolerance of its own."""
-
-_WATTS = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+LONGEST_NAME = 1024  # [characters] of a group of siblings
 
 FINISHED = frozenset({"Succeeded", "Failed"})
 
@@ -121,7 +118,7 @@ class Pod:
     unsupported: tuple[str, ...]
     """Paths of fields that constrain placement and are not honoured by this version."""
     decided_at: float | None
-    """When it was bound, if one of our decisions is recorded on it."""
+    """When it was bound, if one of our decisions is recorded on it (or ours leave no record)."""
     tolerance: float | None = None
     """[W] jumps that differ by no more count as tied for it; None: the configured tolerance."""
     ceiling: Ceiling | None = None
@@ -307,7 +304,12 @@ def _siblings(spec: Json, meta: Json, namespace: str) -> str:
     sidecars = (each for each in spec.get("initContainers") or () if is_sidecar(each))
     images = (each.get("image") or "" for each in (*(spec.get("containers") or ()), *sidecars))
     group = (owner.get("apiVersion") or "").rpartition("/")[0]
-    return sys.intern(f"{namespace}/{kind}.{group}/{name} {' '.join(images)}")
+    return sys.intern(_short(f"{namespace}/{kind}.{group}/{name} {' '.join(images)}"))
+
+
+def _short(name: str) -> str:
+    """The name, or what stands for it: names of images may be of any length, and are kept after their pods."""
+    return name if len(name) <= LONGEST_NAME else hashlib.blake2b(name.encode(errors="replace")).hexdigest()
 
 
 # --- building -------------------------------------------------------------------------------------------------------
@@ -324,26 +326,14 @@ def _started(status: Json) -> float | None:
     return parse_time(status.get("startTime")) if status.get("phase") == "Running" else None
 
 
-def _decided_at(meta: Json, status: Json, clock_offset: float) -> float | None:
-    annotations = meta.get("annotations")
-    if not annotations or DECISION not in annotations:
+def _decided_at(meta: Json, spec: Json, status: Json, clock_offset: float, rules: AnnotationRules) -> float | None:
+    recorded = DECISION in (meta.get("annotations") or ())
+    if not recorded and not (rules.unrecorded and spec.get("schedulerName") == rules.unrecorded):
         return None
     scheduled = (
         c for c in status.get("conditions") or () if c.get("type") == "PodScheduled" and c.get("status") == "True"
     )
     return _on_our_clock(next((parse_time(c.get("lastTransitionTime")) for c in scheduled), None), clock_offset)
-
-
-def _tolerance(meta: Json) -> tuple[float | None, tuple[str, ...]]:
-    """The pod's own tolerance [W], None where it has none or one that is no number of watts; then what is odd."""
-    annotations = meta.get("annotations")
-    if not annotations or TOLERANCE not in annotations:
-        return None, ()
-    text = annotations[TOLERANCE]
-    watts = float(text) if isinstance(text, str) and _WATTS.fullmatch(text) else math.inf
-    if math.isfinite(watts):
-        return watts, ()
-    return None, (f'{TOLERANCE}: expected watts, 0 or more, such as "2.5"; got {str(text)[:80]!r}',)
 
 
 def _on_our_clock(time: float | None, clock_offset: float) -> float | None:
@@ -367,18 +357,24 @@ def _identity(raw: Json, kind: str) -> Json:
     return meta
 
 
-def pod_from_api(raw: Json, default_cpu: int, clock_offset: float = 0.0, ignored: frozenset[str] = frozenset()) -> Pod:
+def pod_from_api(
+    raw: Json,
+    default_cpu: int,
+    clock_offset: float = 0.0,
+    ignored: frozenset[str] = frozenset(),
+    rules: AnnotationRules = FREE,
+) -> Pod:
     """A pod from its API object. ``default_cpu`` [mCPU] is what one with neither request nor limit is taken to use,
     ``clock_offset`` [s] how far the API server's clock is ahead of ours: times come out on ours. ``ignored``: paths of
-    unknown fields that do not make it unsupported.
+    unknown fields that do not make it unsupported. ``rules``: how its annotations are read.
 
     Raises ObjectError without a name, QuantityError for a request that is no quantity.
     """
     meta = _identity(raw, "pod")
     spec: Json = raw.get("spec") or {}
     status: Json = raw.get("status") or {}
-    tolerance, oddities = _tolerance(meta)
-    ceiling, odd_ceiling = annotated(meta.get("annotations"))
+    tolerance, oddities = own_tolerance(meta.get("annotations"), rules.max_tolerance)
+    ceiling, odd_ceiling = annotated(meta.get("annotations"), rules.max_ceiling)
     namespace = meta.get("namespace") or "default"
     labels = meta.get("labels") or {}
     try:
@@ -413,7 +409,7 @@ def pod_from_api(raw: Json, default_cpu: int, clock_offset: float = 0.0, ignored
         features=_needed_features(spec),
         nominated=status.get("nominatedNodeName") or "",
         unsupported=unsupported_fields(spec, ignored),
-        decided_at=_decided_at(meta, status, clock_offset),
+        decided_at=_decided_at(meta, spec, status, clock_offset, rules),
         tolerance=tolerance,
         ceiling=ceiling,
         oddities=(*oddities, *odd_ceiling),

@@ -15,15 +15,15 @@ from .entries import NodeSlot
 from .load import NANO, still_seen, unseen
 
 REMEMBERED = 3600.0  # [s] that ended pods of a node without a load are kept for the one that may come
+KEPT = 1000  # ended pods of a node; where more end within a window it is taken to be busier than it is
 
 
 def correct(slot: NodeSlot, now: float) -> None:
     """Work the correction of a node's load out anew, for the load it has now."""
     load = slot.load
-    if load is not None:
-        slot.ended = [pod for pod in slot.ended if (pod.finished or 0.0) > load.window_start]
-    elif slot.ended:
-        slot.ended = [pod for pod in slot.ended if (pod.finished or 0.0) > now - REMEMBERED]
+    since = load.window_start if load is not None else now - REMEMBERED
+    if slot.ended:
+        slot.ended = [pod for pod in slot.ended[-KEPT:] if pod.finished > since]
     total = memory = 0
     for entry in slot.entries.values():
         entry.unseen, entry.unseen_memory = unseen(entry.pod, load)

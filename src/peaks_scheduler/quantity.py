@@ -22,8 +22,9 @@ _NANO = 10**9
 _NANO_DIGITS = 9
 _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
-# what Go's scanner lets through: sign, digits, point, digits, then a suffix out of the table or an exponent
-_FORM = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?([eEinumkKMGTP]*)([+-]?[0-9]*)", re.ASCII)
+# what Go's scanner lets through: sign, digits, point, digits, then a suffix out of the table or an exponent; in one way
+# only, for a long text would else be tried in every way
+_FORM = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?(?:([eEinumkKMGTP]+)([+-]?[0-9]*))?", re.ASCII)
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50, "Ei": 2**60}
 _GRAMMAR = "a number such as 2, 0.5, 500m, 1e3 or 1.5Gi with one of the suffixes n u m k M G T P E Ki Mi Gi Ti Pi Ei"

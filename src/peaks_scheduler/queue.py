@@ -16,6 +16,12 @@ Owns the state of every waiting pod, its attempts and backoff. The rules are kub
 3. An event that came while the pod was in flight counts as well, or the pod would sleep through its own cure.
 4. Backoff doubles with every failure. Errors (a bind conflict) have a count of their own, reset by the next failure.
 
+Two rules are ours, so that nobody's pods are at the expense of all others':
+5. Pods that are large, or that no node could take before, are the second lane. While what waits in it would take more
+   than ``CROWDED`` to decide, the lanes share the time half and half, whatever the priorities: the first goes first,
+   and one of the second comes when as much time as it takes has gone to the first. Else rule 1 is kept.
+6. A pod whose decision failed and took long backs off for ``COST_BACKOFF`` times as long, at least.
+
 Assumes that the caller knows which pods are ours and waiting: it must not ``add`` a pod that the ledger holds as
 assumed or bound. Never reads a clock: ``now`` is monotonic seconds and never falls. Everything is O(log n) a pod
 moved; a pod taken out of the middle of a heap leaves its item behind, to be skipped, or swept when such items prevail.
@@ -27,9 +33,13 @@ import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from .wake import Wake
+
+CROWDED = 0.1  # [s] of deciding; less is no delay that anybody would notice
+LARGE_COST = 1.0  # [s] that the first decision about a large pod is taken to need
+COST_BACKOFF = 20.0  # so that no pod takes more than a twentieth of the time
 
 Key = TypeVar("Key", tuple[int, float, int], float)
 
@@ -97,6 +107,7 @@ class _Entry:
     created: float  # [s] since the epoch
     seq: int  # order of arrival here
     gated: bool
+    large: bool = False
     attempts: int = 0  # pops
     failures: int = 0  # attempts that ended in "no node can take it"
     errors: int = 0  # errors since the last such attempt
@@ -104,10 +115,78 @@ class _Entry:
     first_attempt: float | None = None  # [s] monotonic
     popped_at: int = 0  # how many events had come when the pod was last popped
     changed: bool = False  # the pod itself changed while in flight
+    since: float = 0.0  # [s] monotonic: in its present queue, or in flight
+    unanswered: float = 0.0  # [s] monotonic: since then no attempt has said whether a node can take it
     woken_by: frozenset[Wake] = frozenset()  # while unschedulable
+    cost: float = 0.0  # [s] that the last decision took
+
+    @property
+    def second(self) -> bool:
+        """Is it of the second lane?"""
+        return self.large or self.failures > 0
 
     def order(self) -> tuple[int, float, int]:
         return -self.priority, self.created, self.seq
+
+
+class _Active:
+    """The pods to be decided now, in two lanes (rule 5)."""
+
+    def __init__(self) -> None:
+        self._lanes: tuple[_Heap[tuple[int, float, int]], ...] = (_Heap(), _Heap())
+        self._costs: dict[str, float] = {}  # of those in the second lane
+        self._backlog = 0.0  # [s] their sum
+        self._spent = [0.0, 0.0]  # [s] of deciding in each lane, since the second is crowded
+
+    def __len__(self) -> int:
+        return sum(map(len, self._lanes))
+
+    def __contains__(self, uid: object) -> bool:
+        return any(uid in lane for lane in self._lanes)
+
+    def push(self, uid: str, entry: _Entry) -> None:
+        self.discard(uid)
+        self._lanes[entry.second].push(uid, entry.order())
+        if entry.second:
+            self._costs[uid] = entry.cost or LARGE_COST
+            self._backlog += self._costs[uid]
+
+    def discard(self, uid: str) -> bool:
+        self._forget(uid)
+        return any(lane.discard(uid) for lane in self._lanes)
+
+    def pop(self) -> str | None:
+        uid = self._lanes[self._next()].pop()
+        if uid is not None:
+            self._forget(uid)
+        return uid
+
+    def spent(self, second: bool, seconds: float) -> None:
+        self._spent[second] += seconds
+
+    def _next(self) -> int:
+        """The lane whose turn it is."""
+        heads = [lane.peek() for lane in self._lanes]
+        if heads[0] is None or heads[1] is None or self._backlog <= CROWDED:
+            self._spent = [0.0, 0.0]
+            return int(heads[0] is None or (heads[1] is not None and heads[1] < heads[0]))
+        return int(self._spent[0] - self._spent[1] >= self._costs[heads[1][1]])
+
+    def _forget(self, uid: str) -> None:
+        self._backlog -= self._costs.pop(uid, 0.0)
+        if not self._costs:
+            self._backlog = 0.0
+
+
+class Standing(NamedTuple):
+    """Where a pod is in the queue; times in seconds, monotonic."""
+
+    place: str
+    """A queue's name, as in ``counts``, or ``in flight``."""
+    since: float
+    """When it came there."""
+    unanswered: float
+    """Since when no attempt has said whether a node can take it."""
 
 
 class SchedulingQueue:
@@ -124,7 +203,7 @@ class SchedulingQueue:
         self._max_backoff = max_backoff
         self._flush_after = flush_after
         self._entries: dict[str, _Entry] = {}
-        self._active: _Heap[tuple[int, float, int]] = _Heap()
+        self._active = _Active()
         self._backoff: _Heap[float] = _Heap()  # by the end of the backoff
         self._unschedulable: _Heap[float] = _Heap()  # by the time of the flush
         self._gated: set[str] = set()
@@ -175,33 +254,59 @@ class SchedulingQueue:
         entry = self._entries.get(uid)
         return entry.attempts if entry else 0
 
+    def standing(self, uid: str) -> Standing | None:
+        """Where the pod is; None: nowhere."""
+        entry = self._entries.get(uid)
+        place = entry and self._place_of(uid)
+        return Standing(place, entry.since, entry.unanswered) if entry and place else None
+
+    def _place_of(self, uid: str) -> str:
+        if uid in self._in_flight:
+            return "in flight"
+        if uid in self._active:
+            return "active"
+        if uid in self._gated:
+            return "gated"
+        return "backoff" if uid in self._backoff else "unschedulable" if uid in self._unschedulable else ""
+
     def first_attempt(self, uid: str) -> float | None:
         """When the pod was first popped, [s] monotonic; None if it never was or is not here."""
         entry = self._entries.get(uid)
         return entry.first_attempt if entry else None
 
-    def add(self, uid: str, name: str, priority: int, created: float, gated: bool = False, *, now: float) -> None:
+    def add(
+        self,
+        uid: str,
+        name: str,
+        priority: int,
+        created: float,
+        gated: bool = False,
+        large: bool = False,
+        *,
+        now: float,
+    ) -> None:
         """A pod that waits for us was seen. Seen again, only its priority and its gates count.
 
         Args:
             created: creation time of the pod, [s] since the epoch.
             gated: it has scheduling gates; nothing is tried until they are gone.
+            large: deciding about it may take long.
         """
         entry = self._entries.get(uid)
         if entry is None:
             self._arrivals += 1
-            self._entries[uid] = entry = _Entry(name, priority, created, self._arrivals, gated)
+            self._entries[uid] = entry = _Entry(name, priority, created, self._arrivals, gated, large, unanswered=now)
             self._place(uid, entry, POD_ADDED, now)
             return
         reordered = (entry.priority, entry.created) != (priority, created)
         entry.priority, entry.created = priority, created
         if gated != entry.gated:
-            entry.gated = gated
+            entry.gated, entry.unanswered = gated, now
             if uid not in self._in_flight:
                 self._leave(uid, entry)
                 self._place(uid, entry, POD_CHANGED, now)
         elif reordered and uid in self._active:
-            self._active.push(uid, entry.order())
+            self._active.push(uid, entry)
 
     def changed(self, uid: str, now: float) -> None:
         """The pod's own labels, tolerations or requests changed: an unschedulable pod is worth another look."""
@@ -221,12 +326,19 @@ class SchedulingQueue:
             return None
         entry = self._entries[uid]
         entry.attempts += 1
-        entry.popped_at = self._events
+        entry.popped_at, entry.since = self._events, now
         entry.changed = False
         if entry.first_attempt is None:
             entry.first_attempt = now
         self._in_flight.add(uid)
         return uid
+
+    def spent(self, uid: str, seconds: float) -> None:
+        """A decision about a pod that was popped took so long. Before it is ``done``, ``failed`` or to ``retry``."""
+        entry = self._entries.get(uid)
+        if entry is not None:
+            entry.cost = seconds
+            self._active.spent(entry.second, seconds)
 
     def failed(self, uid: str, now: float, woken_by: frozenset[Wake]) -> None:
         """No node can take the pod until one of ``woken_by`` happens. Unknown and no longer in flight: nothing to do.
@@ -237,8 +349,8 @@ class SchedulingQueue:
         if entry is None:
             return
         entry.failures += 1
-        entry.errors = 0
-        entry.backoff_until = now + self._backoff_after(entry.failures)
+        entry.errors, entry.unanswered = 0, now
+        entry.backoff_until = now + self._backoff_after(entry.failures, entry.cost)
         cured = entry.changed or any(self._latest[event] > entry.popped_at for event in woken_by)
         if entry.gated or cured:
             self._place(uid, entry, ATTEMPT_FAILED, now)
@@ -251,7 +363,7 @@ class SchedulingQueue:
         if entry is None:
             return
         entry.errors += 1
-        entry.backoff_until = now + self._backoff_after(entry.errors)
+        entry.backoff_until = now + self._backoff_after(entry.errors, entry.cost)
         self._place(uid, entry, ATTEMPT_FAILED, now)
 
     def done(self, uid: str) -> None:
@@ -308,11 +420,13 @@ class SchedulingQueue:
 
     def _wake(self, uid: str, event: str, now: float) -> None:
         entry = self._entries[uid]
+        entry.unanswered = now
         self._leave(uid, entry)
         self._place(uid, entry, event, now)
 
     def _place(self, uid: str, entry: _Entry, event: str, now: float) -> None:
         """Put a pod that is nowhere where it belongs: gated, backoff or active."""
+        entry.since = now
         if entry.gated:
             queue = "gated"
             self._gated.add(uid)
@@ -321,7 +435,7 @@ class SchedulingQueue:
             self._backoff.push(uid, entry.backoff_until)
         else:
             queue = "active"
-            self._active.push(uid, entry.order())
+            self._active.push(uid, entry)
         self._incoming[queue, event] += 1
 
     def _lay_aside(self, uid: str, entry: _Entry, woken_by: frozenset[Wake], flush_at: float) -> None:
@@ -347,6 +461,10 @@ class SchedulingQueue:
         self._in_flight.discard(uid)
         return self._entries[uid]
 
-    def _backoff_after(self, count: int) -> float:
-        """[s] after the ``count``-th failure in a row. The exponent is capped, or 2**1024 would overflow."""
-        return float(min(self._initial_backoff * 2.0 ** min(count - 1, 64), self._max_backoff))
+    def _backoff_after(self, count: int, cost: float) -> float:
+        """[s] after the ``count``-th failure in a row, which took ``cost`` [s].
+
+        The exponent is capped, or 2**1024 would overflow.
+        """
+        usual = float(min(self._initial_backoff * 2.0 ** min(count - 1, 64), self._max_backoff))
+        return max(usual, min(COST_BACKOFF * cost, self._flush_after)) if usual else 0.0

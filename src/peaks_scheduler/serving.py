@@ -4,8 +4,9 @@
     /metrics            what telemetry renders, in the form the Accept header asks for
     /configz            the configuration in force, as JSON
 
-Owns the sockets and the texts. Assumes that its checks are quick, since they run on the event loop, and that what it is
-given to show holds no secret. Never decides what healthy means and never knows who renders: both are injected.
+Owns the sockets and the texts. Assumes that what it is given to show holds no secret, and that what it asks is answered
+soon, if not at once: it waits in its own event loop. Never decides what healthy means and never knows who renders:
+both are injected.
 """
 
 from __future__ import annotations
@@ -59,6 +60,14 @@ class Check:
             return Health.failed(f"{type(error).__name__}: {error}")
 
 
+Findings = Sequence[tuple[str, Health]]
+"""What each check found, by its name."""
+
+
+def run_all(checks: Sequence[Check]) -> Findings:
+    return [(check.name, check.run()) for check in checks]
+
+
 class Address(NamedTuple):
     host: str
     port: int
@@ -84,17 +93,17 @@ class Server:
 
     Args:
         listen: see `parse_listen`; no host, ``*`` or ``::`` means all addresses of both families.
-        live: checks of /livez.
-        ready: checks of /readyz.
-        telemetry_render: Accept header -> (text, content type).
+        live: what the checks of /livez find now.
+        ready: what those of /readyz do.
+        telemetry_render: Accept header -> (text, content type); TimeoutError where it takes too long.
         configz: the configuration to show; JSON values without secrets.
     """
 
     def __init__(
         self,
         listen: str,
-        live: Sequence[Check],
-        ready: Sequence[Check],
+        live: Callable[[], Awaitable[Findings]],
+        ready: Callable[[], Awaitable[Findings]],
         telemetry_render: Callable[[str], Awaitable[tuple[bytes, str]]],
         configz: Callable[[], Mapping[str, object]],
     ) -> None:
@@ -130,16 +139,19 @@ class Server:
         await self._runner.cleanup()
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        body, content_type = await self._render(request.headers.get("Accept", ""))
+        try:
+            body, content_type = await self._render(request.headers.get("Accept", ""))
+        except TimeoutError:
+            return web.Response(status=503, text="the scheduler is at one decision for long; ask again\n")
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def _config(self, _request: web.Request) -> web.Response:
         return web.json_response(self._configz(), dumps=lambda data: json.dumps(data, default=str))
 
 
-def _health(name: str, checks: Sequence[Check]) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _health(name: str, find: Callable[[], Awaitable[Findings]]) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def handler(request: web.Request) -> web.Response:
-        findings = [(check.name, check.run()) for check in checks]
+        findings = await find()
         failed = any(health.level == "failed" for _, health in findings)
         if not failed and "verbose" not in request.query:
             return web.Response(text="ok")

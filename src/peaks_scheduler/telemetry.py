@@ -18,9 +18,9 @@ import asyncio
 import functools
 import math
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
@@ -33,6 +33,8 @@ Labels = tuple[str, ...]
 Rows = Iterable[tuple[Labels, float]]
 
 WatchTrouble = Literal["gone", "inactive", "error", "kinds"]
+
+Undecided = Literal["unseen", "not-queued", "lost", "waiting", "binding", "failing"]
 
 CPU_SOURCES = ("request", "limit", "default", "siblings")
 REFITS = ("learned", "replaced", "kept", "refused", "unread")
@@ -81,6 +83,7 @@ class Sample:
     binds_in_flight: int = 0
     binds_in_flight_limit: int = 0
     oldest_unseen_pod: float = 0.0  # [s]  0 = the watch has shown us every pod that the API server lists
+    undecided_pods: int = 0
     nodes: NodeSeries = field(default_factory=NodeSeries)
 
 
@@ -137,6 +140,8 @@ _GAUGES: tuple[tuple[str, Labels, Callable[[Sample], Rows], str], ...] = (
      "Bindings that may be in flight at once; shrinks when the API server answers 429 and recovers."),
     ("peaks_oldest_unseen_pod_seconds", (), lambda s: _one(s.oldest_unseen_pod),
      "For how long the API server has listed a pod of ours that the watch has not shown us; 0 if there is none."),
+    ("peaks_undecided_pods", (), lambda s: _one(s.undecided_pods),
+     "Pods of ours that wait for a decision, and have waited longer than they should."),
 )
 
 _NODE_GAUGES: tuple[tuple[str, Callable[[NodeSeries], Iterable[float]], str], ...] = (
@@ -205,20 +210,26 @@ def _node_gauges(nodes: NodeSeries) -> Iterator[Metric]:
     yield power
 
 
+async def _nothing() -> Sample:
+    return Sample()
+
+
 class Telemetry:
     """Counts what happens and renders it together with a sample of what is.
 
     Args:
         profile: the scheduler name that our pods carry; label of kube-scheduler's series.
-        sample: called on the event loop before every rendering; must be quick and must not raise.
+        sample: asked before every rendering.
         node_metrics: also export the series per node.
     """
 
-    def __init__(self, profile: str, sample: Callable[[], Sample] = Sample, node_metrics: bool = False) -> None:
+    def __init__(
+        self, profile: str, sample: Callable[[], Awaitable[Sample]] | None = None, node_metrics: bool = False
+    ) -> None:
         # creation times would be one more series for every counter and histogram; the switch is process-wide
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
-        self._sample = sample
+        self._sample = sample or _nothing
         self._state = _State(profile, node_metrics)
         self.registry.register(self._state)
         self._register_attempts(profile)
@@ -296,9 +307,16 @@ class Telemetry:
         """A list of our own found objects that the watch never showed, or had not told us were gone."""
         self._audit_repairs.labels(resource, kind).inc(count)
 
+    def left_undecided(self, reason: Undecided) -> None:
+        """A pod of ours was found that waited for a decision too long, or would have waited for ever."""
+        self._undecided[reason]()
+
     async def render(self, accept: str = "") -> tuple[bytes, str]:
-        """Every series as text, and its content type: the form that ``accept`` (an HTTP Accept header) asks for."""
-        self._state.sample = self._sample()
+        """Every series as text, and its content type: the form that ``accept`` (an HTTP Accept header) asks for.
+
+        Raises what ``sample`` does.
+        """
+        self._state.sample = await self._sample()
         try:
             encode, content_type = choose_encoder(accept)
         except (TypeError, ValueError):  # what the library makes of a version that is none
@@ -402,3 +420,9 @@ class Telemetry:
             "Objects that a list found missing in the ledger, or in the ledger but gone from the cluster.",
             ("resource", "kind"),
         )
+        undecided = counter(
+            "peaks_pods_left_undecided_total",
+            "Pods of ours that waited for a decision longer than they should, by what was found.",
+            ("reason",),
+        )
+        self._undecided = {reason: undecided.labels(reason).inc for reason in get_args(Undecided)}

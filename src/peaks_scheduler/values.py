@@ -8,8 +8,10 @@ reads.
 import re
 import sys
 from dataclasses import dataclass
+from typing import cast, get_args
 from urllib.parse import urlsplit, urlunsplit
 
+from peaks_scheduler.decision import Detail
 from peaks_scheduler.errors import QuantityError
 from peaks_scheduler.honoured import HARMLESS, HONOURED, is_unknown
 from peaks_scheduler.quantity import milli, parse_quantity
@@ -19,7 +21,8 @@ LOAD_SOURCES = ("load-watcher", "metrics-server", "prometheus")
 USAGE_SOURCES = ("metrics-server", "prometheus")
 MOST_SAMPLES = 100  # that may be asked for; more than twice as many are kept
 _FIELD = re.compile(r"spec\.[A-Za-z][A-Za-z0-9]*")
-_STRETCH = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h)"
+_STRETCH = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h)"
+_LONGEST = 10 * 366 * 86400.0  # [s]
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -63,8 +66,8 @@ def _url(value: object, example: str, page: str) -> str:
 def parse_duration(value: object) -> float:
     """Seconds of a Go duration: ``15s``, ``1m30s``, ``500ms``, more than 0."""
     text = value if isinstance(value, str) else ""
-    if not re.fullmatch(f"(?:{_STRETCH})+", text) or (seconds := _seconds(text)) <= 0.0:
-        raise ValueError("a duration with its unit, more than 0, such as 15s, 5m, 1m30s or 500ms")
+    if not re.fullmatch(f"(?:{_STRETCH})+", text) or not 0.0 < (seconds := _seconds(text)) <= _LONGEST:
+        raise ValueError("a duration with its unit, more than 0 and at most ten years, such as 15s, 5m, 1m30s or 500ms")
     return seconds
 
 
@@ -116,6 +119,10 @@ def parse_samples(value: object) -> int:
 
 def parse_cpu_unit(value: object) -> str:
     return _word(value, ("ratio", "percent", "cores"))
+
+
+def parse_detail(value: object) -> Detail:
+    return cast(Detail, _word(value, get_args(Detail)))
 
 
 def _word(value: object, words: tuple[str, ...]) -> str:

@@ -47,6 +47,8 @@ class Daemon:
         url: where it serves its health and telemetry, once it is up.
     """
 
+    program: Sequence[str] = (sys.executable, "-m", "peaks_scheduler")
+
     def __init__(
         self,
         folder: Path,
@@ -101,7 +103,7 @@ class Daemon:
     def start(self) -> None:
         """A new process with the same configuration, its log in a file of its own."""
         self._starts += 1
-        argv = [sys.executable, "-m", "peaks_scheduler", "run", "--config", str(self._config), *self._options]
+        argv = [*self.program, "run", "--config", str(self._config), *self._options]
         surroundings = {"HOME": str(self._folder), "KUBECONFIG": "", "NODE_POWER_MODEL": "", **self._env}
         self._process = Process(self.name, argv, self._folder / f"{self.name}-{self._starts}.log", surroundings)
         self.url = ""

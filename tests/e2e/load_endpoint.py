@@ -20,13 +20,15 @@ from tests.e2e.processes import free_port, wait_until
 WINDOW = 900  # [s] load-watcher's longest
 
 
-def answer(percent: Mapping[str, Any], *, age: float = 60.0, now: float | None = None) -> dict[str, Any]:
-    """A whole answer: CPU use in percent by name, over the 15 minutes that ended ``age`` seconds ago."""
+def answer(
+    percent: Mapping[str, Any], *, age: float = 60.0, now: float | None = None, window: int = WINDOW
+) -> dict[str, Any]:
+    """A whole answer: CPU use in percent by name, over the ``window`` [s] that ended ``age`` seconds ago."""
     end = int((time.time() if now is None else now) - age)
     nodes = {name: {"metrics": [_cpu(value)], "tags": {}, "metadata": {}} for name, value in percent.items()}
     return {
         "timestamp": end,
-        "window": {"duration": "15m", "start": end - WINDOW, "end": end},
+        "window": {"duration": f"{window}s" if window % 60 else f"{window // 60}m", "start": end - window, "end": end},
         "source": "Prometheus",
         "data": {"NodeMetricsMap": nodes},
     }
@@ -83,9 +85,9 @@ class LoadEndpoint:
             server.shutdown()
             server.server_close()
 
-    def say(self, percent: Mapping[str, Any], *, age: float = 60.0) -> None:
+    def say(self, percent: Mapping[str, Any], *, age: float = 60.0, window: int = WINDOW) -> None:
         """From now on the load is this, in percent by name."""
-        self.reply = Reply(json.dumps(answer(percent, age=age)).encode())
+        self.reply = Reply(json.dumps(answer(percent, age=age, window=window)).encode())
 
     def wait_asked(self, times: int, timeout: float = 30.0) -> None:
         """Until it was asked that many times more."""

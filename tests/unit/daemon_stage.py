@@ -20,6 +20,7 @@ from peaks_scheduler.daemon.feed import Feed
 from peaks_scheduler.daemon.preemption import Preemption
 from peaks_scheduler.daemon.refusals import Refusals
 from peaks_scheduler.daemon.scheduling import Scheduler
+from peaks_scheduler.decision import Detail
 from peaks_scheduler.demo.patching import merge_patch
 from peaks_scheduler.errors import Conflict, KubeError
 from peaks_scheduler.kube import Connection, EventPoster, KubeClient, Limiter, Reporter
@@ -27,6 +28,7 @@ from peaks_scheduler.kube.kinds import KINDS
 from peaks_scheduler.objects import DECISION
 from peaks_scheduler.queue import SchedulingQueue
 from peaks_scheduler.scoring import Strategy
+from peaks_scheduler.settings import Settings
 from peaks_scheduler.telemetry import Telemetry
 from tests.builders import NOW, PEAKS, Json, ledger, models, node, when
 
@@ -57,6 +59,7 @@ class Api:
         self.pods = {pod["metadata"]["name"]: pod for pod in pods}
         self.answers: deque[Answer] = deque()
         self.bindings: list[tuple[str, str]] = []
+        self.annotations: list[Mapping[str, str]] = []  # of each of them
         self.events: list[Json] = []
         self.conditions: list[Json] = []
         self.condition_answers: deque[KubeError] = deque()
@@ -75,6 +78,7 @@ class Api:
         fence: Callable[[], bool] | None = None,
     ) -> None:
         self.bindings.append((name, node))
+        self.annotations.append(annotations)
         answer = self.answers.popleft() if self.answers else None
         if callable(answer):
             await answer()
@@ -131,12 +135,14 @@ class Stage:
         clock: Callable[[], float] | None = None,
         backoff: float = 1.0,
         strategy: Strategy = PEAKS,
+        detail: Detail = "full",
     ) -> None:
         client = cast(KubeClient, api)
         self.api, self.leading, self.fence_open = api, True, True
         self.clock = clock or asyncio.get_running_loop().time
         begun = self.clock()
         self.ledger = ledger(*nodes, power=POWER)
+        self.ledger.rules = Settings(decision_annotation=detail).annotation_rules
         self.queue = SchedulingQueue(initial_backoff=backoff)
         self.limiter = Limiter(8, self.clock)
         self.telemetry = Telemetry("Peaks")
@@ -162,12 +168,13 @@ class Stage:
             self.events,
             reporter,
             self.refusals,
-            Cooling(self.ledger.cool),
+            Cooling(self.ledger),
             self.telemetry,
             lambda: self.leading,
             lambda: self.fence_open,
             self.wall,
             self.clock,
+            detail=detail,
         )
         nobody = cast(Connection, None)
         tell = self.scheduler

@@ -33,6 +33,7 @@ class World:
         self.restarts: list[float] = []
         self.told: list[tuple[str, Change]] = []
         self.listed, self.relisted = asyncio.Event(), asyncio.Event()
+        self.unheard: set[str] = set()
         self.complete = 0
         self.fed: tuple[Kind, ...] = KINDS
         self.forbidden = ""
@@ -64,8 +65,10 @@ class World:
         observe = self.ledger.observe_namespace if kind.kind == "Namespace" else self.ledger.observe_storage
         observe(raw, gone=event == "DELETED")
 
-    def pod(self, _: str | None, raw: Json) -> None:
+    def pod(self, _: str | None, raw: Json) -> bool:
+        self.unheard.discard(raw["metadata"]["uid"])
         self.ledger.observe_pod(raw)
+        return True
 
     def node(self, _: str | None, raw: Json) -> None:
         self.ledger.observe_node(raw)
@@ -75,14 +78,17 @@ class World:
 
     # what the API server answers
 
-    async def list_pending(self) -> list[Json]:
+    async def list_pending(self) -> Listing:
         self._answer()
-        return [each for each in self.objects.values() if each["kind"] == "Pod" and "nodeName" not in each["spec"]]
+        return self._listing(lambda each: each["kind"] == "Pod" and "nodeName" not in each["spec"])
 
     async def list_metadata(self, resource: str) -> Listing:
         self._answer()
         kind = {"pods": "Pod", "nodes": "Node"}[resource]
-        found = {uid: each["metadata"] for uid, each in self.objects.items() if each["kind"] == kind}
+        return self._listing(lambda each: each["kind"] == kind)
+
+    def _listing(self, among: Callable[[Json], bool]) -> Listing:
+        found = {uid: each["metadata"] for uid, each in self.objects.items() if among(each)}
         return Listing("1", {uid: (meta.get("namespace", ""), meta["name"]) for uid, meta in found.items()})
 
     async def list_keys(self, path: str) -> frozenset[str]:

@@ -13,9 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peaks_scheduler.ceilings import Ceiling, annotated, parse_ceiling, parse_share
+from peaks_scheduler.annotations import TOLERANCE, AnnotationRules
+from peaks_scheduler.ceilings import ANNOTATION, Ceiling, annotated, parse_ceiling, parse_share
 from peaks_scheduler.cycle import judge
+from peaks_scheduler.ledger import Ledger
 from peaks_scheduler.load import NodeLoad
+from peaks_scheduler.objects import pod_from_api
 from peaks_scheduler.sources.load_watcher import read_report
 from tests.builders import (
     BENT_DOWN,
@@ -176,6 +179,52 @@ def test_a_node_whose_annotation_changes_is_judged_by_the_new_one() -> None:
     assert decide(pod(cpu="1"), known).node == "cheap"
     known.observe_node(node("cheap"))
     assert decide(pod(cpu="1"), known).node == "dear"
+
+
+TENANTS = Ceiling(cpu=0.8, memory=0.9)
+"""What an administrator lets pods ask for, here: no more than all get."""
+
+BEYOND = {
+    "100%": (Ceiling(cpu=0.8), ["80% of CPU (ceiling.maxCpu)"]),
+    "cpu=85%,memory=95%": (Ceiling(0.8, 0.9), ["80% of CPU (ceiling.maxCpu)", "90% of memory (ceiling.maxMemory)"]),
+    "cpu=60%,memory=95%": (Ceiling(0.6, 0.9), ["90% of memory (ceiling.maxMemory)"]),
+    "80%": (Ceiling(cpu=0.8), []),
+    "memory=50%": (Ceiling(memory=0.5), []),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), BEYOND.items(), ids=BEYOND)
+def test_a_pod_can_ask_for_no_more_than_the_administrator_lets_it(
+    text: str, expected: tuple[Ceiling, list[str]]
+) -> None:
+    ceiling, words = expected
+    found = pod_from_api(pod(annotations=annotation(text)), 100, rules=AnnotationRules(max_ceiling=TENANTS))
+    assert found.ceiling == ceiling
+    assert found.oddities == tuple(
+        f"peaks-scheduler/ceiling: expected at most {each}, which count; got {text!r}" for each in words
+    )
+
+
+def test_what_a_node_says_of_itself_is_not_limited_with_the_pods() -> None:
+    known = Ledger(rules=AnnotationRules(max_ceiling=TENANTS))
+    known.observe_node(node("worker-1", annotations=annotation("95%")))
+    assert known.snapshot().own_ceiling_cpu.tolist() == [0.95]
+    assert known.oddities == {}
+
+
+DIGITS = "1" * 200_000
+"""Of an annotation; the API server takes 256 kB. One that is read in the square of its length would keep this test for
+half an hour."""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [f"{DIGITS}x", f".{DIGITS}x", f"1.{DIGITS}x", f"cpu={DIGITS}x", f"1{' ' * len(DIGITS)}x"],
+    ids=["digits", "after the point", "both", "of the CPU", "blanks"],
+)
+def test_the_longest_annotation_is_read_at_once(text: str) -> None:
+    whole = pod(annotations=annotation(text) | {TOLERANCE: text})
+    assert [each.partition(":")[0] for each in read(whole).oddities] == [TOLERANCE, ANNOTATION]
 
 
 WORDS = {

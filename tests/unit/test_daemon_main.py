@@ -14,15 +14,17 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import pytest
 
 from peaks_scheduler import settings
-from peaks_scheduler.daemon import main
+from peaks_scheduler.daemon import main, scheduling
 from peaks_scheduler.daemon.main import Daemon
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.ledger import State
@@ -51,6 +53,7 @@ def api() -> Iterator[ServerThread]:
         yield running
 
 
+T = TypeVar("T")
 Run = Callable[..., contextlib.AbstractAsyncContextManager[Daemon]]
 
 
@@ -107,6 +110,59 @@ def told(api: ServerThread, reason: str) -> list[str]:
 def holder(api: ServerThread) -> str:
     lease: Json = api(lambda server: server.get("leases", LEASE, "kube-system"))
     return str(lease["spec"]["holderIdentity"])
+
+
+MAIN = threading.main_thread().ident or 0
+
+
+class LongDecision:
+    """In the place of ``schedule``: goes on until it is told to end, then finds no node."""
+
+    def __init__(self) -> None:
+        self._begun, self._end = threading.Event(), threading.Event()
+
+    def __call__(self, *_: object, **__: object) -> None:
+        self._begun.set()
+        give_up = time.monotonic() + 60.0
+        while not self._end.is_set():
+            assert time.monotonic() < give_up
+        raise ZeroDivisionError("the decision is over")
+
+    async def when_begun(self, look: Callable[[], T], ends: bool = True) -> T:
+        """``look()`` in another thread while it lasts; then it ends, or goes on."""
+
+        def looked() -> T:
+            assert self._begun.wait(30.0)
+            try:
+                return look()
+            finally:
+                if ends:
+                    self._end.set()
+
+        return await asyncio.to_thread(looked)
+
+
+def seen_while_deciding(
+    api: ServerThread, caplog: pytest.LogCaptureFixture
+) -> tuple[httpx.Response, httpx.Response, int]:
+    """/livez, /readyz and how often the Lease was renewed, once the watchdog has named the pod."""
+    give_up = time.monotonic() + 30.0
+    while "a decision takes long" not in caplog.messages:
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+    before = renewals(api)
+    while renewals(api) == before:
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+    live, ready = (
+        httpx.get(f"http://127.0.0.1:{port(caplog)}/{path}?verbose", trust_env=False, timeout=10)
+        for path in ("livez", "readyz")
+    )
+    return live, ready, renewals(api) - before
+
+
+def renewals(api: ServerThread) -> int:
+    return api(lambda server: server.requests["update", "leases"])
 
 
 class TestWork:
@@ -271,6 +327,42 @@ class TestEnds:
         async with run(code=1) as daemon:
             await until(daemon.stop.is_set)
         assert [r.__dict__["task"] for r in caplog.records if r.levelno == logging.CRITICAL] == ["kopf"]
+
+
+class TestLongDecision:
+    """A decision that never ends by itself; what is asked meanwhile is asked from another thread, as a kubelet does."""
+
+    @pytest.fixture
+    def long(self, monkeypatch: pytest.MonkeyPatch) -> LongDecision:
+        decision = LongDecision()
+        monkeypatch.setattr(scheduling, "schedule", decision)
+        return decision
+
+    async def test_probes_are_answered_and_the_lease_is_renewed_while_it_lasts(
+        self, api: ServerThread, run: Run, caplog: pytest.LogCaptureFixture, long: LongDecision
+    ) -> None:
+        async with run() as daemon:
+            await until(daemon.may_decide)
+            meanwhile = long.when_begun(lambda: seen_while_deciding(api, caplog))
+            api(lambda server: server.add_pod(pod(cpu="1")))
+            live, ready, renewals = await meanwhile
+            assert live.status_code == ready.status_code == 200
+            assert re.search(r"^\[!\]loop: deciding about default/web-0 for \d+ s$", live.text, re.M)
+            assert re.search(r"^\[!\]loop: deciding about default/web-0 for \d+ s$", ready.text, re.M)
+            assert "[+]first-lists ok" in ready.text
+            assert renewals > 0
+            assert daemon.elector.leading
+        (slow,) = (record for record in caplog.records if record.message == "a decision takes long")
+        assert slow.__dict__["pod"] == "default/web-0"
+
+    async def test_a_sigterm_breaks_it_off(self, api: ServerThread, run: Run, long: LongDecision) -> None:
+        async with run() as daemon:
+            await until(daemon.may_decide)
+            killed = long.when_begun(lambda: signal.pthread_kill(MAIN, signal.SIGTERM), ends=False)
+            api(lambda server: server.add_pod(pod(cpu="1")))
+            await killed
+        assert on_node(api, "web-0") is None
+        assert holder(api) == ""
 
 
 class TestBeginnings:

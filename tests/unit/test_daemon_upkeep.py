@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from peaks_scheduler.daemon.upkeep import ClockKeeper, LoadKeeper, ModelKeeper
+from peaks_scheduler.daemon.model_file import ModelKeeper
+from peaks_scheduler.daemon.upkeep import ClockKeeper, LoadKeeper
 from peaks_scheduler.errors import LoadError, PowerModelError
 from peaks_scheduler.kube import Connection
 from peaks_scheduler.ledger import Ledger

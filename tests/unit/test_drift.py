@@ -181,7 +181,7 @@ class TestTrouble:
 
 
 async def exported(sample: Sample, node_metrics: bool = False) -> list[str]:
-    text, _ = await Telemetry("Peaks", lambda: sample, node_metrics).render()
+    text, _ = await Telemetry("Peaks", lambda: asyncio.sleep(0, sample), node_metrics).render()
     return [line for line in text.decode().splitlines() if "_power_" in line and not line.startswith("#")]
 
 

@@ -21,7 +21,7 @@ from click.testing import CliRunner, Result
 
 from peaks_scheduler.check.reading import _models
 from peaks_scheduler.cli import main
-from peaks_scheduler.daemon.upkeep import ModelKeeper
+from peaks_scheduler.daemon.model_file import ModelKeeper
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.files import decoded, text_of
 from peaks_scheduler.power import PowerModels

@@ -6,15 +6,18 @@ whether the rights suffice, the end-to-end tests show.
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
-from peaks_scheduler.daemon.upkeep import ModelKeeper
+from peaks_scheduler.daemon.model_file import ModelKeeper
 from peaks_scheduler.honoured import unsupported_fields
 from peaks_scheduler.kube.kinds import KINDS
 from peaks_scheduler.ledger import Ledger
@@ -38,17 +41,22 @@ def one(path: Path) -> Any:
     return document
 
 
-@pytest.fixture(scope="module")
-def rendered() -> dict[str, Object]:
-    """What ``kubectl apply -k`` would send, by kind; a kind of which there are two becomes Kind/name."""
+def kustomized(folder: Path) -> list[Object]:
+    """What kubectl makes of a kustomization."""
     argv = [sys.executable, str(ROOT / "tools" / "control_plane.py"), "--where"]
     told = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     programs = dict(line.split(" ", 1) for line in told.stdout.splitlines())
     if "kubectl" not in programs:
         pytest.skip("no kubectl: make control-plane builds it")
-    argv = [programs["kubectl"], "kustomize", str(MANIFESTS)]
+    argv = [programs["kubectl"], "kustomize", str(folder)]
     text = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True).stdout
-    objects = [each for each in yaml.safe_load_all(text) if each]
+    return [each for each in yaml.safe_load_all(text) if each]
+
+
+@pytest.fixture(scope="module")
+def rendered() -> dict[str, Object]:
+    """What ``kubectl apply -k`` would send, by kind; a kind of which there are two becomes Kind/name."""
+    objects = kustomized(MANIFESTS)
     kinds = [each["kind"] for each in objects]
     return {
         each["kind"] if kinds.count(each["kind"]) == 1 else f"{each['kind']}/{each['metadata']['name']}": each
@@ -127,6 +135,22 @@ def test_the_rights_on_leases_end_at_our_own() -> None:
     }
 
 
+def test_the_security_page_says_of_every_right_what_a_thief_could_do_with_it() -> None:
+    given = {(resource, verb) for kind in ("ClusterRole", "Role") for _, resource, _, verb in rules(kind)}
+    known = {resource for resource, _ in given}
+    said = set()
+    table = (ROOT / "docs" / "security.md").read_text(encoding="utf-8").partition("| right | why |")[2]
+    for line in table.partition("\n\n")[0].splitlines()[2:]:
+        right, why, theft, loss = (cell.strip() for cell in line.split("|")[1:-1])
+        assert why
+        assert theft
+        assert loss
+        verbs = re.findall(r"`(get|list|watch|create|patch|update)`", right)
+        named = known & set(re.split(r"[ ,]+", right.replace("the Lease", "leases")))
+        said |= {(resource, verb) for resource in named for verb in verbs}
+    assert said == given
+
+
 def test_the_rights_go_to_the_account_that_the_pods_run_under(rendered: dict[str, Object]) -> None:
     account = rendered["ServiceAccount"]["metadata"]
     subject = {"kind": "ServiceAccount", "name": account["name"], "namespace": account["namespace"]}
@@ -196,6 +220,45 @@ def test_a_config_map_that_is_swapped_under_its_mount_is_read_again(tmp_path: Pa
     assert set(ledger.models.by_name) == {"after"}
 
 
+# --- the network ------------------------------------------------------------------------------------------------------
+
+
+def test_the_policy_finds_the_pods(rendered: dict[str, Object]) -> None:
+    wanted = rendered["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"]
+    assert wanted
+    assert wanted.items() <= pod_template(rendered)["metadata"]["labels"].items()
+
+
+def test_nobody_gets_in_but_who_scrapes_and_only_to_our_port(rendered: dict[str, Object]) -> None:
+    policy = rendered["NetworkPolicy"]["spec"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    (rule,) = policy["ingress"]
+    assert rule["ports"] == [{"port": configured().listen.port, "protocol": "TCP"}]
+    assert [each["namespaceSelector"]["matchLabels"] for each in rule["from"]] == [
+        {"kubernetes.io/metadata.name": "monitoring"},
+        {"peaks-scheduler/scrapes": "true"},
+    ]
+
+
+def test_the_scheduler_gets_out_to_what_it_asks_and_to_no_other_port(rendered: dict[str, Object]) -> None:
+    rules = rendered["NetworkPolicy"]["spec"]["egress"]
+    ports = {(each["port"], each["protocol"]) for rule in rules for each in rule["ports"]}
+    load = urlsplit(str(configured().load.address)).port
+    prometheus = 9090  # its own default
+    api_server = {(443, "TCP"), (6443, "TCP")}  # of the Service, and kube-apiserver's own
+    assert ports == {*api_server, (53, "UDP"), (53, "TCP"), (load, "TCP"), (prometheus, "TCP")}
+
+
+def test_the_patch_in_the_documentation_opens_another_port(tmp_path: Path, rendered: dict[str, Object]) -> None:
+    text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    overlay = text[text.index("```yaml\n# my-cluster/kustomization.yaml") :].split("```")[1].removeprefix("yaml\n")
+    assert "../manifests" in overlay
+    (tmp_path / "kustomization.yaml").write_text(overlay.replace("../manifests", os.path.relpath(MANIFESTS, tmp_path)))
+    (policy,) = [each for each in kustomized(tmp_path) if each["kind"] == "NetworkPolicy"]
+    assert policy["spec"]["egress"][:-1] == rendered["NetworkPolicy"]["spec"]["egress"]
+    assert policy["spec"]["egress"][-1]["ports"] == [{"port": 8443, "protocol": "TCP"}]
+
+
 # --- the pods ---------------------------------------------------------------------------------------------------------
 
 
@@ -219,12 +282,6 @@ def test_every_selector_finds_the_pods_and_outlives_a_new_version(kind: str, ren
     assert wanted
     assert wanted.items() <= pod_template(rendered)["metadata"]["labels"].items()
     assert "app.kubernetes.io/version" not in wanted
-
-
-def test_the_sample_policy_finds_the_pods(rendered: dict[str, Object]) -> None:
-    policy = one(MANIFESTS / "samples" / "networkpolicy.yaml")
-    wanted = policy["spec"]["podSelector"]["matchLabels"]
-    assert wanted.items() <= pod_template(rendered)["metadata"]["labels"].items()
 
 
 def test_the_replicas_keep_apart_but_fit_on_one_node(rendered: dict[str, Object]) -> None:
@@ -265,7 +322,19 @@ def test_a_container_may_do_nothing_that_it_need_not(rendered: dict[str, Object]
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
-    assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec)
+    assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & set(spec)
+
+
+def test_it_may_run_where_only_restricted_pods_may(rendered: dict[str, Object]) -> None:
+    # the Pod Security Standard "restricted": what it asks beyond the fields above
+    spec = pod_template(rendered)["spec"]
+    assert {kind for volume in spec["volumes"] for kind in volume if kind != "name"} <= {"configMap", "projected"}
+    assert all("hostPort" not in each for each in container()["ports"])
+
+
+def test_a_token_is_only_in_the_pods_that_ask_for_one(rendered: dict[str, Object]) -> None:
+    assert rendered["ServiceAccount"]["automountServiceAccountToken"] is False
+    assert pod_template(rendered)["spec"]["automountServiceAccountToken"] is True
 
 
 def test_the_grace_period_outlasts_our_own_end(rendered: dict[str, Object]) -> None:

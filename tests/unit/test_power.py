@@ -197,7 +197,7 @@ BAD_ENTRIES: dict[str, tuple[dict[str, Any], str]] = {
     "kind misspelt": (entry(curve=curve(kind="exponentail")), "(did you mean 'exponential'?)"),
     "a field of another kind": (entry(curve=curve(idle=3)), "unknown field 'idle'"),
     "points missing": (entry(curve={"kind": "piecewise", "watts": [1, 2]}), "curve.cpu: expected a list of numbers"),
-    "one point": (entry(curve=points([0.5], [60])), "expected two points or more"),
+    "one point": (entry(curve=points([0.5], [60])), "expected 2 to 101 points"),
     "fewer watts than points": (entry(curve=points([0, 0.5, 1], [60, 90])), "got 3 cpu, 2 watts"),
     "points out of order": (entry(curve=points([0, 0.5, 0.5], [60, 70, 80])), "curve.cpu: expected rising numbers"),
     "points in percent": (entry(curve=points([0, 50, 100], [60, 70, 80])), "between 0 and 1, the unit that `cpu`"),

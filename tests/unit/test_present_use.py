@@ -5,6 +5,7 @@ Expected numbers are worked out by hand: a node of 8 cores, a window of 900 s, p
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from typing import Any
 
@@ -13,8 +14,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peaks_scheduler.ledger import Ledger
-from peaks_scheduler.load import NodeLoad
-from tests.builders import BENT_DOWN, BENT_UP, JUMP, NOW, WINDOW, Json, ledger, load, node, place, pod, workers
+from peaks_scheduler.load import Ended, NodeLoad
+from peaks_scheduler.objects import Pod
+from tests.builders import (
+    BENT_DOWN,
+    BENT_UP,
+    JUMP,
+    NOW,
+    WINDOW,
+    Json,
+    ledger,
+    load,
+    node,
+    owned,
+    place,
+    pod,
+    read,
+    workers,
+)
 
 UID = "uid-default-web-0"
 
@@ -255,3 +272,46 @@ def test_the_load_is_a_fraction_of_capacity_and_not_of_what_is_allocatable() -> 
 
 def test_the_window_of_the_builders_is_the_longest_of_load_watcher() -> None:
     assert (load(0.5).window_start, load(0.5).window_end) == (NOW - WINDOW, NOW)
+
+
+# --- what is kept of pods that ended --------------------------------------------------------------
+
+
+def kept(known: Ledger) -> list[Pod]:
+    """Whole records of pods that somebody still holds, but for those that run."""
+    gc.collect()
+    alive = {id(each) for each, _ in known.pods()}
+    return [each for each in gc.get_objects() if isinstance(each, Pod) and id(each) not in alive]
+
+
+def test_of_a_pod_that_ended_nothing_is_kept_but_what_it_used() -> None:
+    known = ledger(node(), loads={"worker-1": 0.5})
+    before = len(kept(known))
+    for i in range(20):
+        known.observe_pod(
+            raw := pod(f"big-{i}", cpu="100m", node="worker-1", started=NOW - 600, labels={"x": "y" * 60})
+        )
+        known.observe_pod(raw, gone=True)
+    assert use(known) == at(4.0 - 20 * 0.1 * 600 / 900)
+    assert len(kept(known)) == before
+
+
+@pytest.mark.parametrize("loads", [{"worker-1": 0.5}, {}], ids=["with a load", "without"])
+def test_however_many_pods_end_on_a_node_few_are_kept_and_it_never_looks_less_busy_for_it(
+    loads: dict[str, float],
+) -> None:
+    known = ledger(node(cpu="64"), loads=loads)
+    for i in range(1500):
+        known.observe_pod(raw := pod(f"short-{i}", cpu="1m", node="worker-1", started=NOW - WINDOW))
+        known.observe_pod(raw, gone=True)
+    gc.collect()
+    assert sum(isinstance(each, Ended) for each in gc.get_objects()) <= 1001
+    assert use(known)[1] >= (32.0 - 1.5 if loads else 0.0)
+
+
+def test_the_names_of_images_are_of_any_length_and_the_group_of_siblings_is_not() -> None:
+    images = [owned(pod(), "db", image="x" * 300_000 + end) for end in "ab"]
+    one, other = (read(raw).siblings for raw in images)
+    assert len(one) < 1024
+    assert one != other
+    assert read(images[0]).siblings == one

@@ -349,7 +349,91 @@ def test_items_left_behind_in_the_heaps_do_not_pile_up(queue: SchedulingQueue) -
     add(queue, "a")
     for turn in range(10_000):
         add(queue, "a", priority=turn)
-    assert len(queue._active._items) < 200
+    assert len(queue._active._lanes[0]._items) < 200
+
+
+# fairness
+
+
+def refused(queue: SchedulingQueue, uid: str, cost: float, now: float = 0.0) -> None:
+    """Popped, decided about for so long [s], and no node could take it."""
+    assert queue.pop(now) == uid
+    queue.spent(uid, cost)
+    queue.failed(uid, now, NODES)
+
+
+def decide(queue: SchedulingQueue, cost: dict[str, float], rounds: int, now: float) -> list[str]:
+    """Uids in the order of their decisions, each as long as ``cost`` says by the first letter."""
+    order = []
+    for _ in range(rounds):
+        uid = queue.pop(now)
+        assert uid is not None
+        queue.spent(uid, cost[uid[0]])
+        order.append(uid)
+    return order
+
+
+def crowd(queue: SchedulingQueue, pods: int, cost: float, priority: int = 0) -> None:
+    """So many pods that no node could take, all woken at once; the time is 100 then."""
+    for n in range(pods):
+        add(queue, f"failed-{n}", priority)
+    for n in range(pods):
+        refused(queue, f"failed-{n}", cost)
+    queue.wake(Wake.NODE_CHANGED, 100.0)
+
+
+@pytest.mark.parametrize("priority", [0, 1000])
+def test_a_crowd_that_failed_before_does_not_keep_a_new_pod_waiting(queue: SchedulingQueue, priority: int) -> None:
+    crowd(queue, 5000, 0.001, priority)
+    decide(queue, {"f": 0.001}, 10, 100.0)
+    add(queue, "new", created=1.0)
+    assert "new" in decide(queue, {"f": 0.001, "n": 0.001}, 2, 100.0)
+
+
+def test_the_crowd_keeps_half_of_the_time_however_many_new_pods_come(queue: SchedulingQueue) -> None:
+    crowd(queue, 1000, 0.001)
+    for n in range(1000):
+        add(queue, f"new-{n}")
+    order = decide(queue, {"f": 0.001, "n": 0.0001}, 1100, 100.0)
+    assert 95 <= sum(uid.startswith("failed") for uid in order) <= 105
+
+
+def test_a_few_that_failed_before_keep_their_place_by_priority_and_age(queue: SchedulingQueue) -> None:
+    crowd(queue, 50, 0.001, priority=5)
+    add(queue, "new")
+    assert drain(queue, 100.0)[-1] == "new"
+
+
+def test_a_large_pod_is_decided_about_behind_others_and_is_decided_about(queue: SchedulingQueue) -> None:
+    queue.add("large", "default/large", 1000, 0.0, large=True, now=0.0)
+    for n in range(3):
+        add(queue, f"small-{n}", created=1.0)
+    assert decide(queue, {"s": 0.001, "l": 1.0}, 4, 0.0) == ["small-0", "small-1", "small-2", "large"]
+
+
+def test_a_large_pod_does_not_starve_where_there_are_always_others(queue: SchedulingQueue) -> None:
+    queue.add("large", "default/large", 0, 0.0, large=True, now=0.0)
+    for n in range(2000):
+        add(queue, f"small-{n}")
+    assert "large" in decide(queue, {"s": 0.001, "l": 1.0}, 1100, 0.0)
+
+
+def test_of_many_large_pods_none_but_the_one_under_way_delays_others(queue: SchedulingQueue) -> None:
+    for n in range(100):
+        queue.add(f"large-{n}", f"default/large-{n}", 0, 0.0, large=True, now=0.0)
+    cost = {"l": 1.0, "s": 0.001}
+    decide(queue, cost, 5, 0.0)
+    for n in range(500):
+        add(queue, f"small-{n}", created=1.0)
+    assert sum(uid.startswith("large") for uid in decide(queue, cost, 501, 0.0)) <= 1
+
+
+def test_a_failure_that_took_long_backs_off_in_proportion(queue: SchedulingQueue) -> None:
+    add(queue, "a")
+    refused(queue, "a", 0.8)
+    queue.wake(Wake.NODE_CHANGED, 0.1)
+    assert queue.pop(15.0) is None
+    assert queue.pop(16.1) == "a"
 
 
 class QueueOfAnyLife(RuleBasedStateMachine):

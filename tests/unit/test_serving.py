@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import aiohttp
 import pytest
 
 from peaks_scheduler.errors import ConfigurationError
-from peaks_scheduler.serving import Address, Check, Health, Server, parse_listen
+from peaks_scheduler.serving import Address, Check, Findings, Health, Server, parse_listen, run_all
 
 OK = Check("ping", Health.ok)
 STALE = Check("load", lambda: Health.degraded("load is 400 s old"))
@@ -23,7 +23,14 @@ async def rendered(accept: str) -> tuple[bytes, str]:
 
 
 def a_server(listen: str = "127.0.0.1:0", live: Sequence[Check] = (OK,), ready: Sequence[Check] = (OK,)) -> Server:
-    return Server(listen, live, ready, rendered, lambda: {"schedulerName": "Peaks"})
+    return Server(listen, found(live), found(ready), rendered, lambda: {"schedulerName": "Peaks"})
+
+
+def found(checks: Sequence[Check]) -> Callable[[], Awaitable[Findings]]:
+    async def findings() -> Findings:
+        return run_all(checks)
+
+    return findings
 
 
 @asynccontextmanager
@@ -182,7 +189,7 @@ async def test_a_request_that_never_ends_does_not_hold_up_the_end() -> None:
         await asyncio.Event().wait()
         return b"", "text/plain"
 
-    server = Server("127.0.0.1:0", [], [], stuck, dict)
+    server = Server("127.0.0.1:0", found([]), found([]), stuck, dict)
     async with running(server) as session:
         scrape = asyncio.ensure_future(session.get("/metrics"))
         await asked.wait()

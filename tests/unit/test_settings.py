@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from peaks_scheduler.annotations import AnnotationRules
+from peaks_scheduler.ceilings import Ceiling
 from peaks_scheduler.errors import ConfigurationError, PowerModelError
 from peaks_scheduler.headers import Header
 from peaks_scheduler.matchers import Matcher, Matchers
@@ -112,6 +114,14 @@ def test_every_key_of_the_file_is_read() -> None:
         kubeconfig="/home/me/.kube/config",
         node_metrics=True,
     )
+
+
+def test_what_pods_may_ask_for_and_are_told_is_read() -> None:
+    text = "maxToleranceWatts: 5\nceiling: {cpu: 70%, maxCpu: 80%, maxMemory: 0.95}\ndecisionAnnotation: none"
+    found, warnings = settings(text)
+    assert warnings == ()
+    assert (found.ceiling, found.max_ceiling) == (Ceiling(0.7, 0.9), Ceiling(0.8, 0.95))
+    assert found.annotation_rules == AnnotationRules(5.0, Ceiling(0.8, 0.95), unrecorded="Peaks")
 
 
 def test_the_environment_beats_the_file_and_an_option_beats_both() -> None:
@@ -230,6 +240,16 @@ WRONG = {
     "free pods": ("defaultPodCpu: 0", "defaultPodCpu: expected a CPU quantity above 0"),
     "negative watts": ("toleranceWatts: -1", "toleranceWatts: expected watts, 0 or more"),
     "watts without end": ("toleranceWatts: .inf", "toleranceWatts: expected watts, 0 or more"),
+    "a limit below what all get": (
+        "toleranceWatts: 5\nmaxToleranceWatts: 2",
+        "maxToleranceWatts: expected at least toleranceWatts, which is 5; got 2",
+    ),
+    "a ceiling's limit below it": ("ceiling: {maxCpu: 70%}", "ceiling.maxCpu: expected at least ceiling.cpu, which is"),
+    "a limit that is no share": ("ceiling: {maxMemory: 120%}", "ceiling.maxMemory: expected a share of the node"),
+    "unknown detail": (
+        "decisionAnnotation: brief",
+        "decisionAnnotation: expected `full`, `short` or `none`; got 'brief'",
+    ),
     "port alone": ("listen: 10261", "listen: expected HOST:PORT"),
     "port too high": ("listen: ':65536'", "listen: expected HOST:PORT"),
     "bare IPv6": ("listen: '::1:80'", "listen: expected HOST:PORT"),

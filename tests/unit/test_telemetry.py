@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -76,6 +76,10 @@ BUSY = Sample(
 )
 
 
+def always(sample: Sample) -> Callable[[], Awaitable[Sample]]:
+    return lambda: asyncio.sleep(0, sample)
+
+
 async def scrape(telemetry: Telemetry) -> dict[tuple[str, ...], float]:
     """(name, label=value, ...) -> value."""
     text, _ = await telemetry.render()
@@ -102,7 +106,7 @@ def everything_happened(telemetry: Telemetry) -> None:
 
 
 async def test_every_promised_series_is_exported_with_its_labels() -> None:
-    telemetry = Telemetry("Peaks", lambda: BUSY)
+    telemetry = Telemetry("Peaks", always(BUSY))
     everything_happened(telemetry)
     labels = {name: {label.partition("=")[0] for label in rest} for name, *rest in await scrape(telemetry)}
     assert {name: labels.get(name) for name in EXPORTED} == EXPORTED
@@ -195,7 +199,7 @@ async def test_histograms_have_kube_schedulers_buckets(name: str, first: str, la
 
 async def test_the_state_is_sampled_anew_for_every_scrape() -> None:
     samples = iter([BUSY, Sample(queues={"active": 0})])
-    telemetry = Telemetry("Peaks", lambda: next(samples))
+    telemetry = Telemetry("Peaks", lambda: asyncio.sleep(0, next(samples)))
     first, second = await scrape(telemetry), await scrape(telemetry)
     assert first["scheduler_pending_pods", "queue=active"] == 3
     assert second["scheduler_pending_pods", "queue=active"] == 0
@@ -208,9 +212,9 @@ async def test_load_never_received_is_older_than_any_limit() -> None:
 
 async def test_series_per_node_exist_only_when_asked_for_and_unknown_values_are_left_out() -> None:
     sample = Sample(nodes=NodeSeries(("a", "b"), (0.25, 0.5), (4.2, math.nan)))
-    plain = await scrape(Telemetry("Peaks", lambda: sample))
+    plain = await scrape(Telemetry("Peaks", always(sample)))
     assert not any("node=" in part for key in plain for part in key)
-    seen = await scrape(Telemetry("Peaks", lambda: sample, node_metrics=True))
+    seen = await scrape(Telemetry("Peaks", always(sample), node_metrics=True))
     assert {key: value for key, value in seen.items() if key[0].startswith("peaks_node_")} == {
         ("peaks_node_predicted_cpu_ratio", "node=a"): 0.25,
         ("peaks_node_predicted_cpu_ratio", "node=b"): 0.5,
@@ -226,7 +230,7 @@ async def test_the_state_is_sampled_on_the_event_loop_and_rendered_off_it() -> N
             threads.append(threading.current_thread())
             return super().__iter__()
 
-    def sample() -> Sample:
+    async def sample() -> Sample:
         assert asyncio.get_running_loop()
         return Sample(nodes=NodeSeries(Names("a"), (0.0,), (0.0,)))
 

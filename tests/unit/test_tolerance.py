@@ -13,15 +13,17 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from peaks_scheduler.annotations import AnnotationRules
 from peaks_scheduler.cli import main
-from peaks_scheduler.cycle import TIE_WATTS
+from peaks_scheduler.cycle import TIE_WATTS, schedule
 from peaks_scheduler.decision import Decision
 from peaks_scheduler.explain.answer import Answer, headline
 from peaks_scheduler.ledger import Ledger
-from peaks_scheduler.objects import TOLERANCE
+from peaks_scheduler.objects import TOLERANCE, pod_from_api
 from tests.builders import (
     BENT_UP,
     HOSTNAME,
+    PEAKS,
     PREFERRED,
     Json,
     decide,
@@ -217,6 +219,22 @@ def test_anything_else_is_not_used_and_said(text: Any) -> None:
     assert found.oddities == (f'{TOLERANCE}: expected watts, 0 or more, such as "2.5"; got {str(text)!r}',)
 
 
+def test_beyond_the_administrators_limit_the_limit_counts_and_the_pod_is_told_of_it() -> None:
+    limits = AnnotationRules(max_tolerance=2.5)
+    found = pod_from_api(web(tolerance="1e9"), 100, rules=limits)
+    said = f"{TOLERANCE}: expected at most 2.5 W (maxToleranceWatts), which count; got '1e9'"
+    assert (found.tolerance, found.oddities) == (2.5, (said,))
+    assert pod_from_api(web(tolerance="2.5"), 100, rules=limits).oddities == ()
+
+
+def test_an_administrator_who_allows_no_tolerance_gets_none() -> None:
+    known = near_ties()
+    known.rules = AnnotationRules(max_tolerance=0.0)
+    for i in PODS:
+        known.observe_pod(web(i, "5"))
+    assert {schedule(each, known.snapshot(), PEAKS, now=0.0).node for each, _ in known.pods()} == {"worker-0"}
+
+
 def test_then_the_configured_tolerance_counts() -> None:
     assert taken(near_ties(), 2.5, "lots", affinity=liking("b")) == {"worker-1", "worker-2"}
 
@@ -332,6 +350,17 @@ def test_explain_notes_an_annotation_that_it_cannot_use(output: str, tmp_path: P
     note = f"note: default/web-0: {TOLERANCE}: expected watts, 0 or more, such as \"2.5\"; got 'lots'"
     assert note in result.stderr.splitlines()
     assert (result.exit_code, "tolerance" in result.stdout) == (0, False)
+
+
+def test_explain_goes_by_the_administrators_limit_too(tmp_path: Path) -> None:
+    cluster_file, config = tmp_path / "cluster.yaml", tmp_path / "config.yaml"
+    cluster_file.write_text(yaml.safe_dump_all([node(), web(tolerance="9")]))
+    config.write_text("maxToleranceWatts: 2\ndecisionAnnotation: none")
+    command = ["explain", "--all-pending", "--from", str(cluster_file), "--config", str(config)]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 0
+    assert f"{TOLERANCE}: expected at most 2 W (maxToleranceWatts), which count; got '9'" in result.stderr
+    assert "default/web-0 -> worker-1" in result.stdout
 
 
 def test_the_daemon_warns_once_of_such_a_pod_and_says_it_with_the_decision(caplog: pytest.LogCaptureFixture) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ..errors import ConfigurationError, Forbidden, NotFound, PeaksError
-from ..files import read_text
+from ..files import MOST_MODELS, read_text
 from ..kube.client import REVIEWS, UNFINISHED_PODS, KubeClient
 from ..kube.connection import Connection, connect
 from ..kube.kinds import KINDS, Kind
@@ -252,7 +252,7 @@ def _models(settings: Settings) -> PowerModels | PeaksError:
     if path is None:
         return settings.power.inline
     try:
-        return parse_models(read_text(path), path)
+        return parse_models(read_text(path, MOST_MODELS), path)
     except (OSError, UnicodeDecodeError) as error:
         return ConfigurationError(f"{path}: expected a readable power model file, got: {error}")
     except ConfigurationError as error:

@@ -16,7 +16,7 @@ import re
 import time
 from collections.abc import Callable
 
-from ..decision import FAILED
+from ..decision import FAILED, Detail
 from ..errors import Ambiguous, Conflict, KubeError, NotFound, TooManyRequests, Unavailable
 from ..kube.client import KubeClient
 from ..kube.events import EventPoster, Reporter
@@ -61,7 +61,9 @@ class Binder:
         freed: Callable[[], None],
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
+        detail: Detail = "full",
     ) -> None:
+        self._detail = detail
         self._ledger, self._queue, self._client, self._limiter = ledger, queue, client, limiter
         self._events, self._reporter, self._refusals, self._telemetry = events, reporter, refusals, telemetry
         self._fence, self._seen, self._done, self._freed = fence, seen, done, freed
@@ -70,6 +72,7 @@ class Binder:
         self.volumes = Volumes(
             ledger, client, limiter, fence, volume_timeout, self._jobs.put, self._without_volumes, clock
         )
+        self._carried: dict[str, Job] = {}
         self.given_up: set[str] = set()
         """uids of pods whose Binding may have been taken all the same."""
         self.failed_on: dict[str, set[str]] = {}
@@ -77,10 +80,19 @@ class Binder:
 
     async def take(self, job: Job) -> None:
         """Carry it out; waits for room, but not for volumes."""
+        self._carried[job.pod.uid] = job
         if job.plan is not None:
             self.volumes.begin(job)
         else:
             await self._jobs.put(job)
+
+    def carries(self, uid: str) -> bool:
+        """Is a decision about the pod on its way to the API server?"""
+        return uid in self._carried
+
+    def _dropped(self, job: Job) -> None:
+        if self._carried.get(job.pod.uid) is job:
+            del self._carried[job.pod.uid]
 
     def settled(self, uid: str) -> None:
         """The pod is bound, gone, or not ours."""
@@ -106,6 +118,7 @@ class Binder:
                 self._give_up(job, "stopped")
                 raise
             finally:
+                self._dropped(job)
                 self._jobs.task_done()
 
     async def _carry_out(self, job: Job) -> None:
@@ -145,7 +158,8 @@ class Binder:
         async with self._limiter:
             if not self._fence():
                 return False
-            record = {DECISION: job.decision.annotation()}
+            text = job.decision.annotation(self._detail)
+            record = {DECISION: text} if text else {}
             await self._client.bind(pod.namespace, pod.name, pod.uid, job.node, record, self._fence)
         return True
 
@@ -161,7 +175,7 @@ class Binder:
             self._seen(pod.uid, self._ledger.drop(pod.uid), pod)
             return True
         node = (raw.get("spec") or {}).get("nodeName")
-        if node == job.node and DECISION in (raw["metadata"].get("annotations") or {}):
+        if node == job.node and (self._detail == "none" or DECISION in (raw["metadata"].get("annotations") or {})):
             self._bound(job)
             return True
         if node:
@@ -188,6 +202,8 @@ class Binder:
         pod = self._ledger.pod(uid)
         if pod is not None and pod.node_name == job.node and pod.decided_at is not None:
             self._bound(job)
+        elif self._ledger.state(uid) is State.PENDING:
+            self._queue.retry(uid, self._clock())  # it went and came back: it waits again, and must not be forgotten
         else:
             self._done(uid)
 
@@ -219,6 +235,7 @@ class Binder:
 
     def _without_volumes(self, job: Job, reason: str, words: str) -> None:
         """The pod's volumes did not come about; ``words``: what its owner is told."""
+        self._dropped(job)
         self._give_up(job, reason, words and f"{VOLUMES}: {words}")
         if reason in VOLUMES_FAILED and self._ledger.pod(job.pod.uid) is not None:
             self.failed_on.setdefault(job.pod.uid, set()).add(job.node)

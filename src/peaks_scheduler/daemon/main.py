@@ -2,7 +2,8 @@
 
 Owns the life of the process: connect, serve, compete for the Lease, watch, schedule, and on SIGTERM take no more
 pods, finish the binds in flight, release the Lease, post the last events and exit within ten seconds. Every task is
-named in ``_tasks``; all exist before kopf runs. Never decides anything itself.
+named in ``_tasks``; all exist before kopf runs. The server, the Lease and the watchdog have a thread of their own
+(``aside``), so that no decision keeps them waiting. Never decides anything itself.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import contextlib
 import gc
 import logging
 import signal
+import threading
 import time
 import zlib
 from collections import Counter
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -32,11 +34,12 @@ from ..objects import pod_from_api
 from ..queue import SchedulingQueue
 from ..scoring import strategy_named
 from ..scoring.headroom import above, overshoot
-from ..serving import Check, Health, Server
+from ..serving import Check, Findings, Health, Server, run_all
 from ..settings import Settings, redacted
 from ..snapshot import NO_CPUS, Snapshot
 from ..sources.choice import load_source, pod_usage_source
 from ..telemetry import NodeSeries, Sample, Telemetry
+from .aside import Aside
 from .audit import UNSEEN_DEAD, Audit
 from .binding import WORKERS as BIND_WORKERS
 from .cooling import Cooling
@@ -44,11 +47,14 @@ from .feed import Feed
 from .kinds import KindKeeper
 from .kopf_log import RestartCounter, pass_over_open_streams
 from .measured_power import MeasuredPower
+from .model_file import ModelKeeper
 from .preemption import Preemption
+from .pulse import Pulse
 from .refusals import WORKERS as CONDITION_WORKERS
 from .refusals import Refusals
 from .scheduling import Scheduler
-from .upkeep import AnnotationKeeper, ClockKeeper, LoadKeeper, ModelKeeper
+from .undecided import Watchman
+from .upkeep import AnnotationKeeper, ClockKeeper, LoadKeeper
 from .usage import NAME as POD_USAGE
 from .usage import UsageKeeper
 from .volumes import WORKERS as VOLUME_WORKERS
@@ -60,6 +66,9 @@ GC_THRESHOLDS = (20_000, 20, 50)
 
 FED = frozenset({"/api/v1/pods", "/api/v1/nodes", *(kind.path for kind in KINDS)})
 """Paths of what the watches bring."""
+
+PATIENCE = 0.5  # [s] a probe waits for the loop that decides; a kubelet gives it one second
+SCRAPE = 5.0  # [s] likewise a scrape; Prometheus gives it ten
 
 FINISH_BINDS = 3.0  # [s] of the ten that SIGTERM leaves us
 RELEASE = 1.5
@@ -83,13 +92,14 @@ class Daemon:
         self.strategy = strategy_named(settings.strategy)
         self.stop = asyncio.Event()
         self._announced = False
-        self.telemetry = Telemetry(settings.scheduler_name, self.sample, settings.node_metrics)
+        self.telemetry = Telemetry(settings.scheduler_name, self._sampled, settings.node_metrics)
         self.ledger = Ledger(
             default_cpu=settings.default_pod_cpu,
             expiry=settings.load.expiry,
             seed=zlib.crc32(settings.scheduler_name.encode()),
             ceiling=settings.ceiling,
             ignored=settings.pod_fields.ignore,
+            rules=settings.annotation_rules,
         )
         self.queue = SchedulingQueue()
         self.limiter = Limiter(BIND_WORKERS)
@@ -101,17 +111,55 @@ class Daemon:
 
     async def run(self) -> int:
         gc.set_threshold(*GC_THRESHOLDS)
-        with _signals(self.stop):
-            connection = await connect(self.settings.kubeconfig, self.settings.context, on_request=self._on_request)
-            try:
+        self.pulse = Pulse()
+        with self._signals():
+            async with self._beside(), self._connected() as connection:
                 self._wire(connection)
                 return await self._serve()
+
+    @contextlib.asynccontextmanager
+    async def _beside(self) -> AsyncIterator[None]:
+        self.aside = Aside()
+        self.aside.start()
+        try:
+            yield
+        finally:
+            await self.aside.stop()
+
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncIterator[Connection]:
+        """Our connection, and one for the Lease, whose loop is another."""
+        settings = self.settings
+        connection = await connect(settings.kubeconfig, settings.context, on_request=self._on_request)
+        try:
+            self._lease_connection = await self.aside.run(connect(settings.kubeconfig, settings.context))
+            try:
+                yield connection
             finally:
-                await connection.close()
+                await self.aside.run(self._lease_connection.close())
+        finally:
+            await connection.close()
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        self._take_signals()
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().remove_signal_handler(number)
+
+    def _take_signals(self) -> None:
+        """Ours in place of kopf's: it would begin with ending every task, and we with finishing the binds."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop.set)
+            # the loop hears of it when it comes round; a decision under way is told at once
+            signal.signal(number, lambda *_: self.pulse.interrupt())
 
     async def _serve(self) -> int:
         try:
-            port = await self.server.start()
+            port = await self.aside.run(self.server.start())
             logger.info("serving", extra={"address": str(self.settings.listen), "port": port})
             with RestartCounter(self.telemetry, self.feed).listening():
                 return await self._live()
@@ -120,7 +168,7 @@ class Daemon:
             if self.usage_source is not None:
                 await self.usage_source.aclose()
             await self.measured_power.aclose()
-            await self.server.stop()
+            await self.aside.run(self.server.stop())
 
     def _wire(self, connection: Connection) -> None:
         settings, name = self.settings, self.settings.scheduler_name
@@ -129,11 +177,12 @@ class Daemon:
         self.events = EventPoster(self.client, on_drop=self.telemetry.event_dropped)
         reporter = Reporter(name, identity)
         self.elector = LeaderElector(
-            self.client,
+            KubeClient(self._lease_connection, name, identity),
             connection.namespace or "kube-system",
             settings.leader_election.name,
             identity,
-            on_change=self._led,
+            on_change=lambda leading: self.aside.tell(self._led, leading),
+            worthy=lambda: self.pulse.alive,
         )
         self.scheduler = Scheduler(
             ledger=self.ledger,
@@ -147,11 +196,13 @@ class Daemon:
             refusals=Refusals(
                 self.client, self.events, reporter, self.may_write, postscript=Preemption(self.ledger).word
             ),
-            cooling=Cooling(self.ledger.cool),
+            cooling=Cooling(self.ledger),
             telemetry=self.telemetry,
             may_decide=self.may_decide,
             may_write=self.may_write,
             volume_timeout=settings.volume_bind_timeout,
+            detail=settings.decision_annotation,
+            pulse=self.pulse,
         )
         self.kinds = KindKeeper(self.client, self.ledger, self._kinds_changed, lambda: self.feed.restart("kinds"))
         self.feed = Feed(
@@ -163,10 +214,18 @@ class Daemon:
             self.scheduler.node_changed,
             self.scheduler.kind_changed,
             self.kinds.fed_now,
-            on_start=lambda: _take_signals(self.stop),
+            on_start=self._take_signals,
         )
+        self.undecided = Watchman(self.scheduler)
         self.audit = Audit(
-            self.ledger, self.client, self.feed, self.scheduler, self.telemetry, self.kinds, self._first_lists_in
+            self.ledger,
+            self.client,
+            self.feed,
+            self.scheduler,
+            self.telemetry,
+            self.kinds,
+            self._first_lists_in,
+            unseen=self.undecided.unseen,
         )
         self.source = load_source(settings, self.client.get_json, lambda: connection.clock_offset)
         self.load = LoadKeeper(self.source, settings.load.interval, self.ledger, self.telemetry, self._look_again)
@@ -178,10 +237,12 @@ class Daemon:
             settings, self.ledger, self.telemetry, self.audit.complete, self._look_again
         )
         self.clock = ClockKeeper(connection, self.ledger)
+        self._checks = self._ready_checks()
+        self._found: Findings = [("first-lists", self._first_lists())]
         self.server = Server(
             str(settings.listen),
-            self._live_checks(),
-            self._ready_checks(),
+            self._live_findings,
+            self._ready_findings,
             self.telemetry.render,
             partial(redacted, settings),
         )
@@ -196,9 +257,11 @@ class Daemon:
             "events": self.events.run(),
             "load": self.load.run(),
             "pending": self.audit.watch_pending(),
+            "undecided": self.undecided.run(),
             "names": self.audit.compare_names(),
             "kinds": self.kinds.run(),
             "second": self._every_second(),
+            "watchdog": self.aside.run(self.pulse.watch(threading.get_ident())),
         }
         tasks |= {f"bind-{i}": self.scheduler.binder.bind_jobs() for i in range(BIND_WORKERS)}
         tasks |= {f"bind-volumes-{i}": self.scheduler.binder.volumes.write_jobs() for i in range(VOLUME_WORKERS)}
@@ -209,7 +272,7 @@ class Daemon:
             tasks[POD_USAGE] = self.usage.run()
         tasks |= self.measured_power.tasks()
         if self.settings.leader_election.enabled:
-            tasks["lease"] = self.elector.run()
+            tasks["lease"] = self.aside.run(self.elector.run())
         return tasks
 
     async def _live(self) -> int:
@@ -243,15 +306,17 @@ class Daemon:
             logger.warning("binds left in flight")
             await _end(binders)  # none of them may be sent when another holds the Lease
         if self.settings.leader_election.enabled:
-            await self.elector.release(RELEASE)
+            await self.aside.run(self.elector.release(RELEASE))
         await self.events.drain(DRAIN_EVENTS)
 
     async def _every_second(self) -> None:
         while True:
             await asyncio.sleep(1.0)
+            self.pulse.beat()
             self.scheduler.rested()
             self.clock.look()
             self.annotations.look()
+            self._publish()
 
     # -- what others ask
 
@@ -282,6 +347,7 @@ class Daemon:
         """A condition for deciding may have come true, or what is decided by has changed."""
         if self.may_decide() and not self._announced:
             self._announced = True
+            self._publish()
             self.scheduler.aftermath.announce_recent()
         self.scheduler.load_changed()
 
@@ -295,10 +361,31 @@ class Daemon:
             asyncio.get_running_loop().call_soon(self.clock.look)
             self.feed.asked(path.rpartition("/")[2], watch=is_watch)
 
-    # -- health
+    # -- health; the findings and the metrics are asked for in the server's thread
 
-    def _live_checks(self) -> list[Check]:
-        return [Check("watches", self._watches)]
+    async def _live_findings(self) -> Findings:
+        return run_all([Check("watches", self._watches), Check("loop", self._loop)])
+
+    async def _ready_findings(self) -> Findings:
+        """Those of this instant; while the loop decides, the last ones and what it is at."""
+        try:
+            await self.aside.ask(self._publish, within=PATIENCE)
+        except TimeoutError:
+            busy = Health.degraded(self.pulse.words() or f"busy for {PATIENCE:g} s")
+            return [*self._found, ("loop", busy)]
+        return self._found
+
+    def _publish(self) -> None:
+        self._found = run_all(self._checks)
+
+    async def _sampled(self) -> Sample:
+        return await self.aside.ask(self.sample, within=SCRAPE)
+
+    def _loop(self) -> Health:
+        words = self.pulse.words()
+        if not self.pulse.alive:
+            return Health.failed(words)
+        return Health.degraded(words) if words else Health.ok()
 
     def _watches(self) -> Health:
         unseen = self.audit.oldest_unseen
@@ -315,6 +402,7 @@ class Daemon:
             *([Check(POD_USAGE, self.usage.health)] if self.usage else []),
             *self.measured_power.checks(),
             Check("annotations", self.annotations.health),
+            Check("undecided", lambda: self.undecided.health()),
             Check("clock", lambda: self.clock.health()),
             Check("lease", self._lease),
         ]
@@ -361,6 +449,7 @@ class Daemon:
             binds_in_flight=self.limiter.in_flight,
             binds_in_flight_limit=self.limiter.limit,
             oldest_unseen_pod=self.audit.oldest_unseen,
+            undecided_pods=len(self.undecided),
             nodes=self._series(nodes) if self.settings.node_metrics else NodeSeries(),
         )
 
@@ -396,20 +485,3 @@ async def _end(tasks: Iterable[asyncio.Task[Any]], within: float = 1.0) -> None:
         task.cancel()
     if ending:
         await asyncio.wait(ending, timeout=within)
-
-
-def _take_signals(stop: asyncio.Event) -> None:
-    """Ours in place of kopf's: it would begin with ending every task, and we with finishing the binds."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-
-
-@contextlib.contextmanager
-def _signals(stop: asyncio.Event) -> Iterator[None]:
-    _take_signals(stop)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().remove_signal_handler(number)

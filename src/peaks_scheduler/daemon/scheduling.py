@@ -13,9 +13,11 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
+from ..burden import LARGE, burden
 from ..cycle import schedule
-from ..decision import FAILED, Decision
+from ..decision import FAILED, Decision, Detail
 from ..filters.volume_binding import plan_volumes
 from ..kube.client import KubeClient
 from ..kube.events import EventPoster, Reporter
@@ -35,11 +37,13 @@ from .cooling import Cooling
 from .fields import UnknownFields
 from .hints import Hints
 from .job import Job
+from .pulse import Interrupted, Pulse
 from .refusals import Refusals
 
 logger = logging.getLogger(__name__)
 
 BREATH = 4  # decisions between two turns of everybody else on the loop
+BREATH_TIME = 0.01  # [s] of decisions between two turns, likewise
 NOT_DECIDED = "the scheduler failed at deciding about this pod, its log has more"
 FLUSHED = "KindRead"  # the queue's word for what wakes everybody: objects can be read that could not be
 
@@ -64,8 +68,10 @@ class Scheduler:
     wall: Callable[[], float] = time.time
     clock: Callable[[], float] = time.monotonic
     volume_timeout: float = 600.0  # [s] that volumes may take to be bound
+    detail: Detail = "full"  # what the annotation tells
     unschedulable: dict[str, frozenset[str]] = field(default_factory=dict)  # uid -> filters that refused it
     fields: UnknownFields = field(default_factory=UnknownFields)
+    pulse: Pulse = field(default_factory=Pulse)
     _hints: Hints = field(default_factory=Hints)
     _wakeup: asyncio.Event = field(default_factory=asyncio.Event)
     _decisions: int = 0
@@ -88,8 +94,9 @@ class Scheduler:
             lambda: self._wake(Wake.POD_GONE),
             self.wall,
             self.clock,
+            self.detail,
         )
-        self.aftermath = Aftermath(self.ledger, self.client, self.events, self.reporter, self._collided, self.wall)
+        self.aftermath = Aftermath(self.ledger, self.client, self.events, self.reporter, self._rejected, self.wall)
 
     # -- told by the feed
 
@@ -100,9 +107,10 @@ class Scheduler:
             self._seen(pod, change, before)
         if change & (Change.PLACED | Change.GONE):
             self._settled(uid)
-        if change & Change.GONE and before is not None:
+        if change & Change.CHOSEN and before is not None:
             self.aftermath.gone(before)
         if change & Change.FREED:
+            self.cooling.freed(before.node_name if before is not None else "")
             self._wake(Wake.POD_GONE)
 
     def _seen(self, pod: Pod, change: Change, before: Pod | None) -> None:
@@ -113,7 +121,7 @@ class Scheduler:
         if change & Change.PLACED and pod.uid in self.binder.given_up:
             self.aftermath.announce(pod)  # given up for lost, and bound after all
         if change & Change.OVERBOOKED and self.may_decide():  # what the first lists show is history
-            self._collided(pod.node_name, pod.key, "overbooked")
+            self._overbooked(pod)
         if change & (Change.PLACED | Change.CONFIRMED):
             self._wake(Wake.POD_PLACED, self._hints.placed(pod))
         if change & Change.RELABELLED and before is not None:
@@ -151,6 +159,17 @@ class Scheduler:
         if self.cooling.tick(self.clock()):
             self._wake(Wake.NODE_CHANGED)
 
+    def wake(self) -> None:
+        """Look whether a pod is due."""
+        self._wakeup.set()
+
+    def put_back(self, uid: str) -> None:
+        """The pod's attempt was lost: its place is free again, and it is tried again after a backoff."""
+        if self.ledger.forget(uid):
+            self._wake(Wake.POD_GONE)
+        self.queue.retry(uid, self.clock())
+        self.wake()
+
     def _wake(self, event: Wake, among: list[str] | None = None) -> None:
         """``among``: the pods that it can cure; None: any that wait for it."""
         moved = self.queue.wake(event, self.clock(), among)
@@ -164,7 +183,8 @@ class Scheduler:
             self._settled(pod.uid)
             return
         now = self.clock()
-        self.queue.add(pod.uid, pod.key, pod.priority, pod.created, pod.gated, now=now)
+        large = pod.uid not in self.queue and burden(pod) > LARGE
+        self.queue.add(pod.uid, pod.key, pod.priority, pod.created, pod.gated, large, now=now)
         if change & Change.CHANGED:
             self.queue.changed(pod.uid, now)
         self._wakeup.set()
@@ -176,10 +196,19 @@ class Scheduler:
         self.unschedulable.pop(uid, None)
         self.binder.settled(uid)
 
-    def _collided(self, node: str, pod: str, what: str) -> None:
+    def _overbooked(self, pod: Pod) -> None:
+        """Somebody put the pod on a node that had no room. Where no pod of ours is concerned that is their affair."""
         self.telemetry.overbooked()
-        rest = self.cooling.cool(node, self.clock())
-        logger.warning("node rests", extra={"node": node, "pod": pod, "reason": what, "seconds": rest})
+        if self.ledger.collides(pod.uid):
+            self._rest(pod.node_name, pod.key, "overbooked", pod.uid)
+
+    def _rejected(self, node: str, pod: str, reason: str) -> None:
+        self.telemetry.overbooked()
+        self._rest(node, pod, reason)
+
+    def _rest(self, node: str, pod: str, reason: str, uid: str = "") -> None:
+        seconds = self.cooling.cool(node, self.clock(), uid)
+        logger.warning("node rests", extra={"node": node, "pod": pod, "reason": reason, "seconds": seconds})
 
     # -- deciding
 
@@ -197,23 +226,29 @@ class Scheduler:
                 timer.cancel()
 
     async def _decide_all(self) -> None:
-        decided = 0
+        decided, breathed = 0, self.clock()
         while not self._stopping and self.may_decide() and (uid := self.queue.pop(self.clock())) is not None:
             job = self._attempt_safely(uid)
             if job is not None:
                 await self.binder.take(job)
             decided += 1
-            if decided % BREATH == 0:
+            if decided % BREATH == 0 or self.clock() - breathed > BREATH_TIME:
                 await asyncio.sleep(0)
+                breathed = self.clock()
 
     def _attempt_safely(self, uid: str) -> Job | None:
         """``_attempt``; a pod that the core cannot cope with is tried again later and holds up nobody else."""
         begun = time.perf_counter()
         try:
             return self._attempt(uid)
+        except Interrupted:
+            self._stopping = True  # nothing of the decision has taken effect
+            return None
         except Exception as error:
             logger.exception("pod not decided", extra={"pod": self.queue.name(uid)})
-            self.telemetry.failed(time.perf_counter() - begun)
+            seconds = time.perf_counter() - begun
+            self.telemetry.failed(seconds)
+            self.queue.spent(uid, seconds)
             self.ledger.forget(uid)
             self.queue.retry(uid, self.clock())
             if pod := self.ledger.pod(uid):
@@ -229,15 +264,10 @@ class Scheduler:
             self.queue.remove(uid)
             return None
         begun = time.perf_counter()
-        decision = schedule(
-            pod,
-            self.ledger.snapshot(),
-            self.strategy,
-            now=self.wall(),
-            tolerance=self.tolerance,
-            avoid=self.binder.failed_on.get(uid, ()),
-        )
-        self.telemetry.decided(time.perf_counter() - begun)
+        decision = self.pulse.decide(pod.key, partial(self._schedule, pod))
+        seconds = time.perf_counter() - begun
+        self.telemetry.decided(seconds)
+        self.queue.spent(uid, seconds)
         if pod.oddities and self.queue.attempts(uid) == 1:
             logger.warning("annotation not used", extra={"pod": pod.key, "text": "; ".join(pod.oddities)})
         if decision.node is None:
@@ -250,6 +280,16 @@ class Scheduler:
         first = self.queue.first_attempt(uid)
         since = self.clock() if first is None else first
         return Job(decision, self._decisions, decision.node, begun, since, self.queue.attempts(uid), plan)
+
+    def _schedule(self, pod: Pod) -> Decision:
+        return schedule(
+            pod,
+            self.ledger.snapshot(),
+            self.strategy,
+            now=self.wall(),
+            tolerance=self.tolerance,
+            avoid=self.binder.failed_on.get(pod.uid, ()),
+        )
 
     def _plan(self, pod: Pod, node: str) -> VolumePlan | None:
         nodes = self.ledger.snapshot()

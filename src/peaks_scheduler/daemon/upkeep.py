@@ -1,7 +1,7 @@
-"""What the ledger is told beside the watches: the nodes' load, the power models, the offset of the API server's clock.
+"""What the ledger is told beside the watches: the nodes' load, their annotations, the offset of the API server's clock.
 
-Owns the tasks that fetch and reload, and what is known about their health. Trouble is logged once per change and
-shown all the time; it never stops the scheduling, which goes on with estimates and with the last good models.
+Owns the task that fetches, and what is known about the health of each. Trouble is logged once per change and shown all
+the time; it never stops the scheduling, which goes on with estimates.
 """
 
 from __future__ import annotations
@@ -10,18 +10,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Hashable, Iterator
-from pathlib import Path
 
 from ..documents import few
-from ..errors import LoadError, PowerModelError
-from ..files import read_text
+from ..errors import LoadError
 from ..kube.connection import Connection
 from ..ledger import Ledger
 from ..load import LoadReport
 from ..logs import ChangeLog
-from ..power import EMPTY, PowerModels, parse_models
 from ..serving import Health
-from ..settings import Settings
 from ..sources import LoadSource
 from ..sources.identity import NodeAddresses, Resolution, resolve
 from ..telemetry import Telemetry
@@ -30,7 +26,6 @@ logger = logging.getLogger(__name__)
 
 OFFSET_WARNING = 5.0  # [s] clocks further apart than this are named
 OFFSET_STEP = 0.5  # [s] a smaller change of the API server's offset is not followed
-MODELS_EVERY = 2.0  # [s] between two looks at the power model file
 
 
 class Troubles:
@@ -191,91 +186,6 @@ class LoadKeeper:
             yield f"nodes with several names: {few(tuple(self._resolution.duplicates))}"
         if self.offset is not None and _far(self.offset):
             yield f"its clock is {self.offset:+.0f} s from ours"
-
-
-class ModelKeeper:
-    """Keeps the last good power models in force."""
-
-    def __init__(self, settings: Settings, ledger: Ledger, changed: Callable[[], None]) -> None:
-        self._path = Path(settings.power.file) if settings.power.file else None
-        self._inline = settings.power.inline
-        self._ledger, self._changed = ledger, changed
-        self._seen: tuple[int, int] | None = None
-        self.failure = ""
-
-    def load(self) -> None:
-        """Read the models at the start; a missing file is a warning. Raises PowerModelError for an unusable one."""
-        if self._path is None:
-            self._ledger.apply_models(self._inline)
-            if self._inline == EMPTY:
-                self.failure = "no power model file is configured: every node is unmodelled"
-                logger.warning("no power models", extra={"error": self.failure})
-            return
-        self._seen = self._stamp()
-        if self._seen is None:
-            self.failure = f"{self._path}: no such file; every node is unmodelled until it is there"
-            logger.warning("no power models", extra={"error": self.failure})
-            return
-        self._use(self._read(self._path))
-
-    async def run(self) -> None:
-        """Look at the file until cancelled."""
-        while self._path is not None:
-            await asyncio.sleep(MODELS_EVERY)
-            self.look()
-
-    def look(self) -> None:
-        """Read the file again if it changed; one that is wrong leaves the last good models in force."""
-        stamp = self._stamp()
-        if stamp == self._seen or self._path is None:
-            return
-        self._seen = stamp
-        try:
-            self._use(self._read(self._path))
-            self._changed()
-        except PowerModelError as error:
-            self.failure = str(error)
-            logger.warning("power model file not used, the last good one stays in force", extra={"error": self.failure})
-
-    @staticmethod
-    def _read(path: Path) -> PowerModels:
-        try:
-            return parse_models(read_text(path), str(path))
-        except (OSError, UnicodeDecodeError) as error:
-            raise PowerModelError(f"{path}: expected a readable power model file, got: {error}") from error
-
-    def _use(self, models: PowerModels) -> None:
-        self.failure = ""
-        self._ledger.apply_models(models)
-        logger.info("power models read", extra={"file": str(self._path)})
-
-    def _stamp(self) -> tuple[int, int] | None:
-        try:
-            status = self._path.stat() if self._path else None
-        except OSError:
-            return None
-        return (status.st_mtime_ns, status.st_ino) if status else None
-
-    def unmodelled(self) -> str:
-        """Which nodes have no model, in words; empty where all have."""
-        models = self._ledger.models
-        without = [node for node in self._ledger.nodes() if models.for_node(node.name, node.labels) is None]
-        twice = [node.name for node in without if models.ambiguous(node.name, node.labels)]
-        if twice:
-            return f"nodes that several selectors match: {few(tuple(twice))}"
-        return f"nodes without a model: {few(tuple(node.name for node in without))}" if without else ""
-
-    def unlike(self) -> str:
-        """Which nodes' models are of other parts of the machine than others', in words; empty where all are alike."""
-        models, nodes = self._ledger.models, self._ledger.nodes()
-        found = models.unlike((node.name, node.labels) for node in nodes)
-        kinds = "; ".join(f"{scope}: {few(names)}" for scope, names in found.items())
-        return f"models of unlike watts, the less of the machine the cheaper a node looks ({kinds})" if found else ""
-
-    def health(self) -> Health:
-        """For ``/readyz?verbose``."""
-        trouble = self.failure or "; ".join(filter(None, (self.unmodelled(), self.unlike())))
-        return Health.degraded(trouble) if trouble else Health.ok()
 
 
 class AnnotationKeeper:

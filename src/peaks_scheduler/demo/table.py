@@ -116,8 +116,10 @@ def why_lines(decisions: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
 
 
 def _why(record: Mapping[str, Any]) -> str:
-    text = f"{record['node']}, {_watts(record.get('jumpWatts'))} {_cpu(record)}"
-    if record.get("runnerUp"):
+    text = f"{record['node']}, {_watts(record.get('jumpWatts'))}{_cpu(record)}"
+    if "runnerUp" not in record:  # a short record tells nothing of other nodes
+        return text
+    if record["runnerUp"]:
         return f"{text}; runner-up {record['runnerUp']}, {_watts(record.get('runnerUpJumpWatts'))}"
     return f"{text}; no other node was feasible"
 
@@ -129,4 +131,4 @@ def _watts(value: float | None) -> str:
 def _cpu(record: Mapping[str, Any]) -> str:
     if record.get("cpuBefore") is None or record.get("cpuAfter") is None:
         return ""
-    return f"(CPU {record['cpuBefore']:.1%} -> {record['cpuAfter']:.1%}, {record.get('standing')})"
+    return f" (CPU {record['cpuBefore']:.1%} -> {record['cpuAfter']:.1%}, {record.get('standing')})"

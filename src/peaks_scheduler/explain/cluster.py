@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from ..documents import few
 from ..errors import ConfigurationError, Forbidden, KubeError, LoadError, NotFound
-from ..files import text_of
+from ..files import MOST_DUMP, MOST_MODELS, text_of
 from ..ledger import Ledger
 from ..load import LoadReport
 from ..objects import FINISHED
@@ -134,6 +134,7 @@ def _cluster(
         expiry=settings.load.expiry,
         ceiling=settings.ceiling,
         ignored=settings.pod_fields.ignore,
+        rules=settings.annotation_rules,
     )
     ledger.clock_offset = clock_offset
     finished: dict[str, str] = {}
@@ -185,7 +186,7 @@ def recorded_load(path: str | None) -> LoadReport | LoadError | None:
     if path is None:
         return None
     try:
-        report = read_report(text_of("--load", path), math.inf)
+        report = read_report(text_of("--load", path, MOST_DUMP), math.inf)
     except LoadError as error:
         if error.kind == "empty":
             return error
@@ -221,7 +222,7 @@ def _apply(report: LoadReport, ledger: Ledger) -> list[str]:
 
 def _models(settings: Settings) -> tuple[PowerModels, list[str]]:
     path = settings.power.file
-    models = settings.power.inline if path is None else parse_models(text_of("--power-models", path), path)
+    models = settings.power.inline if path is None else parse_models(text_of("--power-models", path, MOST_MODELS), path)
     return models, ["no power models, all nodes are unmodelled"] if models == EMPTY else []
 
 

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ..documents import few, parse_documents
+from ..documents import MOST_OF_DUMP, few, parse_documents
 from ..errors import ConfigurationError, PeaksError
-from ..files import text_of
+from ..files import MOST_DUMP, text_of
 from ..requests import Json
 from .made_pods import default_class, mapping, name_of, with_class
 from .templates import Family, Template, templates_of
@@ -95,9 +95,8 @@ def _name(raw: Json) -> str:
 def read_objects(path: str) -> list[Object]:
     """Every object of a file (``-``: standard input): single ones, several documents, lists. Raises
     ConfigurationError."""
-    return [
-        found for document in parse_documents(text_of("--from", path), path) for found in _objects(document, path, "")
-    ]
+    documents = parse_documents(text_of("--from", path, MOST_DUMP), path, MOST_OF_DUMP)
+    return [found for document in documents for found in _objects(document, path, "")]
 
 
 def _objects(document: Any, origin: str, of_list: str) -> Iterator[Object]:

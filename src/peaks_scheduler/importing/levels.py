@@ -42,6 +42,7 @@ _FULL = ("max", "full", "peak")
 _ELSE = re.compile(r"ops|perf|load|throughput|util|score|result", re.IGNORECASE)  # levels of these are no watts
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _SMALL = 5.0  # [W] at full load: less is a part of a machine
+_LONG_NAME = 200  # characters of a column's name: a longer one is none of ours
 _SHOWN = 4  # rows or columns in a message
 
 
@@ -174,6 +175,8 @@ def _together(found: Sequence[_Levels]) -> list[_Levels]:
 def _level(name: str) -> tuple[str, float] | None:
     """(what the column is of, its level as a fraction); None for a column without a level."""
     text = " ".join(name.split())
+    if len(text) > _LONG_NAME:
+        return None
     if (match := _LEVEL.fullmatch(text)) is not None:
         level = match["level"].lower()
         return match["what"].strip(" _-"), 0.0 if level.endswith("idle") else int(level) / 100.0
@@ -242,17 +245,17 @@ def _one(table: Table, choice: Choice, rows: Sequence[int], watts: Floats) -> tu
     if choice.median:
         median: Floats = np.median(watts[rows], axis=0)
         return median, line
-    several = few([f"line {table.lines[row]} ({_difference(table, rows, row)})" for row in rows], _SHOWN)
+    differing = [i for i in range(len(table.header)) if len({table.rows[each][i] for each in rows}) > 1]
+    several = few([f"line {table.lines[row]} ({_cells(table, differing[:2], row)})" for row in rows], _SHOWN)
     raise ConfigurationError(
         f"{table.origin}: expected one row for a model; got {len(rows)}: {several}: choose with another --match, or "
         "take the --median of each level"
     )
 
 
-def _difference(table: Table, rows: Sequence[int], row: int) -> str:
-    """What tells a row from the others: its first cells that are not the same in all."""
-    differing = [i for i in range(len(table.header)) if len({table.rows[each][i] for each in rows}) > 1]
-    return ", ".join(f"{table.header[i]}={table.rows[row][i][:30]}" for i in differing[:2])
+def _cells(table: Table, columns: Sequence[int], row: int) -> str:
+    """What tells a row from the others."""
+    return ", ".join(f"{table.header[i]}={table.rows[row][i][:30]}" for i in columns)
 
 
 # --- words ------------------------------------------------------------------------------------------------------------
@@ -294,6 +297,6 @@ def _odd(table: Table, rows: Sequence[int], entries: Sequence[Entry]) -> list[st
 def _machines(table: Table, row: int) -> int:
     """How many machines SPEC measured together: its column of nodes; 1 where there is none."""
     for i, name in enumerate(table.header):
-        if _folded(name).lstrip("# ") == "nodes" and table.rows[row][i].isdecimal():
+        if _folded(name).lstrip("# ") == "nodes" and re.fullmatch("[0-9]{1,6}", table.rows[row][i]):
             return int(table.rows[row][i])
     return 1

@@ -112,7 +112,7 @@ def _power_models(document: Any, origin: str, notes: list[str]) -> Iterator[tupl
             for _, arguments in every_arguments(document, origin):
                 yield arguments.where, arguments.models
         case "List" | "ConfigMapList":
-            for item in document.get("items") or ():
+            for item in _listed(document.get("items"), f"{origin}: items"):
                 yield from _power_models(item, origin, notes)
         case str(kind):
             raise ConfigurationError(
@@ -136,11 +136,23 @@ def _of_config_map(document: Found, origin: str, notes: list[str]) -> Iterator[t
     notes += unread
 
 
+def _listed(value: Any, where: str) -> list[Any]:
+    if value is not None and not isinstance(value, list):
+        raise ConfigurationError(f"{where}: expected a list; got {shown(value)}")
+    return value or []
+
+
+def _keys(value: Any, where: str) -> Found:
+    if value is not None and not isinstance(value, dict):
+        raise ConfigurationError(f"{where}: expected a mapping; got {shown(value)}")
+    return value or {}
+
+
 def _texts(document: Found, origin: str) -> tuple[list[tuple[str, str]], list[str]]:
     """((where, text) of each key, what could not be read)."""
     found, unread = [], []
     for part in ("data", "binaryData"):
-        for name, value in (document.get(part) or {}).items():
+        for name, value in _keys(document.get(part), f"{origin}: {part}").items():
             where = f"{origin}: {part}.{name}"
             try:
                 found.append((where, str(value) if part == "data" else decoded(b64decode(value, validate=True))))

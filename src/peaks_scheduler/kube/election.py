@@ -4,7 +4,8 @@ Owns one Lease. A record that did not change for its duration *on our monotonic 
 never compared with ours. Every write carries the resourceVersion that was read, so of two that try one gets a 409.
 The fence: ``may_write`` is true until ``renew_deadline`` after the *start* of the last successful renewal; a standby
 waits the longer ``lease_duration`` after it saw that renewal, so at no instant may two write. Assumes an identity that
-no other process has. Never gives up: it survives every error, and competes again after a loss.
+no other process has. Never gives up: it survives every error, and competes again after a loss. Runs in any one event
+loop; ``leading``, ``holder`` and ``may_write`` may be asked from other threads.
 
                     lease free, expired or released
         standby ───────────────────────────────────▶ leading ──┐ renewed every retry_period
@@ -77,8 +78,10 @@ class LeaderElector:
         *,
         on_change: Callable[[bool], None] = lambda leading: None,
         wall_clock: Callable[[], float] = time.time,
+        worthy: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Durations in seconds, ``clock`` the event loop's.
+        """Durations in seconds, ``clock`` the event loop's. While not ``worthy``, it does not compete: who cannot
+        schedule must not keep others from it.
 
         Raises:
             ValueError: not lease_duration > renew_deadline > retry_period > 0.
@@ -91,6 +94,7 @@ class LeaderElector:
         self._client, self._namespace, self._name, self.identity = client, namespace, name, identity
         self._lease_duration, self._renew_deadline, self._retry_period = lease_duration, renew_deadline, retry_period
         self._clock, self._wall_clock, self._on_change = clock, wall_clock, on_change
+        self._worthy = worthy
         self._lease: Json | None = None  # as last seen on the server
         self._seen_at = NEVER  # when its spec was first seen as it is, on our clock
         self._renewed_at = NEVER  # start of the last renewal that succeeded, on our clock
@@ -122,7 +126,7 @@ class LeaderElector:
             try:
                 await self._attempt()
             except Exception as error:  # whatever it is, a scheduler that no longer competes is worse
-                self._note_failure(error)
+                self._note_failure(f"{type(error).__name__}: {error}")
             self._tell()
             await self._pause()
             self._tell()  # the fence may have passed meanwhile, and the next attempt may hang
@@ -146,6 +150,9 @@ class LeaderElector:
             logger.warning("lease not released", extra={"lease": self._name, "error": str(error)})
 
     async def _attempt(self) -> None:
+        if not self._worthy():
+            self._note_failure("the scheduling loop stands still: another shall lead")
+            return
         async with self._turn:
             now = self._clock()
             # a hanging renewal must end before the deadline, so that there is another, and the loss is told in time
@@ -265,8 +272,8 @@ class LeaderElector:
         except TimeoutError:
             pass
 
-    def _note_failure(self, error: Exception) -> None:
-        if (text := f"{type(error).__name__}: {error}") != self._failing:
+    def _note_failure(self, text: str) -> None:
+        if text != self._failing:
             self._failing = text
             logger.warning("lease not renewed", extra={"lease": self._name, "error": text})
 

@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from ..documents import few, nearest
 from ..errors import ConfigurationError
-from .table import Table, folded
+from .table import Table, csv_lines, folded, refuse_wide
 
 _ANNOTATION = re.compile(r"#\s*(group|datatype|default|constant|timezone)\b", re.IGNORECASE)
 _KEYS = ("_field", "series", "metric", "metric_name", "__name__", "name", "field", "variable")
@@ -27,8 +27,8 @@ _NO_TAGS = frozenset(("", "result", "table", "_start", "_stop", "_time", "time",
 
 def is_annotated(text: str) -> bool:
     """Is it InfluxDB's annotated CSV?"""
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    return _ANNOTATION.match(first.strip().strip('"')) is not None
+    first = re.search(r"\S[^\n]{0,200}", text)
+    return first is not None and _ANNOTATION.match(first[0].strip('"')) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,12 @@ def annotated_table(path: str, text: str, wanted: Sequence[str]) -> Table:
     names = list(dict.fromkeys(name for block in blocks for name in block.header if name))
     if not names:
         raise ConfigurationError(f"{path}: expected tables below InfluxDB's annotations; there is none")
-    rows, lines = [], []
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    refuse_wide(path, len(names), 0)
     for block in blocks:
         for line, cells in block.rows:
+            refuse_wide(path, len(names), len(rows))
             rows.append([cells.get(name, "") or block.defaults.get(name, "") for name in names])
             lines.append(line)
     table = Table(path, tuple(names), rows, lines, (f"InfluxDB's annotated CSV, {len(blocks)} tables as one",))
@@ -58,7 +61,7 @@ def annotated_table(path: str, text: str, wanted: Sequence[str]) -> Table:
 
 
 def _blocks(path: str, text: str) -> Iterator[_Block]:
-    reader = csv.reader(text.split("\n"))
+    reader = csv.reader(csv_lines(path, text))
     annotations: dict[str, list[str]] = {}
     block: _Block | None = None
     try:

@@ -9,18 +9,15 @@ belong to: a row that is longer than the header is left out, and many of them ar
 from __future__ import annotations
 
 import csv
-import gzip
 import re
-import sys
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from ..documents import few, nearest
 from ..errors import ConfigurationError
-from ..files import decoded
+from ..files import MOST_CSV, bytes_of, decoded, unpacked
 from ..fitting.track import plural
 
 Score = Callable[[Sequence[str]], int]
@@ -28,6 +25,9 @@ Score = Callable[[Sequence[str]], int]
 
 _DELIMITERS = (",", ";", "\t", "|", " ")
 _HEAD = 200  # lines among which the header is looked for
+_LONG_LINE = 2**20  # characters
+_WIDE = 10_000  # columns
+_CELLS = 100_000_000  # rows times columns
 _TOO_LONG = 0.01  # of the rows: so many may have more cells than the header
 _MANY = 20  # rows, of which one may be broken
 _SEPARATOR = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # Excel's own first line
@@ -89,10 +89,18 @@ def folded(name: str) -> str:
 def csv_text(path: str, option: str = "--csv") -> str:
     """The text of the CSV file at ``path`` (``-``: standard input), gzipped or not. Raises ConfigurationError."""
     try:
-        data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
-        return decoded(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)
+        data = bytes_of(path, MOST_CSV)
+        return decoded(unpacked(data, MOST_CSV) if data[:2] == b"\x1f\x8b" else data)
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{option} {path}: expected a readable CSV file; got: {error}") from error
+
+
+def csv_lines(path: str, text: str) -> list[str]:
+    """The text's lines, each of a bounded length. Raises ConfigurationError."""
+    lines = text.split("\n")
+    if (long := next((i for i, line in enumerate(lines, 1) if len(line) > _LONG_LINE), None)) is not None:
+        raise ConfigurationError(f"{path}: expected lines of at most {_LONG_LINE:,} characters; line {long} has more")
+    return lines
 
 
 def names_of(wanted: Iterable[str]) -> Score:
@@ -106,7 +114,7 @@ def plain_table(path: str, text: str, score: Score) -> Table:
 
     Raises ConfigurationError.
     """
-    lines = text.split("\n")
+    lines = csv_lines(path, text)
     told = _told_delimiter(lines)
     if not any(line.strip() for line in lines):
         raise ConfigurationError(f"{path}: expected a header line and rows; the file is empty")
@@ -163,10 +171,11 @@ def _header(path: str, lines: list[str], comments: Sequence[int], told: str, sco
 
 def _candidates(lines: list[str], comments: Sequence[int], delimiters: Sequence[str]) -> Iterator[_Header]:
     """Every line that may be the header, one that begins with # with and without it."""
-    plain = ["" if i in set(comments) else line for i, line in enumerate(lines[:_HEAD])]
+    some = [i for i in comments if i < _HEAD]
+    plain = ["" if i in some else line for i, line in enumerate(lines[:_HEAD])]
     for delimiter in delimiters:
         yield from _headers(plain, delimiter, 0)
-        for i in comments:
+        for i in some:
             yield from _headers([lines[i]], delimiter, i)
             yield from _headers([lines[i].lstrip("# ")], delimiter, i)
 
@@ -243,6 +252,7 @@ class _Rows:
 
 def _below(path: str, lines: Sequence[str], header: _Header, notes: list[str], score: Score) -> Table:
     names = header.cells[: max((i + 1 for i, name in enumerate(header.cells) if name), default=0)]
+    refuse_wide(path, len(names), 0)
     found = _Rows()
     try:
         for start, _, cells in _csv_rows(lines[header.end :], header.delimiter, header.end):
@@ -273,8 +283,21 @@ def _sort_in(path: str, found: _Rows, names: tuple[str, ...], line: int, cells: 
     elif len(cells) == 1 < width:
         found.short.append(line)
     else:
+        refuse_wide(path, width, len(found.rows))
         found.rows.append(cells[:width] + [""] * (width - len(cells)))
         found.lines.append(line)
+
+
+def refuse_wide(path: str, width: int, rows: int) -> None:
+    """Each row is as wide as the header, be it mostly empty. Raises ConfigurationError."""
+    if width > _WIDE:
+        raise ConfigurationError(
+            f"{path}: expected at most {_WIDE:,} columns; it has {width:,}: save only those that are needed"
+        )
+    if width * rows > _CELLS:
+        raise ConfigurationError(
+            f"{path}: expected at most {_CELLS:,} cells; it has more: save only the columns that are needed"
+        )
 
 
 def _refuse_long(path: str, width: int, rows: int, long: Sequence[int], delimiter: str) -> None:

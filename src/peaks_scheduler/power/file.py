@@ -40,6 +40,8 @@ _CURVE_FIELDS: Mapping[str, tuple[str, ...]] = {
     "piecewise": ("cpu", "watts"),
     "linear": ("idle", "max"),
 }
+MOST_POINTS = 101
+"""Of a curve through points, one a percent: every node's row in the arrays is as wide as the longest curve."""
 _FROM = 0.1  # of full load: the lowest level above idle that is usually measured
 
 
@@ -164,13 +166,14 @@ def _scope(where: str, entry: Mapping[str, Any]) -> Scope | None:
 
 
 def _curve(where: str, entry: Mapping[str, Any]) -> Curve:
-    if (unit := entry.get("cpu")) not in _PER_FRACTION:
+    unit = entry.get("cpu")
+    if not isinstance(unit, str) or unit not in _PER_FRACTION:
         _refuse(f"{where}.cpu", "`ratio` (the curve is for CPU 0..1) or `percent` (0..100), never guessed", unit)
     curve = entry.get("curve")
     if not isinstance(curve, dict):
         _refuse(f"{where}.curve", "{kind: exponential, k0: .., k1: .., k2: ..} or another kind", curve)
     kind: Any = curve.get("kind")
-    if kind not in _CURVE_FIELDS:
+    if not isinstance(kind, str) or kind not in _CURVE_FIELDS:
         hint = nearest(str(kind), _CURVE_FIELDS)
         _refuse(f"{where}.curve.kind", f"one of {', '.join(_CURVE_FIELDS)}{hint}", kind)
     where = f"{where}.curve"
@@ -204,9 +207,10 @@ def _idle_exponential(where: str, parameters: Mapping[str, Any], per_fraction: f
 
 def _piecewise(where: str, parameters: Mapping[str, Any], per_fraction: float) -> Piecewise:
     cpu, watts = (_numbers(f"{where}.{name}", parameters.get(name)) for name in ("cpu", "watts"))
-    if len(cpu) != len(watts) or len(cpu) < 2:
+    if len(cpu) != len(watts) or not 2 <= len(cpu) <= MOST_POINTS:
         raise PowerModelError(
-            f"{where}: expected two points or more, and as many watts as cpu; got {len(cpu)} cpu, {len(watts)} watts"
+            f"{where}: expected 2 to {MOST_POINTS} points, and as many watts as cpu; got {len(cpu)} cpu, {len(watts)} "
+            "watts"
         )
     cpu = tuple(u / per_fraction for u in cpu)
     if not all(a < b for a, b in pairwise(cpu)) or not 0.0 <= cpu[0] <= cpu[-1] <= 1.0:
@@ -313,9 +317,13 @@ def _known(where: str, mapping: Mapping[str, Any], known: tuple[str, ...]) -> No
     for key in mapping:
         if key not in known:
             hint = nearest(str(key), known)
-            raise PowerModelError(f"{where}: expected {', '.join(known)}; got the unknown field {key!r}{hint}")
+            raise PowerModelError(f"{where}: expected {', '.join(known)}; got the unknown field {_shown(key)}{hint}")
 
 
 def _refuse(where: str, expected: str, got: Any) -> NoReturn:
-    came = "nothing" if got is None else repr(got)
-    raise PowerModelError(f"{where}: expected {expected}; got {came if len(came) <= 80 else came[:77] + '...'}")
+    raise PowerModelError(f"{where}: expected {expected}; got {'nothing' if got is None else _shown(got)}")
+
+
+def _shown(got: Any) -> str:
+    came = repr(got)
+    return came if len(came) <= 80 else came[:77] + "..."

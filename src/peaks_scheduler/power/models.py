@@ -6,12 +6,16 @@ match has none. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from .curves import Curve
 from .scope import SCOPES, Scope, counted
+
+Pair = tuple[str, str]
+"""A label and its value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,7 @@ class Quality:
     """``low`` for what was never measured on this node, or hardly can have been."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class PowerModel:
     """One node's, or one kind of node's, power."""
 
@@ -63,6 +67,11 @@ class PowerModels:
 
     by_name: Mapping[str, PowerModel] = field(default_factory=lambda: MappingProxyType({}))
     by_selector: tuple[tuple[Mapping[str, str], PowerModel], ...] = ()
+    _by_pair: Mapping[Pair | None, tuple[int, ...]] = field(init=False, repr=False, compare=False)
+    """Which of ``by_selector`` a label may fulfil: a node is not compared with thousands of selectors."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_pair", _by_rarest_pair([selector for selector, _ in self.by_selector]))
 
     def for_node(self, name: str, labels: Mapping[str, str]) -> PowerModel | None:
         """The model of a node; a name beats a selector. None: no entry is for it, or more than one selector is."""
@@ -96,7 +105,19 @@ class PowerModels:
         return PowerModels(MappingProxyType({**self.by_name, **named}), self.by_selector)
 
     def _matching(self, labels: Mapping[str, str]) -> list[PowerModel]:
-        return [model for selector, model in self.by_selector if selector.items() <= labels.items()]
+        if not self.by_selector:
+            return []
+        some = sorted(i for pair in (None, *labels.items()) for i in self._by_pair.get(pair, ()))
+        return [self.by_selector[i][1] for i in some if self.by_selector[i][0].items() <= labels.items()]
+
+
+def _by_rarest_pair(selectors: Sequence[Mapping[str, str]]) -> Mapping[Pair | None, tuple[int, ...]]:
+    """Each selector's number under its label that fewest others ask for; None: it asks for no label."""
+    asked = Counter(pair for selector in selectors for pair in selector.items())
+    found: dict[Pair | None, list[int]] = {}
+    for i, selector in enumerate(selectors):
+        found.setdefault(min(selector.items(), key=asked.__getitem__, default=None), []).append(i)
+    return {pair: tuple(numbers) for pair, numbers in found.items()}
 
 
 EMPTY = PowerModels()

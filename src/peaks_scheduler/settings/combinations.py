@@ -48,6 +48,18 @@ def check_prometheus(settings: Settings) -> None:
     _check_refit(settings)
 
 
+def check_limits(settings: Settings) -> None:
+    """A limit of what pods may ask for that is below what all of them get would only ever punish those that ask."""
+    pairs = (
+        ("maxToleranceWatts", settings.max_tolerance_watts, "toleranceWatts", settings.tolerance_watts),
+        ("ceiling.maxCpu", settings.max_ceiling.cpu, "ceiling.cpu", settings.ceiling.cpu),
+        ("ceiling.maxMemory", settings.max_ceiling.memory, "ceiling.memory", settings.ceiling.memory),
+    )
+    for name, most, usual, value in pairs:
+        if most is not None and value is not None and most < value:
+            raise ConfigurationError(f"{name}: expected at least {usual}, which is {value:g}; got {most:g}")
+
+
 def _check_refit(settings: Settings) -> None:
     """Power models can only be learned from somewhere, and from enough."""
     refit = settings.refit

@@ -3,6 +3,7 @@
 Owns that table, and the settings as the file would have them. Pure.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from peaks_scheduler.values import (
     parse_address,
     parse_cpu,
     parse_cpu_unit,
+    parse_detail,
     parse_duration,
     parse_field_paths,
     parse_label,
@@ -57,6 +59,10 @@ def _text(value: object) -> str | None:
 
 def _headers(headers: tuple[Header, ...]) -> dict[str, Any] | None:
     return shown_headers(headers) or None
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None
 
 
 # fmt: off
@@ -103,8 +109,12 @@ KEYS = (
     Key("powerModels",            "power",           "file",            parse_text,       option="power-models"),
     Key("defaultPodCpu",          "",                "default_pod_cpu", parse_cpu,        "{}m".format),
     Key("toleranceWatts",         "",                "tolerance_watts", parse_watts),
+    Key("maxToleranceWatts",      "",                "max_tolerance_watts", parse_watts,  _finite),
     Key("ceiling.cpu",            "ceiling",         "cpu",             parse_ceiling,    share_text),
     Key("ceiling.memory",         "ceiling",         "memory",          parse_ceiling,    share_text),
+    Key("ceiling.maxCpu",         "max_ceiling",     "cpu",             parse_ceiling,    share_text),
+    Key("ceiling.maxMemory",      "max_ceiling",     "memory",          parse_ceiling,    share_text),
+    Key("decisionAnnotation",     "",                "decision_annotation", parse_detail),
     Key("volumeBindTimeout",      "",                "volume_bind_timeout", parse_duration, duration_text),
     Key("podFields.ignore",       "pod_fields",      "ignore",          parse_field_paths, sorted),
     Key("listen",                 "",                "listen",          parse_listen,     str,         "listen"),

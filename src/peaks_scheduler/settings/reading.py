@@ -14,7 +14,7 @@ from peaks_scheduler.files import MARK
 from peaks_scheduler.power import EMPTY
 from peaks_scheduler.values import duration_text, parse_lease_name, shown
 
-from .combinations import check_prometheus, unused_settings, with_addresses
+from .combinations import check_limits, check_prometheus, unused_settings, with_addresses
 from .keys import BY_PATH, KEYS, VARIABLES
 from .plugin import Given, read_plugin_configuration
 from .subjects import Settings
@@ -105,6 +105,7 @@ def _build(given: Givens) -> Settings:
     )
     settings = with_addresses(settings, "load.address" in given)
     check_prometheus(settings)
+    check_limits(settings)
     return settings if settings.leader_election.name else _with_lease_name(settings)
 
 

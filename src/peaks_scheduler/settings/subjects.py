@@ -3,9 +3,12 @@
 Keeps the strategy's name as text: the table of strategies knows which there are. Pure.
 """
 
+import math
 from dataclasses import dataclass, field
 
+from peaks_scheduler.annotations import AnnotationRules
 from peaks_scheduler.ceilings import Ceiling
+from peaks_scheduler.decision import Detail
 from peaks_scheduler.headers import Header
 from peaks_scheduler.matchers import EVERYTHING, Matchers
 from peaks_scheduler.power import EMPTY, PowerModels
@@ -170,6 +173,14 @@ class Settings:
     """Predicted use above which a node ranks behind those below, where neither node nor pod has a ceiling of its own.
     Load-aware schedulers stop at 65 to 80 % of the CPUs; memory that runs out ends pods, so it needs less for surprise
     than CPU needs for latency."""
+    max_tolerance_watts: float = math.inf
+    """[W] A pod's annotation can ask for no more. Without a limit a tenant can only waste watts with its own pods."""
+    max_ceiling: Ceiling = field(default_factory=lambda: Ceiling(cpu=1.0, memory=1.0))
+    """A pod's annotation can ask for no more. Full by default, as the annotation was meant: whoever lets tenants share
+    nodes sets it to ``ceiling``."""
+    decision_annotation: Detail = "full"
+    """What a pod's owner reads about its placement: ``full``, ``short`` (nothing of other nodes, nor of use) or
+    ``none``."""
     volume_bind_timeout: float = 600.0
     """[s] that a pod waits for the volumes of its node to be bound; then it is tried anew. kube-scheduler's default."""
     pod_fields: PodFields = field(default_factory=PodFields)
@@ -183,6 +194,12 @@ class Settings:
     """Context of the kubeconfig; None: its current one. Named, it makes the kubeconfig count inside a pod too."""
     node_metrics: bool = False
     """Export series per node; off, since 5,000 nodes are many series."""
+
+    @property
+    def annotation_rules(self) -> AnnotationRules:
+        """How pods' annotations are read."""
+        unrecorded = self.scheduler_name if self.decision_annotation == "none" else ""
+        return AnnotationRules(self.max_tolerance_watts, self.max_ceiling, unrecorded)
 
     @property
     def usage_source(self) -> str | None:
