@@ -151,6 +151,7 @@ class Ledger(NodeAccounts):
             return Change.NOTHING
         self._nominate(entry, "")
         self.storage.forget(uid)
+        self._indices.release()
         slot = entry.slot
         if slot is None:
             return Change.GONE

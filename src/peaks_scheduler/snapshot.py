@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from .objects import HostPort, Node, Pod
 from .power import CurveRows, CurveTable, PowerModel, Savings
 from .power.uncertainty import CELLS
-from .selectors import AffinityTerm, LabelSelector, NodeRequirement, Taint
+from .selectors import AffinityTerm, LabelSelector, NodeRequirement, NodeSelectorTerm, Taint
 from .storage import Storage
 
 Floats = NDArray[np.float64]
@@ -43,7 +43,8 @@ class Selection:
 class InForce(Protocol):
     """Where an affinity term of pods that are there is in force."""
 
-    term: AffinityTerm
+    @property
+    def topology_key(self) -> str: ...
 
     def counts(self) -> Iterable[tuple[int, int]]:
         """(node, how often) wherever it is."""
@@ -65,6 +66,12 @@ class NodeIndex(Protocol):
 
     def matching(self, where: NodeRequirement) -> Mask:
         """(N,) nodes that meet node selector and node affinity."""
+
+    def carried(self, key: str) -> bool:
+        """Has a node a label of this key?"""
+
+    def meeting(self, term: NodeSelectorTerm) -> Mask | bool:
+        """(N,) nodes that meet a term of node affinity; True: all of them, False: none."""
 
     def selecting(self, selector: LabelSelector) -> Mask:
         """(N,) nodes whose labels the selector selects."""
@@ -102,6 +109,16 @@ class NodeIndex(Protocol):
     def pods_selected(self, selection: Selection) -> Counts:
         """(N,) pods on each node that the selection selects."""
 
+    def near(self, terms: tuple[tuple[int, AffinityTerm], ...]) -> Iterator[tuple[int, str, Counts]]:
+        """Pods that the (weight, term) pairs of an incoming pod mean, as (weight, topology key, (N,) pods); or, of many
+        terms, a weight of 1 and sums of weights."""
+
+    def meant_by_all(self, terms: Sequence[AffinityTerm]) -> Counts:
+        """(N,) pods on each node that every term of an incoming pod means."""
+
+    def all_mean(self, terms: Sequence[AffinityTerm], pod: Pod) -> bool:
+        """Does every one of the pod's terms mean itself?"""
+
     def repelled_by(self, pod: Pod) -> Mask | None:
         """(N,) nodes in whose domain a pod's required anti-affinity matches ``pod``. None: nowhere."""
 
@@ -109,7 +126,8 @@ class NodeIndex(Protocol):
         """(N,) nodes where it may match, for the term selects namespaces by labels that are not read. None: nowhere."""
 
     def liked_by(self, pod: Pod) -> Iterator[tuple[int, InForce]]:
-        """(weight, where) of each term by which pods that are there want ``pod`` near; below zero: away."""
+        """(weight, where) of the terms by which pods that are there want ``pod`` near; below zero: away. A pod's many
+        terms come as their sum over each topology key."""
 
 
 class Nominations(Protocol):
