@@ -80,7 +80,8 @@ class Ledger(NodeAccounts):
                 storage=self.storage,
                 nominations=self,
                 unreadable=self.unreadable,
-                rows=self._columns.rows,
+                offers=self._columns.offers,
+                rows=self._columns.offers.rows,
                 savings=Savings(columns["curves"], columns["envelopes"]),
                 **columns,
             )
@@ -216,9 +217,6 @@ class Ledger(NodeAccounts):
 
     def _nominate(self, entry: Entry, node: str) -> None:
         self._nominated.keep(entry, node)
-        if node:
-            for resource, _ in entry.pod.requests:
-                self._row(resource)  # now: while a pod is granted its room the arrays must stay the same ones
 
     def against(self, pod: Pod) -> Sequence[int]:
         """See ``snapshot.Nominations``."""

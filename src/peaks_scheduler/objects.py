@@ -8,7 +8,6 @@ pod's name.
 
 from __future__ import annotations
 
-import functools
 import math
 import re
 import sys
@@ -34,6 +33,7 @@ from .selectors import (
     taint_from,
     toleration_from,
 )
+from .sharing import remembered
 from .volumes import PodVolume, pod_volumes
 
 DECISION = "peaks-scheduler/decision"
@@ -201,7 +201,7 @@ def parse_time(text: str | None) -> float | None:
 _NOWHERE = NodeRequirement()
 
 
-@functools.lru_cache(maxsize=4096)
+@remembered()
 def _shared_requirement(requirement: NodeRequirement) -> NodeRequirement:
     return requirement
 
@@ -219,7 +219,7 @@ def _node_requirement(spec: Json) -> NodeRequirement:
     return _shared_requirement(NodeRequirement(tuple(sorted((selector or {}).items())), terms))
 
 
-@functools.lru_cache(maxsize=4096)
+@remembered()
 def _shared_tolerations(tolerations: tuple[Toleration, ...]) -> tuple[Toleration, ...]:
     return tolerations
 

@@ -17,12 +17,12 @@ knows what the keys say may choose among those that a rule before the last one f
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from types import MappingProxyType
 from typing import Self, TypeVar
 
 from peaks_scheduler.objects import Node
+from peaks_scheduler.sharing import remembered
 
 Identity = str | IPv4Address | IPv6Address
 V = TypeVar("V")
@@ -132,7 +132,7 @@ def _resolve(keys: Set[str], nodes: Sequence[NodeAddresses]) -> Resolution:
     )
 
 
-@lru_cache(maxsize=65536)
+@remembered(largest=1024, budget=16 << 20)  # four names and addresses of each of ten thousand nodes
 def identity(text: str) -> Identity:
     """What a key or an address says without its dress: an IP by value, or a lower-case host name. May be empty."""
     bare = text.strip().lower().rpartition("://")[2].partition("/")[0]
