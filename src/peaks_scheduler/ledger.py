@@ -23,14 +23,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
 from .accounts import NodeAccounts
 from .ceilings import NO_CEILING, Ceiling
 from .entries import Change, Entry, NodeSlot, State, asks_less, holds, selected_by, wants
-from .load import unseen
+from .load import Ended, unseen
 from .nominations import NominatedPods
-from .objects import FINISHED, Pod, namespace_from_api, node_from_api, pod_from_api
+from .objects import FINISHED, Pod, namespace_from_api, node_from_api, placed_part, pod_from_api, waiting_part
 from .power import EMPTY, PowerModels, Savings
 from .requests import Json
 from .snapshot import Snapshot
@@ -42,8 +41,9 @@ __all__ = ["Change", "Entry", "Ledger", "State"]
 class Ledger(NodeAccounts):
     """See the module. ``default_cpu`` [mCPU] is what a pod with neither request nor limit is taken to use, ``ignored``
     paths of unknown pod fields that are to be passed over (``spec.newField``). ``clock_offset`` [s] is how far the API
-    server's clock is ahead of ours: whoever feeds the ledger keeps it, and ``now``. ``unreadable`` names the kinds of
-    objects that nobody feeds (``unfed``)."""
+    server's clock is ahead of ours: whoever feeds the ledger keeps it, and ``now``. ``ours``: the scheduler whose pods
+    are decided about; of all others and of those on nodes no more is kept than counts there. Empty: any pod may be.
+    ``unreadable`` names the kinds of objects that nobody feeds (``unfed``)."""
 
     def __init__(
         self,
@@ -54,10 +54,12 @@ class Ledger(NodeAccounts):
         models: PowerModels = EMPTY,
         ceiling: Ceiling = NO_CEILING,
         ignored: frozenset[str] = frozenset(),
+        ours: str = "",
     ) -> None:
         super().__init__(expiry=expiry, seed=seed, models=models, ceiling=ceiling)
         self.default_cpu = default_cpu
         self.ignored = ignored
+        self.ours = ours
         self.clock_offset = 0.0
         self.unreadable: frozenset[str] = frozenset()
         self.present: Sequence[tuple[int, Pod]] = ()
@@ -115,13 +117,21 @@ class Ledger(NodeAccounts):
 
     def see(self, pod: Pod, *, gone: bool = False) -> Change:
         """``observe_pod`` for a pod already read."""
-        pod = pod.using(self._usage.get(pod.siblings))
+        pod = self._kept(pod.using(self._usage.get(pod.siblings)))
         entry = self._pods.get(pod.uid)
         if gone or pod.phase in FINISHED:
             return self._gone(entry, pod)
         if not pod.node_name:
             return self._seen_pending(entry, pod)
         return self._seen_bound(entry, pod)
+
+    def _kept(self, pod: Pod) -> Pod:
+        """What of it can ever matter."""
+        if not self.ours:
+            return pod
+        if pod.node_name or pod.nominated:
+            return pod if pod.scheduler_name == self.ours and not pod.node_name else placed_part(pod)
+        return pod if pod.scheduler_name == self.ours else waiting_part(pod)
 
     def _gone(self, entry: Entry | None, pod: Pod) -> Change:
         if entry is None:
@@ -140,7 +150,7 @@ class Ledger(NodeAccounts):
             return Change.GONE
         self._take_off(entry)
         if entry.pod.started is not None:
-            slot.ended.append(replace(entry.pod, finished=self.now if ended is None else ended))
+            slot.ended.append(_ended(entry.pod, self.now if ended is None else ended))
             self._correct(slot)
         self._forget_empty(slot)
         return Change.GONE | Change.FREED
@@ -289,8 +299,8 @@ class Ledger(NodeAccounts):
             if entry.later is not None and entry.later.siblings in estimates:
                 entry.later = entry.later.using(estimates[entry.later.siblings])
         for slot in self._by_name.values():
-            if any(pod.siblings in estimates for pod in slot.ended):
-                slot.ended = [pod.using(self._usage.get(pod.siblings)) for pod in slot.ended]
+            if any(each.siblings in estimates for each in slot.ended):
+                slot.ended = [each.using(self._usage.get(each.siblings)) for each in slot.ended]
                 self._correct(slot)
 
     def _use_anew(self, entry: Entry, cpu: int | None) -> None:
@@ -303,3 +313,8 @@ class Ledger(NodeAccounts):
         entry.unseen, _ = unseen(entry.pod, slot.load)
         slot.unseen += entry.unseen
         self._estimate(slot)
+
+
+def _ended(pod: Pod, at: float) -> Ended:
+    assert pod.started is not None, "it ran"
+    return Ended(pod.cpu, pod.stated_cpu, pod.started, at, pod.siblings)

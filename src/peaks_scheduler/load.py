@@ -5,8 +5,10 @@ our own clock, in seconds since the epoch: sources correct for the offset of the
 load is stale: who uses it knows how old it may be. Pure.
 """
 
+from __future__ import annotations
+
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from .objects import Pod
@@ -114,6 +116,23 @@ def seen_share(started: float | None, ended: float | None, window_start: float, 
     return max(0.0, until - max(started, window_start)) / length
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A pod that ended: all that an average which still holds some of its use needs, not the whole pod."""
+
+    cpu: int
+    """[mCPU] what it was taken to use."""
+    stated_cpu: int
+    started: float
+    finished: float
+    """[s]"""
+    siblings: str
+
+    def using(self, cpu: int | None) -> Ended:
+        """The same, taken to have used ``cpu`` [mCPU]; None: what it stated."""
+        return replace(self, cpu=self.stated_cpu if cpu is None else cpu)
+
+
 def unseen(pod: Pod, load: NodeLoad | None) -> tuple[int, int]:
     """[nanocores], [bytes] the part of a running pod's use that is missing from the load.
 
@@ -125,7 +144,7 @@ def unseen(pod: Pod, load: NodeLoad | None) -> tuple[int, int]:
     return (round(pod.cpu * NANO * missing), round(pod.memory * missing)) if missing else (0, 0)
 
 
-def still_seen(pod: Pod, load: NodeLoad | None) -> int:
+def still_seen(pod: Ended, load: NodeLoad | None) -> int:
     """[nanocores] the part of an ended pod's use that is still in the load."""
     if load is None:
         return 0

@@ -8,6 +8,7 @@ pod's name.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 import sys
@@ -287,6 +288,7 @@ def _needed_features(spec: Json) -> frozenset[str]:
 
 # --- siblings -------------------------------------------------------------------------------------------------------
 
+_IMAGES = 512  # characters; of longer names of images a hash is kept, for what is learnt outlives the pods
 TEMPLATE_HASH = "pod-template-hash"
 """Label by which a Deployment tells the pods of its ReplicaSets apart."""
 
@@ -307,7 +309,10 @@ def _siblings(spec: Json, meta: Json, namespace: str) -> str:
     sidecars = (each for each in spec.get("initContainers") or () if is_sidecar(each))
     images = (each.get("image") or "" for each in (*(spec.get("containers") or ()), *sidecars))
     group = (owner.get("apiVersion") or "").rpartition("/")[0]
-    return sys.intern(f"{namespace}/{kind}.{group}/{name} {' '.join(images)}")
+    of = " ".join(images)
+    if len(of) > _IMAGES:
+        of = hashlib.blake2b(of.encode(errors="surrogatepass"), digest_size=16).hexdigest()
+    return sys.intern(f"{namespace}/{kind}.{group}/{name} {of}")
 
 
 # --- building -------------------------------------------------------------------------------------------------------
@@ -423,6 +428,36 @@ def pod_from_api(raw: Json, default_cpu: int, clock_offset: float = 0.0, ignored
         stated_from=cpu_from,
         siblings=_siblings(spec, meta, namespace),
     )
+
+
+def placed_part(pod: Pod) -> Pod:
+    """What of a pod counts once it is on a node; what decided where it may go is not kept."""
+    wishes = Preferences(pods=pod.preferences.pods) if pod.preferences.pods else NO_PREFERENCES
+    light = not (pod.where or pod.spread or pod.unsupported or pod.preferences.nodes or pod.preferences.spread)
+    if light and len(pod.tolerations) <= _USUAL_TOLERATIONS:
+        return pod
+    return replace(pod, where=_NOWHERE, spread=(), unsupported=(), preferences=wishes, tolerations=())
+
+
+def waiting_part(pod: Pod) -> Pod:
+    """What of a pod counts that another scheduler is to place, while it does not say where."""
+    return replace(
+        pod,
+        requests=(),
+        where=_NOWHERE,
+        tolerations=(),
+        ports=(),
+        affinity=(),
+        anti_affinity=(),
+        spread=(),
+        preferences=NO_PREFERENCES,
+        volumes=(),
+        unsupported=pod.unsupported[:_FIELDS_KEPT],
+    )
+
+
+_USUAL_TOLERATIONS = 8  # those that admission adds are shared by all pods, and not worth a copy
+_FIELDS_KEPT = 64  # unsupported fields of a pod that waits for another scheduler: they are counted, not judged
 
 
 def _taints(spec: Json, *effects: str) -> tuple[Taint, ...]:

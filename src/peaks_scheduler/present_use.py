@@ -16,14 +16,16 @@ from .load import NANO, still_seen, unseen
 
 REMEMBERED = 3600.0  # [s] that ended pods of a node without a load are kept for the one that may come
 
+MOST_ENDED = 500
+"""Ended pods of one node that are kept: of more, the oldest count as if the load held nothing of them any more."""
+
 
 def correct(slot: NodeSlot, now: float) -> None:
     """Work the correction of a node's load out anew, for the load it has now."""
     load = slot.load
-    if load is not None:
-        slot.ended = [pod for pod in slot.ended if (pod.finished or 0.0) > load.window_start]
-    elif slot.ended:
-        slot.ended = [pod for pod in slot.ended if (pod.finished or 0.0) > now - REMEMBERED]
+    if slot.ended:
+        since = now - REMEMBERED if load is None else load.window_start
+        slot.ended = [pod for pod in slot.ended if pod.finished > since][-MOST_ENDED:]
     total = memory = 0
     for entry in slot.entries.values():
         entry.unseen, entry.unseen_memory = unseen(entry.pod, load)

@@ -7,7 +7,6 @@ slot is told to it. Never looks at resources or load.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
@@ -37,7 +36,7 @@ class Indices:
         self._taints: dict[tuple[Taint, ...], Mask] = {}
         self._mild: dict[tuple[Taint, ...], Mask] = {}
         self._features: dict[frozenset[str], Mask] = {}
-        self._ports: dict[tuple[str, int], dict[Slot, Counter[HostPort]]] = {}
+        self._ports: dict[tuple[str, int], set[Slot]] = {}
         self._repelling = Terms()
         self._attracting = Terms()  # required affinity: a pod that is wanted there is welcome
         self._liking: dict[int, Terms] = {}  # by weight
@@ -131,27 +130,19 @@ class Indices:
 
     def pod_added(self, slot: Slot, pod: Pod) -> None:
         for port in pod.ports:
-            holders = self._ports.setdefault((port.protocol, port.port), {})
-            holders.setdefault(slot, Counter())[port] += 1
+            slot.ports[port] += 1
+            self._ports.setdefault((port.protocol, port.port), set()).add(slot)
         self._pods.pod_added(slot, pod)
         self._terms_changed(slot, pod, 1)
 
     def pod_removed(self, slot: Slot, pod: Pod) -> None:
         for port in pod.ports:
-            self._release(slot, port)
+            slot.ports[port] -= 1
+            slot.ports = +slot.ports
+            if not any((p.protocol, p.port) == (port.protocol, port.port) for p in slot.ports):
+                self._ports[port.protocol, port.port].discard(slot)
         self._pods.pod_removed(slot, pod)
         self._terms_changed(slot, pod, -1)
-
-    def _release(self, slot: Slot, port: HostPort) -> None:
-        number = port.protocol, port.port
-        held = self._ports[number][slot]
-        held[port] -= 1
-        if not held[port]:
-            del held[port]
-        if not held:
-            del self._ports[number][slot]
-        if not self._ports[number]:
-            del self._ports[number]
 
     def _terms_changed(self, slot: Slot, pod: Pod, by: int) -> None:
         for term in pod.anti_affinity:
@@ -164,8 +155,10 @@ class Indices:
     def holding_ports(self, ports: tuple[HostPort, ...]) -> Mask | None:
         taken: Mask | None = None
         for port in ports:
-            for slot, held in self._ports.get((port.protocol, port.port), {}).items():
-                if slot.index >= 0 and any(each.conflicts(port.ip) for each in held):
+            for slot in self._ports.get((port.protocol, port.port), ()):
+                if slot.index >= 0 and any(
+                    p.port == port.port and p.protocol == port.protocol and p.conflicts(port.ip) for p in slot.ports
+                ):
                     taken = np.zeros(len(self._slots), np.bool_) if taken is None else taken
                     taken[slot.index] = True
         return taken
