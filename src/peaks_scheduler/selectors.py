@@ -32,21 +32,34 @@ def parse_int64(text: str) -> int | None:
     return number if number in _INT64 else None
 
 
-@functools.lru_cache(maxsize=4096)
-def _valid_value(value: str) -> bool:
-    return len(value) <= 63 and _VALUE.fullmatch(value) is not None
+_LONGEST_VALUE, _LONGEST_KEY = 63, 253 + 1 + 63
 
 
 @functools.lru_cache(maxsize=4096)
-def _valid_key(key: str) -> bool:
+def _well_formed_value(value: str) -> bool:
+    return _VALUE.fullmatch(value) is not None
+
+
+@functools.lru_cache(maxsize=4096)
+def _well_formed_key(key: str) -> bool:
     found = _KEY.fullmatch(key)
     return found is not None and len(found["name"]) <= 63 and len(found["prefix"] or "") <= 253
+
+
+def _valid_value(value: str) -> bool:
+    return len(value) <= _LONGEST_VALUE and _well_formed_value(value)  # a long one is not remembered
+
+
+def _valid_key(key: str) -> bool:
+    return len(key) <= _LONGEST_KEY and _well_formed_key(key)
 
 
 def _valid_values(values: tuple[str, ...]) -> bool:
     if len(values) <= 64:
         return all(map(_valid_value, values))
-    return all(len(value) <= 63 and _VALUE.fullmatch(value) for value in values)  # too many to be remembered
+    return all(
+        len(value) <= _LONGEST_VALUE and _VALUE.fullmatch(value) for value in values
+    )  # too many to be remembered
 
 
 @dataclass(frozen=True, slots=True)

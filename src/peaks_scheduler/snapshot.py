@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .objects import HostPort, Node, Pod
+from .offers import Offers
 from .power import CurveRows, CurveTable, PowerModel, Savings
 from .power.uncertainty import CELLS
 from .selectors import AffinityTerm, LabelSelector, NodeRequirement, NodeSelectorTerm, Taint
@@ -26,8 +27,6 @@ Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Codes = NDArray[np.int32]
 Counts = NDArray[np.int32]
-
-PODS = "pods"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +156,8 @@ class Snapshot:
     storage: Storage
     nominations: Nominations
     unreadable: frozenset[str]  # kinds of objects that the API server does not have, or does not show us
-    rows: Mapping[str, int]  # resource name -> row of allocatable and free
+    offers: Offers  # what is left of every resource
+    rows: Mapping[str, int]  # resource name -> row of allocatable and free, of those that many nodes offer
     allocatable: Ints  # (R, N) [mCPU, bytes, pods, units]
     free: Ints  # (R, N) same units: allocatable less what pods hold; negative where overbooked
     unschedulable: Mask  # (N,) cordoned
@@ -209,10 +209,8 @@ class Columns:
     def __init__(self, capacity: int = 64) -> None:
         self.length = 0
         self.capacity = capacity
-        self.rows: dict[str, int] = {"cpu": 0, "memory": 1, "ephemeral-storage": 2, PODS: 3}
         self.single = {name: np.full(capacity, fill, dtype) for name, (dtype, fill) in self.SINGLE.items()}
-        self.allocatable: Ints = np.zeros((len(self.rows), capacity), np.int64)
-        self.free: Ints = np.zeros((len(self.rows), capacity), np.int64)
+        self.offers = Offers(capacity)
         self.slope_errors: Floats = np.zeros((2, CELLS + 1, capacity))
         self.curves = {"curves": CurveRows(capacity), "envelopes": CurveRows(capacity)}
 
@@ -224,8 +222,7 @@ class Columns:
         self.length += 1
         for name, (_, fill) in self.SINGLE.items():
             self.single[name][i] = fill
-        self.allocatable[:, i] = 0
-        self.free[:, i] = 0
+        self.offers.append()
         self.slope_errors[:, :, i] = 0.0
         for curves in self.curves.values():
             curves.write(i, None)
@@ -235,34 +232,23 @@ class Columns:
         """Take node i out; the old index of the node that moved into its place, None if none had to."""
         self.length -= 1
         last = self.length
+        self.offers.remove(i)
         if i == last:
             return None
         for column in self.single.values():
             column[i] = column[last]
-        self.allocatable[:, i] = self.allocatable[:, last]
-        self.free[:, i] = self.free[:, last]
         self.slope_errors[:, :, i] = self.slope_errors[:, :, last]
         for curves in self.curves.values():
             curves.move(last, i)
         return last
-
-    def row(self, resource: str) -> int:
-        """The row of a resource; a new one, all zero, for a name not met before."""
-        if resource not in self.rows:
-            self.rows[resource] = len(self.rows)
-            empty = np.zeros((1, self.capacity), np.int64)
-            self.allocatable = np.concatenate([self.allocatable, empty])
-            self.free = np.concatenate([self.free, empty])
-        return self.rows[resource]
 
     def _grow(self) -> None:
         more = self.capacity
         self.capacity += more
         for name, (dtype, fill) in self.SINGLE.items():
             self.single[name] = np.concatenate([self.single[name], np.full(more, fill, dtype)])
-        pad = ((0, 0), (0, more))
-        self.allocatable, self.free = np.pad(self.allocatable, pad), np.pad(self.free, pad)
-        self.slope_errors = np.pad(self.slope_errors, ((0, 0), *pad))
+        self.offers.grow(more)
+        self.slope_errors = np.pad(self.slope_errors, ((0, 0), (0, 0), (0, more)))
         for curves in self.curves.values():
             curves.grow(more)
 
@@ -270,7 +256,7 @@ class Columns:
         """Read-only views of the filled part of every column, by the names of Snapshot's fields."""
         n = self.length
         views: dict[str, Any] = {name: column[:n] for name, column in self.single.items()}
-        views["allocatable"], views["free"] = self.allocatable[:, :n], self.free[:, :n]
+        views["allocatable"], views["free"] = self.offers.allocatable, self.offers.free
         views["slope_errors"] = self.slope_errors[:, :, :n]
         for view in views.values():
             view.flags.writeable = False

@@ -98,6 +98,7 @@ class Daemon:
         self._announced = False
         self.telemetry = Telemetry(settings.scheduler_name, self._sampled, settings.node_metrics)
         self.ledger = Ledger(
+            ours=settings.scheduler_name,
             default_cpu=settings.default_pod_cpu,
             expiry=settings.load.expiry,
             seed=zlib.crc32(settings.scheduler_name.encode()),

@@ -32,6 +32,7 @@ INSTANCE_LIMIT = 128  # [bytes]
 NAME_LIMIT = 253  # [characters] a DNS subdomain
 CUT = " ..."  # kube-scheduler's mark of a cut message
 WORKERS, CAPACITY = 24, 20_000
+NAMESPACES = 1000  # that are remembered to have refused one
 TOO_OLD = 600.0  # [s] an event that late tells nobody anything
 FORBIDDEN_FOR = 60.0  # [s] an API server that just started knows no rights yet, and forbids everything for a moment
 FIRST_BACKOFF, LAST_BACKOFF = 0.2, 10.0  # [s]
@@ -227,5 +228,7 @@ class EventPoster:
         self._give_up()
         # a missing right refuses every event alike: once a namespace is enough to know
         if event.namespace not in self._refused:
+            if len(self._refused) >= NAMESPACES:
+                self._refused.clear()
             self._refused.add(event.namespace)
             logger.warning("event dropped", extra={"namespace": event.namespace, "reason": event.reason, "error": why})

@@ -18,12 +18,12 @@ knows what the keys say may choose among those that a rule before the last one f
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from types import MappingProxyType
 from typing import Self, TypeVar
 
 from peaks_scheduler.objects import Node
+from peaks_scheduler.sharing import remembered
 
 from .limits import MOST_NAME
 
@@ -142,7 +142,7 @@ def identity(text: str) -> Identity:
     return _identity(text) if len(text) <= MOST_NAME else text
 
 
-@lru_cache(maxsize=32768)
+@remembered(largest=1024, budget=16 << 20)  # four names and addresses of each of ten thousand nodes
 def _identity(text: str) -> Identity:
     bare = text.strip().lower().rpartition("://")[2].partition("/")[0]
     readings = _readings(bare)
