@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from peaks_scheduler.burden import bulky
 from peaks_scheduler.decision import MESSAGE_LENGTH
-from peaks_scheduler.indices.bulk import Hashed, Selectors, bulky
+from peaks_scheduler.indices.bulk import Hashed, Selectors
 from peaks_scheduler.ledger import Ledger
 from peaks_scheduler.objects import Pod
 from peaks_scheduler.selectors import AffinityTerm, LabelSelector, Requirement, Taint, Tolerated, Toleration

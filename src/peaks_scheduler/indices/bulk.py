@@ -1,7 +1,7 @@
 """Many label selectors at once: which of ten thousand match these labels?
 
 Owns a pod's selectors compiled into sorted tables of the labels they speak of, so that one look costs a few passes over
-numbers however many they are, and the measure of what is large. Text is compared by its 64-bit hash, which is seeded
+numbers however many they are. Text is compared by its 64-bit hash, which is seeded
 anew in every process: nobody can prepare two texts that are one to it. Assumes nothing about validity: an invalid
 selector matches nothing, as in ``selectors``. Never looks at nodes.
 """
@@ -16,33 +16,11 @@ from numpy.typing import NDArray
 from ..selectors import LabelSelector
 from ..snapshot import Mask
 
-BULKY = 64
-"""Parts of a constraint (terms, labels, values, namespaces) beyond which it is compiled instead of looked up by label,
-and worked out anew instead of remembered: what is kept of a pod's wishes stays small whatever it wishes."""
-_LETTERS = 64  # of a text that count as one part
-
 Hashes = NDArray[np.int64]
 Rows = NDArray[np.int64]
 Spoken = tuple[list[object], list[int]]
 """What selectors speak of, and their rows"""
 NO_ROWS: Rows = np.zeros(0, np.int64)
-
-
-def bulky(thing: object, most: int = BULKY) -> bool:
-    """Does it consist of more than ``most`` texts? Containers and the project's own records are looked into, only as
-    far as it takes to know."""
-    left = [thing]
-    while left and most >= 0:
-        each = left.pop()
-        if isinstance(each, str):
-            most -= 1 + len(each) // _LETTERS
-        elif isinstance(each, (tuple, frozenset)):
-            if len(each) > most:
-                return True
-            left += each
-        else:
-            left += [getattr(each, name) for name in getattr(type(each), "__dataclass_fields__", ())]
-    return most < 0
 
 
 class Hashed:

@@ -14,10 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from ..burden import bulky
 from ..objects import Node
 from ..selectors import LabelSelector, NodeRequirement, NodeSelectorTerm, Requirement
 from ..snapshot import Codes, Mask
-from .bulk import bulky
 from .columns import Column
 from .slots import Slot
 

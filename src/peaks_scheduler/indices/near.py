@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from ..burden import bulky
 from ..objects import Pod
 from ..selectors import AffinityTerm
 from ..snapshot import Counts, Mask, Selection
-from .bulk import Hashed, bulky
+from .bulk import Hashed
 from .labels import NodeLabels
 from .pods import PodsByLabels
 from .terms import Compiled, Weighted

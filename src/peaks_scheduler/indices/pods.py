@@ -2,7 +2,7 @@
 
 Owns groups of pods that are alike in namespace and labels, found by label, and tallies: for a selection, the number of
 selected pods per node, kept up to date from then on. A Deployment is one group, so a decision looks at a few groups and
-never at all pods. A pod of very many labels (``bulk.BULKY``) is a group of its own that every search looks at, and a
+never at all pods. A pod of very many labels (``burden.BULKY``) is a group of its own that every search looks at, and a
 selection of very many parts is worked out anew each time: neither leaves much behind. Assumes every pod that comes to
 or leaves a node, and every node that comes, goes or moves, is told to it. Never looks at anything else of a pod.
 """
@@ -16,10 +16,11 @@ from typing import TypeVar
 
 import numpy as np
 
+from ..burden import BULKY, bulky
 from ..objects import Pod
 from ..selectors import LabelSelector
 from ..snapshot import Counts, Selection
-from .bulk import BULKY, Hashed, Selectors, bulky
+from .bulk import Hashed, Selectors
 from .slots import Slot, roomy
 
 REMEMBERED = 256

@@ -2,7 +2,7 @@
 
 Owns the terms in force and on which nodes, by bundle: all that pods alike brought. A bundle's few terms are found by
 namespace and by a label that they ask for, so that a decision looks only at those that ask for one of the pod's labels,
-or for none in particular. A bundle of very many (``bulk.BULKY``) is compiled once, when its first pod comes: whoever
+or for none in particular. A bundle of very many (``burden.BULKY``) is compiled once, when its first pod comes: whoever
 writes ten thousand terms pays for them, and nobody else. Terms over a label that no node has mean nobody. Assumes every
 pod that comes to or leaves a node is told to it. Never evaluates topology: that is the caller's.
 """
@@ -16,9 +16,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..burden import bulky
 from ..selectors import AffinityTerm, LabelSelector
 from ..snapshot import Mask
-from .bulk import Hashed, Selectors, Table, bulky
+from .bulk import Hashed, Selectors, Table
 from .slots import Slot
 
 Weighted = tuple[tuple[int, AffinityTerm], ...]
