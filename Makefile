@@ -80,7 +80,7 @@ test: lint unit control-plane monitoring image
 	@$(MAKE) --no-print-directory pythons UNIT='plain kernels'
 
 unit: $(READY)
-	$(BIN)/python -m pytest -n auto --dist worksteal tests/unit tests/fuzz
+	$(BIN)/python -m pytest -n auto --dist worksteal tests/unit tests/fuzz tests/adversarial
 
 plain: $(READY)
 	$(BIN)/python -m pytest -n auto --dist worksteal $(filter-out $(NUMERIC), $(wildcard tests/unit/test_*.py)) tests/fuzz
