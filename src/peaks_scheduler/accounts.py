@@ -59,6 +59,11 @@ class NodeAccounts:
     def nodes(self) -> Iterator[Node]:
         return (slot.node for slot in self._slots if slot.node)
 
+    @property
+    def node_count(self) -> int:
+        """Nodes that there are."""
+        return len(self._slots)
+
     def load_of(self, name: str) -> NodeLoad | None:
         slot = self._by_name.get(name)
         return slot.load if slot else None

@@ -34,6 +34,7 @@ class Change(enum.Flag):
     FREED = enum.auto()  # resources came back: the pod is gone, asks for less, or is elsewhere
     RELABELLED = enum.auto()  # a pod on a node has other labels, or began to end: others may or may not be near it
     OVERBOOKED = enum.auto()  # the pod just placed does not fit where it is
+    CHOSEN = enum.auto()  # the pod that is gone was bound where it had been assumed: we had put it there
     NODE_NEW = enum.auto()
     NODE_CHANGED = enum.auto()
     NODE_GONE = enum.auto()
@@ -50,6 +51,7 @@ class Entry:
     unseen_memory: int = 0  # [bytes] likewise
     nominated: str = ""  # the node that keeps room for it while it is pending
     later: Pod | None = None  # as it was last seen while assumed: what it is if the assumption is forgotten
+    chosen: str = ""  # the node that it was last assumed on: there it is one of our pods
 
 
 @dataclass(slots=True, eq=False)

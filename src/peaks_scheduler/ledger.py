@@ -13,7 +13,8 @@ a file) makes no difference, and neither does the order.
        forgets it; being seen pending meanwhile changes nothing until then, for that is mostly old news.
     2. The API server has the last word: a pod seen on another node than the assumed one is moved there.
     3. Any observation may come twice, late, or for an object never seen; a bound pod never becomes pending again (a
-       uid is bound once). An answer that was under way when its pod went brings it back until the next audit.
+       uid is bound once). Who feeds the ledger asks ``departed`` first: a late observation would bring back a pod
+       that is gone.
     4. Pods on a node not seen yet are held for it and counted when it comes.
 
 No I/O, no clock: ``now`` is an argument, times are ours, in seconds.
@@ -27,6 +28,7 @@ from contextlib import contextmanager
 from .accounts import NodeAccounts
 from .annotations import FREE, AnnotationRules
 from .ceilings import NO_CEILING, Ceiling
+from .departed import Departed
 from .entries import Change, Entry, NodeSlot, State, asks_less, holds, selected_by, wants
 from .load import Ended, unseen
 from .nominations import NominatedPods
@@ -64,6 +66,7 @@ class Ledger(NodeAccounts):
         self.clock_offset = 0.0
         self.unreadable: frozenset[str] = frozenset()
         self.present: Sequence[tuple[int, Pod]] = ()
+        self.departed = Departed()
         self._pods: dict[str, Entry] = {}
         self._nominated = NominatedPods()
         self._usage: dict[str, int] = {}  # [mCPU] by siblings' name
@@ -105,6 +108,18 @@ class Ledger(NodeAccounts):
     def pods(self) -> Iterator[tuple[Pod, State]]:
         return ((entry.pod, entry.state) for entry in self._pods.values())
 
+    def collides(self, uid: str) -> bool:
+        """Is the node that the pod is on overbooked, by another's pod and one that was assumed there? Who may create
+        pods may write every name and annotation, but not what we have done ourselves."""
+        entry = self._pods.get(uid)
+        if entry is None or entry.slot is None or not self._overbooked(entry):
+            return False
+        pod, name = entry.pod, entry.slot.name
+        ours = [each.pod for each in entry.slot.entries.values() if each.chosen == name]
+        if entry.chosen == name or (pod.decided_at is not None and any(_akin(pod, each) for each in ours)):
+            return False  # its Binding was given up for lost, here or by our predecessor: nobody else is about
+        return bool(ours)
+
     def namespaces(self) -> frozenset[str]:
         """Names of the namespaces seen."""
         return self._indices.namespaces()
@@ -120,18 +135,17 @@ class Ledger(NodeAccounts):
         pod = pod.using(self._usage.get(pod.siblings))
         entry = self._pods.get(pod.uid)
         if gone or pod.phase in FINISHED:
-            return self._gone(entry, pod)
+            return self._gone(pod)
         if not pod.node_name:
             return self._seen_pending(entry, pod)
         return self._seen_bound(entry, pod)
 
-    def _gone(self, entry: Entry | None, pod: Pod) -> Change:
-        if entry is None:
-            return Change.NOTHING
-        return self.drop(entry.pod.uid, ended=pod.finished)
+    def _gone(self, pod: Pod) -> Change:
+        return self.drop(pod.uid, ended=pod.finished)
 
     def drop(self, uid: str, *, ended: float | None = None) -> Change:
         """The pod exists no more; ``ended``: when it stopped using CPU, now where not known."""
+        self.departed.add(uid)
         entry = self._pods.pop(uid, None)
         if entry is None:
             return Change.NOTHING
@@ -146,7 +160,8 @@ class Ledger(NodeAccounts):
             slot.ended.append(Ended.of(entry.pod, entry.pod.started, finished))
             self._correct(slot)
         self._forget_empty(slot)
-        return Change.GONE | Change.FREED
+        chosen = Change.CHOSEN if (entry.state, entry.chosen) == (State.BOUND, slot.name) else Change.NOTHING
+        return Change.GONE | Change.FREED | chosen
 
     def _seen_pending(self, entry: Entry | None, pod: Pod) -> Change:
         if entry is None:
@@ -194,7 +209,7 @@ class Ledger(NodeAccounts):
         slot = self._by_name[node]
         if entry.state is not State.PENDING or slot.node is None:
             raise KeyError(f"cannot assume {entry.pod.key}, {entry.state.value}, on {node}")
-        entry.state = State.ASSUMED
+        entry.state, entry.chosen = State.ASSUMED, node
         self._nominate(entry, "")
         self._put(entry, slot)
         if volumes is not None:
@@ -309,3 +324,7 @@ class Ledger(NodeAccounts):
         entry.unseen, _ = unseen(entry.pod, slot.load)
         slot.unseen += entry.unseen
         self._estimate(slot)
+
+
+def _akin(a: Pod, b: Pod) -> bool:
+    return a.scheduler_name == b.scheduler_name

@@ -33,7 +33,7 @@ import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from .wake import Wake
 
@@ -115,6 +115,8 @@ class _Entry:
     first_attempt: float | None = None  # [s] monotonic
     popped_at: int = 0  # how many events had come when the pod was last popped
     changed: bool = False  # the pod itself changed while in flight
+    since: float = 0.0  # [s] monotonic: in its present queue, or in flight
+    unanswered: float = 0.0  # [s] monotonic: since then no attempt has said whether a node can take it
     woken_by: frozenset[Wake] = frozenset()  # while unschedulable
     cost: float = 0.0  # [s] that the last decision took
 
@@ -174,6 +176,17 @@ class _Active:
         self._backlog -= self._costs.pop(uid, 0.0)
         if not self._costs:
             self._backlog = 0.0
+
+
+class Standing(NamedTuple):
+    """Where a pod is in the queue; times in seconds, monotonic."""
+
+    place: str
+    """A queue's name, as in ``counts``, or ``in flight``."""
+    since: float
+    """When it came there."""
+    unanswered: float
+    """Since when no attempt has said whether a node can take it."""
 
 
 class SchedulingQueue:
@@ -241,6 +254,21 @@ class SchedulingQueue:
         entry = self._entries.get(uid)
         return entry.attempts if entry else 0
 
+    def standing(self, uid: str) -> Standing | None:
+        """Where the pod is; None: nowhere."""
+        entry = self._entries.get(uid)
+        place = entry and self._place_of(uid)
+        return Standing(place, entry.since, entry.unanswered) if entry and place else None
+
+    def _place_of(self, uid: str) -> str:
+        if uid in self._in_flight:
+            return "in flight"
+        if uid in self._active:
+            return "active"
+        if uid in self._gated:
+            return "gated"
+        return "backoff" if uid in self._backoff else "unschedulable" if uid in self._unschedulable else ""
+
     def first_attempt(self, uid: str) -> float | None:
         """When the pod was first popped, [s] monotonic; None if it never was or is not here."""
         entry = self._entries.get(uid)
@@ -267,13 +295,13 @@ class SchedulingQueue:
         entry = self._entries.get(uid)
         if entry is None:
             self._arrivals += 1
-            self._entries[uid] = entry = _Entry(name, priority, created, self._arrivals, gated, large)
+            self._entries[uid] = entry = _Entry(name, priority, created, self._arrivals, gated, large, unanswered=now)
             self._place(uid, entry, POD_ADDED, now)
             return
         reordered = (entry.priority, entry.created) != (priority, created)
         entry.priority, entry.created = priority, created
         if gated != entry.gated:
-            entry.gated = gated
+            entry.gated, entry.unanswered = gated, now
             if uid not in self._in_flight:
                 self._leave(uid, entry)
                 self._place(uid, entry, POD_CHANGED, now)
@@ -298,7 +326,7 @@ class SchedulingQueue:
             return None
         entry = self._entries[uid]
         entry.attempts += 1
-        entry.popped_at = self._events
+        entry.popped_at, entry.since = self._events, now
         entry.changed = False
         if entry.first_attempt is None:
             entry.first_attempt = now
@@ -321,7 +349,7 @@ class SchedulingQueue:
         if entry is None:
             return
         entry.failures += 1
-        entry.errors = 0
+        entry.errors, entry.unanswered = 0, now
         entry.backoff_until = now + self._backoff_after(entry.failures, entry.cost)
         cured = entry.changed or any(self._latest[event] > entry.popped_at for event in woken_by)
         if entry.gated or cured:
@@ -392,11 +420,13 @@ class SchedulingQueue:
 
     def _wake(self, uid: str, event: str, now: float) -> None:
         entry = self._entries[uid]
+        entry.unanswered = now
         self._leave(uid, entry)
         self._place(uid, entry, event, now)
 
     def _place(self, uid: str, entry: _Entry, event: str, now: float) -> None:
         """Put a pod that is nowhere where it belongs: gated, backoff or active."""
+        entry.since = now
         if entry.gated:
             queue = "gated"
             self._gated.add(uid)

@@ -20,7 +20,7 @@ import math
 import platform
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
@@ -33,6 +33,8 @@ Labels = tuple[str, ...]
 Rows = Iterable[tuple[Labels, float]]
 
 WatchTrouble = Literal["gone", "inactive", "error", "kinds"]
+
+Undecided = Literal["unseen", "not-queued", "lost", "waiting", "binding", "failing"]
 
 CPU_SOURCES = ("request", "limit", "default", "siblings")
 REFITS = ("learned", "replaced", "kept", "refused", "unread")
@@ -81,6 +83,7 @@ class Sample:
     binds_in_flight: int = 0
     binds_in_flight_limit: int = 0
     oldest_unseen_pod: float = 0.0  # [s]  0 = the watch has shown us every pod that the API server lists
+    undecided_pods: int = 0
     nodes: NodeSeries = field(default_factory=NodeSeries)
 
 
@@ -137,6 +140,8 @@ _GAUGES: tuple[tuple[str, Labels, Callable[[Sample], Rows], str], ...] = (
      "Bindings that may be in flight at once; shrinks when the API server answers 429 and recovers."),
     ("peaks_oldest_unseen_pod_seconds", (), lambda s: _one(s.oldest_unseen_pod),
      "For how long the API server has listed a pod of ours that the watch has not shown us; 0 if there is none."),
+    ("peaks_undecided_pods", (), lambda s: _one(s.undecided_pods),
+     "Pods of ours that wait for a decision, and have waited longer than they should."),
 )
 
 _NODE_GAUGES: tuple[tuple[str, Callable[[NodeSeries], Iterable[float]], str], ...] = (
@@ -311,6 +316,10 @@ class Telemetry:
         """Something that the API server sent could not be understood: an object, a line of a watch, a whole list."""
         self._passed_over.labels(resource, kind).inc()
 
+    def left_undecided(self, reason: Undecided) -> None:
+        """A pod of ours was found that waited for a decision too long, or would have waited for ever."""
+        self._undecided[reason]()
+
     async def render(self, accept: str = "") -> tuple[bytes, str]:
         """Every series as text, and its content type: the form that ``accept`` (an HTTP Accept header) asks for.
 
@@ -430,3 +439,9 @@ class Telemetry:
             "Objects that a list found missing in the ledger, or in the ledger but gone from the cluster.",
             ("resource", "kind"),
         )
+        undecided = counter(
+            "peaks_pods_left_undecided_total",
+            "Pods of ours that waited for a decision longer than they should, by what was found.",
+            ("reason",),
+        )
+        self._undecided = {reason: undecided.labels(reason).inc for reason in get_args(Undecided)}

@@ -168,7 +168,7 @@ class Stage:
             self.events,
             reporter,
             self.refusals,
-            Cooling(self.ledger.cool),
+            Cooling(self.ledger),
             self.telemetry,
             lambda: self.leading,
             lambda: self.fence_open,

@@ -731,7 +731,7 @@ async def test_nothing_is_kept_of_a_pod_that_is_gone() -> None:
 
 
 @virtually
-async def test_a_node_that_another_scheduler_overbooks_is_counted_once_and_rests() -> None:
+async def test_a_node_that_another_scheduler_overbooks_is_counted_once_and_rests_until_there_is_room() -> None:
     pods = [pod(f"web-{i}", cpu="3") for i in range(2)]
     api = Api(*pods)
     stage = Stage(api)
@@ -741,33 +741,76 @@ async def test_a_node_that_another_scheduler_overbooks_is_counted_once_and_rests
         stage.sees(bound(pod("theirs", cpu="2", scheduler="default-scheduler"), "worker-1"))
         stage.sees(api.pods["web-0"])  # only now the watch confirms ours
         assert stage.count("peaks_overbooked_total") == 1
+        await place(stage, api, "of-nothing", "worker-2", cpu="0")  # it would fit
         stage.loses(api.pods["web-0"])
         assert stage.held("worker-1") == 2000
-        small = pod("small", cpu="1")
-        api.pods["small"] = small
-        stage.sees(small)
-        await asyncio.sleep(1.0)
-        assert api.bindings[-1] == ("small", "worker-2")
+        await place(stage, api, "small", "worker-1", cpu="1")
+
+
+async def place(stage: Stage, api: Api, name: str, where: str, **how: Any) -> None:
+    """A new pod is seen, and goes there."""
+    raw = api.pods[name] = pod(name, **how)
+    stage.sees(raw)
+    await until(lambda: bool(api.bindings) and api.bindings[-1][0] == name)
+    assert api.bindings[-1] == (name, where)
 
 
 @virtually
 async def test_a_pod_that_fits_only_a_resting_node_is_placed_when_the_rest_is_over() -> None:
-    choosy = pod(cpu="1", nodeSelector={"kubernetes.io/hostname": "worker-1"})
-    api = Api(choosy)
+    choosy = pod("choosy", cpu="0", nodeSelector={"kubernetes.io/hostname": "worker-1"})
+    api = Api(WEB, choosy)
     stage = Stage(api)
-    stage.sees(bound(pod("theirs", cpu="5", scheduler="default-scheduler"), "worker-1"))
-    stage.loses(pod("theirs", scheduler="default-scheduler"))
-    stage.sees(choosy)
+    stage.sees(WEB)
     async with stage.running():
+        await until(lambda: len(api.bindings) == 1)
+        stage.sees(bound(pod("theirs", cpu="5", scheduler="default-scheduler"), "worker-1"))
+        stage.sees(choosy)
         for _ in range(14):
             await asyncio.sleep(1.0)
             stage.scheduler.rested()
-        assert api.bindings == []
+        assert len(api.bindings) == 1
         assert api.conditions[-1]["reason"] == "WaitingForNodes"  # no word for an autoscaler
         for _ in range(3):
             await asyncio.sleep(1.0)
             stage.scheduler.rested()
-    assert api.bindings == [("web-0", "worker-1")]
+    assert api.bindings[-1] == ("choosy", "worker-1")
+
+
+@virtually
+async def test_a_tenant_who_fills_all_nodes_by_name_and_leaves_again_closes_none() -> None:
+    """300 pods of 40 cores, as many as nodes, on each of which one of ours runs."""
+    count = 300
+    nodes = tuple(node(f"node-{i}", cpu="32") for i in range(count))
+    ours = [pod(f"ours-{i}", cpu="1", nodeSelector={"kubernetes.io/hostname": f"node-{i}"}) for i in range(count)]
+    api = Api(*ours)
+    stage = Stage(api, nodes)
+    async with stage.running():
+        stage.sees(*ours)
+        await until(lambda: len(api.bindings) == count)
+        stage.sees(*(api.pods[f"ours-{i}"] for i in range(count)))
+        for turn in range(3):
+            big = [pod(f"evil-{turn}-{i}", cpu="40", node=f"node-{i}", scheduler="none") for i in range(count)]
+            stage.sees(*big, kind="ADDED")
+            assert stage.ledger.snapshot().cooling.sum() <= count // 10
+            stage.loses(*big)
+            assert not stage.ledger.snapshot().cooling.any()
+            canary = f"canary-{len(api.bindings)}"
+            await place(stage, api, canary, api.bindings[0][1], nodeSelector=ours[0]["spec"]["nodeSelector"])
+
+
+@virtually
+async def test_nodes_that_reject_pods_which_name_them_themselves_do_not_rest() -> None:
+    """They bear our scheduler's name, and even its annotation, but we never placed them."""
+    api = Api()
+    stage = Stage(api)
+    async with stage.running():
+        for number in range(5):
+            there = decided(pod(f"evil-{number}", cpu="40"), "worker-1")
+            stage.sees(there)
+            api.pods[f"evil-{number}"] = there | {"status": {"phase": "Failed", "reason": "OutOfcpu"}}
+            stage.loses(there)
+            await asyncio.sleep(1.0)
+    assert not stage.ledger.snapshot().cooling.any()
 
 
 @virtually

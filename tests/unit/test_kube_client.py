@@ -204,12 +204,14 @@ class TestReads:
             await client.get_node("node-1")
 
     async def test_pending_pods_are_chosen_by_the_server(self, client: KubeClient, server: RecordingServer) -> None:
-        server.answer = saying({"items": [{"metadata": {"name": "web-0"}}]})
-        assert [pod["metadata"]["name"] for pod in await client.list_pending(limit=10)] == ["web-0"]
-        assert server.asked[0].query == {
-            "fieldSelector": "spec.schedulerName=Peaks,spec.nodeName=,status.phase=Pending",
-            "limit": "10",
-        }
+        pods = [{"metadata": {"uid": f"u{i}", "namespace": "default", "name": f"web-{i}"}} for i in range(2)]
+        server.answer = saying({"metadata": {"continue": "more"}, "items": pods[:1]}, {"items": pods[1:]})
+        listing = await client.list_pending()
+        assert listing.objects == {"u0": ("default", "web-0"), "u1": ("default", "web-1")}
+        first, second = server.asked
+        assert first.query["fieldSelector"] == "spec.schedulerName=Peaks,spec.nodeName=,status.phase=Pending"
+        assert "as=PartialObjectMetadataList" in first.headers["Accept"]
+        assert second.query["continue"] == "more"
 
     async def test_metadata_comes_page_by_page_and_without_contents(
         self, client: KubeClient, server: RecordingServer

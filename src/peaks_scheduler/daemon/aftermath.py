@@ -42,10 +42,10 @@ class Aftermath:
     # -- pods that were bound and did not run
 
     def gone(self, pod: Pod) -> None:
-        """The pod is no more; this is how it was. Gone before it ran though nobody deleted it, it is looked at."""
-        ours = pod.scheduler_name == self._client.scheduler_name
+        """A pod that we had put on its node is no more; this is how it was. Gone before it ran though nobody deleted
+        it, it is looked at."""
         never_ran = bool(pod.node_name) and pod.started is None and not pod.deleting
-        if ours and never_ran and not self._suspects.full():
+        if never_ran and not self._suspects.full():
             self._suspects.put_nowait((pod, pod.node_name))
 
     async def inspect(self) -> None:

@@ -12,15 +12,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ..errors import Forbidden, KubeError, NotFound
+from ..errors import Forbidden, KubeError, NotFound, WrongShape
 from ..kube.client import KubeClient
 from ..kube.kinds import Kind
 from ..ledger import Ledger
+from ..requests import Json
 from ..telemetry import Telemetry
-from .feed import Feed
+from .feed import NODES, Feed
 from .kinds import KindKeeper
 from .scheduling import Scheduler
 
@@ -30,6 +31,8 @@ PENDING_EVERY = 30.0  # [s]
 UNSEEN_RESTART = 25.0  # [s] unseen this long: the watches are started again
 UNSEEN_DEAD = 60.0  # [s] unseen this long: liveness fails
 NAMES_EVERY = 300.0  # [s]
+UNSEEN_READ = 10.0  # [s] unseen this long: it is read
+MOST_READ = 50  # pods read at one look
 SETTLE = 2.0  # [s] after a watch came back before the names are compared
 PATIENCE = 30.0  # [s] for the watches to show what a list did
 
@@ -50,11 +53,15 @@ class Audit:
         kinds: KindKeeper,
         changed: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
+        unseen: Callable[[str, float], None] = lambda name, seconds: None,
     ) -> None:
         self._ledger, self._client, self._feed, self._scheduler = ledger, client, feed, scheduler
         self._kinds = kinds
         self._telemetry, self._changed, self._clock = telemetry, changed, clock
+        self._tell_unseen = unseen
         self._unseen: dict[str, float] = {}
+        self._unclear: set[str] = set()  # uids of pods that nobody can make sense of: no watch is to blame
+        self._odd: set[str] = set()  # nodes and other objects likewise: what is missing of them never comes
         self._missing: dict[str, Name] = {}
         self.complete = asyncio.Event()
         """Set when the ledger holds everything that a list of names showed: the first lists are in."""
@@ -78,7 +85,11 @@ class Audit:
                 logger.debug("pending pods not listed", extra={"error": str(error)})
                 self._unseen.clear()  # the API server's trouble, not a dead watch
                 continue
-            self.note_pending([pod["metadata"]["uid"] for pod in pending])
+            self.note_pending(pending.objects)
+            try:
+                await self._read_unseen(pending.objects)
+            except KubeError as error:
+                logger.debug("unseen pods not read", extra={"error": str(error)})
             if self.oldest_unseen < UNSEEN_RESTART:
                 restarted = False
             elif not restarted:
@@ -89,10 +100,24 @@ class Audit:
                 )
                 self._feed.restart()
 
-    def note_pending(self, uids: list[str]) -> None:
-        """These are pending by the list; remember since when those are unseen that the ledger does not know."""
+    def note_pending(self, uids: Iterable[str]) -> None:
+        """These are pending by the list; remember since when those are unseen that no watch has shown. One that was
+        read here and has been bound since counts until a watch shows it: else a dead watch would stay unnoticed."""
+        now, unheard = self._clock(), self._feed.unheard
+        unheard &= {uid for uid in unheard if self._ledger.pod(uid) is not None}
+        unseen = [uid for uid in uids if self._ledger.pod(uid) is None and uid not in self._unclear]
+        self._unseen = {uid: self._unseen.get(uid, now) for uid in (*unseen, *unheard)}
+
+    async def _read_unseen(self, names: Mapping[str, tuple[str, str]]) -> None:
+        """Read pods that wait unseen for a while: they need not wait until the watches are mended."""
         now = self._clock()
-        self._unseen = {uid: self._unseen.get(uid, now) for uid in uids if self._ledger.pod(uid) is None}
+        late = [uid for uid, since in self._unseen.items() if now - since >= UNSEEN_READ and uid in names]
+        for uid in [uid for uid in late if self._ledger.pod(uid) is None][:MOST_READ]:
+            namespace, name = names[uid]
+            await self._read_pod(uid, namespace, name)
+            if self._ledger.pod(uid) is not None:
+                self._feed.unheard.add(uid)
+                self._tell_unseen(f"{namespace}/{name}", now - self._unseen[uid])
 
     # -- names
 
@@ -132,7 +157,9 @@ class Audit:
         def seen(uid: str, kind: Kind | str, name: str) -> bool:
             if isinstance(kind, Kind):
                 return name in known[kind]
-            return self._ledger.pod(uid) is not None if kind == "pods" else self._ledger.node(name) is not None
+            if kind == "pods":
+                return self._ledger.pod(uid) is not None or uid in self._unclear
+            return self._ledger.node(name) is not None
 
         return {uid: each for uid, each in missing.items() if not seen(uid, each[0], each[2])}
 
@@ -155,6 +182,8 @@ class Audit:
                 compared.append(kind)
             except (Forbidden, NotFound):
                 self._kinds.doubt()
+        self._odd &= missing.keys()
+        missing = {uid: name for uid, name in missing.items() if uid not in self._odd}
         twice = {uid: name for uid, name in missing.items() if uid in self._missing}
         self._missing = missing
         await self._read(twice)
@@ -162,25 +191,31 @@ class Audit:
 
     async def _compare_nodes(self) -> dict[str, Name]:
         nodes = {node.uid: node.name for node in self._ledger.nodes()}
-        listed = (await self._client.list_metadata("nodes")).objects
+        listing = await self._client.list_metadata("nodes")
+        listed, version = listing.objects, listing.resource_version
         for uid in nodes.keys() - listed.keys():
             node = self._ledger.node(nodes[uid])
             if node is not None and node.uid == uid:
                 self._telemetry.audit_repaired("nodes", "vanished")
+                self._ledger.departed.passes(NODES, node.name, uid, version, gone=True)
                 self._scheduler.node_changed(self._ledger.drop_node(node.name))
         return {uid: ("nodes", *name) for uid, name in listed.items() if self._ledger.node(name[1]) is None}
 
     async def _compare_pods(self) -> dict[str, Name]:
         pods = {pod.uid for pod, _ in self._ledger.pods()}
-        listed = (await self._client.list_metadata("pods")).objects
+        listing = await self._client.list_metadata("pods")
+        listed = listing.objects
         for uid in pods - listed.keys():
-            self._vanished(uid)
-        return {uid: ("pods", *name) for uid, name in listed.items() if self._ledger.pod(uid) is None}
+            self._vanished(uid, listing.resource_version)
+        self._unclear &= listed.keys()
+        missing = (uid for uid in listed if self._ledger.pod(uid) is None and uid not in self._unclear)
+        return {uid: ("pods", *listed[uid]) for uid in missing}
 
     async def _compare_kind(self, kind: Kind) -> dict[str, Name]:
-        before = self._known(kind)
+        before, holders = self._known(kind), self._ledger.departed.holders(kind.plural)
         listed = await self._client.list_keys(kind.path)
-        for key in before - listed:
+        now = self._ledger.departed.holders(kind.plural)
+        for key in (key for key in before - listed if holders.get(key) == now.get(key)):
             self._telemetry.audit_repaired(kind.plural, "vanished")
             self._feed.other(kind, "DELETED", named(kind, key))
         return {f"{kind.plural} {key}": (kind, "", key) for key in listed - self._known(kind)}
@@ -188,7 +223,8 @@ class Audit:
     def _known(self, kind: Kind) -> frozenset[str]:
         return self._ledger.namespaces() if kind.kind == "Namespace" else self._ledger.storage.keys(kind.kind)
 
-    def _vanished(self, uid: str) -> None:
+    def _vanished(self, uid: str, version: str) -> None:
+        self._ledger.departed.add(uid, version)  # a watch may still hand on what it was
         before = self._ledger.pod(uid)
         change = self._ledger.drop(uid)
         if change:
@@ -203,26 +239,56 @@ class Audit:
             if isinstance(kind, Kind):
                 pass
             elif kind == "nodes":
-                await self._read_node(name)
-            elif (raw := await self._client.get_pod(namespace, name)) is not None:
-                self._feed.pod(None, raw)
-                self._telemetry.audit_repaired("pods", "missing")
+                await self._read_node(uid, name)
+            else:
+                await self._read_pod(uid, namespace, name)
             self._missing.pop(uid, None)
 
-    async def _read_node(self, name: str) -> None:
+    async def _read_pod(self, uid: str, namespace: str, name: str) -> None:
+        doubtful = uid in self._ledger.departed  # before we ask: it may go while the answer is on its way
         try:
-            self._feed.node(None, await self._client.get_node(name))
+            raw = await self._client.get_pod(namespace, name)
+        except WrongShape:
+            self._unclear.add(uid)
+            return
+        if raw is None:
+            return
+        self._trust(raw, uid if doubtful else "")
+        if not isinstance(raw["metadata"].get("uid"), str) or not self._feed.pod(None, raw):
+            self._unclear.add(uid)
+        else:
+            self._telemetry.audit_repaired("pods", "missing")
+
+    def _trust(self, raw: Json, doubtful: str) -> None:
+        """Read after it was taken for gone, the object of this uid is there after all."""
+        if raw["metadata"].get("uid") == doubtful:
+            self._ledger.departed.discard(doubtful)
+
+    async def _read_node(self, uid: str, name: str) -> None:
+        doubtful = uid in self._ledger.departed
+        try:
+            raw = await self._client.get_node(name)
         except NotFound:
             return
-        self._telemetry.audit_repaired("nodes", "missing")
+        except WrongShape:
+            self._odd.add(uid)
+            return
+        self._trust(raw, uid if doubtful else "")
+        if self._feed.node(None, raw) is False:
+            self._odd.add(uid)
+        else:
+            self._telemetry.audit_repaired("nodes", "missing")
 
     async def _read_kind(self, kind: Kind, lost: set[str]) -> None:
         """All of them by one list: there is no right to get one."""
+        odd = set(lost)  # unless it is found, and understood
         for raw in await self._client.list_objects(kind.path):
             meta = raw["metadata"]
-            if meta["name"] in lost or f"{meta.get('namespace')}/{meta['name']}" in lost:
-                self._feed.other(kind, None, raw)
+            key = next((key for key in (meta["name"], f"{meta.get('namespace')}/{meta['name']}") if key in lost), None)
+            if key is not None and self._feed.other(kind, None, raw) is not False:
+                odd.discard(key)
                 self._telemetry.audit_repaired(kind.plural, "missing")
+        self._odd |= {f"{kind.plural} {key}" for key in odd}
 
 
 def named(kind: Kind, key: str) -> dict[str, Any]:

@@ -74,6 +74,7 @@ class Binder:
         self.volumes = Volumes(
             ledger, client, limiter, fence, volume_timeout, self._jobs.put, self._without_volumes, clock
         )
+        self._carried: dict[str, Job] = {}
         self.given_up: set[str] = set()
         """uids of pods whose Binding may have been taken all the same."""
         self.failed_on: dict[str, set[str]] = {}
@@ -81,10 +82,19 @@ class Binder:
 
     async def take(self, job: Job) -> None:
         """Carry it out; waits for room, but not for volumes."""
+        self._carried[job.pod.uid] = job
         if job.plan is not None:
             self.volumes.begin(job)
         else:
             await self._jobs.put(job)
+
+    def carries(self, uid: str) -> bool:
+        """Is a decision about the pod on its way to the API server?"""
+        return uid in self._carried
+
+    def _dropped(self, job: Job) -> None:
+        if self._carried.get(job.pod.uid) is job:
+            del self._carried[job.pod.uid]
 
     def settled(self, uid: str) -> None:
         """The pod is bound, gone, or not ours."""
@@ -110,6 +120,7 @@ class Binder:
                 self._give_up(job, "stopped")
                 raise
             finally:
+                self._dropped(job)
                 self._jobs.task_done()
 
     async def _carry_out(self, job: Job) -> None:
@@ -205,6 +216,8 @@ class Binder:
         pod = self._ledger.pod(uid)
         if pod is not None and pod.node_name == job.node and pod.decided_at is not None:
             self._bound(job)
+        elif self._ledger.state(uid) is State.PENDING:
+            self._queue.retry(uid, self._clock())  # it went and came back: it waits again, and must not be forgotten
         else:
             self._done(uid)
 
@@ -236,6 +249,7 @@ class Binder:
 
     def _without_volumes(self, job: Job, reason: str, words: str) -> None:
         """The pod's volumes did not come about; ``words``: what its owner is told."""
+        self._dropped(job)
         self._give_up(job, reason, words and f"{VOLUMES}: {words}")
         if reason in VOLUMES_FAILED and self._ledger.pod(job.pod.uid) is not None:
             self.failed_on.setdefault(job.pod.uid, set()).add(job.node)

@@ -4,8 +4,9 @@ Owns the kopf operator: its settings, its handlers (three lines each, O(1)), and
 kinds are watched beside pods and nodes is asked for at every start (``kube.kinds`` is the table, ``kinds`` knows which
 of them can be read): kopf would try a forbidden one again every two seconds, and end over one that is not there. Only
 ``on.event`` handlers: all others write finalizers and annotations onto the pods. kopf keeps watches alive through lost
-connections and 410 Gone; what it cannot tell (objects that vanished meanwhile) the audit finds out. Assumes one event
-loop.
+connections and 410 Gone; what it cannot tell (objects that vanished meanwhile) the audit finds out. kopf keeps the
+order of what concerns one object, but not between objects, and hands on late what waits behind other things: the door
+passes over what is out of date (``departed``). Assumes one event loop.
 
 kopf, ending, cancels every task that is younger than itself: the daemon's own tasks must exist before ``run`` is
 called.
@@ -116,6 +117,8 @@ class Feed:
         self._renew = asyncio.Event()
         self._wanted = {PODS, NODES}
         self._watching: set[str] = set()
+        self.unheard: set[str] = set()
+        """uids that the audit waits for a watch to show."""
         self.listed = asyncio.Event()
         """Set when all that is to be fed is watched: kopf has read its first lists, though it may not have handed on
         all of them yet."""
@@ -124,44 +127,70 @@ class Feed:
 
     # -- the ledger's door
 
-    def pod(self, kind: str | None, raw: dict[str, Any]) -> None:
-        """A pod as a watch or list brought it; ``kind`` None: from a list."""
+    def pod(self, kind: str | None, raw: dict[str, Any]) -> bool:
+        """A pod as a watch or list brought it; ``kind`` None: from a list. False: we cannot make sense of it."""
         ledger = self._ledger
         ledger.now = self._wall()
-        uid = raw["metadata"]["uid"]
+        uid, version, gone = raw["metadata"]["uid"], raw["metadata"].get("resourceVersion") or "", kind == "DELETED"
+        self.unheard.discard(uid)
+        if gone:
+            ledger.departed.add(uid, version)
+        elif ledger.departed.is_late(uid, version):
+            return True
         before = ledger.pod(uid)
         try:
             check_shape(PODS, raw)
-            change = ledger.observe_pod(raw, gone=kind == "DELETED")
+            change = ledger.observe_pod(raw, gone=gone)
         except PeaksError as error:
             self._oddities.note(PODS, "object", str(error), "pod not understood")
-            return
+            return False
+        except Exception as error:  # what nobody thought of must not cost more than the one pod
+            text = f"pod {raw['metadata'].get('namespace')}/{raw['metadata'].get('name')}: {error!r}"
+            logger.exception("pod not understood", extra={"error": text})
+            return False
         if change:
             self._pod_changed(uid, change, before)
+        return True
 
-    def node(self, kind: str | None, raw: dict[str, Any]) -> None:
+    def node(self, kind: str | None, raw: dict[str, Any]) -> bool:
         """A node likewise."""
+        if not self._passes(NODES, kind, raw):
+            return True
         try:
             check_shape(NODES, raw)
             change = self._ledger.observe_node(raw, gone=kind == "DELETED")
-        except PeaksError as error:
-            self._oddities.note(NODES, "object", str(error), "node not understood")
-            return
+        except Exception as error:  # nor more than the one node
+            self._not_understood(NODES, "node not understood", error)
+            return False
         if change:
             self._node_changed(change)
+        return True
 
-    def other(self, kind: Kind, event: str | None, raw: dict[str, Any]) -> None:
+    def other(self, kind: Kind, event: str | None, raw: dict[str, Any]) -> bool:
         """An object of one of the other kinds likewise."""
+        if not self._passes(kind.plural, event, raw):
+            return True
         observe = self._ledger.observe_namespace if kind.kind == "Namespace" else self._ledger.observe_storage
         try:
             if event != "DELETED":  # the audit knows no more than the name of one that has vanished
                 check_shape(kind.plural, raw)
             changed = observe(raw, gone=event == "DELETED")
-        except PeaksError as error:
-            self._oddities.note(kind.plural, "object", str(error), "object not understood")
-            return
+        except Exception as error:
+            self._not_understood(kind.plural, "object not understood", error)
+            return False
         if changed:
             self._kind_changed(kind, raw)
+        return True
+
+    def _not_understood(self, plural: str, message: str, error: Exception) -> None:
+        why = str(error) if isinstance(error, PeaksError) else repr(error)
+        self._oddities.note(plural, "object", why, message)
+
+    def _passes(self, plural: str, event: str | None, raw: dict[str, Any]) -> bool:
+        meta = raw["metadata"]
+        key = f"{meta['namespace']}/{meta['name']}" if meta.get("namespace") else meta["name"]
+        uid, version = meta.get("uid") or "", meta.get("resourceVersion") or ""
+        return self._ledger.departed.passes(plural, key, uid, version, gone=event == "DELETED")
 
     def asked(self, resource: str, *, watch: bool) -> None:
         """kopf asked the API server for a list or a watch."""

@@ -54,6 +54,7 @@ from .refusals import WORKERS as CONDITION_WORKERS
 from .refusals import Refusals
 from .rivals import Rivals
 from .scheduling import Scheduler
+from .undecided import Watchman
 from .upkeep import AnnotationKeeper, ClockKeeper, LoadKeeper
 from .usage import NAME as POD_USAGE
 from .usage import UsageKeeper
@@ -200,7 +201,7 @@ class Daemon:
             refusals=Refusals(
                 self.client, self.events, reporter, self.may_write, postscript=Preemption(self.ledger).word
             ),
-            cooling=Cooling(self.ledger.cool),
+            cooling=Cooling(self.ledger),
             telemetry=self.telemetry,
             may_decide=self.may_decide,
             may_write=self.may_write,
@@ -222,8 +223,16 @@ class Daemon:
             on_start=self._take_signals,
         )
         connection.on_oddity = self.feed.odd
+        self.undecided = Watchman(self.scheduler)
         self.audit = Audit(
-            self.ledger, self.client, self.feed, self.scheduler, self.telemetry, self.kinds, self._first_lists_in
+            self.ledger,
+            self.client,
+            self.feed,
+            self.scheduler,
+            self.telemetry,
+            self.kinds,
+            self._first_lists_in,
+            unseen=self.undecided.unseen,
         )
         self.source = load_source(settings, self.client.get_json, lambda: connection.clock_offset)
         self.load = LoadKeeper(self.source, settings.load.interval, self.ledger, self.telemetry, self._look_again)
@@ -255,6 +264,7 @@ class Daemon:
             "events": self.events.run(),
             "load": self.load.run(),
             "pending": self.audit.watch_pending(),
+            "undecided": self.undecided.run(),
             "names": self.audit.compare_names(),
             "kinds": self.kinds.run(),
             "second": self._every_second(),
@@ -401,6 +411,7 @@ class Daemon:
             *([Check(POD_USAGE, self.usage.health)] if self.usage else []),
             *self.measured_power.checks(),
             Check("annotations", self.annotations.health),
+            Check("undecided", lambda: self.undecided.health()),
             Check("clock", lambda: self.clock.health()),
             Check("lease", self._lease),
             Check("rivals", self.rivals.health),
@@ -455,6 +466,7 @@ class Daemon:
             binds_in_flight=self.limiter.in_flight,
             binds_in_flight_limit=self.limiter.limit,
             oldest_unseen_pod=self.audit.oldest_unseen,
+            undecided_pods=len(self.undecided),
             nodes=self._series(nodes) if self.settings.node_metrics else NodeSeries(),
         )
 

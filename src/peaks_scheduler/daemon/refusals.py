@@ -111,6 +111,10 @@ class Refusals:
         self._events.post(self._reporter.failed_scheduling(pod.namespace, pod.name, pod.uid, note, self._wall()))
         return True
 
+    def told(self, uid: str) -> bool:
+        """Was the pod's owner told anything, and the pod is still not placed?"""
+        return uid in self._said
+
     def tick(self) -> None:
         """Say what came too soon and is still the last word. To be called every second or so."""
         for say in list(self._held.values()):

@@ -98,7 +98,7 @@ class Scheduler:
             self.detail,
             self.bound_by_another,
         )
-        self.aftermath = Aftermath(self.ledger, self.client, self.events, self.reporter, self._collided, self.wall)
+        self.aftermath = Aftermath(self.ledger, self.client, self.events, self.reporter, self._rejected, self.wall)
 
     # -- told by the feed
 
@@ -109,9 +109,10 @@ class Scheduler:
             self._seen(pod, change, before)
         if change & (Change.PLACED | Change.GONE):
             self._settled(uid)
-        if change & Change.GONE and before is not None:
+        if change & Change.CHOSEN and before is not None:
             self.aftermath.gone(before)
         if change & Change.FREED:
+            self.cooling.freed(before.node_name if before is not None else "")
             self._wake(Wake.POD_GONE)
 
     def _seen(self, pod: Pod, change: Change, before: Pod | None) -> None:
@@ -124,7 +125,7 @@ class Scheduler:
         elif change & Change.PLACED and before is not None and not before.node_name:
             self.bound_by_another(pod)
         if change & Change.OVERBOOKED and self.may_decide():  # what the first lists show is history
-            self._collided(pod.node_name, pod.key, "overbooked")
+            self._overbooked(pod)
         if change & (Change.PLACED | Change.CONFIRMED):
             self._wake(Wake.POD_PLACED, self._hints.placed(pod))
         if change & Change.RELABELLED and before is not None:
@@ -162,6 +163,17 @@ class Scheduler:
         if self.cooling.tick(self.clock()):
             self._wake(Wake.NODE_CHANGED)
 
+    def wake(self) -> None:
+        """Look whether a pod is due."""
+        self._wakeup.set()
+
+    def put_back(self, uid: str) -> None:
+        """The pod's attempt was lost: its place is free again, and it is tried again after a backoff."""
+        if self.ledger.forget(uid):
+            self._wake(Wake.POD_GONE)
+        self.queue.retry(uid, self.clock())
+        self.wake()
+
     def _wake(self, event: Wake, among: list[str] | None = None) -> None:
         """``among``: the pods that it can cure; None: any that wait for it."""
         moved = self.queue.wake(event, self.clock(), among)
@@ -188,10 +200,19 @@ class Scheduler:
         self.unschedulable.pop(uid, None)
         self.binder.settled(uid)
 
-    def _collided(self, node: str, pod: str, what: str) -> None:
+    def _overbooked(self, pod: Pod) -> None:
+        """Somebody put the pod on a node that had no room. Where no pod of ours is concerned that is their affair."""
         self.telemetry.overbooked()
-        rest = self.cooling.cool(node, self.clock())
-        logger.warning("node rests", extra={"node": node, "pod": pod, "reason": what, "seconds": rest})
+        if self.ledger.collides(pod.uid):
+            self._rest(pod.node_name, pod.key, "overbooked", pod.uid)
+
+    def _rejected(self, node: str, pod: str, reason: str) -> None:
+        self.telemetry.overbooked()
+        self._rest(node, pod, reason)
+
+    def _rest(self, node: str, pod: str, reason: str, uid: str = "") -> None:
+        seconds = self.cooling.cool(node, self.clock(), uid)
+        logger.warning("node rests", extra={"node": node, "pod": pod, "reason": reason, "seconds": seconds})
 
     # -- deciding
 

@@ -73,6 +73,9 @@ class Volumes:
         """Pods whose volumes are written and not bound yet."""
         return len(self._waiting)
 
+    def __contains__(self, uid: object) -> bool:
+        return uid in self._waiting
+
     # -- told by others
 
     def begin(self, job: Job) -> None:

@@ -37,6 +37,7 @@ MOST_OF_OTHERS = 128 << 20  # [bytes] of what another API answers at once: the u
 INVALID = 422
 GONE = 410  # the list's continue token is older than what the server keeps
 METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+PENDING_PODS = "status.phase=Pending"
 UNFINISHED_PODS = "status.phase!=Succeeded,status.phase!=Failed"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces"
 EVENTS = "/apis/events.k8s.io/v1/namespaces"
@@ -179,16 +180,14 @@ class KubeClient:
         except NotFound:
             return None
 
-    async def list_pending(self, scheduler_name: str | None = None, limit: int = PAGE) -> list[Json]:
-        """Up to ``limit`` pods that wait for ``scheduler_name`` (default: ours), none of them bound or finished.
+    async def list_pending(self) -> Listing:
+        """All pods that wait for us, none of them bound or finished, by uid and without their contents: whoever makes
+        a thousand of them, or large ones, hides none of the others.
 
         Raises:
             KubeError: no such answer.
         """
-        name = scheduler_name or self.scheduler_name
-        selector = f"spec.schedulerName={name},spec.nodeName=,status.phase=Pending"
-        answer = await self._transport.get("/api/v1/pods", {"fieldSelector": selector, "limit": str(limit)})
-        return list(decode(answer).get("items") or ())
+        return await self._listing("pods", f"spec.schedulerName={self.scheduler_name},spec.nodeName=,{PENDING_PODS}")
 
     async def list_metadata(self, resource: str) -> Listing:
         """All ``pods`` (those that the watch shows: not finished) or ``nodes``, by uid, without their contents.
@@ -196,7 +195,10 @@ class KubeClient:
         Raises:
             KubeError: no such answer.
         """
-        query = {"fieldSelector": UNFINISHED_PODS} if resource == "pods" else {}
+        return await self._listing(resource, UNFINISHED_PODS if resource == "pods" else "")
+
+    async def _listing(self, resource: str, selector: str) -> Listing:
+        query = {"fieldSelector": selector} if selector else {}
         pages = await self._list(f"/api/v1/{resource}", query, METADATA, decode_names)
         names = (item.metadata for page in pages for item in page.items or ())
         return Listing(pages[-1].metadata.resource_version, {meta.uid: (meta.namespace, meta.name) for meta in names})
