@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from benchmarks import BenchmarkError, constraints, decision, endtoend, feed, hostile, strategies
+from benchmarks import BenchmarkError, constraints, decision, endtoend, feed, hostile, memory, strategies
 from benchmarks.figures import Results, comparison, load, save, table
 from benchmarks.machine import commit, machine, versions
 from benchmarks.plan import QUICK, Plan
@@ -30,6 +30,7 @@ PARTS = {
     "feed": feed,
     "strategies": strategies,
     "hostile": hostile,
+    "memory": memory,
 }
 # that the scheduler hears of while its CPU is counted: a pod of the backlog was listed before the first Binding
 EVENTS_PER_POD = {"backlog": 1, "stream": 2}

@@ -25,8 +25,8 @@ def cpu_seconds(pid: int) -> float:
     return (int(after_name[11]) + int(after_name[12])) / _TICKS
 
 
-def memory(pid: int) -> tuple[float, float]:
-    """(resident now, the most so far) [MB, 10^6 bytes] of a process."""
+def memory(pid: int | str) -> tuple[float, float]:
+    """(resident now, the most so far) [MB, 10^6 bytes] of a process; ``self``: this one."""
     fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     resident, peak = (int(fields[name].split()[0]) * 1024 / 1e6 for name in ("VmRSS", "VmHWM"))
     return resident, peak

@@ -22,7 +22,7 @@ from .load import NodeLoad, unseen
 from .objects import Node, Pod
 from .power import EMPTY, PowerModels
 from .present_use import correct, estimate
-from .snapshot import NO_CPUS, PODS, Columns, Snapshot
+from .snapshot import NO_CPUS, Columns, Snapshot
 from .storage import Storage
 
 
@@ -118,27 +118,14 @@ class NodeAccounts:
         self._estimate(slot)
 
     def _hold(self, slot: NodeSlot, pod: Pod, sign: int) -> None:
-        if slot.index < 0:
-            return
-        for resource, amount in pod.requests:
-            row = self._row(resource)
-            self._columns.free[row, slot.index] -= sign * amount
-        self._columns.free[self._columns.rows[PODS], slot.index] -= sign
-
-    def _row(self, resource: str) -> int:
-        if resource not in self._columns.rows:
-            self._snapshot = None
-        return self._columns.row(resource)
+        if slot.index >= 0:
+            self._columns.offers.hold(slot.index, pod.requests, sign)
 
     def _overbooked(self, entry: Entry) -> bool:
         slot = entry.slot
         if slot is None or slot.index < 0:
             return False
-        held = (
-            self._columns.free[self._columns.rows[name], slot.index]
-            for name in (*(n for n, _ in entry.pod.requests), PODS)
-        )
-        return any(amount < 0 for amount in held)
+        return self._columns.offers.overbooked(slot.index, entry.pod.requests)
 
     def _forget_empty(self, slot: NodeSlot) -> None:
         """A node that is not there is kept only for the pods on it."""
@@ -162,20 +149,19 @@ class NodeAccounts:
             self._slots.append(slot)
             self._columns.single["tie"][slot.index] = _tie(node.name, self.seed)
         self._snapshot = None
+        if placed or previous is None or previous.allocatable != node.allocatable:
+            self._write_offer(slot, node)
         self._write_node(slot, node)
         self._indices.node_changed(slot, node, placed=placed)
         return Change.NODE_NEW if previous is None else Change.NODE_CHANGED
 
-    def _write_node(self, slot: NodeSlot, node: Node) -> None:
-        i, columns = slot.index, self._columns
-        for resource, _ in node.allocatable:
-            self._row(resource)
-        columns.allocatable[:, i] = 0
-        for resource, amount in node.allocatable:
-            columns.allocatable[columns.rows[resource], i] = amount
-        columns.free[:, i] = columns.allocatable[:, i]
+    def _write_offer(self, slot: NodeSlot, node: Node) -> None:
+        self._columns.offers.write(slot.index, node.allocatable)
         for entry in slot.entries.values():
             self._hold(slot, entry.pod, 1)
+
+    def _write_node(self, slot: NodeSlot, node: Node) -> None:
+        i, columns = slot.index, self._columns
         columns.single["unschedulable"][i] = node.unschedulable
         columns.single["cpu_capacity"][i] = node.cpu_capacity or NO_CPUS
         columns.single["memory_capacity"][i] = node.memory_capacity or np.inf
@@ -260,10 +246,8 @@ class NodeAccounts:
     def _estimate(self, slot: NodeSlot) -> None:
         if slot.index < 0:
             return
-        columns = self._columns
-        row = columns.rows["memory"]
-        requested = int(columns.allocatable[row, slot.index] - columns.free[row, slot.index])
-        estimate(slot, columns.single, requested, self.now, self.expiry)
+        requested = self._columns.offers.held(slot.index, "memory")
+        estimate(slot, self._columns.single, requested, self.now, self.expiry)
 
 
 def _tie(name: str, seed: int) -> np.uint64:

@@ -13,7 +13,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 
@@ -21,7 +21,9 @@ from . import __version__, surroundings
 from .errors import ConfigurationError, PeaksError
 from .files import text_of
 from .importing.command import import_models
+from .printable import visible_lines
 from .settings import Settings, load
+from .terminal import note, say, show
 from .values import LOAD_SOURCES
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -34,7 +36,7 @@ class Command(click.Command):
         try:
             return super().invoke(ctx)
         except PeaksError as error:
-            click.echo(f"{_called(ctx)}: {error}", err=True)
+            say(f"{_called(ctx)}: {error}".replace("\n", "\n  "))
             sys.exit(2 if isinstance(error, ConfigurationError) else 1)
 
 
@@ -56,7 +58,7 @@ class Group(click.Group):
         try:
             return super().main(*args, **more)
         except OSError as error:
-            click.echo(f"peaks-scheduler: the system refused: {error}", err=True)
+            say(f"peaks-scheduler: the system refused: {error}")
             surroundings.give_up_output()
             sys.exit(1)
 
@@ -100,7 +102,7 @@ def read_settings(config: str | None, **flags: object) -> Settings:
     text = text_of("--config", config) if config else None
     settings, warnings = load(text, config or "", os.environ, flags)
     for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}")
     return settings
 
 
@@ -133,7 +135,9 @@ def run(config: str | None, **flags: object) -> None:
     from . import daemon, logs
 
     settings = read_settings(config, **flags)
-    logs.configure("text" if settings.log_format == "text" else "json", os.environ.get("PEAKS_LOG_LEVEL", "INFO"))
+    surroundings.raise_open_files()
+    log_format: Literal["text", "json"] = "text" if settings.log_format == "text" else "json"
+    logs.configure(log_format, os.environ.get("PEAKS_LOG_LEVEL", "INFO"), unhurried=True)
     sys.exit(asyncio.run(daemon.run(settings)))
 
 
@@ -194,16 +198,16 @@ def explain(
         raise click.UsageError("expected NAMESPACE/POD or --all-pending, one of the two")
     settings = read_settings(config, **flags)
     cluster = door.from_files(files, load, settings) if files else asyncio.run(door.live(load, settings, pod))
-    for note in cluster.notes:
-        click.echo(f"note: {note}", err=True)
+    for text in cluster.notes:
+        note(text)
     answers = door.explain(cluster, settings, pod)
     left_out = door.passed_over(cluster, settings.scheduler_name) if all_pending else []
-    for note in (*(note for answer in answers for note in answer.notes), *left_out):
-        click.echo(f"note: {note}", err=True)
+    for text in (*(each for answer in answers for each in answer.notes), *left_out):
+        note(text)
     if output == "json":
-        click.echo(json.dumps({answer.key: answer.as_json() for answer in answers}, indent=2))
+        show(json.dumps({answer.key: answer.as_json() for answer in answers}, indent=2))
     else:
-        click.echo(door.as_table(answers) if answers else f"no pending pod of {settings.scheduler_name}")
+        show(door.as_table(answers) if answers else f"no pending pod of {settings.scheduler_name}")
 
 
 @main.command()
@@ -310,10 +314,11 @@ def check(output: str, config: str | None, **flags: object) -> None:
 
     findings = asyncio.run(door.check(read_settings(config, **flags)))
     if output == "json":
-        click.echo(json.dumps(door.as_json(findings), indent=2))
+        show(json.dumps(door.as_json(findings), indent=2))
     else:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         for finding, line in zip(findings, door.as_lines(findings, width), strict=True):
-            click.echo(click.style(finding.status, fg=door.COLOURS[finding.status]) + line.removeprefix(finding.status))
-        click.echo(door.summary(findings), err=True)
+            rest = visible_lines(line.removeprefix(finding.status))
+            click.echo(click.style(finding.status, fg=door.COLOURS[finding.status]) + rest)
+        say(door.summary(findings))
     sys.exit(1 if any(finding.status == "failed" for finding in findings) else 0)

@@ -158,11 +158,17 @@ def _in_turn(pod: Pod, nodes: Snapshot, left: Mask, filters: Sequence[Filter]) -
     """Filter after filter among the nodes ``left``, which comes back without those refused."""
     found = []
     for each in filters:
-        refusals = [(reason, mask & left) for reason, mask in each.refuse(pod, nodes)]
+        refusals = _among(left, each.refuse(pod, nodes))
         found.append((each, refusals))
         for _, mask in refusals:
             left &= ~mask
     return found
+
+
+def _among(left: Mask, refusals: list[Refusal]) -> list[Refusal]:
+    """The same of the nodes ``left``. A mask that thousands of reasons share is still one."""
+    masks = {id(mask): mask & left for mask in {id(mask): mask for _, mask in refusals}.values()}
+    return [(reason, masks[id(mask)]) for reason, mask in refusals]
 
 
 def _without(refusals: list[Refusal], i: int) -> list[Refusal]:

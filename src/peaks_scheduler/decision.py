@@ -34,6 +34,8 @@ WAITING = "WaitingForNodes"
 
 ANNOTATION_BYTES = 1023
 """A decision's annotation is no longer than this."""
+MESSAGE_LENGTH = 8192
+"""[characters] A longer text is cut: a pod may ask for any number of things, and each is a reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,11 @@ class Diagnosis:
     @property
     def message(self) -> str:
         """kube-scheduler's text, ``0/2 nodes are available: 1 Insufficient cpu, 1 node(s) were unschedulable.``"""
+        whole = self._message
+        return whole if len(whole) <= MESSAGE_LENGTH else f"{whole[: MESSAGE_LENGTH - 4]} ..."
+
+    @property
+    def _message(self) -> str:
         if self.unsupported:
             return f"{self.outright}; the pod was not placed"
         if self.total == 0:

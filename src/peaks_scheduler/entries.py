@@ -62,7 +62,7 @@ class NodeSlot(Slot):
     asked: int = 0  # [mCPU] sum of what its pods are taken to use
     unseen: int = 0  # [nanocores] what the load average cannot have seen yet, less what it still sees and is gone
     unseen_memory: int = 0  # [bytes] what the measured memory cannot have seen yet
-    ended: list[Ended] = field(default_factory=list)  # within the load's window
+    ended: list[Ended] = field(default_factory=list)  # pods that ended within the load's window, the latest
     load: NodeLoad | None = None
     model: PowerModel | None = None
 

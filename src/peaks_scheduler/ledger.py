@@ -32,7 +32,7 @@ from .departed import Departed
 from .entries import Change, Entry, NodeSlot, State, asks_less, holds, selected_by, wants
 from .load import Ended, unseen
 from .nominations import NominatedPods
-from .objects import FINISHED, Pod, namespace_from_api, node_from_api, pod_from_api
+from .objects import FINISHED, Pod, namespace_from_api, node_from_api, placed_part, pod_from_api, waiting_part
 from .power import EMPTY, PowerModels, Savings
 from .requests import Json
 from .snapshot import Snapshot
@@ -44,9 +44,10 @@ __all__ = ["Change", "Entry", "Ledger", "State"]
 class Ledger(NodeAccounts):
     """See the module. ``default_cpu`` [mCPU] is what a pod with neither request nor limit is taken to use, ``ignored``
     paths of unknown pod fields that are to be passed over (``spec.newField``), ``rules`` how the pods' annotations are
-    read. ``clock_offset`` [s] is how far the API
-    server's clock is ahead of ours: whoever feeds the ledger keeps it, and ``now``. ``unreadable`` names the kinds of
-    objects that nobody feeds (``unfed``)."""
+    read. ``clock_offset`` [s] is how far the API server's clock is ahead of ours: who feeds the ledger keeps it, and
+    ``now``. ``ours``: the scheduler whose pods are decided about; of all others and of those on nodes no more is kept
+    than counts there. Empty: any pod may be. ``unreadable`` names the kinds of objects that nobody feeds
+    (``unfed``)."""
 
     def __init__(
         self,
@@ -58,11 +59,13 @@ class Ledger(NodeAccounts):
         ceiling: Ceiling = NO_CEILING,
         ignored: frozenset[str] = frozenset(),
         rules: AnnotationRules = FREE,
+        ours: str = "",
     ) -> None:
         super().__init__(expiry=expiry, seed=seed, models=models, ceiling=ceiling)
         self.default_cpu = default_cpu
         self.ignored = ignored
         self.rules = rules
+        self.ours = ours
         self.clock_offset = 0.0
         self.unreadable: frozenset[str] = frozenset()
         self.present: Sequence[tuple[int, Pod]] = ()
@@ -86,7 +89,8 @@ class Ledger(NodeAccounts):
                 storage=self.storage,
                 nominations=self,
                 unreadable=self.unreadable,
-                rows=self._columns.rows,
+                offers=self._columns.offers,
+                rows=self._columns.offers.rows,
                 savings=Savings(columns["curves"], columns["envelopes"]),
                 **columns,
             )
@@ -132,13 +136,21 @@ class Ledger(NodeAccounts):
 
     def see(self, pod: Pod, *, gone: bool = False) -> Change:
         """``observe_pod`` for a pod already read."""
-        pod = pod.using(self._usage.get(pod.siblings))
+        pod = self._kept(pod.using(self._usage.get(pod.siblings)))
         entry = self._pods.get(pod.uid)
         if gone or pod.phase in FINISHED:
             return self._gone(pod)
         if not pod.node_name:
             return self._seen_pending(entry, pod)
         return self._seen_bound(entry, pod)
+
+    def _kept(self, pod: Pod) -> Pod:
+        """What of it can ever matter."""
+        if not self.ours:
+            return pod
+        if pod.node_name or pod.nominated:
+            return pod if pod.scheduler_name == self.ours and not pod.node_name else placed_part(pod)
+        return pod if pod.scheduler_name == self.ours else waiting_part(pod)
 
     def _gone(self, pod: Pod) -> Change:
         return self.drop(pod.uid, ended=pod.finished)
@@ -151,6 +163,7 @@ class Ledger(NodeAccounts):
             return Change.NOTHING
         self._nominate(entry, "")
         self.storage.forget(uid)
+        self._indices.release()
         slot = entry.slot
         if slot is None:
             return Change.GONE
@@ -235,9 +248,6 @@ class Ledger(NodeAccounts):
 
     def _nominate(self, entry: Entry, node: str) -> None:
         self._nominated.keep(entry, node)
-        if node:
-            for resource, _ in entry.pod.requests:
-                self._row(resource)  # now: while a pod is granted its room the arrays must stay the same ones
 
     def against(self, pod: Pod) -> Sequence[int]:
         """See ``snapshot.Nominations``."""
@@ -310,8 +320,8 @@ class Ledger(NodeAccounts):
             if entry.later is not None and entry.later.siblings in estimates:
                 entry.later = entry.later.using(estimates[entry.later.siblings])
         for slot in self._by_name.values():
-            if any(pod.siblings in estimates for pod in slot.ended):
-                slot.ended = [pod.using(self._usage.get(pod.siblings)) for pod in slot.ended]
+            if any(each.siblings in estimates for each in slot.ended):
+                slot.ended = [each.using(self._usage.get(each.siblings)) for each in slot.ended]
                 self._correct(slot)
 
     def _use_anew(self, entry: Entry, cpu: int | None) -> None:

@@ -116,6 +116,27 @@ def seen_share(started: float | None, ended: float | None, window_start: float, 
     return max(0.0, until - max(started, window_start)) / length
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A pod that ended: all that an average which still holds some of its use needs, not the whole pod."""
+
+    cpu: int
+    """[mCPU] what it was taken to use."""
+    stated_cpu: int
+    started: float
+    finished: float
+    """[s]"""
+    siblings: str
+
+    @classmethod
+    def of(cls, pod: Pod, started: float, finished: float) -> Ended:
+        return cls(pod.cpu, pod.stated_cpu, started, finished, pod.siblings)
+
+    def using(self, cpu: int | None) -> Ended:
+        """The same, taken to have used ``cpu`` [mCPU]; None: what it stated."""
+        return replace(self, cpu=self.stated_cpu if cpu is None else cpu)
+
+
 def unseen(pod: Pod, load: NodeLoad | None) -> tuple[int, int]:
     """[nanocores], [bytes] the part of a running pod's use that is missing from the load.
 
@@ -125,26 +146,6 @@ def unseen(pod: Pod, load: NodeLoad | None) -> tuple[int, int]:
         return 0, 0
     missing = 1.0 - seen_share(pod.started, None, load.window_start, load.window_end)
     return (round(pod.cpu * NANO * missing), round(pod.memory * missing)) if missing else (0, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """What of a pod counts when it has ended: averages hold its use for a while. Not the pod itself: many may end
-    within a window, and each may be a megabyte."""
-
-    siblings: str
-    cpu: int  # [mCPU]
-    stated_cpu: int
-    started: float  # [s]
-    finished: float
-
-    @classmethod
-    def of(cls, pod: Pod, started: float, finished: float) -> Ended:
-        return cls(pod.siblings, pod.cpu, pod.stated_cpu, started, finished)
-
-    def using(self, cpu: int | None) -> Ended:
-        """See ``Pod.using``."""
-        return replace(self, cpu=self.stated_cpu if cpu is None else cpu)
 
 
 def still_seen(pod: Ended, load: NodeLoad | None) -> int:

@@ -8,7 +8,6 @@ pod's name.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import sys
 from collections.abc import Mapping
@@ -36,6 +35,7 @@ from .selectors import (
     taint_from,
     toleration_from,
 )
+from .sharing import remembered
 from .volumes import PodVolume, pod_volumes
 
 LONGEST_NAME = 1024  # [characters] of a group of siblings
@@ -198,7 +198,7 @@ def parse_time(text: str | None) -> float | None:
 _NOWHERE = NodeRequirement()
 
 
-@functools.lru_cache(maxsize=4096)
+@remembered()
 def _shared_requirement(requirement: NodeRequirement) -> NodeRequirement:
     return requirement
 
@@ -216,7 +216,7 @@ def _node_requirement(spec: Json) -> NodeRequirement:
     return _shared_requirement(NodeRequirement(tuple(sorted((selector or {}).items())), terms))
 
 
-@functools.lru_cache(maxsize=4096)
+@remembered()
 def _shared_tolerations(tolerations: tuple[Toleration, ...]) -> tuple[Toleration, ...]:
     return tolerations
 
@@ -419,6 +419,36 @@ def pod_from_api(
         stated_from=cpu_from,
         siblings=_siblings(spec, meta, namespace),
     )
+
+
+def placed_part(pod: Pod) -> Pod:
+    """What of a pod counts once it is on a node; what decided where it may go is not kept."""
+    wishes = Preferences(pods=pod.preferences.pods) if pod.preferences.pods else NO_PREFERENCES
+    light = not (pod.where or pod.spread or pod.unsupported or pod.preferences.nodes or pod.preferences.spread)
+    if light and len(pod.tolerations) <= _USUAL_TOLERATIONS:
+        return pod
+    return replace(pod, where=_NOWHERE, spread=(), unsupported=(), preferences=wishes, tolerations=())
+
+
+def waiting_part(pod: Pod) -> Pod:
+    """What of a pod counts that another scheduler is to place, while it does not say where."""
+    return replace(
+        pod,
+        requests=(),
+        where=_NOWHERE,
+        tolerations=(),
+        ports=(),
+        affinity=(),
+        anti_affinity=(),
+        spread=(),
+        preferences=NO_PREFERENCES,
+        volumes=(),
+        unsupported=pod.unsupported[:_FIELDS_KEPT],
+    )
+
+
+_USUAL_TOLERATIONS = 8  # those that admission adds are shared by all pods, and not worth a copy
+_FIELDS_KEPT = 64  # unsupported fields of a pod that waits for another scheduler: they are counted, not judged
 
 
 def _taints(spec: Json, *effects: str) -> tuple[Taint, ...]:

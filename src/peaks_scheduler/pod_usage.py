@@ -25,6 +25,8 @@ from .objects import Pod
 
 MOST = 256
 """Observations of siblings: 3 KiB, and at the 90th percentile two ranks of a hundred to either side."""
+MOST_SIBLINGS = 20_000
+"""Groups of siblings that are known at once."""
 STRETCHES = 24  # of ``keep``, that have equal shares
 LEAST_CHANGE = 0.1
 """Of an estimate, by which the next one must differ: the pods that run are accounted for anew each time."""
@@ -129,7 +131,15 @@ class UsageBook:
                 siblings.estimate = changes[name] = estimate
             siblings.changed = False
         self._known = {name: siblings for name, siblings in self._known.items() if siblings.use}
+        for name in self._too_many():
+            if self._known.pop(name).estimate is not None:
+                changes[name] = None
         return changes
+
+    def _too_many(self) -> list[str]:
+        """Siblings that were not observed for longest: whoever may create pods may invent owners."""
+        beyond = len(self._known) - MOST_SIBLINGS
+        return sorted(self._known, key=lambda name: max(self._known[name].ends))[:beyond] if beyond > 0 else []
 
     def _estimate(self, siblings: _Siblings) -> int | None:
         if len(siblings.use) < self._min_samples:

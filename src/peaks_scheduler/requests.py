@@ -1,7 +1,8 @@
 """What a pod holds on a node, and what it is taken to use.
 
 Owns the effective request: containers, sidecars, init containers, overhead, pod-level resources, resize. Sums are exact
-fractions, rounded up once a pod. Assumes JSON already decoded into dicts. Raises QuantityError for what is no quantity.
+(nano-units) and rounded up once a pod; the work is linear in what the pod says, which may be a megabyte. Assumes JSON
+already decoded into dicts. Raises QuantityError for what is no quantity.
 
 Sources: k8s.io/component-helpers/resource/helpers.go (PodRequests), KEP-753 (sidecars), KEP-2837 (pod-level resources),
 KEP-1287 (in-place resize).
@@ -9,45 +10,45 @@ KEP-1287 (in-place resize).
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
-from fractions import Fraction
 from typing import Any, Literal
 
-from .quantity import milli, parse_quantity, units
+from .quantity import milli_of, parse_nanos, units_of
+from .sharing import remembered
 
 Json = Mapping[str, Any]
 Requests = tuple[tuple[str, int], ...]
 """(resource name, amount) pairs in order of name, zeros left out: mCPU for ``cpu``, whole units for all others."""
 
-Amounts = dict[str, Fraction]
+Amounts = dict[str, int]
+"""[nano-units] by resource name."""
 
 CpuFrom = Literal["request", "limit", "default", "siblings"]
 """What says how much CPU a pod is taken to use; ``siblings``: what others like it really use."""
 
 
 def _amounts(raw: Json | None) -> Amounts:
-    return {name: parse_quantity(value) for name, value in raw.items()} if raw else {}
+    return {name: parse_nanos(value) for name, value in raw.items()} if raw else {}
 
 
-def _add(total: Amounts, more: Mapping[str, Fraction]) -> None:
+def _add(total: Amounts, more: Mapping[str, int]) -> None:
     for name, amount in more.items():
-        total[name] = total.get(name, Fraction(0)) + amount
+        total[name] = total.get(name, 0) + amount
 
 
-def _raise_to(total: Amounts, least: Mapping[str, Fraction]) -> None:
+def _raise_to(total: Amounts, least: Mapping[str, int]) -> None:
     for name, amount in least.items():
-        if amount > total.get(name, Fraction(0)):
+        if amount > total.get(name, 0):
             total[name] = amount
 
 
-def _rounded(total: Mapping[str, Fraction]) -> Requests:
+def _rounded(total: Mapping[str, int]) -> Requests:
     """Exact sums, rounded up once a pod."""
-    pairs = ((name, milli(amount) if name == "cpu" else units(amount)) for name, amount in sorted(total.items()))
+    pairs = ((name, milli_of(amount) if name == "cpu" else units_of(amount)) for name, amount in sorted(total.items()))
     return tuple((name, amount) for name, amount in pairs if amount > 0)
 
 
-@functools.lru_cache(maxsize=4096)
+@remembered()
 def rounded_plain(items: tuple[tuple[str, str], ...]) -> Requests:
     return _rounded(_amounts(dict(items)))
 
@@ -76,7 +77,11 @@ def _pod_level(name: str) -> bool:
 
 def _aggregate(spec: Json, amounts_of: Callable[[Json, bool], Amounts]) -> Amounts:
     """Sum over containers and sidecars, at least the largest that any init container needs beside the sidecars before
-    it."""
+    it.
+
+    Of a resource that an init container does not ask for it needs what those sidecars do, which the sum has already:
+    only its own resources are looked at.
+    """
     total: Amounts = {}
     for container in spec.get("containers") or ():
         _add(total, amounts_of(container, True))
@@ -87,10 +92,8 @@ def _aggregate(spec: Json, amounts_of: Callable[[Json, bool], Amounts]) -> Amoun
         if is_sidecar(container):
             _add(total, amounts)
             _add(sidecars, amounts)
-            _raise_to(peak, sidecars)
         else:
-            _add(amounts, sidecars)
-            _raise_to(peak, amounts)
+            _raise_to(peak, {name: amount + sidecars.get(name, 0) for name, amount in amounts.items()})
     _raise_to(total, peak)
     return total
 
@@ -129,7 +132,7 @@ def _with_pod_level(spec: Json, status: Json) -> Amounts:
         level = (
             _amounts(asked) if state is None else _effective(asked, state, status.get("allocatedResources"), infeasible)
         )
-        total.update({name: level.get(name, Fraction(0)) for name in asked if _pod_level(name)})
+        total.update({name: level.get(name, 0) for name in asked if _pod_level(name)})
     _add(total, _amounts(spec.get("overhead")))
     return total
 
@@ -138,13 +141,13 @@ def _cpu_limit(spec: Json) -> int:
     """[mCPU] sum of the containers' limits, or the pod-level one; 0 where none is set."""
     level = ((spec.get("resources") or {}).get("limits") or {}).get("cpu")
     if level is not None:
-        return milli(parse_quantity(level))
+        return milli_of(parse_nanos(level))
 
     def limit_of(container: Json, _: bool) -> Amounts:
         value = ((container.get("resources") or {}).get("limits") or {}).get("cpu")
-        return {} if value is None else {"cpu": parse_quantity(value)}
+        return {} if value is None else {"cpu": parse_nanos(value)}
 
-    return milli(_aggregate(spec, limit_of).get("cpu", Fraction(0)))
+    return milli_of(_aggregate(spec, limit_of).get("cpu", 0))
 
 
 def pod_cpu(spec: Json, requests: Requests, default: int) -> tuple[int, CpuFrom]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,15 +32,34 @@ def parse_int64(text: str) -> int | None:
     return number if number in _INT64 else None
 
 
-@functools.lru_cache(maxsize=4096)
-def _valid_value(value: str) -> bool:
-    return len(value) <= 63 and _VALUE.fullmatch(value) is not None
+_LONGEST_VALUE, _LONGEST_KEY = 63, 253 + 1 + 63
 
 
 @functools.lru_cache(maxsize=4096)
-def _valid_key(key: str) -> bool:
+def _well_formed_value(value: str) -> bool:
+    return _VALUE.fullmatch(value) is not None
+
+
+@functools.lru_cache(maxsize=4096)
+def _well_formed_key(key: str) -> bool:
     found = _KEY.fullmatch(key)
     return found is not None and len(found["name"]) <= 63 and len(found["prefix"] or "") <= 253
+
+
+def _valid_value(value: str) -> bool:
+    return len(value) <= _LONGEST_VALUE and _well_formed_value(value)  # a long one is not remembered
+
+
+def _valid_key(key: str) -> bool:
+    return len(key) <= _LONGEST_KEY and _well_formed_key(key)
+
+
+def _valid_values(values: tuple[str, ...]) -> bool:
+    if len(values) <= 64:
+        return all(map(_valid_value, values))
+    return all(
+        len(value) <= _LONGEST_VALUE and _VALUE.fullmatch(value) for value in values
+    )  # too many to be remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +73,7 @@ class Requirement:
     @property
     def valid(self) -> bool:
         """Would Kubernetes accept it? An invalid requirement spoils its whole term."""
-        if not (_valid_key(self.key) and all(map(_valid_value, self.values))):
+        if not (_valid_key(self.key) and _valid_values(self.values)):
             return False
         if self.operator in ("In", "NotIn"):
             return bool(self.values)
@@ -112,6 +131,8 @@ class NodeSelectorTerm:
     @property
     def names(self) -> frozenset[str] | None:
         """The nodes that its fields name; None where they name none."""
+        if not self.fields:
+            return None
         named = [frozenset(r.values) for r in self.fields if r.key == "metadata.name" and r.operator == "In"]
         return frozenset.intersection(*named) if named else None
 
@@ -123,7 +144,12 @@ class NodeSelectorTerm:
         )
 
 
+_EMPTY = NodeSelectorTerm()
+
+
 def node_selector_term_from(raw: Mapping[str, Any]) -> NodeSelectorTerm:
+    if not raw:  # half a million of them fit into a pod
+        return _EMPTY
     return NodeSelectorTerm(requirements_from(raw.get("matchExpressions")), requirements_from(raw.get("matchFields")))
 
 
@@ -142,9 +168,13 @@ class NodeRequirement:
     def names(self) -> frozenset[str] | None:
         """The only nodes allowed, where each of the ORed terms names some; empty where their names conflict, else
         None."""
-        named = [term.names for term in self.terms or ()]
-        known = [names for names in named if names is not None]
-        return frozenset[str]().union(*known) if named and len(known) == len(named) else None
+        known: list[frozenset[str]] = []
+        for term in self.terms or ():
+            names = term.names
+            if names is None:
+                return None
+            known.append(names)
+        return frozenset[str]().union(*known) if known else None
 
     def matches(self, name: str, labels: Mapping[str, str]) -> bool:
         if any(labels.get(key) != value for key, value in self.selector):
@@ -200,6 +230,27 @@ class Toleration:
         if self.operator == "Exists":
             return True
         return self.operator == "Equal" and self.value == taint.value
+
+
+class Tolerated:
+    """What a pod's tolerations tolerate, found by key and value: as many as there may be, a taint costs four looks."""
+
+    __slots__ = ("_effects",)
+
+    def __init__(self, tolerations: Iterable[Toleration]) -> None:
+        self._effects: dict[tuple[str, str | None], set[str]] = {}
+        for each in tolerations:
+            if each.operator in ("Exists", "Equal"):
+                value = None if each.operator == "Exists" else each.value
+                self._effects.setdefault((each.key, value), set()).add(each.effect)
+
+    def includes(self, taint: Taint) -> bool:
+        """Does one of them tolerate the taint? See ``Toleration.tolerates``."""
+        for place in ((taint.key, taint.value), (taint.key, None), ("", taint.value), ("", None)):
+            effects = self._effects.get(place, ())
+            if taint.effect in effects or "" in effects:
+                return True
+        return False
 
 
 def toleration_from(raw: Mapping[str, Any]) -> Toleration:

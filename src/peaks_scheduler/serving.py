@@ -4,9 +4,9 @@
     /metrics            what telemetry renders, in the form the Accept header asks for
     /configz            the configuration in force, as JSON
 
-Owns the sockets and the texts. Assumes that what it is given to show holds no secret, and that what it asks is answered
-soon, if not at once: it waits in its own event loop. Never decides what healthy means and never knows who renders:
-both are injected.
+Owns the sockets and the texts; ``accepting`` has the limits of connections. Anybody who reaches the port may ask, so an
+answer is cheap, bounded in time, and takes no request's body. Assumes that what it is given to show holds no secret.
+Never decides what healthy means and never knows who renders: both are injected.
 """
 
 from __future__ import annotations
@@ -14,16 +14,45 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import logging
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 from aiohttp import web
 
+from .accepting import ANSWER, IDLE, Connection, Door
 from .errors import ConfigurationError
+from .printable import cell
+from .shared import FRESH, Shared
+
+logger = logging.getLogger(__name__)
 
 WILDCARDS = ("", "*", "::")
+METHODS = ("GET", "HEAD")
+TEXT = "text/plain; charset=utf-8"
+FORMS = ("text/plain; version=0.0.4", "application/openmetrics-text; version=1.0.0")
+"""Of telemetry; as an Accept header names them."""
+PATIENCE = 5.0  # [s] that a request waits for what it asks for
+LAST_ANSWERS = 1.0  # [s] that requests get at the end
+PIECE = 65_536  # [bytes] written at once
+
+_QUIET = logging.getLogger(f"{__name__}.http")
+_QUIET.disabled = True  # a traceback for each request that is none: anybody could fill the log
+
+LIMITS: dict[str, Any] = {
+    "keepalive_timeout": ANSWER + IDLE,  # the door's own deadlines are shorter
+    "lingering_time": 0.0,
+    "max_line_size": 4_096,
+    "max_field_size": 8_190,
+    "max_headers": 64,
+    "read_bufsize": 8_192,
+    "auto_decompress": False,
+    "logger": _QUIET,
+}
+"""Of aiohttp's protocol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +91,17 @@ class Check:
 
 Findings = Sequence[tuple[str, Health]]
 """What each check found, by its name."""
+Probe = Callable[[], Awaitable[Findings]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What is answered to one request."""
+
+    body: bytes
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    close: bool = False
 
 
 def run_all(checks: Sequence[Check]) -> Findings:
@@ -89,7 +129,9 @@ def parse_listen(listen: str) -> Address:
 
 
 class Server:
-    """Serves from ``start`` to ``stop``.
+    """Serves from ``start`` to ``stop``, on the event loop that starts it and whichever that is.
+
+    What it shows is asked for at most once a second, however many want to see it, and given up after a few seconds.
 
     Args:
         listen: see `parse_listen`; no host, ``*`` or ``::`` means all addresses of both families.
@@ -97,27 +139,25 @@ class Server:
         ready: what those of /readyz do.
         telemetry_render: Accept header -> (text, content type); TimeoutError where it takes too long.
         configz: the configuration to show; JSON values without secrets.
+        fresh: [s] that an answer is shown again, at least.
     """
 
     def __init__(
         self,
         listen: str,
-        live: Callable[[], Awaitable[Findings]],
-        ready: Callable[[], Awaitable[Findings]],
+        live: Probe,
+        ready: Probe,
         telemetry_render: Callable[[str], Awaitable[tuple[bytes, str]]],
         configz: Callable[[], Mapping[str, object]],
+        fresh: float = FRESH,
     ) -> None:
         self._listen = listen
         self._address = parse_listen(listen)
-        self._render = telemetry_render
+        self._health = {"livez": Shared(live, fresh), "readyz": Shared(ready, fresh)}
+        self._metrics = {form: Shared(partial(telemetry_render, form), fresh) for form in FORMS}
         self._configz = configz
-        app = web.Application()
-        app.router.add_get("/livez", _health("livez", live))
-        app.router.add_get("/readyz", _health("readyz", ready))
-        app.router.add_get("/metrics", self._metrics)
-        app.router.add_get("/configz", self._config)
-        # one probe a few seconds: an access log would drown the decisions
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        self._http: web.Server | None = None
+        self._door: Door | None = None
 
     async def start(self) -> int:
         """Listen and serve; the port, also where 0 asked for a free one.
@@ -129,41 +169,102 @@ class Server:
             sockets = await _open(self._address)
         except (OSError, UnicodeError) as error:
             raise ConfigurationError(_why_not(self._listen, error)) from error
-        await self._runner.setup()
-        for listener in sockets:
-            await web.SockSite(self._runner, listener).start()
-        return int(sockets[0].getsockname()[1])
+        # one probe a few seconds: an access log would drown the decisions
+        self._http = web.Server(self._answer, access_log=None, **LIMITS)
+        self._door = Door(self._http)
+        port = int(sockets[0].getsockname()[1])
+        self._door.listen(sockets)
+        return port
 
     async def stop(self) -> None:
         """Close everything; requests under way get a second. May be called without ``start`` and twice."""
-        await self._runner.cleanup()
+        if self._http is None or self._door is None:
+            return
+        await self._door.close()
+        self._http.pre_shutdown()
+        await self._http.shutdown(LAST_ANSWERS)
+        for stop in [shared.stop for shared in self._health.values()] + [
+            shared.stop for shared in self._metrics.values()
+        ]:
+            stop()
+        self._http = self._door = None
 
-    async def _metrics(self, request: web.Request) -> web.Response:
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        connection = self._door.of(request.protocol) if self._door is not None else None
+        if connection is None:
+            return web.Response(status=503)  # nobody is there to read it
+        with connection.answering():
+            return await _send(request, await self._reply(request), connection)
+
+    async def _reply(self, request: web.BaseRequest) -> Reply:
+        if request.body_exists:
+            return Reply(b"413: Content Too Large: expected no body", 413, close=True)
+        show = self._shown().get(request.path)
+        if show is None:
+            return Reply(b"404: Not Found", 404)
+        if request.method not in METHODS:
+            return Reply(b"405: Method Not Allowed", 405, {"Allow": ",".join(METHODS)})
         try:
-            body, content_type = await self._render(request.headers.get("Accept", ""))
+            return await show(request)
         except TimeoutError:
-            return web.Response(status=503, text="the scheduler is at one decision for long; ask again\n")
-        return web.Response(body=body, headers={"Content-Type": content_type})
+            return Reply(f"503: no answer within {PATIENCE:g} s".encode(), 503)
+        except Exception:
+            logger.exception("request not answered", extra={"path": request.path})
+            return Reply(b"500: Internal Server Error", 500)
 
-    async def _config(self, _request: web.Request) -> web.Response:
-        return web.json_response(self._configz(), dumps=lambda data: json.dumps(data, default=str))
+    def _shown(self) -> dict[str, Callable[[web.BaseRequest], Awaitable[Reply]]]:
+        health = {f"/{name}": partial(_health, name, findings) for name, findings in self._health.items()}
+        return {**health, "/metrics": self._show_metrics, "/configz": self._show_config}
+
+    async def _show_metrics(self, request: web.BaseRequest) -> Reply:
+        body, content_type = await self._metrics[_form(request.headers.get("Accept", ""))].get(PATIENCE)
+        return Reply(body, headers={"Content-Type": content_type})
+
+    async def _show_config(self, _request: web.BaseRequest) -> Reply:
+        body = json.dumps(self._configz(), default=str).encode()
+        return Reply(body, headers={"Content-Type": "application/json; charset=utf-8"})
 
 
-def _health(name: str, find: Callable[[], Awaitable[Findings]]) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def handler(request: web.Request) -> web.Response:
-        findings = await find()
-        failed = any(health.level == "failed" for _, health in findings)
-        if not failed and "verbose" not in request.query:
-            return web.Response(text="ok")
-        lines = [_line(check, health) for check, health in findings]
-        lines.append(f"{name} check {'failed' if failed else 'passed'}\n")
-        return web.Response(status=500 if failed else 200, text="\n".join(lines))
+async def _send(request: web.BaseRequest, reply: Reply, connection: Connection) -> web.StreamResponse:
+    """Write the reply in pieces, for a peer that reads slowly: what waits for it is one of them."""
+    response = web.StreamResponse(status=reply.status, headers={"Content-Type": TEXT, **reply.headers})
+    response.content_length = len(reply.body)
+    if reply.close:
+        response.force_close()
+    await response.prepare(request)
+    if request.method != "HEAD":
+        for start in range(0, len(reply.body), PIECE):
+            await response.write(reply.body[start : start + PIECE])
+            await connection.taken()
+    await response.write_eof()
+    await connection.taken()
+    return response
 
-    return handler
+
+def _form(accept: str) -> str:
+    """Which of the forms is asked for: the first one that we know."""
+    for part in accept.split(","):
+        kind = part.partition(";")[0].strip().lower()
+        if form := next((form for form in FORMS if form.startswith(f"{kind};")), None):
+            return form
+    return FORMS[0]
+
+
+async def _health(name: str, shared: Shared[Findings], request: web.BaseRequest) -> Reply:
+    try:
+        findings = await shared.get(PATIENCE)
+    except TimeoutError:
+        findings = [("answer", Health.failed(f"the checks were not done within {PATIENCE:g} s"))]
+    failed = any(health.level == "failed" for _, health in findings)
+    if not failed and "verbose" not in request.query:
+        return Reply(b"ok")
+    lines = [_line(check, health) for check, health in findings]
+    lines.append(f"{name} check {'failed' if failed else 'passed'}\n")
+    return Reply("\n".join(lines).encode(), 500 if failed else 200)
 
 
 def _line(name: str, health: Health) -> str:
-    text = " ".join(health.text.split())  # one line a check, whatever an exception had to say
+    text = cell(" ".join(health.text.split()))  # one line a check, whatever an exception had to say
     return {
         "ok": f"[+]{name} ok",
         "degraded": f"[!]{name}: {text}",

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .objects import HostPort, Node, Pod
+from .offers import Offers
 from .power import CurveRows, CurveTable, PowerModel, Savings
 from .power.uncertainty import CELLS
-from .selectors import AffinityTerm, LabelSelector, NodeRequirement, Taint
+from .selectors import AffinityTerm, LabelSelector, NodeRequirement, NodeSelectorTerm, Taint
 from .storage import Storage
 
 Floats = NDArray[np.float64]
@@ -26,8 +27,6 @@ Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Codes = NDArray[np.int32]
 Counts = NDArray[np.int32]
-
-PODS = "pods"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,8 @@ class Selection:
 class InForce(Protocol):
     """Where an affinity term of pods that are there is in force."""
 
-    term: AffinityTerm
+    @property
+    def topology_key(self) -> str: ...
 
     def counts(self) -> Iterable[tuple[int, int]]:
         """(node, how often) wherever it is."""
@@ -65,6 +65,12 @@ class NodeIndex(Protocol):
 
     def matching(self, where: NodeRequirement) -> Mask:
         """(N,) nodes that meet node selector and node affinity."""
+
+    def carried(self, key: str) -> bool:
+        """Has a node a label of this key?"""
+
+    def meeting(self, term: NodeSelectorTerm) -> Mask | bool:
+        """(N,) nodes that meet a term of node affinity; True: all of them, False: none."""
 
     def selecting(self, selector: LabelSelector) -> Mask:
         """(N,) nodes whose labels the selector selects."""
@@ -102,6 +108,16 @@ class NodeIndex(Protocol):
     def pods_selected(self, selection: Selection) -> Counts:
         """(N,) pods on each node that the selection selects."""
 
+    def near(self, terms: tuple[tuple[int, AffinityTerm], ...]) -> Iterator[tuple[int, str, Counts]]:
+        """Pods that the (weight, term) pairs of an incoming pod mean, as (weight, topology key, (N,) pods); or, of many
+        terms, a weight of 1 and sums of weights."""
+
+    def meant_by_all(self, terms: Sequence[AffinityTerm]) -> Counts:
+        """(N,) pods on each node that every term of an incoming pod means."""
+
+    def all_mean(self, terms: Sequence[AffinityTerm], pod: Pod) -> bool:
+        """Does every one of the pod's terms mean itself?"""
+
     def repelled_by(self, pod: Pod) -> Mask | None:
         """(N,) nodes in whose domain a pod's required anti-affinity matches ``pod``. None: nowhere."""
 
@@ -109,7 +125,8 @@ class NodeIndex(Protocol):
         """(N,) nodes where it may match, for the term selects namespaces by labels that are not read. None: nowhere."""
 
     def liked_by(self, pod: Pod) -> Iterator[tuple[int, InForce]]:
-        """(weight, where) of each term by which pods that are there want ``pod`` near; below zero: away."""
+        """(weight, where) of the terms by which pods that are there want ``pod`` near; below zero: away. A pod's many
+        terms come as their sum over each topology key."""
 
 
 class Nominations(Protocol):
@@ -139,7 +156,8 @@ class Snapshot:
     storage: Storage
     nominations: Nominations
     unreadable: frozenset[str]  # kinds of objects that the API server does not have, or does not show us
-    rows: Mapping[str, int]  # resource name -> row of allocatable and free
+    offers: Offers  # what is left of every resource
+    rows: Mapping[str, int]  # resource name -> row of allocatable and free, of those that many nodes offer
     allocatable: Ints  # (R, N) [mCPU, bytes, pods, units]
     free: Ints  # (R, N) same units: allocatable less what pods hold; negative where overbooked
     unschedulable: Mask  # (N,) cordoned
@@ -191,10 +209,8 @@ class Columns:
     def __init__(self, capacity: int = 64) -> None:
         self.length = 0
         self.capacity = capacity
-        self.rows: dict[str, int] = {"cpu": 0, "memory": 1, "ephemeral-storage": 2, PODS: 3}
         self.single = {name: np.full(capacity, fill, dtype) for name, (dtype, fill) in self.SINGLE.items()}
-        self.allocatable: Ints = np.zeros((len(self.rows), capacity), np.int64)
-        self.free: Ints = np.zeros((len(self.rows), capacity), np.int64)
+        self.offers = Offers(capacity)
         self.slope_errors: Floats = np.zeros((2, CELLS + 1, capacity))
         self.curves = {"curves": CurveRows(capacity), "envelopes": CurveRows(capacity)}
 
@@ -206,8 +222,7 @@ class Columns:
         self.length += 1
         for name, (_, fill) in self.SINGLE.items():
             self.single[name][i] = fill
-        self.allocatable[:, i] = 0
-        self.free[:, i] = 0
+        self.offers.append()
         self.slope_errors[:, :, i] = 0.0
         for curves in self.curves.values():
             curves.write(i, None)
@@ -217,34 +232,23 @@ class Columns:
         """Take node i out; the old index of the node that moved into its place, None if none had to."""
         self.length -= 1
         last = self.length
+        self.offers.remove(i)
         if i == last:
             return None
         for column in self.single.values():
             column[i] = column[last]
-        self.allocatable[:, i] = self.allocatable[:, last]
-        self.free[:, i] = self.free[:, last]
         self.slope_errors[:, :, i] = self.slope_errors[:, :, last]
         for curves in self.curves.values():
             curves.move(last, i)
         return last
-
-    def row(self, resource: str) -> int:
-        """The row of a resource; a new one, all zero, for a name not met before."""
-        if resource not in self.rows:
-            self.rows[resource] = len(self.rows)
-            empty = np.zeros((1, self.capacity), np.int64)
-            self.allocatable = np.concatenate([self.allocatable, empty])
-            self.free = np.concatenate([self.free, empty])
-        return self.rows[resource]
 
     def _grow(self) -> None:
         more = self.capacity
         self.capacity += more
         for name, (dtype, fill) in self.SINGLE.items():
             self.single[name] = np.concatenate([self.single[name], np.full(more, fill, dtype)])
-        pad = ((0, 0), (0, more))
-        self.allocatable, self.free = np.pad(self.allocatable, pad), np.pad(self.free, pad)
-        self.slope_errors = np.pad(self.slope_errors, ((0, 0), *pad))
+        self.offers.grow(more)
+        self.slope_errors = np.pad(self.slope_errors, ((0, 0), (0, 0), (0, more)))
         for curves in self.curves.values():
             curves.grow(more)
 
@@ -252,7 +256,7 @@ class Columns:
         """Read-only views of the filled part of every column, by the names of Snapshot's fields."""
         n = self.length
         views: dict[str, Any] = {name: column[:n] for name, column in self.single.items()}
-        views["allocatable"], views["free"] = self.allocatable[:, :n], self.free[:, :n]
+        views["allocatable"], views["free"] = self.offers.allocatable, self.offers.free
         views["slope_errors"] = self.slope_errors[:, :, :n]
         for view in views.values():
             view.flags.writeable = False

@@ -9,6 +9,9 @@ Owns a registry of its own and every instrument in it, under kube-scheduler's na
   for every scrape and turned into series in a thread, so that rendering never stalls the binds. A scrape sees one whole
   sample, whatever other scrapes do.
 
+The number of series is bounded whatever others write: labels hold words of ours, kinds of Kubernetes, pod fields that
+the API server knows, and, with node metrics, nodes; never a pod, a namespace or an error's text.
+
 Assumes one process; says nothing of where the numbers are served. Never reads a clock.
 """
 
@@ -20,6 +23,7 @@ import math
 import platform
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector, disable_created_metrics
@@ -28,6 +32,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from . import __version__
+from .printable import visible
 
 Labels = tuple[str, ...]
 Rows = Iterable[tuple[Labels, float]]
@@ -40,6 +45,12 @@ CPU_SOURCES = ("request", "limit", "default", "siblings")
 REFITS = ("learned", "replaced", "kept", "refused", "unread")
 RESULTS = ("scheduled", "unschedulable", "error")
 MOST_ATTEMPTS = 15  # kube-scheduler counts more under "15+"
+
+MOST_SERIES = 64
+"""Values of one label that are told apart; what comes beyond is left out of a gauge, and counted as `OTHER`."""
+OTHER = "other"
+LABEL_LIMIT = 128
+"""Characters of a label's value; a name of Kubernetes has up to 253, nodes' names are whole."""
 
 
 def _exponential(start: float, factor: float, count: int) -> list[float]:
@@ -79,6 +90,7 @@ class Sample:
     unread_kinds: Mapping[str, bool] = field(default_factory=dict)  # kind -> is it one that cannot be read?
     common_unknown_fields: Mapping[str, float] = field(default_factory=dict)  # path -> share of new pods that have it
     pods_awaiting_volumes: int = 0
+    log_lines_dropped: Mapping[str, int] = field(default_factory=dict)  # why -> lines since the start
     leader: bool = False
     binds_in_flight: int = 0
     binds_in_flight_limit: int = 0
@@ -177,18 +189,45 @@ class _State(Collector):
         incoming = CounterMetricFamily(
             "scheduler_queue_incoming_pods", "Pods that entered a queue, by queue and event.", labels=("queue", "event")
         )
-        for key, count in sample.incoming.items():
-            incoming.add_metric(key, count)
+        for key, count in islice(sample.incoming.items(), MOST_SERIES):
+            incoming.add_metric(tuple(map(_label, key)), count)
         yield incoming
+        dropped = CounterMetricFamily(
+            "peaks_log_lines_dropped",
+            "Lines that the log did not get: nobody read them in time, or the same was said too often.",
+            labels=("reason",),
+        )
+        for reason, count in sample.log_lines_dropped.items():
+            dropped.add_metric((reason,), count)
+        yield dropped
         if self._node_metrics:
             yield from _node_gauges(sample.nodes)
 
     def _gauge(self, name: str, text: str, labels: Labels, rows: Rows) -> Metric:
         gauge = GaugeMetricFamily(name, text, labels=labels)
         last = (self._profile,) if "profile" in labels else ()
-        for values, number in rows:
-            gauge.add_metric(values + last, float(number))
+        for values, number in islice(rows, MOST_SERIES):
+            gauge.add_metric(tuple(map(_label, values)) + last, float(number))
         return gauge
+
+
+def _label(value: str) -> str:
+    """A label's value: short, and nothing in it that UTF-8 does not have."""
+    return visible(value[:LABEL_LIMIT])
+
+
+class _Words:
+    """Values of one label of a counter, which stay for ever: only so many of them are told apart."""
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+
+    def of(self, value: str) -> str:
+        word = _label(value)
+        if word not in self._known and len(self._known) >= MOST_SERIES:
+            return OTHER
+        self._known.add(word)
+        return word
 
 
 def _node_gauges(nodes: NodeSeries) -> Iterator[Metric]:
@@ -196,7 +235,7 @@ def _node_gauges(nodes: NodeSeries) -> Iterator[Metric]:
         gauge = GaugeMetricFamily(name, text, labels=("node",))
         for node, number in zip(nodes.names, values(nodes), strict=True):
             if not math.isnan(number):
-                gauge.add_metric((node,), float(number))
+                gauge.add_metric((visible(node),), float(number))
         yield gauge
     power = GaugeMetricFamily(
         "peaks_node_power_watts",
@@ -206,7 +245,7 @@ def _node_gauges(nodes: NodeSeries) -> Iterator[Metric]:
     for kind, values in _POWER_KINDS:
         for node, number in zip(nodes.names, values(nodes), strict=False):
             if not math.isnan(number):
-                power.add_metric((node, kind), float(number))
+                power.add_metric((visible(node), kind), float(number))
     yield power
 
 
@@ -231,6 +270,7 @@ class Telemetry:
         self.registry = CollectorRegistry()
         self._sample = sample or _nothing
         self._state = _State(profile, node_metrics)
+        self._words = {label: _Words() for label in ("reason", "source", "resource")}
         self.registry.register(self._state)
         self._register_attempts(profile)
         self._register_ours()
@@ -278,7 +318,7 @@ class Telemetry:
 
     def conflicted(self, reason: str) -> None:
         """A Binding was refused because the world had moved on; ``reason`` is a short stable word."""
-        self._conflicts.labels(reason).inc()
+        self._conflicts.labels(self._words["reason"].of(reason)).inc()
 
     def overbooked(self) -> None:
         """A node was found to hold more than its allocatable, or rejected a pod with ``OutOf...``."""
@@ -286,7 +326,7 @@ class Telemetry:
 
     def source_failed(self, source: str) -> None:
         """The load source, ``pod-usage``, ``refit`` or ``drift`` got nothing usable."""
-        self._source_errors.labels(source).inc()
+        self._source_errors.labels(self._words["source"].of(source)).inc()
 
     def refitted(self, outcome: str) -> None:
         """A node's power model was put to the test by one learned from the last measurements: a word of ``REFITS``."""
@@ -297,15 +337,19 @@ class Telemetry:
         self._events_dropped.inc(count)
 
     def watch_requested(self, resource: str, kind: Literal["list", "watch"]) -> None:
-        self._watch_requests.labels(resource, kind).inc()
+        self._watch_requests.labels(self._words["resource"].of(resource), kind).inc()
 
     def watch_restarted(self, resource: str, reason: WatchTrouble) -> None:
         """A watch broke: 410 Gone, no sign of life, anything else; or others are wanted, for a kind came or went."""
-        self._watch_restarts.labels(resource, reason).inc()
+        self._watch_restarts.labels(self._words["resource"].of(resource), reason).inc()
 
     def audit_repaired(self, resource: str, kind: Literal["missing", "vanished"], count: int = 1) -> None:
         """A list of our own found objects that the watch never showed, or had not told us were gone."""
-        self._audit_repairs.labels(resource, kind).inc(count)
+        self._audit_repairs.labels(self._words["resource"].of(resource), kind).inc(count)
+
+    def left_undecided(self, reason: Undecided) -> None:
+        """A pod of ours was found that waited for a decision too long, or would have waited for ever."""
+        self._undecided[reason]()
 
     def rival_bound(self, by: Literal["decision", "unknown"]) -> None:
         """A pod of ours was bound by another while we were the one to decide; ``decision``: another daemon's record is
@@ -315,10 +359,6 @@ class Telemetry:
     def passed_over(self, resource: str, kind: str) -> None:
         """Something that the API server sent could not be understood: an object, a line of a watch, a whole list."""
         self._passed_over.labels(resource, kind).inc()
-
-    def left_undecided(self, reason: Undecided) -> None:
-        """A pod of ours was found that waited for a decision too long, or would have waited for ever."""
-        self._undecided[reason]()
 
     async def render(self, accept: str = "") -> tuple[bytes, str]:
         """Every series as text, and its content type: the form that ``accept`` (an HTTP Accept header) asks for.

@@ -11,11 +11,11 @@ is not among those it takes for granted.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from .requests import Json
+from .sharing import remembered
 
 DISKS: Mapping[str, str] = {  # source -> the field that names the disk
     "gcePersistentDisk": "pdName",
@@ -118,6 +118,6 @@ def _read(volumes: list[Json], pod_name: str) -> Iterator[PodVolume]:
             yield from (PodVolume(name, disk=disk) for disk in disks)
 
 
-@functools.lru_cache(maxsize=4096)
+@remembered()
 def _shared(volumes: tuple[PodVolume, ...]) -> tuple[PodVolume, ...]:
     return volumes

@@ -169,10 +169,11 @@ def arrays(known: Ledger) -> Any:
     """What is left and what is used, node by node, and where each pod is."""
     nodes = known.snapshot()
     fields = ("cpu_capacity", "cpu_low", "cpu_high", "measured", "load_end", "unschedulable", "tie")
-    rows = sorted(nodes.rows)
+    usual = ("cpu", "memory", "ephemeral-storage", "pods")
     whole: dict[str, Any] = {uid: (known.state(uid), known.node_of(uid)) for uid in UIDS}
     for i, name in enumerate(nodes.names):
-        amounts = {r: (int(nodes.allocatable[nodes.rows[r], i]), int(nodes.free[nodes.rows[r], i])) for r in rows}
+        offered = dict(nodes.index.node(i).allocatable)
+        amounts = {r: (offered.get(r, 0), nodes.offers.left(i, r)) for r in sorted({*usual, *offered})}
         whole[name] = (
             {r: pair for r, pair in amounts.items() if pair != (0, 0)},
             {field: repr(getattr(nodes, field)[i]) for field in fields},

@@ -33,10 +33,9 @@ from peaks_scheduler.indices import Indices
 from peaks_scheduler.indices.labels import NodeLabels
 from peaks_scheduler.indices.pods import PodsByLabels
 from peaks_scheduler.indices.slots import Slot
-from peaks_scheduler.indices.terms import Terms
+from peaks_scheduler.indices.terms import Terms, Weighted
 from peaks_scheduler.ledger import Entry, Ledger
 from peaks_scheduler.objects import Node
-from peaks_scheduler.selectors import AffinityTerm
 from peaks_scheduler.storage import Storage, VolumePlan
 from tests.builders import (
     BENT_DOWN,
@@ -376,9 +375,9 @@ def nothing(*_: Any, **__: Any) -> None:
     """Instead of the update."""
 
 
-def _only_those_that_come(self: Terms, term: AffinityTerm, slot: Slot, by: int, change: Any = Terms.change) -> None:
+def _only_those_that_come(self: Terms, terms: Weighted, slot: Slot, by: int, change: Any = Terms.change) -> None:
     if by > 0:
-        change(self, term, slot, by)
+        change(self, terms, slot, by)
 
 
 def _only_the_first(self: Indices, name: str, labels: Any, changed: Any = Indices.namespace_changed) -> bool:

@@ -23,7 +23,7 @@ NODES = (node("worker-1", cpu="4"), node("worker-2", cpu="4"))
 
 def free(known: Ledger, name: str, resource: str = "cpu") -> int:
     nodes = known.snapshot()
-    return int(nodes.free[nodes.rows[resource], list(nodes.names).index(name)])
+    return nodes.offers.left(list(nodes.names).index(name), resource)
 
 
 def column(known: Ledger, name: str, field: str) -> Any:
@@ -312,7 +312,7 @@ def test_a_node_that_shrinks_below_what_is_on_it_has_less_than_nothing_left() ->
 
 def test_an_extended_resource_may_come_after_the_pods_that_ask_for_it() -> None:
     known = ledger(*NODES, pod(requests={"example.com/gpu": "2"}, node="worker-1"))
-    assert free(known, "worker-1", "example.com/gpu") == -2
+    assert free(known, "worker-1", "example.com/gpu") == 0
     known.observe_node(node("worker-1", cpu="4", more={"example.com/gpu": "8"}))
     assert free(known, "worker-1", "example.com/gpu") == 6
     assert free(known, "worker-2", "example.com/gpu") == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import signal
 import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -12,8 +13,11 @@ from typing import Any
 
 import pytest
 
-from peaks_scheduler.logs import LIBRARIES, ChangeLog, JsonLines, TextLines, configure, mask
+from peaks_scheduler.log_limits import LIBRARY, WARNINGS, Repeats
+from peaks_scheduler.logs import LIBRARIES, ChangeLog, Handler, JsonLines, TextLines, configure, dropped, mask
+from peaks_scheduler.printable import is_visible
 
+JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl-_x"
 NOON = datetime(2026, 11, 20, 12, 0, 0, 123_999, tzinfo=UTC).timestamp()
 
 
@@ -83,6 +87,107 @@ def test_a_library_is_named_in_text() -> None:
     assert as_text("closed", logger="aiohttp.client").endswith(" closed logger=aiohttp.client")
 
 
+HIDDEN = {
+    "escape": "\x1b[2J",
+    "bell": "\x07",
+    "delete": "\x7f",
+    "C1": "\x9b31m",
+    "next line": "\x85",
+    "line feed": "\n",
+    "carriage return": "\r",
+    "vertical tab": "\x0b",
+    "line separator": "\u2028",
+    "paragraph separator": "\u2029",
+    "right to left": "\u202e",
+    "isolate": "\u2066",
+    "mark": "\u200f",
+    "zero width space": "\u200b",
+    "joiner": "\u200d",
+    "byte order mark": "\ufeff",
+    "soft hyphen": "\xad",
+    "tag": "\U000e0041",
+    "variation selector": "\ufe0f",
+    "filler": "\u3164",
+    "surrogate": "\udc80",
+    "private use": "\ue000",
+}
+"""What a reader does not see, or sees what is not there."""
+
+
+@pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN.keys())
+@pytest.mark.parametrize("style", ["text", "json"])
+@pytest.mark.parametrize("where", ["message", "argument", "field", "list", "key", "exception", "logger"])
+def test_nothing_hidden_gets_into_the_log_by_any_way(log: io.StringIO, style: Any, where: str, hidden: str) -> None:
+    configure(style, stream=log)
+    logger, text = logging.getLogger("peaks_scheduler"), f"a{hidden}b"
+    if where == "message":
+        logger.error(text)
+    elif where == "argument":
+        logger.error("said %s", text)
+    elif where in ("field", "list", "key"):
+        logger.error(
+            "said", extra={"field": text} if where == "field" else {"x": [text]} if where == "list" else {text: 1}
+        )
+    elif where == "exception":
+        logger.error("said", exc_info=ValueError(text))
+    else:
+        logging.getLogger(f"kopf{hidden}").error("said")
+    assert log.getvalue().encode()  # no surrogate
+    assert all(is_visible(line) for line in log.getvalue().split("\n"))
+    assert hidden == "\n" or hidden not in log.getvalue()
+
+
+FORGED = "2026-11-20T12:00:00.000Z INFO  bound pod=default/fake"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029"], ids=ascii)
+def test_no_exception_forges_a_record(log: io.StringIO, end: str) -> None:
+    configure("text", stream=log)
+    try:
+        raise ValueError(f"evil{end}{FORGED}{end}")
+    except ValueError:
+        logging.getLogger("peaks_scheduler").error("failed", exc_info=True, stack_info=True)
+    first, *below = log.getvalue().removesuffix("\n").splitlines()
+    assert first.endswith(" ERROR failed")
+    assert all(line.startswith("  | ") for line in below)
+    assert any(FORGED in line for line in below)
+
+
+def test_a_field_that_is_very_long_is_cut_and_its_length_is_said() -> None:
+    assert as_text(text="x" * 1_000_000).endswith('x... (1000000 characters)"')
+    assert len(as_text(text="x" * 1_000_000)) < 3_000
+    assert as_json(text="x" * 1_000_000)["text"].endswith("x... (1000000 characters)")
+
+
+@pytest.mark.parametrize("style", [TextLines(), JsonLines()], ids=["text", "json"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"names": ["node"] * 200_000},
+        {"object": {"name": {"x": "y" * 1_000_000}}},
+        {"exc_info": (ValueError, ValueError("x" * 1_000_000), None)},
+        {"message": "x" * 1_000_000},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_no_record_is_longer_than_a_few_pages(style: logging.Formatter, fields: dict[str, Any]) -> None:
+    made = record(fields.pop("message", "said"))
+    made.__dict__.update(fields)
+    assert len(style.format(made)) < 25_000
+
+
+def test_a_record_that_cannot_be_made_is_told(log: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:
+    class Broken:
+        def __str__(self) -> str:
+            raise RecursionError
+
+    configure("text", stream=log)
+    logging.getLogger("peaks_scheduler").warning("said", extra={"field": Broken()})
+    logging.getLogger("peaks_scheduler").warning("%d lines", "many")
+    assert [line.split(" place=")[0][25:] for line in log.getvalue().splitlines()] == ["ERROR log line not made"] * 2
+    assert capsys.readouterr() == ("", "")
+
+
 # JSON
 
 
@@ -129,8 +234,6 @@ def test_an_exception_is_told_with_its_record(log: io.StringIO, style: Any) -> N
 
 # secrets
 
-JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl-_x"
-
 
 @pytest.mark.parametrize(
     ("text", "masked"),
@@ -141,12 +244,41 @@ JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl-_x"
         pytest.param("http://me:p@55@host/", "http://***@host/", id="a password with an @"),
         pytest.param("http://me@host/", "http://***@host/", id="a user alone"),
         pytest.param(f"token={JWT} ok", "token=*** ok", id="a JSON web token"),
+        pytest.param(f"xx-{JWT}", "xx-***", id="a JSON web token behind a dash"),
+        pytest.param("keyJob.spec.eyJ", "keyJob.spec.eyJ", id="words like a token"),
         pytest.param("the bearer token was renewed", "the bearer token was renewed", id="prose"),
         pytest.param("mail a@b, see http://host/p", "mail a@b, see http://host/p", id="nothing secret"),
     ],
 )
 def test_what_is_secret_is_masked_and_nothing_else(text: str, masked: str) -> None:
     assert mask(text) == masked
+
+
+HOSTILE = ["eyJ-" * 250_000, "eyJ." * 250_000, "bearer " * 150_000, "://" * 300_000 + "@", "bearer" + " " * 10**6]
+
+
+def test_masking_takes_no_more_than_a_look_at_each_character() -> None:
+    """The square of these lengths would take minutes: an alarm ends them."""
+
+    def late(*_: object) -> None:
+        raise TimeoutError("masking does not come to an end")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, 30.0)
+    try:
+        for text in HOSTILE:
+            mask(text)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+@pytest.mark.parametrize("secret", ["http://me:{}@host", "Bearer {}"])
+@pytest.mark.parametrize("before", range(2_020, 2_060, 4))
+def test_no_cut_leaves_half_a_secret(style: str, secret: str, before: int) -> None:
+    text = "x" * before + " " + secret.format("pa55" * 20) + " " + "x" * 5_000
+    assert "pa55" not in (as_text(field=text) if style == "text" else as_json(field=text)["field"])
 
 
 @pytest.mark.parametrize("style", ["text", "json"])
@@ -202,6 +334,59 @@ def test_a_warning_of_python_is_a_line_like_any_other(log: io.StringIO) -> None:
         warnings.warn("old ways", DeprecationWarning, stacklevel=1)
         logging.captureWarnings(False)
     assert "old ways" in json.loads(log.getvalue())["message"]
+
+
+# not without bound
+
+
+def said(log: io.StringIO, message: str) -> list[dict[str, Any]]:
+    return [line for line in map(json.loads, log.getvalue().splitlines()) if line["message"] == message]
+
+
+def test_what_is_said_too_often_is_left_out_and_counted(log: io.StringIO) -> None:
+    now = 0.0
+    configure("json", stream=log)
+    (handler,) = logging.getLogger().handlers
+    assert isinstance(handler, Handler)
+    handler.repeats = Repeats("peaks_scheduler", lambda: now)
+    handler.filters[:] = [handler.repeats]
+    logger = logging.getLogger("peaks_scheduler")
+
+    def many() -> None:
+        for i in range(5_000):
+            logger.warning("annotation not used", extra={"pod": f"evil/{i}"})
+
+    many()
+    logger.warning("another matter")
+    assert len(said(log, "annotation not used")) == WARNINGS
+    assert "furtherLeftOut" in said(log, "annotation not used")[-1]
+    assert len(said(log, "another matter")) == 1
+    assert dropped()["repeated"] == 5_000 - WARNINGS
+    now = 61.0
+    many()
+    assert said(log, "annotation not used")[WARNINGS]["leftOut"] == 5_000 - WARNINGS
+    assert len(said(log, "annotation not used")) == 2 * WARNINGS
+
+
+def test_every_decision_is_said(log: io.StringIO) -> None:
+    configure("json", stream=log)
+    for i in range(20_000):
+        logging.getLogger("peaks_scheduler.daemon.binding").info("bound", extra={"decision": i})
+    assert len(said(log, "bound")) == 20_000
+
+
+def test_a_library_that_repeats_itself_is_cut_short_whatever_its_words(log: io.StringIO) -> None:
+    configure("json", stream=log)
+    for i in range(5_000):
+        logging.getLogger("asyncio").error(f"socket.accept() out of system resource {i}")
+    assert len(log.getvalue().splitlines()) == LIBRARY
+
+
+def test_what_is_counted_takes_no_memory_without_bound() -> None:
+    repeats = Repeats("peaks_scheduler")
+    for i in range(10_000):
+        repeats.filter(record(f"message {i}"))
+    assert len(repeats._counts) <= 1_001
 
 
 # once per change

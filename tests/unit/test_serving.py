@@ -15,6 +15,7 @@ from peaks_scheduler.serving import Address, Check, Findings, Health, Server, pa
 
 OK = Check("ping", Health.ok)
 STALE = Check("load", lambda: Health.degraded("load is 400 s old"))
+PLAIN, OPENMETRICS = "text/plain; version=0.0.4", "application/openmetrics-text; version=1.0.0"
 BLIND = Check("watch", lambda: Health.failed("a pod is unseen for 70 s"))
 
 
@@ -84,17 +85,28 @@ async def test_a_check_that_raises_has_failed_in_one_line() -> None:
     assert "[-]odd failed: RuntimeError: first line second line\n" in text
 
 
-async def test_checks_are_asked_anew_at_every_request() -> None:
+async def test_checks_are_asked_anew_when_their_answer_is_no_longer_fresh() -> None:
     answers = iter([Health.failed("not yet"), Health.ok()])
-    async with running(a_server(ready=[Check("lists", lambda: next(answers))])) as session:
+    server = Server("127.0.0.1:0", found([OK]), found([Check("lists", lambda: next(answers))]), rendered, dict, 0.0)
+    async with running(server) as session:
         statuses = [(await session.get("/readyz")).status for _ in range(2)]
     assert statuses == [500, 200]
 
 
-async def test_metrics_are_what_telemetry_renders_in_the_form_asked_for() -> None:
-    async with running(a_server()) as session, session.get("/metrics", headers={"Accept": "text/odd"}) as answer:
+@pytest.mark.parametrize(
+    ("accept", "form"),
+    [
+        pytest.param("application/openmetrics-text;version=1.0.0;q=0.8,text/plain;q=0.5", OPENMETRICS, id="Prometheus"),
+        pytest.param("text/plain;version=0.0.4;q=0.5,application/openmetrics-text", PLAIN, id="plain before"),
+        pytest.param("application/openmetrics-text;version=99;escaping=x", OPENMETRICS, id="a version of its own"),
+        pytest.param("text/odd", PLAIN, id="another one"),
+        pytest.param("*/*", PLAIN, id="any"),
+    ],
+)
+async def test_metrics_are_what_telemetry_renders_in_the_form_asked_for(accept: str, form: str) -> None:
+    async with running(a_server()) as session, session.get("/metrics", headers={"Accept": accept}) as answer:
         assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
-        assert await answer.text() == "# asked for text/odd\n"
+        assert await answer.text() == f"# asked for {form}\n"
 
 
 async def test_configz_shows_the_configuration_as_json() -> None:

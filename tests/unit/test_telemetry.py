@@ -50,8 +50,14 @@ EXPORTED = {
     "peaks_unread_kinds": {"kind"},
     "peaks_common_unknown_pod_fields": {"field"},
     "peaks_pods_awaiting_volumes": set(),
+    "peaks_log_lines_dropped_total": {"reason"},
     "peaks_build_info": {"version", "python"},
 }
+
+
+def repr_short(value: str) -> str:
+    return ascii(value)[:12]
+
 
 BUSY = Sample(
     queues={"active": 3, "backoff": 1, "unschedulable": 2, "gated": 0},
@@ -73,6 +79,7 @@ BUSY = Sample(
     unread_kinds={"csinodes": True, "namespaces": False},
     common_unknown_fields={"spec.newField": 0.75},
     pods_awaiting_volumes=3,
+    log_lines_dropped={"unread": 12, "repeated": 0},
 )
 
 
@@ -287,3 +294,38 @@ async def test_what_happened_is_counted(happen: Callable[[Telemetry], None], key
     happen(telemetry)
     happen(telemetry)
     assert (await scrape(telemetry))[key] == 2
+
+
+# --- what others write ------------------------------------------------------------------------------------------------
+
+
+async def test_a_label_grows_no_series_without_bound_whatever_it_is_told() -> None:
+    telemetry = Telemetry("Peaks")
+    for i in range(1_000):
+        telemetry.conflicted(f"reason {i}")
+        telemetry.source_failed(f"source {i}")
+        telemetry.watch_requested(f"kind {i}", "list")
+        telemetry.audit_repaired(f"kind {i}", "missing")
+    seen = await scrape(telemetry)
+    assert len(seen) < 1_000
+    conflicts = {key: value for key, value in seen.items() if key[0] == "peaks_binding_conflicts_total"}
+    assert sum(conflicts.values()) == 1_000  # none is lost
+    assert conflicts["peaks_binding_conflicts_total", "reason=other"] == 1_000 - 64
+
+
+async def test_a_state_with_a_thousand_values_is_a_few_series() -> None:
+    fields = {f"spec.field{i}": 0.6 for i in range(1_000)}
+    seen = await scrape(Telemetry("Peaks", always(Sample(common_unknown_fields=fields))))
+    assert sum(key[0] == "peaks_common_unknown_pod_fields" for key in seen) == 64
+
+
+@pytest.mark.parametrize("name", ["\ud800", "a\nb", "\u202egnp", "\x1b[2J", "x" * 1_000_000], ids=repr_short)
+async def test_no_value_of_a_label_spoils_the_scrape(name: str) -> None:
+    nodes = NodeSeries((name[:253],), (0.5,), (1.0,))
+    sample = Sample(common_unknown_fields={name: 0.6}, nodes=nodes)
+    telemetry = Telemetry("Peaks", always(sample), node_metrics=True)
+    telemetry.conflicted(name)
+    text, _ = await telemetry.render()
+    assert len(text) < 50_000
+    assert all(line.isprintable() for line in text.decode().split("\n"))
+    assert text.count(b"peaks_common_unknown_pod_fields{") == 1

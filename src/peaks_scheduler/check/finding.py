@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..printable import visible
+
 Status = Literal["ok", "warning", "failed"]
 STATUSES: tuple[Status, ...] = ("ok", "warning", "failed")
 COLOURS: dict[Status, str] = {"ok": "green", "warning": "yellow", "failed": "red"}
@@ -39,11 +41,11 @@ def ok(check: str, text: str) -> Finding:
 
 
 def warning(check: str, text: str, remedy: str = "") -> Finding:
-    return Finding(check, "warning", _one_line(text), remedy)
+    return Finding(check, "warning", _one_line(text), _one_line(remedy))
 
 
 def failed(check: str, text: str, remedy: str = "") -> Finding:
-    return Finding(check, "failed", _one_line(text), remedy)
+    return Finding(check, "failed", _one_line(text), _one_line(remedy))
 
 
 def unseen(check: str, why: str) -> Finding:
@@ -52,7 +54,7 @@ def unseen(check: str, why: str) -> Finding:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return visible(" ".join(text.split()))
 
 
 def as_json(findings: Sequence[Finding]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import kopf
+from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
 from ..errors import PeaksError
 from ..kube.answers import Oddity
@@ -81,6 +82,14 @@ class NoStorage(kopf.DiffBaseStorage, kopf.ProgressStorage):
 
     def flush(self) -> None:
         return None
+
+
+class NoMemories(ResourceMemories):
+    """kopf keeps a record of every object it has seen, for handlers of other kinds than ours, and for ever where it
+    misses the object's end."""
+
+    async def recall(self, raw_body: Any, **options: Any) -> ResourceMemory:
+        return await super().recall(raw_body, **{**options, "ephemeral": True})
 
 
 class Endless:
@@ -238,6 +247,7 @@ class Feed:
                 await kopf.operator(
                     registry=self._registry(kinds),
                     settings=self._settings,
+                    memories=NoMemories(),
                     identity=IDENTITY,
                     standalone=True,
                     clusterwide=True,

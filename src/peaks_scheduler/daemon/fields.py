@@ -38,6 +38,7 @@ class UnknownFields:
         self._counts.update(fields)
         if len(self._last) > WINDOW:
             self._counts.subtract(self._last.popleft())
+            self._counts = +self._counts  # a field that none of them has is forgotten
         for field in fields & self.common().keys() - self._warned if fields else ():
             self._warned.add(field)
             logger.warning("most new pods have a field that is not known", extra={"field": field, "remedy": _REMEDY})

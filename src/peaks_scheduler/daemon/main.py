@@ -30,6 +30,7 @@ from ..kube.events import EventPoster, Reporter
 from ..kube.kinds import KINDS
 from ..kube.limiter import Limiter
 from ..ledger import Ledger, State
+from ..logs import dropped
 from ..objects import pod_from_api
 from ..queue import SchedulingQueue
 from ..scoring import strategy_named
@@ -97,6 +98,7 @@ class Daemon:
         self._announced = False
         self.telemetry = Telemetry(settings.scheduler_name, self._sampled, settings.node_metrics)
         self.ledger = Ledger(
+            ours=settings.scheduler_name,
             default_cpu=settings.default_pod_cpu,
             expiry=settings.load.expiry,
             seed=zlib.crc32(settings.scheduler_name.encode()),
@@ -222,8 +224,8 @@ class Daemon:
             self.kinds.fed_now,
             on_start=self._take_signals,
         )
-        connection.on_oddity = self.feed.odd
         self.undecided = Watchman(self.scheduler)
+        connection.on_oddity = self.feed.odd
         self.audit = Audit(
             self.ledger,
             self.client,
@@ -234,9 +236,13 @@ class Daemon:
             self._first_lists_in,
             unseen=self.undecided.unseen,
         )
-        self.source = load_source(settings, self.client.get_json, lambda: connection.clock_offset)
+        self.source = load_source(
+            settings, self.client.get_json, lambda: connection.clock_offset, nodes=self.nodes_known
+        )
         self.load = LoadKeeper(self.source, settings.load.interval, self.ledger, self.telemetry, self._look_again)
-        self.usage_source = pod_usage_source(settings, self.client.get_json, lambda: connection.clock_offset)
+        self.usage_source = pod_usage_source(
+            settings, self.client.get_json, lambda: connection.clock_offset, pods=self.pods_known
+        )
         self.usage: UsageKeeper | None = None
         if self.usage_source is not None:
             self.usage = UsageKeeper(self.usage_source, settings.pod_usage, self.ledger, self.telemetry)
@@ -327,6 +333,14 @@ class Daemon:
             self._publish()
 
     # -- what others ask
+
+    def nodes_known(self) -> int:
+        """How many nodes the cluster has; 0: not known yet."""
+        return sum(1 for _ in self.ledger.nodes()) if self.audit.complete.is_set() else 0
+
+    def pods_known(self) -> int:
+        """How many pods the cluster has; 0: not known yet."""
+        return sum(1 for _ in self.ledger.pods()) if self.audit.complete.is_set() else 0
 
     def may_decide(self) -> bool:
         """Leading, the first lists in the ledger, and the load source heard once."""
@@ -463,6 +477,7 @@ class Daemon:
             unread_kinds=self.kinds.unread(),
             common_unknown_fields=self.scheduler.fields.common(),
             pods_awaiting_volumes=len(self.scheduler.binder.volumes),
+            log_lines_dropped=dropped(),
             binds_in_flight=self.limiter.in_flight,
             binds_in_flight_limit=self.limiter.limit,
             oldest_unseen_pod=self.audit.oldest_unseen,

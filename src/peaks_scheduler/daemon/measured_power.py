@@ -34,7 +34,11 @@ class MeasuredPower:
         known: asyncio.Event,
         changed: Callable[[], None],
     ) -> None:
-        self._api = prometheus_api(settings) if settings.prometheus.address else None
+        self._api = (
+            prometheus_api(settings, nodes=lambda: sum(1 for _ in ledger.nodes()))
+            if settings.prometheus.address
+            else None
+        )
         self.refit: refit.RefitKeeper | None = None
         self.drift: drift.DriftKeeper | None = None
         if self._api is None:

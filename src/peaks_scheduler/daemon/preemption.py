@@ -68,7 +68,6 @@ def _curable(pod: Pod, nodes: Snapshot) -> Mask:
 def _large_enough(pod: Pod, nodes: Snapshot) -> Mask:
     """(N,) nodes that could hold the pod if they were empty."""
     fits = np.ones(len(nodes), np.bool_)
-    for resource, amount in pod.requests:
-        if amount:
-            fits &= nodes.allocatable[nodes.rows[resource]] >= amount if resource in nodes.rows else False
+    for _, too_small in nodes.offers.too_small(pod.requests):
+        fits &= ~too_small
     return fits

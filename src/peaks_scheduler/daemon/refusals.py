@@ -22,6 +22,7 @@ from ..kube.clock import whole_time
 from ..kube.events import EventPoster, Reporter, cut
 from ..logs import mask
 from ..objects import Pod
+from ..printable import visible
 from .job import PATIENCE
 
 logger = logging.getLogger(__name__)
@@ -94,10 +95,10 @@ class Refusals:
         """An attempt failed for this reason; True if it is worth telling. ``more``, which the event says as well, is
         asked for only when one is posted. ``alike``: what counts as unchanged where the message itself varies.
         ``look_first``: see Condition."""
+        message = cut(visible(mask(message)[: CONDITION_LIMIT + 1]), CONDITION_LIMIT)
         words = (reason, alike or message)
         now, last = self._clock(), self._said.get(pod.uid)
         self._held.pop(pod.uid, None)
-        message = mask(message)
         if last is not None and now - last.at < (UNCHANGED if last.words == words else CHANGED):
             if last.words != words:
                 self._held[pod.uid] = partial(self.say, pod, reason, message, more, alike, look_first)
@@ -176,7 +177,7 @@ class Refusals:
     async def _patch(self, condition: Condition) -> None:
         pod, said = condition.pod, self._said.get(condition.pod.uid)
         since = None if said is not None and said.written is not None else whole_time(self._wall())
-        words = (condition.reason, cut(condition.message, CONDITION_LIMIT), since)
+        words = (condition.reason, condition.message, since)
         version = await self._version_waiting(pod) if condition.look_first else None
         await self._client.patch_pod_scheduled(pod.namespace, pod.name, pod.uid, *words, version=version)
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from ..burden import LARGE, burden
+from ..burden import large
 from ..cycle import schedule
 from ..decision import FAILED, Decision, Detail
 from ..filters.volume_binding import plan_volumes
@@ -187,8 +187,8 @@ class Scheduler:
             self._settled(pod.uid)
             return
         now = self.clock()
-        large = pod.uid not in self.queue and burden(pod) > LARGE
-        self.queue.add(pod.uid, pod.key, pod.priority, pod.created, pod.gated, large, now=now)
+        behind = pod.uid not in self.queue and large(pod)
+        self.queue.add(pod.uid, pod.key, pod.priority, pod.created, pod.gated, behind, now=now)
         if change & Change.CHANGED:
             self.queue.changed(pod.uid, now)
         self._wakeup.set()

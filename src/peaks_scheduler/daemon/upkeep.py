@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Hashable, Iterator
+from functools import partial
 
 from ..documents import few
 from ..errors import LoadError
@@ -20,12 +21,14 @@ from ..logs import ChangeLog
 from ..serving import Health
 from ..sources import LoadSource
 from ..sources.identity import NodeAddresses, Resolution, resolve
+from ..sources.off_loop import off_loop
 from ..telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 
 OFFSET_WARNING = 5.0  # [s] clocks further apart than this are named
 OFFSET_STEP = 0.5  # [s] a smaller change of the API server's offset is not followed
+_OFF_THE_LOOP = 500  # keys of load: more are matched with the nodes in a thread
 
 
 class Troubles:
@@ -102,6 +105,7 @@ class LoadKeeper:
         except Exception as error:  # whatever a source comes up with, scheduling goes on
             self._failed(type(error).__name__, error)
         else:
+            await self._match(report)
             self._take(report)
         self._report_age()
         first, self.asked = not self.asked, True
@@ -126,13 +130,23 @@ class LoadKeeper:
         """The first lists are in: what came before can be matched with them."""
         self._complete = True
         if self._report is not None:
+            self._found = self._asked_of(self._report)()
             self._apply(self._report)
 
-    def _apply(self, report: LoadReport) -> None:
+    async def _match(self, report: LoadReport) -> None:
+        """Find out which nodes the report's keys mean, where keys or nodes are others than the last time."""
         state = (frozenset(report.nodes), report.spare, self._ledger.node_changes)
-        if state != self._known:
-            self._known = state
-            self._found = resolve(report.nodes, [NodeAddresses.of(node) for node in self._ledger.nodes()], report.spare)
+        if state == self._known:
+            return
+        find = self._asked_of(report)
+        # thousands of addresses take a third of a second
+        self._found = await off_loop(find) if len(report.nodes) > _OFF_THE_LOOP else find()
+        self._known = state
+
+    def _asked_of(self, report: LoadReport) -> Callable[[], Resolution]:
+        return partial(resolve, report.nodes, [NodeAddresses.of(node) for node in self._ledger.nodes()], report.spare)
+
+    def _apply(self, report: LoadReport) -> None:
         # whether two exporters of a machine agree is another matter each time
         self._resolution = self._found.chosen(report.one_of)
         now = self._wall()

@@ -11,6 +11,8 @@ from typing import Self
 
 import click
 
+from peaks_scheduler.terminal import say
+
 _LINES = 4  # without a terminal
 
 
@@ -41,8 +43,3 @@ class Progress:
             self._bar.update(done - before)
         elif done * _LINES // self._total > before * _LINES // self._total:
             say(f"{self._label}: {done} of {self._total}")
-
-
-def say(text: str) -> None:
-    """A line on standard error."""
-    click.echo(text, err=True)

@@ -16,7 +16,6 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-import click
 import yaml
 
 from peaks_scheduler.ceilings import NO_CEILING
@@ -24,7 +23,7 @@ from peaks_scheduler.demo.apiserver import EmbeddedApiServer
 from peaks_scheduler.demo.kubelets import Kubelets
 from peaks_scheduler.demo.load import LoadEndpoint
 from peaks_scheduler.demo.process import Process
-from peaks_scheduler.demo.progress import Progress, say
+from peaks_scheduler.demo.progress import Progress
 from peaks_scheduler.demo.record import Record
 from peaks_scheduler.demo.replay import Scheduled, as_it_was, least_allocated, opening, replay
 from peaks_scheduler.demo.scratch import Place, scratch
@@ -42,8 +41,10 @@ from peaks_scheduler.demo.world import (
     resident_object,
 )
 from peaks_scheduler.power import PowerModels, parse_models
+from peaks_scheduler.printable import visible
 from peaks_scheduler.scoring import strategy_named
 from peaks_scheduler.settings import Settings
+from peaks_scheduler.terminal import say, show
 
 
 def demo_models() -> PowerModels:
@@ -243,4 +244,4 @@ def _result(play: Play, record: Record) -> None:
         chosen = [record.decisions[i] for i in picked]
         lines += ["", "Why that node? The first, a middle and the last decision, from the pods' annotations:"]
         lines += why_lines(chosen)
-    click.echo("\n".join(lines))
+    show("\n".join(map(visible, lines)))

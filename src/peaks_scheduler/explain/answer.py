@@ -18,6 +18,7 @@ from ..documents import few
 from ..errors import NotFound, PeaksError
 from ..ledger import State
 from ..objects import Pod
+from ..printable import cell, cells, visible
 from ..scoring import Strategy, strategy_named
 from ..settings import Settings
 from .cluster import Cluster
@@ -30,6 +31,8 @@ DAEMON_SET = (
 )
 MOST_ROWS = 20
 """Nodes of one pod in a table; JSON has all."""
+CELL, HEADLINE = 1024, 8192
+"""Characters of a table's cell, and of a pod's own line."""
 _HEADER = ("node", "standing", "jump", "CPU before", "after", "reason")
 _RANK = {"measured": 0, "estimated": 0, "unmodelled": 1, "above-ceiling": 2, "over-full": 3, None: 4}
 
@@ -185,13 +188,13 @@ def _instead(cluster: Cluster, key: str, ours: str) -> str:
 def as_table(answers: list[Answer]) -> str:
     """Each pod's answer in a line, its nodes below it, the best first; at the end what all of it is subject to."""
     parts = ["\n".join(_lines(answer)) for answer in answers]
-    parts += dict.fromkeys(f"note: {answer.models_in_doubt}" for answer in answers if answer.models_in_doubt)
+    parts += dict.fromkeys(f"note: {visible(answer.models_in_doubt)}" for answer in answers if answer.models_in_doubt)
     return "\n\n".join(parts)
 
 
 def _lines(answer: Answer) -> list[str]:
-    rows = [_row(name, verdict) for name, verdict in _ranked(answer)]
-    lines = [headline(answer)]
+    rows = [cells(_row(name, verdict), CELL) for name, verdict in _ranked(answer)]
+    lines = [cell(headline(answer), HEADLINE)]
     if rows:
         shown = [_HEADER, *rows[:MOST_ROWS]]
         widths = [max(len(row[column]) for row in shown) for column in range(len(_HEADER))]
@@ -270,11 +273,11 @@ def _ceiling(verdict: NodeVerdict) -> str:
 
 def _aligned(row: tuple[str, ...], widths: list[int]) -> str:
     """Words to the left, numbers to the right."""
-    cells = (
-        cell.rjust(width) if 2 <= i <= 4 else cell.ljust(width)
-        for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+    aligned = (
+        text.rjust(width) if 2 <= i <= 4 else text.ljust(width)
+        for i, (text, width) in enumerate(zip(row, widths, strict=True))
     )
-    return "  ".join(cells).rstrip()
+    return "  ".join(aligned).rstrip()
 
 
 def _price(watts: float | None) -> str:

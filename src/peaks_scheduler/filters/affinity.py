@@ -11,15 +11,12 @@ from __future__ import annotations
 import numpy as np
 
 from ..objects import Pod
-from ..selectors import AffinityTerm, LabelSelector
-from ..snapshot import Counts, Mask, NodeIndex, Selection, Snapshot
+from ..snapshot import Mask, NodeIndex, Snapshot
 
 ABSENT = "node(s) didn't match pod affinity rules"
 PRESENT = "node(s) didn't match pod anti-affinity rules"
 REPELLED = "node(s) didn't satisfy existing pods anti-affinity rules"
 MAY_BE_REPELLED = "node(s) had pods whose anti-affinity selects namespaces by label, which this scheduler does not read"
-
-Matcher = tuple[LabelSelector, frozenset[str] | None]
 
 
 def inter_pod_affinity(pod: Pod, nodes: Snapshot) -> list[tuple[str, Mask]]:
@@ -55,23 +52,23 @@ def nothing_to_judge(pod: Pod, nodes: Snapshot) -> bool:
 
 def _wanted_near(pod: Pod, index: NodeIndex) -> Mask:
     """(N,) nodes where, for every term, a pod that matches all of them is in the domain."""
-    matchers = [_matcher(term, index) for term in pod.affinity]
-    counts = _selected(matchers, index)
-    labelled = _all([index.having(term.topology_key) for term in pod.affinity])
-    if counts is None or not any(np.any(counts[index.having(term.topology_key)]) for term in pod.affinity):
+    keys = dict.fromkeys(term.topology_key for term in pod.affinity)
+    missing = next((key for key in keys if not index.carried(key)), None)
+    if missing is not None:
+        return index.having(missing)  # no node at all
+    labelled = _all([index.having(key) for key in keys])
+    counts = index.meant_by_all(pod.affinity)
+    if not any(np.any(counts[index.having(key)]) for key in keys):
         # nobody matches yet: the first pod of a group that wants itself near may go wherever the labels are
-        first = all(_matches(pod, matcher) for matcher in matchers)
-        return labelled if first else np.zeros_like(labelled)
-    return _all([labelled, *(in_domain(term.topology_key, counts > 0, index) for term in pod.affinity)])
+        return labelled if index.all_mean(pod.affinity, pod) else np.zeros_like(labelled)
+    return _all([labelled, *(in_domain(key, counts > 0, index) for key in keys)])
 
 
 def _unwanted_near(pod: Pod, nodes: Snapshot) -> Mask:
     """(N,) nodes in whose domain a pod is that one of the terms matches."""
     unwanted = np.zeros(len(nodes), np.bool_)
-    for term in pod.anti_affinity:
-        counts = _selected([_matcher(term, nodes.index)], nodes.index)
-        if counts is not None:
-            unwanted |= in_domain(term.topology_key, counts > 0, nodes.index)
+    for _, key, counts in nodes.index.near(tuple((1, term) for term in pod.anti_affinity)):
+        unwanted |= in_domain(key, counts > 0, nodes.index)
     return unwanted
 
 
@@ -90,24 +87,6 @@ def in_domain(key: str, at: Mask, index: NodeIndex) -> Mask:
     shared[0] = False
     verdict: Mask = shared[codes]
     return verdict
-
-
-def _matcher(term: AffinityTerm, index: NodeIndex) -> Matcher | None:
-    """What the term of an incoming pod selects; None: nothing."""
-    return None if term.selector is None else (term.selector, index.namespaces_of(term))
-
-
-def _selected(matchers: list[Matcher | None], index: NodeIndex) -> Counts | None:
-    """(N,) pods that all of them select; None: no pod can be."""
-    known = [matcher for matcher in matchers if matcher is not None]
-    return index.pods_selected(Selection(tuple(known))) if len(known) == len(matchers) else None
-
-
-def _matches(pod: Pod, matcher: Matcher | None) -> bool:
-    if matcher is None:
-        return False
-    selector, namespaces = matcher
-    return (namespaces is None or pod.namespace in namespaces) and selector.matches(pod.labels)
 
 
 def _all(masks: list[Mask]) -> Mask:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..objects import Pod
-from ..selectors import Taint
+from ..selectors import Taint, Tolerated
 from ..snapshot import Mask, Snapshot
 
 UNSCHEDULABLE = "node(s) were unschedulable"
@@ -35,11 +35,11 @@ def taint_toleration(pod: Pod, nodes: Snapshot) -> list[tuple[str, Mask]]:
 
 def untolerated(pod: Pod, nodes: Snapshot) -> list[Mask]:
     """(N,) masks of the nodes that taints keep the pod away from, one for each set of taints."""
-    return [
-        having
-        for taints, having in nodes.index.taint_sets().items()
-        if not all(any(t.tolerates(taint) for t in pod.tolerations) for taint in taints)
-    ]
+    sets = nodes.index.taint_sets()
+    if not sets:
+        return []
+    tolerated = Tolerated(pod.tolerations)
+    return [having for taints, having in sets.items() if not all(map(tolerated.includes, taints))]
 
 
 def node_names(pod: Pod, nodes: Snapshot) -> list[tuple[str, Mask]]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from ..objects import Pod
-from ..snapshot import PODS, Mask, Snapshot
+from ..offers import PODS
+from ..snapshot import Mask, Snapshot
 
 TOO_MANY_PODS = "Too many pods"
 
@@ -14,8 +13,5 @@ def node_resources_fit(pod: Pod, nodes: Snapshot) -> list[tuple[str, Mask]]:
     """Nodes with too little left of one resource or more, a reason each; a resource that no node has is short
     everywhere."""
     refusals = [(TOO_MANY_PODS, nodes.free[nodes.rows[PODS]] < 1)]
-    for resource, amount in pod.requests:
-        row = nodes.rows.get(resource)
-        short = np.ones(len(nodes), np.bool_) if row is None else nodes.free[row] < amount
-        refusals.append((f"Insufficient {resource}", short))
+    refusals += [(f"Insufficient {resource}", short) for resource, short in nodes.offers.short(pod.requests)]
     return refusals

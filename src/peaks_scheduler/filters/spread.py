@@ -5,6 +5,8 @@ Source: kube-scheduler's plugins/podtopologyspread/filtering.go.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from ..objects import Pod
@@ -20,22 +22,34 @@ def pod_topology_spread(pod: Pod, nodes: Snapshot) -> list[tuple[str, Mask]]:
     """Nodes are judged by one constraint after the other; the first that refuses one gives its reason."""
     if not pod.spread:
         return []
-    labelled: Mask = np.logical_and.reduce([nodes.index.having(each.topology_key) for each in pod.spread])
+    labelled = having_all(pod.spread, nodes)
+    included = Inclusion(pod, nodes)
     refusals = []
     refused = np.zeros(len(nodes), np.bool_)
     for constraint in pod.spread:
         unlabelled = ~nodes.index.having(constraint.topology_key)
-        uneven = _skew(pod, constraint, nodes, labelled) > constraint.max_skew
         refusals.append((UNLABELLED, unlabelled & ~refused))
         refused = refused | unlabelled
+        if not nodes.index.carried(constraint.topology_key):
+            break  # no node is left, and there may be thousands of such constraints
+        uneven = _skew(pod, constraint, nodes, labelled & included(constraint)) > constraint.max_skew
         refusals.append((UNEVEN, uneven & ~refused))
         refused = refused | uneven
     return refusals
 
 
-def _skew(pod: Pod, constraint: SpreadConstraint, nodes: Snapshot, labelled: Mask) -> Floats:
+def having_all(constraints: Iterable[SpreadConstraint], nodes: Snapshot) -> Mask:
+    """(N,) nodes that have the topology keys of all constraints."""
+    having = np.ones(len(nodes), np.bool_)
+    for each in constraints:
+        if not nodes.index.carried(each.topology_key):
+            return np.zeros(len(nodes), np.bool_)
+        having &= nodes.index.having(each.topology_key)
+    return having
+
+
+def _skew(pod: Pod, constraint: SpreadConstraint, nodes: Snapshot, eligible: Mask) -> Floats:
     """(N,) by how many pods the node's domain would be ahead of the emptiest one, with ``pod`` in it."""
-    eligible = labelled & inclusion(pod, constraint, nodes)
     codes, size = nodes.index.codes(constraint.topology_key)
     numbers = domain_sums(pod, constraint, nodes, eligible)
     domains = np.zeros(size, np.bool_)
@@ -47,8 +61,23 @@ def _skew(pod: Pod, constraint: SpreadConstraint, nodes: Snapshot, labelled: Mas
     return skew
 
 
-def inclusion(pod: Pod, constraint: SpreadConstraint, nodes: Snapshot) -> Mask:
-    """(N,) nodes that count at all, by the constraint's node policies."""
+class Inclusion:
+    """Nodes that count for a constraint of the pod, by the constraint's node policies; worked out once for all
+    constraints of the same policies."""
+
+    def __init__(self, pod: Pod, nodes: Snapshot) -> None:
+        self._pod, self._nodes = pod, nodes
+        self._known: dict[tuple[bool, bool], Mask] = {}
+
+    def __call__(self, constraint: SpreadConstraint) -> Mask:
+        """(N,)"""
+        policies = (constraint.honour_affinity, constraint.honour_taints)
+        if policies not in self._known:
+            self._known[policies] = _inclusion(self._pod, constraint, self._nodes)
+        return self._known[policies]
+
+
+def _inclusion(pod: Pod, constraint: SpreadConstraint, nodes: Snapshot) -> Mask:
     included = np.ones(len(nodes), np.bool_)
     if constraint.honour_affinity and pod.where:
         included &= nodes.index.matching(pod.where)

@@ -13,6 +13,7 @@ import click
 
 from ..errors import ConfigurationError
 from ..files import text_of
+from ..terminal import note, say, show
 
 if TYPE_CHECKING:
     from .imported import Imported
@@ -99,10 +100,9 @@ def _asked(url: str, flags: dict[str, Any]) -> tuple[str, str]:
     trainer = None if flags["trainer"] == "any" else TRAINERS[flags["trainer"] or "exponential"]
     machine = pairs("--machine", flags["machine"])
     if flags["node_type"] is None and not machine:
-        click.echo(
-            "note: neither --node-type nor --machine: the server gives the model with the smallest error, of whatever "
-            "machine it is",
-            err=True,
+        note(
+            "neither --node-type nor --machine: the server gives the model with the smallest error, of whatever "
+            "machine it is"
         )
     body = request_body(flags["source"], trainer, flags["node_type"], machine)
     return ask(url, body), masked(url)
@@ -191,13 +191,13 @@ def _finish(imported: Imported, path: str | None) -> None:
     from ..learn.files import write_whole
     from ..power import parse_models, render_models
 
-    for note in imported.notes:
-        click.echo(f"note: {note}", err=True)
-    text = render_models(imported.models, imported.comment)
-    parse_models(text, path or "stdout")  # as the daemon will
+    for text in imported.notes:
+        note(text)
+    written = render_models(imported.models, imported.comment)
+    parse_models(written, path or "stdout")  # as the daemon will
     if path is None:
-        click.echo(text, nl=False)
+        show(written, newline=False)
         return
-    write_whole("--out", path, text.encode())
+    write_whole("--out", path, written.encode())
     named, selected = len(imported.models.by_name), len(imported.models.by_selector)
-    click.echo(f"{path}: {named} by name, {selected} by labels", err=True)
+    say(f"{path}: {named} by name, {selected} by labels")

@@ -15,6 +15,7 @@ import httpx
 
 from ..documents import nearest
 from ..errors import ConfigurationError, LoadError
+from ..sources.fetching import UNPACKED, no_cookies, packing
 from ..tls import client_context, in_words
 from ..values import masked
 
@@ -61,7 +62,9 @@ def ask(url: str, body: Mapping[str, object], transport: httpx.BaseTransport | N
     address = address.copy_with(path=address.path.rstrip("/").removesuffix("/model") + "/model")
     # a service of the cluster, or forwarded from there: a proxy for the outside world has no part in it
     tls = client_context(verify=address.scheme == "https")
-    with httpx.Client(transport=transport, timeout=TIMEOUT, trust_env=False, verify=tls) as client:
+    with httpx.Client(
+        transport=transport, timeout=TIMEOUT, trust_env=False, verify=tls, headers=UNPACKED, cookies=no_cookies()
+    ) as client:
         try:
             with client.stream("POST", address, json=body) as response:
                 text = _text(where, response)
@@ -74,6 +77,8 @@ def ask(url: str, body: Mapping[str, object], transport: httpx.BaseTransport | N
 
 
 def _text(where: str, response: httpx.Response) -> str:
+    if packed := packing(response):
+        raise LoadError("malformed", f"{where}: {packed}")
     data, until = bytearray(), time.monotonic() + TIMEOUT
     for chunk in response.iter_bytes():
         data += chunk

@@ -1,48 +1,35 @@
 """Labels of the nodes, as columns: a requirement is looked up per distinct value, not per node.
 
-Owns one column per label key that anybody asked about: a small number for each distinct value, 0 where a node has no
-such label. Verdicts follow by indexing with the column. Assumes every change of a node is told to it. Never looks at
-anything but names and labels.
+Owns which nodes have a label at all, one column per label key that anybody asked about (a small number for each
+distinct value, 0 where a node has no such label), and remembered verdicts. Verdicts follow by indexing with the column.
+A key that no node has gets no column: what it asks for is answered at once, for anybody may write any number of keys
+into a pod. Assumes every change of a node is told to it; only what it changes is forgotten. Never looks at anything but
+names and labels.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..burden import bulky
 from ..objects import Node
 from ..selectors import LabelSelector, NodeRequirement, NodeSelectorTerm, Requirement
 from ..snapshot import Codes, Mask
-from .slots import Slot, roomy
+from .columns import Column
+from .slots import Slot
 
 KEYS = 256
 """Label keys that columns are kept for; beyond it the one not asked about for longest is forgotten."""
 REMEMBERED = 1024
-"""Distinct node requirements whose verdict is kept until a node changes."""
-_MISSING = 0
+"""Distinct node requirements whose verdict is kept until it changes; those of very many parts are not."""
+_NAME = "metadata.name"
 
-
-class Column:
-    """Values of one label. ``codes`` (capacity,) number them; 0 is no such label."""
-
-    __slots__ = ("codes", "numbers")
-
-    def __init__(self, values: Iterable[str | None], capacity: int) -> None:
-        self.numbers: dict[str, int] = {}
-        self.codes: NDArray[np.int32] = np.zeros(capacity, np.int32)
-        for i, value in enumerate(values):
-            self.put(i, value)
-
-    def put(self, i: int, value: str | None) -> None:
-        self.codes = roomy(self.codes, i)
-        self.codes[i] = _MISSING if value is None else self.numbers.setdefault(value, len(self.numbers) + 1)
-
-    def table(self) -> Mask:
-        """(values + 1,) all False, to be indexed by a code."""
-        return np.zeros(len(self.numbers) + 1, np.bool_)
+Asked = NodeRequirement | LabelSelector
+Answer = Mask | bool
+"""(N,) nodes; True: all of them, False: none."""
 
 
 class NodeLabels:
@@ -50,129 +37,261 @@ class NodeLabels:
 
     def __init__(self, slots: Sequence[Slot]) -> None:
         self._slots = slots
+        self._told: list[tuple[str, Mapping[str, str]]] = []  # (name, labels) by index
+        self._carriers: dict[str, set[int]] = {}
         self._columns: OrderedDict[str, Column] = OrderedDict()
-        self._verdicts: dict[NodeRequirement | LabelSelector, Mask] = {}
-        self._positions: dict[str, int] | None = None
+        self._verdicts: dict[Asked, Mask] = {}
+        self._latest: tuple[Asked, Mask] | None = None
+        self._positions: dict[str, int] = {}
+        self.built = 0
+        """Columns ever built, for whoever wants to know what an answer cost."""
         self.shape = 0
+        self.places = 0
+        """Changes when nodes come, go, or get other indices."""
+        self.keys_changed = 0
+        """Changes when the first node gets a label or the last one loses it."""
+
+    def __len__(self) -> int:
+        return len(self._slots)
 
     # -- told
 
     def node_changed(self, i: int, node: Node) -> None:
         """The node at index i is new, has other labels, or has moved there."""
-        self.forget()
-        for key, column in list(self._columns.items()):
-            column.put(i, node.labels.get(key))
-            if len(column.numbers) > 2 * len(self._slots) + 64:  # values of nodes long gone
-                del self._columns[key]
+        if i == len(self._told):
+            self._told.append(("", {}))
+        name, labels = self._told[i]
+        self._told[i] = (node.name, node.labels)
+        if name != node.name:
+            self._moved(name, node.name, i)
+            self.forget()
+        self._relabelled(i, labels, node.labels)
 
-    def forget(self) -> None:
-        """A node changed or went: what was remembered of all nodes holds no more."""
+    def node_gone(self) -> None:
+        """A node went; the last one took its index, as ``node_changed`` was told."""
+        name, labels = self._told.pop()
+        i = len(self._told)
+        self._relabelled(i, labels, {})
+        if self._positions.get(name) == i:
+            del self._positions[name]
+        self.forget()
+
+    def _moved(self, before: str, name: str, i: int) -> None:
+        if self._positions.get(before) == i:
+            del self._positions[before]
+        self._positions[name] = i
+
+    def _relabelled(self, i: int, before: Mapping[str, str], after: Mapping[str, str]) -> None:
+        if before == after:
+            return
+        changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
+        for key in changed:
+            self._carry(key, i, after.get(key))
+        self.forget(changed)
+
+    def _carry(self, key: str, i: int, value: str | None) -> None:
+        """Node i has this value of a label; None: no such label."""
+        if value is None:
+            carriers = self._carriers[key]
+            carriers.discard(i)
+            if not carriers:
+                del self._carriers[key]
+                self._columns.pop(key, None)
+                self.keys_changed += 1
+        elif key in self._carriers:
+            self._carriers[key].add(i)
+        else:
+            self._carriers[key] = {i}
+            self.keys_changed += 1
+        if key in self._columns:
+            self._columns[key].put(i, value)
+
+    def forget(self, changed: set[str] | None = None) -> None:
+        """A node changed these labels: what was remembered of them holds no more. None: nodes came, went or moved."""
         self.shape += 1
-        self._verdicts.clear()
-        self._positions = None
+        self._latest = None
+        if changed is None:
+            self.places += 1
+            self._verdicts.clear()
+        else:
+            for each in [each for each in self._verdicts if not changed.isdisjoint(_keys(each))]:
+                del self._verdicts[each]
+
+    def release(self) -> None:
+        """Keep nothing of the large requirement that was asked about last."""
+        self._latest = None
 
     # -- asked
 
+    def carried(self, key: str) -> bool:
+        """Has a node a label of this key?"""
+        return key in self._carriers
+
     def position(self, name: str) -> int | None:
         """Index of the node of that name."""
-        if self._positions is None:
-            self._positions = {slot.name: i for i, slot in enumerate(self._slots)}
         return self._positions.get(name)
 
     def codes(self, key: str) -> tuple[Codes, int]:
         """(N,) the number of each node's value of a label, 0 where it has none; and how many numbers there are."""
+        if key not in self._carriers:
+            return np.zeros(len(self._slots), np.int32), 1
         column = self._column(key)
-        return column.codes[: len(self._slots)], len(column.numbers) + 1
+        return column.codes[: len(self._slots)], column.size
 
     def having(self, key: str) -> Mask:
         """(N,) nodes that have the label."""
-        having: Mask = self.codes(key)[0] != _MISSING
-        return having
+        return self._mask(self._having(key))
 
     def valued(self, key: str, values: Iterable[str]) -> Mask:
         """(N,) nodes whose label has one of the values."""
-        column = self._column(key)
-        table = column.table()
-        table[[column.numbers[value] for value in values if value in column.numbers]] = True
-        return table[column.codes[: len(self._slots)]]
+        return self._mask(self._valued(key, values))
 
     def matching(self, where: NodeRequirement) -> Mask:
         """(N,) nodes that meet it."""
-        verdict = self._verdicts.get(where)
-        return self._remember(where, self._matching(where)) if verdict is None else verdict
+        return self._known(where) if self._latest is None or self._latest[0] is not where else self._latest[1]
 
     def selecting(self, selector: LabelSelector) -> Mask:
         """(N,) nodes whose labels it selects."""
-        verdict = self._verdicts.get(selector)
-        return self._remember(selector, self._selecting(selector)) if verdict is None else verdict
+        return self._known(selector)
+
+    def term(self, term: NodeSelectorTerm) -> Answer:
+        """Nodes that meet every requirement of the term; none where it is empty or invalid."""
+        if not (term.expressions or term.fields) or not term.valid:
+            return False
+        fits = self._all(term.expressions)
+        for each in term.fields:
+            if fits is False:
+                break
+            fits = _both(fits, self._named(each))
+        return fits
+
+    # -- remembered
+
+    def _known(self, what: Asked) -> Mask:
+        if bulky(what):
+            verdict = self._worked_out(what)
+            self._latest = (what, verdict)  # one decision asks it several times
+            return verdict
+        known = self._verdicts.get(what)
+        if known is None:
+            if len(self._verdicts) >= REMEMBERED:
+                self._verdicts.clear()
+            known = self._verdicts[what] = self._worked_out(what)
+        return known
+
+    def _worked_out(self, what: Asked) -> Mask:
+        answer = self._matching(what) if isinstance(what, NodeRequirement) else self._selecting(what)
+        verdict = self._mask(answer)
+        verdict.flags.writeable = False
+        return verdict
+
+    def _mask(self, answer: Answer) -> Mask:
+        return np.full(len(self._slots), answer, np.bool_) if isinstance(answer, bool) else answer
 
     # -- worked out
 
     def _column(self, key: str) -> Column:
+        """The column of a label that some node has."""
         column = self._columns.get(key)
         if column is not None:
             self._columns.move_to_end(key)
             return column
-        labels = (slot.node.labels if slot.node else {} for slot in self._slots)
-        column = self._columns[key] = Column((each.get(key) for each in labels), max(64, len(self._slots)))
+        self.built += 1
+        column = self._columns[key] = Column(max(64, len(self._slots)))
+        for i in self._carriers[key]:
+            column.put(i, self._told[i][1][key])
         if len(self._columns) > KEYS:
             self._columns.popitem(last=False)
         return column
 
-    def _remember(self, what: NodeRequirement | LabelSelector, verdict: Mask) -> Mask:
-        if len(self._verdicts) >= REMEMBERED:
-            self._verdicts.clear()
-        verdict.flags.writeable = False
-        self._verdicts[what] = verdict
-        return verdict
-
-    def _matching(self, where: NodeRequirement) -> Mask:
-        fits = np.ones(len(self._slots), np.bool_)
+    def _matching(self, where: NodeRequirement) -> Answer:
+        fits: Answer = True
         for key, value in where.selector:
-            fits &= self.valued(key, (value,))
-        if where.terms is not None:
-            anywhere = np.zeros(len(self._slots), np.bool_)
-            for term in where.terms:
-                anywhere |= self.term(term)
-            fits &= anywhere
-        return fits
+            fits = _both(fits, self._valued(key, (value,)))
+            if fits is False:
+                return False
+        return fits if where.terms is None else _both(fits, self._any(where.terms))
 
-    def term(self, term: NodeSelectorTerm) -> Mask:
-        """(N,) nodes that meet every requirement of the term; none where it is empty or invalid."""
-        fits = np.ones(len(self._slots), np.bool_)
-        if not (term.expressions or term.fields) or not term.valid:
-            return np.zeros_like(fits)
-        for each in term.expressions:
-            fits &= self._meeting(each)
-        for each in term.fields:
-            fits &= self._named(each)
-        return fits
+    def _any(self, terms: Iterable[NodeSelectorTerm]) -> Answer:
+        """Nodes that meet one of the terms."""
+        anywhere = np.zeros(len(self._slots), np.bool_)
+        for term in terms:
+            found = self.term(term)
+            if found is True:
+                return True
+            if found is not False:
+                anywhere |= found
+        return anywhere
 
-    def _selecting(self, selector: LabelSelector) -> Mask:
-        fits = np.ones(len(self._slots), np.bool_)
+    def _selecting(self, selector: LabelSelector) -> Answer:
+        fits: Answer = True
         for key, value in selector.labels:
-            fits &= self.valued(key, (value,))
-        for each in selector.expressions:
-            fits &= self._meeting(each) if each.valid else False
+            fits = _both(fits, self._valued(key, (value,)))
+            if fits is False:
+                return False
+        return _both(fits, self._all(selector.expressions)) if all(e.valid for e in selector.expressions) else False
+
+    def _all(self, requirements: Iterable[Requirement]) -> Answer:
+        """Nodes that meet every requirement."""
+        fits: Answer = True
+        for each in requirements:
+            fits = _both(fits, self._meeting(each))
+            if fits is False:
+                return False
         return fits
 
-    def _meeting(self, requirement: Requirement) -> Mask:
+    def _having(self, key: str) -> Answer:
+        return self._column(key).codes[: len(self._slots)] != 0 if key in self._carriers else False
+
+    def _valued(self, key: str, values: Iterable[str]) -> Answer:
+        if key not in self._carriers:
+            return False
+        column = self._column(key)
+        numbers = [column.numbers[value] for value in values if value in column.numbers]
+        codes = column.codes[: len(self._slots)]
+        if len(numbers) < 2:
+            return codes == numbers[0] if numbers else False
+        return column.table(numbers)[codes]
+
+    def _meeting(self, requirement: Requirement) -> Answer:
         match requirement.operator:
             case "In":
-                return self.valued(requirement.key, requirement.values)
+                return self._valued(requirement.key, requirement.values)
             case "NotIn":
-                return ~self.valued(requirement.key, requirement.values)
+                return _not(self._valued(requirement.key, requirement.values))
             case "Exists":
-                return self.having(requirement.key)
+                return self._having(requirement.key)
             case "DoesNotExist":
-                return ~self.having(requirement.key)
-        column = self._column(requirement.key)
-        table = column.table()
-        table[1:] = [requirement.matches({requirement.key: value}) for value in column.numbers]
-        return table[column.codes[: len(self._slots)]]
+                return _not(self._having(requirement.key))
+            case "Gt" | "Lt" if requirement.key in self._carriers:
+                return self._column(requirement.key).compared(requirement, len(self._slots))
+        return False
 
-    def _named(self, requirement: Requirement) -> Mask:
-        named = np.zeros(len(self._slots), np.bool_)
+    def _named(self, requirement: Requirement) -> Answer:
         found = [i for name in requirement.values if (i := self.position(name)) is not None]
+        if not found:
+            return requirement.operator == "NotIn"
+        named = np.zeros(len(self._slots), np.bool_)
         named[found] = True
         return ~named if requirement.operator == "NotIn" else named
+
+
+def _both(a: Answer, b: Answer) -> Answer:
+    if isinstance(a, bool):
+        return b if a else False
+    if isinstance(b, bool):
+        return a if b else False
+    both: Mask = a & b
+    return both if both.any() else False
+
+
+def _not(answer: Answer) -> Answer:
+    return not answer if isinstance(answer, bool) else ~answer
+
+
+def _keys(what: Asked) -> Iterable[str]:
+    """Label keys that a requirement of few parts speaks of."""
+    if isinstance(what, LabelSelector):
+        return (*(key for key, _ in what.labels), *(each.key for each in what.expressions))
+    terms = (each.key for term in what.terms or () for each in term.expressions)
+    return (*(key for key, _ in what.selector), *terms)

@@ -2,22 +2,25 @@
 
 Owns groups of pods that are alike in namespace and labels, found by label, and tallies: for a selection, the number of
 selected pods per node, kept up to date from then on. A Deployment is one group, so a decision looks at a few groups and
-never at all pods. Assumes every pod that comes to or leaves a node, and every node that comes, goes or moves, is told
-to it. Never looks at anything else of a pod.
+never at all pods. A pod of very many labels (``burden.BULKY``) is a group of its own that every search looks at, and a
+selection of very many parts is worked out anew each time: neither leaves much behind. Assumes every pod that comes to
+or leaves a node, and every node that comes, goes or moves, is told to it. Never looks at anything else of a pod.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
 
+from ..burden import BULKY, bulky
 from ..objects import Pod
 from ..selectors import LabelSelector
 from ..snapshot import Counts, Selection
+from .bulk import Hashed, Selectors
 from .slots import Slot, roomy
 
 REMEMBERED = 256
@@ -25,8 +28,8 @@ REMEMBERED = 256
 
 K = TypeVar("K")
 
-Alike = tuple[str, frozenset[tuple[str, str]], bool]
-"""(namespace, labels, on its way out)"""
+Alike = tuple[str, frozenset[tuple[str, str]] | str, bool]
+"""(namespace, labels or, where they are very many, the pod's uid; on its way out)"""
 
 
 @dataclass(slots=True, eq=False)
@@ -55,6 +58,14 @@ class Group:
     def leaving(self) -> bool:
         return self.alike[2]
 
+    @property
+    def bulky(self) -> bool:
+        return isinstance(self.alike[1], str)
+
+    def counts(self) -> Iterator[tuple[int, int]]:
+        """(index, pods) of every node where there are some."""
+        return ((slot.index, count) for slot, count in self.there.items() if slot.index >= 0)
+
 
 class PodsByLabels:
     """See the module."""
@@ -65,6 +76,7 @@ class PodsByLabels:
         self._by_pair: dict[tuple[str, str], set[Group]] = {}
         self._by_key: dict[str, set[Group]] = {}
         self._by_namespace: dict[str, set[Group]] = {}
+        self._bulky: set[Group] = set()
         self._tallies: OrderedDict[Selection, Tally] = OrderedDict()
 
     # -- told
@@ -102,10 +114,17 @@ class PodsByLabels:
         """(N,) pods that the selection selects."""
         tally = self._tallies.get(selection)
         if tally is None:
+            if bulky(selection):
+                return self._counted(selection)
             tally = self._tally(selection)
         else:
             self._tallies.move_to_end(selection)
         return tally.counts[: len(self._slots)]
+
+    def within(self, namespaces: frozenset[str] | None) -> Iterator[tuple[str, Collection[Group]]]:
+        """Pods alike, by namespace: of these ones; None: of all."""
+        for name in self._by_namespace if namespaces is None else self._by_namespace.keys() & namespaces:
+            yield name, self._by_namespace[name]
 
     # -- groups
 
@@ -124,6 +143,8 @@ class PodsByLabels:
     def _homes(self, group: Group) -> list[set[Group]]:
         """The sets that a group is found in."""
         homes = [self._by_namespace.setdefault(group.namespace, set())]
+        if group.bulky:
+            return [*homes, self._bulky]
         for key, value in group.labels.items():
             homes.append(self._by_pair.setdefault((key, value), set()))
             homes.append(self._by_key.setdefault(key, set()))
@@ -141,7 +162,7 @@ class PodsByLabels:
         """Labels come and go with the pods: what nobody is found by any more is not kept."""
         if not self._by_namespace[group.namespace]:
             del self._by_namespace[group.namespace]
-        for key, value in group.labels.items():
+        for key, value in () if group.bulky else group.labels.items():
             if not self._by_pair[key, value]:
                 del self._by_pair[key, value]
             if not self._by_key[key]:
@@ -154,22 +175,34 @@ class PodsByLabels:
         for group in self._candidates(selection):
             if _selects(selection, group):
                 _join(tally, group)
-                for slot, count in group.there.items():
-                    if slot.index >= 0:
-                        tally.counts[slot.index] += count
+                for i, count in group.counts():
+                    tally.counts[i] += count
         if len(self._tallies) > REMEMBERED:
             _, forgotten = self._tallies.popitem(last=False)
             for group in forgotten.groups:
                 group.tallies.remove(forgotten)
         return tally
 
+    def _counted(self, selection: Selection) -> Counts:
+        """(N,) pods that the selection selects, remembered by nobody."""
+        counts = np.zeros(len(self._slots), np.int32)
+        selectors = Selectors([selector for selector, _ in selection.matchers])
+        for group in self._candidates(selection):
+            if _may_select(selection, group) and selectors.matching(Hashed(group.labels)).all():
+                for i, count in group.counts():
+                    counts[i] += count
+        return counts
+
     def _candidates(self, selection: Selection) -> Collection[Group]:
         """Groups among which the selected ones are: the fewest that one requirement leaves."""
         least: Collection[Group] = self._groups.values()
         for selector, namespaces in selection.matchers:
-            for found in (*self._by_labels(selector), self._in(namespaces)):
-                if found is not None and len(found) < len(least):
-                    least = found
+            for found in self._by_labels(selector):
+                if len(found) + len(self._bulky) < len(least):
+                    least = [*found, *self._bulky]
+            within = self._in(namespaces)
+            if within is not None and len(within) < len(least):
+                least = within
         return least
 
     def _by_labels(self, selector: LabelSelector) -> list[Collection[Group]]:
@@ -189,7 +222,8 @@ class PodsByLabels:
 
 
 def _alike(pod: Pod) -> Alike:
-    return pod.namespace, frozenset(pod.labels.items()), pod.deleting
+    labels = frozenset(pod.labels.items()) if len(pod.labels) <= BULKY else pod.uid
+    return pod.namespace, labels, pod.deleting
 
 
 def _take_one(counts: dict[K, int], key: K) -> None:
@@ -204,9 +238,11 @@ def _join(tally: Tally, group: Group) -> None:
 
 
 def _selects(selection: Selection, group: Group) -> bool:
+    return _may_select(selection, group) and all(each.matches(group.labels) for each, _ in selection.matchers)
+
+
+def _may_select(selection: Selection, group: Group) -> bool:
+    """Could it, whatever the labels?"""
     if group.leaving and not selection.leaving:
         return False
-    return all(
-        (namespaces is None or group.namespace in namespaces) and selector.matches(group.labels)
-        for selector, namespaces in selection.matchers
-    )
+    return all(names is None or group.namespace in names for _, names in selection.matchers)

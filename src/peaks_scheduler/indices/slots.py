@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..objects import HostPort, Node
+from ..objects import Node
 
 Array = TypeVar("Array", bound=NDArray[Any])
 
@@ -21,7 +21,6 @@ class Slot:
     name: str
     node: Node | None = None
     index: int = -1
-    ports: Counter[HostPort] = field(default_factory=Counter)
     groups: Counter[Any] = field(default_factory=Counter)  # of pods alike in namespace and labels (see pods.Group)
 
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..errors import Ambiguous, Conflict, Forbidden, KubeError, NotFound, TooManyRequests, Unavailable
+from ..printable import visible
 from .clock import micro_time
 from .transport import encode
 
@@ -31,6 +32,7 @@ INSTANCE_LIMIT = 128  # [bytes]
 NAME_LIMIT = 253  # [characters] a DNS subdomain
 CUT = " ..."  # kube-scheduler's mark of a cut message
 WORKERS, CAPACITY = 24, 20_000
+NAMESPACES = 1000  # that are remembered to have refused one
 TOO_OLD = 600.0  # [s] an event that late tells nobody anything
 FORBIDDEN_FOR = 60.0  # [s] an API server that just started knows no rights yet, and forbids everything for a moment
 FIRST_BACKOFF, LAST_BACKOFF = 0.2, 10.0  # [s]
@@ -61,7 +63,8 @@ class Reporter:
         return self._event(event_name, "Normal", "Scheduled", "Binding", note, (namespace, name, uid), now)
 
     def failed_scheduling(self, namespace: str, name: str, uid: str, message: str, now: float) -> Event:
-        """``message`` is cut to 1024 bytes. ``now``: seconds since the epoch."""
+        """``message`` is cut to 1024 bytes, what cannot be seen in it is escaped. ``now``: seconds since the epoch."""
+        message = visible(message[: NOTE_LIMIT + 1])
         event_name = _event_name(name, f"{_digest(uid + message)}{int(now * 1e6):x}")
         return self._event(
             event_name, "Warning", "FailedScheduling", "Scheduling", message, (namespace, name, uid), now
@@ -225,5 +228,7 @@ class EventPoster:
         self._give_up()
         # a missing right refuses every event alike: once a namespace is enough to know
         if event.namespace not in self._refused:
+            if len(self._refused) >= NAMESPACES:
+                self._refused.clear()
             self._refused.add(event.namespace)
             logger.warning("event dropped", extra={"namespace": event.namespace, "reason": event.reason, "error": why})

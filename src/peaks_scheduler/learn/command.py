@@ -20,6 +20,7 @@ from ..errors import ModelFitError
 from ..fitting import fit
 from ..power import Scope
 from ..power.scope import named
+from ..terminal import note, say, show
 from .files import check_place, write_models, write_whole
 from .from_csv import Columns, Units, from_csv
 from .from_prometheus import Server, from_prometheus
@@ -57,8 +58,8 @@ def run_fit(request: Request) -> int:
         if path:
             check_place(option, path)
     measured, notes = _measured(request)
-    for note in notes:
-        click.echo(f"note: {note}", err=True)
+    for text in notes:
+        note(text)
     if not measured:
         raise ModelFitError(
             "expected at least one node with series of CPU (node_exporter, Kepler) or power (Kepler, IPMI, Scaphandre) "
@@ -67,10 +68,10 @@ def run_fit(request: Request) -> int:
         )
     nodes = _learned(measured, request.model)
     if request.output == "json":
-        click.echo(json.dumps({"nodes": {node.node: node.as_json() for node in nodes}}, indent=2, allow_nan=False))
+        show(json.dumps({"nodes": {node.node: node.as_json() for node in nodes}}, indent=2, allow_nan=False))
     else:
-        click.echo(as_table(nodes))
-    click.echo(summary(nodes), err=True)
+        show(as_table(nodes))
+    say(summary(nodes))
     if request.plot:
         _draw(request.plot, form, nodes)
     if request.out:
@@ -144,7 +145,7 @@ def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
 def _draw(path: str, form: str, nodes: Sequence[Learned]) -> None:
     write_whole("--plot", path, picture(nodes, form))
     if len(nodes) > MOST_PANELS:
-        click.echo(f"note: {path} shows the first {MOST_PANELS} of {len(nodes)} nodes", err=True)
+        note(f"{path} shows the first {MOST_PANELS} of {len(nodes)} nodes")
 
 
 def _write(request: Request, path: str, nodes: Sequence[Learned]) -> None:
@@ -154,8 +155,8 @@ def _write(request: Request, path: str, nodes: Sequence[Learned]) -> None:
     models = [model for node in wanted if (model := node.model(now)) is not None]
     left = [node.node for node in nodes if node.node not in {model.name for model in models}]
     if not models:
-        click.echo(f"note: {path} is not written: no node has a model to be trusted", err=True)
+        note(f"{path} is not written: no node has a model to be trusted")
         return
     lines = [request.words, summary(nodes), f"left out: {', '.join(left)}" if left else ""]
     write_models(path, models, "\n".join(line for line in lines if line))
-    click.echo(f"note: {path}: {len(models)} of {len(nodes)} nodes", err=True)
+    note(f"{path}: {len(models)} of {len(nodes)} nodes")

@@ -7,8 +7,11 @@ from collections.abc import Sequence
 
 from ..documents import few
 from ..power import Curve, Piecewise
+from ..printable import cell, cells, visible
 from .learned import Learned, number
 
+MOST = 8192
+"""Characters of a line about a node."""
 _WORDS = ("node", "verdict", "confidence", "power of", "curve")
 _NUMBERS = ("idle", "full", "RMSE", "CV RMSE", "R²", "samples", "CPU measured")
 _HEADER = (*_WORDS, *_NUMBERS)
@@ -16,12 +19,13 @@ _HEADER = (*_WORDS, *_NUMBERS)
 
 def as_table(nodes: Sequence[Learned]) -> str:
     """A line a node, and below the table what each curve is and what is to be said about it."""
-    rows = [_HEADER, *map(_row, nodes)]
+    rows = [_HEADER, *(cells(_row(node)) for node in nodes)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADER))]
     lines = [_aligned(row, widths) for row in rows]
     for node in nodes:
         about = [*_parameters(node), *(f"{node.verdict}: {reason}" for reason in node.reasons)]
-        lines += ["", node.node, *(f"  {line}" for line in (*about, *(f"note: {note}" for note in node.notes)))]
+        about += [f"note: {note}" for note in node.notes]
+        lines += ["", cell(node.node), *(f"  {cell(line, MOST)}" for line in about)]
     return "\n".join(lines)
 
 
@@ -30,7 +34,7 @@ def summary(nodes: Sequence[Learned]) -> str:
     counts = Counter(node.verdict for node in nodes)
     refused = [node.node for node in nodes if node.verdict == "refused"]
     parts = [f"{counts[verdict]} {verdict}" for verdict in ("good", "usable", "refused") if counts[verdict]]
-    names = f" ({few(refused)})" if refused else ""
+    names = f" ({visible(few(refused))})" if refused else ""
     return f"{len(nodes)} node{'' if len(nodes) == 1 else 's'}: {', '.join(parts)}{names}"
 
 
@@ -54,11 +58,11 @@ def _row(node: Learned) -> tuple[str, ...]:
 
 
 def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
-    cells = [
-        cell.ljust(width) if i < len(_WORDS) else cell.rjust(width)
-        for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+    aligned = [
+        text.ljust(width) if i < len(_WORDS) else text.rjust(width)
+        for i, (text, width) in enumerate(zip(row, widths, strict=True))
     ]
-    return "  ".join(cells).rstrip()
+    return "  ".join(aligned).rstrip()
 
 
 def _watts(value: float | None, digits: int = 1) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from ..printable import is_visible, visible
 from .curves import Curve, Exponential, IdleExponential, Linear, Piecewise
 from .file import ENTRY_FIELDS, QUALITY_FIELDS
 from .models import PowerModel, PowerModels, Quality
@@ -20,10 +21,13 @@ def render_models(models: PowerModels, comment: str = "") -> str:
     entries = [entry_of(model) | {"nodes": [name]} for name, model in models.by_name.items()]
     entries += [entry_of(model) | {"nodeSelector": dict(selector)} for selector, model in models.by_selector]
     ordered = [{key: entry[key] for key in ENTRY_FIELDS if key in entry} for entry in entries]
-    head = "".join(f"# {line}\n" for line in comment.splitlines())
-    return head + yaml.safe_dump(
-        {"models": ordered}, sort_keys=False, width=120, allow_unicode=True, default_flow_style=None
-    )
+    head = "".join(f"# {visible(line)}\n" for line in comment.splitlines())
+    text = _dumped({"models": ordered})
+    return head + (text if is_visible(text.replace("\n", "")) else _dumped({"models": ordered}, allow_unicode=False))
+
+
+def _dumped(document: dict[str, Any], allow_unicode: bool = True) -> str:
+    return yaml.safe_dump(document, sort_keys=False, width=120, allow_unicode=allow_unicode, default_flow_style=None)
 
 
 def entry_of(model: PowerModel) -> dict[str, Any]:

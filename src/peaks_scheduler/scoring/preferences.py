@@ -19,9 +19,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..filters.spread import domain_sums, inclusion
+from ..filters.spread import Inclusion, domain_sums, having_all
 from ..objects import Pod
-from ..selectors import NodeRequirement, SpreadConstraint, Taint
+from ..selectors import SpreadConstraint, Tolerated
 from ..snapshot import Floats, Ints, Mask, NodeIndex, Selection, Snapshot
 
 MOST = 100
@@ -61,23 +61,22 @@ def mild_taints(pod: Pod, nodes: Snapshot, tied: Ints) -> Ints | None:
     if not sets:
         return None
     counts = np.zeros(len(tied), np.int64)
+    tolerated = Tolerated(pod.tolerations)
     for taints, having in sets.items():
-        counts += having[tied] * sum(not _tolerated(pod, taint) for taint in taints)
+        counts += having[tied] * sum(not tolerated.includes(taint) for taint in taints)
     return MOST - _shares(counts)
-
-
-def _tolerated(pod: Pod, taint: Taint) -> bool:
-    return any(toleration.tolerates(taint) for toleration in pod.tolerations)
 
 
 def liked_nodes(pod: Pod, nodes: Snapshot, tied: Ints) -> Ints | None:
     """The more weight in preferred node affinity terms that the node meets, the better."""
     if not pod.preferences.nodes:
         return None
-    weights = np.zeros(len(tied), np.int64)
+    weights = np.zeros(len(nodes), np.int64)
     for weight, term in pod.preferences.nodes:
-        weights += weight * nodes.index.matching(NodeRequirement((), (term,)))[tied]
-    return _shares(weights)
+        met = nodes.index.meeting(term)
+        if met is not False:
+            np.add(weights, weight, out=weights, where=met)
+    return _shares(weights[tied])
 
 
 def _shares(counts: Ints) -> Ints:
@@ -97,18 +96,19 @@ def evenness(pod: Pod, nodes: Snapshot, tied: Ints) -> Ints | None:
     if not constraints:
         return None
     scores = np.zeros(len(tied), np.int64)
-    labelled: Mask = np.logical_and.reduce([nodes.index.having(each.topology_key) for each in constraints])
+    labelled = having_all(constraints, nodes)
     judged = labelled[tied]
     candidates = tied[judged]
     if len(candidates):
         crowds = np.zeros(len(candidates))
+        included = Inclusion(pod, nodes)
         for each in constraints:
-            crowds += _crowd(pod, each, nodes, labelled, candidates)
+            crowds += _crowd(pod, each, nodes, labelled & included(each), candidates)
         scores[judged] = _emptiest_first(_rounded(crowds))
     return scores
 
 
-def _crowd(pod: Pod, constraint: SpreadConstraint, nodes: Snapshot, labelled: Mask, candidates: Ints) -> Floats:
+def _crowd(pod: Pod, constraint: SpreadConstraint, nodes: Snapshot, eligible: Mask, candidates: Ints) -> Floats:
     """(C,) selected pods in each candidate's domain, in a measure that makes keys with few values and with many
     comparable; ``maxSkew`` waters differences down."""
     if constraint.topology_key == HOSTNAME:
@@ -116,7 +116,6 @@ def _crowd(pod: Pod, constraint: SpreadConstraint, nodes: Snapshot, labelled: Ma
         counts, domains = _on_nodes(pod, constraint, nodes.index)[candidates], len(candidates)
     else:
         own = nodes.index.codes(constraint.topology_key)[0][candidates]
-        eligible = labelled & inclusion(pod, constraint, nodes)
         counts, domains = domain_sums(pod, constraint, nodes, eligible)[own], len(np.unique(own))
     return counts * math.log(domains + 2) + (constraint.max_skew - 1)
 
@@ -165,13 +164,11 @@ Pull = tuple[int, str, "Ints | slice", Ints]
 
 def _pulls(pod: Pod, index: NodeIndex) -> Iterator[Pull]:
     """What draws the pod to the domains of these nodes, or away from them (below zero)."""
-    for weight, term in pod.preferences.pods:
-        if term.selector is not None:
-            selection = Selection(((term.selector, index.namespaces_of(term)),))
-            yield weight, term.topology_key, slice(None), index.pods_selected(selection).astype(np.int64)
+    for weight, key, counts in index.near(pod.preferences.pods):
+        yield weight, key, slice(None), counts.astype(np.int64)
     for weight, force in index.liked_by(pod):
         there = np.array([*force.counts()], np.int64).reshape(-1, 2)
-        yield weight, force.term.topology_key, there[:, 0], there[:, 1]
+        yield weight, force.topology_key, there[:, 0], there[:, 1]
 
 
 def _stretched(sums: Ints) -> Ints:

@@ -23,21 +23,23 @@ def load_source(
     get_json: GetJson,
     cluster_ahead: Callable[[], float] = lambda: 0.0,
     clock: Callable[[], float] = time.time,
+    nodes: Callable[[], int] = lambda: 0,
 ) -> LoadSource:
     """The source that ``load.source`` names.
 
     ``get_json`` asks the API server (``KubeClient.get_json``), whose clock is ``cluster_ahead`` seconds ahead of
-    ``clock``, ours. Raises ConfigurationError for a file of certificates that cannot be used.
+    ``clock``, ours. ``nodes`` tells how many the cluster has, 0 where that is not known. Raises ConfigurationError for
+    a file of certificates that cannot be used.
     """
     load = settings.load
     if load.source == "metrics-server":
-        return MetricsServer(get_json, load.timeout, clock, cluster_ahead)
+        return MetricsServer(get_json, load.timeout, clock, cluster_ahead, nodes)
     if load.address is None:
         raise ConfigurationError(f"load.source is {load.source}: expected its URL as load.address; got none")
     if load.source == "load-watcher":
-        return LoadWatcher(load.address, load.timeout, clock)
+        return LoadWatcher(load.address, load.timeout, clock, nodes=nodes)
     return PrometheusLoad(
-        prometheus_api(settings, load.address, load.timeout, clock),
+        prometheus_api(settings, load.address, load.timeout, clock, nodes),
         window=load.window,
         cpu_query=load.cpu_query,
         memory_query=load.memory_query,
@@ -52,13 +54,14 @@ def pod_usage_source(
     get_json: GetJson,
     cluster_ahead: Callable[[], float] = lambda: 0.0,
     clock: Callable[[], float] = time.time,
+    pods: Callable[[], int] = lambda: 0,
 ) -> PodUsageSource | None:
-    """The source of pods' use that ``podUsage.source`` means; None: there is none. Arguments and errors as of
-    ``load_source``."""
+    """The source of pods' use that ``podUsage.source`` means; None: there is none. ``pods`` tells how many the cluster
+    has, 0 where that is not known; other arguments and errors as of ``load_source``."""
     if settings.usage_source == "metrics-server":
-        return MetricsServerPods(get_json, settings.load.timeout, cluster_ahead)
+        return MetricsServerPods(get_json, settings.load.timeout, cluster_ahead, pods)
     if settings.usage_source == "prometheus":
-        return PrometheusPods(prometheus_api(settings, clock=clock), settings.load.window, clock)
+        return PrometheusPods(prometheus_api(settings, clock=clock), settings.load.window, clock, pods)
     return None
 
 
@@ -67,8 +70,10 @@ def prometheus_api(
     address: str | None = None,
     timeout: float | None = None,
     clock: Callable[[], float] = time.time,
+    nodes: Callable[[], int] = lambda: 0,
 ) -> PrometheusApi:
-    """Prometheus as ``prometheus.*`` has it; ``address`` and ``timeout`` [s] in place of those there.
+    """Prometheus as ``prometheus.*`` has it; ``address`` and ``timeout`` [s] in place of those there. ``nodes`` as of
+    ``load_source``.
 
     Raises ConfigurationError where there is no address, or for a file of certificates that cannot be used.
     """
@@ -88,4 +93,5 @@ def prometheus_api(
         node_label=asked.node_label,
         timeout=timeout or asked.timeout,
         clock=clock,
+        nodes=nodes,
     )

@@ -1,8 +1,10 @@
 """One HTTP server that is asked for load: a whole answer within a time, or a LoadError that says what to do.
 
 Owns what asking is like whatever the source: the limits on time and size, the words for a connection that fails, and
-how far the server's clock is from ours by its ``Date`` header. Assumes an address that the settings have read. Never
-retries, never follows a redirect, never looks into a body, and keeps users and passwords out of every message.
+how far the server's clock is from ours by its ``Date`` header. Bodies are taken as they come over the wire, counted as
+they come: a few kilobytes that were compressed twice unpack to gigabytes before anybody can count them, so that nothing
+is asked for compressed and nothing unpacked. Assumes an address that the settings have read. Never retries, never
+follows a redirect, never keeps a cookie, never looks into a body, and keeps users and passwords out of every message.
 """
 
 import asyncio
@@ -13,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
@@ -20,7 +23,14 @@ from peaks_scheduler.errors import ConfigurationError, LoadError
 from peaks_scheduler.tls import client_context, in_words
 from peaks_scheduler.values import shown
 
-MAX_BODY = 64 * 2**20  # 5,000 nodes with all metrics that load-watcher has are 20 MiB
+from .limits import MOST_BODY
+
+MAX_BODY = MOST_BODY
+MOST_WORDS = 2**16  # bytes that are taken of an answer which is no success: it is read for its words alone
+UNPACKED: Mapping[str, str] = {"Accept-Encoding": "identity"}
+_SMALLEST_PART = 2**8  # bytes: a body in more parts than it has of these costs more time to take than it is worth
+_PARTS = 2_000  # that any body may have
+_PARTS_A_TURN = 50  # of the event loop
 # what Go's and nginx' servers answer
 _WANTS_TLS = re.compile(rb"HTTP request (to an|was sent to) HTTPS", re.IGNORECASE)
 _DATE_RESOLUTION = 1.0  # [s] the header has whole seconds
@@ -31,7 +41,7 @@ class Answer:
     """What came back, whole."""
 
     status: int
-    body: bytes
+    body: bytes | bytearray
     fetched_at: float
     """When it was here [s], our clock."""
     clock_offset: float | None
@@ -70,6 +80,8 @@ class Server:
             transport=transport,
             timeout=timeout,
             auth=auth,
+            headers=UNPACKED,
+            cookies=no_cookies(),
             # without TLS any context will do: the machine's authorities take a tenth of a second to load
             verify=tls or client_context(verify=self.url.scheme == "https"),
             trust_env=False,
@@ -84,10 +96,12 @@ class Server:
         headers: Mapping[bytes, bytes] | None = None,
         auth: tuple[str, str] | None = None,
         form: bool = False,
+        most: int = MAX_BODY,
     ) -> Answer:
         """Ask for ``path`` below the URL; with ``form`` the parameters go in a POST's body. Any status is an answer.
 
-        Raises LoadError of kind unreachable, dns, timeout or malformed (broken off, or larger than 64 MiB).
+        Of a success up to ``most`` bytes are taken, of anything else the first MOST_WORDS. Raises LoadError of kind
+        unreachable, dns, timeout or malformed (broken off, compressed, or larger than that).
         """
         url = self.url.copy_with(path=self.url.path.rstrip("/") + path) if path else self.url
         if form:
@@ -97,7 +111,7 @@ class Server:
         sent = self._clock()
         try:
             async with asyncio.timeout(self._timeout):
-                status, body, date = await self._send(request, auth)
+                status, body, date = await self._send(request, auth, most)
         except (TimeoutError, httpx.TimeoutException) as error:
             raise LoadError("timeout", f"{self.where}: no whole answer within {self._timeout:g} s") from error
         except httpx.HTTPError as error:
@@ -110,17 +124,39 @@ class Server:
         """Close the connections."""
         await self._client.aclose()
 
-    async def _send(self, request: httpx.Request, auth: tuple[str, str] | None) -> tuple[int, bytes, float | None]:
+    async def _send(
+        self, request: httpx.Request, auth: tuple[str, str] | None, most: int
+    ) -> tuple[int, bytearray, float | None]:
         response = await self._client.send(request, stream=True, auth=auth or httpx.USE_CLIENT_DEFAULT)
         try:
-            body = bytearray()
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > MAX_BODY:
-                    raise LoadError("malformed", f"{self.where}: expected at most {MAX_BODY >> 20} MiB; more came")
-            return response.status_code, bytes(body), _date(response.headers.get("Date"))
+            whole = response.status_code == httpx.codes.OK
+            body = await self._body(response, most) if whole else await _words(response)
+            return response.status_code, body, _date(response.headers.get("Date"))
         finally:
             await response.aclose()
+
+    async def _body(self, response: httpx.Response, most: int) -> bytearray:
+        if packed := packing(response):
+            raise LoadError("malformed", f"{self.where}: {packed}")
+        if _announced(response) > most:
+            raise self._too_large(most)
+        body, parts = bytearray(), 0
+        async for part in response.aiter_bytes():  # of what is not compressed these are the raw ones
+            body += part
+            parts += 1
+            if len(body) > most:
+                raise self._too_large(most)
+            if parts > _PARTS + most // _SMALLEST_PART:
+                raise LoadError("malformed", f"{self.where}: expected a body in parts of some size; got {parts} of it")
+            if parts % _PARTS_A_TURN == 0:
+                await asyncio.sleep(0)  # parts of a byte come by the thousand without a wait between them
+        return body
+
+    def _too_large(self, most: int) -> LoadError:
+        return LoadError(
+            "malformed",
+            f"{self.where}: expected at most {most >> 20} MiB; more came: does it tell of more than this cluster?",
+        )
 
     def _broken(self, error: httpx.HTTPError) -> LoadError:
         if _caused_by(error, socket.gaierror):
@@ -134,7 +170,40 @@ class Server:
         )
 
 
-def _dated(status: int, body: bytes, date: float | None, sent: float, fetched_at: float) -> Answer:
+async def _words(response: httpx.Response) -> bytearray:
+    """The first of a body that says what is wrong; nothing of one that is compressed."""
+    body = bytearray()
+    if packing(response):
+        return body
+    async for part in response.aiter_bytes():
+        body += part
+        if len(body) >= MOST_WORDS:
+            break
+    return body[:MOST_WORDS]
+
+
+def packing(response: httpx.Response) -> str:
+    """What is wrong with an answer that is compressed although nobody asked for it; empty: it is not."""
+    encoding = response.headers.get("Content-Encoding", "")
+    if all(each.strip().lower() in ("", "identity") for each in encoding.split(",")):
+        return ""
+    return (
+        f"expected a body that is not compressed; got Content-Encoding {shown(encoding)}: switch compression off "
+        "there, or in the proxy before it"
+    )
+
+
+def no_cookies() -> CookieJar:
+    """Nothing is kept of what a server sets: a new name with every answer would grow for ever, and be sent again."""
+    return CookieJar(policy=DefaultCookiePolicy(allowed_domains=[]))
+
+
+def _announced(response: httpx.Response) -> int:
+    length = response.headers.get("Content-Length", "")
+    return int(length) if re.fullmatch(r"[0-9]{1,18}", length) else 0
+
+
+def _dated(status: int, body: bytes | bytearray, date: float | None, sent: float, fetched_at: float) -> Answer:
     offset = None if date is None else date - (sent + fetched_at) / 2
     # less than the header's resolution, or than the request took, is no difference
     certain = offset is not None and abs(offset) > _DATE_RESOLUTION + (fetched_at - sent) / 2

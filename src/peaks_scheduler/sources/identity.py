@@ -15,17 +15,21 @@ Assumes nothing about the source. Never guesses: where a rule finds two nodes fo
 knows what the keys say may choose among those that a rule before the last one found. Pure.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from types import MappingProxyType
 from typing import Self, TypeVar
 
 from peaks_scheduler.objects import Node
+from peaks_scheduler.sharing import remembered
+
+from .limits import MOST_NAME
 
 Identity = str | IPv4Address | IPv6Address
 V = TypeVar("V")
+_LIKE_AN_ADDRESS = re.compile(r"[0-9a-f]*[:.][0-9a-f:.]*")
 _Table = dict[Identity, set[str]]
 
 
@@ -132,14 +136,22 @@ def _resolve(keys: Set[str], nodes: Sequence[NodeAddresses]) -> Resolution:
     )
 
 
-@lru_cache(maxsize=65536)
 def identity(text: str) -> Identity:
     """What a key or an address says without its dress: an IP by value, or a lower-case host name. May be empty."""
+    # what is longer than any name is no node's, and is not worth keeping
+    return _identity(text) if len(text) <= MOST_NAME else text
+
+
+@remembered(largest=1024, budget=16 << 20)  # four names and addresses of each of ten thousand nodes
+def _identity(text: str) -> Identity:
     bare = text.strip().lower().rpartition("://")[2].partition("/")[0]
     readings = _readings(bare)
     for reading in readings:
+        bare_address = reading.partition("%")[0]
+        if not _LIKE_AN_ADDRESS.fullmatch(bare_address):
+            continue  # what is none takes ten times as long to refuse
         try:
-            address = ip_address(reading.partition("%")[0])
+            address = ip_address(bare_address)
         except ValueError:
             continue
         # one machine, two spellings: dual-stack sockets report IPv4 peers as mapped IPv6

@@ -10,10 +10,9 @@ fraction; a value that is no number, not finite or negative drops the node, so d
 counts as full load.
 """
 
-import asyncio
-import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -26,22 +25,26 @@ from peaks_scheduler.load import LoadReport, NodeLoad
 from peaks_scheduler.values import parse_address, shown
 
 from .fetching import Server
+from .json_reader import JsonReader
+from .limits import MOST_NAME, Limits
+from .off_loop import off_loop
 from .problems import Problems
 
-_OFF_THE_LOOP = 2**20  # a body above this is parsed in a thread: it takes long enough to delay a bind
+_OFF_THE_LOOP = 2**16  # a body above this is parsed in a thread: it takes long enough to delay a bind
 _OPERATORS = ("avg", "latest", "")
 # "Latest" is no average over the window: metrics-server, whence it comes, scrapes at most this far apart
 _LATEST_SECONDS = 60.0
 _FULL, _BEYOND_BELIEF = 100.0, 110.0
 _FUTURE_SECONDS = 5.0
+_ANY = Limits.of_nodes(0)
 _YEAR_3000 = 32_503_680_000.0  # beyond it a time is in milliseconds
 
 
 class LoadWatcher:
     """One load-watcher at ``address``, a URL without the path. ``clock`` gives seconds since the epoch.
 
-    ``timeout`` [s] bounds a whole fetch. ``transport`` is the seam for tests. Raises ConfigurationError for a wrong
-    address.
+    ``timeout`` [s] bounds a whole fetch. ``nodes`` tells how many the cluster has, 0 where that is not known: more than
+    it can have is not taken. ``transport`` is the seam for tests. Raises ConfigurationError for a wrong address.
     """
 
     name = "load-watcher"
@@ -52,21 +55,24 @@ class LoadWatcher:
         timeout: float = 10.0,
         clock: Callable[[], float] = time.time,
         transport: httpx.AsyncBaseTransport | None = None,
+        nodes: Callable[[], int] = lambda: 0,
     ) -> None:
         try:
             url = parse_address(address) + "/watcher"
         except ValueError as error:
             raise ConfigurationError(f"load address: expected {error}; got {shown(address)}") from error
         self._server = Server(self.name, url, timeout, clock, transport)
+        self._nodes = nodes
 
     async def fetch(self) -> LoadReport:
         """Ask once. Raises LoadError of kind unreachable, dns, timeout, http-<status>, empty or malformed."""
-        answer = await self._server.ask()
+        limits = Limits.of_nodes(self._nodes())
+        answer = await self._server.ask(most=limits.body)
         if answer.status != httpx.codes.OK:
             raise self._refused(answer.status)
-        read = partial(read_report, answer.body, answer.fetched_at, answer.clock_offset, answer.correction)
+        read = partial(read_report, answer.body, answer.fetched_at, answer.clock_offset, answer.correction, limits)
         try:
-            return await asyncio.to_thread(read) if len(answer.body) > _OFF_THE_LOOP else read()
+            return await off_loop(read) if len(answer.body) > _OFF_THE_LOOP else read()
         except LoadError as error:
             raise LoadError(error.kind, f"{self._server.where}: {error}") from error
 
@@ -83,31 +89,37 @@ class LoadWatcher:
 
 
 def read_report(
-    body: bytes | str, fetched_at: float, clock_offset: float | None = None, correction: float = 0.0
+    body: bytes | bytearray | str,
+    fetched_at: float,
+    clock_offset: float | None = None,
+    correction: float = 0.0,
+    limits: Limits = _ANY,
 ) -> LoadReport:
     """A load-watcher answer as a report; also how a recorded answer is read.
 
     ``correction`` [s] is taken off the answer's times to have them on our clock. Raises LoadError (empty, malformed).
     """
-    answer = _object(_parsed(body), "the answer")
-    nodes = _nodes(answer)
-    if not nodes:
+    answer = _parsed(body.encode("utf-8", "replace") if isinstance(body, str) else body, limits)
+    if answer.nodes is None:
+        raise _no_map(answer)
+    if not answer.nodes:
         raise LoadError("empty", _NO_NODES)
-    timestamp = _number(answer, "timestamp") - correction
-    start, end = (edge - correction for edge in _window(answer))
+    timestamp = _number(answer.fields, "timestamp") - correction
+    start, end = (edge - correction for edge in _window(answer.fields))
     problems = Problems()
+    for problem in answer.problems:
+        problems.add(problem)
     if (ahead := end - fetched_at) > _FUTURE_SECONDS:
         # its clock runs ahead and no Date header told; left there, the load would seem fresh long after it is not
         start, end = start - ahead, end - ahead
         problems.add("its window ends in the future: taken to end now")
     loads = {}
-    for key, node in nodes.items():
-        cpu = _cpu(node)
+    for key, (cpu, memory) in answer.nodes.items():
         if cpu.problem:
             problems.add(cpu.problem, key)
         if cpu.fraction is not None:
             since = max(start, end - _LATEST_SECONDS) if cpu.operator == "latest" else start
-            loads[key] = NodeLoad(cpu.fraction, since, end, memory_share=_memory(node))
+            loads[key] = NodeLoad(cpu.fraction, since, end, memory_share=memory)
     if not loads:
         raise LoadError("empty", f"expected the CPU use of some node; got none: {'; '.join(problems.texts())}")
     return LoadReport(MappingProxyType(loads), timestamp, fetched_at, clock_offset, problems.texts())
@@ -142,7 +154,7 @@ def _cpu(node: Any) -> _Cpu:
     return _Cpu(min(percent, _FULL) / _FULL, operator, above)
 
 
-def _memory(node: Mapping[str, Any]) -> float | None:
+def _memory(node: Any) -> float | None:
     """Share of the node's memory in use; None where it is not said or cannot be true: the node's CPU counts anyway."""
     ranked = _by_operator(node, "memory")
     percent = next((ranked[name] for name in _OPERATORS if name in ranked), None)
@@ -161,41 +173,105 @@ def _by_operator(node: Any, kind: str) -> dict[str, Any]:
     return ranked
 
 
-def _parsed(body: bytes | str) -> Any:
+@dataclass(slots=True)
+class _Answer:
+    """What stands in the whole of an answer, as far as it is of use."""
+
+    fields: dict[str, Any] = field(default_factory=dict)
+    """``timestamp`` and ``window``."""
+    data: list[str] = field(default_factory=list)
+    """The first keys of ``data`` that are not ``NodeMetricsMap``."""
+    nodes: dict[str, tuple[_Cpu, float | None]] | None = None
+    """Name -> CPU use and share of memory in use; None: there is no ``NodeMetricsMap``."""
+    beside: bool = False
+    """Does a node stand in ``data`` itself?"""
+    problems: set[str] = field(default_factory=set)
+
+
+def _parsed(body: bytes | bytearray, limits: Limits) -> _Answer:
+    reader, answer = JsonReader(body), _Answer()
     try:
-        return json.loads(body)
+        for key in _members(reader, "the answer"):
+            if key == "data":
+                _read_data(reader, answer, limits)
+            elif key in _FIELDS:
+                answer.fields[key] = reader.value()
+            else:
+                reader.value()
+        reader.end()
     except (ValueError, RecursionError) as error:
-        text = body[:40].decode("utf-8", "replace") if isinstance(body, bytes) else body[:40]
+        text = bytes(body[:40]).decode("utf-8", "replace")
         raise LoadError(
             "malformed", f"expected JSON; got {len(body)} bytes beginning {text!r} that are none ({error}): cut short?"
         ) from error
+    if "data" not in answer.fields:
+        raise LoadError("malformed", "expected data to be an object; got None")
+    return answer
 
 
-def _nodes(answer: Mapping[str, Any]) -> Mapping[str, Any]:
-    data = _object(answer.get("data"), "data")
-    if "NodeMetricsMap" in data:
-        return _object(data["NodeMetricsMap"] or {}, "data.NodeMetricsMap")
-    if any(isinstance(node, dict) and "metrics" in node for node in data.values()):
-        raise LoadError(
+_FIELDS = ("timestamp", "window")
+
+
+def _members(reader: JsonReader, what: str) -> Iterator[str]:
+    """Raises LoadError where no object comes next."""
+    if reader.kind() != "{":
+        raise LoadError("malformed", f"expected {what} to be an object; got {shown(reader.value())}")
+    return reader.members()
+
+
+def _read_data(reader: JsonReader, answer: _Answer, limits: Limits) -> None:
+    answer.fields["data"] = True
+    for number, key in enumerate(_members(reader, "data"), 1):
+        limits.count(number, "nodes")
+        if key == "NodeMetricsMap":
+            answer.nodes = _read_nodes(reader, answer.problems, limits)
+            continue
+        value = reader.value()
+        answer.beside |= isinstance(value, dict) and "metrics" in value
+        answer.data += [key] if len(answer.data) < _SHOWN else []
+
+
+_SHOWN = 4
+
+
+def _read_nodes(reader: JsonReader, problems: set[str], limits: Limits) -> dict[str, tuple[_Cpu, float | None]]:
+    nodes: dict[str, tuple[_Cpu, float | None]] = {}
+    if reader.kind() == "n":  # Go writes null for a map of nothing
+        reader.value()
+        return nodes
+    for number, key in enumerate(_members(reader, "data.NodeMetricsMap"), 1):
+        limits.count(number, "nodes")
+        node = reader.value()
+        if len(key) > MOST_NAME or not key.isprintable():
+            problems.add("a name that no node can have")
+            continue
+        if key in nodes:
+            problems.add("a name that is there twice, of which the last counts")
+        nodes[key] = _cpu(node), _memory(node)
+    return nodes
+
+
+def _no_map(answer: _Answer) -> LoadError:
+    if answer.beside:
+        return LoadError(
             "malformed",
             "expected the nodes under data.NodeMetricsMap, where a running load-watcher has them; got them under data, "
             "as in the example of its documentation",
         )
-    raise LoadError("malformed", f"expected data.NodeMetricsMap; got data with {few(list(data), 3) or 'nothing'}")
+    return LoadError(
+        "malformed",
+        f"expected data.NodeMetricsMap; got data with {shown(few(answer.data, 3)) if answer.data else 'nothing'}",
+    )
 
 
 def _window(answer: Mapping[str, Any]) -> tuple[float, float]:
-    window = _object(answer.get("window"), "window")
+    window = answer.get("window")
+    if not isinstance(window, dict):
+        raise LoadError("malformed", f"expected window to be an object; got {shown(window)}")
     start, end = _number(window, "start"), _number(window, "end")
     if not start < end:
         raise LoadError("malformed", f"expected a window that starts before it ends; got {start:g} to {end:g}")
     return start, end
-
-
-def _object(value: Any, what: str) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise LoadError("malformed", f"expected {what} to be an object; got {shown(value)}")
-    return value
 
 
 def _number(mapping: Mapping[str, Any], name: str) -> float:

@@ -4,14 +4,16 @@ Owns the wire format (quantities, RFC 3339 times, Go durations) and the words fo
 or forbidden. Is given ``get_json``: who asks the API server is not this room's business. Never retries.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from peaks_scheduler.errors import Forbidden, KubeError, LoadError, NotFound, QuantityError
 from peaks_scheduler.objects import parse_time
 from peaks_scheduler.quantity import parse_quantity
-from peaks_scheduler.values import parse_duration
+from peaks_scheduler.values import parse_duration, shown
+
+from .limits import MOST_NAME
 
 GetJson = Callable[[str, Mapping[str, str]], Awaitable[Mapping[str, Any]]]
 """The object that the API server answers for a path and a query. Raises KubeError."""
@@ -34,8 +36,8 @@ class Usage:
     window_end: float
 
 
-async def items(get_json: GetJson, resource: str) -> list[Mapping[str, Any]]:
-    """Every item of ``nodes`` or ``pods``.
+async def items(get_json: GetJson, resource: str, most: int) -> list[Mapping[str, Any]]:
+    """Every item of ``nodes`` or ``pods``, of which there may be ``most``.
 
     Raises LoadError of kind not-installed, unavailable, forbidden, unreachable or malformed.
     """
@@ -45,10 +47,13 @@ async def items(get_json: GetJson, resource: str) -> list[Mapping[str, Any]]:
         answer = await _page(get_json, resource, query)
         listed = answer.get("items")
         if not isinstance(listed, list) or not all(isinstance(item, dict) for item in listed):
-            raise LoadError("malformed", f"{_WHERE}: expected a list of {resource}; got {str(answer)[:80]!r}")
+            raise LoadError("malformed", f"{_WHERE}: expected a list of {resource}; got {shown(listed)}")
         found += listed
-        token = (answer.get("metadata") or {}).get("continue")
-        if not token:
+        if len(found) > most:
+            raise LoadError("malformed", f"{_WHERE}: expected at most {most:,} {resource} in this cluster; more came")
+        metadata = answer.get("metadata")
+        token = metadata.get("continue") if isinstance(metadata, dict) else None
+        if not token or not listed:  # a page of nothing has no next
             return found
         query = {"limit": PAGE, "continue": str(token)}
 
@@ -68,20 +73,35 @@ async def _page(get_json: GetJson, resource: str, query: Mapping[str, str]) -> M
         raise LoadError(kind, f"{_WHERE}: {error}") from error
 
 
-def usage_of(item: Mapping[str, Any], usages: list[Mapping[str, Any]]) -> Usage:
+def name_of(item: Mapping[str, Any]) -> tuple[str, str]:
+    """Namespace and name; empty where it has none that can be one."""
+    metadata = item.get("metadata")
+    known = metadata if isinstance(metadata, dict) else {}
+    namespace, name = (known.get(each) for each in ("namespace", "name"))
+    return _word(namespace), _word(name)
+
+
+def _word(value: object) -> str:
+    return value if isinstance(value, str) and value.isprintable() and len(value) <= MOST_NAME else ""
+
+
+def usage_of(item: Mapping[str, Any], usages: Sequence[object]) -> Usage:
     """What ``item`` says, with the sum of ``usages`` (its own, or its containers').
 
     Raises ValueError, whose text says what is wrong with it.
     """
-    end = parse_time(str(item.get("timestamp") or ""))
+    end = parse_time(str(item.get("timestamp") or "")[:64])
     if end is None:
         raise ValueError("no time of its measurement")
     try:
         length = parse_duration(item.get("window"))
     except ValueError as error:
         raise ValueError("no window of its measurement") from error
-    memories = [_quantity(usage, "memory") for usage in usages if "memory" in usage]
-    cores = sum(_quantity(usage, "cpu") for usage in usages)
+    known = [usage for usage in usages if isinstance(usage, dict)]
+    if len(known) < len(usages):
+        raise ValueError("no cpu usage that is a quantity")
+    memories = [_quantity(usage, "memory") for usage in known if "memory" in usage]
+    cores = sum(_quantity(usage, "cpu") for usage in known)
     return Usage(cores, sum(memories) if memories else None, end - length, end)
 
 

@@ -15,7 +15,9 @@ from typing import Any
 from peaks_scheduler.errors import LoadError
 from peaks_scheduler.load import LoadReport, NodeLoad
 
-from .metrics_api import GetJson, Usage, items, usage_of
+from .limits import Limits
+from .metrics_api import GetJson, Usage, items, name_of, usage_of
+from .off_loop import off_loop
 from .problems import Problems
 
 _FUTURE_SECONDS = 5.0
@@ -26,7 +28,7 @@ class MetricsServer:
     """The metrics-server of the cluster that ``get_json`` asks.
 
     ``timeout`` [s] bounds a whole fetch; ``clock`` gives seconds since the epoch; ``cluster_ahead`` tells by how many
-    seconds the cluster's clock is ahead of it.
+    seconds the cluster's clock is ahead of it; ``nodes`` how many it has, 0 where that is not known.
     """
 
     name = "metrics-server"
@@ -37,20 +39,21 @@ class MetricsServer:
         timeout: float = 10.0,
         clock: Callable[[], float] = time.time,
         cluster_ahead: Callable[[], float] = lambda: 0.0,
+        nodes: Callable[[], int] = lambda: 0,
     ) -> None:
         self._get_json, self._timeout = get_json, timeout
-        self._clock, self._cluster_ahead = clock, cluster_ahead
+        self._clock, self._cluster_ahead, self._nodes = clock, cluster_ahead, nodes
 
     async def fetch(self) -> LoadReport:
         """Ask once. Raises LoadError of kind not-installed, unavailable, forbidden, unreachable, timeout, malformed or
         empty."""
         try:
             async with asyncio.timeout(self._timeout):
-                found = await items(self._get_json, "nodes")
+                found = await items(self._get_json, "nodes", Limits.of_nodes(self._nodes()).series)
         except TimeoutError as error:
             raise LoadError("timeout", f"metrics-server: no whole answer within {self._timeout:g} s") from error
         read = partial(read_nodes, found, self._clock(), self._cluster_ahead())
-        return await asyncio.to_thread(read) if len(found) > _OFF_THE_LOOP else read()
+        return await off_loop(read) if len(found) > _OFF_THE_LOOP else read()
 
     async def aclose(self) -> None:
         """Nothing to give back: the connections are the API server's."""
@@ -60,11 +63,14 @@ def read_nodes(found: list[Mapping[str, Any]], fetched_at: float, ahead: float =
     """NodeMetrics as a report. ``ahead`` [s] is taken off their times. Raises LoadError (empty)."""
     problems, loads = Problems(), {}
     for item in found:
-        name = str((item.get("metadata") or {}).get("name") or "")
+        _, name = name_of(item)
         try:
             usage = usage_of(item, [item.get("usage") or {}])
         except ValueError as error:
             problems.add(str(error), name)
+            continue
+        if not name:
+            problems.add("a name that no node can have")
         else:
             loads[name] = _load(name, usage, fetched_at, ahead, problems)
     if not loads:

@@ -8,12 +8,14 @@ Asked for node by node (``NodeByNode``), a long range of a large cluster is neve
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from ..errors import LoadError
 from ..matchers import Matchers, escaped
 from .grid import Grid
 from .node_names import Name, name_labels, names
+from .off_loop import off_loop
 from .prometheus_api import Matrix, PrometheusApi, Series
 
 Names = tuple[Name, ...]
@@ -89,7 +91,7 @@ class AllAtOnce:
             return _Answer({}, error=error)
         # of thousands of nodes: not on the loop
         which = name_labels(self._api.node_label)
-        return _Answer(await asyncio.to_thread(_by_name, matrix.series, which), matrix.problems)
+        return _Answer(await off_loop(partial(_by_name, matrix.series, which)), matrix.problems)
 
 
 def _once(matrices: Sequence[Matrix]) -> Matrix:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -21,10 +22,12 @@ from ..errors import LoadError
 from ..power.scope import SCOPES, Scope
 from .grid import Floats, Grid
 from .identity import NodeAddresses
+from .limits import Limits
 from .measured_first import measured_first, told_of
 from .node_asking import AllAtOnce, Asker, NodeByNode
 from .node_names import ALIASES, Name, Owners, members, name_labels, second_names
 from .node_reading import Choice, CpuUnit, NoSeriesError, Plan, Queries, read_totals
+from .off_loop import off_loop
 from .power_queries import INFO, KEPLER_CPU, NODE_CPU, POWER, Candidate, Kind, Zone, of_cpu_query, own_power
 from .prometheus_api import PrometheusApi, Series
 from .prometheus_queries import promql_duration
@@ -53,6 +56,7 @@ LOOKS = 48
 """Instants of the range at which the survey looks for series; a node that was there for less of it is not seen."""
 _KNOWN = Queries()
 _AT_ONCE = 4  # nodes that are read at the same time
+_QUERIES_AT_ONCE = 2  # of the survey: no more answers than that are in memory before they are read
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -191,7 +195,7 @@ async def survey(
     With ``nodes`` (of a cluster) a series is one of theirs or nobody's; else the CPU series say which nodes there are.
     Raises LoadError where no query was answered.
     """
-    asking = _Asking(api, grid)
+    asking = _Asking(api, grid, len(nodes or ()))
     cpu, power, info, aliases = await asyncio.gather(
         asking.cpu(queries),
         asking.power(queries),
@@ -201,7 +205,7 @@ async def survey(
     if asking.failed and not asking.answered:
         raise next(iter(asking.failed.values()))
     # thousands of nodes under several names take a second to tell apart: not on the loop
-    return await asyncio.to_thread(_matched, cpu, power, info, aliases, queries, nodes, asking)
+    return await off_loop(partial(_matched, cpu, power, info, aliases, queries, nodes, asking))
 
 
 _Found = tuple[Candidate, tuple[Series, ...]]
@@ -276,15 +280,17 @@ async def _nothing() -> list[tuple[Series, ...]]:
 
 
 class _Asking:
-    """The survey's questions, and how they were answered."""
+    """The survey's questions, and how they were answered. ``nodes``: how many there are; 0: not known."""
 
-    def __init__(self, api: PrometheusApi, grid: Grid) -> None:
+    def __init__(self, api: PrometheusApi, grid: Grid, nodes: int) -> None:
         self._api, self._grid, self._match = api, grid, api.match
         self.node_label = api.node_label
         self._coarse = max(grid.step, (grid.end - grid.start) / LOOKS)
         self.answered = 0
         self.failed: dict[str, LoadError] = {}
         self.problems: list[str] = []
+        self._turns = asyncio.Semaphore(_QUERIES_AT_ONCE)
+        self._room = 2 * Limits.of_range(nodes).body
 
     async def power(self, queries: Queries) -> list[_Found]:
         if queries.power is not None:
@@ -325,10 +331,22 @@ class _Asking:
 
     async def _range(self, promql: str, step: float) -> tuple[Series, ...]:
         try:
-            matrix = await self._api.query_range(promql, self._grid.start, self._grid.end, step)
+            async with self._turns:
+                matrix = await self._api.query_range(promql, self._grid.start, self._grid.end, step)
+            self._keep(matrix.series)
         except LoadError as error:
             self.failed[promql] = error
             return ()
         self.answered += 1
         self.problems += matrix.problems
         return matrix.series
+
+    def _keep(self, series: Sequence[Series]) -> None:
+        """Raises LoadError where all answers together are more than there is room for."""
+        self._room -= sum(each.size for each in series)
+        if self._room < 0:
+            raise LoadError(
+                "malformed",
+                "the series of CPU and power are more than a cluster of this size can have: choose those of this "
+                "cluster by prometheus.match, or a longer step",
+            )

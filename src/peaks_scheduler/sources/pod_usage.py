@@ -11,12 +11,16 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from peaks_scheduler.errors import LoadError
 from peaks_scheduler.load import NodeLoad, one_of
 
-from .metrics_api import GetJson, items, usage_of
+from .labels import Labels
+from .limits import MOST_TIME, Limits
+from .metrics_api import GetJson, items, name_of, usage_of
+from .off_loop import off_loop
 from .problems import Problems
 from .prometheus_api import PrometheusApi, Vector
 from .prometheus_queries import rise
@@ -57,23 +61,28 @@ class PodUsageSource(Protocol):
 
 
 class MetricsServerPods:
-    """PodMetrics of the cluster that ``get_json`` asks. Arguments as MetricsServer's."""
+    """PodMetrics of the cluster that ``get_json`` asks. Arguments as MetricsServer's; ``pods`` tells how many it has,
+    0 where that is not known."""
 
     def __init__(
-        self, get_json: GetJson, timeout: float = 10.0, cluster_ahead: Callable[[], float] = lambda: 0.0
+        self,
+        get_json: GetJson,
+        timeout: float = 10.0,
+        cluster_ahead: Callable[[], float] = lambda: 0.0,
+        pods: Callable[[], int] = lambda: 0,
     ) -> None:
-        self._get_json, self._timeout, self._cluster_ahead = get_json, timeout, cluster_ahead
+        self._get_json, self._timeout, self._cluster_ahead, self._pods = get_json, timeout, cluster_ahead, pods
         self.problems: tuple[str, ...] = ()
 
     async def fetch(self) -> tuple[PodUsage, ...]:
         """Raises LoadError, of the kinds of MetricsServer.fetch; no pod is no error."""
         try:
             async with asyncio.timeout(self._timeout):
-                found = await items(self._get_json, "pods")
+                found = await items(self._get_json, "pods", Limits.of_pods(self._pods()).series)
         except TimeoutError as error:
             raise LoadError("timeout", f"metrics-server: no whole answer within {self._timeout:g} s") from error
         # tens of thousands of pods take a while to read: off the loop, so that no bind waits for it
-        return await asyncio.to_thread(read_pods, found, self._cluster_ahead())
+        return await off_loop(partial(read_pods, found, self._cluster_ahead()))
 
     async def aclose(self) -> None:
         """Nothing to give back: the connections are the API server's."""
@@ -83,23 +92,32 @@ def read_pods(found: list[Mapping[str, Any]], ahead: float = 0.0) -> tuple[PodUs
     """PodMetrics as usage; one without all that it should say is left out. ``ahead`` [s] is taken off their times."""
     pods = []
     for item in found:
-        meta = item.get("metadata") or {}
-        containers = [each.get("usage") or {} for each in item.get("containers") or ()]
+        listed = item.get("containers")
+        containers = (
+            [each.get("usage") or {} for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+        )
         try:
             usage = usage_of(item, containers)
         except ValueError:
             continue
         if containers:
             start, end = usage.window_start - ahead, usage.window_end - ahead
-            pods.append(PodUsage(str(meta.get("namespace")), str(meta.get("name")), usage.cores, start, end))
+            pods.append(PodUsage(*name_of(item), usage.cores, start, end))
     return tuple(pods)
 
 
 class PrometheusPods:
-    """cAdvisor's ``container_cpu_usage_seconds_total`` (the kubelet serves it), averaged over ``window`` [s]."""
+    """cAdvisor's ``container_cpu_usage_seconds_total`` (the kubelet serves it), averaged over ``window`` [s]. ``pods``
+    as of MetricsServerPods."""
 
-    def __init__(self, api: PrometheusApi, window: float = 300.0, clock: Callable[[], float] = time.time) -> None:
-        self._api, self._window, self._clock = api, window, clock
+    def __init__(
+        self,
+        api: PrometheusApi,
+        window: float = 300.0,
+        clock: Callable[[], float] = time.time,
+        pods: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self._api, self._window, self._clock, self._pods = api, window, clock, pods
         self.problems: tuple[str, ...] = ()
         series = api.match.selector("container_cpu_usage_seconds_total", *_REAL)
         # what scraped them stays among the labels: added up over two replicas a pod would use twice as much
@@ -108,9 +126,11 @@ class PrometheusPods:
 
     async def fetch(self) -> tuple[PodUsage, ...]:
         """Pods whose containers are scraped now. Raises LoadError, of the kinds of PrometheusApi.query."""
-        usage, newest = await asyncio.gather(self._api.query(self.usage), self._api.query(self.newest))
+        limits = Limits.of_pods(self._pods())
+        asked = (self._api.query(promql, limits=limits) for promql in (self.usage, self.newest))
+        usage, newest = await asyncio.gather(*asked)
         # tens of thousands of pods take a while to read: off the loop
-        pods, self.problems = await asyncio.to_thread(read_series, usage, newest, self._window, self._clock())
+        pods, self.problems = await off_loop(partial(read_series, usage, newest, self._window, self._clock()))
         return pods
 
     async def aclose(self) -> None:
@@ -126,7 +146,7 @@ def read_series(
     cores: dict[tuple[str, str], dict[_Target, float]] = {}
     for sample in usage.samples:
         target = _target(sample.labels)
-        if math.isfinite(ends.get(target, math.nan)) and math.isfinite(sample.value) and sample.value >= 0.0:
+        if abs(ends.get(target, math.nan)) < MOST_TIME and math.isfinite(sample.value) and sample.value >= 0.0:
             its = cores.setdefault(_pod(sample.labels), {})
             its[target] = its.get(target, 0.0) + sample.value
     pods, problems = [], Problems()
@@ -143,7 +163,7 @@ def read_series(
     return tuple(pods), problems.texts()
 
 
-_Target = frozenset[tuple[str, str]]
+_Target = Labels
 """Labels of whatever scraped a pod, and the pod's."""
 
 
@@ -163,7 +183,7 @@ def _counting(seen: Mapping[_Target, NodeLoad]) -> NodeLoad | None:
 
 def _target(labels: Mapping[str, str]) -> _Target:
     # a cAdvisor of one's own has each container's labels and environment among its series'
-    return frozenset(item for item in labels.items() if not item[0].startswith(("container_label_", "container_env_")))
+    return Labels(labels).without(lambda name: name.startswith(("container_label_", "container_env_")))
 
 
 def _pod(labels: Mapping[str, str]) -> tuple[str, str]:

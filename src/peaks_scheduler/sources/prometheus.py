@@ -18,6 +18,9 @@ from types import MappingProxyType
 from peaks_scheduler.errors import LoadError
 from peaks_scheduler.load import LoadReport, NodeLoad, one_of
 
+from .labels import Labels
+from .limits import MOST_NAME, MOST_TIME
+from .off_loop import off_loop
 from .problems import Problems
 from .prometheus_api import PrometheusApi, Sample, Vector
 from .prometheus_queries import Collector, collectors, memory_in_use, own_collector
@@ -79,7 +82,7 @@ class PrometheusLoad:
         read = partial(self._read, memory, answers, self._clock())
         many = sum(len(each.samples) for each in answers if isinstance(each, Vector)) > _OFF_THE_LOOP
         try:
-            return await asyncio.to_thread(read) if many else read()
+            return await off_loop(read) if many else read()
         except LoadError as error:
             if error.kind in _OURS:
                 raise LoadError(error.kind, f"{self._api.where}: {error}") from error
@@ -189,12 +192,10 @@ class _Reading:
                 f"{self._key(worst.labels)}: set load.cpuUnit to percent or cores, whichever it is",
             )
 
-    def _ends(self, newest: Vector | None) -> Mapping[frozenset[tuple[str, str]], float]:
+    def _ends(self, newest: Vector | None) -> Mapping[Labels, float]:
         return {_series(sample): sample.value for sample in (newest.samples if newest else ())}
 
-    def _by_key(
-        self, vector: Vector, ends: Mapping[frozenset[tuple[str, str]], float], unit: str
-    ) -> dict[str, NodeLoad]:
+    def _by_key(self, vector: Vector, ends: Mapping[Labels, float], unit: str) -> dict[str, NodeLoad]:
         found: dict[str, list[tuple[Sample, NodeLoad]]] = {}
         for key, sample in self._named(vector):
             value = self._checked(sample.value, unit, key)
@@ -223,13 +224,17 @@ class _Reading:
 
     def _named(self, vector: Vector) -> Iterator[tuple[str, Sample]]:
         for sample in vector.samples:
-            if key := self._key(sample.labels):
+            key = self._key(sample.labels)
+            if len(key) > MOST_NAME or not key.isprintable():
+                self._problems.add("a name that no node can have")
+            elif key:
                 yield key, sample
             else:
                 self._problems.add(f"a series without a label that names its node ({', '.join(self._labels)})")
 
     def _key(self, labels: Mapping[str, str]) -> str:
-        return next((labels[name] for name in self._labels if labels.get(name)), "")
+        known = dict(labels.items())
+        return next((known[name] for name in self._labels if known.get(name)), "")
 
     def _checked(self, value: float, unit: str, key: str) -> float | None:
         """In ratio or cores; None and a problem where it cannot be true."""
@@ -249,7 +254,7 @@ class _Reading:
         return min(max(ratio, 0.0), 1.0)
 
     def _end(self, sample: Sample, newest: float | None, key: str) -> float:
-        if newest is None or not math.isfinite(newest):
+        if newest is None or not abs(newest) < MOST_TIME:
             self._problems.add(f"the time of the newest sample is not known, taken to be {self._window:g} s ago", key)
             return self._ours(sample.time - self._window)
         return min(self._ours(newest), self._fetched_at)
@@ -268,8 +273,8 @@ _NONE = (
 )
 
 
-def _series(sample: Sample) -> frozenset[tuple[str, str]]:
-    return frozenset(item for item in sample.labels.items() if item[0] != "__name__")
+def _series(sample: Sample) -> Labels:
+    return Labels(sample.labels).without(lambda name: name == "__name__")
 
 
 def _finite(sample: Sample) -> float:

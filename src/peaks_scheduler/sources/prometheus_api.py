@@ -11,12 +11,12 @@ Prometheus' own clock has them. Made for an event loop; a command calls it withi
     matrix = await api.query_range("kepler_platform_watts", start, end, step=60.0)
 """
 
-import asyncio
 import re
 import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 import httpx
@@ -29,6 +29,8 @@ from peaks_scheduler.tls import client_context
 from peaks_scheduler.values import parse_prometheus_address, shown
 
 from .fetching import Answer, Server
+from .limits import Limits
+from .off_loop import off_loop
 from .prometheus_answer import (
     Floats,
     Matrix,
@@ -49,7 +51,7 @@ MOST_POINTS = 11_000
 """Of a series in one answer: Prometheus refuses more."""
 _SMALLEST_PART = 500  # fewer steps are not halved: a dead server shall not be asked for ever
 _LONG = 2000  # characters of a query that no longer goes into a URL
-_OFF_THE_LOOP = 2**20  # a body above this is parsed in a thread: it takes long enough to delay a bind
+_OFF_THE_LOOP = 2**16  # a body above this is parsed in a thread: it takes long enough to delay a bind
 
 
 class PrometheusApi:
@@ -66,6 +68,7 @@ class PrometheusApi:
         timeout: [s] for one request.
         clock: seconds since the epoch, ours.
         transport: the seam for tests.
+        nodes: how many the cluster has, 0 where that is not known: answers of more than it can have are not taken.
 
     Raises ConfigurationError for an address or a CA file that cannot be used.
     """
@@ -85,6 +88,7 @@ class PrometheusApi:
         timeout: float = 30.0,
         clock: Callable[[], float] = time.time,
         transport: httpx.AsyncBaseTransport | None = None,
+        nodes: Callable[[], int] = lambda: 0,
     ) -> None:
         try:
             url = parse_prometheus_address(address)
@@ -94,21 +98,22 @@ class PrometheusApi:
         self._server = Server("Prometheus", url, timeout, clock, transport, tls)
         self._token_file, self._username, self._password_file = token_file, username, password_file
         self._headers, self.match, self.node_label = tuple(headers), match, node_label
-        self._timeout = timeout
+        self._timeout, self.nodes = timeout, nodes
 
     @property
     def where(self) -> str:
         """Its name and address in messages, without user and password."""
         return self._server.where
 
-    async def query(self, promql: str, at: float | None = None) -> Vector:
-        """What the query is ``at`` that time [s, Prometheus' clock], or now.
+    async def query(self, promql: str, at: float | None = None, limits: Limits | None = None) -> Vector:
+        """What the query is ``at`` that time [s, Prometheus' clock], or now. ``limits`` None: as of one about nodes.
 
         Raises LoadError of kind unreachable, dns, timeout, unauthorized, forbidden, malformed, query or http-<status>.
         """
         parameters = {} if at is None else {"time": f"{at:.3f}"}
-        answer = await self._ask("/api/v1/query", promql, parameters)
-        vector = await self._read(answer, promql, read_vector)
+        limits = limits or Limits.of_vector(self.nodes())
+        answer = await self._ask("/api/v1/query", promql, parameters, limits)
+        vector = await self._read(answer, promql, partial(read_vector, limits=limits))
         return replace(vector, clock_offset=answer.clock_offset, correction=answer.correction)
 
     async def query_range(
@@ -145,8 +150,9 @@ class PrometheusApi:
     async def _parts(self, promql: str, start: float, step: float, steps: range) -> list[Matrix]:
         try:
             times = {"start": f"{start + steps[0] * step:.3f}", "end": f"{start + steps[-1] * step:.3f}"}
-            answer = await self._ask("/api/v1/query_range", promql, {**times, "step": f"{step:.3f}"})
-            return [await self._read(answer, promql, read_matrix)]
+            limits = Limits.of_range(self.nodes())
+            answer = await self._ask("/api/v1/query_range", promql, {**times, "step": f"{step:.3f}"}, limits)
+            return [await self._read(answer, promql, partial(read_matrix, limits=limits))]
         except LoadError as error:
             if len(steps) < _SMALLEST_PART or not _too_much(error):
                 raise
@@ -154,10 +160,11 @@ class PrometheusApi:
         halves = [await self._parts(promql, start, step, half) for half in (steps[:middle], steps[middle:])]
         return [part for half in halves for part in half]
 
-    async def _ask(self, path: str, promql: str, parameters: Mapping[str, str]) -> Answer:
+    async def _ask(self, path: str, promql: str, parameters: Mapping[str, str], limits: Limits) -> Answer:
         whole = {"query": promql, **parameters, "timeout": f"{self._timeout:g}s"}
         headers, auth = self._credentials()
-        answer = await self._server.ask(path, whole, headers=headers, auth=auth, form=len(promql) > _LONG)
+        form = len(promql) > _LONG
+        answer = await self._server.ask(path, whole, headers=headers, auth=auth, form=form, most=limits.body)
         if answer.status != httpx.codes.OK:
             secrets = [value.decode("latin-1") for value in headers.values()] + ([auth[1]] if auth else [])
             raise self._refused(promql, answer, secrets)
@@ -195,10 +202,10 @@ class PrometheusApi:
         except OSError as error:
             raise LoadError("unauthorized", f"{self.where}: its {what} file {path} cannot be read: {error}") from error
 
-    async def _read(self, answer: Answer, promql: str, read: Callable[[bytes], T]) -> T:
+    async def _read(self, answer: Answer, promql: str, read: Callable[[bytes | bytearray], T]) -> T:
         try:
             if len(answer.body) > _OFF_THE_LOOP:
-                return await asyncio.to_thread(read, answer.body)
+                return await off_loop(partial(read, answer.body))
             return read(answer.body)
         except LoadError as error:
             of = f" to {shown(promql)}" if error.kind == "query" else ""

@@ -6,7 +6,6 @@ dicts; never keeps the dict. Raises ObjectError for an object without a name, Qu
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,6 +19,7 @@ from ..selectors import (
     label_selector_from,
     node_selector_term_from,
 )
+from ..sharing import remembered
 from ..volumes import DISKS, disk_from
 from .migration import BETA_REGION, BETA_ZONE, REGION, ZONE, ZONES_APART_BY, CsiVolume, Terms, migrated
 from .records import (
@@ -107,7 +107,7 @@ def _terms(spec: Json) -> Terms:
     return tuple(node_selector_term_from(term) for term in required.get("nodeSelectorTerms") or ())
 
 
-@functools.lru_cache(maxsize=16384)  # one object for equal requirements: volumes of one zone are told by it
+@remembered()  # one object for equal requirements: volumes of one zone are told by it
 def _by_labels(terms: Terms) -> NodeRequirement:
     """CheckNodeAffinity asks with a node that has labels but no name: requirements on fields are then passed over, if
     only they can be parsed, and a term of nothing else holds everywhere."""

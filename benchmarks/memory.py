@@ -1,0 +1,55 @@
+"""What a node, a pod and a byte of a pod weigh in the scheduler's memory, and whether it is given back.
+
+Each question is asked of a process of its own (``memory_probe``), which has the daemon's modules loaded and feeds a
+ledger with the text of objects, decoded one by one as a watch hands them on. From the answers follows the bound that
+``docs/operations.md`` states, and the memory limit of the manifests.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+from benchmarks import ROOT, BenchmarkError
+from benchmarks.figures import Aim, Better, Figure, gather
+from benchmarks.plan import Plan
+
+PART = "memory"
+LIMIT = 300.0  # [s] for one question
+LEFT = 5.0  # [MB] that may be left of a hundred times that the cluster was filled and emptied
+UNITS: dict[str, tuple[str, Better]] = {
+    "process, nothing in it": ("MB", "lower"),
+    "each node": ("kB", "lower"),
+    "each plain pod": ("kB", "lower"),
+    "a large pod of ours that waits, for each byte": ("bytes", "lower"),
+    "a large pod on a node, for each byte": ("bytes", "lower"),
+    "a large pod that waits for another scheduler, for each byte": ("bytes", "lower"),
+    "while a large pod is read, for each byte": ("bytes", "lower"),
+    "left after the first time filled and emptied": ("MB", "lower"),
+    "left after the last time": ("MB", "lower"),
+}
+
+
+def measure(plan: Plan, say: Callable[[str], None]) -> tuple[list[Figure], list[Aim]]:
+    """Every question, one after the other."""
+    found: dict[str, float] = {}
+    for question in ("plain", "large", "churn"):
+        say(f"memory: {question}")
+        found |= _ask(question, plan)
+    grown = found["left after the last time"] - found["left after the first time filled and emptied"]
+    aim = Aim("memory kept of a cluster that was filled and emptied a hundred times [MB]", grown, LEFT, "lower")
+    return gather(PART, "peaks", [found], UNITS), [aim]
+
+
+def _ask(question: str, plan: Plan) -> dict[str, float]:
+    argv = (sys.executable, "-m", "benchmarks.memory_probe", question, str(plan.nodes), str(plan.pods))
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    try:
+        done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=LIMIT, check=True)
+        return dict(json.loads(done.stdout))
+    except (subprocess.SubprocessError, ValueError) as error:
+        said = getattr(error, "stderr", None) or ""
+        raise BenchmarkError(f"memory, {question}: the probe did not finish:\n{error}\n{said[-2000:]}") from error

@@ -1,0 +1,172 @@
+"""A process that says what objects weigh in it.
+
+    python -m benchmarks.memory_probe plain|large|churn NODES PODS
+
+Prints one JSON line. Weights are differences of the resident memory, so they hold what the allocator takes for itself.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import itertools
+import json
+import multiprocessing
+import string
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks import workload
+from benchmarks.machine import memory
+from peaks_scheduler.ledger import Ledger
+
+Json = dict[str, Any]
+
+SEED = 1
+OURS, OTHERS = "Peaks", "default-scheduler"
+LARGE = 20  # pods of each kind
+TIMES = 100
+WHERE = ("waits", "placed", "others")
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+
+
+def resident() -> float:
+    """[MB] of this process."""
+    gc.collect()
+    return memory("self")[0]
+
+
+def ledger() -> Ledger:
+    importlib.import_module("peaks_scheduler.daemon.main")
+    known = Ledger(ours=OURS)
+    known.now = 1_800_000_000.0
+    return known
+
+
+def plain(nodes: int, pods: int) -> dict[str, float]:
+    """Nodes and pods as usual."""
+    known = ledger()
+    empty = resident()
+    for text in stored_nodes(nodes):
+        known.observe_node(json.loads(text))
+    known.snapshot()
+    with_nodes = resident()
+    for text in stored_pods(pods, nodes):
+        known.observe_pod(json.loads(text))
+    with_pods = resident()
+    return {
+        "process, nothing in it": empty,
+        "each node": 1000.0 * (with_nodes - empty) / nodes,
+        "each plain pod": 1000.0 * (with_pods - with_nodes) / pods,
+    }
+
+
+def large(nodes: int, pods: int) -> dict[str, float]:
+    """The worst of several kinds of pods of about a megabyte, by who is to place them and where they are."""
+    worst = {"waits": 0.0, "placed": 0.0, "others": 0.0, "read": 0.0}
+    with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as apart:  # what one leaves another would use
+        for kind, where in itertools.product(KINDS, WHERE):
+            weight, reading = apart.apply(_weigh, (kind, where))
+            print(f"{kind} {where}: {weight:.1f} kept, {reading:.1f} more while read", file=sys.stderr)
+            worst[where], worst["read"] = max(worst[where], weight), max(worst["read"], reading)
+    return {
+        "a large pod of ours that waits, for each byte": worst["waits"],
+        "a large pod on a node, for each byte": worst["placed"],
+        "a large pod that waits for another scheduler, for each byte": worst["others"],
+        "while a large pod is read, for each byte": worst["read"],
+    }
+
+
+def _weigh(kind: str, where: str) -> tuple[float, float]:
+    """Bytes for each byte of JSON: kept of it, and more than that while it is read."""
+    known = ledger()
+    known.observe_node(json.loads(next(stored_nodes(1))))
+    texts = [_large(kind, i, where) for i in range(LARGE)]
+    before, size = resident(), sum(map(len, texts)) / 1e6
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    for text in texts:
+        known.observe_pod(json.loads(text))
+    after, peak = resident(), memory("self")[1]
+    return (after - before) / size, max(0.0, peak - after) / (size / LARGE)
+
+
+def churn(nodes: int, pods: int) -> dict[str, float]:
+    """Filled and emptied, each time with other pods, large ones among them."""
+    known = ledger()
+    for text in stored_nodes(nodes):
+        known.observe_node(json.loads(text))
+    before, left = resident(), []
+    for turn in range(TIMES):
+        texts = [text.replace("bound-", f"turn{turn}-") for text in stored_pods(pods // 50, nodes)]
+        texts += [_large(list(KINDS)[turn % len(KINDS)], turn, where, parts=5) for where in WHERE]
+        uids = []
+        for text in texts:
+            raw = json.loads(text)
+            known.observe_pod(raw)
+            uids.append(raw["metadata"]["uid"])
+        for uid in uids:
+            known.drop(uid)
+        left.append(resident() - before)
+    return {"left after the first time filled and emptied": left[0], "left after the last time": left[-1]}
+
+
+# --- objects --------------------------------------------------------------------------------------------------------
+
+
+def stored_nodes(count: int) -> Iterator[str]:
+    return (json.dumps(each) for each in workload.nodes(count, SEED))
+
+
+def stored_pods(count: int, nodes: int) -> Iterator[str]:
+    return (json.dumps(each) for each in workload.bound_pods(count, SEED, nodes))
+
+
+def _words(count: int, start: str) -> list[str]:
+    letters = itertools.islice(itertools.product(string.ascii_lowercase, repeat=4), count)
+    return [start + "".join(word) for word in letters]
+
+
+def _resources(start: str, parts: int) -> Json:
+    requests = {f"a.b/{word}": "1" for word in _words(40_000 // parts, start)}
+    return {"containers": [{"name": "c", "image": "x", "resources": {"requests": requests}}]}
+
+
+def _terms(start: str, parts: int) -> Json:
+    terms = [
+        {"topologyKey": word, "labelSelector": {"matchLabels": {"a": word}}} for word in _words(12_000 // parts, start)
+    ]
+    return {"affinity": {"podAntiAffinity": {REQUIRED: terms}}}
+
+
+def _ports(start: str, parts: int) -> Json:
+    ports = [{"hostPort": i + 1, "containerPort": i + 1, "hostIP": "10.0.0.1"} for i in range(15_000 // parts)]
+    return {"containers": [{"name": "c", "image": start, "ports": ports}]}
+
+
+def _selector(start: str, parts: int) -> Json:
+    return {"nodeSelector": {word: word for word in _words(40_000 // parts, start)}}
+
+
+def _environment(start: str, parts: int) -> Json:
+    return {"containers": [{"name": "c", "image": "x", "env": [{"name": "A", "value": start * (200_000 // parts)}]}]}
+
+
+KINDS = {"resources": _resources, "terms": _terms, "ports": _ports, "selector": _selector, "environment": _environment}
+
+
+def _large(kind: str, number: int, where: str, parts: int = 1) -> str:
+    """The text of a pod of about a megabyte, or one of so many parts of that."""
+    name = f"{kind}-{where}-{number}"
+    spec = {"containers": [{"name": "c", "image": "x"}], **KINDS[kind](f"k{number}", parts)}
+    spec["schedulerName"] = OTHERS if where == "others" else OURS
+    if where == "placed":
+        spec["nodeName"] = workload.node_names(1)[0]
+    meta = {"name": name, "namespace": "tenant", "uid": name, "creationTimestamp": "2026-01-01T00:00:00Z"}
+    return json.dumps({"metadata": meta, "spec": spec, "status": {"phase": "Pending"}})
+
+
+if __name__ == "__main__":
+    question, nodes, pods = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    print(json.dumps({"plain": plain, "large": large, "churn": churn}[question](nodes, pods)))
