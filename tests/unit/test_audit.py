@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from peaks_scheduler.daemon.audit import NAMES_EVERY, UNSEEN_DEAD, UNSEEN_RESTART, Audit
-from peaks_scheduler.errors import Forbidden, NotFound, Unavailable
+from peaks_scheduler.errors import Forbidden, NotFound, Unavailable, WrongShape
 from peaks_scheduler.kube.client import Listing
 from peaks_scheduler.kube.kinds import KINDS, Kind
 from peaks_scheduler.ledger import Change, Ledger
@@ -61,17 +61,19 @@ class World:
             else:
                 (self.node if each["kind"] == "Node" else self.pod)(None, each)
 
-    def other(self, kind: Kind, event: str | None, raw: Json) -> None:
+    def other(self, kind: Kind, event: str | None, raw: Json) -> bool:
         observe = self.ledger.observe_namespace if kind.kind == "Namespace" else self.ledger.observe_storage
         observe(raw, gone=event == "DELETED")
+        return True
 
     def pod(self, _: str | None, raw: Json) -> bool:
         self.unheard.discard(raw["metadata"]["uid"])
         self.ledger.observe_pod(raw)
         return True
 
-    def node(self, _: str | None, raw: Json) -> None:
+    def node(self, _: str | None, raw: Json) -> bool:
         self.ledger.observe_node(raw)
+        return True
 
     def restart(self) -> None:
         self.restarts.append(now())
@@ -396,3 +398,36 @@ async def test_a_kind_that_is_not_fed_is_not_asked_for() -> None:
         await asyncio.sleep(5)
     assert world.audit.complete.is_set()
     assert world.doubts == 0
+
+
+class Misread(World):
+    """Whose door makes no sense of anything called odd, and whose answers about odd pods have another shape."""
+
+    def other(self, kind: Kind, event: str | None, raw: Json) -> bool:
+        if raw["metadata"]["name"] == "odd":
+            return False
+        super().other(kind, event, raw)
+        return True
+
+    def node(self, event: str | None, raw: Json) -> bool:
+        if raw["metadata"]["name"] == "odd":
+            return False
+        super().node(event, raw)
+        return True
+
+    async def get_pod(self, namespace: str, name: str) -> Json | None:
+        found = await super().get_pod(namespace, name)
+        if found is not None and found["kind"] == "Pod" and name == "odd":
+            raise WrongShape("status: expected an object")
+        return found
+
+
+@virtually
+async def test_objects_that_nobody_can_make_sense_of_hold_up_the_start_no_longer() -> None:
+    world = Misread(WEB, node(), DATA, pod("odd"), node("odd"), claim("odd"), namespace("odd"))
+    world.listed.set()
+    async with running(world.audit.compare_names(), world.audit.watch_pending()):
+        world.shows(WEB, node(), DATA)
+        await asyncio.sleep(300)
+    assert (world.complete, world.restarts, world.audit.oldest_unseen) == (1, [], 0.0)
+    assert [world.repaired(kind, "missing") for kind in ("pods", "nodes", "persistentvolumeclaims")] == [0, 0, 0]

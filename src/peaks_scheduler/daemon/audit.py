@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ..errors import Forbidden, KubeError, NotFound
+from ..errors import Forbidden, KubeError, NotFound, WrongShape
 from ..kube.client import KubeClient
 from ..kube.kinds import Kind
 from ..ledger import Ledger
@@ -61,6 +61,7 @@ class Audit:
         self._tell_unseen = unseen
         self._unseen: dict[str, float] = {}
         self._unclear: set[str] = set()  # uids of pods that nobody can make sense of: no watch is to blame
+        self._odd: set[str] = set()  # nodes and other objects likewise: what is missing of them never comes
         self._missing: dict[str, Name] = {}
         self.complete = asyncio.Event()
         """Set when the ledger holds everything that a list of names showed: the first lists are in."""
@@ -181,6 +182,8 @@ class Audit:
                 compared.append(kind)
             except (Forbidden, NotFound):
                 self._kinds.doubt()
+        self._odd &= missing.keys()
+        missing = {uid: name for uid, name in missing.items() if uid not in self._odd}
         twice = {uid: name for uid, name in missing.items() if uid in self._missing}
         self._missing = missing
         await self._read(twice)
@@ -243,11 +246,15 @@ class Audit:
 
     async def _read_pod(self, uid: str, namespace: str, name: str) -> None:
         doubtful = uid in self._ledger.departed  # before we ask: it may go while the answer is on its way
-        raw = await self._client.get_pod(namespace, name)
+        try:
+            raw = await self._client.get_pod(namespace, name)
+        except WrongShape:
+            self._unclear.add(uid)
+            return
         if raw is None:
             return
         self._trust(raw, uid if doubtful else "")
-        if not self._feed.pod(None, raw):
+        if not isinstance(raw["metadata"].get("uid"), str) or not self._feed.pod(None, raw):
             self._unclear.add(uid)
         else:
             self._telemetry.audit_repaired("pods", "missing")
@@ -263,17 +270,25 @@ class Audit:
             raw = await self._client.get_node(name)
         except NotFound:
             return
+        except WrongShape:
+            self._odd.add(uid)
+            return
         self._trust(raw, uid if doubtful else "")
-        self._feed.node(None, raw)
-        self._telemetry.audit_repaired("nodes", "missing")
+        if self._feed.node(None, raw) is False:
+            self._odd.add(uid)
+        else:
+            self._telemetry.audit_repaired("nodes", "missing")
 
     async def _read_kind(self, kind: Kind, lost: set[str]) -> None:
         """All of them by one list: there is no right to get one."""
+        odd = set(lost)  # unless it is found, and understood
         for raw in await self._client.list_objects(kind.path):
             meta = raw["metadata"]
-            if meta["name"] in lost or f"{meta.get('namespace')}/{meta['name']}" in lost:
-                self._feed.other(kind, None, raw)
+            key = next((key for key in (meta["name"], f"{meta.get('namespace')}/{meta['name']}") if key in lost), None)
+            if key is not None and self._feed.other(kind, None, raw) is not False:
+                odd.discard(key)
                 self._telemetry.audit_repaired(kind.plural, "missing")
+        self._odd |= {f"{kind.plural} {key}" for key in odd}
 
 
 def named(kind: Kind, key: str) -> dict[str, Any]:

@@ -161,33 +161,39 @@ class Feed:
             self._pod_changed(uid, change, before)
         return True
 
-    def node(self, kind: str | None, raw: dict[str, Any]) -> None:
+    def node(self, kind: str | None, raw: dict[str, Any]) -> bool:
         """A node likewise."""
         if not self._passes(NODES, kind, raw):
-            return
+            return True
         try:
             check_shape(NODES, raw)
             change = self._ledger.observe_node(raw, gone=kind == "DELETED")
-        except PeaksError as error:
-            self._oddities.note(NODES, "object", str(error), "node not understood")
-            return
+        except Exception as error:  # nor more than the one node
+            self._not_understood(NODES, "node not understood", error)
+            return False
         if change:
             self._node_changed(change)
+        return True
 
-    def other(self, kind: Kind, event: str | None, raw: dict[str, Any]) -> None:
+    def other(self, kind: Kind, event: str | None, raw: dict[str, Any]) -> bool:
         """An object of one of the other kinds likewise."""
         if not self._passes(kind.plural, event, raw):
-            return
+            return True
         observe = self._ledger.observe_namespace if kind.kind == "Namespace" else self._ledger.observe_storage
         try:
             if event != "DELETED":  # the audit knows no more than the name of one that has vanished
                 check_shape(kind.plural, raw)
             changed = observe(raw, gone=event == "DELETED")
-        except PeaksError as error:
-            self._oddities.note(kind.plural, "object", str(error), "object not understood")
-            return
+        except Exception as error:
+            self._not_understood(kind.plural, "object not understood", error)
+            return False
         if changed:
             self._kind_changed(kind, raw)
+        return True
+
+    def _not_understood(self, plural: str, message: str, error: Exception) -> None:
+        why = str(error) if isinstance(error, PeaksError) else repr(error)
+        self._oddities.note(plural, "object", why, message)
 
     def _passes(self, plural: str, event: str | None, raw: dict[str, Any]) -> bool:
         meta = raw["metadata"]

@@ -40,8 +40,11 @@ class Named(msgspec.Struct):
     metadata: Name
 
 
-class ThingMeta(msgspec.Struct):
+class ThingMeta(msgspec.Struct, rename="camel"):
     name: str
+    uid: str = ""
+    namespace: str | None = None
+    resource_version: str = ""
     annotations: Json | None = None
 
 

@@ -18,7 +18,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -104,15 +104,19 @@ async def _run(plugin: Plugin, environ: Mapping[str, str], interactive: bool) ->
     limit, said = ATTENDED if attended else ALONE, _Said()
     try:
         async with asyncio.timeout(limit):
-            answer, _, code = await asyncio.gather(_all(process.stdout), said.follow(process.stderr), process.wait())
+            answer, _, code = await asyncio.gather(
+                _all(process.stdout, lambda: _kill(process, not attended)), said.follow(process.stderr), process.wait()
+            )
     except TimeoutError as error:
         raise ConfigurationError(
             f"{plugin.where}: {plugin.command} was given up after {limit:g} s{said.last_words()}"
         ) from error
-    except _UnusableError as error:
-        raise ConfigurationError(f"{plugin.where}: {plugin.command} was given up: {error}") from error
     finally:
         await _end(process, not attended)
+    if len(answer) > MOST:
+        raise ConfigurationError(
+            f"{plugin.where}: {plugin.command} was given up: expected an answer of at most {MOST >> 20} MiB, got more"
+        )
     if code:
         raise ConfigurationError(f"{plugin.where}: {plugin.command} ended with code {code}{said.last_words()}")
     return answer
@@ -140,28 +144,33 @@ async def _start(
         raise ConfigurationError(f"{plugin.where}: {program} cannot be run: {error}") from error
 
 
-async def _all(stream: asyncio.StreamReader | None) -> bytes:
-    """All of it. Raises _UnusableError beyond MOST."""
+async def _all(stream: asyncio.StreamReader | None, stop: Callable[[], None]) -> bytes:
+    """All of it, or its first MOST bytes and one; then ``stop`` is called, and the rest passed over to its end."""
     answer = bytearray()
     while stream is not None and (chunk := await stream.read(CHUNK)):
-        answer += chunk
         if len(answer) > MOST:
-            raise _UnusableError(f"expected an answer of at most {MOST >> 20} MiB, got more")
-    return bytes(answer)
+            stop()
+        else:
+            answer += chunk
+    return bytes(answer[: MOST + 1])
 
 
 async def _end(process: asyncio.subprocess.Process, has_session: bool) -> None:
     """Nothing of it is left running, whatever the reason that we stop waiting."""
     if process.returncode is not None:
         return
+    _kill(process, has_session)
+    with contextlib.suppress(TimeoutError):  # a child of its that lives on keeps the pipes open
+        async with asyncio.timeout(ENDING):
+            await process.wait()
+
+
+def _kill(process: asyncio.subprocess.Process, has_session: bool) -> None:
     with contextlib.suppress(ProcessLookupError):
         if has_session:
             os.killpg(process.pid, signal.SIGKILL)  # its children too
         else:
             process.kill()
-    with contextlib.suppress(TimeoutError):  # a child of its that lives on keeps the pipes open
-        async with asyncio.timeout(ENDING):
-            await process.wait()
 
 
 class _Said:
