@@ -17,6 +17,7 @@ import itertools
 import json
 import signal
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,7 @@ import httpx
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from peaks_scheduler.shared import FRESH
 from tests.e2e.api import ApiError, Object
 from tests.e2e.controlplane import ControlPlane, service_account_kubeconfig
 from tests.e2e.processes import Process, wait_until
@@ -107,6 +109,7 @@ class Daemon:
         surroundings = {"HOME": str(self._folder), "KUBECONFIG": "", "NODE_POWER_MODEL": "", **self._env}
         self._process = Process(self.name, argv, self._folder / f"{self.name}-{self._starts}.log", surroundings)
         self.url = ""
+        self._looked = -FRESH
 
     def wait_ready(self, timeout: float = 40.0) -> None:
         """Until /readyz answers 200: the first lists are in and the load source was asked once."""
@@ -167,9 +170,17 @@ class Daemon:
         except httpx.TransportError:
             return httpx.Response(0)
 
+    def _get_anew(self, path: str) -> httpx.Response:
+        """The page as of now: for a second it shows what it showed when a test looked at it last."""
+        time.sleep(max(0.0, self._looked + FRESH - time.monotonic()))
+        try:
+            return self.get(path)
+        finally:
+            self._looked = time.monotonic()
+
     def metric(self, name: str, **labels: str) -> float:
         """Sum of the samples of a series that have these labels; 0 where there is none."""
-        families = text_string_to_metric_families(self.get("/metrics").text)
+        families = text_string_to_metric_families(self._get_anew("/metrics").text)
         samples = (sample for family in families for sample in family.samples if sample.name == name)
         return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
 
@@ -179,7 +190,7 @@ class Daemon:
 
     def health(self, check: str) -> str:
         """The line of one check of ``/readyz?verbose``."""
-        lines = self.get("/readyz?verbose").text.splitlines()
+        lines = self._get_anew("/readyz?verbose").text.splitlines()
         return next((line for line in lines if line.split("]", 1)[-1].startswith(check)), "")
 
     def output(self) -> str:

@@ -187,7 +187,9 @@ def test_another_name_of_a_node_is_understood(
     control_plane.create_pods([pod("web-0", cpu="100m", nodeSelector={"kubernetes.io/hostname": means})])
     wait_placed(control_plane, "web-0")
     record = decision(ours(control_plane)[0])
-    assert (record["node"], record["standing"], record["cpuBefore"]) == (means, "measured", 0.42)
+    assert (record["node"], record["standing"]) == (means, "measured")
+    # a pod of the case before lived for seconds of the window's 15 minutes: hardly anything of its 0.1 cores is left
+    assert record["cpuBefore"] == pytest.approx(0.42, abs=0.001)
     assert healthy.daemon.health("load") == "[+]load ok"
 
 
