@@ -18,7 +18,7 @@ from kopf._cogs.clients import watching
 from kopf._core.reactor import orchestration
 
 from peaks_scheduler.daemon import feed as feed_module
-from peaks_scheduler.daemon.feed import Endless, Feed
+from peaks_scheduler.daemon.feed import Endless, Feed, NoMemories
 from peaks_scheduler.daemon.kopf_log import (
     REPORTER,
     SPEAKER,
@@ -428,3 +428,10 @@ def test_kopf_keeps_its_hands_off_pods_and_nodes() -> None:
     for handlers in (registry._changing, registry._spawning, registry._indexing):
         assert not list(handlers.get_all_handlers())
     assert kopf.OperatorRegistry is type(registry)
+
+
+async def test_kopf_keeps_no_record_of_an_object_whose_end_it_may_miss() -> None:
+    memories = NoMemories()
+    for i in range(3):
+        await memories.recall({"metadata": {"uid": f"pod-{i}"}})
+    assert list(memories.iter_all_memories()) == []
