@@ -422,6 +422,7 @@ class Clocks:
     """A connection, as far as it knows the time."""
 
     clock_offset = 0.0
+    odd_date = ""
 
 
 class TestClock:
