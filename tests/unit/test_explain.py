@@ -441,7 +441,7 @@ WRONG: dict[str, tuple[str, str]] = {
     ),
     "a number where labels belong": (
         "kind: Node\nmetadata: {name: a, labels: 3}",
-        "the cluster's objects: one of them: expected",
+        "Node a: expected the form the API server gives it",
     ),
 }
 
