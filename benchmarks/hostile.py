@@ -29,7 +29,9 @@ from benchmarks.machine import memory
 from benchmarks.plan import Plan
 from benchmarks.plane import BenchPlane
 from benchmarks.sightings import Sightings
-from benchmarks.worst_pods import KINDS, Kind, Object
+from benchmarks.workload import Object
+from tests.adversarial.builders import grown
+from tests.adversarial.worst_pods import OF_NODES, OF_PODS
 from tests.e2e.api import ApiError
 from tests.e2e.processes import Process
 
@@ -46,9 +48,36 @@ UNITS: dict[str, tuple[str, Better]] = {
     WHILE: ("MB", "lower"),
     AFTER: ("MB", "lower"),
 }
+WAITING = (
+    "nodeSelector",
+    "node affinity, values",
+    "node affinity, a term a key",
+    "preferred nodes by key",
+    "spread",
+    "spread if it can be",
+    "anti-affinity over keys that no node has",
+    "anti-affinity for pods without a label",
+    "preferred affinity over one key",
+    "tolerations",
+    "host ports",
+    "extended resources",
+    "labels",
+    "claims",
+)
+RUNNING = (
+    "anti-affinity over keys that no node has",
+    "anti-affinity over one key",
+    "anti-affinity for its own namespace",
+    "preferred affinity over keys that no node has",
+    "extended resources",
+    "labels",
+)
+"""On a node already, put there by their maker (``nodeName``), whom no scheduler asked."""
+KINDS = [*((f"waits: {kind}", kind, False) for kind in WAITING), *((f"runs: {kind}", kind, True) for kind in RUNNING)]
 CROWD = "crowd that fits nowhere, flapping label"
 RATE = 20.0  # [pods/s] of others
 OTHER_PODS = 60
+LARGEST = 2_900_000  # [bytes] of JSON: the API server reads 3 MiB, etcd's form of it may be smaller
 SMALLER = 0.9  # the next size to be tried where the API server refused one
 PATIENCE = 120.0  # [s] for anything
 REST = 3.0  # [s] before memory is read
@@ -75,8 +104,8 @@ def _all_kinds(plane: BenchPlane, plan: Plan, contender: Contender, say: Callabl
         trial = Trial(plane, plan, contender, daemon)
         trial.others("warm")
         found: list[Figure] = []
-        for kind in (*KINDS, CROWD):
-            values = trial.run(kind) if kind in KINDS else trial.crowd(plan.crowd * 25)
+        for kind, of, runs in (*KINDS, (CROWD, "", False)):
+            values = trial.run(of, runs) if of else trial.crowd(plan.crowd * 25)
             say(f"{contender.name}, {kind}: " + ", ".join(f"{name} {value:.3g}" for name, value in values.items()))
             found += [_figure(kind, name, contender, value) for name, value in values.items()]
         return found
@@ -94,16 +123,16 @@ class Trial:
     def __init__(self, plane: BenchPlane, plan: Plan, contender: Contender, daemon: Process) -> None:
         self._plane, self._plan, self._contender, self._daemon = plane, plan, contender, daemon
 
-    def run(self, kind: str) -> dict[str, float]:
-        name, worst = _slug(kind), KINDS[kind]
+    def run(self, kind: str, runs: bool) -> dict[str, float]:
+        name = re.sub(r"[^a-z]+", "-", f"{'runs' if runs else 'waits'} {kind.lower()}")
         time.sleep(REST)
         before = memory(self._daemon.pid)[0]
         _forget_peak(self._daemon.pid)
         with _Probe(self._daemon) as probe:
-            created = self._create(name, worst)
+            created = self._create(name, kind, runs)
             verdict = _Verdict(self._plane, name, created)
             values = {OTHERS: 1000 * self.others(name), PROBE: 1000 * probe.longest}
-            if not worst.runs:
+            if not runs:
                 values[OWN] = verdict.wait()
         values[WHILE] = memory(self._daemon.pid)[1] - before
         self._plane.api.delete(f"{PODS}/{name}?gracePeriodSeconds=0")
@@ -134,19 +163,19 @@ class Trial:
                 )
         return max(seen.bound[each] - seen.created[each] for each in wanted)
 
-    def _create(self, name: str, kind: Kind) -> float:
+    def _create(self, name: str, kind: str, runs: bool) -> float:
         """The largest pod of the kind that the API server takes, and when it took it [s, monotonic]."""
-        count = kind.most
-        while not self._accepted(name, kind.make(count), kind.runs):
-            count = int(count * SMALLER)
+        limit = LARGEST
+        while not self._accepted(name, grown({**OF_NODES, **OF_PODS}[kind], limit), runs):
+            limit = int(limit * SMALLER)
         return time.monotonic()
 
     def _accepted(self, name: str, made: Object, runs: bool) -> bool:
         asked = {"schedulerName": self._contender.scheduler_name, "terminationGracePeriodSeconds": 0}
         if runs:
             asked |= {"schedulerName": "nobody", "nodeName": workload.node_names(1)[0]}
-        metadata = {"name": name, **made.get("metadata", {})}
-        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {**asked, **made["spec"]}}
+        metadata = {"name": name, "labels": made["metadata"]["labels"]}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {**_complete(made["spec"]), **asked}}
         try:
             self._plane.api.post(PODS, pod)
         except ApiError as error:
@@ -154,6 +183,18 @@ class Trial:
                 raise
             return False
         return True
+
+
+def _complete(spec: Object) -> Object:
+    """With what the API server asks for beside what a scheduler reads: an image, container ports, limits."""
+    for container in spec["containers"]:
+        container.setdefault("image", "x")
+        for port in container.get("ports", ()):
+            port.setdefault("containerPort", port["hostPort"])
+        resources = container.get("resources") or {}
+        if any("/" in name for name in resources.get("requests", ())):
+            container["resources"] = {"limits": resources["requests"]}
+    return spec
 
 
 class _Verdict:
@@ -228,10 +269,6 @@ class _Probe:
                 begun = time.monotonic()
                 client.get(self._url).raise_for_status()
                 self.longest = max(self.longest, time.monotonic() - begun)
-
-
-def _slug(kind: str) -> str:
-    return re.sub(r"[^a-z]+", "-", kind)
 
 
 def _forget_peak(pid: int) -> None:
