@@ -138,16 +138,17 @@ class Decision:
         }
 
     def annotation(self, detail: Detail = "full") -> str:
-        """Compact JSON, under 1 KiB: names are at most 253 characters, a model's is cut where there is no room. Empty
-        for ``none``: there is to be no annotation."""
+        """Compact JSON, under 1 KiB: names are at most 253 characters, a model's is cut where there is no room, then
+        the runner-up's. Empty for ``none``: there is to be no annotation."""
         if detail == "none":
             return ""
         record = self.record()
         if detail == "short":
             return _compact({name: record[name] for name in SHORT})
-        over = len(_compact(record).encode()) - ANNOTATION_BYTES
-        if over > 0 and self.model:
-            record["model"] = self.model[: -(over + len("…".encode()))] + "…"
+        for name in ("model", "runnerUp"):
+            over = len(_compact(record).encode()) - ANNOTATION_BYTES
+            if over > 0 and (text := record[name]):
+                record[name] = text[: -(over + len("…".encode()))] + "…"
         return _compact(record)
 
 

@@ -148,7 +148,7 @@ class _Active:
         self.discard(uid)
         self._lanes[entry.second].push(uid, entry.order())
         if entry.second:
-            self._costs[uid] = entry.cost or LARGE_COST
+            self._costs[uid] = entry.cost or (LARGE_COST if entry.large else 0.0)
             self._backlog += self._costs[uid]
 
     def discard(self, uid: str) -> bool:

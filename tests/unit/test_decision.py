@@ -64,6 +64,7 @@ LONGEST = 253  # characters of a node's name
 numbers = st.none() | st.floats()
 
 
+@example(100000000.140625, 100000000.140625, 1e7, "")
 @example(-1e5 / 3, 1e17 / 3, 1e17 / 3, "k" * 2000)
 @example(-1e300 / 3, -1e300 / 3, -1e300 / 3, "k" * 2000)
 @given(numbers, numbers, numbers, st.text("abc-=/.", max_size=2000))

@@ -30,7 +30,7 @@ READERS: dict[str, Callable[[str], object]] = {
         {"metadata": {"name": "p", "annotations": {TOLERANCE: text, ANNOTATION: text}}, "spec": {}}, 100
     ),
     "a node": lambda text: node_from_api({"metadata": {"name": "w", "annotations": {ANNOTATION: text}}}),
-    "a quantity": parse_quantity.__wrapped__,
+    "a quantity": parse_quantity,
     "a whole number": parse_int64,
     "a value of a requirement": lambda text: Requirement("a", "Gt", (text,)).matches({"a": text}),
     "a time": parse_time,
