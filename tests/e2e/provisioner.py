@@ -133,8 +133,12 @@ class Provisioner:
         size = spec["resources"]["requests"]["storage"]
         made = volume(name, csi_source(name, self.name), class_["metadata"]["name"], size=size, **wanted)
         made["metadata"]["annotations"] = {MADE_BY: self.name}
-        self._cluster.create(made)
-        self.made.append((metadata["name"], node))
+        self.made.append((metadata["name"], node))  # first: who sees a pod bound to it may ask at once
+        try:
+            self._cluster.create(made)
+        except ApiError:
+            self.made.pop()
+            raise
 
 
 @contextmanager
