@@ -147,3 +147,15 @@ def test_a_placement_is_compared_once_for_all_pods_that_want_the_same(monkeypatc
     monkeypatch.setattr(hints_module.LabelSelector, "matches", counted)
     assert len(hints.placed(read(DB))) == 1000
     assert compared == 1
+
+
+def test_a_pod_that_wants_thousands_of_things_is_woken_by_any_and_nothing_is_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terms = (pod_term({"app": f"a{n}"}) for n in range(20_000))
+    hints = waiting(pod(affinity=pod_affinity(*terms)))
+    monkeypatch.setattr(LabelSelector, "matches", lambda *_: pytest.fail("compared"))
+    assert hints.placed(read(DB)) == [UID]
+    assert hints.relabelled(read(DB), read(pod("db", labels={"app": "a7"}, node="worker-1"))) == [UID]
+    hints.leaves(UID)
+    assert hints.placed(read(DB)) == []

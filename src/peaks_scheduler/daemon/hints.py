@@ -3,8 +3,8 @@
 Owns, for pods that wait, what they want of other pods (affinity, anti-affinity, spread) and which claims they use. A
 pod that comes to a node is compared only with wants that ask for one of its labels, and once for all pods that want
 the same: thousands may wait, and a placement costs what it moves. Never leaves out a pod that the event cures; where
-telling costs more than another look (a namespace selected by its labels) it takes it in. A pod that waits no more does
-no harm here: the queue passes over it.
+telling costs more than another look (a namespace selected by its labels, thousands of terms) it takes it in. A pod that
+waits no more does no harm here: the queue passes over it.
 
 Source: isSchedulableAfterPodChange of kube-scheduler's interpodaffinity and podtopologyspread.
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from ..burden import bulky
 from ..objects import Pod
 from ..selectors import AffinityTerm, LabelSelector, SpreadConstraint
 from ..wake import Wake
@@ -72,6 +73,7 @@ class Hints:
         self._wants: dict[str, Want] = {}
         self._wanting: dict[Want, dict[str, None]] = {}
         self._by_pair: dict[Pair | None, dict[Want, None]] = {}
+        self._whatever: dict[str, None] = {}  # want so much that it would cost more to look than to try them again
         self._claims: dict[str, tuple[str, ...]] = {}
         self._using: dict[str, dict[str, None]] = {}
 
@@ -80,7 +82,9 @@ class Hints:
         self.leaves(pod.uid)
         if cured_by & {Wake.POD_PLACED, Wake.POD_CHANGED}:
             want = Want(pod.namespace, pod.affinity, pod.anti_affinity, pod.spread)
-            if want:
+            if bulky((want.affinity, want.anti_affinity, want.spread)):
+                self._whatever[pod.uid] = None
+            elif want:
                 self._add(pod.uid, want)
         if Wake.STORAGE_CHANGED in cured_by:
             claims = tuple(f"{pod.namespace}/{each.claim}" for each in pod.volumes if each.claim is not None)
@@ -91,6 +95,7 @@ class Hints:
 
     def leaves(self, uid: str) -> None:
         """The pod waits no more."""
+        self._whatever.pop(uid, None)
         want = self._wants.pop(uid, None)
         if want is not None:
             self._remove(uid, want)
@@ -102,14 +107,15 @@ class Hints:
 
     def placed(self, pod: Pod) -> list[str]:
         """Pods that the coming of ``pod`` to a node may cure."""
-        return [uid for want in self._meant(pod) if want.counts(pod) for uid in self._wanting[want]]
+        wants = (want for want in self._meant(pod) if want.counts(pod))
+        return [*(uid for want in wants for uid in self._wanting[want]), *self._whatever]
 
     def relabelled(self, before: Pod, after: Pod) -> list[str]:
         """Pods that may be cured by a pod on a node that is ``after`` and was ``before``: it counts now, counts no
         more, or is shunned no more."""
         wants = dict.fromkeys((*self._meant(before), *self._meant(after)))
         cured = (want for want in wants if want.counts(before) or want.counts(after) or want.shuns(before))
-        return [uid for want in cured for uid in self._wanting[want]]
+        return [*(uid for want in cured for uid in self._wanting[want]), *self._whatever]
 
     def using(self, claim: str) -> list[str]:
         """Pods that use a claim, ``namespace/name``."""
