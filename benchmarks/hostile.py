@@ -7,6 +7,7 @@ probe was answered, and what memory it took while it was there and after it. Nob
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 import threading
@@ -135,7 +136,7 @@ class Trial:
             if not runs:
                 values[OWN] = verdict.wait()
         values[WHILE] = memory(self._daemon.pid)[1] - before
-        self._plane.api.delete(f"{PODS}/{name}?gracePeriodSeconds=0")
+        self._delete(name)
         time.sleep(REST)
         values[AFTER] = memory(self._daemon.pid)[0] - before
         return values
@@ -182,7 +183,14 @@ class Trial:
             if error.code not in TOO_LARGE:
                 raise
             return False
+        except httpx.ReadTimeout:  # the API server itself takes too long to validate it
+            self._delete(name)
+            return False
         return True
+
+    def _delete(self, name: str) -> None:
+        with contextlib.suppress(ApiError):  # it may not have come about
+            self._plane.api.delete(f"{PODS}/{name}?gracePeriodSeconds=0")
 
 
 def _complete(spec: Object) -> Object:
