@@ -205,12 +205,17 @@ class NodeLabels:
         return column
 
     def _matching(self, where: NodeRequirement) -> Answer:
+        fits = self._labelled(where.selector)
+        return fits if fits is False or where.terms is None else _both(fits, self._any(where.terms))
+
+    def _labelled(self, pairs: Iterable[tuple[str, str]]) -> Answer:
+        """Nodes that have every one of these labels."""
         fits: Answer = True
-        for key, value in where.selector:
+        for key, value in pairs:
             fits = _both(fits, self._valued(key, (value,)))
             if fits is False:
                 return False
-        return fits if where.terms is None else _both(fits, self._any(where.terms))
+        return fits
 
     def _any(self, terms: Iterable[NodeSelectorTerm]) -> Answer:
         """Nodes that meet one of the terms."""
@@ -224,12 +229,10 @@ class NodeLabels:
         return anywhere
 
     def _selecting(self, selector: LabelSelector) -> Answer:
-        fits: Answer = True
-        for key, value in selector.labels:
-            fits = _both(fits, self._valued(key, (value,)))
-            if fits is False:
-                return False
-        return _both(fits, self._all(selector.expressions)) if all(e.valid for e in selector.expressions) else False
+        fits = self._labelled(selector.labels)
+        if fits is False or not all(each.valid for each in selector.expressions):
+            return False
+        return _both(fits, self._all(selector.expressions))
 
     def _all(self, requirements: Iterable[Requirement]) -> Answer:
         """Nodes that meet every requirement."""
