@@ -10,8 +10,9 @@ PINNED := constraints.txt
 SOAK_MINUTES ?= 20
 
 # what differs by processor and BLAS: everything that fits, solves or bounds
-NUMERIC := $(wildcard tests/unit/test_fitting_*.py) \
-  $(addprefix tests/unit/test_, alignment.py curves.py drift.py importing.py jump.py peaks_plugin.py refit.py study.py uncertainty.py)
+NUMERIC := $(wildcard tests/unit/fitting/test_*.py) \
+  $(addprefix tests/unit/, power/test_curves.py power/test_uncertainty.py scheduling/test_jump.py scheduling/test_peaks_plugin.py \
+  daemon/test_drift.py daemon/test_refit.py commands/test_import_models.py project/test_study.py)
 
 # which tests `pythons` runs. `make test` takes the numeric ones with another BLAS there: each Python and each BLAS has
 # its turn, and nothing is run three times
@@ -83,7 +84,7 @@ unit: $(READY)
 	$(BIN)/python -m pytest -n auto --dist worksteal tests/unit tests/fuzz tests/adversarial
 
 plain: $(READY)
-	$(BIN)/python -m pytest -n auto --dist worksteal $(filter-out $(NUMERIC), $(wildcard tests/unit/test_*.py)) tests/fuzz
+	$(BIN)/python -m pytest -n auto --dist worksteal $(filter-out $(NUMERIC), $(wildcard tests/unit/*/test_*.py)) tests/fuzz
 
 # round after round of new examples; TESTS=tests/fuzz/test_x.py takes some
 MINUTES  ?= 5

@@ -16,7 +16,7 @@ import aiohttp
 
 from benchmarks import BenchmarkError
 from benchmarks.workload import NAMESPACE, Object
-from tests.e2e.api import Api
+from tests.e2e.support.api import Api
 
 LIMIT = 30.0  # [s] for one creation
 

@@ -19,9 +19,9 @@ import numpy as np
 from benchmarks import crowd, decision, workload
 from benchmarks.figures import Aim, Better, Figure, gather
 from benchmarks.plan import Plan
-from peaks_scheduler.cycle import schedule
-from peaks_scheduler.ledger import Ledger
-from peaks_scheduler.objects import Pod
+from peaks_scheduler.ledger.ledger import Ledger
+from peaks_scheduler.objects.pod import Pod
+from peaks_scheduler.scheduling.cycle import schedule
 from tests.parity import oracle
 
 PART = "constraints"

@@ -16,7 +16,7 @@ import yaml
 
 from benchmarks.plane import OURS, THEIRS, BenchPlane
 from benchmarks.workload import power_models
-from tests.e2e.processes import Process, free_port
+from tests.e2e.support.processes import Process, free_port
 
 
 @dataclass(frozen=True, slots=True)

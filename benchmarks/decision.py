@@ -20,13 +20,14 @@ import numpy as np
 from benchmarks import models, workload
 from benchmarks.figures import Aim, Better, Figure, gather
 from benchmarks.plan import Plan
-from peaks_scheduler.cycle import schedule
-from peaks_scheduler.ledger import Ledger
-from peaks_scheduler.load import NodeLoad
-from peaks_scheduler.objects import Pod, pod_from_api
-from peaks_scheduler.power import PowerModels
-from peaks_scheduler.scoring import STRATEGIES, Strategy
-from peaks_scheduler.snapshot import Floats, Snapshot
+from peaks_scheduler.arrays import Floats
+from peaks_scheduler.ledger.ledger import Ledger
+from peaks_scheduler.ledger.node_load import NodeLoad
+from peaks_scheduler.ledger.snapshot import Snapshot
+from peaks_scheduler.objects.pod import Pod, pod_from_api
+from peaks_scheduler.power.models import PowerModels
+from peaks_scheduler.scheduling.cycle import schedule
+from peaks_scheduler.scheduling.scoring.strategies import STRATEGIES, Strategy
 
 PART = "decision"
 NOW = 1_750_000_000.0  # [s] any time will do

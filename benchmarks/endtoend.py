@@ -28,8 +28,8 @@ from benchmarks.observer import DECISION
 from benchmarks.plan import Plan
 from benchmarks.plane import BenchPlane
 from benchmarks.sightings import Sightings
-from peaks_scheduler.quantity import parse_quantity
-from tests.e2e.processes import Process
+from peaks_scheduler.objects.quantity import parse_quantity
+from tests.e2e.support.processes import Process
 
 PART = "end to end"
 START_LIMIT = 120.0  # [s] from a start to the first Binding

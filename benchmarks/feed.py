@@ -19,7 +19,7 @@ from typing import TextIO
 from benchmarks import ROOT, BenchmarkError, workload
 from benchmarks.figures import Aim, Better, Figure, gather
 from benchmarks.plan import Plan
-from peaks_scheduler.demo.apiserver import EmbeddedApiServer
+from peaks_scheduler.embedded.apiserver import EmbeddedApiServer
 
 PART = "feed"
 NODES = 100  # enough for the pods, few enough to cost nothing beside them

@@ -19,12 +19,13 @@ from typing import Any
 
 from benchmarks.lines import batches
 from benchmarks.machine import memory
-from peaks_scheduler.daemon.feed import Feed
+from peaks_scheduler.daemon.watching.feed import Feed
 from peaks_scheduler.kube.client import UNFINISHED_PODS
 from peaks_scheduler.kube.connection import Connection, connect
-from peaks_scheduler.ledger import Change, Ledger
-from peaks_scheduler.objects import Pod
-from peaks_scheduler.telemetry import Telemetry
+from peaks_scheduler.ledger.ledger import Ledger
+from peaks_scheduler.ledger.records import Change
+from peaks_scheduler.objects.pod import Pod
+from peaks_scheduler.observability.telemetry import Telemetry
 
 PAGE = 500
 LIMIT = 120.0  # [s] for each of the two halves

@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks import workload
 from benchmarks.machine import memory
-from peaks_scheduler.ledger import Ledger
+from peaks_scheduler.ledger.ledger import Ledger
 
 Json = dict[str, Any]
 

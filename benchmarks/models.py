@@ -14,17 +14,9 @@ import numpy as np
 import yaml
 
 from benchmarks import workload
-from peaks_scheduler.power import (
-    Curve,
-    Exponential,
-    IdleExponential,
-    Linear,
-    Piecewise,
-    PowerModel,
-    PowerModels,
-    Quality,
-    parse_models,
-)
+from peaks_scheduler.power.curves import Curve, Exponential, IdleExponential, Linear, Piecewise
+from peaks_scheduler.power.file import parse_models
+from peaks_scheduler.power.models import PowerModel, PowerModels, Quality
 
 SAMPLED_AT = np.repeat([0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0], 4)
 NOISE = 0.02  # of the power at full load

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks import ROOT
-from tests.e2e.controlplane import ControlPlane, service_account_kubeconfig
+from tests.e2e.support.controlplane import ControlPlane, service_account_kubeconfig
 
 OURS, THEIRS = "peaks-scheduler", "benchmarked-kube-scheduler"
 NAMESPACE = "kube-system"

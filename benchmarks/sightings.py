@@ -15,7 +15,7 @@ from typing import Self
 
 from benchmarks import ROOT, BenchmarkError
 from benchmarks.plane import BenchPlane
-from tests.e2e.processes import wait_until
+from tests.e2e.support.processes import wait_until
 
 EVERY = 0.05  # [s]
 _OPEN = 20.0  # [s] for the watches to open

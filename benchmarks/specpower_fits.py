@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from peaks_scheduler.fitting import MODELS, Fit, Samples, fit
-from peaks_scheduler.power.curves import Floats
+from peaks_scheduler.arrays import Floats
+from peaks_scheduler.fitting.fit import MODELS, Fit, fit
+from peaks_scheduler.fitting.samples import Samples
 
 LEVELS = ("watts_idle", *(f"watts_{level}" for level in range(10, 101, 10)))
 LOADS = np.linspace(0.0, 1.0, len(LEVELS))

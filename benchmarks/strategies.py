@@ -14,9 +14,9 @@ from benchmarks.figures import Aim, Better, Figure, gather
 from benchmarks.plan import Plan
 from benchmarks.study import rules, runs, servers
 from benchmarks.study.runs import Case, churned, filled
-from peaks_scheduler.ceilings import Ceiling
-from peaks_scheduler.power import EMPTY
-from peaks_scheduler.scoring import Strategy
+from peaks_scheduler.objects.ceilings import Ceiling
+from peaks_scheduler.power.models import EMPTY
+from peaks_scheduler.scheduling.scoring.strategies import Strategy
 
 PART = "strategies"
 COUNT = 50  # servers in each cluster

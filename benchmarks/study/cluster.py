@@ -16,13 +16,13 @@ import numpy as np
 
 from benchmarks import BenchmarkError
 from benchmarks.study.servers import Server
-from peaks_scheduler.ceilings import NO_CEILING, Ceiling
-from peaks_scheduler.cycle import schedule
-from peaks_scheduler.ledger import Ledger
-from peaks_scheduler.load import NodeLoad
-from peaks_scheduler.objects import Pod, pod_from_api
-from peaks_scheduler.power import PowerModels
-from peaks_scheduler.scoring import Strategy
+from peaks_scheduler.ledger.ledger import Ledger
+from peaks_scheduler.ledger.node_load import NodeLoad
+from peaks_scheduler.objects.ceilings import NO_CEILING, Ceiling
+from peaks_scheduler.objects.pod import Pod, pod_from_api
+from peaks_scheduler.power.models import PowerModels
+from peaks_scheduler.scheduling.cycle import schedule
+from peaks_scheduler.scheduling.scoring.strategies import Strategy
 
 START = 1_750_000_000.0  # [s] any time will do
 WINDOW = 900.0  # [s] load-watcher's

@@ -17,7 +17,7 @@ from benchmarks.figures import Figure, Results, load
 from benchmarks.strategies import FILLED, FITTED, PART, TRUE
 from benchmarks.study.runs import LOADS
 from benchmarks.study.servers import LEVELS
-from peaks_scheduler.power import Piecewise
+from peaks_scheduler.power.curves import Piecewise
 
 EXAMPLE = Piecewise(LEVELS, (60.0, 105.0, 118.0, 131.0, 145.0, 160.0, 178.0, 200.0, 228.0, 258.0, 290.0))
 LINES = (  # subject, which figures, how it is drawn

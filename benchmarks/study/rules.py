@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from peaks_scheduler.objects import Pod
-from peaks_scheduler.scoring import STRATEGIES, Strategy
-from peaks_scheduler.snapshot import Floats, Snapshot
+from peaks_scheduler.arrays import Floats
+from peaks_scheduler.ledger.snapshot import Snapshot
+from peaks_scheduler.objects.pod import Pod
+from peaks_scheduler.scheduling.scoring.strategies import STRATEGIES, Strategy
 
 
 def _points_free(pod: Pod, nodes: Snapshot) -> Floats:

@@ -15,10 +15,10 @@ from typing import Any
 from benchmarks.study.bound import Bound
 from benchmarks.study.cluster import Cluster
 from benchmarks.study.servers import Server
-from peaks_scheduler.ceilings import NO_CEILING, Ceiling
-from peaks_scheduler.objects import Pod
-from peaks_scheduler.power import PowerModels
-from peaks_scheduler.scoring import Strategy
+from peaks_scheduler.objects.ceilings import NO_CEILING, Ceiling
+from peaks_scheduler.objects.pod import Pod
+from peaks_scheduler.power.models import PowerModels
+from peaks_scheduler.scheduling.scoring.strategies import Strategy
 
 LOADS = (0.10, 0.30, 0.50, 0.70)
 LARGEST = 12  # [threads]

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from peaks_scheduler.power import Piecewise, PowerModel, PowerModels
+from peaks_scheduler.power.curves import Piecewise
+from peaks_scheduler.power.models import PowerModel, PowerModels
 
 FILE = "specpower/specpower_ssj2008_curves.csv.gz"
 LEVELS = tuple(k / 10 for k in range(11))
@@ -84,7 +85,8 @@ def known_exactly(servers: Sequence[Server]) -> PowerModels:
 def fitted(servers: Sequence[Server], seed: int) -> PowerModels:
     """Models fitted to a few noisy samples of each, as ``peaks-scheduler fit`` would write them: none where the fit is
     refused."""
-    from peaks_scheduler.fitting import Samples, fit
+    from peaks_scheduler.fitting.fit import fit
+    from peaks_scheduler.fitting.samples import Samples
 
     models = {}
     for i, server in enumerate(servers):

@@ -1,5 +1,5 @@
 """``python -m peaks_scheduler``."""
 
-from .cli import main
+from peaks_scheduler.cli import main
 
 main()

@@ -17,14 +17,15 @@ from typing import Any, Literal, TypeVar
 
 import click
 
-from . import __version__, surroundings
-from .errors import ConfigurationError, PeaksError
-from .files import text_of
-from .importing.command import import_models
-from .printable import visible_lines
-from .settings import Settings, load
-from .terminal import note, say, show
-from .values import LOAD_SOURCES
+from peaks_scheduler import __version__, surroundings
+from peaks_scheduler.commands.import_models.command import import_models
+from peaks_scheduler.errors import ConfigurationError, PeaksError
+from peaks_scheduler.files.reading import text_of
+from peaks_scheduler.settings.reading import load
+from peaks_scheduler.settings.subjects import Settings
+from peaks_scheduler.settings.values import LOAD_SOURCES
+from peaks_scheduler.text.printable import visible_lines
+from peaks_scheduler.text.terminal import note, say, show
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -132,13 +133,14 @@ def read_settings(config: str | None, **flags: object) -> Settings:
 @click.option("--node-metrics", is_flag=True, default=None, help="Export series per node.")
 def run(config: str | None, **flags: object) -> None:
     """The daemon: watch, decide, bind."""
-    from . import daemon, logs
+    from peaks_scheduler.daemon.main import run as run_daemon
+    from peaks_scheduler.observability import logs
 
     settings = read_settings(config, **flags)
     surroundings.raise_open_files()
     log_format: Literal["text", "json"] = "text" if settings.log_format == "text" else "json"
     logs.configure(log_format, os.environ.get("PEAKS_LOG_LEVEL", "INFO"), unhurried=True)
-    sys.exit(asyncio.run(daemon.run(settings)))
+    sys.exit(asyncio.run(run_daemon(settings)))
 
 
 @main.command()
@@ -147,7 +149,7 @@ def run(config: str | None, **flags: object) -> None:
 @click.option("--seed", default=1, show_default=True, type=int, help="Of the workload.")
 def demo(nodes: int, pods: int, seed: int) -> None:
     """The whole thing on one machine, no cluster: the real daemon against an embedded API server."""
-    from .demo import run_demo
+    from peaks_scheduler.commands.demo.command import run_demo
 
     sys.exit(run_demo(nodes, pods, seed))
 
@@ -192,22 +194,24 @@ def explain(
     Deployment or anything else with a pod template in these files is explained by NAMESPACE/NAME, as the pod that it
     would make.
     """
-    from . import explain as door
+    from peaks_scheduler.commands.explain.answer import as_table, passed_over
+    from peaks_scheduler.commands.explain.answer import explain as answers_for
+    from peaks_scheduler.commands.explain.cluster import from_files, live
 
     if (pod is None) != all_pending:
         raise click.UsageError("expected NAMESPACE/POD or --all-pending, one of the two")
     settings = read_settings(config, **flags)
-    cluster = door.from_files(files, load, settings) if files else asyncio.run(door.live(load, settings, pod))
+    cluster = from_files(files, load, settings) if files else asyncio.run(live(load, settings, pod))
     for text in cluster.notes:
         note(text)
-    answers = door.explain(cluster, settings, pod)
-    left_out = door.passed_over(cluster, settings.scheduler_name) if all_pending else []
+    answers = answers_for(cluster, settings, pod)
+    left_out = passed_over(cluster, settings.scheduler_name) if all_pending else []
     for text in (*(each for answer in answers for each in answer.notes), *left_out):
         note(text)
     if output == "json":
         show(json.dumps({answer.key: answer.as_json() for answer in answers}, indent=2))
     else:
-        show(door.as_table(answers) if answers else f"no pending pod of {settings.scheduler_name}")
+        show(as_table(answers) if answers else f"no pending pod of {settings.scheduler_name}")
 
 
 @main.command()
@@ -281,9 +285,10 @@ def fit(**flags: Any) -> None:
     From a CSV file (--csv, --cpu-column, --power-column) or from Prometheus. Exits with 0 when at least one node is not
     refused.
     """
-    from . import learn
+    from peaks_scheduler.commands.fit.command import run_fit
+    from peaks_scheduler.commands.fit.options import request_of
 
-    sys.exit(learn.run_fit(learn.request_of(flags)))
+    sys.exit(run_fit(request_of(flags)))
 
 
 main.add_command(import_models(Group, Command))
@@ -292,7 +297,7 @@ main.add_command(import_models(Group, Command))
 @main.command()
 def strategies() -> None:
     """What a placement can minimise: one line a strategy."""
-    from .scoring import STRATEGIES
+    from peaks_scheduler.scheduling.scoring.strategies import STRATEGIES
 
     width = max(map(len, STRATEGIES))
     for strategy in STRATEGIES.values():
@@ -310,15 +315,16 @@ def check(output: str, config: str | None, **flags: object) -> None:
 
     Exits with 1 when a check failed; warnings are no failure.
     """
-    from . import check as door
+    from peaks_scheduler.commands.check.finding import COLOURS, as_json, as_lines, summary
+    from peaks_scheduler.commands.check.run import check as findings_of
 
-    findings = asyncio.run(door.check(read_settings(config, **flags)))
+    findings = asyncio.run(findings_of(read_settings(config, **flags)))
     if output == "json":
-        show(json.dumps(door.as_json(findings), indent=2))
+        show(json.dumps(as_json(findings), indent=2))
     else:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        for finding, line in zip(findings, door.as_lines(findings, width), strict=True):
+        for finding, line in zip(findings, as_lines(findings, width), strict=True):
             rest = visible_lines(line.removeprefix(finding.status))
-            click.echo(click.style(finding.status, fg=door.COLOURS[finding.status]) + rest)
-        say(door.summary(findings))
+            click.echo(click.style(finding.status, fg=COLOURS[finding.status]) + rest)
+        say(summary(findings))
     sys.exit(1 if any(finding.status == "failed" for finding in findings) else 0)

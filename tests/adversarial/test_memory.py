@@ -11,11 +11,22 @@ from typing import Any
 
 import pytest
 
-from peaks_scheduler import requests
-from peaks_scheduler.ledger import Ledger
-from peaks_scheduler.objects import Pod
-from peaks_scheduler.sharing import BUDGET
-from tests.builders import NOW, PEAKS, anti_affinity, container, ledger, node, node_affinity, pod, schedule, spread
+from peaks_scheduler.ledger.ledger import Ledger
+from peaks_scheduler.objects import requests
+from peaks_scheduler.objects.pod import Pod
+from peaks_scheduler.objects.sharing import BUDGET
+from tests.support.builders import (
+    NOW,
+    PEAKS,
+    anti_affinity,
+    container,
+    ledger,
+    node,
+    node_affinity,
+    pod,
+    schedule,
+    spread,
+)
 
 Json = dict[str, Any]
 

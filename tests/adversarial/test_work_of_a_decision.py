@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from peaks_scheduler.burden import bulky
-from peaks_scheduler.decision import MESSAGE_LENGTH
-from peaks_scheduler.indices.bulk import Hashed, Selectors
-from peaks_scheduler.ledger import Ledger
-from peaks_scheduler.objects import Pod
-from peaks_scheduler.selectors import AffinityTerm, LabelSelector, Requirement, Taint, Tolerated, Toleration
+from peaks_scheduler.ledger.indices.bulk import Hashed, Selectors
+from peaks_scheduler.ledger.ledger import Ledger
+from peaks_scheduler.objects.burden import bulky
+from peaks_scheduler.objects.pod import Pod
+from peaks_scheduler.objects.selectors import AffinityTerm, LabelSelector, Requirement, Taint, Tolerated, Toleration
+from peaks_scheduler.scheduling.decision import MESSAGE_LENGTH
 from tests.adversarial.builders import Json, grown, held, size
 from tests.adversarial.worst_pods import OF_NODES, OF_PODS, nodes
-from tests.builders import HOSTNAME, anti_affinity, decide, expression, ledger, node, pod, read
+from tests.support.builders import HOSTNAME, anti_affinity, decide, expression, ledger, node, pod, read
 
 NODES = 60
 LARGE = 60_000  # [bytes] several hundred parts or more

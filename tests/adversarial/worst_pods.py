@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.adversarial.builders import Json, words
-from tests.builders import HOSTNAME, PREFERRED, REQUIRED, container, expression, node, node_affinity, pod
+from tests.support.builders import HOSTNAME, PREFERRED, REQUIRED, container, expression, node, node_affinity, pod
 
 Kind = Callable[..., Json]
 

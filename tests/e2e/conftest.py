@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.controlplane import ControlPlane
-from tests.e2e.metrics_server import MeteredControlPlane
+from tests.e2e.support.controlplane import ControlPlane
+from tests.e2e.support.metrics_server import MeteredControlPlane
 from tests.parity.oracle import Oracle
 
 

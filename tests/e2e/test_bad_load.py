@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.builders import BENT_UP
-from tests.e2e.controlplane import ControlPlane
-from tests.e2e.daemon import Daemon, beside, clear
-from tests.e2e.load_endpoint import LoadEndpoint, Reply, answer
-from tests.e2e.processes import wait_until
-from tests.e2e.workload import decision, model, node, ours, pod, wait_placed
+from tests.e2e.support.controlplane import ControlPlane
+from tests.e2e.support.daemon import Daemon, beside, clear
+from tests.e2e.support.load_endpoint import LoadEndpoint, Reply, answer
+from tests.e2e.support.processes import wait_until
+from tests.e2e.support.workload import decision, model, node, ours, pod, wait_placed
+from tests.support.builders import BENT_UP
 
 GOOD = {"worker-0": 20.0, "worker-1": 30.0, "worker-2": 40.0}
 FAILED = "no load, going on with estimates"

@@ -14,16 +14,16 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.builders import BENT_DOWN
-from tests.e2e.api import Object
-from tests.e2e.controlplane import ControlPlane
-from tests.e2e.daemon import MANIFESTS, NOBODY, beside, clear, credentials
-from tests.e2e.exporter import NODE_EXPORTER, Exporter
-from tests.e2e.load_endpoint import LoadEndpoint
-from tests.e2e.machines import Machine, staircase
-from tests.e2e.processes import wait_until
-from tests.e2e.prometheus import Prometheus
-from tests.e2e.workload import model, node, pod
+from tests.e2e.support.api import Object
+from tests.e2e.support.controlplane import ControlPlane
+from tests.e2e.support.daemon import MANIFESTS, NOBODY, beside, clear, credentials
+from tests.e2e.support.exporter import NODE_EXPORTER, Exporter
+from tests.e2e.support.load_endpoint import LoadEndpoint
+from tests.e2e.support.machines import Machine, staircase
+from tests.e2e.support.processes import wait_until
+from tests.e2e.support.prometheus import Prometheus
+from tests.e2e.support.workload import model, node, pod
+from tests.support.builders import BENT_DOWN
 
 ROLE = "/apis/rbac.authorization.k8s.io/v1/clusterroles/peaks-scheduler"
 METERED = {"rmseWatts": 1.7, "r2": 0.99, "samples": 900, "cpuMin": 0.0, "cpuMax": 0.93}

@@ -10,9 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.builders import anti_affinity
-from tests.e2e.api import Object
-from tests.e2e.controllers import (
+from tests.e2e.support.api import Object
+from tests.e2e.support.controllers import (
     DEFAULT_SCHEDULER,
     deployment,
     finish_terminating,
@@ -27,10 +26,10 @@ from tests.e2e.controllers import (
     wait_claims_bound,
     wait_rolled_out,
 )
-from tests.e2e.controlplane import ControlPlane
-from tests.e2e.processes import wait_until
-from tests.e2e.provisioner import SELECTED_NODE, Provisioner
-from tests.e2e.volumes import (
+from tests.e2e.support.controlplane import ControlPlane
+from tests.e2e.support.processes import wait_until
+from tests.e2e.support.provisioner import SELECTED_NODE, Provisioner
+from tests.e2e.support.volumes import (
     DRIVER,
     DYNAMIC,
     LOCAL,
@@ -46,7 +45,8 @@ from tests.e2e.volumes import (
     local_volume,
     uses,
 )
-from tests.e2e.workload import condition, node, nodes, pod, wait_placed
+from tests.e2e.support.workload import condition, node, nodes, pod, wait_placed
+from tests.support.builders import anti_affinity
 
 pytestmark = pytest.mark.usefixtures("_empty")
 WORKERS = [f"worker-{number}" for number in range(3)]

@@ -12,10 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.api import Api, ApiError
-from tests.e2e.controlplane import ControlPlane, service_account_kubeconfig
-from tests.e2e.processes import Process, wait_until
-from tests.e2e.proxy import Proxy
+from tests.e2e.support.api import Api, ApiError
+from tests.e2e.support.controlplane import ControlPlane, service_account_kubeconfig
+from tests.e2e.support.processes import Process, wait_until
+from tests.e2e.support.proxy import Proxy
 
 Object = dict[str, Any]
 RESOURCES = {"cpu": "8", "memory": "16Gi", "pods": "110"}
@@ -202,7 +202,7 @@ def test_nothing_outlives_a_run_that_was_killed(tmp_path: Path) -> None:
     code = f"""
         import os, signal, sys
         from pathlib import Path
-        from tests.e2e.processes import Process
+        from tests.e2e.support.processes import Process
         print(Process("sleeper", ["sleep", "600"], Path({str(tmp_path)!r}) / "log").pid, flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
         """

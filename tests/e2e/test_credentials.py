@@ -15,10 +15,10 @@ import pytest
 import trustme
 import yaml
 
-from tests.e2e.controlplane import ControlPlane
-from tests.e2e.daemon import ACCOUNT, Daemon, clear, credentials
-from tests.e2e.processes import wait_until
-from tests.e2e.workload import node, pod, wait_placed
+from tests.e2e.support.controlplane import ControlPlane
+from tests.e2e.support.daemon import ACCOUNT, Daemon, clear, credentials
+from tests.e2e.support.processes import wait_until
+from tests.e2e.support.workload import node, pod, wait_placed
 
 SOON = datetime.timedelta(seconds=25)  # a daemon is ready in 5 s, on a busy machine in 15
 

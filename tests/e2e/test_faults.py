@@ -17,13 +17,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.api import ApiError, Object
-from tests.e2e.controlplane import ControlPlane
-from tests.e2e.daemon import ACCOUNT, Daemon, beside, clear, credentials, hold_lease
-from tests.e2e.load_endpoint import LoadEndpoint
-from tests.e2e.processes import wait_until
-from tests.e2e.proxy import Proxy
-from tests.e2e.workload import assert_sound, node, nodes, ours, placed, pod, pods, wait_placed, waiting
+from tests.e2e.support.api import ApiError, Object
+from tests.e2e.support.controlplane import ControlPlane
+from tests.e2e.support.daemon import ACCOUNT, Daemon, beside, clear, credentials, hold_lease
+from tests.e2e.support.load_endpoint import LoadEndpoint
+from tests.e2e.support.processes import wait_until
+from tests.e2e.support.proxy import Proxy
+from tests.e2e.support.workload import assert_sound, node, nodes, ours, placed, pod, pods, wait_placed, waiting
 
 MANY = 1000
 SOME = 100  # as many are bound when the fault strikes: in the middle

@@ -21,17 +21,18 @@ import numpy as np
 import pytest
 import yaml
 
-from peaks_scheduler.power import PowerModel, parse_models
+from peaks_scheduler.power.file import parse_models
+from peaks_scheduler.power.models import PowerModel
 from peaks_scheduler.power.uncertainty import gradient
-from tests.e2e.controlplane import ControlPlane
-from tests.e2e.daemon import Daemon, beside, clear
-from tests.e2e.exporter import KEPLER, KEPLER_OLD, NODE_EXPORTER, Exporter, open_metrics
-from tests.e2e.machines import SHARES, Machine, staircase
-from tests.e2e.monitoring import programs
-from tests.e2e.processes import wait_until
-from tests.e2e.prometheus import Prometheus
-from tests.e2e.reverse_proxy import Fault, ReverseProxy
-from tests.e2e.workload import decision, node, pod, wait_placed
+from tests.e2e.support.controlplane import ControlPlane
+from tests.e2e.support.daemon import Daemon, beside, clear
+from tests.e2e.support.exporter import KEPLER, KEPLER_OLD, NODE_EXPORTER, Exporter, open_metrics
+from tests.e2e.support.machines import SHARES, Machine, staircase
+from tests.e2e.support.monitoring import programs
+from tests.e2e.support.processes import wait_until
+from tests.e2e.support.prometheus import Prometheus
+from tests.e2e.support.reverse_proxy import Fault, ReverseProxy
+from tests.e2e.support.workload import decision, node, pod, wait_placed
 
 RULES = Path(__file__).resolve().parents[2] / "manifests" / "samples" / "prometheusrule.yaml"
 HOURS = 8

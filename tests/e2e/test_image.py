@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 
 from peaks_scheduler import __version__
-from tests.e2e.api import ApiError
-from tests.e2e.container import ContainedDaemon, Container, account_token, image, why_no_image
-from tests.e2e.controlplane import ControlPlane
-from tests.e2e.daemon import clear, credentials
-from tests.e2e.processes import wait_until
-from tests.e2e.workload import node, pod
+from tests.e2e.support.api import ApiError
+from tests.e2e.support.container import ContainedDaemon, Container, account_token, image, why_no_image
+from tests.e2e.support.controlplane import ControlPlane
+from tests.e2e.support.daemon import clear, credentials
+from tests.e2e.support.processes import wait_until
+from tests.e2e.support.workload import node, pod
 
 ROOT = Path(__file__).resolve().parents[2]
 MOST_MEGABYTES = 190

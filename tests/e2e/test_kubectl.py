@@ -1,6 +1,6 @@
 """The table of kubeconfigs, tried with kubectl itself: what the server sees of it is what the table says.
 
-Our own reading is held against the same table in tests/unit/test_kubeconfig.py.
+Our own reading is held against the same table in tests/unit/kube/test_kubeconfig.py.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import trustme
 
-from peaks_scheduler.kube.credentials import load_credentials
-from tests.e2e.controlplane import programs
-from tests.unit.kubeconfig_cases import CASES, Case, World, options
-from tests.unit.tls_recorder import TlsRecorder
+from peaks_scheduler.kube.login.credentials import load_credentials
+from tests.e2e.support.controlplane import programs
+from tests.support.kubeconfig_cases import CASES, Case, World, options
+from tests.support.tls_recorder import TlsRecorder
 
 # kubectl asks at the terminal who we are; a daemon goes as nobody, or says that the user is not there
 KUBECTL_ASKS = {"empty token", "context without user", "context whose user is not there"}

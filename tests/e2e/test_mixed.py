@@ -10,13 +10,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.api import Object
-from tests.e2e.controlplane import ControlPlane
-from tests.e2e.daemon import Daemon, beside, clear
-from tests.e2e.judging import could_be_placed, misjudged, misplaced, picture
-from tests.e2e.processes import wait_until
-from tests.e2e.scenes import Scene, is_to_be_placed, lift_gates, prepare, stage, strike
-from tests.e2e.workload import condition
+from tests.e2e.support.api import Object
+from tests.e2e.support.controlplane import ControlPlane
+from tests.e2e.support.daemon import Daemon, beside, clear
+from tests.e2e.support.judging import could_be_placed, misjudged, misplaced, picture
+from tests.e2e.support.processes import wait_until
+from tests.e2e.support.scenes import Scene, is_to_be_placed, lift_gates, prepare, stage, strike
+from tests.e2e.support.workload import condition
 from tests.parity.generate import scenario
 from tests.parity.oracle import Oracle
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.e2e.exporter import (
+from tests.e2e.support.exporter import (
     KEPLER,
     KEPLER_OLD,
     NODE_EXPORTER,
@@ -26,12 +26,12 @@ from tests.e2e.exporter import (
     node_exporter_series,
     open_metrics,
 )
-from tests.e2e.machines import SHARES, Machine, staircase
-from tests.e2e.metrics_server import MeteredControlPlane, metered, system_pod, uses
-from tests.e2e.monitoring import Authority
-from tests.e2e.processes import wait_until
-from tests.e2e.prometheus import READER, NodeExporter, Prometheus
-from tests.e2e.reverse_proxy import Fault, ReverseProxy
+from tests.e2e.support.machines import SHARES, Machine, staircase
+from tests.e2e.support.metrics_server import MeteredControlPlane, metered, system_pod, uses
+from tests.e2e.support.monitoring import Authority
+from tests.e2e.support.processes import wait_until
+from tests.e2e.support.prometheus import READER, NodeExporter, Prometheus
+from tests.e2e.support.reverse_proxy import Fault, ReverseProxy
 
 LOADS = {"worker-0": 0.1, "worker-1": 0.5, "worker-2": 1.0}
 HOUR = 3600.0

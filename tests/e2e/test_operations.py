@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.builders import BENT_UP
-from tests.e2e.controlplane import ControlPlane
-from tests.e2e.daemon import beside, clear, credentials
-from tests.e2e.load_endpoint import LoadEndpoint
-from tests.e2e.processes import Process, wait_until
-from tests.e2e.workload import assert_sound, decision, model, node, nodes, ours, placed, pod, pods, wait_placed
+from tests.e2e.support.controlplane import ControlPlane
+from tests.e2e.support.daemon import beside, clear, credentials
+from tests.e2e.support.load_endpoint import LoadEndpoint
+from tests.e2e.support.processes import Process, wait_until
+from tests.e2e.support.workload import assert_sound, decision, model, node, nodes, ours, placed, pod, pods, wait_placed
+from tests.support.builders import BENT_UP
 
 EXIT_WITHIN = 10.0  # [s] after SIGTERM, as promised
 

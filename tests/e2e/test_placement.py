@@ -14,24 +14,12 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.builders import (
-    BENT_DOWN,
-    HOSTNAME,
-    anti_affinity,
-    container,
-    expression,
-    node_affinity,
-    pod_affinity,
-    pod_term,
-    spread,
-    taint,
-)
-from tests.e2e.api import Object
-from tests.e2e.controlplane import ControlPlane
-from tests.e2e.daemon import Daemon, beside, clear
-from tests.e2e.load_endpoint import LoadEndpoint
-from tests.e2e.processes import wait_until
-from tests.e2e.workload import (
+from tests.e2e.support.api import Object
+from tests.e2e.support.controlplane import ControlPlane
+from tests.e2e.support.daemon import Daemon, beside, clear
+from tests.e2e.support.load_endpoint import LoadEndpoint
+from tests.e2e.support.processes import wait_until
+from tests.e2e.support.workload import (
     assert_sound,
     condition,
     decision,
@@ -43,6 +31,18 @@ from tests.e2e.workload import (
     pod,
     pods,
     wait_placed,
+)
+from tests.support.builders import (
+    BENT_DOWN,
+    HOSTNAME,
+    anti_affinity,
+    container,
+    expression,
+    node_affinity,
+    pod_affinity,
+    pod_term,
+    spread,
+    taint,
 )
 
 # --- 200 pods on 50 nodes of three kinds ------------------------------------------------------------------------------

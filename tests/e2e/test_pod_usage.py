@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.builders import owned
-from tests.e2e.api import Object
-from tests.e2e.daemon import beside
-from tests.e2e.metrics_server import MeteredControlPlane, metered, system_pod, uses
-from tests.e2e.processes import wait_until
-from tests.e2e.workload import decision, model, node, pod, wait_placed
+from tests.e2e.support.api import Object
+from tests.e2e.support.daemon import beside
+from tests.e2e.support.metrics_server import MeteredControlPlane, metered, system_pod, uses
+from tests.e2e.support.processes import wait_until
+from tests.e2e.support.workload import decision, model, node, pod, wait_placed
+from tests.support.builders import owned
 
 CHEAP, DEAR = (100.0, 20.0, 0.5), (100.0, 90.0, 0.5)
 LEARNT_LIMIT = 120.0  # [s] metrics-server needs two scrapes of a pod and a window after its warm-up

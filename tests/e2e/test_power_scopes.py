@@ -13,15 +13,15 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from tests.e2e.api import Object
-from tests.e2e.controlplane import ControlPlane
-from tests.e2e.daemon import Daemon, beside, clear
-from tests.e2e.exporter import IPMI, KEPLER_BLIND, NODE_EXPORTER, open_metrics
-from tests.e2e.machines import Machine, staircase
-from tests.e2e.processes import wait_until
-from tests.e2e.prometheus import Prometheus
+from tests.e2e.support.api import Object
+from tests.e2e.support.controlplane import ControlPlane
+from tests.e2e.support.daemon import Daemon, beside, clear
+from tests.e2e.support.exporter import IPMI, KEPLER_BLIND, NODE_EXPORTER, open_metrics
+from tests.e2e.support.machines import Machine, staircase
+from tests.e2e.support.processes import wait_until
+from tests.e2e.support.prometheus import Prometheus
+from tests.e2e.support.workload import decision, node, pod, wait_placed
 from tests.e2e.test_fit_prometheus import AHEAD, EACH, SCRAPE, Fitted, fit
-from tests.e2e.workload import decision, node, pod, wait_placed
 
 HOURS = 4
 SHARE = 0.4

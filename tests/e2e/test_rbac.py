@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import pytest
 
 from peaks_scheduler.kube.kinds import KINDS, Kind
-from tests.e2e.api import Api, ApiError, Object
-from tests.e2e.controlplane import ControlPlane
-from tests.e2e.daemon import ACCOUNT, LEASE, clear, credentials
-from tests.e2e.workload import node, pod
+from tests.e2e.support.api import Api, ApiError, Object
+from tests.e2e.support.controlplane import ControlPlane
+from tests.e2e.support.daemon import ACCOUNT, LEASE, clear, credentials
+from tests.e2e.support.workload import node, pod
 
 VOLUMES = "/api/v1/persistentvolumes"
 CLAIMS = "/api/v1/namespaces/default/persistentvolumeclaims"

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.api import ApiError, Object
-from tests.e2e.controlplane import ControlPlane
-from tests.e2e.daemon import Daemon, beside, clear
-from tests.e2e.processes import free_port, wait_until
-from tests.e2e.workload import condition, events_of, nodes, pod, wait_placed
+from tests.e2e.support.api import ApiError, Object
+from tests.e2e.support.controlplane import ControlPlane
+from tests.e2e.support.daemon import Daemon, beside, clear
+from tests.e2e.support.processes import free_port, wait_until
+from tests.e2e.support.workload import condition, events_of, nodes, pod, wait_placed
 
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 POLICIES, POLICY_BINDINGS = f"{ADMISSION}/validatingadmissionpolicies", f"{ADMISSION}/validatingadmissionpolicybindings"

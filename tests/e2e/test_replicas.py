@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.controlplane import ControlPlane
-from tests.e2e.daemon import Daemon, beside, clear, hold_lease
-from tests.e2e.processes import wait_until
-from tests.e2e.workload import assert_sound, nodes, ours, placed, pods, told, wait_placed
+from tests.e2e.support.controlplane import ControlPlane
+from tests.e2e.support.daemon import Daemon, beside, clear, hold_lease
+from tests.e2e.support.processes import wait_until
+from tests.e2e.support.workload import assert_sound, nodes, ours, placed, pods, told, wait_placed
 
 AFTER_TERM, AFTER_CRASH, RENEW_DEADLINE = 3.0, 20.0, 10.0  # [s] as promised
 

@@ -11,11 +11,11 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.e2e.controlplane import ControlPlane
-from tests.e2e.daemon import Daemon, beside, clear
-from tests.e2e.processes import wait_until
+from tests.e2e.support.controlplane import ControlPlane
+from tests.e2e.support.daemon import Daemon, beside, clear
+from tests.e2e.support.processes import wait_until
+from tests.e2e.support.workload import nodes, pods, waiting
 from tests.e2e.test_credentials import check
-from tests.e2e.workload import nodes, pods, waiting
 
 ALONE = {"leaderElection": {"enabled": False}}
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.controlplane import ControlPlane
-from tests.e2e.daemon import Daemon, credentials
-from tests.e2e.monitoring import Authority
-from tests.e2e.workload import node, pod, wait_placed
+from tests.e2e.support.controlplane import ControlPlane
+from tests.e2e.support.daemon import Daemon, credentials
+from tests.e2e.support.monitoring import Authority
+from tests.e2e.support.workload import node, pod, wait_placed
 
 
 class Reissued(ControlPlane):

@@ -16,19 +16,19 @@ from pathlib import Path
 import pytest
 
 from peaks_scheduler.errors import LoadError
-from peaks_scheduler.headers import Header
-from peaks_scheduler.load import LoadReport
-from peaks_scheduler.matchers import EVERYTHING, parse_matchers
+from peaks_scheduler.ledger.node_load import LoadReport
+from peaks_scheduler.settings.headers import Header
+from peaks_scheduler.settings.matchers import EVERYTHING, parse_matchers
 from peaks_scheduler.sources.pod_usage import PrometheusPods
-from peaks_scheduler.sources.prometheus import PrometheusLoad
-from peaks_scheduler.sources.prometheus_api import PrometheusApi
-from tests.e2e.controlplane import ControlPlane
-from tests.e2e.daemon import beside, clear
-from tests.e2e.processes import wait_until
-from tests.e2e.prometheus import Prometheus
-from tests.e2e.reverse_proxy import ReverseProxy
+from peaks_scheduler.sources.prometheus.api import PrometheusApi
+from peaks_scheduler.sources.prometheus.load import PrometheusLoad
+from tests.e2e.support.controlplane import ControlPlane
+from tests.e2e.support.daemon import beside, clear
+from tests.e2e.support.processes import wait_until
+from tests.e2e.support.prometheus import Prometheus
+from tests.e2e.support.reverse_proxy import ReverseProxy
+from tests.e2e.support.workload import node
 from tests.e2e.test_fit_prometheus import fit
-from tests.e2e.workload import node
 
 HOURS, EVERY, AHEAD = 8, 60.0, 1800.0
 PERIOD = 5400.0  # [s] of a machine's load, 5 to 92 %

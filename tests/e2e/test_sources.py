@@ -16,20 +16,20 @@ import pytest
 
 from peaks_scheduler.errors import LoadError
 from peaks_scheduler.sources.pod_usage import PodUsage, PrometheusPods
-from peaks_scheduler.sources.prometheus import PrometheusLoad
-from peaks_scheduler.sources.prometheus_api import PrometheusApi
-from tests.builders import BENT_UP
-from tests.e2e.api import Object
-from tests.e2e.controlplane import ControlPlane
-from tests.e2e.daemon import Daemon, beside, clear
-from tests.e2e.exporter import KEPLER, NODE_EXPORTER, Exporter
-from tests.e2e.machines import Machine, staircase
-from tests.e2e.metrics_server import MeteredControlPlane, metered, system_pod, uses
-from tests.e2e.monitoring import Authority
-from tests.e2e.processes import wait_until
-from tests.e2e.prometheus import READER, Prometheus
-from tests.e2e.reverse_proxy import Fault, ReverseProxy
-from tests.e2e.workload import decision, model, node, ours, pod, wait_placed
+from peaks_scheduler.sources.prometheus.api import PrometheusApi
+from peaks_scheduler.sources.prometheus.load import PrometheusLoad
+from tests.e2e.support.api import Object
+from tests.e2e.support.controlplane import ControlPlane
+from tests.e2e.support.daemon import Daemon, beside, clear
+from tests.e2e.support.exporter import KEPLER, NODE_EXPORTER, Exporter
+from tests.e2e.support.machines import Machine, staircase
+from tests.e2e.support.metrics_server import MeteredControlPlane, metered, system_pod, uses
+from tests.e2e.support.monitoring import Authority
+from tests.e2e.support.processes import wait_until
+from tests.e2e.support.prometheus import READER, Prometheus
+from tests.e2e.support.reverse_proxy import Fault, ReverseProxy
+from tests.e2e.support.workload import decision, model, node, ours, pod, wait_placed
+from tests.support.builders import BENT_UP
 
 LOADS = {"worker-0": 0.6, "worker-1": 0.2, "worker-2": 0.4}
 KEPLER_ONLY = "worker-2"

@@ -12,13 +12,24 @@ from datetime import datetime
 
 import pytest
 
-from tests.builders import BENT_UP
-from tests.e2e.api import Object
-from tests.e2e.controlplane import ControlPlane
-from tests.e2e.daemon import Daemon, beside, clear
-from tests.e2e.load_endpoint import LoadEndpoint
-from tests.e2e.processes import wait_until
-from tests.e2e.workload import condition, events_of, model, node, nodes, overcommitted, placed, pod, pods, wait_placed
+from tests.e2e.support.api import Object
+from tests.e2e.support.controlplane import ControlPlane
+from tests.e2e.support.daemon import Daemon, beside, clear
+from tests.e2e.support.load_endpoint import LoadEndpoint
+from tests.e2e.support.processes import wait_until
+from tests.e2e.support.workload import (
+    condition,
+    events_of,
+    model,
+    node,
+    nodes,
+    overcommitted,
+    placed,
+    pod,
+    pods,
+    wait_placed,
+)
+from tests.support.builders import BENT_UP
 
 NOTICED_WITHIN = 1.0  # [s] as promised
 WORKERS, CORES = 10, 4

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.api import Object
-from tests.e2e.claims import SOON, assert_volumes_sound, notes, selected, wait_told
-from tests.e2e.controlplane import ControlPlane
-from tests.e2e.daemon import LEASE, beside, clear
-from tests.e2e.load_endpoint import LoadEndpoint
-from tests.e2e.processes import wait_until
-from tests.e2e.provisioner import SELECTED_NODE, Provisioner
-from tests.e2e.volumes import DYNAMIC, claim, dynamic_class, uses
-from tests.e2e.workload import events_of, model, node, pod, wait_placed
+from tests.e2e.support.api import Object
+from tests.e2e.support.claims import SOON, assert_volumes_sound, notes, selected, wait_told
+from tests.e2e.support.controlplane import ControlPlane
+from tests.e2e.support.daemon import LEASE, beside, clear
+from tests.e2e.support.load_endpoint import LoadEndpoint
+from tests.e2e.support.processes import wait_until
+from tests.e2e.support.provisioner import SELECTED_NODE, Provisioner
+from tests.e2e.support.volumes import DYNAMIC, claim, dynamic_class, uses
+from tests.e2e.support.workload import events_of, model, node, pod, wait_placed
 from tests.parity.oracle import Oracle
 
 CHEAP, DEAR = (model((2000.0, watts, 1.0), nodes=[name]) for name, watts in (("worker-0", 10.0), ("worker-1", 100.0)))

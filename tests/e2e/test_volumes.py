@@ -11,16 +11,23 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.claims import SOON, assert_volumes_sound, claims_of, notes, selected, wait_told
-from tests.e2e.cluster import path_of
-from tests.e2e.controllers import DEFAULT_SCHEDULER, deployment, scale, stateful_set, wait_bound, wait_claims_bound
-from tests.e2e.controlplane import ControlPlane
-from tests.e2e.daemon import Daemon, beside, clear
-from tests.e2e.judging import picture
-from tests.e2e.load_endpoint import LoadEndpoint
-from tests.e2e.processes import wait_until
-from tests.e2e.provisioner import SELECTED_NODE, Provisioner
-from tests.e2e.volumes import (
+from tests.e2e.support.claims import SOON, assert_volumes_sound, claims_of, notes, selected, wait_told
+from tests.e2e.support.cluster import path_of
+from tests.e2e.support.controllers import (
+    DEFAULT_SCHEDULER,
+    deployment,
+    scale,
+    stateful_set,
+    wait_bound,
+    wait_claims_bound,
+)
+from tests.e2e.support.controlplane import ControlPlane
+from tests.e2e.support.daemon import Daemon, beside, clear
+from tests.e2e.support.judging import picture
+from tests.e2e.support.load_endpoint import LoadEndpoint
+from tests.e2e.support.processes import wait_until
+from tests.e2e.support.provisioner import SELECTED_NODE, Provisioner
+from tests.e2e.support.volumes import (
     DRIVER,
     DYNAMIC,
     LOCAL,
@@ -36,7 +43,7 @@ from tests.e2e.volumes import (
     local_volume,
     uses,
 )
-from tests.e2e.workload import condition, model, node, nodes, ours, placed, pod, wait_placed
+from tests.e2e.support.workload import condition, model, node, nodes, ours, placed, pod, wait_placed
 from tests.parity.oracle import Oracle
 
 WORKERS = [f"worker-{number}" for number in range(5)]

@@ -14,10 +14,9 @@ from typing import Any
 
 import pytest
 
-from tests.builders import anti_affinity, expression, node_affinity, pod_affinity, pod_term
-from tests.e2e.api import Object
-from tests.e2e.claims import SOON
-from tests.e2e.controllers import (
+from tests.e2e.support.api import Object
+from tests.e2e.support.claims import SOON
+from tests.e2e.support.controllers import (
     DEFAULT_SCHEDULER,
     deployment,
     in_place,
@@ -28,13 +27,14 @@ from tests.e2e.controllers import (
     wait_bound,
     wait_rolled_out,
 )
-from tests.e2e.controlplane import ControlPlane
-from tests.e2e.daemon import Daemon, beside, clear
-from tests.e2e.judging import misplaced, picture, unfit
-from tests.e2e.load_endpoint import LoadEndpoint
-from tests.e2e.processes import wait_until
-from tests.e2e.workload import condition, model, node, pod, told, wait_placed
+from tests.e2e.support.controlplane import ControlPlane
+from tests.e2e.support.daemon import Daemon, beside, clear
+from tests.e2e.support.judging import misplaced, picture, unfit
+from tests.e2e.support.load_endpoint import LoadEndpoint
+from tests.e2e.support.processes import wait_until
+from tests.e2e.support.workload import condition, model, node, pod, told, wait_placed
 from tests.parity.oracle import Oracle
+from tests.support.builders import anti_affinity, expression, node_affinity, pod_affinity, pod_term
 
 ZONE_OF = {f"worker-{number}": "abc"[number // 3] for number in range(9)}
 ZONES = ("a", "b", "c")

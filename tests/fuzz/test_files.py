@@ -13,15 +13,19 @@ import yaml
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from peaks_scheduler.documents import parse_document, parse_documents
+from peaks_scheduler.commands.explain.answer import as_table, explain
+from peaks_scheduler.commands.explain.cluster import from_files
+from peaks_scheduler.commands.import_models.kepler_weights import read_weights
+from peaks_scheduler.commands.import_models.plugin import import_plugin
 from peaks_scheduler.errors import ConfigurationError, PeaksError, PowerModelError
-from peaks_scheduler.explain import as_table, explain, from_files
-from peaks_scheduler.files import decoded
-from peaks_scheduler.importing.kepler_weights import read_weights
-from peaks_scheduler.importing.plugin import import_plugin
-from peaks_scheduler.known_power import prepare
-from peaks_scheduler.power import PowerModels, parse_models, render_models
-from peaks_scheduler.settings import load, redacted
+from peaks_scheduler.files.documents import parse_document, parse_documents
+from peaks_scheduler.files.reading import decoded
+from peaks_scheduler.ledger.power_columns import prepare
+from peaks_scheduler.power.file import parse_models
+from peaks_scheduler.power.models import PowerModels
+from peaks_scheduler.power.writing import render_models
+from peaks_scheduler.settings.keys import redacted
+from peaks_scheduler.settings.reading import load
 from tests.fuzz.profile import fuzzed
 from tests.fuzz.strategies import json_texts, json_values, mutated, mutated_bytes, mutated_text, odd_texts
 

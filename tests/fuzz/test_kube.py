@@ -14,22 +14,22 @@ import yaml
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from peaks_scheduler.cycle import schedule
 from peaks_scheduler.errors import ConfigurationError, KubeError, PeaksError
 from peaks_scheduler.kube import answers
 from peaks_scheduler.kube.bounds import LONGEST_WAIT, wait_of
 from peaks_scheduler.kube.clock import FARTHEST, ServerClock
 from peaks_scheduler.kube.decoding import decode_names, decode_objects, decoded
-from peaks_scheduler.kube.exec_plugin import _read as read_credential
-from peaks_scheduler.kube.kubeconfig import read_access, read_files
 from peaks_scheduler.kube.lease import LONGEST, duration_of, holder_of, spec_of, transitions_of, usable
-from peaks_scheduler.kube.shapes import SHAPES, check_shape
+from peaks_scheduler.kube.login.exec_plugin import _read as read_credential
+from peaks_scheduler.kube.login.kubeconfig import read_access, read_files
+from peaks_scheduler.kube.shapes.shapes import SHAPES, check_shape
 from peaks_scheduler.kube.transport import error_of
-from peaks_scheduler.ledger import Ledger
-from peaks_scheduler.scoring import STRATEGIES
-from tests.builders import NOW, node, pod
+from peaks_scheduler.ledger.ledger import Ledger
+from peaks_scheduler.scheduling.cycle import schedule
+from peaks_scheduler.scheduling.scoring.strategies import STRATEGIES
 from tests.fuzz.profile import fuzzed
 from tests.fuzz.strategies import json_texts, mutated, mutated_bytes, odd_numbers, odd_texts, scalars
+from tests.support.builders import NOW, node, pod
 
 GOOD = {"metadata": {"name": "web-0", "uid": "u-0", "namespace": "default", "resourceVersion": "7"}}
 LINE = {"type": "MODIFIED", "object": GOOD}

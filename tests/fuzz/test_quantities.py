@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from peaks_scheduler.errors import QuantityError
-from peaks_scheduler.quantity import LARGEST, milli, parse_quantity, units
+from peaks_scheduler.objects.quantity import LARGEST, milli, parse_quantity, units
 from tests.fuzz.profile import fuzzed
 from tests.fuzz.strategies import mutated_text, scalars
 

@@ -8,19 +8,19 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from peaks_scheduler import values
-from peaks_scheduler.ceilings import ANNOTATION, annotated, parse_ceiling
 from peaks_scheduler.errors import ConfigurationError
-from peaks_scheduler.headers import parse_headers
-from peaks_scheduler.matchers import parse_matchers
-from peaks_scheduler.objects import parse_time
-from peaks_scheduler.selectors import (
+from peaks_scheduler.objects.ceilings import ANNOTATION, annotated, parse_ceiling
+from peaks_scheduler.objects.meta import parse_time
+from peaks_scheduler.objects.selectors import (
     NodeSelectorTerm,
     Requirement,
     node_selector_term_from,
     parse_int64,
     requirements_from,
 )
+from peaks_scheduler.settings import values
+from peaks_scheduler.settings.headers import parse_headers
+from peaks_scheduler.settings.matchers import parse_matchers
 from tests.fuzz.profile import fuzzed
 from tests.fuzz.strategies import json_values, mutated, mutated_text, odd_texts, scalars
 

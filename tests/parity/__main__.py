@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
-from peaks_scheduler.scoring.preferences import PREFERENCES
+from peaks_scheduler.scheduling.scoring.preferences import PREFERENCES
 
 from .compare import Difference, Json, Kind, our_answers, our_answers_or_failure, printed_answers
 from .generate import GROUP_NAMES, scenario

@@ -19,10 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from peaks_scheduler.explain import Answer, explain, from_files
-from peaks_scheduler.scoring.preferences import PREFERENCES, preferred
-from peaks_scheduler.settings import Settings
-from peaks_scheduler.snapshot import Snapshot
+from peaks_scheduler.commands.explain.answer import Answer, explain
+from peaks_scheduler.commands.explain.cluster import from_files
+from peaks_scheduler.ledger.snapshot import Snapshot
+from peaks_scheduler.scheduling.scoring.preferences import PREFERENCES, preferred
+from peaks_scheduler.settings.subjects import Settings
 
 Json = dict[str, Any]
 Answers = dict[str, Json]

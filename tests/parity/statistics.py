@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from peaks_scheduler.scoring.preferences import PREFERENCES
+from peaks_scheduler.scheduling.scoring.preferences import PREFERENCES
 
 from .compare import Answers, Difference, Kind
 

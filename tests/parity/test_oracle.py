@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
-from tests.builders import (
+from tests.parity import oracle as parity
+from tests.parity.oracle import Oracle, OracleError
+from tests.support.builders import (
     PREFERRED,
     Json,
     anti_affinity,
@@ -26,8 +28,6 @@ from tests.builders import (
     taint,
     workers,
 )
-from tests.parity import oracle as parity
-from tests.parity.oracle import Oracle, OracleError
 
 HOST = "kubernetes.io/hostname"
 ZONE = "topology.kubernetes.io/zone"

@@ -18,8 +18,7 @@ from typing import Any
 
 import pytest
 
-from peaks_scheduler.scoring import preferences
-from tests.builders import PREFERRED, expression, node, pod, workers
+from peaks_scheduler.scheduling.scoring import preferences
 from tests.parity.__main__ import main
 from tests.parity.compare import Answers, Difference, Json, Kind, differences, our_answers, printed_answers
 from tests.parity.generate import GROUP_NAMES, scenario
@@ -27,6 +26,7 @@ from tests.parity.minimise import minimise
 from tests.parity.oracle import Oracle
 from tests.parity.run import chunks, judged, minimised, tallied
 from tests.parity.statistics import REASONS, Tally, known_reason, statistics, unseen
+from tests.support.builders import PREFERRED, expression, node, pod, workers
 
 FIRST, COUNT = 10_000, 60
 """Seeds of the sample: none that the full run starts with."""

@@ -16,10 +16,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.e2e.controlplane import ControlPlane
-from tests.e2e.daemon import Daemon, credentials
-from tests.e2e.load_endpoint import LoadEndpoint
-from tests.e2e.processes import wait_until
+from tests.e2e.support.controlplane import ControlPlane
+from tests.e2e.support.daemon import Daemon, credentials
+from tests.e2e.support.load_endpoint import LoadEndpoint
+from tests.e2e.support.processes import wait_until
 
 from .churn import LOAD_EVERY, Churn
 from .samples import Sample, broken, sample, table

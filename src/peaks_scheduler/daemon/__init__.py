@@ -2,7 +2,3 @@
 
 ``main.run`` wires it and names every task of the process.
 """
-
-from .main import run
-
-__all__ = ["run"]

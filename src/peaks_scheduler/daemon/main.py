@@ -23,43 +23,46 @@ from typing import Any
 
 import numpy as np
 
-from ..kube.client import KubeClient
-from ..kube.connection import CONNECT_TIMEOUT, Connection, connect
-from ..kube.election import LeaderElector, unique_identity
-from ..kube.events import EventPoster, Reporter
-from ..kube.kinds import KINDS
-from ..kube.limiter import Limiter
-from ..ledger import Ledger, State
-from ..logs import dropped
-from ..objects import pod_from_api
-from ..queue import SchedulingQueue
-from ..scoring import strategy_named
-from ..scoring.headroom import above, overshoot
-from ..serving import Check, Findings, Health, Server, run_all
-from ..settings import Settings, redacted
-from ..snapshot import NO_CPUS, Snapshot
-from ..sources.choice import load_source, pod_usage_source
-from ..telemetry import NodeSeries, Sample, Telemetry
+from peaks_scheduler.daemon.keepers.load import AnnotationKeeper, ClockKeeper, LoadKeeper
+from peaks_scheduler.daemon.keepers.measured_power import MeasuredPower
+from peaks_scheduler.daemon.keepers.models import ModelKeeper
+from peaks_scheduler.daemon.keepers.pod_usage import NAME as POD_USAGE
+from peaks_scheduler.daemon.keepers.pod_usage import UsageKeeper
+from peaks_scheduler.daemon.scheduler.binding import WORKERS as BIND_WORKERS
+from peaks_scheduler.daemon.scheduler.failures import WORKERS as CONDITION_WORKERS
+from peaks_scheduler.daemon.scheduler.failures import Refusals
+from peaks_scheduler.daemon.scheduler.loop import Scheduler
+from peaks_scheduler.daemon.scheduler.node_cooldown import Cooling
+from peaks_scheduler.daemon.scheduler.undecided import Watchman
+from peaks_scheduler.daemon.scheduler.volume_binding import WORKERS as VOLUME_WORKERS
+from peaks_scheduler.daemon.watching.audit import UNSEEN_DEAD, Audit
+from peaks_scheduler.daemon.watching.feed import Feed
+from peaks_scheduler.daemon.watching.kinds import KindKeeper
+from peaks_scheduler.daemon.watching.kopf_log import RestartCounter, pass_over_open_streams
+from peaks_scheduler.kube.client import KubeClient
+from peaks_scheduler.kube.connection import CONNECT_TIMEOUT, Connection, connect
+from peaks_scheduler.kube.election import LeaderElector, unique_identity
+from peaks_scheduler.kube.events import EventPoster, Reporter
+from peaks_scheduler.kube.kinds import KINDS
+from peaks_scheduler.kube.limiter import Limiter
+from peaks_scheduler.ledger.ledger import Ledger
+from peaks_scheduler.ledger.records import State
+from peaks_scheduler.ledger.snapshot import NO_CPUS, Snapshot
+from peaks_scheduler.objects.pod import pod_from_api
+from peaks_scheduler.observability.logs import dropped
+from peaks_scheduler.observability.serving import Check, Findings, Health, Server, run_all
+from peaks_scheduler.observability.telemetry import NodeSeries, Sample, Telemetry
+from peaks_scheduler.scheduling.preemption import Preemption
+from peaks_scheduler.scheduling.queue import SchedulingQueue
+from peaks_scheduler.scheduling.scoring.headroom import above, overshoot
+from peaks_scheduler.scheduling.scoring.strategies import strategy_named
+from peaks_scheduler.settings.keys import redacted
+from peaks_scheduler.settings.subjects import Settings
+from peaks_scheduler.sources.factory import load_source, pod_usage_source
+
 from .aside import Aside
-from .audit import UNSEEN_DEAD, Audit
-from .binding import WORKERS as BIND_WORKERS
-from .cooling import Cooling
-from .feed import Feed
-from .kinds import KindKeeper
-from .kopf_log import RestartCounter, pass_over_open_streams
-from .measured_power import MeasuredPower
-from .model_file import ModelKeeper
-from .preemption import Preemption
 from .pulse import Pulse
-from .refusals import WORKERS as CONDITION_WORKERS
-from .refusals import Refusals
 from .rivals import Rivals
-from .scheduling import Scheduler
-from .undecided import Watchman
-from .upkeep import AnnotationKeeper, ClockKeeper, LoadKeeper
-from .usage import NAME as POD_USAGE
-from .usage import UsageKeeper
-from .volumes import WORKERS as VOLUME_WORKERS
 
 logger = logging.getLogger(__name__)
 

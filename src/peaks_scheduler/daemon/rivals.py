@@ -14,9 +14,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from ..objects import Pod
-from ..serving import Health
-from ..telemetry import Telemetry
+from peaks_scheduler.objects.pod import Pod
+from peaks_scheduler.observability.serving import Health
+from peaks_scheduler.observability.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 

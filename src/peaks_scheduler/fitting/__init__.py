@@ -5,9 +5,3 @@
 between them (``choice``) and the thresholds of the verdict (``judgement``). Pure: no I/O, no clock, no logging. Imports
 scipy.optimize, which costs 51 MB: nobody imports this when the daemon starts.
 """
-
-from .engine import Solution, least_squares_fit
-from .fit import MODELS, Fit, fit
-from .samples import Samples
-
-__all__ = ["MODELS", "Fit", "Samples", "Solution", "fit", "least_squares_fit"]

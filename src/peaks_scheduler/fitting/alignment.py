@@ -17,9 +17,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..power.curves import MAX_WATTS, Floats
+from peaks_scheduler.arrays import Floats
+from peaks_scheduler.power.curves import MAX_WATTS
+from peaks_scheduler.text.words import plural
+
 from .samples import MAX_CPU, Samples
-from .track import Kind, Reading, Track, kind_of, plural, track_of
+from .track import Kind, Reading, Track, kind_of, track_of
 
 __all__ = ["Aligned", "Kind", "Reading", "align", "kind_of", "screened"]
 

@@ -17,10 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..power.curves import Floats
+from peaks_scheduler.arrays import Floats, Ints
+
 from .engine import soft_l1_weights
 from .families import Family, Scan, normal, scan, solve
-from .samples import Ints, load_levels
+from .samples import load_levels
 
 FAR_SCALES = 10.0
 """A sample is far off when it is beyond so many robust scales of the residuals,"""

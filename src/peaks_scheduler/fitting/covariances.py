@@ -10,7 +10,9 @@ import math
 
 import numpy as np
 
-from ..power.curves import Curve, Floats
+from peaks_scheduler.arrays import Floats
+from peaks_scheduler.power.curves import Curve
+
 from .engine import Solution, covariance
 
 Covariance = tuple[tuple[float, ...], ...]

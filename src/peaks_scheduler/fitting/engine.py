@@ -22,8 +22,8 @@ from typing import Any, Literal
 import numpy as np
 from scipy.optimize import least_squares
 
-from ..errors import ModelFitError
-from ..power.curves import Floats
+from peaks_scheduler.arrays import Floats
+from peaks_scheduler.errors import ModelFitError
 
 Model = Callable[[Floats, Floats], Floats]  # (x, (P,) parameters) -> (S,)
 Jacobian = Callable[[Floats, Floats], Floats]  # (x, (P,) parameters) -> (S, P)

@@ -21,9 +21,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..power.curves import MAX_WATTS, Curve, Exponential, Floats, IdleExponential, Linear, Piecewise
+from peaks_scheduler.arrays import Floats, Ints
+from peaks_scheduler.power.curves import MAX_WATTS, Curve, Exponential, IdleExponential, Linear, Piecewise
+
 from .engine import robust_scale, soft_l1_weights
-from .samples import LEVEL_WIDTH, Ints, load_levels
+from .samples import LEVEL_WIDTH, load_levels
 
 KNEE = 0.1  # [1] end of the straight line of idle-exponential: the lowest level above idle that is usually measured
 NEAR_IDLE = 0.05  # [1] its idle power needs a sample below this, or it would be a guess

@@ -16,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from ..errors import ModelFitError
-from ..power.curves import Curve, Exponential, Floats, IdleExponential, flaw
-from ..power.models import Quality
-from ..power.plausibility import implausible
+from peaks_scheduler.arrays import Floats
+from peaks_scheduler.errors import ModelFitError
+from peaks_scheduler.power.curves import Curve, Exponential, IdleExponential, flaw
+from peaks_scheduler.power.models import Quality
+from peaks_scheduler.power.plausibility import implausible
+
 from .choice import Candidate, candidate, choose, far_off, folds
 from .covariances import autocorrelation, curve_covariance
 from .engine import Solution, least_squares_fit

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ModelFitError
-from ..power.curves import MAX_WATTS, Floats
-
-Ints = NDArray[np.int64]
+from peaks_scheduler.arrays import Floats, Ints
+from peaks_scheduler.errors import ModelFitError
+from peaks_scheduler.power.curves import MAX_WATTS
 
 MAX_CPU = 1.5
 """A sample beyond it is no measurement of a fraction; a little above 1 is rounding of the meters."""

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..power.curves import Floats
+from peaks_scheduler.arrays import Floats, Ints
+from peaks_scheduler.arrays import Mask as Bools
+from peaks_scheduler.text.words import plural
 
 Kind = Literal["counter", "gauge"]
-Bools = NDArray[np.bool_]
-Ints = NDArray[np.int64]
 
 _GAP = 2.5  # usual steps: what is longer is a gap
 _FROZEN = 5  # equal samples of a gauge that else changes all the time: the exporter repeats itself
@@ -156,7 +155,3 @@ def _runs(mask: Bools) -> list[tuple[int, int]]:
     """Where it is true without a break: (start, end), the end not included."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
     return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
-
-
-def plural(count: int, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}"

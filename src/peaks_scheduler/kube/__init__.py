@@ -4,23 +4,3 @@
 pods; ``election`` who may write; ``limiter`` how much at once. kopf reads through the same connection
 (``as_kopf_login``). Never holds what the core decides on.
 """
-
-from .client import KubeClient, Listing
-from .connection import Connection, as_kopf_login, connect
-from .election import LeaderElector, unique_identity
-from .events import Event, EventPoster, Reporter
-from .limiter import Limiter
-
-__all__ = [
-    "Connection",
-    "Event",
-    "EventPoster",
-    "KubeClient",
-    "LeaderElector",
-    "Limiter",
-    "Listing",
-    "Reporter",
-    "as_kopf_login",
-    "connect",
-    "unique_identity",
-]

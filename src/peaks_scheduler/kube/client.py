@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from ..errors import Conflict, Forbidden, KubeError, NotFound, TooLarge
+from peaks_scheduler.errors import Conflict, Forbidden, KubeError, NotFound, TooLarge
+
 from .connection import Connection
 from .decoding import (
     Json,

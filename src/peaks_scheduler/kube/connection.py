@@ -21,13 +21,14 @@ import aiohttp
 import kopf
 from yarl import URL
 
-from .. import __version__
-from ..tls import distrusted, in_words, refused_ours
-from .access import SERVICE_ACCOUNT
+from peaks_scheduler import __version__
+from peaks_scheduler.kube.login.access import SERVICE_ACCOUNT
+from peaks_scheduler.kube.login.credentials import Credentials, Identity, load_credentials
+from peaks_scheduler.tls import distrusted, in_words, refused_ours
+
 from .answers import Answer, OnOddity
 from .clock import ServerClock
 from .connections import Connections
-from .credentials import Credentials, Identity, load_credentials
 from .proxies import is_socks, proxy_of
 from .reach import Reach
 

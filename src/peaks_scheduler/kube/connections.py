@@ -18,7 +18,8 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from ..tls import ClientCertificate
+from peaks_scheduler.tls import ClientCertificate
+
 from .proxies import SocksConnector, without_password
 
 KEEPALIVE = 60.0  # [s] an idle connection; the API server closes its side after 90 s

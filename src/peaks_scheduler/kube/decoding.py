@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ..errors import WrongShape
+from peaks_scheduler.errors import WrongShape
 
 Json = dict[str, Any]
 T = TypeVar("T")

@@ -29,7 +29,8 @@ import uuid
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ..errors import Conflict, KubeError, NotFound
+from peaks_scheduler.errors import Conflict, KubeError, NotFound
+
 from .clock import micro_time
 from .lease import duration_of, holder_of, spec_of, transitions_of, usable
 

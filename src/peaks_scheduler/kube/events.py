@@ -20,8 +20,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..errors import Ambiguous, Conflict, Forbidden, KubeError, NotFound, TooManyRequests, Unavailable
-from ..printable import visible
+from peaks_scheduler.errors import Ambiguous, Conflict, Forbidden, KubeError, NotFound, TooManyRequests, Unavailable
+from peaks_scheduler.text.printable import visible
+
 from .clock import micro_time
 from .transport import encode
 

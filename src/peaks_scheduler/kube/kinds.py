@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ..errors import Forbidden, NotFound
-from ..storage import KINDS as STORAGE
+from peaks_scheduler.errors import Forbidden, NotFound
+from peaks_scheduler.ledger.storage.store import KINDS as STORAGE
+
 from .client import KubeClient
 
 

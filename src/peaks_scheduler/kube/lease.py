@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import KubeError
+from peaks_scheduler.errors import KubeError
 
 Json = dict[str, Any]
 

@@ -15,7 +15,8 @@ from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 
-from ..errors import TooManyRequests
+from peaks_scheduler.errors import TooManyRequests
+
 from .bounds import LONGEST_WAIT
 
 MAXIMUM = 64  # a kube-apiserver of two cores binds no faster with more in flight

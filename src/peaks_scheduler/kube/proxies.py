@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from yarl import URL
 
-from ..errors import ConfigurationError
-from .access import Cluster
+from peaks_scheduler.errors import ConfigurationError
+from peaks_scheduler.kube.login.access import Cluster
 
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler

@@ -18,7 +18,7 @@ import msgspec
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import BytesPayload
 
-from ..errors import (
+from peaks_scheduler.errors import (
     Ambiguous,
     Conflict,
     Denied,
@@ -29,7 +29,8 @@ from ..errors import (
     TooManyRequests,
     Unavailable,
 )
-from ..tls import in_words
+from peaks_scheduler.tls import in_words
+
 from .bounds import MOST_BYTES, TooLargeError, body_of, wait_of
 from .connection import CONNECT_TIMEOUT, Connection
 

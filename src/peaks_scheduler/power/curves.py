@@ -27,9 +27,8 @@ from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from peaks_scheduler.arrays import Floats
 
 MAX_WATTS = 100_000.0
 FAR = 1e9

@@ -13,8 +13,10 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, NoReturn
 
-from ..documents import nearest, parse_document
-from ..errors import ConfigurationError, PowerModelError
+from peaks_scheduler.errors import ConfigurationError, PowerModelError
+from peaks_scheduler.files.documents import parse_document
+from peaks_scheduler.text.words import nearest
+
 from .curves import Curve, Exponential, IdleExponential, Linear, Piecewise, flaw
 from .models import PowerModel, PowerModels, Quality
 from .scope import SCOPES, Scope

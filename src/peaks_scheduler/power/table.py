@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .curves import Curve, Floats, Terms
+from peaks_scheduler.arrays import Floats, Ints, Mask
 
-Ints = NDArray[np.int64]
-Mask = NDArray[np.bool_]
+from .curves import Curve, Terms
 
 _HEAD = ("base", "k1", "k2", "knee", "slope")
 _EMPTY = np.array([np.nan, np.nan, np.nan, 0.0, 0.0])

@@ -12,12 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .curves import Floats
+from peaks_scheduler.arrays import Floats, Ints
+
 from .models import PowerModel
-
-Ints = NDArray[np.int64]
 
 CELLS = 20
 """Parts of the utilisation within which a slope counts as equally well known: curves mostly bend at full tenths."""

@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from ..printable import is_visible, visible
+from peaks_scheduler.text.printable import is_visible, visible
+
 from .curves import Curve, Exponential, IdleExponential, Linear, Piecewise
 from .file import ENTRY_FIELDS, QUALITY_FIELDS
 from .models import PowerModel, PowerModels, Quality

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from peaks_scheduler.errors import ConfigurationError
-from peaks_scheduler.values import duration_text, share_text
 
 from .keys import BY_PATH
 from .plugin import Given
 from .subjects import Settings
+from .values import duration_text, share_text
 
 
 def with_addresses(settings: Settings, load_address_given: bool) -> Settings:

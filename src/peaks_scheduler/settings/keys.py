@@ -8,10 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from peaks_scheduler.ceilings import parse_share as parse_ceiling
-from peaks_scheduler.headers import Header, parse_headers, shown_headers
-from peaks_scheduler.matchers import parse_matchers
-from peaks_scheduler.values import (
+from peaks_scheduler.objects.ceilings import parse_share as parse_ceiling
+
+from .headers import Header, parse_headers, shown_headers
+from .matchers import parse_matchers
+from .subjects import Settings
+from .values import (
     duration_text,
     masked,
     parse_address,
@@ -35,8 +37,6 @@ from peaks_scheduler.values import (
     parse_watts,
     share_text,
 )
-
-from .subjects import Settings
 
 
 @dataclass(frozen=True, slots=True)

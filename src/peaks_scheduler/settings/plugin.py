@@ -9,10 +9,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from peaks_scheduler.documents import nearest, parse_document
 from peaks_scheduler.errors import ConfigurationError, PowerModelError
-from peaks_scheduler.power import PowerModels, plugin_models
-from peaks_scheduler.values import shown
+from peaks_scheduler.files.documents import parse_document
+from peaks_scheduler.power.file import plugin_models
+from peaks_scheduler.power.models import PowerModels
+from peaks_scheduler.text.words import nearest
+
+from .values import shown
 
 Given = tuple[Any, str]
 """A value, and the words for where it was given."""

@@ -8,16 +8,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from peaks_scheduler.documents import nearest, parse_document
 from peaks_scheduler.errors import ConfigurationError
-from peaks_scheduler.files import MARK
-from peaks_scheduler.power import EMPTY
-from peaks_scheduler.values import duration_text, parse_lease_name, shown
+from peaks_scheduler.files.documents import parse_document
+from peaks_scheduler.files.reading import MARK
+from peaks_scheduler.power.models import EMPTY
+from peaks_scheduler.text.words import nearest
 
 from .combinations import check_limits, check_prometheus, unused_settings, with_addresses
 from .keys import BY_PATH, KEYS, VARIABLES
 from .plugin import Given, read_plugin_configuration
 from .subjects import Settings
+from .values import duration_text, parse_lease_name, shown
 
 Givens = dict[str, Given]
 

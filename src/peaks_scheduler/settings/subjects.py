@@ -6,13 +6,14 @@ Keeps the strategy's name as text: the table of strategies knows which there are
 import math
 from dataclasses import dataclass, field
 
-from peaks_scheduler.annotations import AnnotationRules
-from peaks_scheduler.ceilings import Ceiling
-from peaks_scheduler.decision import Detail
-from peaks_scheduler.headers import Header
-from peaks_scheduler.matchers import EVERYTHING, Matchers
-from peaks_scheduler.power import EMPTY, PowerModels
-from peaks_scheduler.values import USAGE_SOURCES, Listen
+from peaks_scheduler.objects.annotations import AnnotationRules
+from peaks_scheduler.objects.ceilings import Ceiling
+from peaks_scheduler.power.models import EMPTY, PowerModels
+from peaks_scheduler.scheduling.decision import Detail
+
+from .headers import Header
+from .matchers import EVERYTHING, Matchers
+from .values import USAGE_SOURCES, Listen
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,12 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from peaks_scheduler.documents import few
 from peaks_scheduler.errors import ConfigurationError, LoadError
-from peaks_scheduler.load import LoadReport, NodeLoad
-from peaks_scheduler.values import parse_address, shown
+from peaks_scheduler.ledger.node_load import LoadReport, NodeLoad
+from peaks_scheduler.settings.values import parse_address, shown
+from peaks_scheduler.text.words import few
 
-from .fetching import Server
+from .http import Server
 from .json_reader import JsonReader
 from .limits import MOST_NAME, Limits
 from .off_loop import off_loop

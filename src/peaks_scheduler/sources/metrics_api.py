@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from peaks_scheduler.errors import Forbidden, KubeError, LoadError, NotFound, QuantityError
-from peaks_scheduler.objects import parse_time
-from peaks_scheduler.quantity import parse_quantity
-from peaks_scheduler.values import parse_duration, shown
+from peaks_scheduler.objects.meta import parse_time
+from peaks_scheduler.objects.quantity import parse_quantity
+from peaks_scheduler.settings.values import parse_duration, shown
 
 from .limits import MOST_NAME
 

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from peaks_scheduler.errors import LoadError
-from peaks_scheduler.load import LoadReport, NodeLoad
+from peaks_scheduler.ledger.node_load import LoadReport, NodeLoad
 
 from .limits import Limits
 from .metrics_api import GetJson, Usage, items, name_of, usage_of

@@ -15,16 +15,17 @@ from functools import partial
 from typing import Any, Protocol
 
 from peaks_scheduler.errors import LoadError
-from peaks_scheduler.load import NodeLoad, one_of
+from peaks_scheduler.ledger.node_load import NodeLoad, one_of
+from peaks_scheduler.sources.prometheus.answers import Vector
+from peaks_scheduler.sources.prometheus.api import PrometheusApi
+from peaks_scheduler.sources.prometheus.labels import Labels
+from peaks_scheduler.sources.prometheus.load_queries import rise
+from peaks_scheduler.sources.prometheus.replicas import differing, unlike
 
-from .labels import Labels
 from .limits import MOST_TIME, Limits
 from .metrics_api import GetJson, items, name_of, usage_of
 from .off_loop import off_loop
 from .problems import Problems
-from .prometheus_api import PrometheusApi, Vector
-from .prometheus_queries import rise
-from .replicas import differing, unlike
 
 # not the pod's own control group, which is the sum, nor its pause
 _REAL = ('container!=""', 'container!="POD"', 'pod!=""')

@@ -3,7 +3,7 @@
 Owns the wording ``trouble: a, b, c and 6 more``. The same trouble gives the same text, so that a change can be told.
 """
 
-from peaks_scheduler.documents import few
+from peaks_scheduler.text.words import few
 
 _MOST = 3
 

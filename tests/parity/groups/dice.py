@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from tests import builders
+from tests.support import builders
 
 Json = dict[str, Any]
 T = TypeVar("T")

@@ -2,7 +2,7 @@
 
 Quantities are spelled in every way that an API server takes, and no sum of them passes 2^63-1: there Go's arithmetic
 wraps around, takes ``100E`` for nothing and places a pod that asks for everything; this scheduler's does not, on
-purpose (``peaks_scheduler.quantity``).
+purpose (``peaks_scheduler.objects.quantity``).
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""The commands beside the daemon, a package for each."""

@@ -1,0 +1,107 @@
+"""Every right that the scheduler uses, whether it can do without, and what stops when it is missing.
+
+Owns the table that ``manifests/rbac.yaml`` must agree with (a test compares them) and the words for a missing right.
+Assumes that what else placing reads is listed in ``kube.kinds``. Never asks the API server: ``reading`` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from peaks_scheduler.kube.kinds import KINDS
+from peaks_scheduler.settings.subjects import Settings
+
+NEEDED, OPTIONAL = True, False
+LEASES = "coordination.k8s.io"
+METRICS = "metrics.k8s.io"
+UNBOUND = "pods whose volumes are not bound yet wait for ever"
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """One verb on one kind of objects, everywhere unless it names where."""
+
+    verb: str
+    group: str
+    resource: str
+    """With its subresource: ``pods/binding``."""
+    needed: bool
+    """Without it no pod is placed."""
+    without: str
+    """What stops when it is missing."""
+    namespace: str = ""
+    """Empty: the whole cluster."""
+    name: str = ""
+    """Empty: every object."""
+
+    @property
+    def object(self) -> str:
+        """As RBAC messages name it: ``csinodes.storage.k8s.io``."""
+        return f"{self.resource}.{self.group}" if self.group else self.resource
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """``resourceAttributes`` of an access review."""
+        resource, _, subresource = self.resource.partition("/")
+        asked = {"verb": self.verb, "group": self.group, "resource": resource, "subresource": subresource}
+        return {**asked, "namespace": self.namespace, "name": self.name}
+
+
+# fmt: off
+_TABLE = (
+    # verbs        group            resource                  needed    what stops without
+    ("list watch", "",              "pods",                   NEEDED,   "pods are not seen, none is placed"),
+    ("list watch", "",              "nodes",                  NEEDED,   "nodes are not seen, no pod is placed"),
+    ("create",     "",              "pods/binding",           NEEDED,   "no pod is placed"),
+    ("patch",      "",              "pods/status",            OPTIONAL, "owners of waiting pods are not told why"),
+    ("get",        "",              "pods",                   OPTIONAL, "lost answers to Bindings are cleared up late"),
+    ("get",        "",              "nodes",                  OPTIONAL, "a node that a watch has lost stays lost"),
+    *(("list watch", kind.group,    kind.plural,              OPTIONAL, kind.without) for kind in KINDS),
+    ("patch",      "",              "persistentvolumes",      OPTIONAL, UNBOUND),
+    ("patch",      "",              "persistentvolumeclaims", OPTIONAL, UNBOUND),
+    ("create",     "events.k8s.io", "events",                 OPTIONAL, "no Scheduled and FailedScheduling events"),
+)
+# fmt: on
+_NO_LEADER = "no replica may work, no pod is placed"
+
+
+def rights(settings: Settings, namespace: str) -> tuple[Right, ...]:
+    """The rights that a daemon with these settings uses; ``namespace`` is its own."""
+    every = [
+        Right(verb, group, resource, needed, without)
+        for verbs, group, resource, needed, without in _TABLE
+        for verb in verbs.split()
+    ]
+    return (*every, *_lease(settings, namespace), *_metrics(settings))
+
+
+def _lease(settings: Settings, namespace: str) -> Iterator[Right]:
+    if settings.leader_election.enabled:
+        # a create cannot be limited to a name: the request has none in its path
+        yield Right("create", LEASES, "leases", NEEDED, _NO_LEADER, namespace)
+        for verb in ("get", "update"):
+            yield Right(verb, LEASES, "leases", NEEDED, _NO_LEADER, namespace, settings.leader_election.name)
+
+
+def _metrics(settings: Settings) -> Iterator[Right]:
+    if settings.load.source == "metrics-server":
+        yield Right("list", METRICS, "nodes", OPTIONAL, "there is no load, every node is estimated")
+    if settings.usage_source == "metrics-server":
+        yield Right("list", METRICS, "pods", OPTIONAL, "what pods really use is not known, requests count instead")
+
+
+def missing(answers: Mapping[Right, bool]) -> list[tuple[Right, str]]:
+    """One of the missing rights for each kind of objects and consequence, with all of them in words: ``list and watch
+    csinodes.storage.k8s.io``."""
+    found: dict[tuple[str, str], list[Right]] = {}
+    for right, allowed in answers.items():
+        if not allowed:
+            found.setdefault((right.object, right.without), []).append(right)
+    return [(group[0], _words(group)) for group in found.values()]
+
+
+def _words(group: Iterable[Right]) -> str:
+    each = list(group)
+    where = f" in {each[0].namespace}" if each[0].namespace else ""
+    return f"{' and '.join(right.verb for right in each)} {each[0].object}{where}"

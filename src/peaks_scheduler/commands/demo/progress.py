@@ -1,0 +1,45 @@
+"""How far the demo is, on standard error: a bar for a terminal, a few plain lines for anything else.
+
+Owns no state of the demo and never writes to standard output, which holds the result alone.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Self
+
+import click
+
+from peaks_scheduler.text.terminal import say
+
+_LINES = 4  # without a terminal
+
+
+class Progress:
+    """Counts up to ``total`` while the block lasts."""
+
+    def __init__(self, label: str, total: int) -> None:
+        self._label = label
+        self._total = total
+        self._done = 0
+        self._bar = click.progressbar(length=total, label=label, file=sys.stderr) if sys.stderr.isatty() else None
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.__exit__(kind, error, trace)
+
+    def update(self, done: int) -> None:
+        """``done`` of the total by now."""
+        before, self._done = self._done, done
+        if self._bar is not None:
+            self._bar.update(done - before)
+        elif done * _LINES // self._total > before * _LINES // self._total:
+            say(f"{self._label}: {done} of {self._total}")

@@ -1,0 +1,96 @@
+"""The pod that a controller makes of a template, as far as placing reads it.
+
+Owns what controllers and admission add: a StatefulSet's claims, the claims of ephemeral volumes, a DaemonSet's
+tolerations, the default storage class. Assumes a template with a list of containers; all else may have any shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from peaks_scheduler.objects.requests import Json
+
+DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
+DAEMON_TOLERATIONS = [
+    # kubernetes 1.36, pkg/controller/daemon/util/daemonset_util.go
+    {"key": f"node.kubernetes.io/{key}", "operator": "Exists", "effect": effect}
+    for key, effect in (
+        ("not-ready", "NoExecute"),
+        ("unreachable", "NoExecute"),
+        ("disk-pressure", "NoSchedule"),
+        ("memory-pressure", "NoSchedule"),
+        ("pid-pressure", "NoSchedule"),
+        ("unschedulable", "NoSchedule"),
+    )
+]
+
+
+def pod_of(kind: str, namespace: str, workload: str, uid: str, holder: Json, template: Json) -> list[Json]:
+    """The pod, and the claims that come with it. ``holder``: the mapping that the template stands in. A pod of several
+    that have claims of their own is the first."""
+    claims = _list(holder.get("volumeClaimTemplates"))
+    first = mapping(holder.get("ordinals")).get("start") or 0
+    name = f"{workload}-{first}" if claims or kind == "StatefulSet" else workload
+    meta = {**mapping(template.get("metadata")), "name": name, "namespace": namespace, "uid": uid}
+    pod: Json = {"kind": "Pod", "apiVersion": "v1", "metadata": meta, "spec": dict(template["spec"])}
+    if kind == "DaemonSet":
+        pod["spec"]["tolerations"] = [*_list(pod["spec"].get("tolerations")), *DAEMON_TOLERATIONS]
+    return [pod, *_own_claims(pod, claims), *_ephemeral_claims(pod)]
+
+
+def _own_claims(pod: Json, claims: list[Any]) -> list[Json]:
+    """A StatefulSet's for this pod; they become volumes of it."""
+    made = []
+    for claim in map(mapping, claims):
+        volume = name_of(mapping(claim.get("metadata")))
+        name = f"{volume}-{pod['metadata']['name']}"
+        others = [each for each in _list(pod["spec"].get("volumes")) if mapping(each).get("name") != volume]
+        pod["spec"]["volumes"] = [*others, {"name": volume, "persistentVolumeClaim": {"claimName": name}}]
+        made.append(_claim(pod, {"name": name}, mapping(claim.get("spec"))))
+    return made
+
+
+def _ephemeral_claims(pod: Json) -> Iterator[Json]:
+    """They stand for a volume only where the pod owns them."""
+    owner = {"kind": "Pod", "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"], "controller": True}
+    for volume in _list(pod["spec"].get("volumes")):
+        template = mapping(mapping(mapping(volume).get("ephemeral")).get("volumeClaimTemplate"))
+        if template:
+            name = f"{pod['metadata']['name']}-{volume.get('name')}"
+            yield _claim(pod, {"name": name, "ownerReferences": [owner]}, mapping(template.get("spec")))
+
+
+def _claim(pod: Json, meta: Json, spec: Json) -> Json:
+    meta = {**meta, "namespace": pod["metadata"]["namespace"]}
+    return {"kind": "PersistentVolumeClaim", "apiVersion": "v1", "metadata": meta, "spec": spec}
+
+
+def with_class(claim: Json, name: str) -> Json:
+    """The claim as admission leaves it where ``name`` is the default storage class; empty: there is none."""
+    if not name or claim["kind"] != "PersistentVolumeClaim" or claim["spec"].get("storageClassName") is not None:
+        return claim
+    return {**claim, "spec": {**claim["spec"], "storageClassName": name}}
+
+
+def default_class(objects: Iterable[Json]) -> str:
+    """Name of the default StorageClass among the objects; empty where there is none."""
+    for raw in objects:
+        meta = mapping(raw.get("metadata"))
+        if raw["kind"] == "StorageClass" and mapping(meta.get("annotations")).get(DEFAULT_CLASS) == "true":
+            return str(meta.get("name") or "")
+    return ""
+
+
+def name_of(meta: Json) -> str:
+    """An object's name, or what its generated name would begin with."""
+    return str(meta.get("name") or str(meta.get("generateName") or "").rstrip("-."))
+
+
+def mapping(value: Any) -> Json:
+    """``value`` where it is a mapping, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,162 @@
+"""``peaks-scheduler fit``: learn a power model for every node, judge it, show it, write it.
+
+Owns the order of things: what could fail for a wrong option fails before the work begins, and what was learned is
+printed before anything about the files is. Assumes options that the command line has parsed. Never judges: verdicts are
+``fitting``'s.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import click
+
+from peaks_scheduler.errors import ModelFitError
+from peaks_scheduler.files.writing import check_place, write_whole
+from peaks_scheduler.fitting.fit import fit
+from peaks_scheduler.power.scope import Scope, named
+from peaks_scheduler.text.terminal import note, say, show
+
+from .from_csv import Columns, Units, from_csv
+from .from_prometheus import Server, from_prometheus
+from .learned import Learned, write_models
+from .measured import Measured
+from .plot import MOST_PANELS, check_format, picture
+from .report import as_table, summary
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the command was asked for."""
+
+    source: Columns | Server
+    units: Units
+    model: str = "auto"
+    plot: str | None = None
+    out: str | None = None
+    force: bool = False
+    """Refused nodes go into the model file, too."""
+    output: str = "table"
+    scope: Scope | None = None
+    """Of what the watts are; None: what the series' or the column's name tells, else of the whole machine."""
+    words: str = ""
+    """The command as it was typed, for the model file's first line."""
+
+
+def run_fit(request: Request) -> int:
+    """Learn, print, write. Returns the exit code: 0 where at least one node is not refused.
+
+    Raises ConfigurationError, LoadError, and ModelFitError where Prometheus knows no node.
+    """
+    form = check_format(request.plot) if request.plot else ""
+    for option, path in (("--plot", request.plot), ("--out", request.out)):
+        if path:
+            check_place(option, path)
+    measured, notes = _measured(request)
+    for text in notes:
+        note(text)
+    if not measured:
+        raise ModelFitError(
+            "expected at least one node with series of CPU (node_exporter, Kepler) or power (Kepler, IPMI, Scaphandre) "
+            f"in that range{_that_match(request.source)}; found none: are they scraped? Or say --cpu-query and "
+            "--power-query"
+        )
+    nodes = _learned(measured, request.model)
+    if request.output == "json":
+        show(json.dumps({"nodes": {node.node: node.as_json() for node in nodes}}, indent=2, allow_nan=False))
+    else:
+        show(as_table(nodes))
+    say(summary(nodes))
+    if request.plot:
+        _draw(request.plot, form, nodes)
+    if request.out:
+        _write(request, request.out, nodes)
+    return 0 if any(node.verdict != "refused" for node in nodes) else 1
+
+
+def _that_match(source: Columns | Server) -> str:
+    return f" that match {source.match}" if isinstance(source, Server) and source.match else ""
+
+
+def _measured(request: Request) -> tuple[list[Measured], tuple[str, ...]]:
+    if isinstance(request.source, Columns):
+        nodes, notes = from_csv(request.source, request.units)
+        column = request.source.power
+        if scope := request.scope or named(column):
+            why = "--scope says so" if request.scope else f"the name of its column, {column!r}, says so"
+            nodes = [each.of(scope, why) for each in nodes]
+        return nodes, notes
+    with _bar("reading") as progress:
+        nodes, notes = from_prometheus(request.source, progress)
+    return [each.of(request.scope, "--scope says so") if request.scope else each for each in nodes], notes
+
+
+def _learned(measured: Sequence[Measured], model: str) -> list[Learned]:
+    nodes = []
+    with _bar("fitting") as progress:
+        for done, each in enumerate(measured):
+            progress(done, len(measured))
+            nodes.append(learn(each, model))
+        progress(len(measured), len(measured))
+    return nodes
+
+
+def learn(measured: Measured, model: str) -> Learned:
+    """One node's series put together and fitted."""
+    aligned = measured.aligned()
+    if aligned is None:
+        return Learned(measured.node, notes=measured.notes, trouble=measured.trouble, asked=model)
+    return Learned(
+        measured.node,
+        fit(aligned.samples, model, doubt=measured.doubt),
+        aligned.samples,
+        aligned.lag,
+        measured.cpu_unit,
+        (*measured.notes, *aligned.notes),
+        asked=model,
+        scope=measured.scope,
+    )
+
+
+@contextmanager
+def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal's standard error, from the first report on; elsewhere nothing."""
+    bars: list[click._termui_impl.ProgressBar[int]] = []
+
+    def progress(done: int, of: int) -> None:
+        if not sys.stderr.isatty() or of < 2:
+            return
+        if not bars:
+            bars.append(click.progressbar(length=of, label=label, file=sys.stderr))
+        bars[0].update(done - bars[0].pos)
+
+    try:
+        yield progress
+    finally:
+        for bar in bars:
+            bar.render_finish()
+
+
+def _draw(path: str, form: str, nodes: Sequence[Learned]) -> None:
+    write_whole("--plot", path, picture(nodes, form))
+    if len(nodes) > MOST_PANELS:
+        note(f"{path} shows the first {MOST_PANELS} of {len(nodes)} nodes")
+
+
+def _write(request: Request, path: str, nodes: Sequence[Learned]) -> None:
+    """The model file of those that are not refused; with ``force`` of all that have a curve."""
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    wanted = [node for node in nodes if request.force or node.verdict != "refused"]
+    models = [model for node in wanted if (model := node.model(now)) is not None]
+    left = [node.node for node in nodes if node.node not in {model.name for model in models}]
+    if not models:
+        note(f"{path} is not written: no node has a model to be trusted")
+        return
+    lines = [request.words, summary(nodes), f"left out: {', '.join(left)}" if left else ""]
+    write_models(path, models, "\n".join(line for line in lines if line))
+    note(f"{path}: {len(models)} of {len(nodes)} nodes")

@@ -1,0 +1,149 @@
+"""The options of ``fit`` as one request: which of them belong together, which are missing, and how they are said again.
+
+Assumes that the command line has checked each one for itself. Raises ConfigurationError for what cannot work together.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from peaks_scheduler.errors import ConfigurationError
+from peaks_scheduler.settings.headers import HIDDEN, Header, checked_headers
+from peaks_scheduler.settings.matchers import EVERYTHING, parse_matchers
+from peaks_scheduler.settings.values import masked, parse_label, parse_prometheus_address, shown
+
+from .command import Request
+from .from_csv import Columns, Units
+from .from_prometheus import Server
+
+T = TypeVar("T")
+
+_SPAN = r"[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d|w|y)"
+_SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0, "y": 31_536_000.0}
+_OF_CSV = (
+    *("cpu_column", "power_column", "node_column", "node", "time_column"),
+    *("cpu_kind", "power_kind", "power_unit", "decimal", "date_order"),
+)
+_HEADERS = ("prometheus_header", "prometheus_header_file")
+_OF_PROMETHEUS = (
+    *("range", "step", "cpu_query", "power_query", "prometheus_match", "node_label", *_HEADERS),
+    *("token_file", "ca_file", "username", "password_file"),
+)
+
+
+def request_of(flags: Mapping[str, Any]) -> Request:
+    """What the options ask for, by the names that Python gives them; None: not said.
+
+    Raises ConfigurationError.
+    """
+    if (flags["csv"] is None) == (flags["prometheus"] is None):
+        raise ConfigurationError("expected --csv FILE or --prometheus URL, one of the two")
+    if flags["cores"] is not None and flags["cores"] <= 0.0:
+        raise ConfigurationError(f"--cores: expected a number above 0; got {flags['cores']:g}")
+    source = _server(flags) if flags["csv"] is None else _columns(flags)
+    units = Units(
+        flags["cpu_unit"],
+        flags["cores"],
+        *(flags[name] or "auto" for name in ("cpu_kind", "power_kind", "power_unit")),
+    )
+    rest = {name: flags[name] for name in ("model", "plot", "out", "force", "output", "scope")}
+    return Request(source, units, **rest, words=_words(flags))
+
+
+def _columns(flags: Mapping[str, Any]) -> Columns:
+    _none_of(flags, _OF_PROMETHEUS, "--csv")
+    for name in ("cpu_column", "power_column"):
+        if flags[name] is None:
+            raise ConfigurationError(f"--csv: expected {_option(name)} NAME as well, a column of the file; got none")
+    if flags["node"] is not None and flags["node_column"] is not None:
+        raise ConfigurationError("expected --node NAME or --node-column NAME, one of the two; got both")
+    names = {"path": "csv", "cpu": "cpu_column", "power": "power_column", "node": "node_column", "time": "time_column"}
+    given = {field: flags[name] for field, name in names.items()}
+    return Columns(**given, name=flags["node"], decimal=flags["decimal"] or "auto", date_order=flags["date_order"])
+
+
+def _server(flags: Mapping[str, Any]) -> Server:
+    _none_of(flags, _OF_CSV, "--prometheus")
+    if flags["username"] is not None and flags["token_file"] is not None:
+        raise ConfigurationError("expected --prometheus-token-file or --username, one of the two; got both")
+    headers = _headers(flags)
+    if any(each.authenticates for each in headers) and (flags["username"] or flags["token_file"]):
+        raise ConfigurationError("expected one way to authenticate; got an Authorization header and another one")
+    if (flags["username"] is None) != (flags["password_file"] is None):
+        raise ConfigurationError("expected --username and --password-file, both or none")
+    address = _read("prometheus", flags["prometheus"], parse_prometheus_address)
+    match = EVERYTHING
+    if flags["prometheus_match"] is not None:
+        match = _read("prometheus_match", flags["prometheus_match"], parse_matchers)
+    label = flags["node_label"]
+    if label is not None:
+        _read("node_label", label, parse_label)
+    if any(each.authenticates for each in headers) and "@" in address:
+        raise ConfigurationError("expected one way to authenticate; got an Authorization header and a user in the URL")
+    rest = ("power_query", "cpu_query", "cpu_unit", "cores", "token_file", "ca_file", "username", "password_file")
+    spans = (seconds("--range", flags["range"] or "7d"), seconds("--step", flags["step"] or "60s"))
+    asked = {name: flags[name] for name in rest}
+    return Server(address, *spans, **asked, headers=headers, match=match, node_label=label)
+
+
+def _read(name: str, value: str, read: Callable[[object], T]) -> T:
+    try:
+        return read(value)
+    except ValueError as error:
+        raise ConfigurationError(f"{_option(name)}: expected {error}; got {shown(value)}") from error
+
+
+def _headers(flags: Mapping[str, Any]) -> tuple[Header, ...]:
+    """Never with a value in an error."""
+    found: list[Header] = []
+    for option in _HEADERS:
+        for text in flags[option] or ():
+            name, colon, rest = text.partition(":")
+            if not colon or not rest.strip():
+                words = "'NAME: VALUE'" if option == _HEADERS[0] else "'NAME: FILE'"
+                raise ConfigurationError(f"{_option(option)}: expected {words}, such as 'X-Scope-OrgID: team-a'")
+            by_file = option != _HEADERS[0]
+            found.append(Header(name.strip(), file=rest.strip()) if by_file else Header(name.strip(), rest))
+    try:
+        return checked_headers(found)
+    except ValueError as error:
+        raise ConfigurationError(f"{_option(_HEADERS[0])}: expected {error}") from None
+
+
+def seconds(option: str, text: str) -> float:
+    """[s] of a duration as Prometheus writes it: ``7d``, ``1h30m``, ``60s``. Raises ConfigurationError."""
+    span = 0.0
+    if re.fullmatch(f"(?:{_SPAN})+", text):
+        span = sum(float(count) * _SECONDS[unit] for count, unit in re.findall(r"([0-9.]+)([a-z]+)", text))
+    if span <= 0.0:
+        raise ConfigurationError(f"{option}: expected a duration such as 7d, 12h or 60s; got {text!r}")
+    return span
+
+
+def _none_of(flags: Mapping[str, Any], names: tuple[str, ...], source: str) -> None:
+    for name in names:
+        if flags[name] not in (None, ()):
+            other = "--prometheus" if source == "--csv" else "--csv"
+            raise ConfigurationError(f"{_option(name)}: expected with {other} only; got it with {source}")
+
+
+def _words(flags: Mapping[str, Any]) -> str:
+    """The command as it could be typed again, for the top of a model file."""
+    words = ["peaks-scheduler", "fit"]
+    for name, value in flags.items():
+        if value is True:
+            words.append(_option(name))
+        elif name in _HEADERS:
+            for text in value or ():
+                hidden = f"{text.partition(':')[0]}: {HIDDEN}" if name == _HEADERS[0] else text
+                words += [_option(name), hidden]
+        elif value not in (None, False, "auto") and name not in ("output", "plot", "out"):
+            words += [_option(name), masked(str(value))]
+    return shlex.join(words)
+
+
+def _option(name: str) -> str:
+    return "--" + {"token_file": "prometheus-token-file"}.get(name, name.replace("_", "-"))

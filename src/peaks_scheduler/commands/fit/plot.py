@@ -1,0 +1,180 @@
+"""What was learned as a picture: one panel a node with its samples, curve, band and envelope.
+
+Owns what the picture shows. Assumes matplotlib, an optional dependency that is imported here when it is asked for; uses
+figures of its own and none of pyplot's state, so it needs no display. Never chooses a file.
+
+Solid is the curve where it was measured, dashed where it goes on beyond. The band is where the curve lies with 95 %
+probability. The envelope, drawn where it differs, is what the strategy ``envelope`` judges a placement by.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import textwrap
+from collections.abc import Sequence
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from peaks_scheduler.arrays import Floats
+from peaks_scheduler.errors import ConfigurationError
+from peaks_scheduler.power.curves import Curve
+
+from .learned import Learned
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FORMATS = ("png", "svg", "pdf")
+MOST_PANELS = 24
+"""More nodes than these are not drawn: nobody could read them."""
+
+_MOST_POINTS = 3000  # samples of one panel
+_DPI = 120
+_COLUMNS = 4
+_GRID = np.linspace(0.0, 1.0, 201)
+# Okabe and Ito's colours, which colour-blind people can tell apart
+_POINTS, _CURVE, _ENVELOPE = "#777777", "#0072B2", "#D55E00"
+_LABELS = _SAMPLES, _MEASURED, _BEYOND, _BAND, _HULL = (
+    "samples",
+    "curve",
+    "curve beyond what was measured",
+    "where it lies with 95 % probability",
+    "its convex envelope",
+)
+_VERDICTS = {"good": "#007A53", "usable": "#9A6700", "refused": "#B3261E"}
+
+
+def check_format(path: str) -> str:
+    """The format that the file's name asks for. Raises ConfigurationError, also where matplotlib is missing."""
+    ending = PurePath(path).suffix.removeprefix(".").lower()
+    if ending not in FORMATS:
+        raise ConfigurationError(f"--plot {path}: expected a file that ends in {', '.join('.' + e for e in FORMATS)}")
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        raise ConfigurationError(
+            f"--plot needs matplotlib, which is not there ({error}): install it by pip install 'peaks-scheduler[plot]'"
+        ) from error
+    except OSError as error:  # neither a home nor a temporary folder
+        raise ConfigurationError(
+            f"--plot {path}: expected a folder in which matplotlib can keep its list of fonts; got: {error}. "
+            "Set MPLCONFIGDIR to a folder that can be written to."
+        ) from error
+    return ending
+
+
+def picture(nodes: Sequence[Learned], form: str = "png") -> bytes:
+    """The first MOST_PANELS nodes, a panel each, as a file of that format."""
+    figure = _figure(nodes[:MOST_PANELS], len(nodes))
+    file = io.BytesIO()
+    figure.savefig(file, format=form, dpi=_DPI)
+    return file.getvalue()
+
+
+def _figure(nodes: Sequence[Learned], of: int) -> Figure:
+    from matplotlib.figure import Figure
+
+    columns = min(_COLUMNS, max(1, math.ceil(math.sqrt(len(nodes)))))
+    rows = max(1, math.ceil(len(nodes) / columns))
+    size = (8.0, 5.6) if len(nodes) <= 1 else (4.0 * columns, 3.1 * rows + 0.7)
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False)
+    seen: dict[str, Any] = {}
+    for panel, node in zip(panels.flat, nodes, strict=False):
+        _panel(panel, node, len(nodes) == 1)
+        seen |= {label: line for line, label in zip(*panel.get_legend_handles_labels(), strict=True)}
+    for panel in panels.flat[len(nodes) :]:
+        panel.set_visible(False)
+    for panel in panels[:, 0]:
+        panel.set_ylabel("power [W]")
+    for panel in panels.flat[max(0, len(nodes) - columns) : len(nodes)]:
+        panel.set_xlabel("CPU use [% of all cores]")
+    order = [label for label in _LABELS if label in seen]
+    figure.legend(
+        [seen[label] for label in order],
+        order,
+        loc="outside lower center",
+        ncols=5 if columns > 2 else 2,
+        frameon=False,
+    )
+    if of > len(nodes):
+        figure.suptitle(f"the first {len(nodes)} of {of} nodes")
+    return figure
+
+
+def _panel(panel: Axes, node: Learned, alone: bool) -> None:
+    colour = _VERDICTS[node.verdict]
+    panel.set_title(f"{node.node}: {node.verdict}", loc="left", color=colour, fontweight="bold", fontsize=11)
+    panel.set_xlim(-2, 102)
+    panel.grid(color="#DDDDDD", linewidth=0.6)
+    panel.spines[["top", "right"]].set_visible(False)
+    if node.verdict == "refused":
+        panel.set_facecolor("#FBEFEE")
+    tops = _points(panel, node)
+    if node.fit is not None and node.fit.curve is not None:
+        curve = _drawn(panel, node, node.fit.curve)
+        if node.verdict == "refused" and tops.size:  # a guess shall not make the samples small
+            curve = np.clip(curve, tops.min() - 2.0 * np.ptp(tops), tops.max() + 2.0 * np.ptp(tops))
+        tops = np.concatenate([tops, curve])
+    if tops.size:
+        low, high = float(tops.min()), float(tops.max())
+        margin = 0.08 * (high - low) or 1.0
+        panel.set_ylim(low - margin, high + (4.0 if node.verdict == "refused" else 2.5) * margin)
+    _caption(panel, node, alone)
+
+
+def _points(panel: Axes, node: Learned) -> Floats:
+    """Draws the samples; returns the powers that the panel has to have room for."""
+    if node.samples is None or not len(samples := node.samples.usable()):
+        return np.zeros(0)
+    every = max(1, math.ceil(len(samples) / _MOST_POINTS))
+    cpu, watts = samples.cpu[::every], samples.watts[::every]
+    alpha = float(np.clip(6.0 / math.sqrt(len(cpu)), 0.12, 0.8))
+    size = 30 if len(cpu) <= 50 else 12
+    panel.scatter(100 * cpu, watts, s=size, color=_POINTS, alpha=alpha, linewidths=0, label=_SAMPLES, zorder=3)
+    # a few wild ones shall not flatten the rest
+    low, high = np.quantile(watts, [0.002, 0.998])
+    room = 0.5 * (high - low)
+    return np.array([max(watts.min(), low - room), min(watts.max(), high + room)])
+
+
+def _drawn(panel: Axes, node: Learned, curve: Curve) -> Floats:
+    """Draws the curve and what belongs to it; returns the powers that the panel has to have room for."""
+    fit, x = node.fit, 100 * _GRID
+    assert fit is not None
+    watts = _watts(curve)
+    low, high = fit.interval(_GRID)
+    first, last = fit.quality.cpu_min or 0.0, fit.quality.cpu_max or 1.0
+    measured = np.clip(_GRID, first, last) == _GRID
+    if np.isfinite(low).any():
+        panel.fill_between(x, low, high, color=_CURVE, alpha=0.1, linewidth=0)
+        panel.fill_between(x, low, high, where=measured, color=_CURVE, alpha=0.12, linewidth=0, label=_BAND)
+    panel.plot(x, watts, color=_CURVE, linewidth=1.3, linestyle=(0, (4, 2.5)), label=_BEYOND)
+    panel.plot(x, np.where(measured, watts, np.nan), color=_CURVE, linewidth=2.2, label=_MEASURED)
+    envelope = _watts(curve.envelope())
+    if np.max(watts - envelope) > 1e-3 * float(np.ptp(watts)):
+        panel.plot(x, envelope, color=_ENVELOPE, linewidth=1.2, linestyle="-.", label=_HULL)
+    return watts
+
+
+def _watts(curve: Curve) -> Floats:
+    return np.array([curve.watts(float(u)) for u in _GRID])
+
+
+def _caption(panel: Axes, node: Learned, alone: bool) -> None:
+    """In the upper left what kind of curve it is and how good; of a node that was refused, why."""
+    quality = node.quality
+    lines = []
+    if node.fit is not None and node.fit.curve is not None:
+        lines.append(node.fit.curve.kind)
+        if quality.rmse_watts is not None:
+            lines.append(f"RMSE {quality.rmse_watts:.1f} W, {quality.samples} samples")
+    width = 90 if alone else 46
+    if node.verdict == "refused" and node.reasons:
+        lines += textwrap.wrap(node.reasons[0], width, max_lines=3, placeholder=" …")
+    text = panel.text(0.02, 0.97, "\n".join(lines), transform=panel.transAxes, va="top", fontsize=8, color="#333333")
+    text.set_in_layout(False)

@@ -1,0 +1,99 @@
+"""What was learned, as a table for a person: the verdict at a glance, its reasons below. Never measures anything."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from peaks_scheduler.power.curves import Curve, Piecewise
+from peaks_scheduler.text.printable import cell, cells, visible
+from peaks_scheduler.text.words import few
+
+from .learned import Learned, number
+
+MOST = 8192
+"""Characters of a line about a node."""
+_WORDS = ("node", "verdict", "confidence", "power of", "curve")
+_NUMBERS = ("idle", "full", "RMSE", "CV RMSE", "R²", "samples", "CPU measured")
+_HEADER = (*_WORDS, *_NUMBERS)
+
+
+def as_table(nodes: Sequence[Learned]) -> str:
+    """A line a node, and below the table what each curve is and what is to be said about it."""
+    rows = [_HEADER, *(cells(_row(node)) for node in nodes)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADER))]
+    lines = [_aligned(row, widths) for row in rows]
+    for node in nodes:
+        about = [*_parameters(node), *(f"{node.verdict}: {reason}" for reason in node.reasons)]
+        about += [f"note: {note}" for note in node.notes]
+        lines += ["", cell(node.node), *(f"  {cell(line, MOST)}" for line in about)]
+    return "\n".join(lines)
+
+
+def summary(nodes: Sequence[Learned]) -> str:
+    """``3 nodes: 1 good, 1 usable, 1 refused (worker-3)``."""
+    counts = Counter(node.verdict for node in nodes)
+    refused = [node.node for node in nodes if node.verdict == "refused"]
+    parts = [f"{counts[verdict]} {verdict}" for verdict in ("good", "usable", "refused") if counts[verdict]]
+    names = f" ({visible(few(refused))})" if refused else ""
+    return f"{len(nodes)} node{'' if len(nodes) == 1 else 's'}: {', '.join(parts)}{names}"
+
+
+def _row(node: Learned) -> tuple[str, ...]:
+    quality, curve = node.quality, node.fit.curve if node.fit else None
+    low, high = number(quality.cpu_min), number(quality.cpu_max)
+    return (
+        node.node,
+        node.verdict,
+        node.confidence,
+        node.scope or "-",
+        curve.kind if curve else "-",
+        _watts(curve.watts(0.0) if curve else None),
+        _watts(curve.watts(1.0) if curve else None),
+        _watts(quality.rmse_watts, 2),
+        _watts(quality.cv_rmse_watts, 2),
+        "-" if (r2 := number(quality.r2)) is None else f"{round(r2, 3) + 0.0:.3f}",
+        str(quality.samples or 0),
+        "-" if low is None or high is None else f"{100 * low:.0f}-{100 * high:.0f} %",
+    )
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
+    aligned = [
+        text.ljust(width) if i < len(_WORDS) else text.rjust(width)
+        for i, (text, width) in enumerate(zip(row, widths, strict=True))
+    ]
+    return "  ".join(aligned).rstrip()
+
+
+def _watts(value: float | None, digits: int = 1) -> str:
+    return "-" if (known := number(value)) is None else f"{known:.{digits}f} W"
+
+
+def _parameters(node: Learned) -> list[str]:
+    """``watts = k0 + k1*exp(k2*u): k0 = 179.6 ± 1.2 W, ...``, u the fraction of CPU in use."""
+    if node.fit is None or (curve := node.fit.curve) is None:
+        return []
+    errors = node.standard_errors() or (None,) * len(curve.parameters)
+    if isinstance(curve, Piecewise):
+        points = zip(curve.cpu, curve.power, errors, strict=True)
+        return ["straight lines through " + ", ".join(f"{100 * u:.0f} %: {_known(w, e)} W" for u, w, e in points)]
+    values = [
+        f"{name} = {_known(getattr(curve, name), error)}{'' if name == 'k2' else ' W'}"
+        for name, error in zip(curve.parameters, errors, strict=True)
+    ]
+    return [f"{_formula(curve)}: {', '.join(values)}"]
+
+
+def _formula(curve: Curve) -> str:
+    match curve.kind:
+        case "exponential":
+            return "watts = k0 + k1*exp(k2*u)"
+        case "idle-exponential":
+            return f"a line from idle to u = {getattr(curve, 'knee', 0.1):g}, beyond it k0 + k1*exp(k2*u)"
+    return "a line from idle to max"
+
+
+def _known(value: float, error: float | None) -> str:
+    known = number(error)
+    return f"{value:.4g}" if known is None else f"{value:.4g} ± {known:.2g}"

@@ -1,0 +1,89 @@
+"""What every origin's models become: models for somebody, with a comment for the file and notes for the person.
+
+Owns whom a model is for, as options say it, and that a curve which cannot be true goes no further. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from peaks_scheduler.errors import ConfigurationError, PowerModelError
+from peaks_scheduler.power.curves import Curve, flaw
+from peaks_scheduler.power.models import PowerModel, PowerModels, Quality
+from peaks_scheduler.power.scope import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Whom a model is for: nodes by name, or all with some labels; one of the two."""
+
+    nodes: tuple[str, ...] = ()
+    selector: Mapping[str, str] | None = None
+
+    def models(self, curve: Curve, quality: Quality | None, scope: Scope) -> list[Entry]:
+        """The model for each node, or the one for the labels."""
+        if self.selector is None:
+            return [(None, PowerModel(name, curve, quality=quality, scope=scope)) for name in self.nodes]
+        label = ",".join(f"{key}={value}" for key, value in sorted(self.selector.items()))
+        return [(self.selector, PowerModel(label, curve, quality=quality, scope=scope))]
+
+
+Entry = tuple[Mapping[str, str] | None, PowerModel]
+"""A model, and the labels of the nodes that it is for; None: it is for the node of its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """Models that were taken over."""
+
+    models: PowerModels
+    comment: str
+    """Where they come from and what to know of them: the head of the file."""
+    notes: tuple[str, ...] = ()
+    """What was odd, in words."""
+
+
+def target_of(nodes: Sequence[str], selector: Sequence[str]) -> Target:
+    """``--nodes a,b`` or ``--selector key=value``, each of them any number of times. Raises ConfigurationError."""
+    names = tuple(name.strip() for each in nodes for name in each.split(",") if name.strip())
+    labels = pairs("--selector", selector)
+    if bool(names) == bool(labels):
+        got = "both" if names else "neither"
+        raise ConfigurationError(
+            f"expected --nodes NAME,... or --selector LABEL=VALUE, one of the two; got {got}: say whom the model is for"
+        )
+    return Target(names, labels or None)
+
+
+def pairs(option: str, given: Sequence[str]) -> dict[str, str]:
+    """``key=value`` texts as a mapping. Raises ConfigurationError."""
+    found: dict[str, str] = {}
+    for text in given:
+        key, _, value = (part.strip() for part in text.partition("="))
+        if not key or not value or key in found:
+            raise ConfigurationError(f"{option}: expected NAME=VALUE, each name once; got {text!r}")
+        found[key] = value
+    return found
+
+
+def collected(entries: Iterable[Entry]) -> PowerModels:
+    """All of them as the models of one file. Raises ConfigurationError where two are for the same."""
+    by_name: dict[str, PowerModel] = {}
+    by_selector: dict[str, tuple[Mapping[str, str], PowerModel]] = {}
+    for selector, model in entries:
+        if model.name in by_name or model.name in by_selector:
+            raise ConfigurationError(f"expected one model for {model.name!r}; got two: leave one out")
+        if selector is None:
+            by_name[model.name] = model
+        else:
+            by_selector[model.name] = (selector, model)
+    return PowerModels(MappingProxyType(by_name), tuple(by_selector.values()))
+
+
+def checked(where: str, curve: Curve) -> Curve:
+    """The curve, if it is one. Raises PowerModelError that begins with ``where``."""
+    if trouble := flaw(curve):
+        raise PowerModelError(f"{where}: expected {trouble}: it is no node's power, look for another model")
+    return curve

@@ -1,0 +1,164 @@
+"""The original plugin's ``NodePowerModel`` in this scheduler's own words.
+
+Owns where such models are found (its JSON file, a ConfigMap that holds it, a KubeSchedulerConfiguration) and what may
+be wrong with each: a node whose curve cannot be true is named and left out, the others are taken. Numbers in quotes, as
+in the ConfigMap that the plugin ships for a sample and cannot itself read, are taken as the numbers they are. Pure.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from peaks_scheduler.errors import ConfigurationError, PowerModelError
+from peaks_scheduler.files.documents import parse_documents
+from peaks_scheduler.files.reading import decoded
+from peaks_scheduler.power.curves import Exponential
+from peaks_scheduler.power.file import plugin_models
+from peaks_scheduler.power.models import PowerModel
+from peaks_scheduler.settings.plugin import every_arguments
+from peaks_scheduler.settings.values import shown
+
+from .imported import Imported, collected
+
+_LEAST_RISE = 0.05  # of the power at full load: less is no machine
+_SUDDEN = 0.5  # share of the rise in the first hundredth of the load: more is none, either
+_PERCENT = {"percent": 1.0, "ratio": 0.01}  # k2 as the file has it, to one for percent
+
+Found = Mapping[str, Any]
+
+
+def import_plugin(text: str, origin: str, cpu_unit: str = "percent") -> Imported:
+    """The models in the text, k2 for CPU in ``cpu_unit``, which the plugin takes to be percent.
+
+    Raises ConfigurationError where there is not one that can be used.
+    """
+    notes: list[str] = []
+    models: list[PowerModel] = []
+    for node, parameters in _found(text, origin, notes).items():
+        try:
+            model = _model(node, parameters, origin, cpu_unit, notes)
+        except PowerModelError as error:
+            notes.append(f"left out: {error}")
+            continue
+        models.append(model)
+        notes += _odd(model, cpu_unit)
+    if not models:
+        why = f": {'; '.join(notes)}" if notes else ""
+        raise ConfigurationError(f"{origin}: expected a power curve at least of one node; got none{why}")
+    comment = f"Models of the original Peaks plugin, {origin}; its k2 was for CPU in {cpu_unit}.\nHow well they are "
+    return Imported(collected((None, model) for model in models), comment + "known it does not say.", tuple(notes))
+
+
+def _model(node: str, parameters: Any, origin: str, cpu_unit: str, notes: list[str]) -> PowerModel:
+    if isinstance(parameters, dict):
+        unquoted = {key: _unquoted(value) for key, value in parameters.items()}
+        if quoted := [str(key) for key, value in parameters.items() if unquoted[key] is not value]:
+            notes.append(f"{node}: {', '.join(quoted)}: numbers in quotes, taken as numbers (the plugin refuses them)")
+        parameters = {
+            key: value * _PERCENT[cpu_unit] if str(key).lower() == "k2" and isinstance(value, (int, float)) else value
+            for key, value in unquoted.items()
+        }
+    return plugin_models({node: parameters}, origin).by_name[node]
+
+
+def _unquoted(value: Any) -> Any:
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _odd(model: PowerModel, cpu_unit: str) -> list[str]:
+    """A hint where the curve looks as if k2 were for the other unit."""
+    other = "ratio" if cpu_unit == "percent" else "percent"
+    idle, full = model.curve.watts(0.0), model.curve.watts(1.0)
+    if cpu_unit == "percent" and model.curve.watts(0.01) - idle > _SUDDEN * (full - idle):
+        what = f"more than {_SUDDEN:.0%} of the rise comes with the first 1 % of load"
+    elif cpu_unit == "ratio" and full - idle < _LEAST_RISE * full:
+        what = f"from no to full load power rises by less than {_LEAST_RISE:.0%}"
+    else:
+        return []
+    assert isinstance(model.curve, Exponential)
+    return [f"{model.name}: {what}: is its k2 for CPU in {other}? Then pass --cpu-unit {other}"]
+
+
+# --- where they are ---------------------------------------------------------------------------------------------------
+
+
+def _found(text: str, origin: str, notes: list[str]) -> dict[str, Any]:
+    """node: parameters, of every document of the text."""
+    found: dict[str, Any] = {}
+    for document in parse_documents(text, origin):
+        for where, models in _power_models(document, origin, notes):
+            twice = [str(node) for node in models if str(node) in found]
+            if twice:
+                raise ConfigurationError(f"{where}: expected each node once; {', '.join(twice)} was there before")
+            found |= {str(node): parameters for node, parameters in models.items()}
+    return found
+
+
+def _power_models(document: Any, origin: str, notes: list[str]) -> Iterator[tuple[str, Found]]:
+    """(where, node: parameters) of all that a document holds."""
+    if not isinstance(document, dict):
+        raise ConfigurationError(f"{origin}: expected {{node: {{k0, k1, k2}}}}; got {shown(document)}")
+    if isinstance(document.get("models"), list):
+        raise ConfigurationError(
+            f"{origin}: expected models of the original plugin; this is a power model file of this scheduler "
+            "already: pass it to --power-models"
+        )
+    match document.get("kind"):
+        case "ConfigMap":
+            yield from _of_config_map(document, origin, notes)
+        case "KubeSchedulerConfiguration":
+            for _, arguments in every_arguments(document, origin):
+                yield arguments.where, arguments.models
+        case "List" | "ConfigMapList":
+            for item in _listed(document.get("items"), f"{origin}: items"):
+                yield from _power_models(item, origin, notes)
+        case str(kind):
+            raise ConfigurationError(
+                f"{origin}: expected {{node: {{k0, k1, k2}}}}, a ConfigMap or a KubeSchedulerConfiguration; got {kind}"
+            )
+        case _:
+            # {node: {k0, k1, k2}}, and there may be a node that is called kind
+            yield origin, document
+
+
+def _of_config_map(document: Found, origin: str, notes: list[str]) -> Iterator[tuple[str, Found]]:
+    """What its keys hold; a key without models is named and passed over."""
+    texts, unread = _texts(document, origin)
+    for where, text in texts:
+        try:
+            found = [pair for each in parse_documents(text, where) for pair in _power_models(each, where, notes)]
+        except ConfigurationError as error:
+            unread.append(f"passed over: {error}")
+            continue
+        yield from found
+    notes += unread
+
+
+def _listed(value: Any, where: str) -> list[Any]:
+    if value is not None and not isinstance(value, list):
+        raise ConfigurationError(f"{where}: expected a list; got {shown(value)}")
+    return value or []
+
+
+def _keys(value: Any, where: str) -> Found:
+    if value is not None and not isinstance(value, dict):
+        raise ConfigurationError(f"{where}: expected a mapping; got {shown(value)}")
+    return value or {}
+
+
+def _texts(document: Found, origin: str) -> tuple[list[tuple[str, str]], list[str]]:
+    """((where, text) of each key, what could not be read)."""
+    found, unread = [], []
+    for part in ("data", "binaryData"):
+        for name, value in _keys(document.get(part), f"{origin}: {part}").items():
+            where = f"{origin}: {part}.{name}"
+            try:
+                found.append((where, str(value) if part == "data" else decoded(b64decode(value, validate=True))))
+            except (ValueError, TypeError) as error:
+                unread.append(f"passed over: {where}: expected text in base64; got: {error}")
+    return found, unread

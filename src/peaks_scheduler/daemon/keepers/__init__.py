@@ -1,0 +1,1 @@
+"""What keeps outside facts up to date: load, models, pod usage, clocks, measured power."""

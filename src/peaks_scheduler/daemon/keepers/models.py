@@ -1,0 +1,179 @@
+"""The power model file while the daemon runs: read at the start, and again whenever it changes.
+
+Owns the promise that the last good models stay in force whatever becomes of the file: it may be taken away, change its
+kind, be wrong, be slow, or make a parser fail in a way that nobody foresaw. Reading and parsing happen in a thread of
+their own, so that a large file, or a file system that does not answer, holds up neither a decision nor the end of the
+process. Trouble is logged once per change and shown on ``/readyz?verbose`` until the file is good again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from peaks_scheduler.errors import PowerModelError
+from peaks_scheduler.files.reading import MOST_MODELS, read_text, stamp
+from peaks_scheduler.ledger.ledger import Ledger
+from peaks_scheduler.ledger.power_columns import prepare
+from peaks_scheduler.observability.serving import Health
+from peaks_scheduler.power.file import parse_models
+from peaks_scheduler.power.models import EMPTY, PowerModels
+from peaks_scheduler.settings.subjects import Settings
+from peaks_scheduler.text.words import few
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+MODELS_EVERY = 2.0  # [s] between two looks at the file
+_MOST_WORDS = 1000  # of a failure: a file's own words may be in it
+SLOW = 60.0  # [s] after which a look that has not ended is told
+
+
+class ModelKeeper:
+    """Keeps the last good power models in force."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, changed: Callable[[], None]) -> None:
+        self._path = Path(settings.power.file) if settings.power.file else None
+        self._inline = settings.power.inline
+        self._ledger, self._changed = ledger, changed
+        self._seen: tuple[int, ...] | None = None
+        """The file's stamp when it was last read; None: it could not be."""
+        self.failure = ""
+        self.slow = ""
+        """A look that does not end, in words."""
+
+    def load(self) -> None:
+        """Read the models at the start; a missing file is a warning. Raises PowerModelError for an unusable one."""
+        if self._path is None:
+            self._ledger.apply_models(self._inline)
+            if self._inline == EMPTY:
+                self._without("no power model file is configured: every node is unmodelled")
+            return
+        found = self._read(self._path)
+        if isinstance(found, PowerModels):
+            self._use(found)
+        elif found is not None and isinstance(found.__cause__, FileNotFoundError):
+            self._without(f"{self._path}: no such file; every node is unmodelled until it is there")
+        elif found is not None:
+            raise found
+
+    def _without(self, failure: str) -> None:
+        self.failure = failure
+        logger.warning("no power models", extra={"error": failure})
+
+    async def run(self) -> None:
+        """Look at the file until cancelled."""
+        while (path := self._path) is not None:
+            await asyncio.sleep(MODELS_EVERY)
+            reading = in_thread(partial(self._read, path))
+            while not (await asyncio.wait((reading,), timeout=SLOW))[0]:
+                self._tell_slow(path)
+            self.slow = ""
+            self._take(reading.result())
+
+    def look(self) -> None:
+        """Read the file again if it changed; one that is wrong leaves the last good models in force."""
+        if self._path is not None:
+            self._take(self._read(self._path))
+
+    # -- in the thread
+
+    def _read(self, path: Path) -> PowerModels | PowerModelError | None:
+        """The models of a file that changed, or what is wrong with it; None where it is as it was."""
+        try:
+            return self._news(path)
+        except PowerModelError as error:
+            return error
+        except (OSError, UnicodeDecodeError) as error:
+            return _caused(f"{path}: expected a readable power model file, got: {error}", error)
+        except Exception as error:  # whatever a file does to its reader, the daemon goes on
+            logger.exception("power model file not understood", extra={"file": str(path)})
+            return _caused(f"{path}: expected a power model file, got: {type(error).__name__}: {error}", error)
+
+    def _news(self, path: Path) -> PowerModels | None:
+        before, self._seen = self._seen, None
+        now = stamp(os.stat(path))
+        if now != before:
+            text = read_text(path, MOST_MODELS)
+            self._seen = now  # what is wrong with this text stays wrong
+            models = parse_models(text, str(path))
+            prepare(models)
+            return models
+        self._seen = now
+        return None
+
+    # -- on the loop
+
+    def _take(self, found: PowerModels | PowerModelError | None) -> None:
+        if isinstance(found, PowerModels):
+            self._use(found)
+            self._changed()
+        elif found is not None and self.failure != (failure := str(found)[:_MOST_WORDS]):
+            self.failure = failure
+            logger.warning("power model file not used, the last good one stays in force", extra={"error": self.failure})
+
+    def _use(self, models: PowerModels) -> None:
+        self.failure = ""
+        self._ledger.apply_models(models)
+        logger.info("power models read", extra={"file": str(self._path)})
+
+    def _tell_slow(self, path: Path) -> None:
+        if not self.slow:
+            self.slow = f"{path}: it has been read for more than {SLOW:.0f} s: does its file system answer?"
+            logger.warning(
+                "power model file not read yet, the last good one stays in force", extra={"error": self.slow}
+            )
+
+    # -- health
+
+    def unmodelled(self) -> str:
+        """Which nodes have no model, in words; empty where all have."""
+        models = self._ledger.models
+        without = [node for node in self._ledger.nodes() if models.for_node(node.name, node.labels) is None]
+        twice = [node.name for node in without if models.ambiguous(node.name, node.labels)]
+        if twice:
+            return f"nodes that several selectors match: {few(tuple(twice))}"
+        return f"nodes without a model: {few(tuple(node.name for node in without))}" if without else ""
+
+    def unlike(self) -> str:
+        """Which nodes' models are of other parts of the machine than others', in words; empty where all are alike."""
+        models, nodes = self._ledger.models, self._ledger.nodes()
+        found = models.unlike((node.name, node.labels) for node in nodes)
+        kinds = "; ".join(f"{scope}: {few(names)}" for scope, names in found.items())
+        return f"models of unlike watts, the less of the machine the cheaper a node looks ({kinds})" if found else ""
+
+    def health(self) -> Health:
+        """For ``/readyz?verbose``."""
+        trouble = self.slow or self.failure or "; ".join(filter(None, (self.unmodelled(), self.unlike())))
+        return Health.degraded(trouble) if trouble else Health.ok()
+
+
+def _caused(words: str, cause: Exception) -> PowerModelError:
+    error = PowerModelError(words)
+    error.__cause__ = cause
+    return error
+
+
+def in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
+    """What ``work`` returns, done in a thread that the end of the process does not wait for."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T) -> None:
+        if not future.done():
+            future.set_result(result)
+
+    def run() -> None:
+        result = work()
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(settle, result)
+
+    threading.Thread(target=run, name="model-file", daemon=True).start()
+    return future

@@ -1,0 +1,1 @@
+"""The scheduling loop, and what carries a decision out: binding, volumes, events, failures."""

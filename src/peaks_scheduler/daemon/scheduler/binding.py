@@ -1,0 +1,269 @@
+"""What carries decisions out: one Binding for each, after its volumes where it has some to be bound first.
+
+A fixed set of workers sends the Bindings; ``volumes`` sees to what must come before. Owns every path that a decision
+can take: bound, refused by the API server, unknown outcome, fenced off. A pod's owner is told of every failure that is
+not our own affair (a lost Lease, our end), in the server's words. Assumes that the ledger holds the pod's place until
+it is settled here. Never sends a Binding that the fence does not allow, never leaves an assumption behind.
+
+The workers exist from the start (none is made per pod): kopf, when it restarts, cancels every task younger than itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from peaks_scheduler.errors import Ambiguous, Conflict, KubeError, NotFound, TooManyRequests, Unavailable
+from peaks_scheduler.kube.client import KubeClient
+from peaks_scheduler.kube.events import EventPoster, Reporter
+from peaks_scheduler.kube.limiter import Limiter
+from peaks_scheduler.ledger.ledger import Ledger
+from peaks_scheduler.ledger.records import Change, State
+from peaks_scheduler.objects.annotations import DECISION
+from peaks_scheduler.objects.pod import Pod
+from peaks_scheduler.objects.requests import Json
+from peaks_scheduler.observability.telemetry import Telemetry
+from peaks_scheduler.scheduling.decision import FAILED, Detail
+from peaks_scheduler.scheduling.queue import SchedulingQueue
+
+from .failures import Refusals
+from .job import FIRST_PAUSE, LAST_PAUSE, PATIENCE, Job
+from .volume_binding import Volumes
+
+logger = logging.getLogger(__name__)
+
+WORKERS = 64
+VOLUMES_FAILED = ("volumes", "volumes-timeout")  # reasons that lie in the node, as far as anybody can tell
+AHEAD = 16  # decisions that may wait for a worker: more would only be decided on older knowledge
+BIND = 'running Bind plugin "DefaultBinder"'  # kube-scheduler's words, which people look for
+VOLUMES = 'running PreBind plugin "VolumeBinding"'
+_NUMBER = re.compile(r"\d+")  # a port, a time: the same trouble all the same
+
+
+class Binder:
+    """See the module. ``seen`` is told of what the ledger observed here, ``done(uid)`` that a pod is nobody's business
+    any more, ``freed`` that room has come back."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        queue: SchedulingQueue,
+        client: KubeClient,
+        limiter: Limiter,
+        events: EventPoster,
+        reporter: Reporter,
+        refusals: Refusals,
+        telemetry: Telemetry,
+        fence: Callable[[], bool],
+        volume_timeout: float,
+        seen: Callable[[str, Change, Pod | None], None],
+        done: Callable[[str], None],
+        freed: Callable[[], None],
+        wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+        detail: Detail = "full",
+        bound_by_another: Callable[[Pod], None] = lambda pod: None,
+    ) -> None:
+        self._detail, self._bound_by_another = detail, bound_by_another
+        self._ledger, self._queue, self._client, self._limiter = ledger, queue, client, limiter
+        self._events, self._reporter, self._refusals, self._telemetry = events, reporter, refusals, telemetry
+        self._fence, self._seen, self._done, self._freed = fence, seen, done, freed
+        self._wall, self._clock = wall, clock
+        self._jobs: asyncio.Queue[Job] = asyncio.Queue(AHEAD)
+        self.volumes = Volumes(
+            ledger, client, limiter, fence, volume_timeout, self._jobs.put, self._without_volumes, clock
+        )
+        self._carried: dict[str, Job] = {}
+        self.given_up: set[str] = set()
+        """uids of pods whose Binding may have been taken all the same."""
+        self.failed_on: dict[str, set[str]] = {}
+        """uid -> nodes on which the pod's volumes did not come about: the next attempt had better be elsewhere."""
+
+    async def take(self, job: Job) -> None:
+        """Carry it out; waits for room, but not for volumes."""
+        self._carried[job.pod.uid] = job
+        if job.plan is not None:
+            self.volumes.begin(job)
+        else:
+            await self._jobs.put(job)
+
+    def carries(self, uid: str) -> bool:
+        """Is a decision about the pod on its way to the API server?"""
+        return uid in self._carried
+
+    def _dropped(self, job: Job) -> None:
+        if self._carried.get(job.pod.uid) is job:
+            del self._carried[job.pod.uid]
+
+    def settled(self, uid: str) -> None:
+        """The pod is bound, gone, or not ours."""
+        self.given_up.discard(uid)
+        self.failed_on.pop(uid, None)
+        self.volumes.settled(uid)
+
+    async def finish(self) -> None:
+        """Wait for what is in flight."""
+        await self.volumes.finish()
+        await self._jobs.join()
+
+    async def bind_jobs(self) -> None:
+        """One worker: carry decisions out until cancelled."""
+        while True:
+            job = await self._jobs.get()
+            try:
+                await self._carry_out(job)
+            except Exception as error:
+                logger.exception("bind failed", extra={"pod": job.pod.key, "node": job.node})
+                self._give_up(job, "error", f"{BIND}: {type(error).__name__}: {error}")
+            except asyncio.CancelledError:
+                self._give_up(job, "stopped")
+                raise
+            finally:
+                self._dropped(job)
+                self._jobs.task_done()
+
+    async def _carry_out(self, job: Job) -> None:
+        pod, until, pause, trouble = job.pod, self._clock() + PATIENCE, FIRST_PAUSE, ""
+        ours = pod.uid in self.given_up  # may a Binding of ours have been taken already?
+        while self._clock() < until:
+            if self._ledger.state(pod.uid) is not State.ASSUMED:
+                if not ours:
+                    self._notice(job, self._ledger.node_of(pod.uid))
+                self._overtaken(job)
+                return
+            if self._ledger.node(job.node) is None:
+                self._give_up(job, "node-gone")
+                return
+            try:
+                if await self._bind(job):
+                    self._bound(job)
+                else:
+                    self._give_up(job, "fenced")
+                return
+            except TooManyRequests as error:
+                trouble = error.said
+                continue  # the limiter holds the next turn back
+            except Unavailable as error:
+                trouble = error.said  # nothing was done
+            except (Ambiguous, Conflict, NotFound) as error:
+                trouble, ours = error.said, ours or isinstance(error, Ambiguous)
+                if await self._find_out(job, error, ours):
+                    return
+            except KubeError as error:
+                self._give_up(job, "refused", f"{BIND}: {error.said}")
+                return
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LAST_PAUSE)
+        self._give_up(job, "unavailable", f"{BIND}: {trouble}")
+
+    async def _bind(self, job: Job) -> bool:
+        """Send the Binding; False: the fence does not allow it."""
+        pod = job.pod
+        async with self._limiter:
+            if not self._fence():
+                return False
+            text = job.decision.annotation(self._detail)
+            record = {DECISION: text} if text else {}
+            await self._client.bind(pod.namespace, pod.name, pod.uid, job.node, record, self._fence)
+        return True
+
+    async def _find_out(self, job: Job, error: KubeError, ours: bool) -> bool:
+        """Was the pod bound, by us or another? True: the matter is settled; False: nothing happened, try again.
+        ``ours``: a Binding of ours may have been taken."""
+        pod = job.pod
+        try:
+            raw = await self._client.get_pod(pod.namespace, pod.name)
+        except KubeError:
+            return False
+        if raw is None or raw["metadata"].get("uid") != pod.uid:
+            self._telemetry.conflicted("pod-gone")
+            self._seen(pod.uid, self._ledger.drop(pod.uid), pod)
+            return True
+        node = (raw.get("spec") or {}).get("nodeName")
+        if node == job.node and (self._detail == "none" or DECISION in (raw["metadata"].get("annotations") or {})):
+            if not ours:
+                self._notice(job, node)
+            self._bound(job)
+            return True
+        if node:
+            self._telemetry.conflicted("already-bound")
+            logger.info("bound by another", extra={"pod": pod.key, "node": node})
+            self._read(pod, raw)
+            self._done(pod.uid)
+            return True
+        if isinstance(error, Conflict):
+            self._give_up(job, "being-deleted" if "deletionTimestamp" in raw["metadata"] else "conflict")
+            self._read(pod, raw)  # newer than what the watch has shown: it may be on its way out
+            self._tell(pod, f"{BIND}: {error.said}")
+            return True
+        return False
+
+    def _notice(self, job: Job, node: str) -> None:
+        """None of our Bindings was taken, and yet the pod is where we wanted it. Where it is elsewhere the ledger's
+        observers know."""
+        if node == job.node:
+            self._bound_by_another(replace(job.pod, node_name=node, decided_at=self._wall()))
+
+    def _read(self, pod: Pod, raw: Json) -> None:
+        """Observe what we read ourselves, unless the watch has seen the pod's end meanwhile."""
+        if self._ledger.pod(pod.uid) is not None:
+            self._seen(pod.uid, self._ledger.observe_pod(raw), pod)
+
+    def _overtaken(self, job: Job) -> None:
+        """The watch knew first: our Binding was taken and its answer lost, another was faster, or the pod is gone."""
+        uid = job.pod.uid
+        pod = self._ledger.pod(uid)
+        if pod is not None and pod.node_name == job.node and pod.decided_at is not None:
+            self._bound(job)
+        elif self._ledger.state(uid) is State.PENDING:
+            self._queue.retry(uid, self._clock())  # it went and came back: it waits again, and must not be forgotten
+        else:
+            self._done(uid)
+
+    def _give_up(self, job: Job, reason: str, words: str = "") -> None:
+        """The pod did not get there: its place is free again, and it is tried again after a backoff. ``words``: what
+        its owner is told."""
+        if self._ledger.state(job.pod.uid) is State.BOUND:
+            self._overtaken(job)
+            return
+        self._telemetry.conflicted(reason)
+        self._telemetry.failed(time.perf_counter() - job.begun)
+        if self._ledger.forget(job.pod.uid):
+            self.given_up.add(job.pod.uid)
+            self._queue.retry(job.pod.uid, self._clock())
+            self._freed()
+        if job.plan is not None:
+            self.volumes.undo(job)
+        if words:
+            self._tell(job.pod, words)
+
+    def _tell(self, pod: Pod, words: str) -> None:
+        """Tell the owner of a pod that still waits why its last attempt failed."""
+        known = self._ledger.pod(pod.uid)
+        if known is None or known.deleting or self._ledger.state(pod.uid) is not State.PENDING:
+            return
+        # an answer that was lost may have been "bound"
+        if self._refusals.say(pod, FAILED, words, alike=_NUMBER.sub("#", words), look_first=True):
+            logger.info("not placed", extra={"pod": pod.key, "reason": FAILED, "text": words})
+
+    def _without_volumes(self, job: Job, reason: str, words: str) -> None:
+        """The pod's volumes did not come about; ``words``: what its owner is told."""
+        self._dropped(job)
+        self._give_up(job, reason, words and f"{VOLUMES}: {words}")
+        if reason in VOLUMES_FAILED and self._ledger.pod(job.pod.uid) is not None:
+            self.failed_on.setdefault(job.pod.uid, set()).add(job.node)
+
+    def _bound(self, job: Job) -> None:
+        pod = job.pod
+        self._done(pod.uid)
+        self._events.post(self._reporter.scheduled(pod.namespace, pod.name, pod.uid, job.node, self._wall()))
+        self._telemetry.bound(
+            job.decision.jump_watts, time.perf_counter() - job.begun, self._clock() - job.first, max(1, job.attempts)
+        )
+        self._telemetry.predicted(job.decision.rise_watts, pod.cpu_from)
+        extra = {"pod": pod.key, "decision": job.number, **job.decision.record()}
+        logger.info("bound", extra={**extra, "notUsed": "; ".join(pod.oddities)} if pod.oddities else extra)

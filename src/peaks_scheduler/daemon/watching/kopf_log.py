@@ -1,0 +1,90 @@
+"""What only kopf's log tells: which watches broke, and that one has failed for good.
+
+Owns two listeners on kopf's own loggers, the words they listen for (a test holds them against kopf's source), and what
+kopf's end leaves behind. Assumes kopf 1.45. Never lets debug lines into our log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from peaks_scheduler.observability.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from .feed import Feed
+
+SPEAKER = "kopf._cogs.clients.watching"  # the logger that tells of broken watches
+REPORTER = "kopf._core.reactor.orchestration"  # the logger that tells of watches that failed for good
+WATCHER = "watcher for "  # what kopf calls the tasks that watch
+STREAM = "infinite_watch"  # what it calls their streams
+
+
+class RestartCounter(logging.Handler):
+    """Counts broken watches. kopf restarts them in silence; its debug lines are the one place where it says so."""
+
+    SIGNS = (("Restarting the watch-stream for ", "gone"), ("is inactive, reconnecting", "inactive"))
+
+    def __init__(self, telemetry: Telemetry, feed: Feed) -> None:
+        super().__init__(logging.DEBUG)
+        self._telemetry, self._feed = telemetry, feed
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        for sign, reason in self.SIGNS:
+            if sign in message:
+                resource = message.partition(" for ")[2].partition(".")[0]
+                self._telemetry.watch_restarted(resource, "gone" if reason == "gone" else "inactive")
+                self._feed.relisted.set()
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Listen to kopf's watcher, without letting its debug lines into our log."""
+        source = logging.getLogger(SPEAKER)
+        before = source.level, source.propagate
+        source.setLevel(logging.DEBUG)
+        source.propagate = False
+        source.addHandler(self)
+        try:
+            yield
+        finally:
+            source.removeHandler(self)
+            source.setLevel(before[0])  # not .level: what is logged is remembered, and this forgets it
+            source.propagate = before[1]
+
+
+class EndTogether(logging.Handler):
+    """Has all watches end when one has failed for good: a kind that is there no more, an error in a stream.
+
+    kopf 1.45 then wants to end, but ends what its other watches need before it ends the watches: they would wait for
+    ever, and with them kopf, all watches dead. Ended first, and all at once, they end well, and kopf after them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage().startswith(WATCHER.capitalize()):
+            for task in asyncio.all_tasks():
+                if task.get_name().startswith(WATCHER) and task is not asyncio.current_task():
+                    task.cancel()
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """While kopf runs."""
+        source = logging.getLogger(REPORTER)
+        source.addHandler(self)
+        try:
+            yield
+        finally:
+            source.removeHandler(self)
+
+
+def pass_over_open_streams(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """An event loop's exception handler for the end. A watch that kopf stops while it hands an event on leaves its
+    stream open; the end of the loop closes it, and kopf's own clean-up then complains."""
+    if getattr(context.get("asyncgen"), "__name__", "") != STREAM:
+        loop.default_exception_handler(context)

@@ -1,0 +1,73 @@
+"""What every request to the embedded API server passes first: the count, the ordered faults, the token.
+
+Owns those three and turns refusals into answers. Knows nothing of objects or paths beyond the names it counts under.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+
+from aiohttp import web
+
+from . import status
+from .faults import Faults
+from .store import encode
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Gate:
+    """The way in. ``tokens``: accepted bearer tokens, None for no check; may be replaced at any time."""
+
+    def __init__(self, tokens: set[str] | None) -> None:
+        self.tokens = tokens
+        self.faults = Faults()
+        self.requests: Counter[tuple[str, str]] = Counter()
+
+    def guard(self, handle: Handler, name: Callable[[web.Request], tuple[str, str]]) -> Handler:
+        """``handle`` behind the gate; ``name`` gives (verb, kind) to count a request under."""
+
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            self.requests[name(request)] += 1
+            text = f"{request.method} {request.path_qs}"
+            if seconds := self.faults.seconds(text):
+                await asyncio.sleep(seconds)
+            if failure := self.faults.failure(text):
+                return _refusal(status.by_status(failure.status, failure.message), failure.headers)
+            cut = self.faults.cut(text)
+            if cut and not cut.after_applying:
+                return _abort(request)
+            response = await self._answer(request, handle)
+            return _abort(request) if cut else response
+
+        return guarded
+
+    async def _answer(self, request: web.Request, handle: Handler) -> web.StreamResponse:
+        try:
+            self._authenticate(request)
+            return await handle(request)
+        except status.Refused as refusal:
+            return _refusal(refusal)
+
+    def _authenticate(self, request: web.Request) -> None:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if self.tokens is not None and (scheme.lower() != "bearer" or token not in self.tokens):
+            raise status.unauthorized()
+
+
+def answer(body: bytes, code: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """A JSON answer."""
+    return web.Response(body=body, status=code, content_type="application/json", headers=headers)
+
+
+def _refusal(refusal: status.Refused, headers: Mapping[str, str] | None = None) -> web.Response:
+    return answer(encode(refusal.status), refusal.code, headers)
+
+
+def _abort(request: web.Request) -> web.Response:
+    """Cut the connection; the answer that must be returned goes nowhere."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=500)

@@ -1,0 +1,1 @@
+"""The types that the core relies on, checked on every object that arrives."""

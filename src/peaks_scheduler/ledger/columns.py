@@ -1,0 +1,92 @@
+"""Arrays of one row per node that grow and shrink as nodes come and go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from peaks_scheduler.arrays import Floats
+from peaks_scheduler.power.table import CurveRows
+from peaks_scheduler.power.uncertainty import CELLS
+
+from .offers import Offers
+
+
+class Columns:
+    """Growing arrays with a common length, kept dense: the last node moves into the place of a removed one."""
+
+    SINGLE: Mapping[str, tuple[Any, Any]] = {  # name -> (dtype, value of a new node)
+        "unschedulable": (np.bool_, False),
+        "cooling": (np.bool_, False),
+        "cpu_capacity": (np.float64, 1.0),
+        "cpu_low": (np.float64, 0.0),
+        "cpu_high": (np.float64, 0.0),
+        "measured": (np.bool_, False),
+        "load_end": (np.float64, np.nan),
+        "memory_capacity": (np.float64, np.inf),
+        "memory_used": (np.float64, 0.0),
+        "ceiling_cpu": (np.float64, np.inf),
+        "ceiling_memory": (np.float64, np.inf),
+        "own_ceiling_cpu": (np.float64, np.nan),
+        "own_ceiling_memory": (np.float64, np.nan),
+        "slope_error": (np.float64, 0.0),
+        "tie": (np.uint64, 0),
+    }
+
+    def __init__(self, capacity: int = 64) -> None:
+        self.length = 0
+        self.capacity = capacity
+        self.single = {name: np.full(capacity, fill, dtype) for name, (dtype, fill) in self.SINGLE.items()}
+        self.offers = Offers(capacity)
+        self.slope_errors: Floats = np.zeros((2, CELLS + 1, capacity))
+        self.curves = {"curves": CurveRows(capacity), "envelopes": CurveRows(capacity)}
+
+    def append(self) -> int:
+        """Room for one more node, with every column at its first value; its index."""
+        if self.length == self.capacity:
+            self._grow()
+        i = self.length
+        self.length += 1
+        for name, (_, fill) in self.SINGLE.items():
+            self.single[name][i] = fill
+        self.offers.append()
+        self.slope_errors[:, :, i] = 0.0
+        for curves in self.curves.values():
+            curves.write(i, None)
+        return i
+
+    def remove(self, i: int) -> int | None:
+        """Take node i out; the old index of the node that moved into its place, None if none had to."""
+        self.length -= 1
+        last = self.length
+        self.offers.remove(i)
+        if i == last:
+            return None
+        for column in self.single.values():
+            column[i] = column[last]
+        self.slope_errors[:, :, i] = self.slope_errors[:, :, last]
+        for curves in self.curves.values():
+            curves.move(last, i)
+        return last
+
+    def _grow(self) -> None:
+        more = self.capacity
+        self.capacity += more
+        for name, (dtype, fill) in self.SINGLE.items():
+            self.single[name] = np.concatenate([self.single[name], np.full(more, fill, dtype)])
+        self.offers.grow(more)
+        self.slope_errors = np.pad(self.slope_errors, ((0, 0), (0, 0), (0, more)))
+        for curves in self.curves.values():
+            curves.grow(more)
+
+    def views(self) -> dict[str, Any]:
+        """Read-only views of the filled part of every column, by the names of Snapshot's fields."""
+        n = self.length
+        views: dict[str, Any] = {name: column[:n] for name, column in self.single.items()}
+        views["allocatable"], views["free"] = self.offers.allocatable, self.offers.free
+        views["slope_errors"] = self.slope_errors[:, :, :n]
+        for view in views.values():
+            view.flags.writeable = False
+        return views | {name: curves.view(n) for name, curves in self.curves.items()}

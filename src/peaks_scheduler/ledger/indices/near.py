@@ -1,0 +1,135 @@
+"""Affinity terms of a pod that is about to come: which pods that are there do they mean?
+
+Owns the two ways to an answer. A few terms are asked one by one, each for its pods on every node, which is remembered.
+Terms of many parts (``MANY``) are compiled and asked group of pods by group, some passes over numbers for each. Terms
+over a label that no node has mean nobody and are passed over first. Never evaluates topology.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from peaks_scheduler.arrays import Counts, Mask
+from peaks_scheduler.ledger.snapshot import Selection
+from peaks_scheduler.objects.burden import bulky
+from peaks_scheduler.objects.pod import Pod
+from peaks_scheduler.objects.selectors import AffinityTerm
+
+from .bulk import Hashed
+from .labels import NodeLabels
+from .pods import PodsByLabels
+from .terms import Compiled, Weighted
+
+MANY = 256
+"""Parts (``bulk.bulky``) of a pod's terms beyond which they are compiled."""
+
+Near = Iterator[tuple[int, str, Counts]]
+"""(weight, topology key, (N,) pods); or a weight of 1 and (N,) sums of weights"""
+
+
+class Neighbours:
+    """See the module."""
+
+    def __init__(self, labels: NodeLabels, pods: PodsByLabels) -> None:
+        self._labels = labels
+        self._pods = pods
+        self.namespaces: dict[str, Mapping[str, str]] = {}
+        """Labels of namespaces by name."""
+        self._latest: Compiled | None = None
+
+    def release(self) -> None:
+        """Keep nothing of the pod that was asked about last."""
+        self._latest = None
+
+    def near(self, terms: Weighted) -> Near:
+        """Pods that each of the terms means."""
+        if bulky(terms, MANY):
+            yield from self._sums(terms)
+            return
+        for weight, term in terms:
+            if term.selector is not None and self._labels.carried(term.topology_key):
+                selection = Selection(((term.selector, self.namespaces_of(term)),))
+                yield weight, term.topology_key, self._pods.counts(selection)
+
+    def meant_by_all(self, terms: Sequence[AffinityTerm]) -> Counts:
+        """(N,) pods that all of the terms mean."""
+        if bulky(tuple(terms), MANY):
+            return self._counted(terms)
+        matchers = [(term.selector, self.namespaces_of(term)) for term in terms if term.selector is not None]
+        if len(matchers) < len(terms):
+            return np.zeros(len(self._labels), np.int32)
+        return self._pods.counts(Selection(tuple(matchers)))
+
+    def all_mean(self, terms: Sequence[AffinityTerm], pod: Pod) -> bool:
+        """Does every term mean the pod itself?"""
+        if bulky(tuple(terms), MANY):
+            compiled = self._compiled(_alike(terms))
+            mean = self._looking(compiled, pod.namespace) & compiled.selecting(Hashed(pod.labels))
+            return bool(mean.all())
+        return all(term.selects(pod.labels) and self._looks_into(term, pod.namespace) for term in terms)
+
+    def namespaces_of(self, term: AffinityTerm) -> frozenset[str] | None:
+        """Names of the namespaces that the term looks into; None: all."""
+        selector = term.namespace_selector
+        if selector is None:
+            return term.namespaces
+        if selector.matches({}):  # kube-scheduler then asks it again without any labels, whatever the namespace
+            return None
+        return term.namespaces | {name for name, labels in self.namespaces.items() if selector.matches(labels)}
+
+    def _looks_into(self, term: AffinityTerm, namespace: str) -> bool:
+        known = self.namespaces_of(term)
+        return known is None or namespace in known
+
+    # -- many terms
+
+    def _sums(self, terms: Weighted) -> Near:
+        compiled, sums = self._compiled(terms), dict[str, Counts]()
+        carried = compiled.carried_by(self._labels)
+        for namespace, groups in self._pods.within(_named(term for _, term in terms)) if carried.any() else ():
+            looking = self._looking(compiled, namespace) & carried
+            for group in groups if looking.any() else ():
+                for key, weight in compiled.sums(looking & compiled.selecting(Hashed(group.labels))):
+                    at = sums.setdefault(key, np.zeros(len(self._labels), np.int64))
+                    for i, count in group.counts():
+                        at[i] += weight * count
+        yield from ((1, key, at) for key, at in sums.items())
+
+    def _counted(self, terms: Sequence[AffinityTerm]) -> Counts:
+        compiled, counts = self._compiled(_alike(terms)), np.zeros(len(self._labels), np.int32)
+        for namespace, groups in self._pods.within(_named(terms)):
+            if not self._looking(compiled, namespace).all():
+                continue
+            for group in groups:
+                if compiled.selecting(Hashed(group.labels)).all():
+                    for i, count in group.counts():
+                        counts[i] += count
+        return counts
+
+    def _compiled(self, terms: Weighted) -> Compiled:
+        """One decision asks for the same ones several times."""
+        if self._latest is None or not self._latest.of(terms):
+            self._latest = Compiled(terms)
+        return self._latest
+
+    def _looking(self, compiled: Compiled, namespace: str) -> Mask:
+        """(T,) terms that look into the namespace; see ``namespaces_of``."""
+        looking = compiled.looking_into(namespace, Hashed({}))
+        labels = self.namespaces.get(namespace)
+        return looking | compiled.looking_into(namespace, Hashed(labels)) if labels else looking
+
+
+def _alike(terms: Iterable[AffinityTerm]) -> Weighted:
+    return tuple((1, term) for term in terms)
+
+
+def _named(terms: Iterable[AffinityTerm]) -> frozenset[str] | None:
+    """The only namespaces that the terms can look into; None: any."""
+    named: set[str] = set()
+    for term in terms:
+        if term.namespace_selector is not None:
+            return None
+        named |= term.namespaces
+    return frozenset(named)

@@ -1,0 +1,255 @@
+"""Affinity terms that pods brought with them to their nodes: which of them mean a pod that is about to come?
+
+Owns the terms in force and on which nodes, by bundle: all that pods alike brought. A bundle's few terms are found by
+namespace and by a label that they ask for, so that a decision looks only at those that ask for one of the pod's labels,
+or for none in particular. A bundle of very many (``burden.BULKY``) is compiled once, when its first pod comes: whoever
+writes ten thousand terms pays for them, and nobody else. Terms over a label that no node has mean nobody. Assumes every
+pod that comes to or leaves a node is told to it. Never evaluates topology: that is the caller's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from peaks_scheduler.arrays import Mask
+from peaks_scheduler.objects.burden import bulky
+from peaks_scheduler.objects.selectors import AffinityTerm, LabelSelector
+
+from .bulk import Hashed, Selectors, Table
+from .slots import Slot
+
+Weighted = tuple[tuple[int, AffinityTerm], ...]
+"""(weight, term)"""
+Label = tuple[str, str] | str | None
+Asked = Sequence[Label]
+Home = tuple[str | None, Label]
+"""(namespace, label or label's key) of the pods that can be meant; None: whichever."""
+HOMES = 16
+"""Beyond as many a term is found under its labels alone."""
+
+
+class Carried(Protocol):
+    """Which labels do nodes have?"""
+
+    @property
+    def keys_changed(self) -> int:
+        """Changes when the answer to ``carried`` does."""
+
+    def carried(self, key: str) -> bool:
+        """Has a node a label of this key?"""
+
+
+@dataclass(slots=True, eq=False)
+class Bundle:
+    """Where the terms that pods alike brought are in force."""
+
+    terms: Weighted
+    there: dict[Slot, int] = field(default_factory=dict)
+    compiled: Compiled | None = None
+    homes: list[tuple[Home, Force]] = field(default_factory=list)
+    _indices: NDArray[np.int64] | None = None
+    _places: int = -1
+
+    def indices(self, places: int) -> NDArray[np.int64]:
+        """(M,) nodes where they are, once each; ``places`` changes when nodes get other indices."""
+        if self._indices is None or self._places != places:
+            found = [slot.index for slot in self.there if slot.index >= 0]
+            self._indices, self._places = np.array(found, np.int64), places
+        return self._indices
+
+    def change(self, slot: Slot, by: int) -> None:
+        count = self.there.get(slot, 0) + by
+        if count:
+            self.there[slot] = count
+        else:
+            del self.there[slot]
+        self._indices = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Force:
+    """A bundle's terms over one topology key: one of them, or those of very many that mean a pod."""
+
+    topology_key: str
+    bundle: Bundle
+    weight: int = 1
+    term: AffinityTerm | None = None
+
+    def counts(self) -> Iterator[tuple[int, int]]:
+        """(index, times) of every node where it is in force."""
+        return ((slot.index, count) for slot, count in self.bundle.there.items() if slot.index >= 0)
+
+
+class Compiled:
+    """Very many terms, made ready to be asked at once."""
+
+    def __init__(self, terms: Weighted) -> None:
+        self._terms = terms
+        numbers: dict[str, int] = {}
+        codes = [numbers.setdefault(term.topology_key, len(numbers)) for _, term in terms]
+        self._keys = list(numbers)
+        self._codes = np.array(codes, np.int64)
+        self._weights = np.array([weight for weight, _ in terms], np.float64)
+        self._selectors = Selectors([term.selector for _, term in terms])
+        self._namespaces = Selectors([term.namespace_selector for _, term in terms])
+        named = [(name, row) for row, (_, term) in enumerate(terms) for name in term.namespaces]
+        self._named = Table([name for name, _ in named], [row for _, row in named])
+        self._by_selector = np.array([bool(term.namespace_selector) for _, term in terms], np.bool_)
+        self._known = -1
+        self._carried = np.zeros(0, np.bool_)
+
+    def of(self, terms: Weighted) -> bool:
+        """Is it made of these very terms?"""
+        pairs = zip(self._terms, terms, strict=False)
+        return len(self._terms) == len(terms) and all(a[1] is b[1] and a[0] == b[0] for a, b in pairs)
+
+    def pulls(self, pod: Hashed, namespace: str, of: Hashed, nodes: Carried) -> list[tuple[str, int]]:
+        """(topology key, sum of weights) of the terms that mean a pod with these labels in ``namespace``, whose own
+        labels are ``of``; of keys that nodes have."""
+        carried = self.carried_by(nodes)
+        if not carried.any():
+            return []
+        return self.sums(carried & self.selecting(pod) & self.looking_into(namespace, of))
+
+    def perhaps(self, pod: Hashed, namespace: str, nodes: Carried) -> list[tuple[str, int]]:
+        """Likewise of those that may mean it, for they select namespaces by labels that nobody reads."""
+        unread = self._by_selector & ~self._naming(namespace)
+        return self.sums(self.carried_by(nodes) & self.selecting(pod) & unread)
+
+    def selecting(self, pod: Hashed) -> Mask:
+        """(T,) terms that select pods with these labels, whatever their namespace."""
+        return self._selectors.matching(pod)
+
+    def looking_into(self, namespace: str, of: Hashed) -> Mask:
+        """(T,) terms that look into a namespace with these labels."""
+        looking: Mask = self._naming(namespace) | self._namespaces.matching(of)
+        return looking
+
+    def sums(self, which: Mask) -> list[tuple[str, int]]:
+        """(topology key, sum of weights) of these terms."""
+        codes = self._codes[which]
+        sums = np.bincount(codes, weights=self._weights[which], minlength=len(self._keys))
+        return [(self._keys[code], int(sums[code])) for code in np.unique(codes)]
+
+    def _naming(self, namespace: str) -> Mask:
+        naming = np.zeros(len(self._codes), np.bool_)
+        naming[self._named.rows(np.array([hash(namespace)], np.int64))] = True
+        return naming
+
+    def carried_by(self, nodes: Carried) -> Mask:
+        """(T,) terms over a label that a node has."""
+        if self._known != nodes.keys_changed:
+            known = np.fromiter(map(nodes.carried, self._keys), np.bool_, len(self._keys))
+            self._known, self._carried = nodes.keys_changed, known[self._codes]
+        return self._carried
+
+
+class Terms:
+    """See the module."""
+
+    def __init__(self, nodes: Carried) -> None:
+        self._nodes = nodes
+        self._bundles: dict[Weighted, Bundle] = {}
+        self._homes: dict[str | None, dict[Label, dict[Force, None]]] = {}
+        self._bulky: dict[Bundle, Compiled] = {}
+
+    def __len__(self) -> int:
+        return len(self._bundles)
+
+    def change(self, terms: Weighted, slot: Slot, by: int) -> None:
+        """All of a pod's terms are in force ``by`` (1, -1) more times on this node."""
+        bundle = self._bundles.get(terms)
+        if bundle is None:
+            bundle = self._bundles[terms] = Bundle(terms)
+            self._sort_in(bundle)
+        bundle.change(slot, by)
+        if not bundle.there:
+            self._remove(bundle)
+
+    def meaning(self, namespace: str, labels: Mapping[str, str], of: Mapping[str, str] | None) -> Iterator[Force]:
+        """Terms that select a pod with these labels in ``namespace``, whose own labels are ``of`` (None: unknown)."""
+        for force in self._candidates(namespace, labels):
+            if self._means(force, labels) and force.term.in_namespace(namespace, of):  # type: ignore[union-attr]
+                yield force
+        if self._bulky:
+            hashed, hashed_of = Hashed(labels), Hashed(of or {})
+            for bundle, compiled in self._bulky.items():
+                for key, weight in compiled.pulls(hashed, namespace, hashed_of, self._nodes):
+                    yield Force(key, bundle, weight)
+
+    def perhaps_meaning(self, namespace: str, labels: Mapping[str, str]) -> Iterator[Force]:
+        """Terms that may mean it, for they select namespaces by labels that nobody reads."""
+        for force in self._candidates(namespace, labels):
+            term = force.term
+            if term and term.namespace_selector and namespace not in term.namespaces and self._means(force, labels):
+                yield force
+        hashed = Hashed(labels) if self._bulky else None
+        for bundle, compiled in self._bulky.items() if hashed else ():
+            for key, weight in compiled.perhaps(hashed, namespace, self._nodes):  # type: ignore[arg-type]
+                yield Force(key, bundle, weight)
+
+    def _means(self, force: Force, labels: Mapping[str, str]) -> bool:
+        assert force.term is not None, "only compiled terms have none"
+        return self._nodes.carried(force.topology_key) and force.term.selects(labels)
+
+    def _candidates(self, namespace: str, labels: Mapping[str, str]) -> Iterator[Force]:
+        for scope in (namespace, None):
+            homes = self._homes.get(scope)
+            if homes is None:
+                continue
+            if len(labels) > len(homes):
+                known = [label for label in homes if _asks_for(label, labels)]
+            else:
+                known = [label for label in (None, *labels, *labels.items()) if label in homes]
+            for label in known:
+                yield from homes[label]
+
+    def _sort_in(self, bundle: Bundle) -> None:
+        if bulky(bundle.terms):
+            bundle.compiled = self._bulky[bundle] = Compiled(bundle.terms)
+            return
+        for weight, term in bundle.terms:
+            force = Force(term.topology_key, bundle, weight, term)
+            for scope, label in self._homes_of(term):
+                self._homes.setdefault(scope, {}).setdefault(label, {})[force] = None
+                bundle.homes.append(((scope, label), force))
+
+    def _homes_of(self, term: AffinityTerm) -> list[Home]:
+        """Where it is found: under few of the labels of which a selected pod must have one."""
+        if term.selector is None:
+            return []
+        scopes: Sequence[str | None] = (None,) if term.namespace_selector is not None else tuple(term.namespaces)
+        asked = self._asked_for(term.selector, scopes[0] if scopes else None)
+        if len(scopes) * len(asked) > HOMES:
+            scopes = (None,)
+        return [(scope, each) for scope in scopes for each in asked]
+
+    def _asked_for(self, selector: LabelSelector, scope: str | None) -> Asked:
+        choices: list[Asked] = [(pair,) for pair in selector.labels]
+        choices += [[(e.key, v) for v in set(e.values)] for e in selector.expressions if e.operator == "In"]
+        having = [e.key for e in selector.expressions if e.operator == "Exists"]
+        homes = self._homes.get(scope, {})
+        fewest = min(choices, key=lambda asked: sum(len(homes.get(each, ())) for each in asked), default=None)
+        return fewest or having[:1] or (None,)
+
+    def _remove(self, bundle: Bundle) -> None:
+        del self._bundles[bundle.terms]
+        self._bulky.pop(bundle, None)
+        for (scope, label), force in bundle.homes:
+            homes = self._homes[scope]
+            del homes[label][force]
+            if not homes[label]:
+                del homes[label]
+            if not homes:
+                del self._homes[scope]
+
+
+def _asks_for(what: Label, labels: Mapping[str, str]) -> bool:
+    if isinstance(what, tuple):
+        return labels.get(what[0]) == what[1]
+    return what is None or what in labels

@@ -1,0 +1,343 @@
+"""What runs where, and what is left.
+
+Owns every pod that is not finished, and where it stands; ``accounts`` keeps the nodes' books. Pods of every scheduler
+count. The one door for what the API server says is ``observe_pod`` and ``observe_node``; who feeds it (a watch, a list,
+a file) makes no difference, and neither does the order.
+
+    state        on a node?   left by
+    pending      no           assume -> assumed;  observe(bound) -> bound;  observe(gone) -> unknown
+    assumed      yes          observe(bound) = confirm -> bound;  forget -> pending;  observe(gone) -> unknown
+    bound        yes          observe(gone) -> unknown
+
+    1. An assumed pod holds its node's resources as a bound one does, until the watch confirms it or the binder
+       forgets it; being seen pending meanwhile changes nothing until then, for that is mostly old news.
+    2. The API server has the last word: a pod seen on another node than the assumed one is moved there.
+    3. Any observation may come twice, late, or for an object never seen; a bound pod never becomes pending again (a
+       uid is bound once). Who feeds the ledger asks ``departed`` first: a late observation would bring back a pod
+       that is gone.
+    4. Pods on a node not seen yet are held for it and counted when it comes.
+
+No I/O, no clock: ``now`` is an argument, times are ours, in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from peaks_scheduler.ledger.storage.plan import VolumePlan
+from peaks_scheduler.objects.annotations import FREE, AnnotationRules
+from peaks_scheduler.objects.ceilings import NO_CEILING, Ceiling
+from peaks_scheduler.objects.node import namespace_from_api, node_from_api
+from peaks_scheduler.objects.pod import FINISHED, Pod, placed_part, pod_from_api, waiting_part
+from peaks_scheduler.objects.requests import Json
+from peaks_scheduler.power.chord_savings import Savings
+from peaks_scheduler.power.models import EMPTY, PowerModels
+
+from .departed import Departed
+from .node_load import Ended, unseen
+from .nodes import NodeAccounts
+from .nominator import NominatedPods
+from .records import Change, Entry, NodeSlot, State, asks_less, holds, selected_by, wants
+from .snapshot import Snapshot
+
+__all__ = ["Change", "Entry", "Ledger", "State"]
+
+
+class Ledger(NodeAccounts):
+    """See the module. ``default_cpu`` [mCPU] is what a pod with neither request nor limit is taken to use, ``ignored``
+    paths of unknown pod fields that are to be passed over (``spec.newField``), ``rules`` how the pods' annotations are
+    read. ``clock_offset`` [s] is how far the API server's clock is ahead of ours: who feeds the ledger keeps it, and
+    ``now``. ``ours``: the scheduler whose pods are decided about; of all others and of those on nodes no more is kept
+    than counts there. Empty: any pod may be. ``unreadable`` names the kinds of objects that nobody feeds
+    (``unfed``)."""
+
+    def __init__(
+        self,
+        *,
+        default_cpu: int = 100,
+        expiry: float = 300.0,
+        seed: int = 0,
+        models: PowerModels = EMPTY,
+        ceiling: Ceiling = NO_CEILING,
+        ignored: frozenset[str] = frozenset(),
+        rules: AnnotationRules = FREE,
+        ours: str = "",
+    ) -> None:
+        super().__init__(expiry=expiry, seed=seed, models=models, ceiling=ceiling)
+        self.default_cpu = default_cpu
+        self.ignored = ignored
+        self.rules = rules
+        self.ours = ours
+        self.clock_offset = 0.0
+        self.unreadable: frozenset[str] = frozenset()
+        self.present: Sequence[tuple[int, Pod]] = ()
+        self.departed = Departed()
+        self._pods: dict[str, Entry] = {}
+        self._nominated = NominatedPods()
+        self._usage: dict[str, int] = {}  # [mCPU] by siblings' name
+
+    # -- reading
+
+    def snapshot(self) -> Snapshot:
+        """All nodes now; valid until the next change of the ledger."""
+        if self._snapshot is None:
+            names = [slot.name for slot in self._slots]
+            models = [slot.model for slot in self._slots]
+            columns = self._columns.views()
+            self._snapshot = Snapshot(
+                names=names,
+                models=models,
+                index=self._indices,
+                storage=self.storage,
+                nominations=self,
+                unreadable=self.unreadable,
+                offers=self._columns.offers,
+                rows=self._columns.offers.rows,
+                savings=Savings(columns["curves"], columns["envelopes"]),
+                **columns,
+            )
+        return self._snapshot
+
+    def pod(self, uid: str) -> Pod | None:
+        entry = self._pods.get(uid)
+        return entry.pod if entry else None
+
+    def state(self, uid: str) -> State | None:
+        entry = self._pods.get(uid)
+        return entry.state if entry else None
+
+    def node_of(self, uid: str) -> str:
+        """Name of the node that holds the pod; empty while pending or unknown."""
+        entry = self._pods.get(uid)
+        return entry.slot.name if entry and entry.slot else ""
+
+    def pods(self) -> Iterator[tuple[Pod, State]]:
+        return ((entry.pod, entry.state) for entry in self._pods.values())
+
+    def collides(self, uid: str) -> bool:
+        """Is the node that the pod is on overbooked, by another's pod and one that was assumed there? Who may create
+        pods may write every name and annotation, but not what we have done ourselves."""
+        entry = self._pods.get(uid)
+        if entry is None or entry.slot is None or not self._overbooked(entry):
+            return False
+        pod, name = entry.pod, entry.slot.name
+        ours = [each.pod for each in entry.slot.entries.values() if each.chosen == name]
+        if entry.chosen == name or (pod.decided_at is not None and any(_akin(pod, each) for each in ours)):
+            return False  # its Binding was given up for lost, here or by our predecessor: nobody else is about
+        return bool(ours)
+
+    def namespaces(self) -> frozenset[str]:
+        """Names of the namespaces seen."""
+        return self._indices.namespaces()
+
+    # -- observing pods
+
+    def observe_pod(self, raw: Json, *, gone: bool = False) -> Change:
+        """A pod as the API server has it; ``gone``: it was deleted or finished. Raises ObjectError, QuantityError."""
+        return self.see(pod_from_api(raw, self.default_cpu, self.clock_offset, self.ignored, self.rules), gone=gone)
+
+    def see(self, pod: Pod, *, gone: bool = False) -> Change:
+        """``observe_pod`` for a pod already read."""
+        pod = self._kept(pod.using(self._usage.get(pod.siblings)))
+        entry = self._pods.get(pod.uid)
+        if gone or pod.phase in FINISHED:
+            return self._gone(pod)
+        if not pod.node_name:
+            return self._seen_pending(entry, pod)
+        return self._seen_bound(entry, pod)
+
+    def _kept(self, pod: Pod) -> Pod:
+        """What of it can ever matter."""
+        if not self.ours:
+            return pod
+        if pod.node_name or pod.nominated:
+            return pod if pod.scheduler_name == self.ours and not pod.node_name else placed_part(pod)
+        return pod if pod.scheduler_name == self.ours else waiting_part(pod)
+
+    def _gone(self, pod: Pod) -> Change:
+        return self.drop(pod.uid, ended=pod.finished)
+
+    def drop(self, uid: str, *, ended: float | None = None) -> Change:
+        """The pod exists no more; ``ended``: when it stopped using CPU, now where not known."""
+        self.departed.add(uid)
+        entry = self._pods.pop(uid, None)
+        if entry is None:
+            return Change.NOTHING
+        self._nominate(entry, "")
+        self.storage.forget(uid)
+        self._indices.release()
+        slot = entry.slot
+        if slot is None:
+            return Change.GONE
+        self._take_off(entry)
+        if entry.pod.started is not None:
+            finished = self.now if ended is None else ended
+            slot.ended.append(Ended.of(entry.pod, entry.pod.started, finished))
+            self._correct(slot)
+        self._forget_empty(slot)
+        chosen = Change.CHOSEN if (entry.state, entry.chosen) == (State.BOUND, slot.name) else Change.NOTHING
+        return Change.GONE | Change.FREED | chosen
+
+    def _seen_pending(self, entry: Entry | None, pod: Pod) -> Change:
+        if entry is None:
+            entry = self._pods[pod.uid] = Entry(pod, State.PENDING)
+            self._nominate(entry, pod.nominated)
+            return Change.PENDING
+        if entry.state is State.BOUND:
+            return Change.NOTHING
+        if entry.state is State.ASSUMED:
+            entry.later = pod
+            return Change.NOTHING
+        different = wants(entry.pod) != wants(pod)
+        freed = entry.pod.nominated not in ("", pod.nominated)
+        entry.pod = pod
+        self._nominate(entry, pod.nominated)
+        return (Change.CHANGED if different else Change.NOTHING) | (Change.FREED if freed else Change.NOTHING)
+
+    def _seen_bound(self, entry: Entry | None, pod: Pod) -> Change:
+        if entry is None:
+            entry = self._pods[pod.uid] = Entry(pod, State.BOUND)
+        confirmed = entry.state is State.ASSUMED and entry.slot is not None and entry.slot.name == pod.node_name
+        known = entry.slot is not None and entry.slot.name == pod.node_name
+        freed = entry.slot is not None and (not known or asks_less(entry.pod, pod))
+        relabelled = known and selected_by(entry.pod) != selected_by(pod)
+        self._nominate(entry, "")
+        self.storage.forget(pod.uid)
+        entry.state = State.BOUND
+        if known and not relabelled and holds(entry.pod) == holds(pod):
+            entry.pod = pod
+        else:
+            self._move(entry, pod, self._slot(pod.node_name))
+        change = (Change.FREED if freed else Change.NOTHING) | (Change.RELABELLED if relabelled else Change.NOTHING)
+        if confirmed:
+            return change | Change.CONFIRMED
+        if known:
+            return change
+        return change | Change.PLACED | (Change.OVERBOOKED if self._overbooked(entry) else Change.NOTHING)
+
+    # -- assuming
+
+    def assume(self, uid: str, node: str, volumes: VolumePlan | None = None) -> None:
+        """The pod is on its way to ``node``: hold its resources there, and the volumes that are to be its own. KeyError
+        for a pod that is not pending or a node not seen."""
+        entry = self._pods[uid]
+        slot = self._by_name[node]
+        if entry.state is not State.PENDING or slot.node is None:
+            raise KeyError(f"cannot assume {entry.pod.key}, {entry.state.value}, on {node}")
+        entry.state, entry.chosen = State.ASSUMED, node
+        self._nominate(entry, "")
+        self._put(entry, slot)
+        if volumes is not None:
+            self.storage.assume(uid, volumes)
+
+    def forget(self, uid: str) -> bool:
+        """The pod did not get there: give its resources back. False where it is not assumed (bound after all, or
+        gone)."""
+        entry = self._pods.get(uid)
+        if entry is None or entry.state is not State.ASSUMED:
+            return False
+        slot = entry.slot
+        self._take_off(entry)
+        self.storage.forget(uid)
+        entry.state = State.PENDING
+        entry.pod, entry.later = entry.later or entry.pod, None
+        self._nominate(entry, entry.pod.nominated)
+        if slot is not None:
+            self._forget_empty(slot)
+        return True
+
+    # -- nominations
+
+    def _nominate(self, entry: Entry, node: str) -> None:
+        self._nominated.keep(entry, node)
+
+    def against(self, pod: Pod) -> Sequence[int]:
+        """See ``snapshot.Nominations``."""
+        if not self._nominated:
+            return ()
+        slots = (self._by_name.get(node) for node in self._nominated.nodes_against(pod))
+        return [slot.index for slot in slots if slot is not None and slot.index >= 0]
+
+    @contextmanager
+    def granted(self, i: int, pod: Pod) -> Iterator[None]:
+        """See ``snapshot.Nominations``."""
+        slot = self._slots[i]
+        rivals = self._nominated.rivals(pod, slot.name)
+        for entry in rivals:
+            self._put(entry, slot)
+        self.present = [(i, entry.pod) for entry in rivals]
+        try:
+            yield
+        finally:
+            self.present = ()
+            for entry in rivals:
+                self._take_off(entry)
+
+    # -- the sums
+
+    def _move(self, entry: Entry, pod: Pod, slot: NodeSlot) -> None:
+        previous = entry.slot
+        if previous is not None:
+            self._take_off(entry)
+        entry.pod = pod
+        self._put(entry, slot)
+        if previous is not None and previous is not slot:
+            self._forget_empty(previous)
+
+    # -- observing nodes
+
+    def observe_node(self, raw: Json, *, gone: bool = False) -> Change:
+        """A node as the API server has it. Raises ObjectError, QuantityError."""
+        node = node_from_api(raw)
+        return self.drop_node(node.name) if gone else self.see_node(node)
+
+    # -- observing what else decides where a pod may go
+
+    def observe_namespace(self, raw: Json, *, gone: bool = False) -> bool:
+        """A namespace as the API server has it; True if its labels are news. Raises ObjectError."""
+        name, labels = namespace_from_api(raw)
+        return self._indices.namespace_changed(name, None if gone else labels)
+
+    def observe_storage(self, raw: Json, *, gone: bool = False) -> bool:
+        """A claim, a volume or another kind of ``storage.KINDS``; True if placing may come out differently. Raises
+        ObjectError, QuantityError."""
+        return self.storage.observe(raw, gone=gone)
+
+    def unfed(self, kinds: frozenset[str]) -> None:
+        """These kinds are not read: pods that depend on them are refused."""
+        self.unreadable, self._snapshot = kinds, None
+        self._indices.namespaces_known = "namespaces" not in kinds
+
+    # -- models and load
+
+    def apply_usage(self, estimates: Mapping[str, int | None]) -> None:
+        """Pods of these siblings are taken to use so much [mCPU] from now on, wherever they are; None: what they state.
+        What filters go by, their requests, is not touched."""
+        self._usage.update({siblings: cpu for siblings, cpu in estimates.items() if cpu is not None})
+        for siblings in (siblings for siblings, cpu in estimates.items() if cpu is None):
+            self._usage.pop(siblings, None)
+        for entry in self._pods.values():
+            if entry.pod.siblings in estimates:
+                self._use_anew(entry, estimates[entry.pod.siblings])
+            if entry.later is not None and entry.later.siblings in estimates:
+                entry.later = entry.later.using(estimates[entry.later.siblings])
+        for slot in self._by_name.values():
+            if any(each.siblings in estimates for each in slot.ended):
+                slot.ended = [each.using(self._usage.get(each.siblings)) for each in slot.ended]
+                self._correct(slot)
+
+    def _use_anew(self, entry: Entry, cpu: int | None) -> None:
+        before, slot = entry.pod, entry.slot
+        entry.pod = before.using(cpu)
+        if slot is None or entry.pod is before:
+            return
+        slot.asked += entry.pod.cpu - before.cpu
+        slot.unseen -= entry.unseen
+        entry.unseen, _ = unseen(entry.pod, slot.load)
+        slot.unseen += entry.unseen
+        self._estimate(slot)
+
+
+def _akin(a: Pod, b: Pod) -> bool:
+    return a.scheduler_name == b.scheduler_name

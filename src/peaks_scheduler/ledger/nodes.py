@@ -1,0 +1,259 @@
+"""The books of the nodes: what each has, what is left of it, and what it is taken to use.
+
+Owns the nodes, the arrays that decisions are made from, and the sums that pods make in them. Assumes that the ledger
+says which pod is where. Resource sums are integers (millicores, bytes, units) and stay exact under any sequence of
+adding and taking off. So are the corrections of the load (nanocores): what a pod adds is kept with it, and exactly that
+is taken off. No I/O, no clock: ``now`` is an argument, times are ours, in seconds.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from peaks_scheduler.ledger.indices.indices import Indices
+from peaks_scheduler.ledger.storage.store import Storage
+from peaks_scheduler.objects.ceilings import NO_CEILING, Ceiling
+from peaks_scheduler.objects.node import Node
+from peaks_scheduler.objects.pod import Pod
+from peaks_scheduler.power.models import EMPTY, PowerModels
+
+from .columns import Columns
+from .cpu_use import correct, estimate
+from .node_load import NodeLoad, unseen
+from .power_columns import write_model
+from .records import Change, Entry, NodeSlot, same_node
+from .snapshot import NO_CPUS, Snapshot
+
+
+class NodeAccounts:
+    """See the module. ``expiry`` [s] is the age beyond which a load counts as stale, ``seed`` what ties are broken by,
+    ``ceiling`` that of nodes and pods which have none of their own.
+    ``now`` is the time of what is being observed, ``node_changes`` counts nodes that came, changed or went, ``storage``
+    has claims, volumes and the like."""
+
+    def __init__(
+        self, *, expiry: float = 300.0, seed: int = 0, models: PowerModels = EMPTY, ceiling: Ceiling = NO_CEILING
+    ) -> None:
+        self.expiry = expiry
+        self.ceiling = ceiling
+        self.seed = seed
+        self.models = models
+        self.now = 0.0
+        self.node_changes = 0
+        self.storage = Storage()
+        self.oddities: dict[str, tuple[str, ...]] = {}  # by node: what of it could not be read, in words
+        self._columns = Columns()
+        self._slots: list[NodeSlot] = []  # by index
+        self._by_name: dict[str, NodeSlot] = {}  # also those of nodes not seen yet
+        self._indices = Indices(self._slots)
+        self._priorities: Counter[int] = Counter()  # of the pods on nodes; none is there with a count of zero
+        self._snapshot: Snapshot | None = None
+
+    # -- reading
+
+    def node(self, name: str) -> Node | None:
+        slot = self._by_name.get(name)
+        return slot.node if slot else None
+
+    def nodes(self) -> Iterator[Node]:
+        return (slot.node for slot in self._slots if slot.node)
+
+    @property
+    def node_count(self) -> int:
+        """Nodes that there are."""
+        return len(self._slots)
+
+    def load_of(self, name: str) -> NodeLoad | None:
+        slot = self._by_name.get(name)
+        return slot.load if slot else None
+
+    def ranks_above_some(self, pod: Pod) -> bool:
+        """Is there a pod of a lower priority on any node?"""
+        return any(priority < pod.priority for priority in self._priorities)
+
+    def ranks_above_one_on(self, i: int, pod: Pod) -> bool:
+        """Is there a pod of a lower priority on the node of this index?"""
+        return any(entry.pod.priority < pod.priority for entry in self._slots[i].entries.values())
+
+    # -- the sums
+
+    def _slot(self, name: str) -> NodeSlot:
+        slot = self._by_name.get(name)
+        if slot is None:
+            slot = self._by_name[name] = NodeSlot(name)
+        return slot
+
+    def _put(self, entry: Entry, slot: NodeSlot) -> None:
+        pod = entry.pod
+        entry.slot = slot
+        slot.entries[pod.uid] = entry
+        slot.asked += pod.cpu
+        entry.unseen, entry.unseen_memory = unseen(pod, slot.load)
+        slot.unseen += entry.unseen
+        slot.unseen_memory += entry.unseen_memory
+        self._priorities[pod.priority] += 1
+        self._indices.pod_added(slot, pod)
+        if pod.volumes:
+            self.storage.pod_added(slot.name, pod)
+        self._hold(slot, pod, 1)
+        self._estimate(slot)
+
+    def _take_off(self, entry: Entry) -> None:
+        pod, slot = entry.pod, entry.slot
+        assert slot is not None
+        entry.slot = None
+        del slot.entries[pod.uid]
+        slot.asked -= pod.cpu
+        slot.unseen -= entry.unseen
+        slot.unseen_memory -= entry.unseen_memory
+        entry.unseen = entry.unseen_memory = 0
+        self._priorities[pod.priority] -= 1
+        if not self._priorities[pod.priority]:
+            del self._priorities[pod.priority]
+        self._indices.pod_removed(slot, pod)
+        if pod.volumes:
+            self.storage.pod_removed(slot.name, pod)
+        self._hold(slot, pod, -1)
+        self._estimate(slot)
+
+    def _hold(self, slot: NodeSlot, pod: Pod, sign: int) -> None:
+        if slot.index >= 0:
+            self._columns.offers.hold(slot.index, pod.requests, sign)
+
+    def _overbooked(self, entry: Entry) -> bool:
+        slot = entry.slot
+        if slot is None or slot.index < 0:
+            return False
+        return self._columns.offers.overbooked(slot.index, entry.pod.requests)
+
+    def _forget_empty(self, slot: NodeSlot) -> None:
+        """A node that is not there is kept only for the pods on it."""
+        if slot.node is None and not slot.entries:
+            self._by_name.pop(slot.name, None)
+
+    # -- nodes
+
+    def see_node(self, node: Node) -> Change:
+        """``observe_node`` for a node already read."""
+        slot = self._slot(node.name)
+        previous = slot.node
+        if previous is not None and same_node(previous, node):
+            slot.node = node
+            return Change.NOTHING
+        slot.node = node
+        self.node_changes += 1
+        placed = slot.index < 0
+        if placed:
+            slot.index = self._columns.append()
+            self._slots.append(slot)
+            self._columns.single["tie"][slot.index] = _tie(node.name, self.seed)
+        self._snapshot = None
+        if placed or previous is None or previous.allocatable != node.allocatable:
+            self._write_offer(slot, node)
+        self._write_node(slot, node)
+        self._indices.node_changed(slot, node, placed=placed)
+        return Change.NODE_NEW if previous is None else Change.NODE_CHANGED
+
+    def _write_offer(self, slot: NodeSlot, node: Node) -> None:
+        self._columns.offers.write(slot.index, node.allocatable)
+        for entry in slot.entries.values():
+            self._hold(slot, entry.pod, 1)
+
+    def _write_node(self, slot: NodeSlot, node: Node) -> None:
+        i, columns = slot.index, self._columns
+        columns.single["unschedulable"][i] = node.unschedulable
+        columns.single["cpu_capacity"][i] = node.cpu_capacity or NO_CPUS
+        columns.single["memory_capacity"][i] = node.memory_capacity or np.inf
+        self._write_ceiling(i, node.ceiling or Ceiling())
+        if node.oddities:
+            self.oddities[node.name] = node.oddities
+        else:
+            self.oddities.pop(node.name, None)
+        self._write_model(slot, node)
+        self._correct(slot)
+
+    def _write_ceiling(self, i: int, own: Ceiling) -> None:
+        single = self._columns.single
+        for name in ("cpu", "memory"):
+            given, configured = getattr(own, name), getattr(self.ceiling, name)
+            single[f"own_ceiling_{name}"][i] = np.nan if given is None else given
+            single[f"ceiling_{name}"][i] = next((each for each in (given, configured) if each is not None), np.inf)
+
+    def drop_node(self, name: str) -> Change:
+        """The node exists no more; pods on it stay until they are observed gone."""
+        slot = self._by_name.get(name)
+        if slot is None or slot.node is None:
+            return Change.NOTHING
+        self.node_changes += 1
+        self.oddities.pop(name, None)
+        moved = self._columns.remove(slot.index)
+        last = self._slots.pop()
+        if moved is not None:
+            self._slots[slot.index] = last
+            last.index = slot.index
+            assert last.node is not None
+            self._indices.node_changed(last, last.node, placed=True)
+        self._indices.node_gone()
+        slot.node, slot.index, slot.load, slot.model = None, -1, None, None
+        slot.ended.clear()
+        self._forget_empty(slot)
+        self._snapshot = None
+        return Change.NODE_GONE
+
+    def cool(self, name: str, resting: bool) -> None:
+        """Rest a node, or let it work again."""
+        slot = self._by_name.get(name)
+        if slot is not None and slot.index >= 0:
+            self._columns.single["cooling"][slot.index] = resting
+
+    # -- models and load
+
+    def apply_models(self, models: PowerModels) -> None:
+        """Use these models from now on."""
+        self.models = models
+        self._snapshot = None
+        for slot in self._slots:
+            assert slot.node is not None
+            self._write_model(slot, slot.node)
+
+    def _write_model(self, slot: NodeSlot, node: Node) -> None:
+        model = self.models.for_node(node.name, node.labels) if node.cpu_capacity else None
+        # to write 5,000 models with their errors takes most of a second
+        if model != slot.model or model is None:
+            write_model(self._columns, slot.index, model)
+        slot.model = model
+
+    def apply_load(self, loads: Mapping[str, NodeLoad], now: float) -> None:
+        """Fresh loads by node name; nodes not named keep what they had, until it is stale. Names that are no node are
+        passed over."""
+        for name, load in loads.items():
+            slot = self._by_name.get(name)
+            if slot is not None and slot.node is not None:
+                slot.load = load
+        self.refresh(now)
+
+    def refresh(self, now: float) -> None:
+        """Let time pass: loads grow stale, pods grow into their windows."""
+        self.now = now
+        for slot in self._slots:
+            self._correct(slot)
+
+    def _correct(self, slot: NodeSlot) -> None:
+        correct(slot, self.now)
+        self._estimate(slot)
+
+    def _estimate(self, slot: NodeSlot) -> None:
+        if slot.index < 0:
+            return
+        requested = self._columns.offers.held(slot.index, "memory")
+        estimate(slot, self._columns.single, requested, self.now, self.expiry)
+
+
+def _tie(name: str, seed: int) -> np.uint64:
+    """A hash of the name that differs with the seed and is the same in every process."""
+    text = name.encode()
+    return np.uint64((zlib.crc32(text, seed & 0xFFFFFFFF) << 32) | zlib.crc32(text[::-1], ~seed & 0xFFFFFFFF))

@@ -1,0 +1,1 @@
+"""What the API server tells us: pods, nodes, quantities, selectors. Frozen values; pure."""

@@ -1,0 +1,26 @@
+"""What every API object has: its identity and its times."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from peaks_scheduler.errors import ObjectError
+
+from .requests import Json
+
+
+def parse_time(text: str | None) -> float | None:
+    """RFC 3339 as the API server writes it, in seconds since the epoch; None for nothing or nonsense."""
+    if not text:
+        return None
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return None
+
+
+def identity(raw: Json, kind: str) -> Json:
+    meta = raw.get("metadata")
+    if not isinstance(meta, dict) or not meta.get("name"):
+        raise ObjectError(f"expected a {kind} with metadata.name, got {str(raw)[:200]!r}")
+    return meta

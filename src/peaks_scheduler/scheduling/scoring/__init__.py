@@ -1,0 +1,1 @@
+"""Strategies: the cost of a pod on each node, and the table ``strategies.STRATEGIES``."""

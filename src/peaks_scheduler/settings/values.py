@@ -1,0 +1,207 @@
+"""How what a person writes for a setting becomes a value: durations, URLs, ports, switches, and the way back.
+
+Owns one small reader for each kind of value. Each takes whatever a YAML file, a variable or an option held and raises
+ValueError whose text completes "expected ...": the caller knows where the value was given. Never knows which setting it
+reads.
+"""
+
+import re
+import sys
+from dataclasses import dataclass
+from typing import cast, get_args
+from urllib.parse import urlsplit, urlunsplit
+
+from peaks_scheduler.errors import QuantityError
+from peaks_scheduler.objects.quantity import milli, parse_quantity
+from peaks_scheduler.objects.supported_fields import HARMLESS, HONOURED, is_unknown
+from peaks_scheduler.scheduling.decision import Detail
+
+DEFAULT_PORT = 10261
+LOAD_SOURCES = ("load-watcher", "metrics-server", "prometheus")
+USAGE_SOURCES = ("metrics-server", "prometheus")
+MOST_SAMPLES = 100  # that may be asked for; more than twice as many are kept
+_FIELD = re.compile(r"spec\.[A-Za-z][A-Za-z0-9]*")
+_STRETCH = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h)"
+_LONGEST = 10 * 366 * 86400.0  # [s]
+_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where ``/livez``, ``/readyz``, ``/metrics`` and ``/configz`` are served."""
+
+    host: str | None = None
+    """Address or name to bind; None: all addresses of both families."""
+    port: int = DEFAULT_PORT
+    """0: any free port."""
+
+    def __str__(self) -> str:
+        host = self.host if self.host is not None else "::"
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
+
+def parse_address(value: object) -> str:
+    """A load source's URL without its final slash."""
+    # some configurations name the page instead of the server
+    return _url(value, "http://load-watcher.kube-system.svc:2020", "/watcher")
+
+
+def parse_prometheus_address(value: object) -> str:
+    """A Prometheus' URL without its final slash and without the path of its API."""
+    return _url(value, "http://prometheus.monitoring.svc:9090", "/api/v1")
+
+
+def _url(value: object, example: str, page: str) -> str:
+    expected = f"a URL such as {example}"
+    try:
+        url = urlsplit(value.strip() if isinstance(value, str) else "")
+        good = url.scheme in ("http", "https") and url.hostname and url.port != 0 and not (url.query or url.fragment)
+    except ValueError as error:
+        raise ValueError(expected) from error
+    if not good or re.search(r"\s", url.geturl()):
+        raise ValueError(expected)
+    return urlunsplit(url._replace(path=url.path.rstrip("/").removesuffix(page)))
+
+
+def parse_duration(value: object) -> float:
+    """Seconds of a Go duration: ``15s``, ``1m30s``, ``500ms``, more than 0."""
+    text = value if isinstance(value, str) else ""
+    if not re.fullmatch(f"(?:{_STRETCH})+", text) or not 0.0 < (seconds := _seconds(text)) <= _LONGEST:
+        raise ValueError("a duration with its unit, more than 0 and at most ten years, such as 15s, 5m, 1m30s or 500ms")
+    return seconds
+
+
+def _seconds(text: str) -> float:
+    return sum(float(count) * _SECONDS[unit] for count, unit in re.findall(r"([0-9.]+)([^0-9.]+)", text))
+
+
+def parse_text(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("text (in quotes where it looks like a number)")
+    return value.strip()
+
+
+def parse_source(value: object) -> str:
+    return _word(value, LOAD_SOURCES)
+
+
+def parse_usage_source(value: object) -> str:
+    return _word(value, ("auto", "none", *USAGE_SOURCES))
+
+
+def parse_percentile(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 < value <= 100.0:
+        raise ValueError("a percentile: a number above 0, up to 100")
+    return float(value)
+
+
+def parse_share(value: object) -> float:
+    """A part of a whole as a fraction: ``20%`` or ``0.2``."""
+    text = value.strip() if isinstance(value, str) else ""
+    number: object = value
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?%", text):
+        number = float(text.removesuffix("%")) / 100.0
+    if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0.0 < number < 1.0:
+        raise ValueError("a part of the whole, such as 20% or 0.2")
+    return float(number)
+
+
+def share_text(share: float) -> str:
+    """As ``parse_share`` reads it."""
+    return f"{100.0 * share:g}%"
+
+
+def parse_samples(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_SAMPLES:
+        raise ValueError(f"a whole number from 1 to {MOST_SAMPLES}")
+    return value
+
+
+def parse_cpu_unit(value: object) -> str:
+    return _word(value, ("ratio", "percent", "cores"))
+
+
+def parse_detail(value: object) -> Detail:
+    return cast(Detail, _word(value, get_args(Detail)))
+
+
+def _word(value: object, words: tuple[str, ...]) -> str:
+    if value not in words:
+        raise ValueError(f"`{'`, `'.join(words[:-1])}` or `{words[-1]}`")
+    return str(value)
+
+
+def parse_label(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
+        raise ValueError("the name of a label of Prometheus, such as node or instance")
+    return value
+
+
+def parse_cpu(value: object) -> int:
+    try:
+        millicores = milli(parse_quantity(value))
+    except (QuantityError, TypeError) as error:
+        raise ValueError("a CPU quantity such as 100m or 0.5") from error
+    if millicores <= 0:
+        raise ValueError("a CPU quantity above 0: a pod without a request is not free")
+    return millicores
+
+
+def parse_watts(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value <= sys.float_info.max:
+        raise ValueError("watts, 0 or more")
+    return float(value)
+
+
+def parse_field_paths(value: object) -> frozenset[str]:
+    """Paths of fields of a pod's spec that this version does not know."""
+    if not isinstance(value, list) or not all(isinstance(each, str) and _FIELD.fullmatch(each) for each in value):
+        raise ValueError("a list of paths of fields of a pod, such as [spec.newField]")
+    for path in value:
+        if not is_unknown(path) or path.removeprefix("spec.") in HONOURED | HARMLESS:
+            raise ValueError(f"fields that this version does not know; what {path} means it knows")
+    return frozenset(value)
+
+
+def parse_listen(value: object) -> Listen:
+    match = re.fullmatch(
+        r"(\[[0-9A-Fa-f:.]+(?:%[^\]]+)?\]|[^\s:\[\]]*):([0-9]{1,5})", value if isinstance(value, str) else ""
+    )
+    if match is None or int(match[2]) > 65535:
+        raise ValueError("HOST:PORT such as :10261, 0.0.0.0:10261 or [::1]:0")
+    host = match[1].strip("[]")
+    return Listen(host if host not in ("", "::", "*") else None, int(match[2]))
+
+
+def parse_log_format(value: object) -> str:
+    return _word(value, ("text", "json"))
+
+
+def parse_switch(value: object) -> bool:
+    words = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, str) or value.lower() not in words:
+        raise ValueError("true or false")
+    return words[value.lower()]
+
+
+def parse_lease_name(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", value):
+        raise ValueError("a name of a Lease: lower-case letters, digits, - and .")
+    return value
+
+
+def masked(text: str) -> str:
+    """A URL without the user and password in it."""
+    return re.sub(r"^([A-Za-z][\w+.-]*://)?.*@", r"\1***@", text)
+
+
+def duration_text(seconds: float) -> str:
+    return f"{seconds:g}s"
+
+
+def shown(value: object) -> str:
+    """A value in an error message: short, without a password."""
+    text = repr(masked(value) if isinstance(value, str) else value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,1 @@
+"""A Prometheus server: its HTTP API, its answers, and load from it."""

@@ -1,0 +1,1 @@
+"""Text for people: messages, terminals, and what others wrote made safe to print."""

@@ -1,0 +1,438 @@
+"""kopf in front of the ledger: what it brings in, what it must not do to a cluster, and that it never stays away."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import itertools
+import logging
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import kopf
+import pytest
+from kopf._cogs.aiokits import aiotasks
+from kopf._cogs.clients import watching
+from kopf._core.reactor import orchestration
+
+from peaks_scheduler.daemon.watching import feed as feed_module
+from peaks_scheduler.daemon.watching.feed import Endless, Feed, NoMemories
+from peaks_scheduler.daemon.watching.kopf_log import (
+    REPORTER,
+    SPEAKER,
+    STREAM,
+    WATCHER,
+    RestartCounter,
+    pass_over_open_streams,
+)
+from peaks_scheduler.kube.connection import Connection, connect
+from peaks_scheduler.kube.kinds import KINDS, Kind
+from peaks_scheduler.ledger.ledger import Ledger
+from peaks_scheduler.ledger.records import Change, State
+from peaks_scheduler.objects.pod import Pod
+from peaks_scheduler.observability.telemetry import Telemetry
+from tests.support.builders import NOW, ledger, namespace, node, pod
+from tests.support.daemon_stage import OTHERS, until
+from tests.support.server_thread import ServerThread
+from tests.support.storage_objects import attachment, capacity, claim, csi_driver, csi_node, storage_class, volume
+from tests.support.virtual_time import run_virtually
+
+UID = "uid-default-web-0"
+
+
+class Heard:
+    """A feed into an empty ledger, and what it told."""
+
+    def __init__(self, connection: Connection | None = None) -> None:
+        self.ledger: Ledger = ledger()
+        self.telemetry = Telemetry("Peaks")
+        self.pods: list[tuple[str, Change, Pod | None]] = []
+        self.nodes: list[Change] = []
+        self.others: list[tuple[str, str]] = []
+        self.kinds: Sequence[Kind] = ()
+        self.starts = 0
+        self.feed = Feed(
+            self.ledger,
+            cast(Connection, connection),
+            self.telemetry,
+            lambda: NOW,
+            lambda *what: self.pods.append(what),
+            self.nodes.append,
+            lambda kind, raw: self.others.append((kind.plural, raw["metadata"]["name"])),
+            self._fed,
+            on_start=self._started,
+        )
+
+    async def _fed(self) -> Sequence[Kind]:
+        return self.kinds
+
+    def _started(self) -> None:
+        self.starts += 1
+
+    def restarts(self, resource: str, reason: str) -> float:
+        labels = {"resource": resource, "reason": reason}
+        return self.telemetry.registry.get_sample_value("peaks_watch_restarts_total", labels) or 0.0
+
+
+# --- the ledger's door ------------------------------------------------------------------------------------------------
+
+
+class TestDoor:
+    def test_what_a_watch_brings_is_in_the_ledger_before_it_is_told(self) -> None:
+        heard = Heard()
+        heard.feed.node("ADDED", node())
+        heard.feed.pod("ADDED", pod())
+        assert heard.nodes == [Change.NODE_NEW]
+        assert heard.pods == [(UID, Change.PENDING, None)]
+        assert heard.ledger.state(UID) is State.PENDING
+
+    def test_an_end_is_told_with_the_pod_as_it_was(self) -> None:
+        heard = Heard()
+        heard.feed.pod(None, pod(node="worker-1"))
+        heard.feed.pod("DELETED", pod(node="worker-1"))
+        _, change, before = heard.pods[-1]
+        assert Change.GONE in change
+        assert before is not None
+        assert before.node_name == "worker-1"
+        assert heard.ledger.pod(UID) is None
+
+    def test_what_says_nothing_new_is_not_told(self) -> None:
+        heard = Heard()
+        for _ in range(2):
+            heard.feed.node("MODIFIED", node())
+            heard.feed.pod("MODIFIED", pod())
+        assert (len(heard.nodes), len(heard.pods)) == (1, 1)
+
+    def test_an_object_that_makes_no_sense_is_passed_over_with_a_warning(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        heard = Heard()
+        heard.feed.pod("ADDED", pod("odd", cpu="a lot"))
+        heard.feed.node("ADDED", node("odd", cpu="plenty"))
+        heard.feed.pod("ADDED", pod())
+        assert [record.getMessage() for record in caplog.records] == ["pod not understood", "node not understood"]
+        assert "default/odd" in caplog.records[0].__dict__["error"]
+        assert [uid for uid, _, _ in heard.pods] == [UID]
+
+    def test_the_first_lists_are_read_once_both_are_watched(self) -> None:
+        heard = Heard()
+        heard.feed.asked("pods", watch=False)
+        heard.feed.asked("nodes", watch=False)
+        heard.feed.asked("pods", watch=True)
+        assert not heard.feed.listed.is_set()
+        heard.feed.asked("nodes", watch=True)
+        assert heard.feed.listed.is_set()
+        assert heard.telemetry.registry.get_sample_value(
+            "peaks_watch_requests_total", {"resource": "pods", "kind": "watch"}
+        )
+
+    def test_a_claim_is_in_the_ledger_before_it_is_told_and_told_only_when_it_says_something_new(self) -> None:
+        heard = Heard()
+        for version in ("1", "2"):
+            heard.feed.other(OTHERS["PersistentVolumeClaim"], "MODIFIED", claim(version=version))
+        heard.feed.other(OTHERS["Namespace"], "ADDED", namespace("shop"))
+        assert heard.others == [("persistentvolumeclaims", "data"), ("namespaces", "shop")]
+        assert heard.ledger.storage.keys("PersistentVolumeClaim") == {"default/data"}
+        heard.feed.other(OTHERS["PersistentVolumeClaim"], "DELETED", claim(version="3"))
+        assert heard.ledger.storage.keys("PersistentVolumeClaim") == set()
+        assert len(heard.others) == 3
+
+    def test_a_claim_that_makes_no_sense_is_passed_over_with_a_warning(self, caplog: pytest.LogCaptureFixture) -> None:
+        heard = Heard()
+        heard.feed.other(OTHERS["PersistentVolumeClaim"], "ADDED", claim("odd", size="a lot"))
+        (record,) = caplog.records
+        assert (record.getMessage(), record.__dict__["kind"]) == ("object not understood", "persistentvolumeclaims")
+        assert "default/odd" in record.__dict__["error"]
+
+
+# --- kopf, for real ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def api() -> Iterator[ServerThread]:
+    with ServerThread() as running:
+        running(lambda server: (server.add_node(node()), server.add_pod(pod())))
+        yield running
+
+
+FED = {"/api/v1/pods", "/api/v1/nodes", *(kind.path for kind in KINDS)}
+
+
+@contextlib.asynccontextmanager
+async def watching_by_kopf(api: ServerThread, folder: Path, kinds: Sequence[Kind] = ()) -> AsyncIterator[Heard]:
+    """A feed whose kopf runs, its first lists read. No fixture: a test's task must be older than kopf."""
+
+    def asked(method: str, path: str, is_watch: bool, status: int) -> None:
+        if method == "GET" and status == 200 and path in FED:
+            heard.feed.asked(path.rpartition("/")[2], watch=is_watch)
+
+    connection = await connect(str(api.server.write_kubeconfig(folder / "kubeconfig")), on_request=asked)
+    heard, stop = Heard(connection), asyncio.Event()
+    heard.kinds = kinds
+    running = asyncio.create_task(heard.feed.run(stop))
+    try:
+        with RestartCounter(heard.telemetry, heard.feed).listening():
+            await until(lambda: heard.ledger.pod(UID) is not None and heard.feed.listed.is_set())
+            yield heard
+    finally:
+        stop.set()
+        async with asyncio.timeout(20.0):
+            await running
+        await connection.close()
+
+
+async def test_kopf_brings_lists_and_changes_and_writes_nothing_onto_the_objects(
+    api: ServerThread, tmp_path: Path
+) -> None:
+    async with watching_by_kopf(api, tmp_path) as heard:
+        before = api(lambda server: server.get("pods", "web-0"))
+        api(lambda server: server.change("nodes", "worker-1", {"spec": {"unschedulable": True}}, ""))
+        api(lambda server: server.add_pod(pod("web-1")))
+        await until(lambda: heard.ledger.pod("uid-default-web-1") is not None)
+        await until(lambda: bool(heard.ledger.snapshot().unschedulable.any()))
+        api(lambda server: server.remove("pods", "web-1"))
+        await until(lambda: heard.ledger.pod("uid-default-web-1") is None)
+        assert api(lambda server: server.get("pods", "web-0")) == before
+        assert {verb for verb, _ in api.server.requests} <= {"list", "watch", "get"}
+
+
+async def test_kopf_keeps_finished_pods_out(api: ServerThread, tmp_path: Path) -> None:
+    async with watching_by_kopf(api, tmp_path) as heard:
+        api(lambda server: server.change("pods", "web-0", {"status": {"phase": "Succeeded"}}))
+        await until(lambda: heard.ledger.pod(UID) is None)
+        assert heard.pods[-1][1] & Change.GONE
+
+
+async def test_a_broken_connection_loses_nothing(api: ServerThread, tmp_path: Path) -> None:
+    async with watching_by_kopf(api, tmp_path) as heard:
+        api(lambda server: server.drop_watches())
+        api(lambda server: server.add_pod(pod("web-1")))
+        await until(lambda: heard.ledger.pod("uid-default-web-1") is not None)
+
+
+async def test_a_watch_from_too_long_ago_is_counted_and_its_objects_are_listed_again(
+    api: ServerThread, tmp_path: Path
+) -> None:
+    async with watching_by_kopf(api, tmp_path) as heard:
+
+        def forget(server: Any) -> None:
+            server.add_pod(pod("web-1"))
+            server.remove("pods", "web-1")
+            server.freeze_watches()
+            server.add_pod(pod("web-2"))
+            server.compact()
+            server.drop_watches()
+            server.freeze_watches(False)
+
+        api(forget)
+        await until(lambda: heard.restarts("pods", "gone") >= 1)
+        await until(lambda: heard.ledger.pod("uid-default-web-2") is not None)
+        assert api.server.expired["pods"] >= 1
+        assert heard.feed.relisted.is_set()
+
+
+async def test_watches_that_look_dead_are_started_again(api: ServerThread, tmp_path: Path) -> None:
+    async with watching_by_kopf(api, tmp_path) as heard:
+        api(lambda server: server.freeze_watches())
+        api(lambda server: server.add_pod(pod("web-1")))
+        heard.feed.restart()
+        await until(lambda: heard.ledger.pod("uid-default-web-1") is not None, within=10.0)
+        assert heard.restarts("all", "inactive") == 1
+        assert heard.starts == 2
+        assert heard.feed.relisted.is_set()
+        api(lambda server: server.freeze_watches(False))
+
+
+WORLD = {
+    "namespaces": namespace("shop"),
+    "persistentvolumes": volume("disk"),
+    "persistentvolumeclaims": claim("data"),
+    "storageclasses": storage_class("fast"),
+    "csinodes": csi_node("worker-1"),
+    "csidrivers": csi_driver("driver"),
+    "csistoragecapacities": capacity("room", {}),
+    "volumeattachments": attachment("disk", "worker-1", name="attached"),
+}
+
+
+async def test_every_kind_that_placing_reads_is_brought_in_from_lists_and_from_watches(
+    api: ServerThread, tmp_path: Path
+) -> None:
+    assert set(WORLD) == {kind.plural for kind in KINDS}
+    for plural, there in WORLD.items():
+        api(lambda server, plural=plural, there=there: server.add(plural, there))
+    wanted = [(plural, there["metadata"]["name"]) for plural, there in WORLD.items()]
+    async with watching_by_kopf(api, tmp_path, KINDS) as heard:
+        await until(lambda: sorted(heard.others) == sorted(wanted))
+        for plural, (_, name) in zip(WORLD, wanted, strict=True):
+            space = "kube-system" if plural == "csistoragecapacities" else "default"
+            api(lambda server, plural=plural, name=name, space=space: server.remove(plural, name, space))
+        await until(lambda: len(heard.others) == 2 * len(wanted))
+        assert not any(heard.ledger.storage.keys(kind.kind) for kind in KINDS if kind.kind != "Namespace")
+    assert {verb for verb, _ in api.server.requests} <= {"list", "watch", "get"}
+
+
+async def test_the_first_lists_are_read_once_all_that_is_fed_is_watched(api: ServerThread, tmp_path: Path) -> None:
+    api(lambda server: server.delay("/persistentvolumeclaims", 0.5))
+    async with watching_by_kopf(api, tmp_path, KINDS):
+        assert {kind for verb, kind in api.server.requests if verb == "watch"} == {"pods", "nodes", *WORLD}
+
+
+async def test_a_kind_that_the_server_takes_away_ends_kopf_and_the_others_are_watched_again(
+    api: ServerThread, tmp_path: Path
+) -> None:
+    claims, csi_nodes = OTHERS["PersistentVolumeClaim"], OTHERS["CSINode"]
+    async with watching_by_kopf(api, tmp_path, [claims, csi_nodes]) as heard:
+        heard.kinds = [claims]  # as the keeper will say when it is asked again
+        api(lambda server: server.absent.add("csinodes"))
+        api(lambda server: server.drop_watches())
+        await until(lambda: heard.restarts("all", "error") >= 1, within=20.0)
+        api(lambda server: server.add_pod(pod("web-1")))
+        api(lambda server: server.add("persistentvolumeclaims", claim()))
+        await until(lambda: heard.ledger.pod("uid-default-web-1") is not None, within=10.0)
+        await until(lambda: heard.ledger.storage.keys("PersistentVolumeClaim") == {"default/data"})
+
+
+async def test_a_right_that_is_taken_away_stops_only_the_kind_it_was_for(api: ServerThread, tmp_path: Path) -> None:
+    async with watching_by_kopf(api, tmp_path, KINDS) as heard:
+        api(lambda server: server.denied.update({("list", "csinodes"), ("watch", "csinodes")}))
+        api(lambda server: server.drop_watches())
+        api(lambda server: server.add_pod(pod("web-1")))
+        api(lambda server: server.add("persistentvolumeclaims", claim()))
+        await until(lambda: heard.ledger.pod("uid-default-web-1") is not None)
+        await until(lambda: heard.ledger.storage.keys("PersistentVolumeClaim") == {"default/data"})
+        assert heard.restarts("all", "error") == 0
+
+
+# --- kopf, played -----------------------------------------------------------------------------------------------------
+
+
+def test_kopf_that_fails_runs_again_a_moment_later(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    runs: list[float] = []
+
+    async def operator(*, stop_flag: asyncio.Event, **_: Any) -> None:
+        runs.append(asyncio.get_running_loop().time())
+        if len(runs) < 3:
+            raise ConnectionError("broken")
+        await stop_flag.wait()
+
+    async def scenario() -> None:
+        heard, stop = Heard(), asyncio.Event()
+        running = asyncio.create_task(heard.feed.run(stop))
+        await asyncio.sleep(10.0)
+        assert [run - runs[0] for run in runs] == [0.0, 1.0, 2.0]
+        assert heard.restarts("all", "error") == 2
+        assert heard.feed.relisted.is_set()
+        stop.set()
+        await running
+
+    monkeypatch.setattr(feed_module.kopf, "operator", operator)
+    run_virtually(scenario())
+    assert [record.getMessage() for record in caplog.records] == ["watching failed, starting again"] * 2
+
+
+def test_kopf_that_ends_by_itself_was_told_to_and_so_are_we(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def operator(**_: Any) -> None:
+        await asyncio.sleep(1.0)  # a signal that kopf got before our handlers were in place
+
+    async def scenario() -> None:
+        stop = asyncio.Event()
+        await Heard().feed.run(stop)
+        assert stop.is_set()
+
+    monkeypatch.setattr(feed_module.kopf, "operator", operator)
+    run_virtually(scenario())
+
+
+def test_the_tries_of_a_watch_never_end() -> None:
+    pauses = list(itertools.islice(Endless(), 1000))
+    assert pauses[:4] == [0.2, 0.5, 1.0, 2.0]
+    assert set(pauses[3:]) == {2.0}
+
+
+# --- what kopf says of broken watches ---------------------------------------------------------------------------------
+
+
+def test_kopf_still_says_what_we_listen_for() -> None:
+    source = inspect.getsource(watching)
+    for sign, _ in RestartCounter.SIGNS:
+        assert sign in source
+    assert watching.logger.name == SPEAKER
+
+
+def test_kopf_still_calls_its_watches_what_we_end_them_by() -> None:
+    assert f'name=f"{WATCHER}{{what}}", logger=logger' in inspect.getsource(orchestration)
+    assert "{capname} has failed: {e}" in inspect.getsource(aiotasks)
+    assert orchestration.logger.name == REPORTER
+    assert watching.infinite_watch.__name__ == STREAM
+
+
+def test_a_stream_that_kopf_leaves_open_is_no_news_at_the_end_and_other_trouble_is(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def infinite_watch() -> AsyncIterator[int]:
+        yield 1
+
+    async def another() -> AsyncIterator[int]:
+        yield 1
+
+    loop = asyncio.new_event_loop()
+    for stream in (infinite_watch(), another()):
+        pass_over_open_streams(loop, {"message": "closing of asynchronous generator", "asyncgen": stream})
+    loop.close()
+    (record,) = caplog.records
+    assert "another" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("line", "resource", "reason"),
+    [
+        ("Restarting the watch-stream for pods.v1 cluster-wide.", "pods", "gone"),
+        ("Restarting the watch-stream for nodes.v1 cluster-wide.", "nodes", "gone"),
+        ("Watch-stream for pods.v1 cluster-wide is inactive, reconnecting.", "pods", "inactive"),
+        ("Restarting the watch-stream for csinodes.v1.storage.k8s.io cluster-wide.", "csinodes", "gone"),
+    ],
+)
+def test_a_broken_watch_is_counted_and_asks_for_a_comparison(
+    line: str, resource: str, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    heard = Heard()
+    with RestartCounter(heard.telemetry, heard.feed).listening():
+        watching.logger.debug("Starting the watch-stream for pods.v1 cluster-wide.")
+        assert not heard.feed.relisted.is_set()
+        watching.logger.debug(line)
+    assert heard.restarts(resource, reason) == 1
+    assert heard.feed.relisted.is_set()
+    assert caplog.records == []  # kopf's debug lines stay out of our log
+
+
+def test_listening_leaves_no_trace() -> None:
+    speaker, heard = logging.getLogger(SPEAKER), Heard()
+    before = (speaker.level, speaker.propagate, list(speaker.handlers))
+    with contextlib.suppress(ZeroDivisionError), RestartCounter(heard.telemetry, heard.feed).listening():
+        raise ZeroDivisionError
+    assert (speaker.level, speaker.propagate, speaker.handlers) == before
+
+
+def test_kopf_keeps_its_hands_off_pods_and_nodes() -> None:
+    settings = feed_module._settings()
+    registry = Heard().feed._registry()
+    assert settings.posting.enabled is False
+    assert settings.scanning.disabled
+    assert isinstance(settings.persistence.progress_storage, feed_module.NoStorage)
+    # handlers of any other kind would write finalizers and annotations
+    for handlers in (registry._changing, registry._spawning, registry._indexing):
+        assert not list(handlers.get_all_handlers())
+    assert kopf.OperatorRegistry is type(registry)
+
+
+async def test_kopf_keeps_no_record_of_an_object_whose_end_it_may_miss() -> None:
+    memories = NoMemories()
+    for i in range(3):
+        await memories.recall({"metadata": {"uid": f"pod-{i}"}})
+    assert list(memories.iter_all_memories()) == []

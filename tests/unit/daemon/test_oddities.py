@@ -1,0 +1,60 @@
+"""What could not be understood is said once a minute, counted every time; too large a page makes them smaller."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from peaks_scheduler.daemon.watching.oddities import Oddities
+from peaks_scheduler.observability.telemetry import Telemetry
+from tests.support.builders import pod
+from tests.unit.daemon.test_feed import Heard
+
+
+def counted(telemetry: Telemetry, resource: str, kind: str) -> float:
+    labels = {"resource": resource, "kind": kind}
+    return telemetry.registry.get_sample_value("peaks_passed_over_total", labels) or 0.0
+
+
+def test_a_thousand_odd_lines_are_counted_and_said_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    telemetry, now = Telemetry("Peaks"), 0.0
+    oddities = Oddities(telemetry, lambda: now)
+    for _ in range(1000):
+        oddities.note("/api/v1/pods", "line", "no name")
+    now = 61.0
+    oddities.note("/api/v1/pods", "line", "no name")
+    assert counted(telemetry, "pods", "line") == 1001.0
+    assert [record.__dict__["count"] for record in caplog.records] == [1, 1000]
+
+
+def test_each_kind_of_trouble_is_said() -> None:
+    logged: list[str] = []
+    oddities = Oddities(Telemetry("Peaks"), lambda: 0.0)
+    handler = logging.Handler()
+    handler.emit = lambda record: logged.append(record.__dict__["kind"])  # type: ignore[method-assign]
+    logging.getLogger("peaks_scheduler.daemon.watching.oddities").addHandler(handler)
+    try:
+        oddities.note("/api/v1/pods", "line", "x")
+        oddities.note("/api/v1/nodes", "line", "x")
+        oddities.note("/api/v1/nodes", "list", "x")
+    finally:
+        logging.getLogger("peaks_scheduler.daemon.watching.oddities").removeHandler(handler)
+    assert logged == ["pods", "nodes", "nodes"]
+
+
+def test_a_pod_of_another_shape_is_passed_over_and_counted() -> None:
+    heard = Heard()
+    heard.feed.pod("ADDED", {**pod("odd"), "status": 5})
+    heard.feed.pod("ADDED", pod("fine"))
+    assert [uid for uid, _, _ in heard.pods] == ["uid-default-fine"]
+    assert counted(heard.telemetry, "pods", "object") == 1.0
+
+
+def test_a_page_that_is_too_large_makes_them_smaller_until_one_object_is_left() -> None:
+    heard = Heard()
+    sizes = []
+    for _ in range(5):
+        heard.feed.odd("/api/v1/pods", "too-large", "40 MB")
+        sizes.append(heard.feed._settings.watching.chunk_size)
+    assert sizes == [62, 7, 1, 1, 1]

@@ -1,0 +1,49 @@
+"""The configuration's words make the source that they name."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from peaks_scheduler.errors import ConfigurationError
+from peaks_scheduler.settings.reading import load
+from peaks_scheduler.sources.factory import load_source, prometheus_api
+from peaks_scheduler.sources.source import LoadSource
+
+
+async def nobody(path: str, query: Mapping[str, str]) -> Mapping[str, Any]:
+    raise AssertionError("not asked here")
+
+
+def source(text: str) -> LoadSource:
+    return load_source(load(text, "config.yaml", {}, {})[0], nobody)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("", "load-watcher"),
+        ("load: {source: metrics-server}", "metrics-server"),
+        ("load: {source: prometheus, address: 'http://prometheus:9090'}", "prometheus"),
+    ],
+)
+async def test_the_source_is_the_one_that_is_named(text: str, name: str) -> None:
+    made = source(text)
+    assert made.name == name
+    await made.aclose()
+
+
+def test_certificates_that_cannot_be_read_are_a_wrong_configuration(tmp_path: Path) -> None:
+    text = f"load: {{source: prometheus, address: 'https://p'}}\nprometheus: {{caFile: '{tmp_path}/none.pem'}}"
+    with pytest.raises(ConfigurationError, match=r"none\.pem: expected certificates in PEM form"):
+        source(text)
+
+
+async def test_prometheus_is_asked_at_its_own_address_for_all_but_load() -> None:
+    text = "load: {source: prometheus, address: 'http://a'}\nprometheus: {address: 'http://me:secret@b'}"
+    api = prometheus_api(load(text, "config.yaml", {}, {})[0])
+    assert api.where == "Prometheus at http://b"
+    await api.aclose()
+    with pytest.raises(ConfigurationError, match=r"expected the URL of a Prometheus as prometheus\.address"):
+        prometheus_api(load("", "config.yaml", {}, {})[0])
