@@ -20,9 +20,9 @@ import click
 from peaks_scheduler import __version__, surroundings
 from peaks_scheduler.commands.import_models.command import import_models
 from peaks_scheduler.errors import ConfigurationError, PeaksError
-from peaks_scheduler.files.reading import text_of
-from peaks_scheduler.settings.reading import load
-from peaks_scheduler.settings.subjects import Settings
+from peaks_scheduler.files.reading import read_input_text
+from peaks_scheduler.settings.loading import load_settings
+from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.settings.values import LOAD_SOURCES
 from peaks_scheduler.text.printable import visible_lines
 from peaks_scheduler.text.terminal import note, say, show
@@ -100,8 +100,8 @@ prometheus_match = click.option(
 
 def read_settings(config: str | None, **flags: object) -> Settings:
     """Settings from file, environment and options; warnings go to stderr."""
-    text = text_of("--config", config) if config else None
-    settings, warnings = load(text, config or "", os.environ, flags)
+    text = read_input_text("--config", config) if config else None
+    settings, warnings = load_settings(text, config or "", os.environ, flags)
     for warning in warnings:
         say(f"warning: {warning}")
     return settings

@@ -13,8 +13,8 @@ from peaks_scheduler.commands.fit.from_csv import Columns, Units, from_csv
 from peaks_scheduler.commands.import_models.imported import Target
 from peaks_scheduler.commands.import_models.levels import Choice, import_levels
 from peaks_scheduler.errors import ConfigurationError, PeaksError
-from peaks_scheduler.files.csv.instants import times
-from peaks_scheduler.files.csv.numerals import told, value, written
+from peaks_scheduler.files.csv.time_columns import times
+from peaks_scheduler.files.csv.written_numbers import told, value, written
 from peaks_scheduler.files.csv.rows import Table
 from tests.fuzz.profile import fuzzed
 from tests.fuzz.strategies import mutated_bytes, mutated_text, odd_texts

@@ -19,8 +19,8 @@ from peaks_scheduler.objects.selectors import (
     requirements_from,
 )
 from peaks_scheduler.settings import values
-from peaks_scheduler.settings.headers import parse_headers
-from peaks_scheduler.settings.matchers import parse_matchers
+from peaks_scheduler.settings.http_headers import parse_headers
+from peaks_scheduler.settings.promql_matchers import parse_matchers
 from tests.fuzz.profile import fuzzed
 from tests.fuzz.strategies import json_values, mutated, mutated_text, odd_texts, scalars
 

@@ -35,7 +35,7 @@ _OTHERS = (
     (b"%PDF", "a PDF"),
     (b"PAR1", "a Parquet file: save it as CSV"),
 )
-MARK = "\ufeff"
+BYTE_ORDER_MARK = "\ufeff"
 """The byte order mark as a character."""
 
 MOST_BYTES = 4 * 2**20
@@ -152,7 +152,7 @@ def read_text(path: str | Path, most: int = MOST_BYTES) -> str:
     return decoded(read_bytes(path, most))
 
 
-def bytes_of(path: str, most: int) -> bytes:
+def read_input_bytes(path: str, most: int) -> bytes:
     """What a command is to read: a file, or ``-``, standard input, or a pipe that the shell opened for it. Raises
     OSError."""
     if path != "-" and re.fullmatch(r"/dev/(?:stdin|fd/[0-9]+)|/proc/self/fd/[0-9]+", path) is None:
@@ -167,10 +167,10 @@ def unpacked(data: bytes, most: int) -> bytes:
         return _at_most(file, most)
 
 
-def text_of(option: str, path: str, most: int = MOST_BYTES) -> str:
-    """The text of the file that ``option`` names, as ``bytes_of`` reads it. Raises ConfigurationError."""
+def read_input_text(option: str, path: str, most: int = MOST_BYTES) -> str:
+    """The text of the file that ``option`` names, as ``read_input_bytes`` reads it. Raises ConfigurationError."""
     try:
-        return decoded(bytes_of(path, most))
+        return decoded(read_input_bytes(path, most))
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{option} {path}: expected a readable file; got: {error}") from error
 
@@ -187,7 +187,7 @@ def decoded(data: bytes) -> str:
         raise EncodingError(encoding, data, start, start + 1, "a zero byte")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     # files put one after the other keep the marks that each began with
-    return text.lstrip(MARK).replace(f"\n{MARK}", "\n")
+    return text.lstrip(BYTE_ORDER_MARK).replace(f"\n{BYTE_ORDER_MARK}", "\n")
 
 
 def _without_mark(start: bytes) -> str:

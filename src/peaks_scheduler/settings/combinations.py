@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from peaks_scheduler.errors import ConfigurationError
 
-from .keys import BY_PATH
-from .plugin import Given
-from .subjects import Settings
+from .table import BY_PATH
+from .kube_scheduler_configuration import Given
+from .settings import Settings
 from .values import duration_text, share_text
 
 

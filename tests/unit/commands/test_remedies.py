@@ -17,8 +17,8 @@ from peaks_scheduler.commands.check.models import FIT
 from peaks_scheduler.commands.check.rights import rights
 from peaks_scheduler.power.curves import Curve, Exponential, Linear, Piecewise
 from peaks_scheduler.power.models import PowerModel, PowerModels
-from peaks_scheduler.settings.keys import KEYS
-from peaks_scheduler.settings.subjects import LeaderElection, LoadSettings
+from peaks_scheduler.settings.table import KEYS
+from peaks_scheduler.settings.settings import LeaderElection, LoadSettings
 from tests.unit.commands.test_check import SETTINGS, found, load, said, waiting
 
 PACKAGE = Path(peaks_scheduler.__file__).parent

@@ -14,7 +14,7 @@ import yaml
 
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.files.documents import MOST_VALUES, parse_document, parse_documents
-from peaks_scheduler.files.reading import MOST_MODELS, UnusableFileError, read_bytes, text_of
+from peaks_scheduler.files.reading import MOST_MODELS, UnusableFileError, read_bytes, read_input_text
 
 Make = Callable[[Path], object]
 
@@ -99,7 +99,7 @@ def test_a_pipe_that_the_shell_opened_is_read_as_standard_input_is() -> None:
     try:
         os.write(writing, b"kind: Pod\n")
         os.close(writing)
-        assert text_of("--from", f"/dev/fd/{reading}") == "kind: Pod\n"
+        assert read_input_text("--from", f"/dev/fd/{reading}") == "kind: Pod\n"
     finally:
         os.close(reading)
 
@@ -108,7 +108,7 @@ def test_a_pipe_without_an_end_is_read_up_to_the_limit() -> None:
     descriptor = os.open("/dev/zero", os.O_RDONLY)
     try:
         with pytest.raises(ConfigurationError, match=r"--from /dev/fd/\d+: .* expected at most 4 MiB"):
-            text_of("--from", f"/dev/fd/{descriptor}")
+            read_input_text("--from", f"/dev/fd/{descriptor}")
     finally:
         os.close(descriptor)
 

@@ -21,9 +21,9 @@ from peaks_scheduler.objects.supported_fields import HARMLESS_VOLUMES, HONOURED_
 from peaks_scheduler.observability.telemetry import Telemetry
 from peaks_scheduler.scheduling.decision import Decision
 from peaks_scheduler.scheduling.filters.filters import FILTERS
-from peaks_scheduler.settings.keys import redacted
-from peaks_scheduler.settings.reading import load
-from peaks_scheduler.settings.subjects import Settings
+from peaks_scheduler.settings.table import redacted
+from peaks_scheduler.settings.loading import load_settings
+from peaks_scheduler.settings.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
@@ -76,15 +76,15 @@ def test_the_documented_defaults_are_the_defaults() -> None:
         for parent in parents:
             where = where.setdefault(parent, {})
         where[last] = yaml.safe_load(default)
-    assert load(yaml.safe_dump(file), "documented", {}, {}) == load(None, "", {}, {})
+    assert load_settings(yaml.safe_dump(file), "documented", {}, {}) == load_settings(None, "", {}, {})
 
 
 def test_the_example_has_every_key_with_its_default() -> None:
     example = text("examples/config.yaml")
     assert paths(yaml.safe_load(example)) | {"kubeconfig", "context"} == set(documented())
-    given, warnings = load(example, "examples/config.yaml", {}, {})
+    given, warnings = load_settings(example, "examples/config.yaml", {}, {})
     assert warnings == ()
-    assert given == load("powerModels: /etc/peaks/models.yaml", "", {}, {})[0]
+    assert given == load_settings("powerModels: /etc/peaks/models.yaml", "", {}, {})[0]
 
 
 def test_every_option_of_run_is_documented() -> None:
@@ -114,9 +114,9 @@ def test_every_documented_variable_is_read(option: str, variable: str) -> None:
     }
     value = values.get(variable, "http://elsewhere:2020" if "ADDRESS" in variable else "other")
     file = "prometheus: {address: 'http://elsewhere:9090'}" if variable in NEED_PROMETHEUS else None
-    settings, warnings = load(file, "", {variable: value}, {})
+    settings, warnings = load_settings(file, "", {variable: value}, {})
     assert warnings == ()
-    assert settings != load(file, "", {}, {})[0], f"{variable} ({option}) changed nothing"
+    assert settings != load_settings(file, "", {}, {})[0], f"{variable} ({option}) changed nothing"
 
 
 # --- telemetry --------------------------------------------------------------------------------------------------------

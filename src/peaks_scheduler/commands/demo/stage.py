@@ -26,7 +26,7 @@ from peaks_scheduler.objects.ceilings import NO_CEILING
 from peaks_scheduler.power.file import parse_models
 from peaks_scheduler.power.models import PowerModels
 from peaks_scheduler.scheduling.scoring.strategies import strategy_named
-from peaks_scheduler.settings.subjects import Settings
+from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.text.printable import visible
 from peaks_scheduler.text.terminal import say, show
 

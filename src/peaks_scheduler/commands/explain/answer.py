@@ -18,7 +18,7 @@ from peaks_scheduler.objects.pod import Pod
 from peaks_scheduler.scheduling.cycle import judge, schedule
 from peaks_scheduler.scheduling.decision import Decision, NodeVerdict
 from peaks_scheduler.scheduling.scoring.strategies import Strategy, strategy_named
-from peaks_scheduler.settings.subjects import Settings
+from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.text.printable import cell, cells, visible
 from peaks_scheduler.text.words import few
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from peaks_scheduler.arrays import Floats
 from peaks_scheduler.errors import ConfigurationError, PowerModelError
-from peaks_scheduler.files.csv.columns import numbers
+from peaks_scheduler.files.csv.number_columns import numbers
 from peaks_scheduler.files.csv.rows import Table, csv_text, names_of, plain_table
 from peaks_scheduler.fitting.units import in_cell
 from peaks_scheduler.power.curves import Curve, Linear, Piecewise

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from peaks_scheduler.errors import ConfigurationError
-from peaks_scheduler.files.reading import MOST_CSV, bytes_of, decoded, unpacked
+from peaks_scheduler.files.reading import MOST_CSV, read_input_bytes, decoded, unpacked
 from peaks_scheduler.text.words import few, nearest, plural
 
 Score = Callable[[Sequence[str]], int]
@@ -88,7 +88,7 @@ def folded(name: str) -> str:
 def csv_text(path: str, option: str = "--csv") -> str:
     """The text of the CSV file at ``path`` (``-``: standard input), gzipped or not. Raises ConfigurationError."""
     try:
-        data = bytes_of(path, MOST_CSV)
+        data = read_input_bytes(path, MOST_CSV)
         return decoded(unpacked(data, MOST_CSV) if data[:2] == b"\x1f\x8b" else data)
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{option} {path}: expected a readable CSV file; got: {error}") from error

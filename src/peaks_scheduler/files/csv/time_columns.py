@@ -17,8 +17,8 @@ import numpy as np
 from peaks_scheduler.arrays import Floats
 from peaks_scheduler.errors import ConfigurationError
 
-from .columns import complain_if_empty, numbers, unreadable
-from .numerals import MISSING
+from .number_columns import complain_if_empty, numbers, unreadable
+from .written_numbers import MISSING
 from .rows import Table
 
 ORDERS = ("day-first", "month-first")

@@ -10,9 +10,9 @@ from typing import Any
 
 from peaks_scheduler.objects.ceilings import parse_share as parse_ceiling
 
-from .headers import Header, parse_headers, shown_headers
-from .matchers import parse_matchers
-from .subjects import Settings
+from .http_headers import Header, parse_headers, shown_headers
+from .promql_matchers import parse_matchers
+from .settings import Settings
 from .values import (
     duration_text,
     masked,

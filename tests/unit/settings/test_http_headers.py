@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from peaks_scheduler.settings.headers import Header, parse_headers, shown_headers
+from peaks_scheduler.settings.http_headers import Header, parse_headers, shown_headers
 
 SECRET = "open-sesame"
 

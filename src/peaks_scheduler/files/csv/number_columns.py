@@ -17,7 +17,7 @@ from peaks_scheduler.arrays import Floats
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.text.words import few
 
-from .numerals import MISSING, Written, told, value, written
+from .written_numbers import MISSING, Written, told, value, written
 from .rows import Table
 
 UnitOf = Callable[[str], tuple[str, float] | None]

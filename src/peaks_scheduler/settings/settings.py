@@ -11,8 +11,8 @@ from peaks_scheduler.objects.ceilings import Ceiling
 from peaks_scheduler.power.models import EMPTY, PowerModels
 from peaks_scheduler.scheduling.decision import Detail
 
-from .headers import Header
-from .matchers import EVERYTHING, Matchers
+from .http_headers import Header
+from .promql_matchers import EVERYTHING, Matchers
 from .values import USAGE_SOURCES, Listen
 
 

@@ -10,20 +10,20 @@ from typing import Any
 
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.files.documents import parse_document
-from peaks_scheduler.files.reading import MARK
+from peaks_scheduler.files.reading import BYTE_ORDER_MARK
 from peaks_scheduler.power.models import EMPTY
 from peaks_scheduler.text.words import nearest
 
 from .combinations import check_limits, check_prometheus, unused_settings, with_addresses
-from .keys import BY_PATH, KEYS, VARIABLES
-from .plugin import Given, read_plugin_configuration
-from .subjects import Settings
+from .table import BY_PATH, KEYS, VARIABLES
+from .kube_scheduler_configuration import Given, read_plugin_configuration
+from .settings import Settings
 from .values import duration_text, parse_lease_name, shown
 
 Givens = dict[str, Given]
 
 
-def load(
+def load_settings(
     file_text: str | None, file_name: str, env: Mapping[str, str], flags: Mapping[str, object]
 ) -> tuple[Settings, tuple[str, ...]]:
     """The settings out of a configuration file's text (None: no file), the environment and the command line's options.
@@ -34,7 +34,7 @@ def load(
     option or variable.
     """
     # a value that was taken from a file of Windows keeps its byte order mark and its line's end
-    env = {name: value.lstrip(MARK).rstrip("\r\n") for name, value in env.items()}
+    env = {name: value.lstrip(BYTE_ORDER_MARK).rstrip("\r\n") for name, value in env.items()}
     warnings = _misspelt(env)
     document = parse_document(file_text, file_name) if file_text is not None else None
     if document is not None and not isinstance(document, dict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from peaks_scheduler.settings.matchers import EVERYTHING, parse_matchers
+from peaks_scheduler.settings.promql_matchers import EVERYTHING, parse_matchers
 
 READ = {
     'cluster="a"': 'cluster="a"',
