@@ -21,9 +21,10 @@ from peaks_scheduler.objects.supported_fields import HARMLESS_VOLUMES, HONOURED_
 from peaks_scheduler.observability.telemetry import Telemetry
 from peaks_scheduler.scheduling.decision import Decision
 from peaks_scheduler.scheduling.filters.filters import FILTERS
-from peaks_scheduler.settings.table import redacted
 from peaks_scheduler.settings.loading import load_settings
 from peaks_scheduler.settings.settings import Settings
+from peaks_scheduler.settings.table import redacted
+from tools.settings_reference import reference, with_reference
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
@@ -57,7 +58,14 @@ def paths(tree: dict[str, Any], above: str = "") -> set[str]:
 
 
 def documented() -> dict[str, list[str]]:
-    return {key: cells for key, *cells in rows("docs/configuration.md", "key in the file")}
+    """(default, option, variable, meaning) by key."""
+    return {key: cells for key, _value, *cells in rows("docs/configuration.md", "key in the file")}
+
+
+def test_the_reference_of_the_settings_is_made_from_their_table() -> None:
+    page = text("docs/configuration.md")
+    assert page == with_reference(page), "run `make reference`"
+    assert reference() in page
 
 
 def test_every_setting_is_documented_and_nothing_else() -> None:
