@@ -1,4 +1,5 @@
-"""Writes the table of settings into docs/configuration.md: ``python -m tools.settings_reference``, or ``make reference``.
+"""Writes the table of settings into docs/configuration.md: ``python -m tools.settings_reference``, or ``make
+reference``.
 
 The table stands between two markers. A test compares it with the settings that the program has.
 """

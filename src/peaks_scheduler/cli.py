@@ -1,7 +1,7 @@
 """The command line: parse the options, load the settings, run the command, print its result.
 
-An error is printed in one or a few lines of words, never as a traceback. Exit codes: 0 done, 1 a check or a run failed, 2
-wrong usage or configuration. What a command needs is imported when it runs, so that each starts fast.
+An error is printed in one or a few lines of words, never as a traceback. Exit codes: 0 done, 1 a check or a run failed,
+2 wrong usage or configuration. What a command needs is imported when it runs, so that each starts fast.
 """
 
 from __future__ import annotations
@@ -91,7 +91,13 @@ def run(config: str | None, **flags: object) -> None:
 
 
 @main.command()
-@click.option("--nodes", default=60, show_default=True, type=click.IntRange(min=1), help="Number of nodes; they are of three kinds.")
+@click.option(
+    "--nodes",
+    default=60,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Number of nodes; they are of three kinds.",
+)
 @click.option("--pods", default=200, show_default=True, type=click.IntRange(min=1), help="Number of pods to place.")
 @click.option("--seed", default=1, show_default=True, type=int, help="Seed of the workload.")
 def demo(nodes: int, pods: int, seed: int) -> None:

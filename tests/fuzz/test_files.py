@@ -24,8 +24,8 @@ from peaks_scheduler.ledger.power_columns import prepare
 from peaks_scheduler.power.file import parse_models
 from peaks_scheduler.power.models import PowerModels
 from peaks_scheduler.power.writing import render_models
-from peaks_scheduler.settings.table import redacted
 from peaks_scheduler.settings.loading import load_settings
+from peaks_scheduler.settings.table import redacted
 from tests.fuzz.profile import fuzzed
 from tests.fuzz.strategies import json_texts, json_values, mutated, mutated_bytes, mutated_text, odd_texts
 

@@ -10,7 +10,6 @@ from .settings import Settings
 from .table import BY_PATH
 from .values import duration_text, share_text
 
-
 _LEAST_STEPS = 20  # in each of the two parts of refit.range
 
 

@@ -1,7 +1,7 @@
 """HTTP headers that users add to every request: ``X-Scope-OrgID: team-a`` names the tenant of a Mimir.
 
-Checks names and values. A value may be a credential, so no message and no ``repr`` has one. It stands in the configuration,
-or in a file that the sender reads. Pure.
+Checks names and values. A value may be a credential, so no message and no ``repr`` has one. It stands in the
+configuration, or in a file that the sender reads. Pure.
 """
 
 import re
@@ -38,7 +38,8 @@ class Header:
 
 
 def parse_headers(value: object) -> tuple[Header, ...]:
-    """The headers of a mapping by name. Raises ValueError whose text completes "expected ..." and has no value in it."""
+    """The headers of a mapping by name. Raises ValueError whose text completes "expected ..." and has no value in
+    it."""
     if not isinstance(value, Mapping):
         raise ValueError(EXPECTED)  # noqa: TRY004 - as every reader of a setting does
     return checked_headers(_header(name, each) for name, each in value.items())

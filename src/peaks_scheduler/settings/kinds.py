@@ -45,7 +45,8 @@ class Kind:
     words: str
     """What a value is, for the reference in the documentation."""
     parse: Callable[[Any], Any]
-    """The value of what a file, a variable or an option holds. Raises ValueError whose text completes "expected ..."."""
+    """The value of what a file, a variable or an option holds. Raises ValueError whose text completes "expected
+    ..."."""
     show: Callable[[Any], Any] = lambda value: value
     """The value as the file would have it, for ``/configz``: passwords are masked. Never gets None."""
     metavar: str = ""

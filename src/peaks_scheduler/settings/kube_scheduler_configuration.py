@@ -1,7 +1,7 @@
 """Settings from a KubeSchedulerConfiguration: those of the profile that configures the Peaks plugin.
 
-Takes a parsed document. A key that we do not read is a warning: it is meant for others. Arguments of the plugin in a wrong
-form are an error: without them the scheduler would run without models. Pure.
+Takes a parsed document. A key that we do not read is a warning: it is meant for others. Arguments of the plugin in a
+wrong form are an error: without them the scheduler would run without models. Pure.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,8 +22,8 @@ Given = tuple[Any, str]
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """The plugin's ``PeaksArgs``. Files have ``WatcherAddress`` or ``watcherAddress``, because the plugin's Go struct tags
-    are broken: the case of a name does not matter."""
+    """The plugin's ``PeaksArgs``. Files have ``WatcherAddress`` or ``watcherAddress``, because the plugin's Go struct
+    tags are broken: the case of a name does not matter."""
 
     where: str
     address: Any = None

@@ -30,9 +30,9 @@ def load_settings(
 ) -> tuple[Settings, tuple[str, ...]]:
     """(settings, warnings) from a file's text (None: no file), the environment and the options of the command line.
 
-    ``flags`` has the options by parameter name (``load_address``), None where not given. An option beats the environment
-    (``PEAKS_LOAD_ADDRESS``; empty: not given), which beats the file. ``NODE_POWER_MODEL`` names a power model file where
-    nothing else does. Raises ConfigurationError that names the key, the option or the variable.
+    ``flags`` has the options by parameter name (``load_address``), None where not given. An option beats the
+    environment (``PEAKS_LOAD_ADDRESS``; empty: not given), which beats the file. ``NODE_POWER_MODEL`` names a power
+    model file where nothing else does. Raises ConfigurationError that names the key, the option or the variable.
     """
     # a value that comes from a file of Windows has its byte order mark and its line end
     env = {name: value.lstrip(BYTE_ORDER_MARK).rstrip("\r\n") for name, value in env.items()}

@@ -1,8 +1,8 @@
 """Matchers of PromQL, ``cluster="a",env=~"prod|test"``: which series of a Prometheus are ours.
 
-Parses matchers, writes them into queries, and compares them with the labels of a series. The grammar is Prometheus' own:
-four operators; a value in double or single quotes with Go's escapes, or in backticks without escapes. A regular expression
-has to match the whole value. The metric's name cannot be matched: our queries have it already. Pure.
+Parses matchers, writes them into queries, and compares them with the labels of a series. The grammar is Prometheus'
+own: four operators; a value in double or single quotes with Go's escapes, or in backticks without escapes. A regular
+expression has to match the whole value. The metric's name cannot be matched: our queries have it already. Pure.
 """
 
 import re

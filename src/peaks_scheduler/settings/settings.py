@@ -1,6 +1,7 @@
 """The settings as dataclasses, grouped by subject: unit, default and the reason for it.
 
-``table`` has their names for users and their meaning. The strategy is a name here: ``scheduling`` has the strategies. Pure.
+``table`` has their names for users and their meaning. The strategy is a name here: ``scheduling`` has the strategies.
+Pure.
 """
 
 import math
@@ -32,8 +33,8 @@ class LoadSettings:
     expiry: float = 300.0
     """[s] from the end of a load's window until the load is stale and the node is estimated."""
     window: float = 300.0
-    """[s] over which Prometheus averages. With ``cpu_query``: over which that query averages. Other sources report their
-    own window."""
+    """[s] over which Prometheus averages. With ``cpu_query``: over which that query averages. Other sources report
+    their own window."""
     cpu_query: str | None = None
     """PromQL for the CPU use of every node; None: the series of node_exporter, then of Kepler."""
     memory_query: str | None = None
@@ -47,7 +48,8 @@ class LoadSettings:
 
 @dataclass(frozen=True, slots=True)
 class PrometheusSettings:
-    """How to query Prometheus, for load and for anything else. Secrets stay in files, which are read at each request."""
+    """How to query Prometheus, for load and for anything else. Secrets stay in files, which are read at each
+    request."""
 
     address: str | None = None
     """URL without ``/api/v1``; None: no Prometheus. Where the load comes from Prometheus, the default is
@@ -82,8 +84,8 @@ class PodUsageSettings:
     warm_up: float = 120.0
     """[s] that a sibling must have run before its use counts: a start is not typical."""
     min_samples: int = 10
-    """Fewest observations for an estimate; with fewer, requests count. One pod can give all of them: a Deployment of one
-    replica has no other. Ten observations are ten minutes."""
+    """Fewest observations for an estimate; with fewer, requests count. One pod can give all of them: a Deployment of
+    one replica has no other. Ten observations are ten minutes."""
     interval: float = 60.0
     """[s] from one fetch to the next."""
     keep: float = 86400.0
@@ -138,7 +140,8 @@ class PodFields:
     """How to treat the fields of pods."""
 
     ignore: frozenset[str] = frozenset()
-    """Paths of unknown fields that are passed over (``spec.newField``). A pod with any other unknown field is refused."""
+    """Paths of unknown fields that are passed over (``spec.newField``). A pod with any other unknown field is
+    refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +173,9 @@ class Settings:
     tolerance_watts: float = 0.0
     """[W] Jumps above the least by no more than this are tied; preferences decide among them."""
     ceiling: Ceiling = field(default_factory=lambda: Ceiling(cpu=0.8, memory=0.9))
-    """Predicted use above which a node ranks behind nodes below, where neither the node nor the pod has its own ceiling.
-    Other load-aware schedulers stop at 65 to 80 % of the CPUs. Memory needs less room: CPU needs it for latency."""
+    """Predicted use above which a node ranks behind nodes below, where neither the node nor the pod has its own
+    ceiling. Other load-aware schedulers stop at 65 to 80 % of the CPUs. Memory needs less room: CPU needs it for
+    latency."""
     max_tolerance_watts: float = math.inf
     """[W] Upper limit for a pod's annotation. None by default: a tenant can waste watts only with its own pods."""
     max_ceiling: Ceiling = field(default_factory=lambda: Ceiling(cpu=1.0, memory=1.0))

@@ -1,7 +1,8 @@
 """Parsers for the values of settings (durations, URLs, addresses, switches), and their text for people.
 
-A parser takes any value that a YAML file, an environment variable or an option can hold. It raises ValueError whose text
-completes "expected ...": the caller knows where the value was given. No parser knows which setting it is for. Pure.
+A parser takes any value that a YAML file, an environment variable or an option can hold. It raises ValueError whose
+text completes "expected ...": the caller knows where the value was given. No parser knows which setting it is for.
+Pure.
 """
 
 import re

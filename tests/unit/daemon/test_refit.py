@@ -26,9 +26,9 @@ from peaks_scheduler.observability.telemetry import Telemetry
 from peaks_scheduler.power.curves import Curve, Exponential, Linear
 from peaks_scheduler.power.models import EMPTY, PowerModel, PowerModels, Quality
 from peaks_scheduler.power.scope import Scope
-from peaks_scheduler.settings.table import redacted
 from peaks_scheduler.settings.loading import load_settings
 from peaks_scheduler.settings.settings import RefitSettings
+from peaks_scheduler.settings.table import redacted
 from tests.support.attainable import deviations, spread_error
 from tests.support.builders import ledger, node
 from tests.support.daemon_stage import until

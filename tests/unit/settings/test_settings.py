@@ -11,10 +11,10 @@ from peaks_scheduler.errors import ConfigurationError, PowerModelError
 from peaks_scheduler.objects.annotations import AnnotationRules
 from peaks_scheduler.objects.ceilings import Ceiling
 from peaks_scheduler.settings.http_headers import Header
-from peaks_scheduler.settings.table import redacted
-from peaks_scheduler.settings.promql_matchers import Matcher, Matchers
 from peaks_scheduler.settings.loading import load_settings
+from peaks_scheduler.settings.promql_matchers import Matcher, Matchers
 from peaks_scheduler.settings.settings import LeaderElection, LoadSettings, PowerSettings, PrometheusSettings, Settings
+from peaks_scheduler.settings.table import redacted
 from peaks_scheduler.settings.values import Listen
 
 FULL = """

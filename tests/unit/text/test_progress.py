@@ -27,7 +27,7 @@ def run(progress: ProgressBar, total: int) -> None:
             progress.update(done, total)
 
 
-def test_a_terminal_gets_a_bar_up_to_the_total(terminal: Terminal, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_terminal_gets_a_bar_up_to_the_total(capsys: pytest.CaptureFixture[str], terminal: Terminal) -> None:
     run(ProgressBar("pods bound"), 10)
     assert "pods bound" in terminal.getvalue()
     assert "100%" in terminal.getvalue()

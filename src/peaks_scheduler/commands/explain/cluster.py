@@ -224,7 +224,11 @@ def _apply(report: LoadReport, ledger: Ledger) -> list[str]:
 
 def _models(settings: Settings) -> tuple[PowerModels, list[str]]:
     path = settings.power.file
-    models = settings.power.inline if path is None else parse_models(read_input_text("--power-models", path, MOST_MODELS), path)
+    models = (
+        settings.power.inline
+        if path is None
+        else parse_models(read_input_text("--power-models", path, MOST_MODELS), path)
+    )
     return models, ["no power models, all nodes are unmodelled"] if models == EMPTY else []
 
 

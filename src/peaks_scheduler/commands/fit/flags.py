@@ -15,8 +15,16 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--csv", metavar="FILE", help="Measurements, one row a sample; also as .gz; - is stdin."),
     click.option("--cpu-column", metavar="NAME", help="With --csv: column of the CPU use."),
     click.option("--power-column", metavar="NAME", help="With --csv: column of the power or the energy."),
-    click.option("--node-column", metavar="NAME", help="With --csv: column of the nodes' names; without it the file is of one node."),
-    click.option("--node", metavar="NAME", help="With --csv, without --node-column: name of the node.  [default: the file's name]"),
+    click.option(
+        "--node-column",
+        metavar="NAME",
+        help="With --csv: column of the nodes' names; without it the file is of one node.",
+    ),
+    click.option(
+        "--node",
+        metavar="NAME",
+        help="With --csv, without --node-column: name of the node.  [default: the file's name]",
+    ),
     click.option("--time-column", metavar="NAME", help="With --csv: column of the times, ISO 8601 or since 1970."),
     click.option("--cpu-kind", type=click.Choice(["auto", "gauge", "counter"]), help="With --csv.  [default: auto]"),
     click.option("--power-kind", type=click.Choice(["auto", "gauge", "counter"]), help="With --csv.  [default: auto]"),
@@ -40,25 +48,47 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         type=click.Choice(["day-first", "month-first"]),
         help="With --csv: order in dates such as 3/4/2026; needed where no date of the file tells.",
     ),
-    click.option("--prometheus", metavar="URL", help="URL of a Prometheus with power of every node, from Kepler, Redfish, IPMI or another exporter."),
+    click.option(
+        "--prometheus",
+        metavar="URL",
+        help="URL of a Prometheus with power of every node, from Kepler, Redfish, IPMI or another exporter.",
+    ),
     click.option("--range", metavar="DURATION", help="With --prometheus: the time to read, up to now.  [default: 7d]"),
     click.option("--step", metavar="DURATION", help="With --prometheus: time between two samples.  [default: 60s]"),
-    click.option("--cpu-query", metavar="PROMQL", help="With --prometheus: query for the CPU use of every node.  [default: known series]"),
-    click.option("--power-query", metavar="PROMQL", help="With --prometheus: query for watts, or for ..._joules_total.  [default: known series]"),
+    click.option(
+        "--cpu-query",
+        metavar="PROMQL",
+        help="With --prometheus: query for the CPU use of every node.  [default: known series]",
+    ),
+    click.option(
+        "--power-query",
+        metavar="PROMQL",
+        help="With --prometheus: query for watts, or for ..._joules_total.  [default: known series]",
+    ),
     setting_option("--prometheus-match"),
     click.option("--node-label", metavar="LABEL", help="With --prometheus: label that names a series' node."),
     click.option(
-        "--prometheus-header", metavar="'NAME: VALUE'", multiple=True, help="With --prometheus: HTTP header to send with every request; may be repeated."
+        "--prometheus-header",
+        metavar="'NAME: VALUE'",
+        multiple=True,
+        help="With --prometheus: HTTP header to send with every request; may be repeated.",
     ),
     click.option(
-        "--prometheus-header-file", metavar="'NAME: FILE'", multiple=True, help="The same, with the value in a file; may be repeated."
+        "--prometheus-header-file",
+        metavar="'NAME: FILE'",
+        multiple=True,
+        help="The same, with the value in a file; may be repeated.",
     ),
-    click.option("--prometheus-token-file", "token_file", metavar="FILE", help="With --prometheus: file with a bearer token."),
+    click.option(
+        "--prometheus-token-file", "token_file", metavar="FILE", help="With --prometheus: file with a bearer token."
+    ),
     click.option("--ca-file", metavar="FILE", help="With --prometheus: file with certificates to trust, PEM."),
     click.option("--username", metavar="NAME", help="With --prometheus: user for basic authentication."),
     click.option("--password-file", metavar="FILE", help="With --username: file with the password."),
     click.option(
-        "--cpu-unit", type=click.Choice(["ratio", "percent", "cores"]), help="Unit of the CPU use.  [default: found from the values, and shown]"
+        "--cpu-unit",
+        type=click.Choice(["ratio", "percent", "cores"]),
+        help="Unit of the CPU use.  [default: found from the values, and shown]",
     ),
     click.option("--cores", metavar="N", type=float, help="With --cpu-unit cores: number of cores of a node."),
     click.option(
@@ -70,7 +100,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--scope",
         type=click.Choice(["wall", "platform", "package", "estimate"]),
-        help="What the watts are measured of; wall is the whole machine.  [default: by the name of the series or column, else wall]",
+        help="What the watts are of.  [default: as the name of the series or column says, else wall: the whole machine]",
     ),
     click.option("--plot", metavar="FILE", help="Draw samples, curve, band and envelope: .png, .svg or .pdf."),
     click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True),
