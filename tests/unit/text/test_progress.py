@@ -15,28 +15,31 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    monkeypatch.setattr(sys, "stderr", found := Terminal())
-    return found
-
-
 def run(progress: ProgressBar, total: int) -> None:
     with progress:
         for done in range(total + 1):
             progress.update(done, total)
 
 
-def test_a_terminal_gets_a_bar_up_to_the_total(capsys: pytest.CaptureFixture[str], terminal: Terminal) -> None:
-    run(ProgressBar("pods bound"), 10)
-    assert "pods bound" in terminal.getvalue()
-    assert "100%" in terminal.getvalue()
+def shown_on_a_terminal(monkeypatch: pytest.MonkeyPatch, progress: ProgressBar, total: int) -> str:
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", terminal := Terminal())
+        run(progress, total)
+    return terminal.getvalue()
+
+
+def test_a_terminal_gets_a_bar_up_to_the_total(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = shown_on_a_terminal(monkeypatch, ProgressBar("pods bound"), 10)
+    assert "pods bound" in shown
+    assert "100%" in shown
     assert capsys.readouterr().out == ""
 
 
-def test_a_total_below_the_least_is_not_shown(terminal: Terminal) -> None:
-    run(ProgressBar("fitting", least=2), 1)
-    assert terminal.getvalue() == ""
+def test_a_total_below_the_least_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shown_on_a_terminal(monkeypatch, ProgressBar("fitting", least=2), 1) == ""
+    assert "100%" in shown_on_a_terminal(monkeypatch, ProgressBar("fitting", least=2), 2)
 
 
 def test_elsewhere_a_few_lines_tell_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:

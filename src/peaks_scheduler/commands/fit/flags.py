@@ -100,7 +100,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--scope",
         type=click.Choice(["wall", "platform", "package", "estimate"]),
-        help="What the watts are of.  [default: as the name of the series or column says, else wall: the whole machine]",
+        help="What the watts are of.  [default: as the name of the series or column says, else wall, the machine]",
     ),
     click.option("--plot", metavar="FILE", help="Draw samples, curve, band and envelope: .png, .svg or .pdf."),
     click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True),
