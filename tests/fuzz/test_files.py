@@ -19,7 +19,7 @@ from peaks_scheduler.commands.import_models.kepler_weights import read_weights
 from peaks_scheduler.commands.import_models.plugin import import_plugin
 from peaks_scheduler.errors import ConfigurationError, PeaksError, PowerModelError
 from peaks_scheduler.files.documents import parse_document, parse_documents
-from peaks_scheduler.files.reading import decoded
+from peaks_scheduler.files.encodings import decoded
 from peaks_scheduler.ledger.power_columns import prepare
 from peaks_scheduler.power.file import parse_models
 from peaks_scheduler.power.models import PowerModels

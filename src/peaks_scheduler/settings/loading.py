@@ -10,7 +10,7 @@ from typing import Any
 
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.files.documents import parse_document
-from peaks_scheduler.files.reading import BYTE_ORDER_MARK
+from peaks_scheduler.files.encodings import BYTE_ORDER_MARK
 from peaks_scheduler.power.models import EMPTY
 from peaks_scheduler.text.words import nearest
 

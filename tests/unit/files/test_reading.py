@@ -23,7 +23,8 @@ from peaks_scheduler.cli import main
 from peaks_scheduler.commands.check.reading import _models
 from peaks_scheduler.daemon.keepers.models import ModelKeeper
 from peaks_scheduler.errors import ConfigurationError
-from peaks_scheduler.files.reading import decoded, read_input_text
+from peaks_scheduler.files.encodings import decoded
+from peaks_scheduler.files.reading import read_input_text
 from peaks_scheduler.power.models import PowerModels
 from peaks_scheduler.settings.loading import load_settings
 from peaks_scheduler.sources.prometheus.api import PrometheusApi

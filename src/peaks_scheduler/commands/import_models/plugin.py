@@ -13,7 +13,7 @@ from typing import Any
 
 from peaks_scheduler.errors import ConfigurationError, PowerModelError
 from peaks_scheduler.files.documents import parse_documents
-from peaks_scheduler.files.reading import decoded
+from peaks_scheduler.files.encodings import decoded
 from peaks_scheduler.power.curves import Exponential
 from peaks_scheduler.power.file import plugin_models
 from peaks_scheduler.power.models import PowerModel

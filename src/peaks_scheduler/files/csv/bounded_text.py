@@ -11,7 +11,8 @@ import zlib
 from collections.abc import Iterator, Sequence
 
 from peaks_scheduler.errors import ConfigurationError
-from peaks_scheduler.files.reading import MOST_CSV, decoded, read_input_bytes, unpacked
+from peaks_scheduler.files.encodings import decoded
+from peaks_scheduler.files.reading import MOST_CSV, read_input_bytes, unpacked
 
 _MOST_LINE = 2**20  # characters
 _MOST_COLUMNS = 10_000
