@@ -12,9 +12,9 @@ from typing import Any
 
 import yaml
 
-from peaks_scheduler.settings.kinds import DURATION
 from peaks_scheduler.settings.loading import load_settings
 from peaks_scheduler.settings.table import TABLE, Setting
+from peaks_scheduler.settings.value_types import DURATION
 
 PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
 BEGIN = "<!-- settings: written by `make reference` from src/peaks_scheduler/settings/table.py -->"
@@ -40,7 +40,7 @@ def with_reference(page: str) -> str:
 def _row(setting: Setting) -> tuple[str, ...]:
     return (
         f"`{setting.path}`",
-        setting.kind.words,
+        setting.value_type.words,
         _default(setting),
         ", ".join(f"`{flag}`" for flag in setting.flag.split("/") if flag),
         f"`{setting.variable}`" if setting.variable else "",
@@ -50,7 +50,7 @@ def _row(setting: Setting) -> tuple[str, ...]:
 
 def _default(setting: Setting) -> str:
     settings, _ = load_settings(None, "", {}, {})
-    if setting.kind is DURATION:
+    if setting.value_type is DURATION:
         return f"`{_duration(setting.value(settings))}`"
     shown = setting.shown(settings)
     return "none" if shown is None else f"`{_in_yaml(shown)}`"

@@ -13,7 +13,7 @@ from peaks_scheduler.commands.fit.from_csv import Columns, Units, from_csv
 from peaks_scheduler.commands.import_models.imported import Target
 from peaks_scheduler.commands.import_models.levels import Choice, import_levels
 from peaks_scheduler.errors import ConfigurationError, PeaksError
-from peaks_scheduler.files.csv.table import CsvTable
+from peaks_scheduler.files.csv.csv_table import CsvTable
 from peaks_scheduler.files.csv.time_columns import times
 from peaks_scheduler.files.csv.written_numbers import told, value, written
 from tests.fuzz.profile import fuzzed

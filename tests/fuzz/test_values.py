@@ -25,7 +25,7 @@ from peaks_scheduler.settings.table import TABLE
 from tests.fuzz.profile import fuzzed
 from tests.fuzz.strategies import json_values, mutated, mutated_text, odd_texts, scalars
 
-PARSERS = tuple(dict.fromkeys(setting.kind.parse for setting in TABLE))
+PARSERS = tuple(dict.fromkeys(setting.value_type.parse for setting in TABLE))
 WORDS = ("1h30m", "[::1]:10261", "http://u:p@load:2020/api/v1?x=1#y", "80%", "peaks-scheduler", "spec.newField", "0.5")
 given_words = st.sampled_from(WORDS).flatmap(mutated_text)
 

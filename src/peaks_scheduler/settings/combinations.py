@@ -112,4 +112,4 @@ def unused_settings(settings: Settings, given: Mapping[str, Given]) -> list[str]
 def _is_changed(path: str, given: Mapping[str, Given]) -> bool:
     """Was the setting given, with another value than its default? A file may list every default."""
     setting = BY_PATH[path]
-    return path in given and setting.kind.parse(given[path][0]) != setting.value(Settings())
+    return path in given and setting.value_type.parse(given[path][0]) != setting.value(Settings())

@@ -15,10 +15,10 @@ from peaks_scheduler.power.models import EMPTY
 from peaks_scheduler.text.words import nearest
 
 from .combinations import check_limits, check_prometheus, unused_settings, with_addresses
-from .kinds import Kind
 from .kube_scheduler_configuration import Given, read_plugin_configuration
 from .settings import Settings
 from .table import BY_PATH, BY_VARIABLE, TABLE
+from .value_types import ValueType
 from .values import duration_text, parse_lease_name, shown
 
 Givens = dict[str, Given]
@@ -96,7 +96,7 @@ def _build(given: Givens) -> Settings:
     subjects: dict[str, dict[str, Any]] = {}
     for path, (value, where) in given.items():
         setting = BY_PATH[path]
-        subjects.setdefault(setting.subject, {})[setting.name] = _parsed(setting.kind, value, where)
+        subjects.setdefault(setting.subject, {})[setting.name] = _parsed(setting.value_type, value, where)
     settings = Settings(**subjects.pop("", {}))
     settings = replace(
         settings, **{name: replace(getattr(settings, name), **values) for name, values in subjects.items()}
@@ -107,12 +107,12 @@ def _build(given: Givens) -> Settings:
     return settings if settings.leader_election.name else _with_lease_name(settings)
 
 
-def _parsed(kind: Kind, value: object, where: str) -> Any:
+def _parsed(value_type: ValueType, value: object, where: str) -> Any:
     try:
-        return kind.parse(value)
+        return value_type.parse(value)
     except ValueError as error:
-        got = "" if kind.secret else f"; got {shown(value)}"
-        raise ConfigurationError(f"{where}: expected {error}{got}") from (None if kind.secret else error)
+        got = "" if value_type.secret else f"; got {shown(value)}"
+        raise ConfigurationError(f"{where}: expected {error}{got}") from (None if value_type.secret else error)
 
 
 def _with_lease_name(settings: Settings) -> Settings:

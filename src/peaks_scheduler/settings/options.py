@@ -11,10 +11,10 @@ import click
 from peaks_scheduler.files.reading import read_input_text
 from peaks_scheduler.text.terminal import say
 
-from .kinds import SWITCH
 from .loading import load_settings
 from .settings import Settings
 from .table import TABLE, Setting
+from .value_types import SWITCH
 
 F = TypeVar("F", bound=Callable[..., Any])
 _BY_FLAG = {setting.flag.partition("/")[0]: setting for setting in TABLE if setting.flag}
@@ -23,18 +23,18 @@ _BY_FLAG = {setting.flag.partition("/")[0]: setting for setting in TABLE if sett
 def setting_option(flag: str) -> Callable[[F], F]:
     """The option ``flag`` (``--load-address``) for a command. KeyError: no setting has this flag."""
     setting = _BY_FLAG[flag]
-    kind, words = setting.kind, _help(setting)
-    if kind is SWITCH:
+    value_type, words = setting.value_type, _help(setting)
+    if value_type is SWITCH:
         return click.option(setting.flag, is_flag=True, default=None, help=words)
-    if kind.choices:
-        return click.option(setting.flag, type=click.Choice(kind.choices), help=words)
-    return click.option(setting.flag, metavar=kind.metavar, help=words)
+    if value_type.choices:
+        return click.option(setting.flag, type=click.Choice(value_type.choices), help=words)
+    return click.option(setting.flag, metavar=value_type.metavar, help=words)
 
 
 def _help(setting: Setting) -> str:
     """The setting's meaning and its default."""
     default = setting.shown(Settings())
-    if setting.kind is SWITCH:
+    if setting.value_type is SWITCH:
         on, _, off = setting.flag.partition("/")
         default = (on if default else off).removeprefix("--")
     words = setting.meaning.replace("`", "")

@@ -1,4 +1,4 @@
-"""The table of settings: every name, kind and meaning of a setting stands here, once.
+"""The table of settings: each setting has its names, type of value and meaning in one row.
 
 The parser of file, environment and command line (``loading``), the options of the commands (``options``), ``/configz``
 (``redacted``) and the reference in ``docs/configuration.md`` (``tools/settings_reference.py``) are made from it. The
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
-from .kinds import (
+from .settings import Settings
+from .value_types import (
     CEILING,
     CPU,
     CPU_UNIT,
@@ -36,9 +37,8 @@ from .kinds import (
     SWITCH,
     USAGE_SOURCE,
     WATTS,
-    Kind,
+    ValueType,
 )
-from .settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Setting:
     """Key in the file: ``load.address``."""
     attribute: str
     """Attribute of ``Settings``: ``load.address``."""
-    kind: Kind
+    value_type: ValueType
     flag: str
     """Option of the command line: ``--load-address``, or ``--refit/--no-refit``; empty: none."""
     meaning: str
@@ -84,12 +84,12 @@ class Setting:
     def shown(self, settings: Settings) -> Any:
         """The value as the file would have it, passwords masked; None: not set."""
         value = self.value(settings)
-        return None if value is None else self.kind.show(value)
+        return None if value is None else self.value_type.show(value)
 
 
 # fmt: off
 TABLE = (
-    #       key in the file          attribute of Settings        kind            option
+    #       key in the file          attribute of Settings        value           option
     Setting("schedulerName",         "scheduler_name",            NAME,           "--scheduler-name",
             "Pods with this `spec.schedulerName` are ours."),
     Setting("strategy",              "strategy",                  NAME,           "",
@@ -224,7 +224,7 @@ TABLE = (
     Setting("logFormat",             "log_format",                LOG_FORMAT,     "--log-format",
             "Format of the log on stderr, one line a record."),
     Setting("leaderElection.enabled", "leader_election.enabled",  SWITCH,         "--leader-elect/--no-leader-elect",
-            "Only one of several replicas works.",
+            "Elect a leader, so that only one of several replicas works.",
             "Off is safe only for a process that is certainly the only one."),
     Setting("leaderElection.name",   "leader_election.name",      LEASE_NAME,     "",
             "Name of the Lease, in our own namespace (outside a pod: `kube-system`).",

@@ -14,9 +14,9 @@ from peaks_scheduler.commands.import_models.levels import Choice, import_levels
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.files.csv import bounded_text
 from peaks_scheduler.files.csv.bounded_text import read_csv_text
+from peaks_scheduler.files.csv.csv_table import CsvTable
 from peaks_scheduler.files.csv.header import names_of
 from peaks_scheduler.files.csv.rows import plain_table
-from peaks_scheduler.files.csv.table import CsvTable
 from peaks_scheduler.files.reading import MOST_CSV
 
 NAMES = names_of(["cpu", "watts"])

@@ -8,10 +8,10 @@ import click
 import pytest
 
 from peaks_scheduler.cli import main
-from peaks_scheduler.settings.kinds import SWITCH
 from peaks_scheduler.settings.loading import load_settings
 from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.settings.table import TABLE, Setting, redacted
+from peaks_scheduler.settings.value_types import SWITCH
 
 RUN = {parameter.name: parameter for parameter in main.commands["run"].params if isinstance(parameter, click.Option)}
 every_setting = pytest.mark.parametrize("setting", TABLE, ids=lambda setting: setting.path)
@@ -37,7 +37,7 @@ def test_each_setting_says_what_it_means_in_one_sentence(setting: Setting) -> No
 def test_a_default_is_shown_as_the_file_may_have_it(setting: Setting) -> None:
     default = load_settings(None, "", {}, {})[0]
     shown = setting.shown(default)
-    assert shown is None or setting.kind.parse(shown) == setting.value(default)
+    assert shown is None or setting.value_type.parse(shown) == setting.value(default)
 
 
 @every_option
@@ -64,7 +64,7 @@ def test_the_help_of_an_option_has_its_default() -> None:
 
 
 def test_a_switch_that_is_not_given_leaves_the_file_alone() -> None:
-    assert all(RUN[each.parameter].default is None for each in TABLE if each.flag and each.kind is SWITCH)
+    assert all(RUN[each.parameter].default is None for each in TABLE if each.flag and each.value_type is SWITCH)
 
 
 def test_configz_has_every_key_of_the_file() -> None:

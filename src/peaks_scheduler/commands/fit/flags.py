@@ -26,8 +26,16 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="With --csv, without --node-column: name of the node.  [default: the file's name]",
     ),
     click.option("--time-column", metavar="NAME", help="With --csv: column of the times, ISO 8601 or since 1970."),
-    click.option("--cpu-kind", type=click.Choice(["auto", "gauge", "counter"]), help="With --csv.  [default: auto]"),
-    click.option("--power-kind", type=click.Choice(["auto", "gauge", "counter"]), help="With --csv.  [default: auto]"),
+    click.option(
+        "--cpu-kind",
+        type=click.Choice(["auto", "gauge", "counter"]),
+        help="With --csv: kind of the CPU column.  [default: auto]",
+    ),
+    click.option(
+        "--power-kind",
+        type=click.Choice(["auto", "gauge", "counter"]),
+        help="With --csv: kind of the power column.  [default: auto]",
+    ),
     click.option(
         "--power-unit",
         type=click.Choice(
@@ -96,11 +104,12 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         type=click.Choice(["auto", "exponential", "idle-exponential", "piecewise", "linear"]),
         default="auto",
         show_default=True,
+        help="Kind of curve to fit.",
     ),
     click.option(
         "--scope",
         type=click.Choice(["wall", "platform", "package", "estimate"]),
-        help="What the watts are of.  [default: as the name of the series or column says, else wall, the machine]",
+        help="Part of the machine that the watts are of.  [default: by the name of series or column, else wall]",
     ),
     click.option("--plot", metavar="FILE", help="Draw samples, curve, band and envelope: .png, .svg or .pdf."),
     click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True),

@@ -15,11 +15,11 @@ import numpy as np
 from peaks_scheduler.arrays import Floats, Ints
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.files.csv.bounded_text import read_csv_text
+from peaks_scheduler.files.csv.csv_table import CsvTable
 from peaks_scheduler.files.csv.header import names_of
 from peaks_scheduler.files.csv.long_format import annotated_table, is_annotated, spread
 from peaks_scheduler.files.csv.number_columns import Numbers, numbers
 from peaks_scheduler.files.csv.rows import plain_table
-from peaks_scheduler.files.csv.table import CsvTable
 from peaks_scheduler.files.csv.time_columns import times
 from peaks_scheduler.fitting.alignment import screened
 from peaks_scheduler.fitting.track import Reading

@@ -19,10 +19,10 @@ import numpy as np
 from peaks_scheduler.arrays import Floats
 from peaks_scheduler.errors import ConfigurationError, PowerModelError
 from peaks_scheduler.files.csv.bounded_text import read_csv_text
+from peaks_scheduler.files.csv.csv_table import CsvTable
 from peaks_scheduler.files.csv.header import names_of
 from peaks_scheduler.files.csv.number_columns import numbers
 from peaks_scheduler.files.csv.rows import plain_table
-from peaks_scheduler.files.csv.table import CsvTable
 from peaks_scheduler.fitting.units import in_cell
 from peaks_scheduler.power.curves import Curve, Linear, Piecewise
 from peaks_scheduler.power.models import Quality

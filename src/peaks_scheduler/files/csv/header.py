@@ -16,7 +16,7 @@ from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.text.words import few
 
 from .bounded_text import csv_rows
-from .table import folded
+from .csv_table import folded
 
 Score = Callable[[Sequence[str]], int]
 """How many of the wanted columns a line has, if it is the header."""
@@ -32,7 +32,7 @@ def names_of(wanted: Iterable[str]) -> Score:
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class HeaderLine:
     """A line that is, or may be, the header."""
 
     delimiter: str
@@ -43,7 +43,7 @@ class Header:
     cells: tuple[str, ...]
 
 
-def find_header(path: str, lines: Sequence[str], comments: Sequence[int], told: str, score: Score) -> Header:
+def find_header(path: str, lines: Sequence[str], comments: Sequence[int], told: str, score: Score) -> HeaderLine:
     """The header with the highest score, the first of several.
 
     ``comments``: indices of the lines that begin with ``#``. ``told``: the delimiter that the file itself names, or
@@ -71,7 +71,7 @@ def find_header(path: str, lines: Sequence[str], comments: Sequence[int], told: 
     return best
 
 
-def _candidates(lines: Sequence[str], comments: Sequence[int], delimiters: Sequence[str]) -> Iterator[Header]:
+def _candidates(lines: Sequence[str], comments: Sequence[int], delimiters: Sequence[str]) -> Iterator[HeaderLine]:
     """Every line that may be the header. A line that begins with ``#`` may be one with and without it."""
     some = [i for i in comments if i < _MOST_LINES]
     plain = ["" if i in some else line for i, line in enumerate(lines[:_MOST_LINES])]
@@ -82,15 +82,15 @@ def _candidates(lines: Sequence[str], comments: Sequence[int], delimiters: Seque
             yield from _headers([lines[i].lstrip("# ")], delimiter, i)
 
 
-def _headers(lines: Sequence[str], delimiter: str, offset: int) -> Iterator[Header]:
+def _headers(lines: Sequence[str], delimiter: str, offset: int) -> Iterator[HeaderLine]:
     try:
         for start, end, cells in csv_rows(lines, delimiter, offset):
-            yield Header(delimiter, start, end, tuple(cells))
+            yield HeaderLine(delimiter, start, end, tuple(cells))
     except csv.Error:
         return  # where the rows are read, an error says what is wrong
 
 
-def _widest(found: Sequence[Header]) -> Header:
+def _widest(found: Sequence[HeaderLine]) -> HeaderLine:
     """The first line of the usual width, for the delimiter whose usual width is largest. For when no line scores."""
     delimiters = {each.delimiter for each in found}
     usual = {

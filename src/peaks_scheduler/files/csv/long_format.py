@@ -18,7 +18,7 @@ from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.text.words import few, nearest
 
 from .bounded_text import csv_lines, refuse_wide
-from .table import CsvTable, folded
+from .csv_table import CsvTable, folded
 
 _ANNOTATION = re.compile(r"#\s*(group|datatype|default|constant|timezone)\b", re.IGNORECASE)
 _KEYS = ("_field", "series", "metric", "metric_name", "__name__", "name", "field", "variable")

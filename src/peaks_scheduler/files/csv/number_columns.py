@@ -17,7 +17,7 @@ from peaks_scheduler.arrays import Floats
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.text.words import few
 
-from .table import CsvTable
+from .csv_table import CsvTable
 from .written_numbers import MISSING, Written, told, value, written
 
 UnitOf = Callable[[str], tuple[str, float] | None]

@@ -16,8 +16,8 @@ from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.text.words import plural
 
 from .bounded_text import csv_lines, csv_rows, refuse_wide
-from .header import Header, Score, find_header
-from .table import CsvTable, folded
+from .csv_table import CsvTable, folded
+from .header import HeaderLine, Score, find_header
 
 _TOO_LONG = 0.01  # share of the rows that may have more cells than the header
 _MANY = 20  # rows; in so many one may be too long
@@ -53,7 +53,7 @@ def _told_delimiter(lines: list[str]) -> str:
     return match[1]
 
 
-def _above(lines: Sequence[str], comments: Sequence[int], header: Header) -> list[str]:
+def _above(lines: Sequence[str], comments: Sequence[int], header: HeaderLine) -> list[str]:
     """Notes on the lines above the header and on comments, which are left out."""
     others = [i for i in comments if i != header.start]
     above = sum(1 for line in lines[: header.start] if line.strip())
@@ -83,7 +83,7 @@ class _Rows:
     """Number of lines that are the header again."""
 
 
-def _below(path: str, lines: Sequence[str], header: Header, notes: list[str], score: Score) -> CsvTable:
+def _below(path: str, lines: Sequence[str], header: HeaderLine, notes: list[str], score: Score) -> CsvTable:
     names = header.cells[: max((i + 1 for i, name in enumerate(header.cells) if name), default=0)]
     refuse_wide(path, len(names), 0)
     found = _Rows()

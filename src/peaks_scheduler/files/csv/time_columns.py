@@ -17,8 +17,8 @@ import numpy as np
 from peaks_scheduler.arrays import Floats
 from peaks_scheduler.errors import ConfigurationError
 
+from .csv_table import CsvTable
 from .number_columns import complain_if_empty, numbers, unreadable
-from .table import CsvTable
 from .written_numbers import MISSING
 
 ORDERS = ("day-first", "month-first")

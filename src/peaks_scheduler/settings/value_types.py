@@ -1,4 +1,4 @@
-"""The kinds of values that settings have: how each is parsed, shown and described. Pure."""
+"""The types of values that settings have: how each is parsed, shown and described. Pure."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ from .values import (
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind of value."""
+class ValueType:
+    """One type of value."""
 
     words: str
     """What a value is, for the reference in the documentation."""
@@ -57,10 +57,10 @@ class Kind:
     """Is the value left out of error messages?"""
 
 
-def choice(*words: str) -> Kind:
-    """The kind whose values are these words."""
+def choice(*words: str) -> ValueType:
+    """The type whose values are these words."""
     listed = [f"`{word}`" for word in words]
-    return Kind(f"{', '.join(listed[:-1])} or {listed[-1]}", partial(parse_word, words), choices=words)
+    return ValueType(f"{', '.join(listed[:-1])} or {listed[-1]}", partial(parse_word, words), choices=words)
 
 
 def _shown_matchers(matchers: Matchers) -> str | None:
@@ -77,25 +77,25 @@ def _shown_watts(watts: float) -> float | None:
 
 # fmt: off
 #                     in words                      parsed by                  shown by
-NAME           = Kind("text",                       parse_text,                metavar="NAME")
-FILE           = Kind("file",                       parse_text,                metavar="FILE")
-PROMQL         = Kind("PromQL",                     parse_text)
-LABEL          = Kind("label's name",               parse_label)
-SWITCH         = Kind("`true` or `false`",          parse_switch)
-DURATION       = Kind("duration",                   parse_duration,            duration_text)
-LOAD_URL       = Kind("URL",                        parse_address,             masked, "URL")
-PROMETHEUS_URL = Kind("URL",                        parse_prometheus_address,  masked)
-HEADERS        = Kind("mapping",                    parse_headers,             _shown_headers, secret=True)
-MATCHERS       = Kind("matchers",                   parse_matchers,            _shown_matchers, "MATCHERS")
-PERCENTILE     = Kind("number above 0, up to 100",  parse_percentile)
-SAMPLES        = Kind(f"number, 1 to {MOST_SAMPLES}", parse_samples)
-SHARE          = Kind("share, `20%` or `0.2`",      parse_share,               share_text)
-CEILING        = Kind("share, `80%` or `0.8`",      parse_ceiling,             share_text)
-CPU            = Kind("CPU quantity",               parse_cpu,                 "{}m".format)
-WATTS          = Kind("watts",                      parse_watts,               _shown_watts)
-FIELD_PATHS    = Kind("list of paths",              parse_field_paths,         sorted)
-LISTEN         = Kind("`HOST:PORT`",                parse_listen,              str, "HOST:PORT")
-LEASE_NAME     = Kind("text",                       parse_lease_name)
+NAME           = ValueType("text",                       parse_text,                metavar="NAME")
+FILE           = ValueType("file",                       parse_text,                metavar="FILE")
+PROMQL         = ValueType("PromQL",                     parse_text)
+LABEL          = ValueType("label's name",               parse_label)
+SWITCH         = ValueType("`true` or `false`",          parse_switch)
+DURATION       = ValueType("duration",                   parse_duration,            duration_text)
+LOAD_URL       = ValueType("URL",                        parse_address,             masked, "URL")
+PROMETHEUS_URL = ValueType("URL",                        parse_prometheus_address,  masked)
+HEADERS        = ValueType("mapping",                    parse_headers,             _shown_headers, secret=True)
+MATCHERS       = ValueType("matchers",                   parse_matchers,            _shown_matchers, "MATCHERS")
+PERCENTILE     = ValueType("number above 0, up to 100",  parse_percentile)
+SAMPLES        = ValueType(f"number, 1 to {MOST_SAMPLES}", parse_samples)
+SHARE          = ValueType("share, `20%` or `0.2`",      parse_share,               share_text)
+CEILING        = ValueType("share, `80%` or `0.8`",      parse_ceiling,             share_text)
+CPU            = ValueType("CPU quantity",               parse_cpu,                 "{}m".format)
+WATTS          = ValueType("watts",                      parse_watts,               _shown_watts)
+FIELD_PATHS    = ValueType("list of paths",              parse_field_paths,         sorted)
+LISTEN         = ValueType("`HOST:PORT`",                parse_listen,              str, "HOST:PORT")
+LEASE_NAME     = ValueType("text",                       parse_lease_name)
 LOAD_SOURCE    = choice(*LOAD_SOURCES)
 USAGE_SOURCE   = choice("auto", "none", *USAGE_SOURCES)
 CPU_UNIT       = choice("ratio", "percent", "cores")
