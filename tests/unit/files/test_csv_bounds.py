@@ -1,5 +1,4 @@
-"""Tables that are too large, too wide or too long, or packed so that they become so: refused in words, before they fill
-the memory."""
+"""Tables that are too large, too wide or too long, also when unpacked: refused before they fill the memory."""
 
 from __future__ import annotations
 

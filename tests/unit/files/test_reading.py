@@ -1,6 +1,6 @@
-"""Files in the encodings that editors and shells write, at every door that reads one; and bytes that are no text.
+"""Files in the encodings that editors and shells write, for every command that reads files; and bytes that are no text.
 
-What is expected is Python's own idea of the encodings: a text is encoded here and has to come back.
+The tests encode a text with Python's own codecs; the same text has to come back.
 """
 
 from __future__ import annotations

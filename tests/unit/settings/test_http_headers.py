@@ -1,4 +1,4 @@
-"""Headers for a Prometheus behind a tenant or a gateway: what can be sent, and that no value is ever shown."""
+"""HTTP headers for a Prometheus: which can be sent; values are never shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a setting may be given, which place wins, and what is said of one that is wrong."""
+"""Settings from file, environment and options: which of them wins, and the errors for wrong values."""
 
 import json
 from collections.abc import Mapping
@@ -436,7 +436,7 @@ def test_wrong_inline_models_are_refused_where_they_stand() -> None:
     ids=["JSON text", "YAML text", "in small letters", "all arguments as text"],
 )
 def test_inline_models_that_are_given_as_text_are_read(arguments: Any) -> None:
-    """Where a template quotes what it puts in, the models arrive as text."""
+    """A template that quotes its values makes text of the models."""
     read, warnings = settings(scheduler_configuration(arguments))
     assert read.power.inline == settings(scheduler_configuration({"nodePowerModel": PLUGIN}))[0].power.inline
     assert list(read.power.inline.by_name) == list(PLUGIN)
