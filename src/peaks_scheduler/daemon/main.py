@@ -256,7 +256,7 @@ class Daemon:
         self._checks = self._ready_checks()
         self._found: Findings = [("first-lists", self._first_lists())]
         self.server = Server(
-            settings.listen,
+            str(settings.listen),
             self._live_findings,
             self._ready_findings,
             self.telemetry.render,

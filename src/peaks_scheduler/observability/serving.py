@@ -19,12 +19,11 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from aiohttp import web
 
 from peaks_scheduler.errors import ConfigurationError
-from peaks_scheduler.settings.values import Listen
 from peaks_scheduler.text.printable import cell
 
 from .accepting import ANSWER, IDLE, Connection, Door
@@ -32,6 +31,7 @@ from .shared_answer import FRESH, Shared
 
 logger = logging.getLogger(__name__)
 
+WILDCARDS = ("", "*", "::")
 METHODS = ("GET", "HEAD")
 TEXT = "text/plain; charset=utf-8"
 FORMS = ("text/plain; version=0.0.4", "application/openmetrics-text; version=1.0.0")
@@ -109,13 +109,33 @@ def run_all(checks: Sequence[Check]) -> Findings:
     return [(check.name, check.run()) for check in checks]
 
 
+class Address(NamedTuple):
+    host: str
+    port: int
+
+
+def parse_listen(listen: str) -> Address:
+    """``HOST:PORT``, ``[IPV6]:PORT`` or ``:PORT``.
+
+    Raises:
+        ConfigurationError: it is none of these.
+    """
+    host, colon, port = listen.strip().rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535 or (":" in host and not bracketed):
+        raise ConfigurationError(
+            f"listen: expected HOST:PORT, [IPV6]:PORT or :PORT, the port from 0 (any free one) to 65535, got {listen!r}"
+        )
+    return Address(host[1:-1] if bracketed else host, int(port))
+
+
 class Server:
     """Serves from ``start`` to ``stop``, on the event loop that starts it and whichever that is.
 
     What it shows is asked for at most once a second, however many want to see it, and given up after a few seconds.
 
     Args:
-        listen: host and port; without a host all addresses of both families.
+        listen: see `parse_listen`; no host, ``*`` or ``::`` means all addresses of both families.
         live: what the checks of /livez find now.
         ready: what those of /readyz do.
         telemetry_render: Accept header -> (text, content type); TimeoutError where it takes too long.
@@ -125,7 +145,7 @@ class Server:
 
     def __init__(
         self,
-        listen: Listen,
+        listen: str,
         live: Probe,
         ready: Probe,
         telemetry_render: Callable[[str], Awaitable[tuple[bytes, str]]],
@@ -133,6 +153,7 @@ class Server:
         fresh: float = FRESH,
     ) -> None:
         self._listen = listen
+        self._address = parse_listen(listen)
         self._health = {"livez": Shared(live, fresh), "readyz": Shared(ready, fresh)}
         self._metrics = {form: Shared(partial(telemetry_render, form), fresh) for form in FORMS}
         self._configz = configz
@@ -146,7 +167,7 @@ class Server:
             ConfigurationError: the address cannot be listened on; says why and what to do.
         """
         try:
-            sockets = await _open(self._listen)
+            sockets = await _open(self._address)
         except (OSError, UnicodeError) as error:
             raise ConfigurationError(_why_not(self._listen, error)) from error
         # one probe a few seconds: an access log would drown the decisions
@@ -252,18 +273,18 @@ def _line(name: str, health: Health) -> str:
     }[health.level]
 
 
-async def _open(listen: Listen) -> list[socket.socket]:
-    """Listening sockets for every address of the host, all on one port.
+async def _open(address: Address) -> list[socket.socket]:
+    """Listening sockets for every address that the host stands for, all on one port.
 
     Raises:
         OSError: no such host, or one of the addresses is taken or not allowed.
     """
-    if listen.host is None and socket.has_dualstack_ipv6():
-        return [socket.create_server(("::", listen.port), family=socket.AF_INET6, dualstack_ipv6=True)]
-    host = "0.0.0.0" if listen.host is None else listen.host  # a machine without IPv6
-    found = await asyncio.get_running_loop().getaddrinfo(host, listen.port, type=socket.SOCK_STREAM)
+    if address.host in WILDCARDS and socket.has_dualstack_ipv6():
+        return [socket.create_server(("::", address.port), family=socket.AF_INET6, dualstack_ipv6=True)]
+    host = "0.0.0.0" if address.host in WILDCARDS else address.host  # a machine without IPv6
+    found = await asyncio.get_running_loop().getaddrinfo(host, address.port, type=socket.SOCK_STREAM)
     sockets: list[socket.socket] = []
-    port = listen.port
+    port = address.port
     missing: OSError | None = None
     for family, ip in dict.fromkeys((family, str(where[0])) for family, _, _, _, where in found):
         try:
@@ -286,7 +307,7 @@ def _close(sockets: Sequence[socket.socket]) -> None:
         listener.close()
 
 
-def _why_not(listen: Listen, error: OSError | UnicodeError) -> str:
+def _why_not(listen: str, error: OSError | UnicodeError) -> str:
     remedies = {
         errno.EADDRINUSE: "the port is taken; stop the process that has it, or choose another (0: any that is free)",
         errno.EACCES: "ports below 1024 need a right that this process has not; choose a higher one",

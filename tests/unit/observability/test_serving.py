@@ -11,13 +11,11 @@ import aiohttp
 import pytest
 
 from peaks_scheduler.errors import ConfigurationError
-from peaks_scheduler.observability.serving import Check, Findings, Health, Server, run_all
-from peaks_scheduler.settings.values import Listen
+from peaks_scheduler.observability.serving import Address, Check, Findings, Health, Server, parse_listen, run_all
 
 OK = Check("ping", Health.ok)
 STALE = Check("load", lambda: Health.degraded("load is 400 s old"))
 PLAIN, OPENMETRICS = "text/plain; version=0.0.4", "application/openmetrics-text; version=1.0.0"
-ANY_PORT = Listen("127.0.0.1", 0)
 BLIND = Check("watch", lambda: Health.failed("a pod is unseen for 70 s"))
 
 
@@ -25,7 +23,7 @@ async def rendered(accept: str) -> tuple[bytes, str]:
     return f"# asked for {accept}\n".encode(), "text/plain; version=0.0.4; charset=utf-8"
 
 
-def a_server(listen: Listen = ANY_PORT, live: Sequence[Check] = (OK,), ready: Sequence[Check] = (OK,)) -> Server:
+def a_server(listen: str = "127.0.0.1:0", live: Sequence[Check] = (OK,), ready: Sequence[Check] = (OK,)) -> Server:
     return Server(listen, found(live), found(ready), rendered, lambda: {"schedulerName": "Peaks"})
 
 
@@ -89,7 +87,7 @@ async def test_a_check_that_raises_has_failed_in_one_line() -> None:
 
 async def test_checks_are_asked_anew_when_their_answer_is_no_longer_fresh() -> None:
     answers = iter([Health.failed("not yet"), Health.ok()])
-    server = Server(ANY_PORT, found([OK]), found([Check("lists", lambda: next(answers))]), rendered, dict, 0.0)
+    server = Server("127.0.0.1:0", found([OK]), found([Check("lists", lambda: next(answers))]), rendered, dict, 0.0)
     async with running(server) as session:
         statuses = [(await session.get("/readyz")).status for _ in range(2)]
     assert statuses == [500, 200]
@@ -122,11 +120,11 @@ async def test_any_other_path_is_not_found() -> None:
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
 async def test_ipv6_is_listened_on() -> None:
-    assert await get(running(a_server(Listen("::1", 0)), host="[::1]"), "/livez") == (200, "ok")
+    assert await get(running(a_server("[::1]:0"), host="[::1]"), "/livez") == (200, "ok")
 
 
 async def test_a_name_is_listened_on_at_one_port_for_all_its_addresses() -> None:
-    port = await (server := a_server(Listen("localhost", 0))).start()
+    port = await (server := a_server("localhost:0")).start()
     found = await asyncio.get_running_loop().getaddrinfo("localhost", port, type=socket.SOCK_STREAM)
     try:
         for _, _, _, _, where in found:
@@ -137,33 +135,53 @@ async def test_a_name_is_listened_on_at_one_port_for_all_its_addresses() -> None
         await server.stop()
 
 
+@pytest.mark.parametrize(
+    ("listen", "address"),
+    [
+        (":10261", ("", 10261)),
+        ("[::]:10261", ("::", 10261)),
+        ("[::1]:0", ("::1", 0)),
+        ("0.0.0.0:80", ("0.0.0.0", 80)),
+        ("localhost:8080", ("localhost", 8080)),
+    ],
+)
+def test_an_address_is_read_as_host_and_port(listen: str, address: tuple[str, int]) -> None:
+    assert parse_listen(listen) == Address(*address)
+
+
+@pytest.mark.parametrize("listen", ["", "10261", "host:", "::1:80", "host:http", "host:65536", "host:-1", "host:٣"])
+def test_anything_else_is_refused_with_what_was_expected(listen: str) -> None:
+    with pytest.raises(ConfigurationError, match="expected HOST:PORT"):
+        parse_listen(listen)
+
+
 async def test_a_taken_port_is_an_error_that_says_what_to_do() -> None:
     port = await (first := a_server()).start()
     try:
         with pytest.raises(ConfigurationError, match=f"cannot listen on 127.0.0.1:{port}: the port is taken") as caught:
-            await a_server(Listen("127.0.0.1", port)).start()
+            await a_server(f"127.0.0.1:{port}").start()
     finally:
         await first.stop()
     assert isinstance(caught.value.__cause__, OSError)
 
 
 @pytest.mark.parametrize(
-    ("host", "why"),
+    ("listen", "why"),
     [
-        pytest.param("192.0.2.1", "no such address", id="an address of somebody else"),  # TEST-NET-1, RFC 5737
-        pytest.param("::g", "cannot be resolved", id="no address at all"),
-        pytest.param("a..b", "cannot be resolved", id="a name with an empty label"),
+        pytest.param("192.0.2.1:0", "no such address", id="an address of somebody else"),  # TEST-NET-1, RFC 5737
+        pytest.param("[::g]:0", "cannot be resolved", id="no address at all"),
+        pytest.param("a..b:0", "cannot be resolved", id="a name with an empty label"),
     ],
 )
-async def test_an_address_that_is_not_ours_is_an_error(host: str, why: str) -> None:
+async def test_an_address_that_is_not_ours_is_an_error(listen: str, why: str) -> None:
     with pytest.raises(ConfigurationError, match=why):
-        await a_server(Listen(host, 0)).start()
+        await a_server(listen).start()
 
 
 async def test_the_port_is_free_again_after_stop() -> None:
     port = await (first := a_server()).start()
     await first.stop()
-    second = a_server(Listen("127.0.0.1", port))
+    second = a_server(f"127.0.0.1:{port}")
     assert await second.start() == port
     await second.stop()
 
@@ -183,7 +201,7 @@ async def test_a_request_that_never_ends_does_not_hold_up_the_end() -> None:
         await asyncio.Event().wait()
         return b"", "text/plain"
 
-    server = Server(ANY_PORT, found([]), found([]), stuck, dict)
+    server = Server("127.0.0.1:0", found([]), found([]), stuck, dict)
     async with running(server) as session:
         scrape = asyncio.ensure_future(session.get("/metrics"))
         await asked.wait()

@@ -15,7 +15,7 @@ from peaks_scheduler.settings.loading import load_settings
 from peaks_scheduler.settings.promql_matchers import Matcher, Matchers
 from peaks_scheduler.settings.settings import LeaderElection, LoadSettings, PowerSettings, PrometheusSettings, Settings
 from peaks_scheduler.settings.table import redacted
-from peaks_scheduler.settings.values import Listen, parse_listen
+from peaks_scheduler.settings.values import Listen
 
 FULL = """
 schedulerName: Green
@@ -168,27 +168,6 @@ def test_listen_takes_all_forms_of_an_address(text: str, host: str | None, port:
     read, _ = settings(None, {}, listen=text)
     assert read.listen == Listen(host, port)
     assert str(read.listen) == again
-
-
-@pytest.mark.parametrize(
-    ("text", "listen"),
-    [
-        (":10261", Listen(None, 10261)),
-        ("[::]:10261", Listen(None, 10261)),
-        ("*:10261", Listen(None, 10261)),
-        ("[::1]:0", Listen("::1", 0)),
-        ("0.0.0.0:80", Listen("0.0.0.0", 80)),
-        ("localhost:8080", Listen("localhost", 8080)),
-    ],
-)
-def test_an_address_is_read_as_host_and_port(text: str, listen: Listen) -> None:
-    assert parse_listen(text) == listen
-
-
-@pytest.mark.parametrize("text", ["", "10261", "host:", "::1:80", "host:http", "host:65536", "host:-1", "host:٣"])
-def test_what_is_no_address_is_refused_with_what_was_expected(text: str) -> None:
-    with pytest.raises(ValueError, match="HOST:PORT"):
-        parse_listen(text)
 
 
 @pytest.mark.parametrize(
