@@ -34,6 +34,7 @@ from benchmarks.workload import Object
 from tests.adversarial.builders import grown
 from tests.adversarial.worst_pods import OF_NODES, OF_PODS
 from tests.e2e.support.api import ApiError
+from tests.e2e.support.processes import Process
 
 PART = "hostile pods"
 OTHERS = "others wait, longest"
