@@ -26,12 +26,12 @@ from peaks_scheduler.objects.ceilings import NO_CEILING
 from peaks_scheduler.power.file import parse_models
 from peaks_scheduler.power.models import PowerModels
 from peaks_scheduler.scheduling.scoring.strategies import strategy_named
-from peaks_scheduler.settings.subjects import Settings
+from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.text.printable import visible
+from peaks_scheduler.text.progress import ProgressBar
 from peaks_scheduler.text.terminal import say, show
 
 from .process import Process
-from .progress import Progress
 from .record import Record
 from .replay import Scheduled, as_it_was, least_allocated, opening, replay
 from .scratch import Place, scratch
@@ -181,7 +181,7 @@ async def _scenes(play: Play, server: EmbeddedApiServer, load: LoadEndpoint, rec
 
     await _wait(ready, play.pace.ready, daemon, "the daemon to watch pods and nodes and to ask for load")
     total = len(play.workload)
-    with Progress("pods bound", total) as progress:
+    with ProgressBar("pods bound", lines=4) as progress:
         arriving = asyncio.create_task(_arrive(server, play.workload), name="arrivals")
         try:
             await _wait(
@@ -194,8 +194,8 @@ async def _scenes(play: Play, server: EmbeddedApiServer, load: LoadEndpoint, rec
             arriving.cancel()
 
 
-def _all_bound(record: Record, total: int, progress: Progress) -> bool:
-    progress.update(record.bound)
+def _all_bound(record: Record, total: int, progress: ProgressBar) -> bool:
+    progress.update(record.bound, total)
     return record.bound >= total
 
 

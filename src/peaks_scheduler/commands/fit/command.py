@@ -8,18 +8,15 @@ printed before anything about the files is. Assumes options that the command lin
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-
-import click
 
 from peaks_scheduler.errors import ModelFitError
 from peaks_scheduler.files.writing import check_place, write_whole
 from peaks_scheduler.fitting.fit import fit
 from peaks_scheduler.power.scope import Scope, named
+from peaks_scheduler.text.progress import ProgressBar
 from peaks_scheduler.text.terminal import note, say, show
 
 from .from_csv import Columns, Units, from_csv
@@ -91,18 +88,18 @@ def _measured(request: Request) -> tuple[list[Measured], tuple[str, ...]]:
             why = "--scope says so" if request.scope else f"the name of its column, {column!r}, says so"
             nodes = [each.of(scope, why) for each in nodes]
         return nodes, notes
-    with _bar("reading") as progress:
-        nodes, notes = from_prometheus(request.source, progress)
+    with ProgressBar("reading", least=2) as progress:
+        nodes, notes = from_prometheus(request.source, progress.update)
     return [each.of(request.scope, "--scope says so") if request.scope else each for each in nodes], notes
 
 
 def _learned(measured: Sequence[Measured], model: str) -> list[Learned]:
     nodes = []
-    with _bar("fitting") as progress:
+    with ProgressBar("fitting", least=2) as progress:
         for done, each in enumerate(measured):
-            progress(done, len(measured))
+            progress.update(done, len(measured))
             nodes.append(learn(each, model))
-        progress(len(measured), len(measured))
+        progress.update(len(measured), len(measured))
     return nodes
 
 
@@ -121,25 +118,6 @@ def learn(measured: Measured, model: str) -> Learned:
         asked=model,
         scope=measured.scope,
     )
-
-
-@contextmanager
-def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal's standard error, from the first report on; elsewhere nothing."""
-    bars: list[click._termui_impl.ProgressBar[int]] = []
-
-    def progress(done: int, of: int) -> None:
-        if not sys.stderr.isatty() or of < 2:
-            return
-        if not bars:
-            bars.append(click.progressbar(length=of, label=label, file=sys.stderr))
-        bars[0].update(done - bars[0].pos)
-
-    try:
-        yield progress
-    finally:
-        for bar in bars:
-            bar.render_finish()
 
 
 def _draw(path: str, form: str, nodes: Sequence[Learned]) -> None:

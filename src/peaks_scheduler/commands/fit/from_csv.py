@@ -14,10 +14,13 @@ import numpy as np
 
 from peaks_scheduler.arrays import Floats, Ints
 from peaks_scheduler.errors import ConfigurationError
-from peaks_scheduler.files.csv.columns import Numbers, numbers
-from peaks_scheduler.files.csv.instants import times
-from peaks_scheduler.files.csv.rows import Table, csv_text, names_of, plain_table
-from peaks_scheduler.files.csv.series import annotated_table, is_annotated, spread
+from peaks_scheduler.files.csv.bounded_text import read_csv_text
+from peaks_scheduler.files.csv.csv_table import CsvTable
+from peaks_scheduler.files.csv.header import names_of
+from peaks_scheduler.files.csv.long_format import annotated_table, is_annotated, spread
+from peaks_scheduler.files.csv.number_columns import Numbers, numbers
+from peaks_scheduler.files.csv.rows import plain_table
+from peaks_scheduler.files.csv.time_columns import times
 from peaks_scheduler.fitting.alignment import screened
 from peaks_scheduler.fitting.track import Reading
 from peaks_scheduler.fitting.units import ENERGY, Unit, cpu_in_cell, cpu_unit, in_cell, kind_found, power_unit
@@ -80,15 +83,15 @@ def from_csv(columns: Columns, units: Units) -> tuple[list[Measured], tuple[str,
     return nodes, notes
 
 
-def _table(columns: Columns) -> Table:
+def _table(columns: Columns) -> CsvTable:
     wanted = [name for name in (columns.cpu, columns.power, columns.node, columns.time) if name is not None]
-    text = csv_text(columns.path)
+    text = read_csv_text(columns.path)
     if is_annotated(text):
         return annotated_table(columns.path, text, wanted)
     return spread(plain_table(columns.path, text, names_of(wanted)), wanted)
 
 
-def _with_cells(table: Table, columns: Columns, units: Units, cpu: Numbers, power: Numbers) -> Units:
+def _with_cells(table: CsvTable, columns: Columns, units: Units, cpu: Numbers, power: Numbers) -> Units:
     """The units as the cells have them, which has to be what the user says of them.
 
     Raises ConfigurationError where they differ.
@@ -106,7 +109,7 @@ def _with_cells(table: Table, columns: Columns, units: Units, cpu: Numbers, powe
     return replace(units, cpu_unit=cpu.unit or units.cpu_unit, power_unit=power.unit or units.power_unit)
 
 
-def _times(table: Table, columns: Columns) -> tuple[Floats, tuple[str, ...]]:
+def _times(table: CsvTable, columns: Columns) -> tuple[Floats, tuple[str, ...]]:
     """(rows,) [s]; the numbers of the rows where no column tells."""
     if columns.time is not None:
         return times(table, "--time-column", columns.time, columns.date_order, columns.decimal)
@@ -117,7 +120,7 @@ def _times(table: Table, columns: Columns) -> tuple[Floats, tuple[str, ...]]:
     return np.arange(len(table.rows), dtype=np.float64), ()
 
 
-def _rows_by_node(table: Table, columns: Columns) -> tuple[Mapping[str, Ints], tuple[str, ...]]:
+def _rows_by_node(table: CsvTable, columns: Columns) -> tuple[Mapping[str, Ints], tuple[str, ...]]:
     if columns.node is None:
         file = "node" if columns.path == "-" else PurePath(columns.path).name.removesuffix(".gz").removesuffix(".csv")
         return {columns.name or file: np.arange(len(table.rows))}, ()

@@ -18,8 +18,11 @@ import numpy as np
 
 from peaks_scheduler.arrays import Floats
 from peaks_scheduler.errors import ConfigurationError, PowerModelError
-from peaks_scheduler.files.csv.columns import numbers
-from peaks_scheduler.files.csv.rows import Table, csv_text, names_of, plain_table
+from peaks_scheduler.files.csv.bounded_text import read_csv_text
+from peaks_scheduler.files.csv.csv_table import CsvTable
+from peaks_scheduler.files.csv.header import names_of
+from peaks_scheduler.files.csv.number_columns import numbers
+from peaks_scheduler.files.csv.rows import plain_table
 from peaks_scheduler.fitting.units import in_cell
 from peaks_scheduler.power.curves import Curve, Linear, Piecewise
 from peaks_scheduler.power.models import Quality
@@ -97,17 +100,17 @@ def import_levels(choice: Choice, target: Target | None) -> Imported:
     return Imported(collected(entries), _comment(choice, levels, len(rows)), tuple(dict.fromkeys(notes)))
 
 
-def _table(choice: Choice) -> Table:
+def _table(choice: Choice) -> CsvTable:
     """The file's table: below the line that has levels, and the columns that are asked for."""
     asked = names_of([*choice.match, *([choice.name_column] if choice.name_column else [])])
 
     def score(cells: Sequence[str]) -> int:
         return asked(cells) + 10 * sum(_covers(levels) for levels in _series(cells))
 
-    return plain_table(choice.path, csv_text(choice.path, "FILE"), score)
+    return plain_table(choice.path, read_csv_text(choice.path, "FILE"), score)
 
 
-def _curve(table: Table, levels: _Levels, row: tuple[Floats, int]) -> Curve:
+def _curve(table: CsvTable, levels: _Levels, row: tuple[Floats, int]) -> Curve:
     watts, line = row
     where = f"{table.origin}: line {line}"
     if not np.all(np.isfinite(watts)):
@@ -120,7 +123,7 @@ def _curve(table: Table, levels: _Levels, row: tuple[Floats, int]) -> Curve:
 # --- columns ----------------------------------------------------------------------------------------------------------
 
 
-def _levels(table: Table, wanted: str | None) -> _Levels:
+def _levels(table: CsvTable, wanted: str | None) -> _Levels:
     found = [levels for levels in _series(table.header) if _covers(levels)]
     if wanted is not None:
         chosen = [levels for levels in found if levels.what.casefold() == wanted.casefold()]
@@ -200,7 +203,7 @@ def _or_none(names: Sequence[str]) -> str:
 # --- rows -------------------------------------------------------------------------------------------------------------
 
 
-def _matching(table: Table, match: Mapping[str, str]) -> list[int]:
+def _matching(table: CsvTable, match: Mapping[str, str]) -> list[int]:
     """Indices of the rows that match all. Raises ConfigurationError where none does."""
     rows = list(range(len(table.rows)))
     for column, pattern in match.items():
@@ -223,7 +226,7 @@ def _folded(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
-def _by_name(table: Table, choice: Choice, rows: Sequence[int]) -> dict[str, list[int]]:
+def _by_name(table: CsvTable, choice: Choice, rows: Sequence[int]) -> dict[str, list[int]]:
     """The rows of each model."""
     if choice.name_column is None:
         return {"": list(rows)}
@@ -239,7 +242,7 @@ def _by_name(table: Table, choice: Choice, rows: Sequence[int]) -> dict[str, lis
     return found
 
 
-def _one(table: Table, choice: Choice, rows: Sequence[int], watts: Floats) -> tuple[Floats, int]:
+def _one(table: CsvTable, choice: Choice, rows: Sequence[int], watts: Floats) -> tuple[Floats, int]:
     """Watts at each level, and the line to name for them."""
     line = table.lines[rows[0]]
     if len({tuple(each) for each in watts[rows].tolist()}) == 1:
@@ -255,7 +258,7 @@ def _one(table: Table, choice: Choice, rows: Sequence[int], watts: Floats) -> tu
     )
 
 
-def _cells(table: Table, columns: Sequence[int], row: int) -> str:
+def _cells(table: CsvTable, columns: Sequence[int], row: int) -> str:
     """What tells a row from the others."""
     return ", ".join(f"{table.header[i]}={table.rows[row][i][:30]}" for i in columns)
 
@@ -275,7 +278,7 @@ def _comment(choice: Choice, levels: _Levels, rows: int) -> str:
     )
 
 
-def _odd(table: Table, rows: Sequence[int], entries: Sequence[Entry]) -> list[str]:
+def _odd(table: CsvTable, rows: Sequence[int], entries: Sequence[Entry]) -> list[str]:
     """What looks as if it were not the watts of one machine, or no name of a label."""
     found = []
     if small := [model.name for _, model in entries if model.curve.watts(1.0) < _SMALL]:
@@ -296,7 +299,7 @@ def _odd(table: Table, rows: Sequence[int], entries: Sequence[Entry]) -> list[st
     return found
 
 
-def _machines(table: Table, row: int) -> int:
+def _machines(table: CsvTable, row: int) -> int:
     """How many machines SPEC measured together: its column of nodes; 1 where there is none."""
     for i, name in enumerate(table.header):
         if _folded(name).lstrip("# ") == "nodes" and re.fullmatch("[0-9]{1,6}", table.rows[row][i]):
