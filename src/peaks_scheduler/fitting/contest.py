@@ -40,7 +40,7 @@ HALF = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Challenge:
+class Contest:
     """How it came out."""
 
     outcome: Outcome
@@ -56,7 +56,7 @@ class Challenge:
     """Why it did not win, in words; of one that won, what its verdict names."""
 
 
-def challenge(
+def contest(
     node: str,
     cpu: Reading,
     power: Reading,
@@ -66,32 +66,32 @@ def challenge(
     now: str,
     scope: Scope = WALL,
     doubt: str = "",
-) -> Challenge:
+) -> Contest:
     """Learn a model of ``node`` and put it against the ``champion``. ``hold_out`` and ``margin`` are fractions, ``now``
     a time for people, ``scope`` of what the watts are and ``doubt`` why they are no measurement. Never raises for what
     was measured."""
     if champion is not None and not as_wide(scope, champion.scope):
-        return Challenge("kept", reasons=(narrower(scope, champion),))
+        return Contest("kept", reasons=(narrower(scope, champion),))
     learned_from, held_back = split(align(cpu, power).samples, hold_out)
     if len(held_back) < LEAST_HELD_OUT:
         few = f"only {len(held_back)} samples to judge a model by, of {LEAST_HELD_OUT} that it takes"
-        return Challenge("refused", samples=len(held_back), reasons=(few,))
+        return Contest("refused", samples=len(held_back), reasons=(few,))
     found = fit(learned_from, doubt=doubt)
     if found.curve is None or found.verdict == "refused":
-        return Challenge("refused", samples=len(held_back), reasons=found.reasons)
+        return Contest("refused", samples=len(held_back), reasons=found.reasons)
     after = error(found.curve, held_back)
     quality = replace(found.quality, fitted=now)
     model = PowerModel(node, found.curve, _standby(champion, found.curve), quality, scope, learned=True)
     if champion is None:
-        return Challenge("learned", model, None, after, len(held_back), found.reasons)
+        return Contest("learned", model, None, after, len(held_back), found.reasons)
     before = error(champion.curve, held_back)
     if found.confidence == "low" and champion.measured:
-        return Challenge("kept", None, before, after, len(held_back), found.reasons)
+        return Contest("kept", None, before, after, len(held_back), found.reasons)
     wanted = before * (HALF if _has_seen_less(model, champion) else 1.0 - margin)
     if not champion.measured or after < wanted:
-        return Challenge("replaced", model, before, after, len(held_back), found.reasons)
+        return Contest("replaced", model, before, after, len(held_back), found.reasons)
     why = f"an error of {after:.2f} W where the model so far has {before:.2f} W; it takes less than {wanted:.2f} W"
-    return Challenge("kept", None, before, after, len(held_back), (why,))
+    return Contest("kept", None, before, after, len(held_back), (why,))
 
 
 def narrower(scope: Scope, champion: PowerModel) -> str:

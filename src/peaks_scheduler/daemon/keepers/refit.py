@@ -1,7 +1,7 @@
 """Power models learned anew while the scheduler runs, from what Prometheus has measured lately.
 
 Owns the rounds over all nodes: every interval each node's last day is read, a model is learned from it in a thread
-(``challenge.py``, which is not imported before) and, where it wins, put in the place of the model so far. Nodes are
+(``fitting/contest.py``, which is not imported before) and, where it wins, put in the place of the model so far. Nodes are
 read and learned one at a time, with pauses as long as the work was, so that binds keep the processor. What was learned
 is in memory alone: a restart, or a change of the model file, begins again with the file's models, which then serve
 until the next round. Trouble stops nothing; the models stay as they are.
@@ -40,7 +40,7 @@ from peaks_scheduler.sources.prometheus.grid import Grid
 from .keeper import Rounds
 
 if TYPE_CHECKING:
-    from peaks_scheduler.fitting.contest import Challenge
+    from peaks_scheduler.fitting.contest import Contest
 
 logger = logging.getLogger(__name__)
 
@@ -163,12 +163,12 @@ class RefitKeeper(Rounds):
         self._tell(node.name, series, came)
         return came.outcome
 
-    def _challenge(self, series: NodeSeries, champion: PowerModel | None) -> Challenge:
-        from peaks_scheduler.fitting.contest import challenge
+    def _challenge(self, series: NodeSeries, champion: PowerModel | None) -> Contest:
+        from peaks_scheduler.fitting.contest import contest
 
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._wall()))
         settings = self._settings
-        return challenge(
+        return contest(
             series.node,
             series.cpu,
             series.power,
@@ -205,7 +205,7 @@ class RefitKeeper(Rounds):
         # the same scope by another part of the machine: package without its memory, say
         return part is not None and series.part != part and series.scope == counted(champion.scope)
 
-    def _tell(self, node: str, series: NodeSeries, came: Challenge) -> None:
+    def _tell(self, node: str, series: NodeSeries, came: Contest) -> None:
         facts = {
             "node": node,
             "rmse_before_watts": came.before,
