@@ -25,7 +25,7 @@ import numpy as np
 
 from peaks_scheduler.power.curves import Curve
 from peaks_scheduler.power.models import PowerModel
-from peaks_scheduler.power.scope import WALL, Scope, as_wide, counted
+from peaks_scheduler.power.scope import WALL, Scope, at_least_as_wide, scope_or_wall
 
 from .alignment import align
 from .fit import fit
@@ -70,7 +70,7 @@ def contest(
     """Learn a model of ``node`` and put it against the ``champion``. ``hold_out`` and ``margin`` are fractions, ``now``
     a time for people, ``scope`` of what the watts are and ``doubt`` why they are no measurement. Never raises for what
     was measured."""
-    if champion is not None and not as_wide(scope, champion.scope):
+    if champion is not None and not at_least_as_wide(scope, champion.scope):
         return Contest("kept", reasons=(narrower(scope, champion),))
     learned_from, held_back = split(align(cpu, power).samples, hold_out)
     if len(held_back) < LEAST_HELD_OUT:
@@ -97,7 +97,7 @@ def contest(
 def narrower(scope: Scope, champion: PowerModel) -> str:
     """Why watts of this scope are nothing to replace the model by, in words."""
     how = "" if champion.scope else " as far as is known: its entry of the file says no `scope`"
-    return f"the watts are of {scope}, the model's are of {counted(champion.scope)}{how}"
+    return f"the watts are of {scope}, the model's are of {scope_or_wall(champion.scope)}{how}"
 
 
 def split(samples: Samples, hold_out: float) -> tuple[Samples, Samples]:

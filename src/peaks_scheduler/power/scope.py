@@ -34,21 +34,21 @@ _WORDS: tuple[tuple[Scope, re.Pattern[str]], ...] = (
 # fmt: on
 
 
-def counted(scope: Scope | None) -> Scope:
+def scope_or_wall(scope: Scope | None) -> Scope:
     """What a scope counts as: a model that does not say is taken to be of the whole machine."""
     return scope or WALL
 
 
-def as_wide(scope: Scope, than: Scope | None) -> bool:
+def at_least_as_wide(scope: Scope, than: Scope | None) -> bool:
     """Is it the same scope as the other, or a wider one?"""
-    return SCOPES.index(scope) <= SCOPES.index(counted(than))
+    return SCOPES.index(scope) <= SCOPES.index(scope_or_wall(than))
 
 
-def alike(model: Scope | None, measured: Scope) -> bool:
+def comparable(model: Scope | None, measured: Scope) -> bool:
     """May watts of a model be held against these? Where it does not say of what they are: against a whole machine's."""
     return measured in (WALL, PLATFORM) if model is None else model == measured
 
 
-def named(text: str) -> Scope | None:
+def scope_named_in(text: str) -> Scope | None:
     """The scope that the names in a query, or a column's, tell; None: they tell nothing."""
     return next((scope for scope, words in _WORDS if words.search(text)), None)

@@ -19,7 +19,7 @@ import click
 from peaks_scheduler.errors import ModelFitError
 from peaks_scheduler.files.writing import check_place, write_whole
 from peaks_scheduler.fitting.fit import fit
-from peaks_scheduler.power.scope import Scope, named
+from peaks_scheduler.power.scope import Scope, scope_named_in
 from peaks_scheduler.text.terminal import note, say, show
 
 from .from_csv import Columns, Units, from_csv
@@ -87,7 +87,7 @@ def _measured(request: Request) -> tuple[list[Measured], tuple[str, ...]]:
     if isinstance(request.source, Columns):
         nodes, notes = from_csv(request.source, request.units)
         column = request.source.power
-        if scope := request.scope or named(column):
+        if scope := request.scope or scope_named_in(column):
             why = "--scope says so" if request.scope else f"the name of its column, {column!r}, says so"
             nodes = [each.of(scope, why) for each in nodes]
         return nodes, notes

@@ -23,7 +23,7 @@ from peaks_scheduler.files.csv.rows import Table, csv_text, names_of, plain_tabl
 from peaks_scheduler.fitting.units import in_cell
 from peaks_scheduler.power.curves import Curve, Linear, Piecewise
 from peaks_scheduler.power.models import Quality
-from peaks_scheduler.power.scope import counted, named
+from peaks_scheduler.power.scope import scope_named_in, scope_or_wall
 from peaks_scheduler.text.words import few, nearest
 
 from .imported import Entry, Imported, Target, checked, collected
@@ -92,7 +92,7 @@ def import_levels(choice: Choice, target: Target | None) -> Imported:
         where = target or Target(selector={choice.label: name})
         curve = _curve(table, levels, _one(table, choice, of_name, watts))
         quality = Quality(samples=len(levels.cpu), cpu_min=levels.cpu[0], cpu_max=levels.cpu[-1], confidence="low")
-        entries += where.models(curve, quality, counted(named(levels.what)))
+        entries += where.models(curve, quality, scope_or_wall(scope_named_in(levels.what)))
     notes = (*table.notes, *(note for column in columns for note in column.notes), *_odd(table, rows, entries))
     return Imported(collected(entries), _comment(choice, levels, len(rows)), tuple(dict.fromkeys(notes)))
 

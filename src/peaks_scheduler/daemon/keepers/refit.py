@@ -28,7 +28,7 @@ from peaks_scheduler.objects.node import Node
 from peaks_scheduler.observability.serving import Health
 from peaks_scheduler.observability.telemetry import Telemetry
 from peaks_scheduler.power.models import PowerModel
-from peaks_scheduler.power.scope import ESTIMATE, as_wide, counted
+from peaks_scheduler.power.scope import ESTIMATE, at_least_as_wide, scope_or_wall
 from peaks_scheduler.settings.subjects import RefitSettings
 from peaks_scheduler.sources.node_identity import NodeAddresses
 from peaks_scheduler.sources.power_history.asking import NodeByNode
@@ -200,10 +200,10 @@ class RefitKeeper(Rounds):
 
     @staticmethod
     def _is_less(champion: PowerModel, part: str | None, series: NodeSeries) -> bool:
-        if not as_wide(series.scope, champion.scope):
+        if not at_least_as_wide(series.scope, champion.scope):
             return True
         # the same scope by another part of the machine: package without its memory, say
-        return part is not None and series.part != part and series.scope == counted(champion.scope)
+        return part is not None and series.part != part and series.scope == scope_or_wall(champion.scope)
 
     def _tell(self, node: str, series: NodeSeries, came: Contest) -> None:
         facts = {
