@@ -18,9 +18,10 @@ from scipy.special import stdtrit
 
 from peaks_scheduler.arrays import Floats
 from peaks_scheduler.errors import ModelFitError
-from peaks_scheduler.power.curves import Curve, Exponential, IdleExponential, flaw
+from peaks_scheduler.power.curves import Curve, Exponential, IdleExponential
 from peaks_scheduler.power.models import Quality
 from peaks_scheduler.power.plausibility import implausible
+from peaks_scheduler.power.validity import flaw
 
 from .choice import Candidate, candidate, choose, far_off, folds
 from .covariances import autocorrelation, curve_covariance

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from peaks_scheduler.errors import ConfigurationError, PowerModelError
-from peaks_scheduler.power.curves import Curve, flaw
+from peaks_scheduler.power.curves import Curve
 from peaks_scheduler.power.models import PowerModel, PowerModels, Quality
 from peaks_scheduler.power.scope import Scope
+from peaks_scheduler.power.validity import flaw
 
 
 @dataclass(frozen=True, slots=True)
