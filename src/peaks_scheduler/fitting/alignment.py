@@ -22,7 +22,7 @@ from peaks_scheduler.power.curves import MAX_WATTS
 from peaks_scheduler.text.words import plural
 
 from .samples import MAX_CPU, Samples
-from .track import Kind, Reading, Track, kind_of, track_of
+from .readings import Kind, Reading, RunningTotal, kind_of, running_total
 
 __all__ = ["Aligned", "Kind", "Reading", "align", "kind_of", "screened"]
 
@@ -52,8 +52,8 @@ class Aligned:
 def align(cpu: Reading, power: Reading) -> Aligned:
     """Samples of both at the same time. Never raises: where nothing fits together there are no samples, and a note."""
     notes: list[str] = []
-    use = track_of("CPU", cpu, notes)
-    draw = track_of("power", power, notes)
+    use = running_total("CPU", cpu, notes)
+    draw = running_total("power", power, notes)
     if use is None or draw is None:
         return Aligned(_none(), 0.0, (*notes, "fewer than two samples of CPU or of power: nothing to put together"))
     lag = _lag(use, draw, notes)
@@ -95,7 +95,7 @@ class _Pairs:
     notes: tuple[str, ...] = ()
 
 
-def _paired(cpu: Track, power: Track, lag: float) -> _Pairs:
+def _paired(cpu: RunningTotal, power: RunningTotal, lag: float) -> _Pairs:
     """Samples of both at the CPU's times; power is taken ``lag`` [s] later."""
     if cpu.kind == power.kind == "gauge":
         times, i, j = np.intersect1d(cpu.times, np.round(power.times - lag, 3), return_indices=True)
@@ -123,7 +123,7 @@ def _thinned(edges: Floats, step: float) -> Floats:
     return np.array(kept)
 
 
-def _lag(cpu: Track, power: Track, notes: list[str]) -> float:
+def _lag(cpu: RunningTotal, power: RunningTotal, notes: list[str]) -> float:
     """[s] by which power follows the CPU, as far as whole steps show it beyond doubt; else 0.
 
     By rank correlation, for the curve between the two is not straight.
@@ -163,7 +163,7 @@ def _ranks(values: Floats) -> Floats:
     return ranks
 
 
-def _apart(cpu: Track, power: Track) -> str:
+def _apart(cpu: RunningTotal, power: RunningTotal) -> str:
     if cpu.times[0] >= power.times[-1] or power.times[0] >= cpu.times[-1]:
         hours = max(cpu.times[0] - power.times[-1], power.times[0] - cpu.times[-1]) / 3600.0
         return f"CPU and power were not measured at the same time ({hours:.1f} h between them): one clock, one zone?"

@@ -30,7 +30,7 @@ from peaks_scheduler.power.scope import WALL, Scope, at_least_as_wide, scope_or_
 from .alignment import align
 from .fit import fit
 from .samples import Samples
-from .track import Reading
+from .readings import Reading
 
 Outcome = Literal["learned", "replaced", "kept", "refused"]
 

@@ -18,7 +18,7 @@ from peaks_scheduler.power.curves import MAX_WATTS
 from peaks_scheduler.power.plausibility import plausible
 
 from .samples import MAX_CPU
-from .track import Kind, Reading, kind_of
+from .readings import Kind, Reading, kind_of
 
 CPU_UNITS = ("ratio", "percent", "cores")
 POWER_UNITS = {

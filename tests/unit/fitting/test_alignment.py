@@ -11,7 +11,7 @@ import pytest
 
 from peaks_scheduler.arrays import Floats
 from peaks_scheduler.fitting.alignment import Aligned, align, screened
-from peaks_scheduler.fitting.track import Kind, Reading, kind_of
+from peaks_scheduler.fitting.readings import Kind, Reading, kind_of
 
 START = 1_700_000_000.0
 IDLE, SPAN = 100.0, 200.0  # [W]

@@ -19,7 +19,7 @@ from peaks_scheduler.files.csv.instants import times
 from peaks_scheduler.files.csv.rows import Table, csv_text, names_of, plain_table
 from peaks_scheduler.files.csv.series import annotated_table, is_annotated, spread
 from peaks_scheduler.fitting.alignment import screened
-from peaks_scheduler.fitting.track import Reading
+from peaks_scheduler.fitting.readings import Reading
 from peaks_scheduler.fitting.units import ENERGY, Unit, cpu_in_cell, cpu_unit, in_cell, kind_found, power_unit
 
 from .measured import Measured, rank

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from peaks_scheduler.fitting.alignment import Aligned, align
 from peaks_scheduler.fitting.samples import Samples
-from peaks_scheduler.fitting.track import Reading
+from peaks_scheduler.fitting.readings import Reading
 from peaks_scheduler.power.scope import ESTIMATE, WALL, Scope
 
 

@@ -51,7 +51,7 @@ def kind_of(values: Floats) -> Kind:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Track:
+class RunningTotal:
     """A reading in order, as a running total. T >= 2."""
 
     times: Floats  # (T,) [s] rising
@@ -81,7 +81,7 @@ class Track:
         return curve
 
 
-def track_of(name: str, reading: Reading, notes: list[str]) -> Track | None:
+def running_total(name: str, reading: Reading, notes: list[str]) -> RunningTotal | None:
     """The reading in order and without what cannot be used; None where fewer than two samples are left."""
     times, values = _ordered(name, reading, notes)
     stale = _stale_counter(values, name == "CPU") if reading.kind == "counter" else _stale_gauge(values)
@@ -98,7 +98,7 @@ def track_of(name: str, reading: Reading, notes: list[str]) -> Track | None:
             notes.append(f"{name}: {plural(int(mask.sum()), word)}, not bridged")
     area = np.concatenate([[0.0], np.cumsum((values[1:] + values[:-1]) / 2.0 * steps)])
     stretch = np.concatenate([[0], np.cumsum(gap | reset)])
-    return Track(times, values, values if reading.kind == "counter" else area, stretch, reading.kind, usual)
+    return RunningTotal(times, values, values if reading.kind == "counter" else area, stretch, reading.kind, usual)
 
 
 def _ordered(name: str, reading: Reading, notes: list[str]) -> tuple[Floats, Floats]:
