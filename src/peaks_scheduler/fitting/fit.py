@@ -1,8 +1,8 @@
 """``fit``: learns a power curve from samples and judges it.
 
 Owns the order of the steps: drop samples that cannot be measurements, choose the family, fit it, compute the
-covariance, judge. The result is always a ``Fit``: samples that cannot be fitted give a refused one with the reason. Only an unknown
-model name raises. Pure.
+covariance, judge. The result is always a ``Fit``: samples that cannot be fitted give a refused one with the reason.
+Only an unknown model name raises. Pure.
 """
 
 from __future__ import annotations

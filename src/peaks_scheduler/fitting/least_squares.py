@@ -181,7 +181,7 @@ class _Problem:
         return parameters
 
     def _step(self, parameters: Floats, scale: float | None) -> tuple[Floats, float]:
-        """((P,) Gauss-Newton step, its length with the Jacobian's columns scaled to length one); NaN if there is none."""
+        """((P,) Gauss-Newton step, its length with the Jacobian's columns scaled to length one); NaN without a step."""
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             residuals, jacobian = self._residuals(parameters), self._plain_jacobian(parameters)
             if scale is not None:  # J' psi = 0 by Newton's steps: psi is weight * r, its slope weight^3
