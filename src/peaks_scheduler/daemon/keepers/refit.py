@@ -1,7 +1,7 @@
 """Power models learned anew while the scheduler runs, from what Prometheus has measured lately.
 
 Owns the rounds over all nodes: every interval each node's last day is read, a model is learned from it in a thread
-(``fitting/contest.py``, which is not imported before) and, where it wins, put in the place of the model so far. Nodes are
+(``contest.py``, which is not imported before) and, where it wins, put in the place of the model so far. Nodes are
 read and learned one at a time, with pauses as long as the work was, so that binds keep the processor. What was learned
 is in memory alone: a restart, or a change of the model file, begins again with the file's models, which then serve
 until the next round. Trouble stops nothing; the models stay as they are.
