@@ -1,6 +1,6 @@
-"""How far the demo is, on standard error: a bar for a terminal, a few plain lines for anything else.
+"""The demo's progress on standard error: a bar on a terminal, a few plain lines elsewhere.
 
-Owns no state of the demo and never writes to standard output, which holds the result alone.
+Never writes to standard output, which has only the result.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Progress:
             self._bar.__exit__(kind, error, trace)
 
     def update(self, done: int) -> None:
-        """``done`` of the total by now."""
+        """Show that ``done`` of the total are done."""
         before, self._done = self._done, done
         if self._bar is not None:
             self._bar.update(done - before)
