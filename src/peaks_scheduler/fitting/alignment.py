@@ -19,8 +19,8 @@ from peaks_scheduler.arrays import Floats
 from peaks_scheduler.power.curves import MAX_WATTS
 from peaks_scheduler.text.words import plural
 
-from .samples import MAX_CPU, Samples
 from .readings import Kind, Reading, RunningTotal, kind_of, running_total
+from .samples import MAX_CPU, Samples
 
 __all__ = ["Aligned", "Kind", "Reading", "align", "kind_of", "screened"]
 

@@ -28,8 +28,8 @@ from peaks_scheduler.power.scope import WALL, Scope, at_least_as_wide, scope_or_
 
 from .alignment import align
 from .fit import fit
-from .samples import Samples
 from .readings import Reading
+from .samples import Samples
 
 Outcome = Literal["learned", "replaced", "kept", "refused"]
 

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from peaks_scheduler.arrays import Floats, Ints
 
-from .least_squares import soft_l1_weights
 from .families import CurveFamily, Scan, normal, scan, solve
+from .least_squares import soft_l1_weights
 from .samples import load_levels
 
 FAR_SCALES = 10.0

@@ -80,7 +80,7 @@ class Threshold:
 
 TOO_GOOD = 0.001
 """Relative error, of the mean power. Samples with a smaller error were hardly measured: whole watts, as a BMC reports,
-are off by 0.29 W (1/sqrt(12)), which is this much of 300 W, and temperature and fans change a server's power by more."""
+are off by 0.29 W (1/sqrt(12)), which is this much of 300 W. Temperature and fans change a server's power by more."""
 TOO_GOOD_SAMPLES = 50
 """Fewer samples may be a table of levels, each the mean of minutes, and may have a small error."""
 

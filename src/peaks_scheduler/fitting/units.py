@@ -17,8 +17,8 @@ from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.power.curves import MAX_WATTS
 from peaks_scheduler.power.plausibility import plausible
 
-from .samples import MAX_CPU
 from .readings import Kind, Reading, kind_of
+from .samples import MAX_CPU
 
 CPU_UNITS = ("ratio", "percent", "cores")
 POWER_UNITS = {
@@ -201,7 +201,7 @@ def _found_out(name: str, top: float, kind: Kind, cores: float | None) -> tuple[
 
 
 def in_cell(text: str) -> tuple[str, float] | None:
-    """The unit after a number in a cell, as (``watts`` or ``joules``, factor to it); None: no unit of power or energy."""
+    """The unit after a number in a cell, as (``watts`` or ``joules``, factor to it); None: not of power or energy."""
     symbol = text.replace("μ", "µ")
     if (found := _SYMBOLS.get(symbol) or _LOOSE.get(symbol.casefold())) is not None:
         return found

@@ -22,20 +22,20 @@ from peaks_scheduler.fitting.fit import fit
 from peaks_scheduler.power.scope import Scope, scope_named_in
 from peaks_scheduler.text.terminal import note, say, show
 
-from .from_csv import Columns, Units, from_csv
-from .from_prometheus import Server, from_prometheus
-from .learned import Learned, write_models
-from .measured import Measured
+from .from_csv import CsvColumns, GivenUnits, from_csv
+from .from_prometheus import PrometheusRequest, from_prometheus
+from .node_fit import NodeFit, write_models
+from .node_measurements import NodeMeasurements
 from .plot import MOST_PANELS, check_format, picture
 from .report import as_table, summary
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class FitRequest:
     """What the command was asked for."""
 
-    source: Columns | Server
-    units: Units
+    source: CsvColumns | PrometheusRequest
+    units: GivenUnits
     model: str = "auto"
     plot: str | None = None
     out: str | None = None
@@ -48,7 +48,7 @@ class Request:
     """The command as it was typed, for the model file's first line."""
 
 
-def run_fit(request: Request) -> int:
+def run_fit(request: FitRequest) -> int:
     """Learn, print, write. Returns the exit code: 0 where at least one node is not refused.
 
     Raises ConfigurationError, LoadError, and ModelFitError where Prometheus knows no node.
@@ -79,12 +79,12 @@ def run_fit(request: Request) -> int:
     return 0 if any(node.verdict != "refused" for node in nodes) else 1
 
 
-def _that_match(source: Columns | Server) -> str:
-    return f" that match {source.match}" if isinstance(source, Server) and source.match else ""
+def _that_match(source: CsvColumns | PrometheusRequest) -> str:
+    return f" that match {source.match}" if isinstance(source, PrometheusRequest) and source.match else ""
 
 
-def _measured(request: Request) -> tuple[list[Measured], tuple[str, ...]]:
-    if isinstance(request.source, Columns):
+def _measured(request: FitRequest) -> tuple[list[NodeMeasurements], tuple[str, ...]]:
+    if isinstance(request.source, CsvColumns):
         nodes, notes = from_csv(request.source, request.units)
         column = request.source.power
         if scope := request.scope or scope_named_in(column):
@@ -96,7 +96,7 @@ def _measured(request: Request) -> tuple[list[Measured], tuple[str, ...]]:
     return [each.of(request.scope, "--scope says so") if request.scope else each for each in nodes], notes
 
 
-def _learned(measured: Sequence[Measured], model: str) -> list[Learned]:
+def _learned(measured: Sequence[NodeMeasurements], model: str) -> list[NodeFit]:
     nodes = []
     with _bar("fitting") as progress:
         for done, each in enumerate(measured):
@@ -106,12 +106,12 @@ def _learned(measured: Sequence[Measured], model: str) -> list[Learned]:
     return nodes
 
 
-def learn(measured: Measured, model: str) -> Learned:
+def learn(measured: NodeMeasurements, model: str) -> NodeFit:
     """One node's series put together and fitted."""
     aligned = measured.aligned()
     if aligned is None:
-        return Learned(measured.node, notes=measured.notes, trouble=measured.trouble, asked=model)
-    return Learned(
+        return NodeFit(measured.node, notes=measured.notes, trouble=measured.trouble, asked=model)
+    return NodeFit(
         measured.node,
         fit(aligned.samples, model, doubt=measured.doubt),
         aligned.samples,
@@ -142,13 +142,13 @@ def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
             bar.render_finish()
 
 
-def _draw(path: str, form: str, nodes: Sequence[Learned]) -> None:
+def _draw(path: str, form: str, nodes: Sequence[NodeFit]) -> None:
     write_whole("--plot", path, picture(nodes, form))
     if len(nodes) > MOST_PANELS:
         note(f"{path} shows the first {MOST_PANELS} of {len(nodes)} nodes")
 
 
-def _write(request: Request, path: str, nodes: Sequence[Learned]) -> None:
+def _write(request: FitRequest, path: str, nodes: Sequence[NodeFit]) -> None:
     """The model file of those that are not refused; with ``force`` of all that have a curve."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     wanted = [node for node in nodes if request.force or node.verdict != "refused"]

@@ -22,11 +22,11 @@ from peaks_scheduler.fitting.alignment import screened
 from peaks_scheduler.fitting.readings import Reading
 from peaks_scheduler.fitting.units import ENERGY, Unit, cpu_in_cell, cpu_unit, in_cell, kind_found, power_unit
 
-from .measured import Measured, rank
+from .node_measurements import NodeMeasurements, rank
 
 
 @dataclass(frozen=True, slots=True)
-class Units:
+class GivenUnits:
     """What the user says of the series. None and ``auto``: found out."""
 
     cpu_unit: str | None = None
@@ -37,7 +37,7 @@ class Units:
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class CsvColumns:
     """A CSV file and what is where in it."""
 
     path: str
@@ -56,7 +56,7 @@ class Columns:
     """``day-first`` or ``month-first``, where the dates do not tell."""
 
 
-def from_csv(columns: Columns, units: Units) -> tuple[list[Measured], tuple[str, ...]]:
+def from_csv(columns: CsvColumns, units: GivenUnits) -> tuple[list[NodeMeasurements], tuple[str, ...]]:
     """Every node of the file in the order of their names, and what was found out about the file.
 
     Raises ConfigurationError: a file, column or unit that cannot be used.
@@ -80,7 +80,7 @@ def from_csv(columns: Columns, units: Units) -> tuple[list[Measured], tuple[str,
     return nodes, notes
 
 
-def _table(columns: Columns) -> Table:
+def _table(columns: CsvColumns) -> Table:
     wanted = [name for name in (columns.cpu, columns.power, columns.node, columns.time) if name is not None]
     text = csv_text(columns.path)
     if is_annotated(text):
@@ -88,7 +88,7 @@ def _table(columns: Columns) -> Table:
     return spread(plain_table(columns.path, text, names_of(wanted)), wanted)
 
 
-def _with_cells(table: Table, columns: Columns, units: Units, cpu: Numbers, power: Numbers) -> Units:
+def _with_cells(table: Table, columns: CsvColumns, units: GivenUnits, cpu: Numbers, power: Numbers) -> GivenUnits:
     """The units as the cells have them, which has to be what the user says of them.
 
     Raises ConfigurationError where they differ.
@@ -106,7 +106,7 @@ def _with_cells(table: Table, columns: Columns, units: Units, cpu: Numbers, powe
     return replace(units, cpu_unit=cpu.unit or units.cpu_unit, power_unit=power.unit or units.power_unit)
 
 
-def _times(table: Table, columns: Columns) -> tuple[Floats, tuple[str, ...]]:
+def _times(table: Table, columns: CsvColumns) -> tuple[Floats, tuple[str, ...]]:
     """(rows,) [s]; the numbers of the rows where no column tells."""
     if columns.time is not None:
         return times(table, "--time-column", columns.time, columns.date_order, columns.decimal)
@@ -117,7 +117,7 @@ def _times(table: Table, columns: Columns) -> tuple[Floats, tuple[str, ...]]:
     return np.arange(len(table.rows), dtype=np.float64), ()
 
 
-def _rows_by_node(table: Table, columns: Columns) -> tuple[Mapping[str, Ints], tuple[str, ...]]:
+def _rows_by_node(table: Table, columns: CsvColumns) -> tuple[Mapping[str, Ints], tuple[str, ...]]:
     if columns.node is None:
         file = "node" if columns.path == "-" else PurePath(columns.path).name.removesuffix(".gz").removesuffix(".csv")
         return {columns.name or file: np.arange(len(table.rows))}, ()
@@ -144,7 +144,7 @@ def _readings(
     return [Reading(each.times, each.values, kind) for each in gauges]
 
 
-def _power_kind(units: Units) -> str:
+def _power_kind(units: GivenUnits) -> str:
     if units.power_unit not in ENERGY:
         return units.power_kind
     if units.power_kind == "gauge":
@@ -168,8 +168,8 @@ def _scaled(reading: Reading, unit: Unit) -> Reading:
     return Reading(reading.times, reading.values * unit.factor, reading.kind)
 
 
-def _measured(name: str, cpu: Reading, power: Reading, timed: bool, unit: Unit) -> Measured:
+def _measured(name: str, cpu: Reading, power: Reading, timed: bool, unit: Unit) -> NodeMeasurements:
     if timed:
-        return Measured(name, (cpu, power), cpu_unit=unit.name)
+        return NodeMeasurements(name, (cpu, power), cpu_unit=unit.name)
     samples, notes = screened(cpu.values, power.values)
-    return Measured(name, samples=samples, cpu_unit=unit.name, notes=notes)
+    return NodeMeasurements(name, samples=samples, cpu_unit=unit.name, notes=notes)

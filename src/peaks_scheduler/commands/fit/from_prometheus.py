@@ -16,14 +16,14 @@ from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.settings.headers import Header
 from peaks_scheduler.settings.matchers import EVERYTHING, Matchers
 
-from .measured import Measured, rank
+from .node_measurements import NodeMeasurements, rank
 
 if TYPE_CHECKING:  # httpx and all: a CSV file needs none of it
     from peaks_scheduler.sources.power_history.survey import Discovery, NodeSeries
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class PrometheusRequest:
     """A Prometheus, how to be let in, and what to ask."""
 
     address: str
@@ -48,8 +48,8 @@ class Server:
 
 
 def from_prometheus(
-    server: Server, progress: Callable[[int, int], None] | None = None
-) -> tuple[list[Measured], tuple[str, ...]]:
+    server: PrometheusRequest, progress: Callable[[int, int], None] | None = None
+) -> tuple[list[NodeMeasurements], tuple[str, ...]]:
     """Every node that the server knows, in the order of their names, and what was odd about the answers.
 
     ``progress(done, all)`` counts nodes. Raises LoadError where no query was answered, ConfigurationError for an
@@ -59,11 +59,11 @@ def from_prometheus(
         raise ConfigurationError(f"--range: expected at least one --step ({server.step:g} s); got {server.range:g} s")
     found = asyncio.run(_asked(server, progress))
     nodes = [_measured(each) for each in found.nodes]
-    nodes += [Measured(node, trouble=why) for node, why in found.incomplete.items()]
+    nodes += [NodeMeasurements(node, trouble=why) for node, why in found.incomplete.items()]
     return sorted(nodes, key=lambda each: rank(each.node)), found.notes
 
 
-async def _asked(server: Server, progress: Callable[[int, int], None] | None) -> Discovery:
+async def _asked(server: PrometheusRequest, progress: Callable[[int, int], None] | None) -> Discovery:
     from peaks_scheduler.sources.power_history.survey import discover
     from peaks_scheduler.sources.prometheus.api import PrometheusApi
 
@@ -95,9 +95,9 @@ async def _asked(server: Server, progress: Callable[[int, int], None] | None) ->
         await api.aclose()
 
 
-def _measured(node: NodeSeries) -> Measured:
+def _measured(node: NodeSeries) -> NodeMeasurements:
     sources = f"CPU: {node.cpu_source}; power of {node.part}: {node.power_source}"
-    return Measured(
+    return NodeMeasurements(
         node.node,
         (node.cpu, node.power),
         cpu_unit="ratio",

@@ -15,9 +15,9 @@ from peaks_scheduler.settings.headers import HIDDEN, Header, checked_headers
 from peaks_scheduler.settings.matchers import EVERYTHING, parse_matchers
 from peaks_scheduler.settings.values import masked, parse_label, parse_prometheus_address, shown
 
-from .command import Request
-from .from_csv import Columns, Units
-from .from_prometheus import Server
+from .command import FitRequest
+from .from_csv import CsvColumns, GivenUnits
+from .from_prometheus import PrometheusRequest
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ _OF_PROMETHEUS = (
 )
 
 
-def request_of(flags: Mapping[str, Any]) -> Request:
+def request_of(flags: Mapping[str, Any]) -> FitRequest:
     """What the options ask for, by the names that Python gives them; None: not said.
 
     Raises ConfigurationError.
@@ -44,16 +44,16 @@ def request_of(flags: Mapping[str, Any]) -> Request:
     if flags["cores"] is not None and flags["cores"] <= 0.0:
         raise ConfigurationError(f"--cores: expected a number above 0; got {flags['cores']:g}")
     source = _server(flags) if flags["csv"] is None else _columns(flags)
-    units = Units(
+    units = GivenUnits(
         flags["cpu_unit"],
         flags["cores"],
         *(flags[name] or "auto" for name in ("cpu_kind", "power_kind", "power_unit")),
     )
     rest = {name: flags[name] for name in ("model", "plot", "out", "force", "output", "scope")}
-    return Request(source, units, **rest, words=_words(flags))
+    return FitRequest(source, units, **rest, words=_words(flags))
 
 
-def _columns(flags: Mapping[str, Any]) -> Columns:
+def _columns(flags: Mapping[str, Any]) -> CsvColumns:
     _none_of(flags, _OF_PROMETHEUS, "--csv")
     for name in ("cpu_column", "power_column"):
         if flags[name] is None:
@@ -62,10 +62,10 @@ def _columns(flags: Mapping[str, Any]) -> Columns:
         raise ConfigurationError("expected --node NAME or --node-column NAME, one of the two; got both")
     names = {"path": "csv", "cpu": "cpu_column", "power": "power_column", "node": "node_column", "time": "time_column"}
     given = {field: flags[name] for field, name in names.items()}
-    return Columns(**given, name=flags["node"], decimal=flags["decimal"] or "auto", date_order=flags["date_order"])
+    return CsvColumns(**given, name=flags["node"], decimal=flags["decimal"] or "auto", date_order=flags["date_order"])
 
 
-def _server(flags: Mapping[str, Any]) -> Server:
+def _server(flags: Mapping[str, Any]) -> PrometheusRequest:
     _none_of(flags, _OF_CSV, "--prometheus")
     if flags["username"] is not None and flags["token_file"] is not None:
         raise ConfigurationError("expected --prometheus-token-file or --username, one of the two; got both")
@@ -86,7 +86,7 @@ def _server(flags: Mapping[str, Any]) -> Server:
     rest = ("power_query", "cpu_query", "cpu_unit", "cores", "token_file", "ca_file", "username", "password_file")
     spans = (seconds("--range", flags["range"] or "7d"), seconds("--step", flags["step"] or "60s"))
     asked = {name: flags[name] for name in rest}
-    return Server(address, *spans, **asked, headers=headers, match=match, node_label=label)
+    return PrometheusRequest(address, *spans, **asked, headers=headers, match=match, node_label=label)
 
 
 def _read(name: str, value: str, read: Callable[[object], T]) -> T:

@@ -22,7 +22,7 @@ from peaks_scheduler.arrays import Floats
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.power.curves import Curve
 
-from .learned import Learned
+from .node_fit import NodeFit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,7 +67,7 @@ def check_format(path: str) -> str:
     return ending
 
 
-def picture(nodes: Sequence[Learned], form: str = "png") -> bytes:
+def picture(nodes: Sequence[NodeFit], form: str = "png") -> bytes:
     """The first MOST_PANELS nodes, a panel each, as a file of that format."""
     figure = _figure(nodes[:MOST_PANELS], len(nodes))
     file = io.BytesIO()
@@ -75,7 +75,7 @@ def picture(nodes: Sequence[Learned], form: str = "png") -> bytes:
     return file.getvalue()
 
 
-def _figure(nodes: Sequence[Learned], of: int) -> Figure:
+def _figure(nodes: Sequence[NodeFit], of: int) -> Figure:
     from matplotlib.figure import Figure
 
     columns = min(_COLUMNS, max(1, math.ceil(math.sqrt(len(nodes)))))
@@ -106,7 +106,7 @@ def _figure(nodes: Sequence[Learned], of: int) -> Figure:
     return figure
 
 
-def _panel(panel: Axes, node: Learned, alone: bool) -> None:
+def _panel(panel: Axes, node: NodeFit, alone: bool) -> None:
     colour = _VERDICTS[node.verdict]
     panel.set_title(f"{node.node}: {node.verdict}", loc="left", color=colour, fontweight="bold", fontsize=11)
     panel.set_xlim(-2, 102)
@@ -127,7 +127,7 @@ def _panel(panel: Axes, node: Learned, alone: bool) -> None:
     _caption(panel, node, alone)
 
 
-def _points(panel: Axes, node: Learned) -> Floats:
+def _points(panel: Axes, node: NodeFit) -> Floats:
     """Draws the samples; returns the powers that the panel has to have room for."""
     if node.samples is None or not len(samples := node.samples.usable()):
         return np.zeros(0)
@@ -142,7 +142,7 @@ def _points(panel: Axes, node: Learned) -> Floats:
     return np.array([max(watts.min(), low - room), min(watts.max(), high + room)])
 
 
-def _drawn(panel: Axes, node: Learned, curve: Curve) -> Floats:
+def _drawn(panel: Axes, node: NodeFit, curve: Curve) -> Floats:
     """Draws the curve and what belongs to it; returns the powers that the panel has to have room for."""
     fit, x = node.fit, 100 * _GRID
     assert fit is not None
@@ -165,7 +165,7 @@ def _watts(curve: Curve) -> Floats:
     return np.array([curve.watts(float(u)) for u in _GRID])
 
 
-def _caption(panel: Axes, node: Learned, alone: bool) -> None:
+def _caption(panel: Axes, node: NodeFit, alone: bool) -> None:
     """In the upper left what kind of curve it is and how good; of a node that was refused, why."""
     quality = node.quality
     lines = []

@@ -16,7 +16,7 @@ from peaks_scheduler.files.reading import text_of
 from peaks_scheduler.text.terminal import note, say, show
 
 if TYPE_CHECKING:
-    from .imported import Imported
+    from .imported_models import ImportedModels
 
 F = TypeVar("F", bound=Callable[..., Any])
 TRAINERS = {
@@ -75,7 +75,7 @@ out = click.option("-o", "--out", metavar="FILE", help="The power model file to 
 @out
 def kepler(url: str | None, file: str | None, out: str | None, **flags: Any) -> None:
     """Weights of Kepler's model server, asked for or from a file."""
-    from .imported import target_of
+    from .imported_models import target_of
     from .kepler import import_kepler
     from .kepler_weights import read_weights
 
@@ -95,11 +95,11 @@ def _asked(url: str, flags: dict[str, Any]) -> tuple[str, str]:
     """The server's answer, and what messages call it."""
     from peaks_scheduler.settings.values import masked
 
-    from .imported import pairs
+    from .imported_models import parse_pairs
     from .kepler_server import ask, request_body
 
     trainer = None if flags["trainer"] == "any" else TRAINERS[flags["trainer"] or "exponential"]
-    machine = pairs("--machine", flags["machine"])
+    machine = parse_pairs("--machine", flags["machine"])
     if flags["node_type"] is None and not machine:
         note(
             "neither --node-type nor --machine: the server gives the model with the smallest error, of whatever "
@@ -147,17 +147,17 @@ def plugin(file: str, cpu_unit: str, out: str | None) -> None:
 @out
 def levels(file: str, out: str | None, **flags: Any) -> None:
     """A CSV of power at load levels (SPECpower's, Teads', watts_idle .. watts_100), as a first guess; - is stdin."""
-    from .imported import pairs, target_of
-    from .levels import INSTANCE_TYPE, Choice, import_levels
+    from .imported_models import parse_pairs, target_of
+    from .levels import INSTANCE_TYPE, LevelsRequest, import_levels
 
     named = flags["name_column"] is not None
     if named and (flags["nodes"] or flags["selector"]):
         raise ConfigurationError("expected --name-column, or --nodes or --selector; got both")
     if not named and flags["selector_label"] is not None:
         raise ConfigurationError("--selector-label: expected --name-column as well, where its values are; got none")
-    choice = Choice(
+    choice = LevelsRequest(
         file,
-        pairs("--match", flags["match"]),
+        parse_pairs("--match", flags["match"]),
         flags["watts"],
         flags["name_column"],
         flags["selector_label"] or INSTANCE_TYPE,
@@ -187,7 +187,7 @@ def _of(command: type[click.Command], each: click.Command) -> click.Command:
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
-def _finish(imported: Imported, path: str | None) -> None:
+def _finish(imported: ImportedModels, path: str | None) -> None:
     """Notes to stderr, the models to their place."""
     from peaks_scheduler.files.writing import write_whole
     from peaks_scheduler.power.file import parse_models

@@ -19,8 +19,8 @@ from peaks_scheduler.power.curves import Curve, Exponential, Linear, Piecewise
 from peaks_scheduler.power.models import Quality
 from peaks_scheduler.power.scope import PACKAGE, PLATFORM, Scope
 
-from .imported import Imported, Target, checked, collected
-from .kepler_weights import EXPONENTIAL, Component, Machine, Weights
+from .imported_models import ImportedModels, Target, checked_curve, models_of
+from .kepler_weights import EXPONENTIAL, Component, TargetMachine, Weights
 
 _LEVELS = np.arange(1001) / 1000.0
 _EACH = 10  # of the levels is a sample for a fit
@@ -39,13 +39,15 @@ class Converted:
     how: str
 
 
-def import_kepler(weights: Weights, cores: float | None, mhz: float | None, dram: bool, target: Target) -> Imported:
+def import_kepler(
+    weights: Weights, cores: float | None, mhz: float | None, dram: bool, target: Target
+) -> ImportedModels:
     """The model for ``target``, whose nodes have ``cores`` CPUs; None: as many as the answer says.
 
     Raises ConfigurationError.
     """
     notes: list[str] = []
-    machine = Machine(_cores(weights, cores, notes), mhz)
+    machine = TargetMachine(_cores(weights, cores, notes), mhz)
     parts = [weights.component(name, machine) for name in _names(weights, dram)]
     notes += _constant(weights, parts)
     reached = _reach(weights, parts, machine, notes)
@@ -59,7 +61,7 @@ def import_kepler(weights: Weights, cores: float | None, mhz: float | None, dram
     quality = Quality(cpu_max=reached, confidence="low")
     comment = _comment(weights, parts, machine, converted)
     scope: Scope = PLATFORM if parts[0].name == "platform" else PACKAGE
-    return Imported(collected(target.models(converted.curve, quality, scope)), comment, tuple(notes))
+    return ImportedModels(models_of(target.models(converted.curve, quality, scope)), comment, tuple(notes))
 
 
 def convert(where: str, parts: Sequence[Component]) -> Converted:
@@ -72,7 +74,7 @@ def convert(where: str, parts: Sequence[Component]) -> Converted:
             "ask for another trainer (--trainer), or is --cores right?"
         )
     converted = _exact(parts) or _fitted(power)
-    return Converted(checked(where, converted.curve), converted.how)
+    return Converted(checked_curve(where, converted.curve), converted.how)
 
 
 def total(parts: Sequence[Component], u: Floats) -> Floats:
@@ -162,7 +164,7 @@ def _constant(weights: Weights, parts: Sequence[Component]) -> list[str]:
     ]
 
 
-def _reach(weights: Weights, parts: Sequence[Component], machine: Machine, notes: list[str]) -> float | None:
+def _reach(weights: Weights, parts: Sequence[Component], machine: TargetMachine, notes: list[str]) -> float | None:
     """Highest utilisation [fraction] of this machine at which the model was learned; None: nothing tells."""
     if (busy := weights.learned_up_to(parts[0].name)) is None:
         return None
@@ -180,7 +182,7 @@ def _reach(weights: Weights, parts: Sequence[Component], machine: Machine, notes
     return min(share, 1.0)
 
 
-def _comment(weights: Weights, parts: Sequence[Component], machine: Machine, converted: Converted) -> str:
+def _comment(weights: Weights, parts: Sequence[Component], machine: TargetMachine, converted: Converted) -> str:
     what = {"platform": "whole machine"}.get(parts[0].name, "sockets and memory alone, not the whole machine")
     lines = [
         f"Weights of Kepler's model server: {weights.model or weights.trainer or 'model not named'}, {weights.origin}",

@@ -38,14 +38,14 @@ _UNMOVED = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class TargetMachine:
     """The node that the model is to be for."""
 
     cores: float  # hardware threads, as Kubernetes counts CPUs
     mhz: float | None = None  # [MHz] where cycles are counted
 
 
-_FULL_LOAD: Mapping[str, Callable[[Machine], float | None]] = {
+_FULL_LOAD: Mapping[str, Callable[[TargetMachine], float | None]] = {
     # counter: how fast it grows at full load [1/s]; None: nobody said what that takes
     "bpf_cpu_time_ms": lambda machine: 1e3 * machine.cores,
     "cpu_cycles": lambda machine: None if machine.mhz is None else 1e6 * machine.mhz * machine.cores,
@@ -83,7 +83,7 @@ class Counter:
     scale: float  # [1/s] the highest where the model was learned
     weight: float = 0.0  # [W] in a linear model
 
-    def reach(self, where: str, machine: Machine) -> float:
+    def reach(self, where: str, machine: TargetMachine) -> float:
         """x of this machine at full load; at utilisation u it is u times that. Raises ConfigurationError."""
         if self.name in _FULL_LOAD:
             if (full := _FULL_LOAD[self.name](machine)) is None:
@@ -135,7 +135,7 @@ class Weights:
     mae: float | None
     """[W] mean absolute error on data held back, where the answer has it."""
 
-    def component(self, name: str, machine: Machine) -> Component:
+    def component(self, name: str, machine: TargetMachine) -> Component:
         """What a component draws on this machine. Raises ConfigurationError."""
         where = f"{self.origin}: {name}"
         raw, counters = self.raw[name], _counters(f"{self.origin}: {name}", self.raw[name])
@@ -147,7 +147,7 @@ class Weights:
         slope = sum(counter.weight * counter.reach(where, machine) for counter in moving)
         return Component(name, _number(f"{where}.Bias_Weight", raw["Bias_Weight"]), slope)
 
-    def _fitted(self, where: str, name: str, counters: tuple[Counter, ...], machine: Machine) -> Component:
+    def _fitted(self, where: str, name: str, counters: tuple[Counter, ...], machine: TargetMachine) -> Component:
         weights = _list(f"{where}.CurveFit_Weights", self.raw[name]["CurveFit_Weights"])
         form = self._form(where, len(weights))
         main = _MAIN_OF_DRAM if name == "dram" else _MAIN

@@ -26,7 +26,7 @@ from peaks_scheduler.power.models import Quality
 from peaks_scheduler.power.scope import scope_named_in, scope_or_wall
 from peaks_scheduler.text.words import few, nearest
 
-from .imported import Entry, Imported, Target, checked, collected
+from .imported_models import Entry, ImportedModels, Target, checked_curve, models_of
 
 INSTANCE_TYPE = "node.kubernetes.io/instance-type"
 _LEVEL = re.compile(
@@ -49,7 +49,7 @@ _SHOWN = 4  # rows or columns in a message
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class LevelsRequest:
     """What of a table is wanted."""
 
     path: str
@@ -77,7 +77,7 @@ class _Levels:
     cpu: tuple[float, ...]  # fraction, rising; of each column
 
 
-def import_levels(choice: Choice, target: Target | None) -> Imported:
+def import_levels(choice: LevelsRequest, target: Target | None) -> ImportedModels:
     """Models of the table's rows: one for ``target``, or without it one for each value of ``choice.name_column``.
 
     Raises ConfigurationError.
@@ -94,10 +94,10 @@ def import_levels(choice: Choice, target: Target | None) -> Imported:
         quality = Quality(samples=len(levels.cpu), cpu_min=levels.cpu[0], cpu_max=levels.cpu[-1], confidence="low")
         entries += where.models(curve, quality, scope_or_wall(scope_named_in(levels.what)))
     notes = (*table.notes, *(note for column in columns for note in column.notes), *_odd(table, rows, entries))
-    return Imported(collected(entries), _comment(choice, levels, len(rows)), tuple(dict.fromkeys(notes)))
+    return ImportedModels(models_of(entries), _comment(choice, levels, len(rows)), tuple(dict.fromkeys(notes)))
 
 
-def _table(choice: Choice) -> Table:
+def _table(choice: LevelsRequest) -> Table:
     """The file's table: below the line that has levels, and the columns that are asked for."""
     asked = names_of([*choice.match, *([choice.name_column] if choice.name_column else [])])
 
@@ -114,7 +114,7 @@ def _curve(table: Table, levels: _Levels, row: tuple[Floats, int]) -> Curve:
         missing = [name for name, each in zip(levels.columns, watts, strict=True) if not np.isfinite(each)]
         raise PowerModelError(f"{where}: expected a number at each level; got none for {few(missing, _SHOWN)}")
     power = tuple(watts.tolist())
-    return checked(where, Linear(*power) if levels.cpu == (0.0, 1.0) else Piecewise(levels.cpu, power))
+    return checked_curve(where, Linear(*power) if levels.cpu == (0.0, 1.0) else Piecewise(levels.cpu, power))
 
 
 # --- columns ----------------------------------------------------------------------------------------------------------
@@ -223,7 +223,7 @@ def _folded(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
-def _by_name(table: Table, choice: Choice, rows: Sequence[int]) -> dict[str, list[int]]:
+def _by_name(table: Table, choice: LevelsRequest, rows: Sequence[int]) -> dict[str, list[int]]:
     """The rows of each model."""
     if choice.name_column is None:
         return {"": list(rows)}
@@ -239,7 +239,7 @@ def _by_name(table: Table, choice: Choice, rows: Sequence[int]) -> dict[str, lis
     return found
 
 
-def _one(table: Table, choice: Choice, rows: Sequence[int], watts: Floats) -> tuple[Floats, int]:
+def _one(table: Table, choice: LevelsRequest, rows: Sequence[int], watts: Floats) -> tuple[Floats, int]:
     """Watts at each level, and the line to name for them."""
     line = table.lines[rows[0]]
     if len({tuple(each) for each in watts[rows].tolist()}) == 1:
@@ -263,7 +263,7 @@ def _cells(table: Table, columns: Sequence[int], row: int) -> str:
 # --- words ------------------------------------------------------------------------------------------------------------
 
 
-def _comment(choice: Choice, levels: _Levels, rows: int) -> str:
+def _comment(choice: LevelsRequest, levels: _Levels, rows: int) -> str:
     which = ", ".join(f"{column}={text}" for column, text in choice.match.items()) or "every row"
     several = f", the median of each level of {rows} rows" if choice.median and rows > 1 else ""
     times = f" times {choice.times:g}" if choice.times != 1.0 else ""

@@ -20,7 +20,7 @@ from peaks_scheduler.power.models import PowerModel
 from peaks_scheduler.settings.plugin import every_arguments
 from peaks_scheduler.settings.values import shown
 
-from .imported import Imported, collected
+from .imported_models import ImportedModels, models_of
 
 _LEAST_RISE = 0.05  # of the power at full load: less is no machine
 _SUDDEN = 0.5  # share of the rise in the first hundredth of the load: more is none, either
@@ -29,7 +29,7 @@ _PERCENT = {"percent": 1.0, "ratio": 0.01}  # k2 as the file has it, to one for 
 Found = Mapping[str, Any]
 
 
-def import_plugin(text: str, origin: str, cpu_unit: str = "percent") -> Imported:
+def import_plugin(text: str, origin: str, cpu_unit: str = "percent") -> ImportedModels:
     """The models in the text, k2 for CPU in ``cpu_unit``, which the plugin takes to be percent.
 
     Raises ConfigurationError where there is not one that can be used.
@@ -48,7 +48,9 @@ def import_plugin(text: str, origin: str, cpu_unit: str = "percent") -> Imported
         why = f": {'; '.join(notes)}" if notes else ""
         raise ConfigurationError(f"{origin}: expected a power curve at least of one node; got none{why}")
     comment = f"Models of the original Peaks plugin, {origin}; its k2 was for CPU in {cpu_unit}.\nHow well they are "
-    return Imported(collected((None, model) for model in models), comment + "known it does not say.", tuple(notes))
+    return ImportedModels(
+        models_of((None, model) for model in models), comment + "known it does not say.", tuple(notes)
+    )
 
 
 def _model(node: str, parameters: Any, origin: str, cpu_unit: str, notes: list[str]) -> PowerModel:

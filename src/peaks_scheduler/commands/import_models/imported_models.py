@@ -36,7 +36,7 @@ Entry = tuple[Mapping[str, str] | None, PowerModel]
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class ImportedModels:
     """Models that were taken over."""
 
     models: PowerModels
@@ -49,7 +49,7 @@ class Imported:
 def target_of(nodes: Sequence[str], selector: Sequence[str]) -> Target:
     """``--nodes a,b`` or ``--selector key=value``, each of them any number of times. Raises ConfigurationError."""
     names = tuple(name.strip() for each in nodes for name in each.split(",") if name.strip())
-    labels = pairs("--selector", selector)
+    labels = parse_pairs("--selector", selector)
     if bool(names) == bool(labels):
         got = "both" if names else "neither"
         raise ConfigurationError(
@@ -58,7 +58,7 @@ def target_of(nodes: Sequence[str], selector: Sequence[str]) -> Target:
     return Target(names, labels or None)
 
 
-def pairs(option: str, given: Sequence[str]) -> dict[str, str]:
+def parse_pairs(option: str, given: Sequence[str]) -> dict[str, str]:
     """``key=value`` texts as a mapping. Raises ConfigurationError."""
     found: dict[str, str] = {}
     for text in given:
@@ -69,7 +69,7 @@ def pairs(option: str, given: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def collected(entries: Iterable[Entry]) -> PowerModels:
+def models_of(entries: Iterable[Entry]) -> PowerModels:
     """All of them as the models of one file. Raises ConfigurationError where two are for the same."""
     by_name: dict[str, PowerModel] = {}
     by_selector: dict[str, tuple[Mapping[str, str], PowerModel]] = {}
@@ -83,7 +83,7 @@ def collected(entries: Iterable[Entry]) -> PowerModels:
     return PowerModels(MappingProxyType(by_name), tuple(by_selector.values()))
 
 
-def checked(where: str, curve: Curve) -> Curve:
+def checked_curve(where: str, curve: Curve) -> Curve:
     """The curve, if it is one. Raises PowerModelError that begins with ``where``."""
     if trouble := flaw(curve):
         raise PowerModelError(f"{where}: expected {trouble}: it is no node's power, look for another model")

@@ -26,7 +26,7 @@ _NAMES = {
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Learned:
+class NodeFit:
     """What came of one node."""
 
     node: str

@@ -6,13 +6,13 @@ import re
 from dataclasses import dataclass, replace
 
 from peaks_scheduler.fitting.alignment import Aligned, align
-from peaks_scheduler.fitting.samples import Samples
 from peaks_scheduler.fitting.readings import Reading
+from peaks_scheduler.fitting.samples import Samples
 from peaks_scheduler.power.scope import ESTIMATE, WALL, Scope
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Measured:
+class NodeMeasurements:
     """One node before anything is fitted."""
 
     node: str
@@ -31,7 +31,7 @@ class Measured:
     trouble: str = ""
     """Why nothing can be learned; then there is neither of the two above."""
 
-    def of(self, scope: Scope, why: str) -> Measured:
+    def of(self, scope: Scope, why: str) -> NodeMeasurements:
         """The same as watts of this scope; an estimate by somebody's word, for ``why``, is no measurement either."""
         return replace(self, scope=scope, doubt=why if scope == ESTIMATE else "")
 
