@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from peaks_scheduler.arrays import Floats
-from peaks_scheduler.fitting.fit import MODELS, Fit, fit
+from peaks_scheduler.fitting.fit import MODELS, fit
+from peaks_scheduler.fitting.result import Fit
 from peaks_scheduler.fitting.samples import Samples
 
 LEVELS = ("watts_idle", *(f"watts_{level}" for level in range(10, 101, 10)))

@@ -15,7 +15,7 @@ from peaks_scheduler.cli import main
 from peaks_scheduler.commands.fit.node_fit import NodeFit
 from peaks_scheduler.commands.fit.plot import MOST_PANELS, check_format, picture
 from peaks_scheduler.errors import ConfigurationError
-from peaks_scheduler.fitting.fit import Fit
+from peaks_scheduler.fitting.result import Fit
 from peaks_scheduler.fitting.samples import Samples
 from peaks_scheduler.power.curves import Exponential, Linear
 from peaks_scheduler.power.models import Quality

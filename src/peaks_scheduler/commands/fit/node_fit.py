@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from peaks_scheduler.files.writing import write_whole
-from peaks_scheduler.fitting.fit import Fit
+from peaks_scheduler.fitting.result import Fit
 from peaks_scheduler.fitting.samples import Samples
 from peaks_scheduler.power.file import parse_models
 from peaks_scheduler.power.models import PowerModel, PowerModels, Quality
