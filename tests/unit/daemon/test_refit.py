@@ -88,7 +88,7 @@ class TestContest:
     def test_a_model_that_is_right_stays(self) -> None:
         came = put_to_the_test(TRUE)
         assert (came.outcome, came.model) == ("kept", None)
-        assert "it takes less than" in came.reasons[0]
+        assert "so less than" in came.reasons[0]
 
     def test_a_node_without_a_model_gets_the_one_that_was_learned(self) -> None:
         came = put_to_the_test(None)
@@ -131,7 +131,7 @@ class TestContest:
     def test_too_little_to_judge_by_is_said(self) -> None:
         came = put_to_the_test(OFF_BY_20, u=loads()[:12])
         assert came.outcome == "refused"
-        assert "samples to judge a model by, of 20 that it takes" in came.reasons[0]
+        assert "samples to judge a model by, at least 20 are needed" in came.reasons[0]
 
     def test_what_the_node_draws_when_switched_off_is_kept_and_never_above_idle(self) -> None:
         for standby, kept in ((5.0, 5.0), (150.0, pytest.approx(100.0, abs=OF_CURVE))):

@@ -1,4 +1,4 @@
-"""What was measured on one node, wherever it came from: two series over time, or samples that need no time."""
+"""The measurements of one node, from any source: two series over time, or samples without times."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from peaks_scheduler.power.scope import ESTIMATE, WALL, Scope
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NodeMeasurements:
-    """One node before anything is fitted."""
+    """One node's measurements: ``series``, ``samples``, or ``trouble``."""
 
     node: str
     series: tuple[Reading, Reading] | None = None
-    """CPU as a fraction and power in watts, or fraction-seconds and joules where they count."""
+    """(CPU, power): fractions and watts, or fraction-seconds and joules for counters."""
     samples: Samples | None = None
-    """Where there are no times: pairs as they stand."""
+    """Pairs of CPU and power, if there are no times."""
     cpu_unit: str | None = None
-    """What CPU was given in."""
+    """The unit that CPU was given in."""
     notes: tuple[str, ...] = ()
-    """What was found out, left out or passed over, in words."""
+    """What was found out or left out, in words."""
     scope: Scope = WALL
-    """Of what the watts are."""
+    """The part of the machine that the watts are of."""
     doubt: str = ""
-    """Why they are no measurement; empty: they are one, as far as anybody knows."""
+    """Why the watts may be no measurement; empty for no doubt."""
     trouble: str = ""
-    """Why nothing can be learned; then there is neither of the two above."""
+    """Why there are neither series nor samples."""
 
-    def of(self, scope: Scope, why: str) -> NodeMeasurements:
-        """The same as watts of this scope; an estimate by somebody's word, for ``why``, is no measurement either."""
+    def with_scope(self, scope: Scope, why: str) -> NodeMeasurements:
+        """The same measurements with this scope. An estimate is no measurement: ``why`` becomes the doubt."""
         return replace(self, scope=scope, doubt=why if scope == ESTIMATE else "")
 
     def aligned(self) -> Aligned | None:
-        """Samples of both at the same time; None where nothing was measured."""
+        """The joined samples; None if there are no measurements."""
         if self.series is not None:
             return align(*self.series)
         return None if self.samples is None else Aligned(self.samples, 0.0, ())
 
 
-def rank(name: str) -> tuple[tuple[int, int, str], ...]:
-    """By which nodes are in order for a person: worker-2 before worker-10."""
+def natural_order(name: str) -> tuple[tuple[int, int, str], ...]:
+    """The sort key of a name in natural order: worker-2 before worker-10."""
     parts = re.findall(r"\d+|\D+", name)
     return tuple((0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts)

@@ -1,6 +1,6 @@
-"""The options of ``fit`` as one request: which of them belong together, which are missing, and how they are said again.
+"""Makes one request of the options of ``fit``: checks which options belong together and which are missing.
 
-Assumes that the command line has checked each one for itself. Raises ConfigurationError for what cannot work together.
+Assumes that the command line has checked every option by itself. Raises ConfigurationError for a wrong combination.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _OF_PROMETHEUS = (
 
 
 def request_of(flags: Mapping[str, Any]) -> FitRequest:
-    """What the options ask for, by the names that Python gives them; None: not said.
+    """The request of the options. ``flags``: option, with underscores, -> value; None: not given.
 
     Raises ConfigurationError.
     """
@@ -97,7 +97,7 @@ def _read(name: str, value: str, read: Callable[[object], T]) -> T:
 
 
 def _headers(flags: Mapping[str, Any]) -> tuple[Header, ...]:
-    """Never with a value in an error."""
+    """The headers of the options. An error never contains a value, which may be secret."""
     found: list[Header] = []
     for option in _HEADERS:
         for text in flags[option] or ():
@@ -114,7 +114,7 @@ def _headers(flags: Mapping[str, Any]) -> tuple[Header, ...]:
 
 
 def seconds(option: str, text: str) -> float:
-    """[s] of a duration as Prometheus writes it: ``7d``, ``1h30m``, ``60s``. Raises ConfigurationError."""
+    """The seconds of a duration in Prometheus' form: ``7d``, ``1h30m``, ``60s``. Raises ConfigurationError."""
     span = 0.0
     if re.fullmatch(f"(?:{_SPAN})+", text):
         span = sum(float(count) * _SECONDS[unit] for count, unit in re.findall(r"([0-9.]+)([a-z]+)", text))
@@ -124,6 +124,7 @@ def seconds(option: str, text: str) -> float:
 
 
 def _none_of(flags: Mapping[str, Any], names: tuple[str, ...], source: str) -> None:
+    """Raise if one of these options was given with ``source``."""
     for name in names:
         if flags[name] not in (None, ()):
             other = "--prometheus" if source == "--csv" else "--csv"
@@ -131,7 +132,7 @@ def _none_of(flags: Mapping[str, Any], names: tuple[str, ...], source: str) -> N
 
 
 def _words(flags: Mapping[str, Any]) -> str:
-    """The command as it could be typed again, for the top of a model file."""
+    """The command line, without secrets, for the top of the model file."""
     words = ["peaks-scheduler", "fit"]
     for name, value in flags.items():
         if value is True:

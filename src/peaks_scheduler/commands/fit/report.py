@@ -1,4 +1,4 @@
-"""What was learned, as a table for a person: the verdict at a glance, its reasons below. Never measures anything."""
+"""The results as text: a table with a line for each node, and below it the parameters and reasons."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from peaks_scheduler.text.words import few
 from .node_fit import NodeFit, number
 
 MOST = 8192
-"""Characters of a line about a node."""
+"""Most characters of a line below the table."""
 _WORDS = ("node", "verdict", "confidence", "power of", "curve")
 _NUMBERS = ("idle", "full", "RMSE", "CV RMSE", "R²", "samples", "CPU measured")
 _HEADER = (*_WORDS, *_NUMBERS)
 
 
 def as_table(nodes: Sequence[NodeFit]) -> str:
-    """A line a node, and below the table what each curve is and what is to be said about it."""
+    """The table with a line for each node, and below it each node's parameters, reasons and notes."""
     rows = [_HEADER, *(cells(_row(node)) for node in nodes)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADER))]
     lines = [_aligned(row, widths) for row in rows]
