@@ -13,9 +13,9 @@ from peaks_scheduler.commands.fit.from_csv import CsvColumns, GivenUnits, from_c
 from peaks_scheduler.commands.import_models.imported_models import Target
 from peaks_scheduler.commands.import_models.levels import LevelsRequest, import_levels
 from peaks_scheduler.errors import ConfigurationError, PeaksError
-from peaks_scheduler.files.csv.instants import times
-from peaks_scheduler.files.csv.numerals import told, value, written
-from peaks_scheduler.files.csv.rows import Table
+from peaks_scheduler.files.csv.csv_table import CsvTable
+from peaks_scheduler.files.csv.time_columns import times
+from peaks_scheduler.files.csv.written_numbers import told, value, written
 from tests.fuzz.profile import fuzzed
 from tests.fuzz.strategies import mutated_bytes, mutated_text, odd_texts
 
@@ -87,7 +87,7 @@ DATES = (
 @fuzzed(st.lists(st.sampled_from(DATES).flatmap(mutated_text) | odd_texts, min_size=1, max_size=4))
 def test_any_column_is_times_or_refused(cells: list[str]) -> None:
     column = [cell.strip() for cell in cells]
-    table = Table("f", ("time",), [(cell,) for cell in column], range(2, 2 + len(column)))
+    table = CsvTable("f", ("time",), [(cell,) for cell in column], range(2, 2 + len(column)))
     with suppress(ConfigurationError):
         found, _ = times(table, "--time-column", "time")
         assert found.shape == (len(cells),)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from peaks_scheduler.errors import ConfigurationError
-from peaks_scheduler.settings.subjects import Settings
+from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.sources.prometheus.api import PrometheusApi
 from peaks_scheduler.sources.prometheus.load import PrometheusLoad
 

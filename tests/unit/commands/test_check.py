@@ -29,7 +29,7 @@ from peaks_scheduler.objects.node import Node, node_from_api
 from peaks_scheduler.objects.pod import Pod, pod_from_api
 from peaks_scheduler.power.curves import Exponential, Linear
 from peaks_scheduler.power.models import EMPTY, PowerModel, PowerModels, Quality
-from peaks_scheduler.settings.subjects import LeaderElection, LoadSettings, PowerSettings, Settings
+from peaks_scheduler.settings.settings import LeaderElection, LoadSettings, PowerSettings, Settings
 from tests.e2e.support.load_endpoint import LoadEndpoint, Reply
 from tests.support.builders import BENT_DOWN, NOW, node, pod, when
 

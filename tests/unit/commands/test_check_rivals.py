@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from peaks_scheduler.commands.check.rivals import Traces, judge
-from peaks_scheduler.settings.subjects import LeaderElection, Settings
+from peaks_scheduler.settings.settings import LeaderElection, Settings
 from tests.support.builders import NOW, Json, when
 
 ELECTING = Settings(leader_election=LeaderElection(True, "peaks-scheduler-peaks"))

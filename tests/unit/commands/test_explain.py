@@ -22,7 +22,7 @@ from peaks_scheduler.commands.explain.cluster import from_files
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.power.curves import Exponential
 from peaks_scheduler.power.models import PowerModel, PowerModels
-from peaks_scheduler.settings.subjects import PowerSettings, Settings
+from peaks_scheduler.settings.settings import PowerSettings, Settings
 from tests.support.builders import (
     BENT_DOWN,
     HOSTNAME,

@@ -126,7 +126,7 @@ def test_sockets_and_memory_are_added_and_parts_of_sockets_are_not(weights: Writ
     file = weights(package=linear(60.0, **cpu), core=linear(40.0, **cpu), uncore=linear(9.0), dram=linear(8.0, **cpu))
     models, result = imported("kepler", "--file", file, "--cores", 16, "--nodes", "a")
     assert (only(models).curve, only(models).scope) == (Linear(68.0, 228.0), "package")
-    assert "package + dram (sockets and memory alone, not the whole machine)" in result.stdout
+    assert "package + dram (sockets and memory only, not the whole machine)" in result.stdout
 
 
 def test_the_platform_is_the_whole_machine_and_stands_alone(weights: Write) -> None:

@@ -20,7 +20,7 @@ from peaks_scheduler.kube.connection import Connection
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.ledger.node_load import LoadReport, NodeLoad
 from peaks_scheduler.observability.telemetry import Telemetry
-from peaks_scheduler.settings.subjects import PowerSettings, Settings
+from peaks_scheduler.settings.settings import PowerSettings, Settings
 from tests.support.builders import HOSTNAME, NOW, ledger, load, models, node
 
 NODES = (node("worker-1"), node("worker-2"))

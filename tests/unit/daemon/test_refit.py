@@ -26,9 +26,9 @@ from peaks_scheduler.observability.telemetry import Telemetry
 from peaks_scheduler.power.curves import Curve, Exponential, Linear
 from peaks_scheduler.power.models import EMPTY, PowerModel, PowerModels, Quality
 from peaks_scheduler.power.scope import Scope
-from peaks_scheduler.settings.keys import redacted
-from peaks_scheduler.settings.reading import load
-from peaks_scheduler.settings.subjects import RefitSettings
+from peaks_scheduler.settings.loading import load_settings
+from peaks_scheduler.settings.settings import RefitSettings
+from peaks_scheduler.settings.table import redacted
 from tests.support.attainable import deviations, spread_error
 from tests.support.builders import ledger, node
 from tests.support.daemon_stage import until
@@ -431,14 +431,14 @@ PROMETHEUS = "prometheus: {address: 'http://p:9090'}\n"
 
 class TestSettings:
     def test_it_is_off_unless_asked_for(self) -> None:
-        assert load(None, "", {}, {})[0].refit.enabled is False
-        assert load(PROMETHEUS, "", {"PEAKS_REFIT": "yes"}, {})[0].refit.enabled
-        assert not load(PROMETHEUS, "", {"PEAKS_REFIT": "yes"}, {"refit": False})[0].refit.enabled
+        assert load_settings(None, "", {}, {})[0].refit.enabled is False
+        assert load_settings(PROMETHEUS, "", {"PEAKS_REFIT": "yes"}, {})[0].refit.enabled
+        assert not load_settings(PROMETHEUS, "", {"PEAKS_REFIT": "yes"}, {"refit": False})[0].refit.enabled
 
     def test_a_share_is_given_in_percent_or_as_a_fraction(self) -> None:
         for text in ("25%", "0.25"):
             file = f"{PROMETHEUS}refit: {{enabled: true, holdOut: {text}}}"
-            settings, _ = load(file, "", {}, {})
+            settings, _ = load_settings(file, "", {}, {})
             assert settings.refit.hold_out == 0.25
             assert redacted(settings)["refit"]["holdOut"] == "25%"
 
@@ -453,10 +453,10 @@ class TestSettings:
     )
     def test_what_cannot_work_is_refused_in_words(self, file: str, message: str) -> None:
         with pytest.raises(ConfigurationError, match=message):
-            load(file, "f.yaml", {}, {})
+            load_settings(file, "f.yaml", {}, {})
 
     def test_keys_that_play_no_part_are_said(self) -> None:
-        _, warnings = load("refit: {range: 48h}\ndrift: {interval: 1m}", "f.yaml", {}, {})
+        _, warnings = load_settings("refit: {range: 48h}\ndrift: {interval: 1m}", "f.yaml", {}, {})
         assert warnings == (
             "f.yaml: refit.range is not used: refit.enabled is false",
             "f.yaml: drift.interval is not used: there is no prometheus.address",

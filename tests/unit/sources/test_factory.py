@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from peaks_scheduler.errors import ConfigurationError
-from peaks_scheduler.settings.reading import load
+from peaks_scheduler.settings.loading import load_settings
 from peaks_scheduler.sources.factory import load_source, prometheus_api
 from peaks_scheduler.sources.source import LoadSource
 
@@ -17,7 +17,7 @@ async def nobody(path: str, query: Mapping[str, str]) -> Mapping[str, Any]:
 
 
 def source(text: str) -> LoadSource:
-    return load_source(load(text, "config.yaml", {}, {})[0], nobody)
+    return load_source(load_settings(text, "config.yaml", {}, {})[0], nobody)
 
 
 @pytest.mark.parametrize(
@@ -42,8 +42,8 @@ def test_certificates_that_cannot_be_read_are_a_wrong_configuration(tmp_path: Pa
 
 async def test_prometheus_is_asked_at_its_own_address_for_all_but_load() -> None:
     text = "load: {source: prometheus, address: 'http://a'}\nprometheus: {address: 'http://me:secret@b'}"
-    api = prometheus_api(load(text, "config.yaml", {}, {})[0])
+    api = prometheus_api(load_settings(text, "config.yaml", {}, {})[0])
     assert api.where == "Prometheus at http://b"
     await api.aclose()
     with pytest.raises(ConfigurationError, match=r"expected the URL of a Prometheus as prometheus\.address"):
-        prometheus_api(load("", "config.yaml", {}, {})[0])
+        prometheus_api(load_settings("", "config.yaml", {}, {})[0])

@@ -17,7 +17,7 @@ import pytest
 
 from peaks_scheduler.errors import LoadError
 from peaks_scheduler.fitting.alignment import align
-from peaks_scheduler.settings.matchers import parse_matchers
+from peaks_scheduler.settings.promql_matchers import parse_matchers
 from peaks_scheduler.sources.node_identity import NodeAddresses
 from peaks_scheduler.sources.power_history.asking import AllAtOnce
 from peaks_scheduler.sources.power_history.node import Queries, read_totals

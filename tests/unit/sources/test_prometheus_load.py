@@ -11,7 +11,7 @@ import pytest
 
 from peaks_scheduler.errors import LoadError
 from peaks_scheduler.ledger.node_load import LoadReport, NodeLoad
-from peaks_scheduler.settings.matchers import EVERYTHING, Matchers, parse_matchers
+from peaks_scheduler.settings.promql_matchers import EVERYTHING, Matchers, parse_matchers
 from peaks_scheduler.sources.node_identity import NodeAddresses, resolve
 from peaks_scheduler.sources.prometheus.api import PrometheusApi
 from peaks_scheduler.sources.prometheus.load import PrometheusLoad

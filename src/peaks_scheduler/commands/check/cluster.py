@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from peaks_scheduler.errors import Forbidden, PeaksError
 from peaks_scheduler.objects.meta import parse_time
 from peaks_scheduler.objects.pod import Pod
-from peaks_scheduler.settings.subjects import Settings
+from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.text.words import few
 
 from . import rivals

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from peaks_scheduler.text.printable import visible
+from peaks_scheduler.text.table import column_widths, padded
 
 Status = Literal["ok", "warning", "failed"]
 STATUSES: tuple[Status, ...] = ("ok", "warning", "failed")
@@ -64,12 +65,12 @@ def as_json(findings: Sequence[Finding]) -> dict[str, Any]:
 def as_lines(findings: Sequence[Finding], width: int | None = None) -> list[str]:
     """``failed   rights   no right to create pods/binding: ... -> add it``, in columns. With ``width`` [characters]
     wrapped below their column; None: one line each."""
-    names = max((len(finding.check) for finding in findings), default=0)
-    return [_line(finding, names, width) for finding in findings]
+    columns = column_widths([(finding.status, finding.check) for finding in findings], (_STATUS_WIDTH,))
+    return [_line(finding, columns, width) for finding in findings]
 
 
-def _line(finding: Finding, names: int, width: int | None) -> str:
-    head = f"{finding.status:{_STATUS_WIDTH}}  {finding.check:{names}}  "
+def _line(finding: Finding, columns: Sequence[int], width: int | None) -> str:
+    head = padded((finding.status, finding.check, ""), (*columns, 0))
     text = finding.text + (f" -> {finding.remedy}" if finding.remedy else "")
     if width is None or width < _LEAST_WIDTH:
         return head + text

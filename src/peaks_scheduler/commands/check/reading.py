@@ -24,7 +24,7 @@ from peaks_scheduler.objects.node import Node, node_from_api
 from peaks_scheduler.objects.pod import Pod, pod_from_api
 from peaks_scheduler.power.file import parse_models
 from peaks_scheduler.power.models import PowerModels
-from peaks_scheduler.settings.subjects import Settings
+from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.sources.factory import load_source, pod_usage_source, prometheus_api
 from peaks_scheduler.sources.node_identity import NodeAddresses, Resolution, resolve
 from peaks_scheduler.sources.source import LoadSource

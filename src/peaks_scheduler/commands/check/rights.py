@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from peaks_scheduler.kube.kinds import KINDS
-from peaks_scheduler.settings.subjects import Settings
+from peaks_scheduler.settings.settings import Settings
 
 NEEDED, OPTIONAL = True, False
 LEASES = "coordination.k8s.io"

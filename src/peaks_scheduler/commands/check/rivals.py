@@ -16,7 +16,7 @@ from peaks_scheduler.errors import PeaksError
 from peaks_scheduler.kube.client import KubeClient
 from peaks_scheduler.kube.lease import duration_of, holder_of, spec_of
 from peaks_scheduler.objects.meta import parse_time
-from peaks_scheduler.settings.subjects import Settings
+from peaks_scheduler.settings.settings import Settings
 
 from .finding import Finding, failed, ok, warning
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from peaks_scheduler.scheduling.scoring.strategies import strategy_named
-from peaks_scheduler.settings.subjects import Settings
+from peaks_scheduler.settings.settings import Settings
 
 from . import cluster, load, models
 from .finding import Finding, failed

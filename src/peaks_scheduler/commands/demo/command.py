@@ -19,12 +19,12 @@ from peaks_scheduler.objects.ceilings import NO_CEILING
 from peaks_scheduler.power.file import parse_models
 from peaks_scheduler.power.models import PowerModels
 from peaks_scheduler.scheduling.scoring.strategies import strategy_named
-from peaks_scheduler.settings.subjects import Settings
+from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.text.printable import visible
+from peaks_scheduler.text.progress import ProgressBar
 from peaks_scheduler.text.terminal import say, show
 
 from .daemon_process import DaemonProcess
-from .progress import Progress
 from .recorder import Recorder
 from .replay import SchedulerRule, least_allocated, recorded_placements, replay, use_before
 from .scenario import Arrival, arrivals, demo_nodes, pod_object, power_models
@@ -95,7 +95,7 @@ async def _run_workload(
 
     await _wait(ready, run.pace.ready, daemon, "the daemon to watch pods and nodes and to ask for load")
     total = len(run.workload)
-    with Progress("pods bound", total) as progress:
+    with ProgressBar("pods bound", lines=4) as progress:
         arriving = asyncio.create_task(_arrive(server, run.workload), name="arrivals")
         try:
             await _wait(
@@ -108,8 +108,8 @@ async def _run_workload(
             arriving.cancel()
 
 
-def _all_bound(recorder: Recorder, total: int, progress: Progress) -> bool:
-    progress.update(recorder.bound)
+def _all_bound(recorder: Recorder, total: int, progress: ProgressBar) -> bool:
+    progress.update(recorder.bound, total)
     return recorder.bound >= total
 
 

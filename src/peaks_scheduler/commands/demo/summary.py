@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from peaks_scheduler.text.table import aligned
+
 from .replay import ClusterUse
 
 _HEADER = ("kind of node", "nodes", "pods placed", "CPU before", "CPU after", "watts before", "watts after")
@@ -54,13 +56,8 @@ def _row(kind: str, indices: Sequence[int], before: ClusterUse, after: ClusterUs
 def table_lines(table: Sequence[Row]) -> list[str]:
     """The rows under a header, numbers aligned to the right."""
     ruler = "-" * (sum(_WIDTHS) + 2 * (len(_WIDTHS) - 1))
-    lines = [_line(_HEADER), ruler, *(_line(_cells(row)) for row in table[:-1]), ruler, _line(_cells(table[-1]))]
-    return [line.rstrip() for line in lines]
-
-
-def _line(cells: Sequence[str]) -> str:
-    first, *others = zip(cells, _WIDTHS, strict=True)
-    return "  ".join([f"{first[0]:<{first[1]}}", *(f"{cell:>{width}}" for cell, width in others)])
+    header, *kinds, total = aligned([_HEADER, *map(_cells, table)], range(1, len(_HEADER)), _WIDTHS)
+    return [header, ruler, *kinds, ruler, total]
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -18,8 +18,9 @@ from peaks_scheduler.objects.pod import Pod
 from peaks_scheduler.scheduling.cycle import judge, schedule
 from peaks_scheduler.scheduling.decision import Decision, NodeVerdict
 from peaks_scheduler.scheduling.scoring.strategies import Strategy, strategy_named
-from peaks_scheduler.settings.subjects import Settings
+from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.text.printable import cell, cells, visible
+from peaks_scheduler.text.table import aligned
 from peaks_scheduler.text.words import few
 
 from .cluster import Cluster
@@ -35,6 +36,7 @@ MOST_ROWS = 20
 CELL, HEADLINE = 1024, 8192
 """Characters of a table's cell, and of a pod's own line."""
 _HEADER = ("node", "standing", "jump", "CPU before", "after", "reason")
+_NUMBERS = (2, 3, 4)  # columns
 _RANK = {"measured": 0, "estimated": 0, "unmodelled": 1, "above-ceiling": 2, "over-full": 3, None: 4}
 
 
@@ -197,9 +199,7 @@ def _lines(answer: Answer) -> list[str]:
     rows = [cells(_row(name, verdict), CELL) for name, verdict in _ranked(answer)]
     lines = [cell(headline(answer), HEADLINE)]
     if rows:
-        shown = [_HEADER, *rows[:MOST_ROWS]]
-        widths = [max(len(row[column]) for row in shown) for column in range(len(_HEADER))]
-        lines += ["  " + _aligned(row, widths) for row in shown]
+        lines += [f"  {line}" for line in aligned([_HEADER, *rows[:MOST_ROWS]], _NUMBERS)]
     if len(rows) > MOST_ROWS:
         lines.append(f"  ... and {len(rows) - MOST_ROWS} more (--output json has all)")
     return lines
@@ -270,15 +270,6 @@ def _ceiling(verdict: NodeVerdict) -> str:
     if verdict.standing != "above-ceiling":
         return ""
     return "; ".join(f"{what} {_percent(after)}, ceiling {100 * limit:g} %" for what, after, limit in verdict.above())
-
-
-def _aligned(row: tuple[str, ...], widths: list[int]) -> str:
-    """Words to the left, numbers to the right."""
-    aligned = (
-        text.rjust(width) if 2 <= i <= 4 else text.ljust(width)
-        for i, (text, width) in enumerate(zip(row, widths, strict=True))
-    )
-    return "  ".join(aligned).rstrip()
 
 
 def _price(watts: float | None) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from peaks_scheduler.errors import ConfigurationError, Forbidden, KubeError, LoadError, NotFound
-from peaks_scheduler.files.reading import MOST_DUMP, MOST_MODELS, text_of
+from peaks_scheduler.files.reading import MOST_DUMP, MOST_MODELS, read_input_text
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.ledger.node_load import LoadReport
 from peaks_scheduler.ledger.storage.store import KINDS
@@ -22,7 +22,7 @@ from peaks_scheduler.objects.pod import FINISHED
 from peaks_scheduler.objects.requests import Json
 from peaks_scheduler.power.file import parse_models
 from peaks_scheduler.power.models import EMPTY, PowerModels
-from peaks_scheduler.settings.subjects import Settings
+from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.sources.factory import load_source
 from peaks_scheduler.sources.load_watcher import read_report
 from peaks_scheduler.sources.node_identity import NodeAddresses, resolve
@@ -188,7 +188,7 @@ def recorded_load(path: str | None) -> LoadReport | LoadError | None:
     if path is None:
         return None
     try:
-        report = read_report(text_of("--load", path, MOST_DUMP), math.inf)
+        report = read_report(read_input_text("--load", path, MOST_DUMP), math.inf)
     except LoadError as error:
         if error.kind == "empty":
             return error
@@ -224,7 +224,11 @@ def _apply(report: LoadReport, ledger: Ledger) -> list[str]:
 
 def _models(settings: Settings) -> tuple[PowerModels, list[str]]:
     path = settings.power.file
-    models = settings.power.inline if path is None else parse_models(text_of("--power-models", path, MOST_MODELS), path)
+    models = (
+        settings.power.inline
+        if path is None
+        else parse_models(read_input_text("--power-models", path, MOST_MODELS), path)
+    )
     return models, ["no power models, all nodes are unmodelled"] if models == EMPTY else []
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from peaks_scheduler.errors import ConfigurationError, PeaksError
 from peaks_scheduler.files.documents import MOST_OF_DUMP, parse_documents
-from peaks_scheduler.files.reading import MOST_DUMP, text_of
+from peaks_scheduler.files.reading import MOST_DUMP, read_input_text
 from peaks_scheduler.objects.requests import Json
 from peaks_scheduler.text.words import few
 
@@ -97,7 +97,7 @@ def _name(raw: Json) -> str:
 def read_objects(path: str) -> list[Object]:
     """Every object of a file (``-``: standard input): single ones, several documents, lists. Raises
     ConfigurationError."""
-    documents = parse_documents(text_of("--from", path, MOST_DUMP), path, MOST_OF_DUMP)
+    documents = parse_documents(read_input_text("--from", path, MOST_DUMP), path, MOST_OF_DUMP)
     return [found for document in documents for found in _objects(document, path, "")]
 
 

@@ -7,18 +7,15 @@ are written. Assumes options that the command line has parsed. The verdicts come
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-
-import click
 
 from peaks_scheduler.errors import ModelFitError
 from peaks_scheduler.files.writing import check_place, write_whole
 from peaks_scheduler.fitting.fit import fit
 from peaks_scheduler.power.scope import Scope, scope_named_in
+from peaks_scheduler.text.progress import ProgressBar
 from peaks_scheduler.text.terminal import note, say, show
 
 from .from_csv import CsvColumns, GivenUnits, from_csv
@@ -92,8 +89,8 @@ def _measured(request: FitRequest) -> tuple[list[NodeMeasurements], tuple[str, .
             why = "--scope says so" if request.scope else f"the name of its column, {column!r}, says so"
             nodes = [each.with_scope(scope, why) for each in nodes]
         return nodes, notes
-    with _bar("reading") as progress:
-        nodes, notes = from_prometheus(request.source, progress)
+    with ProgressBar("reading", least=2) as progress:
+        nodes, notes = from_prometheus(request.source, progress.update)
     if request.scope:
         nodes = [each.with_scope(request.scope, "--scope says so") for each in nodes]
     return nodes, notes
@@ -101,11 +98,11 @@ def _measured(request: FitRequest) -> tuple[list[NodeMeasurements], tuple[str, .
 
 def _fits(measured: Sequence[NodeMeasurements], model: str) -> list[NodeFit]:
     nodes = []
-    with _bar("fitting") as progress:
+    with ProgressBar("fitting", least=2) as progress:
         for done, each in enumerate(measured):
-            progress(done, len(measured))
+            progress.update(done, len(measured))
             nodes.append(fit_node(each, model))
-        progress(len(measured), len(measured))
+        progress.update(len(measured), len(measured))
     return nodes
 
 
@@ -124,25 +121,6 @@ def fit_node(measured: NodeMeasurements, model: str) -> NodeFit:
         asked=model,
         scope=measured.scope,
     )
-
-
-@contextmanager
-def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on standard error, from the first report on; nothing where stderr is not a terminal."""
-    bars: list[click._termui_impl.ProgressBar[int]] = []
-
-    def progress(done: int, of: int) -> None:
-        if not sys.stderr.isatty() or of < 2:
-            return
-        if not bars:
-            bars.append(click.progressbar(length=of, label=label, file=sys.stderr))
-        bars[0].update(done - bars[0].pos)
-
-    try:
-        yield progress
-    finally:
-        for bar in bars:
-            bar.render_finish()
 
 
 def _draw(path: str, file_format: str, nodes: Sequence[NodeFit]) -> None:

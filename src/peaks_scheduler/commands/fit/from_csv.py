@@ -14,10 +14,13 @@ import numpy as np
 
 from peaks_scheduler.arrays import Floats, Ints
 from peaks_scheduler.errors import ConfigurationError
-from peaks_scheduler.files.csv.columns import Numbers, numbers
-from peaks_scheduler.files.csv.instants import times
-from peaks_scheduler.files.csv.rows import Table, csv_text, names_of, plain_table
-from peaks_scheduler.files.csv.series import annotated_table, is_annotated, spread
+from peaks_scheduler.files.csv.bounded_text import read_csv_text
+from peaks_scheduler.files.csv.csv_table import CsvTable
+from peaks_scheduler.files.csv.header import names_of
+from peaks_scheduler.files.csv.long_format import annotated_table, is_annotated, spread
+from peaks_scheduler.files.csv.number_columns import Numbers, numbers
+from peaks_scheduler.files.csv.rows import plain_table
+from peaks_scheduler.files.csv.time_columns import times
 from peaks_scheduler.fitting.alignment import screened
 from peaks_scheduler.fitting.readings import Reading
 from peaks_scheduler.fitting.units import ENERGY, Unit, cpu_in_cell, cpu_unit, in_cell, kind_found, power_unit
@@ -80,15 +83,15 @@ def from_csv(columns: CsvColumns, units: GivenUnits) -> tuple[list[NodeMeasureme
     return nodes, notes
 
 
-def _table(columns: CsvColumns) -> Table:
+def _table(columns: CsvColumns) -> CsvTable:
     wanted = [name for name in (columns.cpu, columns.power, columns.node, columns.time) if name is not None]
-    text = csv_text(columns.path)
+    text = read_csv_text(columns.path)
     if is_annotated(text):
         return annotated_table(columns.path, text, wanted)
     return spread(plain_table(columns.path, text, names_of(wanted)), wanted)
 
 
-def _with_cells(table: Table, columns: CsvColumns, units: GivenUnits, cpu: Numbers, power: Numbers) -> GivenUnits:
+def _with_cells(table: CsvTable, columns: CsvColumns, units: GivenUnits, cpu: Numbers, power: Numbers) -> GivenUnits:
     """The given units, completed by those that the cells contain (``45 %``).
 
     Raises ConfigurationError where an option contradicts the cells.
@@ -106,7 +109,7 @@ def _with_cells(table: Table, columns: CsvColumns, units: GivenUnits, cpu: Numbe
     return replace(units, cpu_unit=cpu.unit or units.cpu_unit, power_unit=power.unit or units.power_unit)
 
 
-def _times(table: Table, columns: CsvColumns) -> tuple[Floats, tuple[str, ...]]:
+def _times(table: CsvTable, columns: CsvColumns) -> tuple[Floats, tuple[str, ...]]:
     """(R,) [s] the time of each row, or the number of the row if there is no column of times; and notes."""
     if columns.time is not None:
         return times(table, "--time-column", columns.time, columns.date_order, columns.decimal)
@@ -117,7 +120,7 @@ def _times(table: Table, columns: CsvColumns) -> tuple[Floats, tuple[str, ...]]:
     return np.arange(len(table.rows), dtype=np.float64), ()
 
 
-def _rows_by_node(table: Table, columns: CsvColumns) -> tuple[Mapping[str, Ints], tuple[str, ...]]:
+def _rows_by_node(table: CsvTable, columns: CsvColumns) -> tuple[Mapping[str, Ints], tuple[str, ...]]:
     """(node -> indices of its rows, ordered by name; notes)."""
     if columns.node is None:
         file = "node" if columns.path == "-" else PurePath(columns.path).name.removesuffix(".gz").removesuffix(".csv")

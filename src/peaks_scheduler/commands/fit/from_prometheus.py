@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from peaks_scheduler.errors import ConfigurationError
-from peaks_scheduler.settings.headers import Header
-from peaks_scheduler.settings.matchers import EVERYTHING, Matchers
+from peaks_scheduler.settings.http_headers import Header
+from peaks_scheduler.settings.promql_matchers import EVERYTHING, Matchers
 
 from .node_measurements import NodeMeasurements, natural_order
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from peaks_scheduler.errors import ConfigurationError
-from peaks_scheduler.settings.headers import HIDDEN, Header, checked_headers
-from peaks_scheduler.settings.matchers import EVERYTHING, parse_matchers
+from peaks_scheduler.settings.http_headers import HIDDEN, Header, checked_headers
+from peaks_scheduler.settings.promql_matchers import EVERYTHING, parse_matchers
 from peaks_scheduler.settings.values import masked, parse_label, parse_prometheus_address, shown
 
 from .command import FitRequest

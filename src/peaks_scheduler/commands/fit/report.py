@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from peaks_scheduler.power.curves import Curve, Piecewise
 from peaks_scheduler.text.printable import cell, cells, visible
+from peaks_scheduler.text.table import aligned
 from peaks_scheduler.text.words import few
 
 from .node_fit import NodeFit, number
@@ -21,8 +22,7 @@ _HEADER = (*_WORDS, *_NUMBERS)
 def as_table(nodes: Sequence[NodeFit]) -> str:
     """The table with a line for each node, and below it each node's parameters, reasons and notes."""
     rows = [_HEADER, *(cells(_row(node)) for node in nodes)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADER))]
-    lines = [_aligned(row, widths) for row in rows]
+    lines = aligned(rows, range(len(_WORDS), len(_HEADER)))
     for node in nodes:
         about = [*_parameters(node), *(f"{node.verdict}: {reason}" for reason in node.reasons)]
         about += [f"note: {note}" for note in node.notes]
@@ -56,14 +56,6 @@ def _row(node: NodeFit) -> tuple[str, ...]:
         str(quality.samples or 0),
         "-" if low is None or high is None else f"{100 * low:.0f}-{100 * high:.0f} %",
     )
-
-
-def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
-    aligned = [
-        text.ljust(width) if i < len(_WORDS) else text.rjust(width)
-        for i, (text, width) in enumerate(zip(row, widths, strict=True))
-    ]
-    return "  ".join(aligned).rstrip()
 
 
 def _watts(value: float | None, digits: int = 1) -> str:

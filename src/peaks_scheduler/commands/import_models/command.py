@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from peaks_scheduler.errors import ConfigurationError
-from peaks_scheduler.files.reading import text_of
+from peaks_scheduler.files.reading import read_input_text
 from peaks_scheduler.text.terminal import note, say, show
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def kepler(url: str | None, file: str | None, out: str | None, **flags: Any) -> 
     target = target_of(flags["nodes"], flags["selector"])
     trainer = TRAINERS.get(flags["trainer"] or "")
     if url is None:
-        weights = read_weights(text_of("--file", str(file), _MAX_FILE), str(file), trainer)
+        weights = read_weights(read_input_text("--file", str(file), _MAX_FILE), str(file), trainer)
     else:
         weights = read_weights(*_asked(url, flags), trainer or (None if flags["trainer"] else TRAINERS["exponential"]))
     imported = import_kepler(weights, flags["cores"], flags["cpu_frequency"], not flags["without_dram"], target)
@@ -120,7 +120,7 @@ def plugin(file: str, cpu_unit: str, out: str | None) -> None:
     """Models of the original Peaks plugin: its JSON, a ConfigMap, a KubeSchedulerConfiguration; - is stdin."""
     from .plugin import import_plugin
 
-    _finish(import_plugin(text_of("FILE", file, _MAX_FILE), file, cpu_unit), out)
+    _finish(import_plugin(read_input_text("FILE", file, _MAX_FILE), file, cpu_unit), out)
 
 
 @click.command()

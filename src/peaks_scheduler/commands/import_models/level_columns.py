@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from peaks_scheduler.errors import ConfigurationError
-from peaks_scheduler.files.csv.rows import Table
+from peaks_scheduler.files.csv.csv_table import CsvTable
 from peaks_scheduler.text.words import few, nearest
 
 _LEVEL = re.compile(
@@ -45,7 +45,7 @@ def full_series(header: Sequence[str]) -> int:
     return sum(_covers(levels) for levels in _series(header))
 
 
-def level_columns(table: Table, wanted: str | None) -> LevelColumns:
+def level_columns(table: CsvTable, wanted: str | None) -> LevelColumns:
     """The columns of the series that is called ``wanted``; None: of the only one, or of the only one with watts.
 
     Raises ConfigurationError if there is no such series from no to full load, or more than one.

@@ -16,8 +16,11 @@ import numpy as np
 
 from peaks_scheduler.arrays import Floats
 from peaks_scheduler.errors import ConfigurationError, PowerModelError
-from peaks_scheduler.files.csv.columns import numbers
-from peaks_scheduler.files.csv.rows import Table, csv_text, names_of, plain_table
+from peaks_scheduler.files.csv.bounded_text import read_csv_text
+from peaks_scheduler.files.csv.csv_table import CsvTable
+from peaks_scheduler.files.csv.header import names_of
+from peaks_scheduler.files.csv.number_columns import numbers
+from peaks_scheduler.files.csv.rows import plain_table
 from peaks_scheduler.fitting.units import in_cell
 from peaks_scheduler.power.curves import Curve, Linear, Piecewise
 from peaks_scheduler.power.models import Quality
@@ -74,17 +77,17 @@ def import_levels(request: LevelsRequest, target: Target | None) -> ImportedMode
     return ImportedModels(models_of(entries), _comment(request, levels, len(rows)), tuple(dict.fromkeys(notes)))
 
 
-def _table(request: LevelsRequest) -> Table:
+def _table(request: LevelsRequest) -> CsvTable:
     """The table of the file. Its header is the line with columns of levels and the columns that the options name."""
     asked = names_of([*request.match, *([request.name_column] if request.name_column else [])])
 
     def score(cells: Sequence[str]) -> int:
         return asked(cells) + 10 * full_series(cells)
 
-    return plain_table(request.path, csv_text(request.path, "FILE"), score)
+    return plain_table(request.path, read_csv_text(request.path, "FILE"), score)
 
 
-def _curve(table: Table, levels: LevelColumns, row: tuple[Floats, int]) -> Curve:
+def _curve(table: CsvTable, levels: LevelColumns, row: tuple[Floats, int]) -> Curve:
     watts, line = row
     where = f"{table.origin}: line {line}"
     if not np.all(np.isfinite(watts)):
@@ -97,7 +100,7 @@ def _curve(table: Table, levels: LevelColumns, row: tuple[Floats, int]) -> Curve
 # --- rows -------------------------------------------------------------------------------------------------------------
 
 
-def _matching(table: Table, match: Mapping[str, str]) -> list[int]:
+def _matching(table: CsvTable, match: Mapping[str, str]) -> list[int]:
     """Indices of the rows that match all patterns. Raises ConfigurationError if none does."""
     rows = list(range(len(table.rows)))
     for column, pattern in match.items():
@@ -120,7 +123,7 @@ def _folded(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
-def _by_name(table: Table, request: LevelsRequest, rows: Sequence[int]) -> dict[str, list[int]]:
+def _by_name(table: CsvTable, request: LevelsRequest, rows: Sequence[int]) -> dict[str, list[int]]:
     """Model's name (or "") -> indices of its rows."""
     if request.name_column is None:
         return {"": list(rows)}
@@ -136,7 +139,7 @@ def _by_name(table: Table, request: LevelsRequest, rows: Sequence[int]) -> dict[
     return found
 
 
-def _watts_of(table: Table, request: LevelsRequest, rows: Sequence[int], watts: Floats) -> tuple[Floats, int]:
+def _watts_of(table: CsvTable, request: LevelsRequest, rows: Sequence[int], watts: Floats) -> tuple[Floats, int]:
     """(watts at each level, number of the line for messages) of one model's rows."""
     line = table.lines[rows[0]]
     if len({tuple(each) for each in watts[rows].tolist()}) == 1:
@@ -152,7 +155,7 @@ def _watts_of(table: Table, request: LevelsRequest, rows: Sequence[int], watts: 
     )
 
 
-def _cells(table: Table, columns: Sequence[int], row: int) -> str:
+def _cells(table: CsvTable, columns: Sequence[int], row: int) -> str:
     """The cells of a row in these columns, as ``column=cell``."""
     return ", ".join(f"{table.header[i]}={table.rows[row][i][:30]}" for i in columns)
 
@@ -172,7 +175,7 @@ def _comment(request: LevelsRequest, levels: LevelColumns, rows: int) -> str:
     )
 
 
-def _odd(table: Table, rows: Sequence[int], entries: Sequence[Entry]) -> list[str]:
+def _odd(table: CsvTable, rows: Sequence[int], entries: Sequence[Entry]) -> list[str]:
     """Notes on watts that do not look like one machine's, and on names that no label can have."""
     found = []
     if small := [model.name for _, model in entries if model.curve.watts(1.0) < _SMALL]:
@@ -193,7 +196,7 @@ def _odd(table: Table, rows: Sequence[int], entries: Sequence[Entry]) -> list[st
     return found
 
 
-def _machines(table: Table, row: int) -> int:
+def _machines(table: CsvTable, row: int) -> int:
     """Number of machines that SPEC measured together, from its column ``nodes``; 1 without that column."""
     for i, name in enumerate(table.header):
         if _folded(name).lstrip("# ") == "nodes" and re.fullmatch("[0-9]{1,6}", table.rows[row][i]):

@@ -13,11 +13,11 @@ from typing import Any
 
 from peaks_scheduler.errors import ConfigurationError, PowerModelError
 from peaks_scheduler.files.documents import parse_documents
-from peaks_scheduler.files.reading import decoded
+from peaks_scheduler.files.encodings import decoded
 from peaks_scheduler.power.curves import Exponential
 from peaks_scheduler.power.file import plugin_models
 from peaks_scheduler.power.models import PowerModel
-from peaks_scheduler.settings.plugin import every_arguments
+from peaks_scheduler.settings.kube_scheduler_configuration import every_arguments
 from peaks_scheduler.settings.values import shown
 
 from .imported_models import ImportedModels, models_of

@@ -24,7 +24,7 @@ from peaks_scheduler.observability.serving import Health
 from peaks_scheduler.observability.telemetry import Telemetry
 from peaks_scheduler.power.models import PowerModel
 from peaks_scheduler.power.scope import comparable
-from peaks_scheduler.settings.subjects import DriftSettings
+from peaks_scheduler.settings.settings import DriftSettings
 from peaks_scheduler.sources.node_identity import NodeAddresses
 from peaks_scheduler.sources.power_history.asking import AllAtOnce
 from peaks_scheduler.sources.power_history.node import NoSeriesError, Queries, Total, read_totals

@@ -29,7 +29,7 @@ from peaks_scheduler.observability.serving import Health
 from peaks_scheduler.observability.telemetry import Telemetry
 from peaks_scheduler.power.models import PowerModel
 from peaks_scheduler.power.scope import ESTIMATE, at_least_as_wide, scope_or_wall
-from peaks_scheduler.settings.subjects import RefitSettings
+from peaks_scheduler.settings.settings import RefitSettings
 from peaks_scheduler.sources.node_identity import NodeAddresses
 from peaks_scheduler.sources.power_history.asking import NodeByNode
 from peaks_scheduler.sources.power_history.node import NoSeriesError, Queries

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Protocol
 
 from peaks_scheduler.errors import LoadError
-from peaks_scheduler.settings.matchers import Matchers, escaped
+from peaks_scheduler.settings.promql_matchers import Matchers, escaped
 from peaks_scheduler.sources.off_loop import off_loop
 from peaks_scheduler.sources.prometheus.answers import Matrix, Series
 from peaks_scheduler.sources.prometheus.api import PrometheusApi

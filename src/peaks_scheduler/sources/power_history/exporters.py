@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from peaks_scheduler.power.scope import PACKAGE, PLATFORM, WALL, Scope, scope_named_in, scope_or_wall
-from peaks_scheduler.settings.matchers import escaped
+from peaks_scheduler.settings.promql_matchers import escaped
 
 Kind = Literal["counter", "gauge"]
 

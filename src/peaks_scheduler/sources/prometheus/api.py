@@ -24,8 +24,8 @@ import httpx
 from peaks_scheduler.arrays import Floats
 from peaks_scheduler.errors import ConfigurationError, LoadError
 from peaks_scheduler.files.reading import read_text
-from peaks_scheduler.settings.headers import HIDDEN, Header, header_value
-from peaks_scheduler.settings.matchers import EVERYTHING, Matchers
+from peaks_scheduler.settings.http_headers import HIDDEN, Header, header_value
+from peaks_scheduler.settings.promql_matchers import EVERYTHING, Matchers
 from peaks_scheduler.settings.values import parse_prometheus_address, shown
 from peaks_scheduler.sources.http import Answer, Server
 from peaks_scheduler.sources.limits import Limits

@@ -11,7 +11,7 @@ these five minutes.
 
 from dataclasses import dataclass
 
-from peaks_scheduler.settings.matchers import EVERYTHING, Matchers
+from peaks_scheduler.settings.promql_matchers import EVERYTHING, Matchers
 
 MEMORY = "node_memory_MemTotal_bytes - node_memory_MemAvailable_bytes"
 _LOOKS = 20  # times within a window at which the newest sample is looked for

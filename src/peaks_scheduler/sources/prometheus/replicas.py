@@ -18,7 +18,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from peaks_scheduler.arrays import Floats
-from peaks_scheduler.settings.matchers import Matcher
+from peaks_scheduler.settings.promql_matchers import Matcher
 from peaks_scheduler.text.words import few
 
 if TYPE_CHECKING:

@@ -1,9 +1,9 @@
-"""CSV files that have a row for each value of a series: InfluxDB's annotated CSV, and long tables as Grafana has them.
+"""CSV files in long format, with a row for each value of a series: InfluxDB's annotated CSV, and Grafana's long tables.
 
-Owns which columns of such a file name a series (``_field``, ``Series``) and hold its value, InfluxDB's annotations
-(``#group``, ``#datatype``, ``#default``), and that values of several series are never taken for one: where tags tell
-apart what the user's columns do not, it is an error that names them. Gives a table with a column for each series that
-is wanted, in which a row has one of them: only their times put them together.
+Makes a table with one column for each wanted series; each row has the value of one of them, and values belong together
+by their times. Knows the columns for a series' name (``_field``, ``Series``) and value, and InfluxDB's annotations
+(``#group``, ``#datatype``, ``#default``). Where tags distinguish several series in one wanted column, an error names
+the tags. Pure.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import NoReturn
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.text.words import few, nearest
 
-from .rows import Table, csv_lines, folded, refuse_wide
+from .bounded_text import csv_lines, refuse_wide
+from .csv_table import CsvTable, folded
 
 _ANNOTATION = re.compile(r"#\s*(group|datatype|default|constant|timezone)\b", re.IGNORECASE)
 _KEYS = ("_field", "series", "metric", "metric_name", "__name__", "name", "field", "variable")
@@ -34,7 +35,7 @@ def is_annotated(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """The rows below one header of an annotated file."""
+    """One header of an annotated file, with the rows below it."""
 
     header: Sequence[str]
     groups: frozenset[str]
@@ -42,8 +43,8 @@ class _Block:
     rows: list[tuple[int, Mapping[str, str]]]
 
 
-def annotated_table(path: str, text: str, wanted: Sequence[str]) -> Table:
-    """All tables of an annotated CSV as one, with the ``wanted`` columns. Raises ConfigurationError."""
+def annotated_table(path: str, text: str, wanted: Sequence[str]) -> CsvTable:
+    """All tables of an annotated CSV as one table with the ``wanted`` columns. Raises ConfigurationError."""
     blocks = [block for block in list(_blocks(path, text)) if block.rows]  # rows come after their block
     names = list(dict.fromkeys(name for block in blocks for name in block.header if name))
     if not names:
@@ -56,7 +57,7 @@ def annotated_table(path: str, text: str, wanted: Sequence[str]) -> Table:
             refuse_wide(path, len(names), len(rows))
             rows.append([cells.get(name, "") or block.defaults.get(name, "") for name in names])
             lines.append(line)
-    table = Table(path, tuple(names), rows, lines, (f"InfluxDB's annotated CSV, {len(blocks)} tables as one",))
+    table = CsvTable(path, tuple(names), rows, lines, (f"InfluxDB's annotated CSV, {len(blocks)} tables as one",))
     groups = frozenset(name for block in blocks for name in block.groups)
     return spread(table, wanted, groups)
 
@@ -95,11 +96,11 @@ def _block(header: Sequence[str], annotations: Mapping[str, Sequence[str]]) -> _
 # --- long tables ------------------------------------------------------------------------------------------------------
 
 
-def spread(table: Table, wanted: Sequence[str], groups: frozenset[str] | None = None) -> Table:
-    """The table with a column for each wanted series, where it has them as rows; else as it is.
+def spread(table: CsvTable, wanted: Sequence[str], groups: frozenset[str] | None = None) -> CsvTable:
+    """The table with a column for each wanted series, if it is in long format; else the table itself.
 
-    ``groups``: the columns that tell series apart; None: not known. Raises ConfigurationError where one of the wanted
-    columns would hold several series.
+    ``groups``: columns that distinguish series; None: unknown. Raises ConfigurationError where a wanted column would
+    have several series.
     """
     missing = [name for name in wanted if not table.has(name)]
     long = _long(table, missing) if missing else table
@@ -111,8 +112,8 @@ def spread(table: Table, wanted: Sequence[str], groups: frozenset[str] | None = 
     return long
 
 
-def _long(table: Table, missing: Sequence[str]) -> Table | None:
-    """With the missing columns out of rows; None where the rows have them not, either."""
+def _long(table: CsvTable, missing: Sequence[str]) -> CsvTable | None:
+    """The table with the missing columns made from its rows; None where the rows do not have them."""
     by_name = {folded(name): i for i, name in enumerate(table.header)}
     keys = [by_name[name] for name in _KEYS if name in by_name]
     values = [by_name[name] for name in _VALUES if name in by_name]
@@ -127,7 +128,7 @@ def _long(table: Table, missing: Sequence[str]) -> Table | None:
     return None
 
 
-def _refuse_unknown(table: Table, key: int, names: Sequence[str]) -> NoReturn:
+def _refuse_unknown(table: CsvTable, key: int, names: Sequence[str]) -> NoReturn:
     there = list(dict.fromkeys(row[key] for row in table.rows))
     raise ConfigurationError(
         f"{table.origin}: {names[0]!r}: expected a column or a series of the file{nearest(names[0], there, 0.4)}; its "
@@ -136,10 +137,10 @@ def _refuse_unknown(table: Table, key: int, names: Sequence[str]) -> NoReturn:
     )
 
 
-def _series_names(table: Table, key: int, measurement: int | None, missing: Sequence[str]) -> dict[str, set[int]]:
-    """Rows of each series by its folded name: ``usage``, and ``cpu.usage`` where there are measurements.
+def _series_names(table: CsvTable, key: int, measurement: int | None, missing: Sequence[str]) -> dict[str, set[int]]:
+    """Indices of the rows of each series by its folded name: ``usage``, and ``cpu.usage`` where there are measurements.
 
-    Raises ConfigurationError for a wanted name that two measurements have.
+    Raises ConfigurationError for a wanted name that several measurements have.
     """
     names: dict[str, set[int]] = {}
     owners: dict[str, set[str]] = {}
@@ -156,7 +157,7 @@ def _series_names(table: Table, key: int, measurement: int | None, missing: Sequ
     return names
 
 
-def _spread(table: Table, key: int, value: int, names: Mapping[str, set[int]], missing: Sequence[str]) -> Table:
+def _spread(table: CsvTable, key: int, value: int, names: Mapping[str, set[int]], missing: Sequence[str]) -> CsvTable:
     kept = [i for i in range(len(table.header)) if i not in (key, value)]
     rows, lines = [], []
     for i, row in enumerate(table.rows):
@@ -169,8 +170,8 @@ def _spread(table: Table, key: int, value: int, names: Mapping[str, set[int]], m
     return replace(table, header=header, rows=rows, lines=lines, notes=(*table.notes, note), apart=True)
 
 
-def _refuse_several(table: Table, wanted: Sequence[str], groups: frozenset[str] | None) -> None:
-    """Nothing but what the user names may tell the values of a column apart."""
+def _refuse_several(table: CsvTable, wanted: Sequence[str], groups: frozenset[str] | None) -> None:
+    """Raises ConfigurationError where tags that the user did not ask for distinguish several series in a column."""
     names = [folded(name) for name in table.header]
     asked = {folded(name) for name in wanted}
     tags = [
@@ -190,7 +191,7 @@ def _refuse_several(table: Table, wanted: Sequence[str], groups: frozenset[str] 
                 _refuse(table, table.header[i], tags, several)
 
 
-def _refuse(table: Table, name: str, tags: Sequence[int], several: set[tuple[str, ...]]) -> NoReturn:
+def _refuse(table: CsvTable, name: str, tags: Sequence[int], several: set[tuple[str, ...]]) -> NoReturn:
     differing = [(table.header[tag], sorted({each[k] for each in several})) for k, tag in enumerate(tags)]
     told = [(tag, values) for tag, values in differing if len(values) > 1]
     words = "; ".join(f"{tag} ({few(values, 3)})" for tag, values in told)

@@ -1,8 +1,8 @@
 """A column of a table as times.
 
-Owns the forms that times come in: ISO 8601 and its looser kin, dates with names of months, dates in numbers of which
-day and month can only be told apart where one of them is above 12, and counts since 1970 by their size. Where no zone
-is said it is UTC, which does no harm: only differences count. Never guesses whether 3/4 is in March or in April.
+Reads ISO 8601 and similar forms, dates with a month's name, dates in numbers, and counts since 1970, whose unit follows
+from their size. Times without a zone are UTC: only differences count. In ``3/4/2026`` day and month are certain only
+where one column's number is above 12; they are never guessed. Pure.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import numpy as np
 from peaks_scheduler.arrays import Floats
 from peaks_scheduler.errors import ConfigurationError
 
-from .columns import complain_if_empty, numbers, unreadable
-from .numerals import MISSING
-from .rows import Table
+from .csv_table import CsvTable
+from .number_columns import complain_if_empty, numbers, unreadable
+from .written_numbers import MISSING
 
 ORDERS = ("day-first", "month-first")
 
@@ -42,21 +42,21 @@ _FORMS = tuple(
 _EITHER = re.compile(rf"(?P<first>\d\d?)([/-])(?P<other>\d\d?)\2(?P<year>\d{{4}}){_CLOCK}", re.IGNORECASE)
 _YEARS = range(1990, 2101)
 
-# counts since 1970 by their size: what is below the first is seconds, of this century or from a start of their own
+# (upper limit, counts per second, unit) of counts since 1970; small ones are seconds since any start
 _PER_SECOND = ((1e11, 1.0, ""), (1e14, 1e3, "milliseconds"), (1e17, 1e6, "microseconds"), (np.inf, 1e9, "nanoseconds"))
 _CENTURY = (1.0, 4.2)  # [1e9 s] 2001 to 2103
-_EXCEL = (30_000.0, 75_000.0, 0.5)  # days since 1900, of 1982 to 2105; and the step below which they are not seconds
+_EXCEL = (30_000.0, 75_000.0, 0.5)  # Excel's days of 1982 to 2105; steps below 0.5 are not of seconds
 _MISREAD = "seconds that were read as nanoseconds (the first seconds of 1970), taken as seconds"
 _KINDS = "times in ISO 8601 (2026-11-20T10:00:00Z) or seconds, ms, µs or ns since 1970"
 
 
 def times(
-    table: Table, option: str, name: str, order: str | None = None, decimal: str = "auto"
+    table: CsvTable, option: str, name: str, order: str | None = None, decimal: str = "auto"
 ) -> tuple[Floats, tuple[str, ...]]:
-    """(rows,) [s] since 1970, or since a start of their own; NaN where there is none; and what was odd about them.
+    """((rows,) [s] since 1970 or since another start, NaN where a cell has no time; notes).
 
-    ``order`` says which of day and month comes first where the numbers do not tell. Raises ConfigurationError where
-    not one cell is a time, or they may mean two.
+    ``order``: one of ``ORDERS``, for dates that are uncertain without it. Raises ConfigurationError where no cell is a
+    time, or a date is uncertain.
     """
     cells = table.column(option, name)
     said = [i for i, cell in enumerate(cells) if cell.casefold() not in MISSING]
@@ -73,7 +73,7 @@ def times(
 
 
 def _misread(values: Floats) -> bool:
-    """Seconds of this century, taken for nanoseconds by whoever wrote them."""
+    """Are these seconds of this century that a program took for nanoseconds?"""
     known = values[np.isfinite(values)]
     return bool(_CENTURY[0] < known.min() and known.max() < _CENTURY[1] and np.ptp(known) < 0.1 and known.size > 1)
 
@@ -82,7 +82,7 @@ def _is_count(cell: str) -> bool:
     return ":" not in cell and re.match(r"[0-9.,'’\s]+$|.*[eE][-+]?[0-9]+$", cell) is not None
 
 
-def _in_seconds(table: Table, name: str, values: Floats) -> tuple[Floats, str]:
+def _in_seconds(table: CsvTable, name: str, values: Floats) -> tuple[Floats, str]:
     known = values[np.isfinite(values)]
     middle = float(np.median(known))
     if _misread(values):
@@ -102,17 +102,17 @@ def _in_seconds(table: Table, name: str, values: Floats) -> tuple[Floats, str]:
 
 @dataclass(frozen=True, slots=True)
 class _Date:
-    """What a cell says, before day and month may have to be told apart."""
+    """The date and time of a cell. Day and month may be uncertain."""
 
     year: int
     month: int
     day: int
     seconds: float  # of the day, UTC
-    either: bool = False  # ``day`` is only the number that comes first
+    either: bool = False  # ``day`` is only the first number, ``month`` the second
 
 
 def _form(cell: str) -> _Date | None:
-    """The cell as a date; None where it is none."""
+    """The cell as a date; None: it is no date."""
     for form in _FORMS:
         if (match := form.fullmatch(cell)) is not None:
             parts = match.groupdict()
@@ -133,7 +133,7 @@ def _month(parts: dict[str, str | None]) -> int:
 
 
 def _is_day(date: _Date) -> bool:
-    """14 digits in a row are a date only where they make one."""
+    """Is it a possible date? Not every 14 digits in a row are one."""
     return date.year in _YEARS and 1 <= date.month <= 12 and 1 <= date.day <= 31
 
 
@@ -152,7 +152,7 @@ def _seconds(parts: dict[str, str | None]) -> float:
 
 
 def _dates(
-    table: Table, name: str, cells: Sequence[str], dated: dict[int, _Date], order: str | None
+    table: CsvTable, name: str, cells: Sequence[str], dated: dict[int, _Date], order: str | None
 ) -> tuple[Floats, tuple[str, ...]]:
     either = {i: date for i, date in dated.items() if date.either}
     swap = _month_first(table, name, cells, either, order) if either else False
@@ -174,12 +174,12 @@ def _dates(
 
 
 def _since_1970(date: _Date, swap: bool) -> float:
-    """[s] with all digits that are there. Raises ValueError for a day that is not in the calendar."""
+    """[s] since 1970. Raises ValueError for a day that does not exist."""
     day, month = (date.month, date.day) if swap and date.either else (date.day, date.month)
     return datetime(date.year, month, day, tzinfo=UTC).timestamp() + date.seconds
 
 
-def _month_first(table: Table, name: str, cells: Sequence[str], either: dict[int, _Date], order: str | None) -> bool:
+def _month_first(table: CsvTable, name: str, cells: Sequence[str], either: dict[int, _Date], order: str | None) -> bool:
     if order is not None:
         return order == ORDERS[1]
     day = next((i for i, date in either.items() if date.day > 12), None)

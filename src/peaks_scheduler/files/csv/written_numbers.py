@@ -1,7 +1,8 @@
 """Numbers as people write them: ``1541.3``, ``1,541.3``, ``1.541,3``, ``1 541,3``, ``1'541.3``, ``187.4 W``.
 
-Owns what a cell tells of its decimal mark, and what it is once the mark is known. A number such as ``1,541`` does not
-tell: it is 1541 where commas group digits and 1.541 where they are decimal. Pure; never decides for a column.
+Finds the decimal mark of a number from its digits, and the number once the mark is known. ``1,541`` has no certain
+mark: it is 1541 where commas group digits, and 1.541 where they are decimal. ``number_columns`` decides for a column.
+Pure.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from typing import NamedTuple
 MISSING = frozenset(
     ("", "na", "n/a", "nan", "null", "none", "nil", "undefined", "no data", "missing", "-", "--", "---", "—", "–", "?")
 ) | frozenset(("(null)", "#n/a", "#na", "#value!", "#div/0!", "#ref!", "..."))
-"""What a cell without a value says, in small letters."""
+"""Texts of a cell without a value, in lower case."""
 
-_BLANKS = "'’\u2009\u00a0\u202f "  # what groups digits and is never a decimal mark
+_BLANKS = "'’\u2009\u00a0\u202f "  # characters that group digits and are never a decimal mark
 _NUMBER = re.compile(
     rf"([-+\u2212]?)\s*([.,]?[0-9](?:[0-9.,{_BLANKS}]*[0-9])?[.,]?)([eE][-+]?[0-9]+)?(?![0-9])\s*(.*)", re.DOTALL
 )
@@ -24,19 +25,19 @@ _OTHER = {".": ",", ",": "."}
 
 
 class Written(NamedTuple):
-    """A number as it stands in a cell."""
+    """A number as a cell has it."""
 
     sign: str
     body: str
-    """Digits with marks in between."""
+    """Digits with the marks between them."""
     power: str
     """``e3``, or empty."""
     unit: str
-    """What comes behind."""
+    """Text behind the number."""
 
 
 def written(cell: str) -> Written:
-    """The parts of a cell that begins with a number. Raises ValueError for any other."""
+    """The parts of a number in a cell. Raises ValueError for a cell that does not begin with a number."""
     if (match := _NUMBER.fullmatch(cell)) is None:
         raise ValueError(cell)
     sign, body, power, unit = match.groups()
@@ -44,9 +45,9 @@ def written(cell: str) -> Written:
 
 
 def told(body: str) -> tuple[str, str]:
-    """(decimal mark that these digits can only have, mark that may be decimal or group digits); empty: neither.
+    """(certain decimal mark, mark that is decimal or groups digits); each is empty where there is none.
 
-    Raises ValueError for digits that are grouped in no known way.
+    Raises ValueError for digits that are grouped in an unknown way.
     """
     if body.isdigit():
         return "", ""
@@ -66,7 +67,7 @@ def told(body: str) -> tuple[str, str]:
 
 
 def value(number: Written, mark: str) -> float:
-    """The number with this decimal mark. Raises ValueError where it cannot have it."""
+    """The number, read with this decimal mark. Raises ValueError where it cannot have this mark."""
     body, group = _BLANK.sub("", number.body), _OTHER[mark]
     whole, _, fraction = body.partition(mark)
     if not number.power and body.isdigit():

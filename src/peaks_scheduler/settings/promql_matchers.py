@@ -1,8 +1,8 @@
 """Matchers of PromQL, ``cluster="a",env=~"prod|test"``: which series of a Prometheus are ours.
 
-Owns reading them, writing them into queries, and telling whether a series' labels match. Assumes the grammar of
-Prometheus: four operators, text in double or single quotes with Go's escapes, or in backticks as it stands. Regular
-expressions have to match a whole value. Never matches the name of a metric: our queries name it themselves. Pure.
+Parses matchers, writes them into queries, and compares them with the labels of a series. The grammar is Prometheus'
+own: four operators; a value in double or single quotes with Go's escapes, or in backticks without escapes. A regular
+expression has to match the whole value. The metric's name cannot be matched: our queries have it already. Pure.
 """
 
 import re
@@ -16,7 +16,7 @@ _TEXT = re.compile(r"""(?s:"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`)""")
 _ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|([0-7]{3})|(.))", re.DOTALL)
 _LETTERS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _NOT_RE2 = re.compile(r"(?<!\\)(?:\\\\)*(?:\(\?(?:[=!(>]|<[=!]|P=)|\\[1-9])")
-"""Looks ahead and behind, references: Prometheus' regular expressions have none."""
+"""Lookahead, lookbehind and backreferences, which Prometheus' regular expressions do not have."""
 
 EXPECTED = """matchers as PromQL has them between braces, such as cluster="a" or cluster="a",env=~"prod|test\""""
 
@@ -43,7 +43,7 @@ class Matcher:
 
 @dataclass(frozen=True, slots=True)
 class Matchers:
-    """Conditions that all have to hold. None at all: every series is ours."""
+    """Conditions on a series; all have to hold. Without conditions every series is ours."""
 
     all: tuple[Matcher, ...] = ()
 
@@ -54,12 +54,12 @@ class Matchers:
         return bool(self.all)
 
     def selector(self, metric: str, *more: str) -> str:
-        """PromQL for our series of a metric; ``more`` are matchers as PromQL writes them."""
+        """PromQL selector for our series of ``metric``; ``more`` are further matchers as PromQL text."""
         inside = ",".join((*more, *map(str, self.all)))
         return f"{metric}{{{inside}}}" if inside else metric
 
     def allow(self, labels: Mapping[str, str]) -> bool:
-        """May a series of somebody's own query be ours? A label that it does not have says nothing against it."""
+        """Can a series of a user's own query be ours? Matchers for labels that it does not have are passed over."""
         return all(each.matches(labels[each.label]) for each in self.all if each.label in labels)
 
 
@@ -67,7 +67,7 @@ EVERYTHING = Matchers()
 
 
 def parse_matchers(value: object) -> Matchers:
-    """Raises ValueError whose text completes "expected ..."."""
+    """The matchers in a text. Raises ValueError whose text completes "expected ..."."""
     text = value.strip() if isinstance(value, str) else ""
     if text[:1] == "{" or text[-1:] == "}":
         raise ValueError(f"{EXPECTED}, without the braces")
@@ -82,7 +82,7 @@ def parse_matchers(value: object) -> Matchers:
 
 
 def _matcher(text: str, at: int) -> tuple[Matcher, int]:
-    """The matcher that begins here, and where the next one does."""
+    """(the matcher that begins at ``at``, index of the next one)."""
     label, at = _label(text, at)
     operator, at = _token(_OPERATOR, text, at, f"one of = != =~ !~ after the label {label}")
     quoted, at = _token(_TEXT, text, at, f"a value in quotes after {label}{operator}")
@@ -97,7 +97,7 @@ def _matcher(text: str, at: int) -> tuple[Matcher, int]:
 
 def _label(text: str, at: int) -> tuple[str, int]:
     start = _skip(text, at)
-    # names in quotes came with Prometheus 3: there a label may be called anything
+    # since Prometheus 3 a label's name may have any characters, in quotes
     if quoted := _TEXT.match(text, start):
         return _unquoted(quoted[0]), quoted.end()
     return _token(_LABEL, text, at, "the name of a label")
@@ -157,5 +157,5 @@ def _checked(matcher: Matcher) -> Matcher:
 
 
 def escaped(value: str) -> str:
-    """A label's value as PromQL writes it between quotes."""
+    """A label's value, escaped for PromQL between double quotes."""
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

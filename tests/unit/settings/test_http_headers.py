@@ -1,10 +1,10 @@
-"""Headers for a Prometheus behind a tenant or a gateway: what can be sent, and that no value is ever shown."""
+"""HTTP headers for a Prometheus: which can be sent; values are never shown."""
 
 from __future__ import annotations
 
 import pytest
 
-from peaks_scheduler.settings.headers import Header, parse_headers, shown_headers
+from peaks_scheduler.settings.http_headers import Header, parse_headers, shown_headers
 
 SECRET = "open-sesame"
 

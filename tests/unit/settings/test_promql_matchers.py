@@ -1,10 +1,10 @@
-"""Matchers as Prometheus' own grammar has them: what is read, how it is written into a query, what is refused."""
+"""Matchers in the grammar of Prometheus: parsing, writing into a query, errors."""
 
 from __future__ import annotations
 
 import pytest
 
-from peaks_scheduler.settings.matchers import EVERYTHING, parse_matchers
+from peaks_scheduler.settings.promql_matchers import EVERYTHING, parse_matchers
 
 READ = {
     'cluster="a"': 'cluster="a"',
@@ -73,7 +73,7 @@ def test_they_go_into_a_selector_behind_its_own() -> None:
     [
         ('cluster="a"', {"cluster": "a"}, True),
         ('cluster="a"', {"cluster": "b"}, False),
-        ('cluster="a"', {"node": "x"}, True),  # it does not say
+        ('cluster="a"', {"node": "x"}, True),  # no such label
         ('cluster!="a"', {"cluster": "a"}, False),
         ('cluster=~"a|b"', {"cluster": "ab"}, False),  # the whole value has to match
         ('cluster=~"a|b"', {"cluster": "b"}, True),

@@ -1,7 +1,7 @@
-"""Settings out of a file's text, the environment and the options of the command line.
+"""Settings from the text of a file, the environment and the options of the command line.
 
-Assumes that the caller has read the file. Never reads a file, a clock or the process's environment by itself. Unknown
-keys are errors: a misspelt one would be lost.
+The caller reads the file and hands over its text and the environment. An unknown key is an error, so that no misspelt
+setting is lost. Pure.
 """
 
 from collections.abc import Mapping
@@ -10,31 +10,32 @@ from typing import Any
 
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.files.documents import parse_document
-from peaks_scheduler.files.reading import MARK
+from peaks_scheduler.files.encodings import BYTE_ORDER_MARK
 from peaks_scheduler.power.models import EMPTY
 from peaks_scheduler.text.words import nearest
 
 from .combinations import check_limits, check_prometheus, unused_settings, with_addresses
-from .keys import BY_PATH, KEYS, VARIABLES
-from .plugin import Given, read_plugin_configuration
-from .subjects import Settings
+from .kube_scheduler_configuration import Given, read_plugin_configuration
+from .settings import Settings
+from .table import BY_PATH, BY_VARIABLE, TABLE
+from .value_types import ValueType
 from .values import duration_text, parse_lease_name, shown
 
 Givens = dict[str, Given]
+"""(value, words for the place where it was given) by the setting's path."""
 
 
-def load(
+def load_settings(
     file_text: str | None, file_name: str, env: Mapping[str, str], flags: Mapping[str, object]
 ) -> tuple[Settings, tuple[str, ...]]:
-    """The settings out of a configuration file's text (None: no file), the environment and the command line's options.
+    """(settings, warnings) from a file's text (None: no file), the environment and the options of the command line.
 
-    ``flags`` holds options by parameter name (``load_address``), None where not given. An option beats the environment
-    (``PEAKS_LOAD_ADDRESS``; empty is not given), which beats the file; ``NODE_POWER_MODEL`` names a power model file
-    where nothing else does. Returns the settings and warnings for people. Raises ConfigurationError that names the key,
-    option or variable.
+    ``flags`` has the options by parameter name (``load_address``), None where not given. An option beats the
+    environment (``PEAKS_LOAD_ADDRESS``; empty: not given), which beats the file. ``NODE_POWER_MODEL`` names a power
+    model file where nothing else does. Raises ConfigurationError that names the key, the option or the variable.
     """
-    # a value that was taken from a file of Windows keeps its byte order mark and its line's end
-    env = {name: value.lstrip(MARK).rstrip("\r\n") for name, value in env.items()}
+    # a value that comes from a file of Windows has its byte order mark and its line end
+    env = {name: value.lstrip(BYTE_ORDER_MARK).rstrip("\r\n") for name, value in env.items()}
     warnings = _misspelt(env)
     document = parse_document(file_text, file_name) if file_text is not None else None
     if document is not None and not isinstance(document, dict):
@@ -61,7 +62,7 @@ def load(
 
 
 def _flat(document: Mapping[Any, Any], file_name: str, parent: str) -> Givens:
-    """The file's settings by path, empty ones left out. Unknown keys are errors: a misspelt one would be lost."""
+    """The file's settings below ``parent``; empty ones are left out. Raises ConfigurationError for an unknown key."""
     known = {path.removeprefix(parent).split(".")[0] for path in BY_PATH if path.startswith(parent)}
     given: Givens = {}
     for key, value in document.items():
@@ -83,31 +84,35 @@ def _flat(document: Mapping[Any, Any], file_name: str, parent: str) -> Givens:
 
 
 def _overrides(env: Mapping[str, str], flags: Mapping[str, object]) -> Givens:
-    """What the environment gives, and over it what the options give."""
-    given: Givens = {key.path: (env[name], name) for name, key in VARIABLES.items() if env.get(name)}
-    for key in KEYS:
-        if key.option and (value := flags.get(key.option.replace("-", "_"))) is not None:
-            given[key.path] = (value, f"--{key.option}")
+    """The settings that the environment and the options give; an option beats a variable."""
+    given: Givens = {setting.path: (env[name], name) for name, setting in BY_VARIABLE.items() if env.get(name)}
+    for setting in TABLE:
+        if setting.flag and (value := flags.get(setting.parameter)) is not None:
+            given[setting.path] = (value, setting.flag.partition("/")[0])
     return given
 
 
 def _build(given: Givens) -> Settings:
-    groups: dict[str, dict[str, Any]] = {}
+    subjects: dict[str, dict[str, Any]] = {}
     for path, (value, where) in given.items():
-        key = BY_PATH[path]
-        try:
-            groups.setdefault(key.group, {})[key.name] = key.read(value)
-        except ValueError as error:
-            got = "" if key.secret else f"; got {shown(value)}"
-            raise ConfigurationError(f"{where}: expected {error}{got}") from (None if key.secret else error)
-    settings = Settings(**groups.pop("", {}))
+        setting = BY_PATH[path]
+        subjects.setdefault(setting.subject, {})[setting.name] = _parsed(setting.value_type, value, where)
+    settings = Settings(**subjects.pop("", {}))
     settings = replace(
-        settings, **{name: replace(getattr(settings, name), **values) for name, values in groups.items()}
+        settings, **{name: replace(getattr(settings, name), **values) for name, values in subjects.items()}
     )
     settings = with_addresses(settings, "load.address" in given)
     check_prometheus(settings)
     check_limits(settings)
     return settings if settings.leader_election.name else _with_lease_name(settings)
+
+
+def _parsed(value_type: ValueType, value: object, where: str) -> Any:
+    try:
+        return value_type.parse(value)
+    except ValueError as error:
+        got = "" if value_type.secret else f"; got {shown(value)}"
+        raise ConfigurationError(f"{where}: expected {error}{got}") from (None if value_type.secret else error)
 
 
 def _with_lease_name(settings: Settings) -> Settings:
@@ -121,9 +126,10 @@ def _with_lease_name(settings: Settings) -> Settings:
 
 
 def _misspelt(env: Mapping[str, str]) -> list[str]:
-    """Variables that nearly are one of ours. A warning only: Kubernetes itself sets PEAKS_..._PORT for a Service."""
+    """Warnings for variables that are spelt almost like one of ours. No error: Kubernetes sets PEAKS_..._PORT for a
+    Service."""
     return [
-        f"the environment variable {name} is not read{nearest(name, VARIABLES, 0.9)}"
+        f"the environment variable {name} is not read{nearest(name, BY_VARIABLE, 0.9)}"
         for name in sorted(env)
-        if name.startswith("PEAKS_") and name not in VARIABLES and nearest(name, VARIABLES, 0.9)
+        if name.startswith("PEAKS_") and name not in BY_VARIABLE and nearest(name, BY_VARIABLE, 0.9)
     ]

@@ -1,8 +1,7 @@
-"""A KubeSchedulerConfiguration, as far as it is about the Peaks plugin: what of it are settings of ours.
+"""Settings from a KubeSchedulerConfiguration: those of the profile that configures the Peaks plugin.
 
-Owns where the original plugin and kube-scheduler have what we call by other names. Assumes a parsed document. Never
-refuses what is meant for others: every key that is not read is named in a warning. What is meant for us and has another
-form than it should is an error: lost arguments would look like a scheduler without models. Pure.
+Takes a parsed document. A key that we do not read is a warning: it is meant for others. Arguments of the plugin in a
+wrong form are an error: without them the scheduler would run without models. Pure.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,30 +17,30 @@ from peaks_scheduler.text.words import nearest
 from .values import shown
 
 Given = tuple[Any, str]
-"""A value, and the words for where it was given."""
+"""(value, words for the place where it was given)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """The plugin's ``PeaksArgs``. Go's struct tags are broken, so both ``WatcherAddress`` and ``watcherAddress`` are
-    in use: the case of a name does not matter here."""
+    """The plugin's ``PeaksArgs``. Files have ``WatcherAddress`` or ``watcherAddress``, because the plugin's Go struct
+    tags are broken: the case of a name does not matter."""
 
     where: str
     address: Any = None
     models: Mapping[str, Any] = field(default_factory=dict)
-    """node: {k0, k1, k2}, as it was given."""
-    unread: tuple[str, ...] = ()
-    """What of them is not known."""
+    """Parameters by node, ``{k0, k1, k2}``, as they were given."""
+    unknown: tuple[str, ...] = ()
+    """Names of unknown arguments."""
     empty: bool = False
-    """There is a nodePowerModel without models."""
+    """Is there a nodePowerModel without models?"""
 
 
 def read_plugin_configuration(
     document: Mapping[str, Any], file_name: str, warnings: list[str]
 ) -> tuple[dict[str, Given], PowerModels]:
-    """Our settings by their path in our own file, and power models. Every key that is not for us becomes a warning.
+    """(settings by their path in our own file, power models). Appends a warning for each key that is not read.
 
-    Raises ConfigurationError where no profile is for Peaks, PowerModelError for models that cannot be used.
+    Raises ConfigurationError where no profile is for Peaks, PowerModelError for unusable models.
     """
     ignored = [key for key in document if key not in ("apiVersion", "kind", "profiles", "leaderElection")]
     profile, arguments = _peaks_profile(document, file_name, ignored)
@@ -61,7 +60,7 @@ def read_plugin_configuration(
 
 
 def every_arguments(document: Mapping[str, Any], file_name: str) -> Iterator[tuple[int, Arguments]]:
-    """The plugin's arguments in each profile that has some, with the profile's index. Raises ConfigurationError."""
+    """(index, arguments of the Peaks plugin) of each profile that has them. Raises ConfigurationError."""
     for index, profile in enumerate(_sequence(document.get("profiles"))):
         where = f"{file_name}: profiles[{index}]"
         ours = [item for item in _plugin_items(profile) if item.get("name") == "Peaks"]
@@ -72,11 +71,11 @@ def every_arguments(document: Mapping[str, Any], file_name: str) -> Iterator[tup
 
 
 def read_arguments(args: Any, where: str) -> Arguments:
-    """The arguments, also where they or their models are given as JSON or YAML text.
+    """The plugin's arguments. They, and the models in them, may be a mapping, or JSON or YAML text.
 
     Raises ConfigurationError for any other form, and for an argument that is given twice.
     """
-    known, unread = {}, []
+    known, unknown = {}, []
     for key, value in _mapping_or_text(args, f"{where}.args", "the plugin's arguments").items():
         name = str(key).casefold()
         if name in known:
@@ -84,10 +83,10 @@ def read_arguments(args: Any, where: str) -> Arguments:
         if name in ("watcheraddress", "nodepowermodel", "apiversion", "kind"):
             known[name] = value
         else:
-            unread.append(str(key))
+            unknown.append(str(key))
     models = _models(known.get("nodepowermodel"), f"{where}.nodePowerModel")
     empty = "nodepowermodel" in known and not models
-    return Arguments(where, known.get("watcheraddress"), models, tuple(unread), empty)
+    return Arguments(where, known.get("watcheraddress"), models, tuple(unknown), empty)
 
 
 def _models(given: Any, where: str) -> Mapping[str, Any]:
@@ -109,7 +108,7 @@ def _mapping_or_text(value: Any, where: str, expected: str) -> Mapping[str, Any]
 def _peaks_profile(
     document: Mapping[str, Any], file_name: str, ignored: list[str]
 ) -> tuple[Mapping[str, Any], Arguments]:
-    """The first profile with arguments for Peaks, and the arguments."""
+    """(profile, arguments) of the first profile with arguments for Peaks. Appends what is not read to ``ignored``."""
     found, profiles = next(every_arguments(document, file_name), None), _sequence(document.get("profiles"))
     if found is None:
         names = dict.fromkeys(str(item.get("name")) for profile in profiles for item in _plugin_items(profile))
@@ -124,7 +123,7 @@ def _peaks_profile(
     ignored += [f"profiles[{index}]" for index in range(len(profiles)) if index != first]
     ignored += [f"{where}.{key}" for key in profile if key not in ("schedulerName", "pluginConfig")]
     ignored += [f"{where}.pluginConfig of {name}" for name in others]
-    ignored += [f"{where}.pluginConfig of Peaks: {key}" for key in arguments.unread]
+    ignored += [f"{where}.pluginConfig of Peaks: {key}" for key in arguments.unknown]
     return profile, arguments
 
 

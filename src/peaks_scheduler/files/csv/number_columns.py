@@ -1,8 +1,8 @@
 """A column of a table as numbers.
 
-Owns the decimal mark of a column: its own cells tell it, else the other columns of the file do, for a file has one
-language; where both readings are left, it is an error that says what to pass. And the unit that cells may have of
-their own (``1.2 kW``), which has to be there in all of them or in none. What was taken is said in notes.
+The decimal mark is found from the column's cells, else from the other columns: a file is written in one language. Where
+both marks are possible, an error says which option to give. Cells may have a unit (``1.2 kW``): all of them or none.
+Notes name the mark and the unit that were taken. Pure.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from peaks_scheduler.arrays import Floats
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.text.words import few
 
-from .numerals import MISSING, Written, told, value, written
-from .rows import Table
+from .csv_table import CsvTable
+from .written_numbers import MISSING, Written, told, value, written
 
 UnitOf = Callable[[str], tuple[str, float] | None]
-"""What stands behind a number as (unit, factor to that unit), None for what is no unit."""
+"""(unit, factor to that unit) of the text behind a number; None: the text is no unit."""
 
 DECIMALS = {"point": ".", "comma": ","}
-_UNREADABLE = 0.2  # of the cells that say something: more is not this column
-_HUNDREDS = 100.0  # from here on, digits may be about to be grouped
-_FEW = 20.0  # [W, cores, %] less is odd for all rows of a table
+_UNREADABLE = 0.2  # largest share of unreadable cells, missing values not counted
+_HUNDREDS = 100.0  # numbers from here on suggest that others are thousands
+_FEW = 20.0  # [W, cores, %] a column with all values below is unlikely
 
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """A column's numbers."""
+    """The numbers of a column."""
 
     values: Floats
-    """(rows,) NaN where there is none."""
+    """(rows,) NaN where a cell has none."""
     notes: tuple[str, ...] = ()
     unit: str = ""
-    """What the cells themselves say; the values are in it. Empty: nothing."""
+    """Unit of the values, as the cells say it; empty: the cells have no unit."""
 
 
 @dataclass(slots=True)
 class _Marks:
-    """What cells tell of the decimal mark: by the mark, the index of the first cell that does."""
+    """Decimal marks in the cells: index of the first cell by its mark, for certain and for possible marks."""
 
     sure: dict[str, int] = field(default_factory=dict)
     open: dict[str, int] = field(default_factory=dict)
@@ -56,14 +56,14 @@ class _Marks:
 
 
 def no_unit(text: str) -> tuple[str, float] | None:
-    """For numbers that have none."""
+    """The ``UnitOf`` that knows no unit."""
     return None
 
 
-def numbers(table: Table, option: str, name: str, decimal: str = "auto", unit_of: UnitOf = no_unit) -> Numbers:
-    """The column ``name``, its numbers with the decimal mark that ``decimal`` says, or that the file tells.
+def numbers(table: CsvTable, option: str, name: str, decimal: str = "auto", unit_of: UnitOf = no_unit) -> Numbers:
+    """The numbers of the column ``name``. ``decimal``: ``point``, ``comma`` or ``auto``, which finds the mark.
 
-    Raises ConfigurationError where not one cell is a number, many cannot be read, or they may mean two things.
+    Raises ConfigurationError where no cell is a number, many are unreadable, or both marks are possible.
     """
     cells = table.column(option, name)
     read, marks = _read(cells, unit_of)
@@ -77,8 +77,8 @@ def numbers(table: Table, option: str, name: str, decimal: str = "auto", unit_of
 
 
 def _read(cells: Sequence[str], unit_of: UnitOf) -> tuple[dict[int, tuple[Written, float]], _Marks]:
-    """(number, factor of its unit) of each cell that has one, by the index where it comes first; and what they tell of
-    the decimal mark."""
+    """(number, factor of its unit) of each cell that is a number, by the index of its first occurrence; and the decimal
+    marks."""
     read: dict[int, tuple[Written, float]] = {}
     marks = _Marks()
     for cell, i in _first(cells).items():
@@ -94,7 +94,7 @@ def _read(cells: Sequence[str], unit_of: UnitOf) -> tuple[dict[int, tuple[Writte
 
 
 def _first(cells: Sequence[str]) -> dict[str, int]:
-    """Each cell once, with the index where it comes first: columns of meters repeat themselves."""
+    """Index of the first occurrence of each cell: columns of meters repeat their values."""
     found: dict[str, int] = {}
     for i, cell in enumerate(cells):
         found.setdefault(cell, i)
@@ -104,7 +104,7 @@ def _first(cells: Sequence[str]) -> dict[str, int]:
 def _values(
     cells: Sequence[str], read: dict[int, tuple[Written, float]], mark: str
 ) -> tuple[dict[str, float], list[int]]:
-    """(the number of each cell that has one, indices of those that are neither a number nor missing)."""
+    """(number by cell, indices of the cells that are neither a number nor missing)."""
     known: dict[str, float] = {}
     strange = set()
     for cell, i in _first(cells).items():
@@ -119,14 +119,14 @@ def _values(
 
 
 def _unit(
-    table: Table,
+    table: CsvTable,
     name: str,
     cells: Sequence[str],
     values: Floats,
     unit_of: UnitOf,
     read: dict[int, tuple[Written, float]],
 ) -> tuple[str, str]:
-    """(what the cells say, a note); empty where they say nothing. Raises ConfigurationError where only some do."""
+    """(unit of the cells, a note); both empty without a unit. Raises ConfigurationError for several units."""
     units: dict[str, int] = {}
     for i, (number, _) in read.items():
         if number.unit or (np.isfinite(values[i]) and values[i] != 0.0):
@@ -146,9 +146,9 @@ def _unit(
 
 
 def _mark(
-    table: Table, name: str, cells: Sequence[str], marks: _Marks, decimal: str, read: Sequence[Written]
+    table: CsvTable, name: str, cells: Sequence[str], marks: _Marks, decimal: str, read: Sequence[Written]
 ) -> tuple[str, str]:
-    """(the decimal mark of the column, a note where it is not plain to see). Raises ConfigurationError."""
+    """(decimal mark of the column, a note where the mark is not obvious). Raises ConfigurationError."""
     if decimal != "auto":
         return DECIMALS[decimal], ""
     if len(marks.sure) > 1 or (not marks.sure and len(marks.open) > 1):
@@ -178,8 +178,8 @@ def _any_unit(text: str) -> tuple[str, float] | None:
     return ("", 1.0) if text == "%" or (len(text) <= 8 and text.isalpha()) else None
 
 
-def _marks_of_file(table: Table) -> set[str]:
-    """The decimal marks that any column of numbers is sure to have."""
+def _marks_of_file(table: CsvTable) -> set[str]:
+    """The certain decimal marks of all columns of numbers."""
     found: set[str] = set()
     for i in range(len(table.header)):
         cells = [row[i] for row in table.rows if row[i].casefold() not in MISSING]
@@ -189,11 +189,11 @@ def _marks_of_file(table: Table) -> set[str]:
     return found
 
 
-def _may_group(table: Table, read: Sequence[Written]) -> bool:
-    """All with a point have three digits behind it. Is it odd enough that they may be thousands?
+def _may_group(table: CsvTable, read: Sequence[Written]) -> bool:
+    """Can the point group digits? Every number with a point has three digits behind it.
 
-    A program that writes three decimals writes them always; beside whole hundreds without a point, or in a file of a
-    language whose commas are decimal and where all numbers would be small, they may be thousands.
+    A program with three decimals writes them in every number. So the numbers may be thousands in two cases: there are
+    whole hundreds without a point, or all numbers are small and the delimiter suggests that commas are decimal.
     """
     for unit in {each.unit for each in read}:
         alike = [each for each in read if each.unit == unit]
@@ -206,7 +206,7 @@ def _may_group(table: Table, read: Sequence[Written]) -> bool:
     return False
 
 
-def _ask(table: Table, name: str, cells: Sequence[str], which: Sequence[int], why: str) -> NoReturn:
+def _ask(table: CsvTable, name: str, cells: Sequence[str], which: Sequence[int], why: str) -> NoReturn:
     where = " and ".join(f"{cells[i]!r} in line {table.lines[i]}" for i in which)
     raise ConfigurationError(
         f"{table.origin}: column {name!r}: expected numbers that can mean one thing; got {where}, {why}: "
@@ -214,11 +214,11 @@ def _ask(table: Table, name: str, cells: Sequence[str], which: Sequence[int], wh
     )
 
 
-# --- what cannot be read ----------------------------------------------------------------------------------------------
+# --- unreadable cells -------------------------------------------------------------------------------------------------
 
 
-def complain_if_empty(table: Table, name: str, cells: Sequence[str], values: Floats, expected: str) -> None:
-    """Raises ConfigurationError where not one cell has a value."""
+def complain_if_empty(table: CsvTable, name: str, cells: Sequence[str], values: Floats, expected: str) -> None:
+    """Raises ConfigurationError where no cell has a value."""
     if not table.rows:
         raise ConfigurationError(f"{table.origin}: expected rows below the header; there is none")
     if np.isfinite(values).any():
@@ -230,8 +230,8 @@ def complain_if_empty(table: Table, name: str, cells: Sequence[str], values: Flo
     raise ConfigurationError(f"{table.origin}: column {name!r}: expected {expected}; got {came}")
 
 
-def unreadable(table: Table, name: str, cells: Sequence[str], which: Sequence[int]) -> tuple[str, ...]:
-    """A note on these cells. Raises ConfigurationError where they are many: what is left would be a choice of them."""
+def unreadable(table: CsvTable, name: str, cells: Sequence[str], which: Sequence[int]) -> tuple[str, ...]:
+    """A note on these cells. Raises ConfigurationError where they are many: the rest would be a biased sample."""
     if not which:
         return ()
     named = few([f"{cells[i][:30]!r} in line {table.lines[i]}" for i in which], 3)

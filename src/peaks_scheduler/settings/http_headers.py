@@ -1,7 +1,7 @@
-"""Headers of HTTP that somebody wants sent with every request: ``X-Scope-OrgID: team-a`` names the tenant of a Mimir.
+"""HTTP headers that users add to every request: ``X-Scope-OrgID: team-a`` names the tenant of a Mimir.
 
-Owns which names and values can be sent, and what may be shown of them: values are credentials, so that no message and
-no representation has one. A value stands in the configuration or in a file, which whoever sends it reads. Pure.
+Checks names and values. A value may be a credential, so no message and no ``repr`` has one. It stands in the
+configuration, or in a file that the sender reads. Pure.
 """
 
 import re
@@ -19,7 +19,7 @@ _NOT_OURS = frozenset(
         *("transfer-encoding", "upgrade"),
     )
 )
-"""What the connection says itself."""
+"""Headers that the HTTP connection sets itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +29,17 @@ class Header:
     name: str
     value: str | None = field(default=None, repr=False)
     file: str | None = None
-    """Holds the value; read at each request, so that it may be renewed."""
+    """File with the value; read at each request, since it may be renewed."""
 
     @property
     def authenticates(self) -> bool:
-        """Does it say who asks, as a token or a user would?"""
+        """Is it a header for authentication?"""
         return self.name.lower() == "authorization"
 
 
 def parse_headers(value: object) -> tuple[Header, ...]:
-    """Out of a mapping of names. Raises ValueError whose text completes "expected ..." and holds no value."""
+    """The headers of a mapping by name. Raises ValueError whose text completes "expected ..." and has no value in
+    it."""
     if not isinstance(value, Mapping):
         raise ValueError(EXPECTED)  # noqa: TRY004 - as every reader of a setting does
     return checked_headers(_header(name, each) for name, each in value.items())
@@ -49,14 +50,14 @@ def _header(name: object, value: object) -> Header:
         if set(value) != {"file"} or not isinstance(value["file"], str) or not value["file"].strip():
             raise ValueError(f"{EXPECTED}: {name} has neither a value nor {{file: PATH}}")
         return Header(str(name), file=value["file"].strip())
-    # tenants are often called by numbers, which YAML takes for such
+    # a tenant's name is often a number, and YAML reads it as one
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise ValueError(f"{EXPECTED}: the value of {name} is no text (quotes make it one)")  # noqa: TRY004
     return Header(str(name), str(value))
 
 
 def checked_headers(headers: Iterable[Header]) -> tuple[Header, ...]:
-    """The same, once all can be sent. Raises ValueError as ``parse_headers`` does."""
+    """The headers, each of them valid and given once. Raises ValueError as ``parse_headers`` does."""
     found = tuple(_checked(each) for each in headers)
     names = [each.name.lower() for each in found]
     for each in found:
@@ -74,7 +75,7 @@ def _checked(header: Header) -> Header:
 
 
 def header_value(text: str, name: str) -> str:
-    """The value as it is sent. Raises ValueError without the value in it."""
+    """The value as it is sent. Raises ValueError whose text does not have the value."""
     value = text.strip()
     if not _VALUE.fullmatch(value):
         raise ValueError(f"one line of text of Latin-1's characters as the value of {name}")
@@ -82,5 +83,5 @@ def header_value(text: str, name: str) -> str:
 
 
 def shown_headers(headers: Iterable[Header]) -> dict[str, Any]:
-    """As the file has them, for people to look at: without the values."""
+    """The headers as the file has them, with ``***`` in place of the values."""
     return {each.name: HIDDEN if each.file is None else {"file": each.file} for each in headers}
