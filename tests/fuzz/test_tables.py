@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from peaks_scheduler.commands.fit.from_csv import Columns, Units, from_csv
-from peaks_scheduler.commands.import_models.imported import Target
-from peaks_scheduler.commands.import_models.levels import Choice, import_levels
+from peaks_scheduler.commands.fit.from_csv import CsvColumns, GivenUnits, from_csv
+from peaks_scheduler.commands.import_models.imported_models import Target
+from peaks_scheduler.commands.import_models.levels import LevelsRequest, import_levels
 from peaks_scheduler.errors import ConfigurationError, PeaksError
 from peaks_scheduler.files.csv.csv_table import CsvTable
 from peaks_scheduler.files.csv.time_columns import times
@@ -53,7 +53,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_any_table_is_read_or_refused(file: Path, data: bytes, node: str | None, timed: str | None) -> None:
     file.write_bytes(data)
     with suppress(ConfigurationError):
-        nodes, notes = from_csv(Columns(str(file), "cpu", "watts", node, timed), Units())
+        nodes, notes = from_csv(CsvColumns(str(file), "cpu", "watts", node, timed), GivenUnits())
         assert nodes
         assert all(isinstance(note, str) for note in notes)
 
@@ -63,7 +63,7 @@ def test_any_table_of_levels_is_taken_over_or_refused(file: Path, text: str, nam
     file.write_bytes(text.encode(errors="surrogatepass"))
     target = None if named else Target(nodes=("w",))
     with suppress(PeaksError):
-        import_levels(Choice(str(file), {}, name_column="name" if named else None, median=median), target)
+        import_levels(LevelsRequest(str(file), {}, name_column="name" if named else None, median=median), target)
 
 
 @fuzzed(odd_texts | mutated_text("-1.541,25e+3 kW") | st.text("0123456789.,' -+eE%W", max_size=12))

@@ -21,7 +21,7 @@ import pytest
 
 from peaks_scheduler.daemon.keepers.refit import RefitKeeper
 from peaks_scheduler.errors import ConfigurationError
-from peaks_scheduler.fitting.contest import Challenge, challenge
+from peaks_scheduler.fitting.contest import Contest, contest
 from peaks_scheduler.observability.telemetry import Telemetry
 from peaks_scheduler.power.curves import Curve, Exponential, Linear
 from peaks_scheduler.power.models import EMPTY, PowerModel, PowerModels, Quality
@@ -63,16 +63,16 @@ def put_to_the_test(
     u: Sequence[float] | None = None,
     true: Callable[[float], float] = true_watts,
     noise: float = 1.0,
-) -> Challenge:
+) -> Contest:
     cpu, power = readings(true, None if u is None else np.asarray(u), noise)
     model = champion if isinstance(champion, PowerModel | None) else PowerModel("worker-1", champion, None, WHOLE_RANGE)
-    return challenge("worker-1", cpu, power, model, 0.2, 0.05, "2026-11-23T10:00:00Z")
+    return contest("worker-1", cpu, power, model, 0.2, 0.05, "2026-11-23T10:00:00Z")
 
 
 # --- who wins ---------------------------------------------------------------------------------------------------------
 
 
-class TestChallenge:
+class TestContest:
     def test_a_model_that_has_gone_wrong_is_replaced_by_one_that_is_right(self) -> None:
         came = put_to_the_test(OFF_BY_20)
         assert came.outcome == "replaced"
@@ -88,7 +88,7 @@ class TestChallenge:
     def test_a_model_that_is_right_stays(self) -> None:
         came = put_to_the_test(TRUE)
         assert (came.outcome, came.model) == ("kept", None)
-        assert "it takes less than" in came.reasons[0]
+        assert "so less than" in came.reasons[0]
 
     def test_a_node_without_a_model_gets_the_one_that_was_learned(self) -> None:
         came = put_to_the_test(None)
@@ -105,7 +105,7 @@ class TestChallenge:
         cpu, _ = readings(u=u)
         watts = [true_watts(x) + (0.0 if i < changed else 20.0) for i, x in enumerate(u)]
         power = readings(lambda i: watts[int(i)], np.arange(float(u.size)), 0.0)[1]
-        came = challenge("worker-1", cpu, power, PowerModel("worker-1", OFF_BY_20), 0.2, 0.05, "")
+        came = contest("worker-1", cpu, power, PowerModel("worker-1", OFF_BY_20), 0.2, 0.05, "")
         assert (came.outcome, came.before) == ("kept", pytest.approx(0.0, abs=0.2))
         assert came.after == pytest.approx(20.0, abs=0.5)
 
@@ -131,7 +131,7 @@ class TestChallenge:
     def test_too_little_to_judge_by_is_said(self) -> None:
         came = put_to_the_test(OFF_BY_20, u=loads()[:12])
         assert came.outcome == "refused"
-        assert "samples to judge a model by, of 20 that it takes" in came.reasons[0]
+        assert "samples to judge a model by, at least 20 are needed" in came.reasons[0]
 
     def test_what_the_node_draws_when_switched_off_is_kept_and_never_above_idle(self) -> None:
         for standby, kept in ((5.0, 5.0), (150.0, pytest.approx(100.0, abs=OF_CURVE))):
@@ -235,7 +235,7 @@ class TestRounds:
         keeping = Keeping(scraped("worker-1", noise=1.0))
         learn = keeping.keeper._challenge
 
-        def meanwhile(*given: Any) -> Challenge:
+        def meanwhile(*given: Any) -> Contest:
             keeping.ledger.apply_models(named(worker_1=OFF_BY_20))
             return learn(*given)
 
@@ -394,7 +394,7 @@ class TestTrouble:
     async def test_what_nobody_thought_of_does_not_end_the_task(self, monkeypatch: pytest.MonkeyPatch) -> None:
         keeping = Keeping()
 
-        def broken(*_: Any) -> Challenge:
+        def broken(*_: Any) -> Contest:
             raise ZeroDivisionError("never thought of")
 
         monkeypatch.setattr(keeping.keeper, "_challenge", broken)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from peaks_scheduler.commands.import_models.imported import Target
-from peaks_scheduler.commands.import_models.levels import Choice, import_levels
+from peaks_scheduler.commands.import_models.imported_models import Target
+from peaks_scheduler.commands.import_models.levels import LevelsRequest, import_levels
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.files.csv import bounded_text
 from peaks_scheduler.files.csv.bounded_text import read_csv_text
@@ -92,7 +92,7 @@ def test_rows_that_differ_are_compared_once(tmp_path: Path, monkeypatch: pytest.
     counting = "peaks_scheduler.commands.import_models.levels.plain_table"
     monkeypatch.setattr(counting, lambda *given: _counting(made(*given), Counted))
     with pytest.raises(ConfigurationError, match="got 500: line 2"):
-        import_levels(Choice(str(file), {}), Target(nodes=("w",)))
+        import_levels(LevelsRequest(str(file), {}), Target(nodes=("w",)))
     assert Counted.reads < 20 * 500
 
 

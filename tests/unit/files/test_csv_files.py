@@ -181,7 +181,7 @@ def test_units_in_some_cells_only_are_refused() -> None:
 
 def test_an_option_that_says_another_unit_than_the_cells_is_refused() -> None:
     said = refusal(HEADER + lines(lambda t, u, w: f"{t};{u:.1f};{w:.1f} W"), *TIMED, "--power-unit", "kilowatts")
-    assert "its cells say watts themselves: leave the option out" in said
+    assert "its cells have the unit watts: leave the option out" in said
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_a_counter_that_may_count_two_things_is_refused_until_it_is_said() -> No
 def test_energy_of_each_interval_is_not_taken_for_power() -> None:
     text = "time;cpu;energy_wh\n" + lines(lambda t, u, w: f"{t};{u:.1f};{w / 60:.3f}")
     said = refusal(text, "--cpu-column", "cpu", "--power-column", "energy_wh", "--time-column", "time")
-    assert "its name says watt-hours, and it does not count up" in said
+    assert "its name says watt-hours, but it does not count up" in said
 
 
 def test_apparent_power_is_not_taken_for_power() -> None:

@@ -1,7 +1,7 @@
 """Power models learned anew while the scheduler runs, from what Prometheus has measured lately.
 
 Owns the rounds over all nodes: every interval each node's last day is read, a model is learned from it in a thread
-(``challenge.py``, which is not imported before) and, where it wins, put in the place of the model so far. Nodes are
+(``contest.py``, which is not imported before) and, where it wins, put in the place of the model so far. Nodes are
 read and learned one at a time, with pauses as long as the work was, so that binds keep the processor. What was learned
 is in memory alone: a restart, or a change of the model file, begins again with the file's models, which then serve
 until the next round. Trouble stops nothing; the models stay as they are.
@@ -28,7 +28,7 @@ from peaks_scheduler.objects.node import Node
 from peaks_scheduler.observability.serving import Health
 from peaks_scheduler.observability.telemetry import Telemetry
 from peaks_scheduler.power.models import PowerModel
-from peaks_scheduler.power.scope import ESTIMATE, as_wide, counted
+from peaks_scheduler.power.scope import ESTIMATE, at_least_as_wide, scope_or_wall
 from peaks_scheduler.settings.settings import RefitSettings
 from peaks_scheduler.sources.node_identity import NodeAddresses
 from peaks_scheduler.sources.power_history.asking import NodeByNode
@@ -40,7 +40,7 @@ from peaks_scheduler.sources.prometheus.grid import Grid
 from .keeper import Rounds
 
 if TYPE_CHECKING:
-    from peaks_scheduler.fitting.contest import Challenge
+    from peaks_scheduler.fitting.contest import Contest
 
 logger = logging.getLogger(__name__)
 
@@ -163,12 +163,12 @@ class RefitKeeper(Rounds):
         self._tell(node.name, series, came)
         return came.outcome
 
-    def _challenge(self, series: NodeSeries, champion: PowerModel | None) -> Challenge:
-        from peaks_scheduler.fitting.contest import challenge
+    def _challenge(self, series: NodeSeries, champion: PowerModel | None) -> Contest:
+        from peaks_scheduler.fitting.contest import contest
 
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._wall()))
         settings = self._settings
-        return challenge(
+        return contest(
             series.node,
             series.cpu,
             series.power,
@@ -200,12 +200,12 @@ class RefitKeeper(Rounds):
 
     @staticmethod
     def _is_less(champion: PowerModel, part: str | None, series: NodeSeries) -> bool:
-        if not as_wide(series.scope, champion.scope):
+        if not at_least_as_wide(series.scope, champion.scope):
             return True
         # the same scope by another part of the machine: package without its memory, say
-        return part is not None and series.part != part and series.scope == counted(champion.scope)
+        return part is not None and series.part != part and series.scope == scope_or_wall(champion.scope)
 
-    def _tell(self, node: str, series: NodeSeries, came: Challenge) -> None:
+    def _tell(self, node: str, series: NodeSeries, came: Contest) -> None:
         facts = {
             "node": node,
             "rmse_before_watts": came.before,

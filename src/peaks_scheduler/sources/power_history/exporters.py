@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-from peaks_scheduler.power.scope import PACKAGE, PLATFORM, WALL, Scope, counted, named
+from peaks_scheduler.power.scope import PACKAGE, PLATFORM, WALL, Scope, scope_named_in, scope_or_wall
 from peaks_scheduler.settings.promql_matchers import escaped
 
 Kind = Literal["counter", "gauge"]
@@ -186,7 +186,7 @@ def own_power(promql: str) -> Candidate:
         (Zone(promql),),
         kind,
         unit,
-        scope=counted(named(promql)),
+        scope=scope_or_wall(scope_named_in(promql)),
         meters=meters if old else MappingProxyType({}),
         told_by=told_by if old else "",
         own=True,

@@ -37,7 +37,7 @@ from .node import Choice, CpuUnit, NoSeriesError, Plan, Queries, read_totals
 from .owners import ALIASES, Name, Owners, members, name_labels, second_names
 
 if TYPE_CHECKING:  # its package brings scipy, which the daemon's start must not
-    from peaks_scheduler.fitting.track import Reading
+    from peaks_scheduler.fitting.readings import Reading
 
 __all__ = [
     "AllAtOnce",
@@ -181,7 +181,7 @@ async def read(asker: Asker, plan: Plan, queries: Queries = _KNOWN) -> NodeSerie
 
 
 def _reading(grid: Grid, values: Floats) -> Reading:
-    from peaks_scheduler.fitting.track import Reading
+    from peaks_scheduler.fitting.readings import Reading
 
     known = ~np.isnan(values)
     return Reading(grid.times[known], values[known], "counter")

@@ -1,9 +1,9 @@
-"""One node's fit with what was measured, as JSON and as a model: what all renderings share."""
+"""The result for one node, as JSON and as a power model: what the table, the JSON and the picture share."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -11,23 +11,18 @@ from typing import Any
 import numpy as np
 
 from peaks_scheduler.files.writing import write_whole
-from peaks_scheduler.fitting.fit import Fit
+from peaks_scheduler.fitting.result import Fit
 from peaks_scheduler.fitting.samples import Samples
 from peaks_scheduler.power.file import parse_models
+from peaks_scheduler.power.file_curves import CURVE_FIELDS
 from peaks_scheduler.power.models import PowerModel, PowerModels, Quality
 from peaks_scheduler.power.scope import Scope
 from peaks_scheduler.power.writing import curve_fields, render_models
 
-_NAMES = {
-    "idle-exponential": ("idle", "k0", "k1", "k2", "from"),
-    "piecewise": ("cpu", "watts"),
-    "linear": ("idle", "max"),
-}
-
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Learned:
-    """What came of one node."""
+class NodeFit:
+    """One node's fit, with its samples."""
 
     node: str
     fit: Fit | None = None
@@ -42,7 +37,7 @@ class Learned:
     asked: str = "auto"
     """The model that was asked for."""
     scope: Scope | None = None
-    """Of what the watts are; None: nothing was measured."""
+    """The part of the machine that the watts are of; None: nothing was measured."""
 
     @property
     def verdict(self) -> str:
@@ -54,7 +49,7 @@ class Learned:
 
     @property
     def confidence(self) -> str:
-        """``low`` where it is refused, or in doubt whether the watts were measured; else ``high``."""
+        """``low`` if it is refused or it is doubtful whether the watts were measured; else ``high``."""
         return self.fit.confidence if self.fit else "low"
 
     @property
@@ -62,12 +57,12 @@ class Learned:
         return self.fit.quality if self.fit else Quality(samples=0)
 
     def standard_errors(self) -> tuple[float, ...] | None:
-        """Of the curve's parameters in their order, for watts and fractions; None: not known."""
+        """Standard errors of the curve's parameters, for watts and fractions; None: not known."""
         covariance = self.quality.covariance
         return None if covariance is None else tuple(math.sqrt(max(row[i], 0.0)) for i, row in enumerate(covariance))
 
     def model(self, fitted: str) -> PowerModel | None:
-        """What the model file says of the node; a fit that is refused or in doubt is marked as of low confidence."""
+        """The node's power model, with ``fitted`` as its time; None without a curve. Low confidence is marked."""
         if self.fit is None or self.fit.curve is None:
             return None
         confidence = "low" if self.confidence == "low" else None
@@ -75,7 +70,7 @@ class Learned:
         return PowerModel(self.node, self.fit.curve, quality=quality, scope=self.scope)
 
     def as_json(self) -> dict[str, Any]:
-        """As the contract has it; ``null`` for what is not known."""
+        """The node's entry in the JSON output; ``null`` for what is not known."""
         quality = self.quality
         return {
             **self._parameters(),
@@ -99,7 +94,7 @@ class Learned:
     def _parameters(self) -> dict[str, Any]:
         if self.fit is not None and self.fit.curve is not None:
             return {"kind": self.fit.curve.kind, **curve_fields(self.fit.curve)}
-        names: Sequence[str] = _NAMES.get(self.asked, ("k0", "k1", "k2"))
+        names = CURVE_FIELDS.get(self.asked, CURVE_FIELDS["exponential"])
         return {"kind": None if self.asked == "auto" else self.asked, **dict.fromkeys(names)}
 
     def _errors(self) -> dict[str, Any] | None:
@@ -112,12 +107,12 @@ class Learned:
 
 
 def number(value: float | None) -> float | None:
-    """A number that JSON has, or None."""
+    """The number if it is finite, else None: JSON has neither NaN nor infinity."""
     return None if value is None or not np.isfinite(value) else float(value)
 
 
 def write_models(path: str, models: Iterable[PowerModel], comment: str) -> None:
-    """The power model file with these models, checked by reading it as the daemon would. Raises ConfigurationError."""
+    """Write a power model file, after reading it back as the daemon will. Raises ConfigurationError."""
     by_name = {model.name: model for model in models}
     text = render_models(PowerModels(MappingProxyType(by_name)), comment)
     parse_models(text, path)

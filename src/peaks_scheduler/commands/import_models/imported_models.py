@@ -1,6 +1,6 @@
-"""What every origin's models become: models for somebody, with a comment for the file and notes for the person.
+"""The result of every import: models for nodes or labels, a comment for the file, and notes for the user.
 
-Owns whom a model is for, as options say it, and that a curve which cannot be true goes no further. Pure.
+Owns the options that say which nodes a model is for, and the check that every imported curve is valid. Pure.
 """
 
 from __future__ import annotations
@@ -10,54 +10,60 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from peaks_scheduler.errors import ConfigurationError, PowerModelError
-from peaks_scheduler.power.curves import Curve, flaw
+from peaks_scheduler.power.curves import Curve
+from peaks_scheduler.power.file import selector_text
 from peaks_scheduler.power.models import PowerModel, PowerModels, Quality
 from peaks_scheduler.power.scope import Scope
+from peaks_scheduler.power.validity import flaw
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Whom a model is for: nodes by name, or all with some labels; one of the two."""
+    """The nodes that a model is for: nodes by name, or all nodes with some labels."""
 
     nodes: tuple[str, ...] = ()
     selector: Mapping[str, str] | None = None
 
     def models(self, curve: Curve, quality: Quality | None, scope: Scope) -> list[Entry]:
-        """The model for each node, or the one for the labels."""
+        """A model with this curve for each node, or one for the labels."""
         if self.selector is None:
             return [(None, PowerModel(name, curve, quality=quality, scope=scope)) for name in self.nodes]
-        label = ",".join(f"{key}={value}" for key, value in sorted(self.selector.items()))
-        return [(self.selector, PowerModel(label, curve, quality=quality, scope=scope))]
+        name = selector_text(self.selector)
+        return [(self.selector, PowerModel(name, curve, quality=quality, scope=scope))]
 
 
 Entry = tuple[Mapping[str, str] | None, PowerModel]
-"""A model, and the labels of the nodes that it is for; None: it is for the node of its name."""
+"""A model with the labels of the nodes that it is for; None: it is for the node with the model's name."""
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
-    """Models that were taken over."""
+class ImportedModels:
+    """Models from one origin."""
 
     models: PowerModels
     comment: str
-    """Where they come from and what to know of them: the head of the file."""
+    """Origin and limits of the models, for the top of the file."""
     notes: tuple[str, ...] = ()
-    """What was odd, in words."""
+    """What was unusual, in words."""
 
 
 def target_of(nodes: Sequence[str], selector: Sequence[str]) -> Target:
-    """``--nodes a,b`` or ``--selector key=value``, each of them any number of times. Raises ConfigurationError."""
+    """The target of ``--nodes a,b`` or ``--selector key=value``, each given any number of times.
+
+    Raises ConfigurationError for both or neither.
+    """
     names = tuple(name.strip() for each in nodes for name in each.split(",") if name.strip())
-    labels = pairs("--selector", selector)
+    labels = parse_pairs("--selector", selector)
     if bool(names) == bool(labels):
         got = "both" if names else "neither"
         raise ConfigurationError(
-            f"expected --nodes NAME,... or --selector LABEL=VALUE, one of the two; got {got}: say whom the model is for"
+            f"expected --nodes NAME,... or --selector LABEL=VALUE, one of the two; got {got}: say which nodes the "
+            "model is for"
         )
     return Target(names, labels or None)
 
 
-def pairs(option: str, given: Sequence[str]) -> dict[str, str]:
+def parse_pairs(option: str, given: Sequence[str]) -> dict[str, str]:
     """``key=value`` texts as a mapping. Raises ConfigurationError."""
     found: dict[str, str] = {}
     for text in given:
@@ -68,8 +74,8 @@ def pairs(option: str, given: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def collected(entries: Iterable[Entry]) -> PowerModels:
-    """All of them as the models of one file. Raises ConfigurationError where two are for the same."""
+def models_of(entries: Iterable[Entry]) -> PowerModels:
+    """The entries as the models of one file. Raises ConfigurationError for two models of one node or selector."""
     by_name: dict[str, PowerModel] = {}
     by_selector: dict[str, tuple[Mapping[str, str], PowerModel]] = {}
     for selector, model in entries:
@@ -82,8 +88,8 @@ def collected(entries: Iterable[Entry]) -> PowerModels:
     return PowerModels(MappingProxyType(by_name), tuple(by_selector.values()))
 
 
-def checked(where: str, curve: Curve) -> Curve:
-    """The curve, if it is one. Raises PowerModelError that begins with ``where``."""
+def checked_curve(where: str, curve: Curve) -> Curve:
+    """The curve, if it is valid. Raises PowerModelError that begins with ``where``."""
     if trouble := flaw(curve):
-        raise PowerModelError(f"{where}: expected {trouble}: it is no node's power, look for another model")
+        raise PowerModelError(f"{where}: expected {trouble}: it cannot be a node's power, look for another model")
     return curve

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from peaks_scheduler.commands.demo.record import Record
-from peaks_scheduler.commands.demo.replay import Ended, Placed
+from peaks_scheduler.commands.demo.recorder import Recorder
+from peaks_scheduler.commands.demo.replay import PodEnded, PodPlaced
 from peaks_scheduler.embedded.apiserver import EmbeddedApiServer
 
 
@@ -26,8 +26,8 @@ def pod(name: str, scheduler: str = "Peaks") -> dict[str, Any]:
     return {"metadata": {"name": name}, "spec": {"schedulerName": scheduler, "containers": [container]}}
 
 
-def recorded() -> tuple[EmbeddedApiServer, Record]:
-    server, record = EmbeddedApiServer(), Record(Ticks())
+def recorded() -> tuple[EmbeddedApiServer, Recorder]:
+    server, record = EmbeddedApiServer(), Recorder(Ticks())
     server.subscribe("pods", record.observe)
     return server, record
 
@@ -37,7 +37,7 @@ def test_a_binding_is_noted_once_with_what_the_pod_asks_for() -> None:
     server.add_pod(pod("a"))
     server.bind("a", "worker-1")
     server.change("pods", "a", {"status": {"phase": "Running"}})
-    assert record.steps == [Placed("a", 1500, 2**30, "worker-1")]
+    assert record.steps == [PodPlaced("a", 1500, 2**30, "worker-1")]
     assert (record.bound, record.median_wait()) == (1, 1.0)
 
 
@@ -49,7 +49,7 @@ def test_a_pod_ends_once_whether_it_finishes_or_is_removed_while_it_runs() -> No
     server.change("pods", "finishes", {"status": {"phase": "Succeeded"}})
     server.remove("pods", "finishes")
     server.remove("pods", "removed")
-    assert record.steps[2:] == [Ended("finishes"), Ended("removed")]
+    assert record.steps[2:] == [PodEnded("finishes"), PodEnded("removed")]
 
 
 def test_a_pod_that_never_had_a_node_does_not_end() -> None:

@@ -1,8 +1,8 @@
-"""The daemon as a process of its own, from start to certain end.
+"""The daemon as a process of its own, which ends with the demo.
 
-Owns the subprocess and its log file. The daemon is the real one, started as a user would start it; it learns of the
-demo from its options alone. Assumes that whoever enters also leaves: leaving ends the process on every path, and on
-Linux the kernel does should this process be killed. Never reads more of the log than its tail.
+Owns the subprocess and its log file. It is the real daemon, started as a user starts it, and it gets everything through
+its options. The process is ended on every way out of the block. If the demo itself is killed, the kernel (on Linux)
+ends the daemon. Never reads more of the log than its end.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _LIBC = ctypes.CDLL(None)
 _FROM_OUTSIDE = ("KUBECONFIG", "NODE_POWER_MODEL", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT")
 
 
-class Process:
-    """A command that runs while the block does; its standard output and error go to ``log``."""
+class DaemonProcess:
+    """A context manager: the command runs while the block lasts; its standard output and error go to ``log``."""
 
     def __init__(self, command: Sequence[str], log: Path, grace: float = 3.0) -> None:
         self._command = command
@@ -40,7 +40,7 @@ class Process:
                 stdout=log,
                 stderr=log,
                 env=environment(os.environ),
-                start_new_session=True,  # ctrl-C is ours to pass on
+                start_new_session=True,  # ctrl-C reaches only the demo, which then ends the daemon
                 preexec_fn=_die_with_parent if sys.platform == "linux" else None,
             )
         return self
@@ -51,7 +51,7 @@ class Process:
         try:
             await self._end()
         finally:
-            if self.exit_code is None:  # cancelled while it waited: nothing is left running all the same
+            if self.exit_code is None:  # cancelled while it waited: still leave nothing running
                 self._signal(signal.SIGKILL)
 
     async def _end(self) -> None:
@@ -86,7 +86,7 @@ class Process:
 
 
 def environment(outside: os._Environ[str] | dict[str, str]) -> dict[str, str]:
-    """The environment without what would reconfigure the daemon behind the demo's back."""
+    """The environment without the variables that would change the daemon's configuration."""
     return {k: v for k, v in outside.items() if not k.startswith("PEAKS_") and k not in _FROM_OUTSIDE}
 
 

@@ -1,7 +1,7 @@
 """The demo from end to end with a stand-in for the daemon: a few lines that bind pods in turn, or do not.
 
-The stand-in talks to the demo as the daemon does, over HTTP and with the files it is given. What is shown here is the
-stage: that it waits, fails, reports and leaves nothing behind; the daemon has tests of its own.
+The stand-in talks to the demo as the daemon does, over HTTP and with the files it is given. What is tested here is the
+command: that it waits, fails, reports and leaves nothing behind; the daemon has tests of its own.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from pathlib import Path
 
 import pytest
 
-from peaks_scheduler.commands.demo.process import Process, environment
-from peaks_scheduler.commands.demo.scratch import Place
-from peaks_scheduler.commands.demo.stage import Pace, Play, daemon_command, perform
-from peaks_scheduler.commands.demo.world import arrivals, machines
+from peaks_scheduler.commands.demo.command import perform
+from peaks_scheduler.commands.demo.daemon_process import DaemonProcess, environment
+from peaks_scheduler.commands.demo.scenario import arrivals, demo_nodes
+from peaks_scheduler.commands.demo.simulated_cluster import DemoRun, Pace, daemon_command
+from peaks_scheduler.commands.demo.temporary_files import PathOf
 
 BINDER = """
 import http.client, itertools, json, sys, urllib.parse
@@ -45,28 +46,29 @@ ENDS_AT_ONCE = "import sys; print('no such option: --kubeconfig', file=sys.stder
 IDLE_DEMO = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with it ignored
-from peaks_scheduler.commands.demo.stage import Pace, Play, perform
-from peaks_scheduler.commands.demo.world import arrivals, machines
+from peaks_scheduler.commands.demo.command import perform
+from peaks_scheduler.commands.demo.scenario import arrivals, demo_nodes
+from peaks_scheduler.commands.demo.simulated_cluster import DemoRun, Pace
 idle = "import os, pathlib, time; pathlib.Path(os.environ['PID_FILE']).write_text(f'{os.getpid()}.'); time.sleep(60)"
-cluster = machines(3, 0)
-play = Play(cluster, arrivals(3, cluster, 0, 1.0), Pace(ready=50.0), lambda *_: [sys.executable, "-c", idle])
-sys.exit(perform(play))
+cluster = demo_nodes(3, 0)
+demo_run = DemoRun(cluster, arrivals(3, cluster, 0, 1.0), Pace(ready=50.0), lambda *_: [sys.executable, "-c", idle])
+sys.exit(perform(demo_run))
 """
 PACE = Pace(ready=10.0, arriving=0.3, after=10.0)
-Command = Callable[[Place, str, str], Sequence[str]]
+Command = Callable[[PathOf, str, str], Sequence[str]]
 
 
 def script(text: str) -> Command:
     return lambda files, server, load: [sys.executable, "-c", text, server, load]
 
 
-def play(command: Command, pace: Pace = PACE) -> Play:
-    cluster = machines(3, seed=0)
-    return Play(cluster, arrivals(12, cluster, 0, pace.arriving), pace, command)
+def demo_run(command: Command, pace: Pace = PACE) -> DemoRun:
+    cluster = demo_nodes(3, seed=0)
+    return DemoRun(cluster, arrivals(12, cluster, 0, pace.arriving), pace, command)
 
 
 def test_when_all_pods_are_bound_the_table_is_told_and_the_exit_code_is_0(capfd: pytest.CaptureFixture[str]) -> None:
-    assert perform(play(script(BINDER))) == 0
+    assert perform(demo_run(script(BINDER))) == 0
     out, err = capfd.readouterr()
     everything = next(line for line in out.splitlines() if line.startswith("all")).split()
     assert everything[1:3] == ["3", "12"]
@@ -76,7 +78,7 @@ def test_when_all_pods_are_bound_the_table_is_told_and_the_exit_code_is_0(capfd:
 
 
 def test_a_daemon_that_ends_fails_the_demo_and_the_end_of_its_log_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
-    assert perform(play(script(ENDS_AT_ONCE))) == 1
+    assert perform(demo_run(script(ENDS_AT_ONCE))) == 1
     out, err = capfd.readouterr()
     assert out == ""
     assert "the daemon ended with exit code 2" in err
@@ -85,7 +87,7 @@ def test_a_daemon_that_ends_fails_the_demo_and_the_end_of_its_log_is_shown(capfd
 
 def test_a_daemon_that_binds_nothing_fails_the_demo_in_time(capfd: pytest.CaptureFixture[str]) -> None:
     waits = BINDER.replace('event["type"] == "ADDED"', "False")
-    assert perform(play(script(waits), dataclasses.replace(PACE, arriving=0.1, after=0.2))) == 1
+    assert perform(demo_run(script(waits), dataclasses.replace(PACE, arriving=0.1, after=0.2))) == 1
     assert "all 12 pods to be bound, in vain" in capfd.readouterr().err
 
 
@@ -144,7 +146,7 @@ async def test_leaving_the_block_ends_the_process_even_one_that_ignores_sigterm(
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
     )
     log = tmp_path / "log"
-    async with Process([sys.executable, "-c", stubborn], log, grace=0.2) as process:
+    async with DaemonProcess([sys.executable, "-c", stubborn], log, grace=0.2) as process:
         async with asyncio.timeout(10.0):
             while not log.read_text(encoding="utf-8"):  # noqa: ASYNC110 - another process writes it
                 await asyncio.sleep(0.01)

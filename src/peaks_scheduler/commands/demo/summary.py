@@ -1,7 +1,7 @@
-"""What the demo says at the end: the table by kind of node, the sum, and why some pods went where they went.
+"""The demo's output: the table by kind of node, what the placement cost, and why some pods got their node.
 
-Owns the arithmetic of the rows and every word on standard output. Assumes accounts made by ``replay`` and decision
-records as the pods' annotations carry them. Pure: lines come out, the caller prints them.
+Owns the arithmetic of the rows and every word on standard output. Takes the results of ``replay`` and the decision
+records of the pods' annotations. Pure: returns lines, which the caller prints.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from peaks_scheduler.text.table import aligned
 
-from .replay import Accounts
+from .replay import ClusterUse
 
 _HEADER = ("kind of node", "nodes", "pods placed", "CPU before", "CPU after", "watts before", "watts after")
 _WIDTHS = (14, 6, 12, 11, 10, 13, 12)
@@ -31,30 +31,30 @@ class Row:
     watts_after: float
 
 
-def rows(before: Accounts, after: Accounts) -> list[Row]:
-    """A row for every kind, in order of first appearance, and one for all nodes at the end."""
-    names = [machine.kind.name for machine in before.machines]
+def rows(before: ClusterUse, after: ClusterUse) -> list[Row]:
+    """One row for each kind of node, in order of first appearance, and a last row for all nodes."""
+    names = [node.kind.name for node in before.nodes]
     kinds = list(dict.fromkeys(names))
     by_kind = [_row(kind, [i for i, name in enumerate(names) if name == kind], before, after) for kind in kinds]
     return [*by_kind, _row("all", list(range(len(names))), before, after)]
 
 
-def _row(kind: str, nodes: Sequence[int], before: Accounts, after: Accounts) -> Row:
-    machines = [before.machines[i] for i in nodes]
-    capacity = sum(machine.kind.cores for machine in machines)
+def _row(kind: str, indices: Sequence[int], before: ClusterUse, after: ClusterUse) -> Row:
+    nodes = [before.nodes[i] for i in indices]
+    capacity = sum(node.kind.cores for node in nodes)
     return Row(
         kind=kind,
-        nodes=len(machines),
-        pods=sum(after.placed[machine.name] for machine in machines),
-        cpu_before=float(before.cores()[nodes].sum()) / capacity,
-        cpu_after=float(after.cores()[nodes].sum()) / capacity,
-        watts_before=float(before.watts()[nodes].sum()),
-        watts_after=float(after.watts()[nodes].sum()),
+        nodes=len(nodes),
+        pods=sum(after.placed[node.name] for node in nodes),
+        cpu_before=float(before.cores()[indices].sum()) / capacity,
+        cpu_after=float(after.cores()[indices].sum()) / capacity,
+        watts_before=float(before.watts()[indices].sum()),
+        watts_after=float(after.watts()[indices].sum()),
     )
 
 
 def table_lines(table: Sequence[Row]) -> list[str]:
-    """The rows under their header, numbers to the right."""
+    """The rows under a header, numbers aligned to the right."""
     ruler = "-" * (sum(_WIDTHS) + 2 * (len(_WIDTHS) - 1))
     header, *kinds, total = aligned([_HEADER, *map(_cells, table)], range(1, len(_HEADER)), _WIDTHS)
     return [header, ruler, *kinds, ruler, total]
@@ -72,7 +72,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def cost_lines(before: Accounts, after: Accounts, alternative: Accounts) -> list[str]:
+def cost_lines(before: ClusterUse, after: ClusterUse, alternative: ClusterUse) -> list[str]:
     """What the placement cost, what least-allocated would have cost, and the difference."""
     start = float(before.watts().sum())
     ours, theirs = float(after.watts().sum()) - start, float(alternative.watts().sum()) - start
@@ -83,13 +83,13 @@ def cost_lines(before: Accounts, after: Accounts, alternative: Accounts) -> list
     ]
     if alternative.unplaced:
         lines.append(
-            f"least-allocated found no node for {alternative.unplaced} of the pods: the comparison flatters it"
+            f"least-allocated found no node for {alternative.unplaced} of the pods: without them its watts are too low"
         )
     return lines
 
 
-def ceiling_lines(before: Accounts, after: Accounts, unlimited: Accounts, ceiling: float) -> list[str]:
-    """What the ceiling (a fraction of a node's CPUs) costs: the same pods with it, and without any."""
+def ceiling_lines(before: ClusterUse, after: ClusterUse, unlimited: ClusterUse, ceiling: float) -> list[str]:
+    """What the same pods would have cost without the ceiling (a fraction of a node's CPUs)."""
     start = float(before.watts().sum())
     cost = float(unlimited.watts().sum()) - start
     label = f"without the ceiling of {ceiling:.0%}"
@@ -97,10 +97,10 @@ def ceiling_lines(before: Accounts, after: Accounts, unlimited: Accounts, ceilin
     return [f"{label:<34}{cost:9,.1f} W   ({fullest})"]
 
 
-def _fullest(accounts: Accounts) -> float:
-    """Share of its CPUs that the fullest node uses."""
-    capacity = [machine.kind.cores for machine in accounts.machines]
-    return float((accounts.cores() / capacity).max())
+def _fullest(use: ClusterUse) -> float:
+    """CPU use of the fullest node [fraction]."""
+    capacity = [node.kind.cores for node in use.nodes]
+    return float((use.cores() / capacity).max())
 
 
 def _percent(ours: float, theirs: float) -> str:
@@ -108,13 +108,13 @@ def _percent(ours: float, theirs: float) -> str:
 
 
 def why_lines(decisions: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
-    """Why that node? A line for each (pod, decision record)."""
+    """A line for each (pod, decision record) that says why the pod got its node."""
     return [f"  {pod}: {_why(record)}" for pod, record in decisions]
 
 
 def _why(record: Mapping[str, Any]) -> str:
     text = f"{record['node']}, {_watts(record.get('jumpWatts'))}{_cpu(record)}"
-    if "runnerUp" not in record:  # a short record tells nothing of other nodes
+    if "runnerUp" not in record:  # a short record does not name other nodes
         return text
     if record["runnerUp"]:
         return f"{text}; runner-up {record['runnerUp']}, {_watts(record.get('runnerUpJumpWatts'))}"

@@ -1,7 +1,7 @@
-"""Where the demo's few files lie: in a temporary folder, or in memory where none can be made.
+"""The demo's few files: in a temporary folder, or in memory where no folder can be made.
 
-Owns their names and their end; nothing stays behind. A container with a read-only root has no folder to write to;
-Linux then keeps the files in memory, under paths that the demo's daemon, run by the same user, can open. Assumes /proc.
+Owns their paths and removes them; nothing stays behind. A container with a read-only root has no folder to write to.
+There Linux keeps the files in memory, under paths in /proc that the demo's daemon, run by the same user, can open.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from pathlib import Path
 
 from peaks_scheduler.errors import ConfigurationError
 
-Place = Callable[[str], Path]
+PathOf = Callable[[str], Path]
 """Name of a file -> its path, the same one each time."""
 
 
 @contextmanager
-def scratch() -> Iterator[Place]:
-    """Room for files while the block lasts. Raises ConfigurationError where there is none at all."""
+def temporary_files() -> Iterator[PathOf]:
+    """Paths for files that exist while the block lasts. Raises ConfigurationError where no file can be made."""
     with ExitStack() as stack:
         yield _in_a_folder(stack) or _in_memory(stack)
 
 
-def _in_a_folder(stack: ExitStack) -> Place | None:
+def _in_a_folder(stack: ExitStack) -> PathOf | None:
     try:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="peaks-demo-")))
-    except OSError:  # none of TMPDIR, /tmp, /var/tmp and the working directory can be written to
+    except OSError:  # none of TMPDIR, /tmp, /var/tmp and the working directory is writable
         return None
     return lambda name: folder / name
 
 
-def _in_memory(stack: ExitStack) -> Place:
+def _in_memory(stack: ExitStack) -> PathOf:
     files = Path(f"/proc/{os.getpid()}/fd")  # not /proc/self: the daemon opens them too
     if not (hasattr(os, "memfd_create") and files.is_dir()):
         raise ConfigurationError(
@@ -43,9 +43,9 @@ def _in_memory(stack: ExitStack) -> Place:
         )
 
     @functools.cache
-    def place(name: str) -> Path:
+    def path_of(name: str) -> Path:
         number = os.memfd_create(name)
         stack.callback(os.close, number)
         return files / str(number)
 
-    return place
+    return path_of

@@ -1,7 +1,7 @@
-"""What happened to the workload, as the API server saw it: the order of bindings and endings, and how long they took.
+"""Records what happened to the workload: the order in which pods were bound and ended, and how long binding took.
 
-Owns the steps that ``replay`` goes through. Assumes to be told of every change of a pod, in order. Only pods of the
-demo's scheduler count; what was there before is the cluster's.
+Owns the steps that ``replay`` repeats. Assumes that it is told of every change of a pod, in order. Only pods of the
+demo's scheduler are recorded, not those that ran before.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from peaks_scheduler.embedded.store import Change, Object
 from peaks_scheduler.objects.annotations import DECISION
 from peaks_scheduler.objects.quantity import parse_quantity
 
-from .replay import Ended, Placed, Step
-from .world import SCHEDULER
+from .replay import PodEnded, PodPlaced, Step
+from .scenario import SCHEDULER
 
 
-class Record:
-    """Listens to pods. ``clock``: seconds that only grow."""
+class Recorder:
+    """Listens to changes of pods. ``clock``: monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.steps: list[Step] = []
         self.decisions: list[tuple[str, Mapping[str, Any]]] = []
-        """(pod, decision record) in order of binding; pods bound without a record are left out."""
+        """(pod, decision record) in order of binding, without pods that were bound without a record."""
         self._clock = clock
         self._created: dict[str, float] = {}
         self._waits: list[float] = []
 
     @property
     def bound(self) -> int:
-        """Pods bound so far."""
+        """Number of pods bound so far."""
         return len(self._waits)
 
     def median_wait(self) -> float:
@@ -41,7 +41,7 @@ class Record:
         return statistics.median(self._waits) if self._waits else float("nan")
 
     def observe(self, change: Change) -> None:
-        """Take one change in."""
+        """Record one change."""
         before = change.before.object if change.before else None
         after = change.after.object if change.after else None
         if (after or before or {})["spec"].get("schedulerName") != SCHEDULER:
@@ -55,19 +55,19 @@ class Record:
         name = before["metadata"]["name"]
         if after is not None and after["spec"].get("nodeName") and not before["spec"].get("nodeName"):
             self._bound(name, after)
-        elif _lives(before) and not _lives(after) and before["spec"].get("nodeName"):
-            self.steps.append(Ended(name))
+        elif _is_active(before) and not _is_active(after) and before["spec"].get("nodeName"):
+            self.steps.append(PodEnded(name))
 
     def _bound(self, name: str, pod: Object) -> None:
         node = pod["spec"]["nodeName"]
-        self.steps.append(Placed(name, round(cpu_request(pod) * 1000), _memory(pod), node))
+        self.steps.append(PodPlaced(name, round(cpu_request(pod) * 1000), _memory(pod), node))
         self._waits.append(self._clock() - self._created[name])
         text = (pod["metadata"].get("annotations") or {}).get(DECISION)
         if text:
             self.decisions.append((name, json.loads(text)))
 
 
-def _lives(pod: Object | None) -> bool:
+def _is_active(pod: Object | None) -> bool:
     return pod is not None and pod["status"].get("phase") not in ("Succeeded", "Failed")
 
 

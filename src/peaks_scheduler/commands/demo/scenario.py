@@ -1,7 +1,7 @@
-"""The demo's cluster and workload: nodes of three kinds, what runs on them already, and the pods that will arrive.
+"""The demo's cluster and workload: nodes of three kinds, the pods that run on them already, and the pods that arrive.
 
-Owns every made-up number. The watts are illustrative, in the range that servers of such sizes draw, and measured on
-nothing. Everything follows from (nodes, pods, seed): two runs place the same pods on the same cluster. Pure.
+Owns every made-up number. The watts are illustrative: in the usual range of such servers, but not measured. Everything
+follows from (nodes, pods, seed): two runs place the same pods on the same cluster. Pure.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ SCHEDULER = "Peaks"
 GIB = 2**30
 KIND_LABEL = "node.kubernetes.io/instance-type"
 _PODS_PER_NODE = 250  # allocatable
-_SHARE_OF_FREE = 0.45  # most of the free CPU that the workload may ask for: every pod must find a place
-_LARGEST_SHARE = 0.25  # of the smallest node that one pod may ask for
+_SHARE_OF_FREE = 0.45  # largest share of the free CPU that the workload requests: every pod must fit somewhere
+_LARGEST_SHARE = 0.25  # largest share of the smallest node that one pod requests
 _SIZES = (500, 1000, 2000, 4000, 6000)  # [millicores]
 _SHORT_LIVED = 0.15  # share of the pods that finish while the demo runs
 
 
 @dataclass(frozen=True, slots=True)
 class NodeKind:
-    """One kind of machine."""
+    """One kind of node, with its power curve."""
 
     name: str
     cores: int
@@ -46,14 +46,14 @@ _MIX = ("efficient-64", "standard-32", "older-24", "standard-32", "older-24")
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
-    """One node and what runs on it before the demo begins."""
+class DemoNode:
+    """One node, and what runs on it before the demo begins."""
 
     name: str
     kind: NodeKind
-    own_cores: float  # used by the node itself, asked for by nobody
-    resident_millicores: int  # asked for, and used, by a pod that was there before
-    resident_memory: int  # [bytes]
+    own_cores: float  # used by the node itself, requested by no pod
+    resident_millicores: int  # requested and used by the resident pod, which was there before
+    resident_memory: int  # [bytes] requested by the resident pod
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +64,24 @@ class Arrival:
     at: float  # [s] after the start
     millicores: int
     memory: int  # [bytes]
-    runs_for: float | None  # [s]; None: to the end
+    runs_for: float | None  # [s]; None: until the demo ends
 
 
-def machines(nodes: int, seed: int) -> tuple[Machine, ...]:
-    """``nodes`` machines, two of five older, two standard, one efficient, 5-45 % of the CPU taken; ConfigurationError
-    below 1.
+def demo_nodes(nodes: int, seed: int) -> tuple[DemoNode, ...]:
+    """``nodes`` nodes with 5-45 % of their CPU in use. Of five nodes, two are older, two standard and one efficient.
+
+    Raises ConfigurationError for fewer than one node.
     """
     if nodes < 1:
         raise ConfigurationError(f"expected at least 1 node for the demo, got {nodes}")
     rng = random.Random(f"nodes {seed}")
     counts = Counter(_MIX[i % len(_MIX)] for i in range(nodes))
-    return tuple(_machine(kind, i + 1, rng) for kind in KINDS for i in range(counts[kind.name]))
+    return tuple(_node(kind, i + 1, rng) for kind in KINDS for i in range(counts[kind.name]))
 
 
-def _machine(kind: NodeKind, number: int, rng: random.Random) -> Machine:
+def _node(kind: NodeKind, number: int, rng: random.Random) -> DemoNode:
     taken, memory = rng.uniform(0.05, 0.45), rng.uniform(0.05, 0.45)
-    return Machine(
+    return DemoNode(
         name=f"{kind.name}-{number:02}",
         kind=kind,
         own_cores=round(kind.cores * rng.uniform(0.01, 0.03), 3),
@@ -89,8 +90,11 @@ def _machine(kind: NodeKind, number: int, rng: random.Random) -> Machine:
     )
 
 
-def arrivals(pods: int, cluster: tuple[Machine, ...], seed: int, seconds: float) -> tuple[Arrival, ...]:
-    """``pods`` pods that arrive within ``seconds``, all of which fit; ConfigurationError if they cannot."""
+def arrivals(pods: int, cluster: tuple[DemoNode, ...], seed: int, seconds: float) -> tuple[Arrival, ...]:
+    """``pods`` pods that arrive within ``seconds``. All of them fit into the cluster.
+
+    Raises ConfigurationError for more pods than the nodes can take, or none.
+    """
     if not 1 <= pods <= len(cluster) * (_PODS_PER_NODE - 50):
         most = len(cluster) * (_PODS_PER_NODE - 50)
         raise ConfigurationError(f"expected 1 to {most} pods for {len(cluster)} nodes, got {pods}: ask for more nodes")
@@ -98,7 +102,7 @@ def arrivals(pods: int, cluster: tuple[Machine, ...], seed: int, seconds: float)
     sizes = [rng.choice(_SIZES) for _ in range(pods)]
     times = sorted(rng.uniform(0.0, seconds) for _ in range(pods))
     scale = min(1.0, _free_millicores(cluster) * _SHARE_OF_FREE / sum(sizes))
-    largest = min(m.kind.cores for m in cluster) * 1000 * _LARGEST_SHARE
+    largest = min(node.kind.cores for node in cluster) * 1000 * _LARGEST_SHARE
     return tuple(
         _arrival(i, at, min(size * scale, largest), rng) for i, (size, at) in enumerate(zip(sizes, times, strict=True))
     )
@@ -111,16 +115,16 @@ def _arrival(number: int, at: float, millicores: float, rng: random.Random) -> A
     return Arrival(f"pod-{number + 1:03}", at, asked, memory, runs_for)
 
 
-def _free_millicores(cluster: tuple[Machine, ...]) -> int:
-    return sum(machine.kind.cores * 1000 - machine.resident_millicores for machine in cluster)
+def _free_millicores(cluster: tuple[DemoNode, ...]) -> int:
+    return sum(node.kind.cores * 1000 - node.resident_millicores for node in cluster)
 
 
-def node_object(machine: Machine) -> dict[str, Any]:
-    """The machine as a Node, Ready."""
-    resources = {"cpu": str(machine.kind.cores), "memory": f"{machine.kind.memory_gib}Gi", "pods": str(_PODS_PER_NODE)}
-    labels = {"kubernetes.io/hostname": machine.name, "kubernetes.io/os": "linux", KIND_LABEL: machine.kind.name}
+def node_object(node: DemoNode) -> dict[str, Any]:
+    """The Node object of a node, Ready."""
+    resources = {"cpu": str(node.kind.cores), "memory": f"{node.kind.memory_gib}Gi", "pods": str(_PODS_PER_NODE)}
+    labels = {"kubernetes.io/hostname": node.name, "kubernetes.io/os": "linux", KIND_LABEL: node.kind.name}
     return {
-        "metadata": {"name": machine.name, "labels": labels},
+        "metadata": {"name": node.name, "labels": labels},
         "status": {
             "capacity": resources,
             "allocatable": resources,
@@ -129,31 +133,30 @@ def node_object(machine: Machine) -> dict[str, Any]:
     }
 
 
-def resident_object(machine: Machine, started: str) -> dict[str, Any]:
-    """What runs on the machine already: one bound pod of another scheduler, Running since ``started``."""
-    pod = requesting(
-        f"resident-{machine.name}", machine.resident_millicores, machine.resident_memory, "default-scheduler"
-    )
+def resident_object(node: DemoNode, started: str) -> dict[str, Any]:
+    """The resident Pod of a node: bound by another scheduler, Running since ``started`` (a timestamp)."""
+    pod = requesting(f"resident-{node.name}", node.resident_millicores, node.resident_memory, "default-scheduler")
     pod["metadata"]["namespace"] = "kube-system"
-    pod["spec"]["nodeName"] = machine.name
+    pod["spec"]["nodeName"] = node.name
     state = {"name": "main", "ready": True, "state": {"running": {"startedAt": started}}}
     pod["status"] = {"phase": "Running", "startTime": started, "containerStatuses": [state]}
     return pod
 
 
 def pod_object(arrival: Arrival) -> dict[str, Any]:
-    """The arrival as a pending Pod of our scheduler."""
+    """The pending Pod object of an arrival, for our scheduler."""
     return requesting(arrival.name, arrival.millicores, arrival.memory, SCHEDULER)
 
 
 def requesting(name: str, millicores: int, memory: int, scheduler: str = SCHEDULER) -> dict[str, Any]:
+    """A Pod object that requests CPU [millicores] and memory [bytes]."""
     requests = {"cpu": f"{millicores}m", "memory": str(memory)}
     container = {"name": "main", "image": "registry.example/demo", "resources": {"requests": requests}}
     return {"metadata": {"name": name}, "spec": {"schedulerName": scheduler, "containers": [container]}}
 
 
 def power_models() -> dict[str, Any]:
-    """The power model file for these nodes: one entry a kind, chosen by its label."""
+    """The power model file for these nodes: one entry for each kind, selected by label."""
     return {
         "models": [
             {

@@ -8,9 +8,16 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from peaks_scheduler.commands.demo.replay import Ended, Placed, as_it_was, least_allocated, opening, replay
-from peaks_scheduler.commands.demo.table import cost_lines, rows, table_lines, why_lines
-from peaks_scheduler.commands.demo.world import GIB, KINDS, Machine, NodeKind, arrivals, machines, power_models
+from peaks_scheduler.commands.demo.replay import (
+    PodEnded,
+    PodPlaced,
+    least_allocated,
+    recorded_placements,
+    replay,
+    use_before,
+)
+from peaks_scheduler.commands.demo.scenario import GIB, KINDS, DemoNode, NodeKind, arrivals, demo_nodes, power_models
+from peaks_scheduler.commands.demo.summary import cost_lines, rows, table_lines, why_lines
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.power.curves import Exponential
 from peaks_scheduler.power.file import parse_models
@@ -20,12 +27,12 @@ DOUBLING = NodeKind("doubling", 10, 40, Exponential(0.0, 100.0, float(np.log(2.0
 FLAT = NodeKind("flat", 10, 40, Exponential(50.0, 0.0, 1.0))
 
 
-def machine(name: str, kind: NodeKind = DOUBLING, resident: int = 0, memory: int = 0, own: float = 0.0) -> Machine:
-    return Machine(name, kind, own, resident, memory)
+def machine(name: str, kind: NodeKind = DOUBLING, resident: int = 0, memory: int = 0, own: float = 0.0) -> DemoNode:
+    return DemoNode(name, kind, own, resident, memory)
 
 
-def placed(pod: str, node: str = "", millicores: int = 1000, memory: int = GIB) -> Placed:
-    return Placed(pod, millicores, memory, node)
+def placed(pod: str, node: str = "", millicores: int = 1000, memory: int = GIB) -> PodPlaced:
+    return PodPlaced(pod, millicores, memory, node)
 
 
 def test_watts_follow_the_curve_of_each_node_and_stop_at_full_use() -> None:
@@ -35,21 +42,21 @@ def test_watts_follow_the_curve_of_each_node_and_stop_at_full_use() -> None:
         machine("over", resident=99_000),
         machine("f", FLAT),
     )
-    assert opening(cluster).watts() == pytest.approx([100.0 * 2.0**0.5, 200.0, 200.0, 50.0])
+    assert use_before(cluster).watts() == pytest.approx([100.0 * 2.0**0.5, 200.0, 200.0, 50.0])
 
 
 def test_a_replay_puts_pods_where_they_were_put_and_lets_ended_ones_go() -> None:
     cluster = (machine("a"), machine("b", resident=1000))
-    steps = [placed("p", "a"), placed("q", "b", 2000), Ended("p"), placed("r", "b")]
-    after = replay(cluster, steps, as_it_was(cluster))
+    steps = [placed("p", "a"), placed("q", "b", 2000), PodEnded("p"), placed("r", "b")]
+    after = replay(cluster, steps, recorded_placements(cluster))
     assert after.cores() == pytest.approx([0.0, 4.0])
     assert after.placed == Counter({"b": 2, "a": 1})
 
 
 def test_the_opening_is_untouched_by_a_replay() -> None:
     cluster = (machine("a"),)
-    before = opening(cluster)
-    replay(cluster, [placed("p", "a")], as_it_was(cluster))
+    before = use_before(cluster)
+    replay(cluster, [placed("p", "a")], recorded_placements(cluster))
     assert before.cores() == pytest.approx([0.0])
 
 
@@ -67,21 +74,21 @@ def test_the_opening_is_untouched_by_a_replay() -> None:
     ],
     ids=["freer mean", "memory counts", "must fit", "requests only"],
 )
-def test_least_allocated_takes_the_largest_mean_of_free_fractions(cluster: tuple[Machine, ...], expected: str) -> None:
+def test_least_allocated_takes_the_largest_mean_of_free_fractions(cluster: tuple[DemoNode, ...], expected: str) -> None:
     after = replay(cluster, [placed("p")], least_allocated(cluster))
     assert dict(after.placed) == {expected: 1}
 
 
 def test_a_pod_that_fits_nowhere_is_counted_and_its_end_changes_nothing() -> None:
     cluster = (machine("a", resident=9500),)
-    after = replay(cluster, [placed("p"), Ended("p")], least_allocated(cluster))
+    after = replay(cluster, [placed("p"), PodEnded("p")], least_allocated(cluster))
     assert (after.unplaced, after.cores()[0]) == (1, pytest.approx(9.5))
 
 
 def test_rows_sum_by_kind_and_over_all() -> None:
     cluster = (machine("a"), machine("b", FLAT), machine("c", resident=5000))
-    after = replay(cluster, [placed("p", "a", 5000), placed("q", "b")], as_it_was(cluster))
-    doubling, flat, everything = rows(opening(cluster), after)
+    after = replay(cluster, [placed("p", "a", 5000), placed("q", "b")], recorded_placements(cluster))
+    doubling, flat, everything = rows(use_before(cluster), after)
     assert (doubling.kind, doubling.nodes, doubling.pods) == ("doubling", 2, 1)
     assert (doubling.cpu_before, doubling.cpu_after) == pytest.approx((0.25, 0.5))
     assert (doubling.watts_before, doubling.watts_after) == pytest.approx((241.42, 282.84), abs=0.01)
@@ -91,16 +98,16 @@ def test_rows_sum_by_kind_and_over_all() -> None:
 
 def test_the_table_lines_up() -> None:
     cluster = (machine("a"), machine("b", FLAT))
-    lines = table_lines(rows(opening(cluster), opening(cluster)))
+    lines = table_lines(rows(use_before(cluster), use_before(cluster)))
     assert len({len(line) for line in lines}) == 1
     assert lines[2].split() == ["doubling", "1", "0", "0.0%", "0.0%", "100", "W", "100", "W"]
 
 
 def test_the_cost_is_the_rise_and_the_difference_is_told_in_percent_of_the_alternative() -> None:
     cluster = (machine("d"), machine("f", FLAT))
-    before = opening(cluster)
-    ours = replay(cluster, [placed("p", "f", 5000)], as_it_was(cluster))
-    theirs = replay(cluster, [placed("p", "d", 5000)], as_it_was(cluster))
+    before = use_before(cluster)
+    ours = replay(cluster, [placed("p", "f", 5000)], recorded_placements(cluster))
+    theirs = replay(cluster, [placed("p", "d", 5000)], recorded_placements(cluster))
     costs, alternative, difference = cost_lines(before, ours, theirs)
     assert " 0.0 W" in costs
     assert " 41.4 W" in alternative
@@ -109,7 +116,7 @@ def test_the_cost_is_the_rise_and_the_difference_is_told_in_percent_of_the_alter
 
 def test_a_comparison_that_left_pods_out_says_so() -> None:
     cluster = (machine("d"),)
-    before = opening(cluster)
+    before = use_before(cluster)
     theirs = replay(cluster, [placed("p", millicores=11_000)], least_allocated(cluster))
     assert "no node for 1 of the pods" in cost_lines(before, before, theirs)[-1]
 
@@ -148,9 +155,9 @@ def test_a_decision_without_some_fields_is_told_all_the_same(missing: str) -> No
 
 
 def test_one_seed_makes_one_world() -> None:
-    cluster = machines(6, seed=1)
-    assert cluster == machines(6, seed=1)
-    assert cluster != machines(6, seed=2)
+    cluster = demo_nodes(6, seed=1)
+    assert cluster == demo_nodes(6, seed=1)
+    assert cluster != demo_nodes(6, seed=2)
     assert arrivals(20, cluster, 1, 8.0) == arrivals(20, cluster, 1, 8.0)
 
 
@@ -164,7 +171,7 @@ def test_the_power_models_are_valid_for_the_daemon_and_give_every_node_its_curve
 
 @pytest.mark.parametrize(("nodes", "pods"), [(1, 1), (1, 200), (3, 200), (60, 200), (200, 1000)])
 def test_the_workload_fits_whatever_the_numbers(nodes: int, pods: int) -> None:
-    cluster = machines(nodes, seed=3)
+    cluster = demo_nodes(nodes, seed=3)
     workload = arrivals(pods, cluster, 3, 8.0)
     free = sum(m.kind.cores * 1000 - m.resident_millicores for m in cluster)
     assert len(workload) == pods
@@ -175,4 +182,4 @@ def test_the_workload_fits_whatever_the_numbers(nodes: int, pods: int) -> None:
 @pytest.mark.parametrize(("nodes", "pods"), [(0, 1), (1, 0), (1, 201)])
 def test_numbers_that_make_no_sense_are_refused_in_words(nodes: int, pods: int) -> None:
     with pytest.raises(ConfigurationError, match="expected"):
-        arrivals(pods, machines(nodes, seed=0), 0, 8.0)
+        arrivals(pods, demo_nodes(nodes, seed=0), 0, 8.0)

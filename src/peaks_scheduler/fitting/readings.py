@@ -1,7 +1,7 @@
-"""One series as it was recorded, and as a running total: in order, and cut where it is broken.
+"""One recorded series, and its running total: in order of time, and cut at gaps and resets.
 
-Owns what cannot be trusted in a series by itself: missing values, times that come twice, resets, gaps, samples that an
-exporter merely repeated; and how a counter is told from a gauge. Says in words what it leaves out. Pure.
+Owns what can be wrong within a single series: missing values, times that occur twice, resets, gaps, samples that an
+exporter only repeated; and how a counter is told from a gauge. Reports in words what it leaves out. Pure.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from peaks_scheduler.text.words import plural
 
 Kind = Literal["counter", "gauge"]
 
-_GAP = 2.5  # usual steps: what is longer is a gap
-_FROZEN = 5  # equal samples of a gauge that else changes all the time: the exporter repeats itself
-_LIVELY = 0.9  # of its steps change: such a gauge
-_CATCH_UP = 1.5  # times what is usual there: a counter that had stood still and caught up
-_COUNTED = 20  # values, before a column that only rises is called a counter
-_COUNTED_FAR = 1000.0  # and as high: neither a fraction, a percentage, cores nor a small machine's watts
+_GAP = 2.5  # usual steps; a longer step is a gap
+_FROZEN = 5  # equal samples in a row of a gauge that usually changes: the exporter repeats an old value
+_LIVELY = 0.9  # share of steps with a change, from which on a gauge "usually changes"
+_CATCH_UP = 1.5  # times the usual rise: the counter was stale before, and caught up
+_COUNTER_SAMPLES = 20  # least values before a column that only rises counts as a counter
+_COUNTER_HIGH = 1000.0  # least highest value of a counter: above fractions, percent, cores and a small machine's watts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,19 +30,19 @@ class Reading:
     """One series of one node as it was recorded."""
 
     times: Floats
-    """(T,) [s] in any order; several samples may share one."""
+    """(T,) [s] in any order; a time may occur several times."""
     values: Floats
-    """(T,) CPU: fraction, or fraction-seconds where it counts. Power: [W], or [J] where it counts. NaN: missing."""
+    """(T,) CPU: fraction, or fraction-seconds for a counter. Power: [W], or [J] for a counter. NaN: missing."""
     kind: Kind
 
 
 def kind_of(values: Floats) -> Kind:
-    """Is this, in order of time, a counter or a gauge? (T,) of which NaN is missing.
+    """Does this series count up (a counter) or not (a gauge)? (T,) in order of time, NaN = missing.
 
-    A counter never falls but to start anew, and gets far: a short or low series that rises is taken for a gauge.
+    A counter falls only when it is reset, and reaches high values: a short or low series that rises counts as a gauge.
     """
     known = values[np.isfinite(values)]
-    if known.size < _COUNTED or known.max() < _COUNTED_FAR or known.min() < 0.0:
+    if known.size < _COUNTER_SAMPLES or known.max() < _COUNTER_HIGH or known.min() < 0.0:
         return "gauge"
     steps = np.diff(known)
     falls = steps < 0.0
@@ -51,18 +51,19 @@ def kind_of(values: Floats) -> Kind:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Track:
-    """A reading in order, as a running total. T >= 2."""
+class RunningTotal:
+    """A reading in order of time with its integral, T >= 2. The total of a counter is the counter itself; between two
+    samples a gauge is taken as a straight line."""
 
     times: Floats  # (T,) [s] rising
-    values: Floats  # (T,) as read
-    total: Floats  # (T,) integral over time; differences within one stretch mean something
+    values: Floats  # (T,) as recorded
+    total: Floats  # (T,) integral over time; differences are valid only within one stretch
     stretch: Ints  # (T,) number of the unbroken stretch that the sample is in
     kind: Kind
-    step: float  # [s] the usual one
+    step: float  # [s] median step
 
     def means(self, start: Floats, end: Floats) -> Floats:
-        """Mean over each interval; NaN where the series is broken in it or does not reach. (M,) [s] -> (M,)."""
+        """Mean over each interval; NaN where the series has a break in it or does not cover it. (M,) [s] -> (M,)."""
         first = np.searchsorted(self.times, start, "right") - 1
         last = np.searchsorted(self.times, end, "left")
         inside = (first >= 0) & (last < len(self.times))
@@ -81,8 +82,9 @@ class Track:
         return curve
 
 
-def track_of(name: str, reading: Reading, notes: list[str]) -> Track | None:
-    """The reading in order and without what cannot be used; None where fewer than two samples are left."""
+def running_total(name: str, reading: Reading, notes: list[str]) -> RunningTotal | None:
+    """The reading in order, without its bad samples, each kind of which is added to ``notes``. None: fewer than two
+    samples are left. ``name`` is what notes call the series, ``CPU`` or ``power``."""
     times, values = _ordered(name, reading, notes)
     stale = _stale_counter(values, name == "CPU") if reading.kind == "counter" else _stale_gauge(values)
     if stale.any():
@@ -98,15 +100,15 @@ def track_of(name: str, reading: Reading, notes: list[str]) -> Track | None:
             notes.append(f"{name}: {plural(int(mask.sum()), word)}, not bridged")
     area = np.concatenate([[0.0], np.cumsum((values[1:] + values[:-1]) / 2.0 * steps)])
     stretch = np.concatenate([[0], np.cumsum(gap | reset)])
-    return Track(times, values, values if reading.kind == "counter" else area, stretch, reading.kind, usual)
+    return RunningTotal(times, values, values if reading.kind == "counter" else area, stretch, reading.kind, usual)
 
 
 def _ordered(name: str, reading: Reading, notes: list[str]) -> tuple[Floats, Floats]:
-    """Samples that have a value, by time, one an instant."""
+    """((T,) times, (T,) values) of the samples that have a value: ordered, and one sample for each time."""
     known = np.isfinite(reading.times) & np.isfinite(reading.values)
     if not known.all():
         notes.append(f"{name}: {plural(int((~known).sum()), 'sample')} without a value, left out")
-    # to the millisecond, so that an instant of one series is the same instant of the other
+    # rounded to the millisecond, so that equal times of two series are equal
     times, values = np.round(reading.times[known], 3), reading.values[known]
     order = np.argsort(times, kind="stable")
     if np.any(np.diff(order) != 1):
@@ -115,17 +117,18 @@ def _ordered(name: str, reading: Reading, notes: list[str]) -> tuple[Floats, Flo
     first = np.flatnonzero(np.concatenate([[True], np.diff(times) > 0.0])) if times.size else np.zeros(0, np.int64)
     if (again := times.size - first.size) == 0:
         return times, values
-    notes.append(f"{name}: {plural(again, 'sample')} at a time that another one has, taken together (is it one node?)")
+    notes.append(f"{name}: {plural(again, 'sample')} at a time that another one has, combined (is it one node?)")
     if reading.kind == "counter":
         return times[first], np.maximum.reduceat(values, first)
     return times[first], np.add.reduceat(values, first) / np.diff(np.append(first, times.size))
 
 
 def _stale_counter(values: Floats, may_rest: bool) -> Bools:
-    """(T,) samples that an exporter repeated before it looked again; the first of equal ones is kept.
+    """(T,) samples that only repeat an old value, because the exporter had not measured again. The first one is kept.
 
-    Energy never stands still. CPU time may, on a machine that does nothing: there it is stale only where most moves
-    come after a repeat (it was asked more often than it looks) or the counter then catches up what it had missed.
+    An energy counter always rises. A counter of CPU time may rest (``may_rest``) on an idle machine: its repeats are
+    stale only if most changes follow a repeat (it is read more often than measured), or if the counter afterwards
+    catches up.
     """
     same = np.concatenate([[False], np.diff(values) == 0.0])
     moves = np.flatnonzero(~same)[1:]
@@ -141,8 +144,8 @@ def _stale_counter(values: Floats, may_rest: bool) -> Bools:
 
 
 def _stale_gauge(values: Floats) -> Bools:
-    """(T,) samples in a long row of equal ones, of a gauge that else changes all the time. What lies at the lowest or
-    highest value may well stay there: an idle CPU, a full one."""
+    """(T,) samples in a long row of equal ones, if the gauge usually changes. A row at the lowest or highest value is
+    not stale: an idle or a fully used CPU stays there."""
     same = np.concatenate([[False], np.diff(values) == 0.0])
     stale = np.zeros_like(same)
     for start, end in _runs(same):
@@ -152,6 +155,6 @@ def _stale_gauge(values: Floats) -> Bools:
 
 
 def _runs(mask: Bools) -> list[tuple[int, int]]:
-    """Where it is true without a break: (start, end), the end not included."""
+    """The runs of True as (start, end), the end not included."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
     return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]

@@ -1,15 +1,15 @@
-"""Least squares by scipy: any model with some parameters, bounds, several starts, a robust loss, and the covariance.
+"""Nonlinear least squares on scipy: bounds, several starts, a robust loss, and the covariance. Knows nothing of power.
 
-Owns the call of ``scipy.optimize.least_squares`` and what is said of its solution. Assumes that the model can be
-evaluated anywhere within the bounds. Knows nothing of power. Pure.
+Owns the call of ``scipy.optimize.least_squares`` and everything derived from its solution. Assumes that the model can
+be evaluated anywhere within the bounds. Pure.
 
-The robust loss is soft-L1, rho(z) = 2(sqrt(1 + z) - 1) of z = (r / turn)^2: a square for small residuals r, linear for
-large ones, which so pull with a limited force psi(r) = r / sqrt(1 + z). ``turn`` is twice the robust scale of the
-residuals, which costs 3 % of the precision where the noise is Gaussian.
+The robust loss is soft-L1, rho(z) = 2(sqrt(1 + z) - 1) with z = (r / turn)^2. It is quadratic for small residuals r and
+linear for large ones, so the influence of a residual is limited: psi(r) = r / sqrt(1 + z). ``turn`` is twice the robust
+scale of the residuals. With Gaussian noise that costs 3 % of the precision.
 
-scipy stops where the sum of squares no longer falls, and near its minimum that sum tells only half of the digits of the
-parameters. Gauss-Newton steps follow, which are computed from the slopes and reach the digits that the samples and
-float64 allow, with every BLAS: the same samples give the same model on another processor.
+scipy stops when the sum of squares no longer falls. Near its minimum that sum determines only half of the digits of the
+parameters. Gauss-Newton steps follow; they are computed from the derivatives and reach all digits that the samples and
+float64 allow, with every BLAS. So the same samples give the same model on another processor.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ Loss = Literal["linear", "soft_l1"]
 TURN = 2.0
 """Where soft-L1 turns from square to linear, in robust scales of the residuals."""
 _GAUSSIAN = 0.6745  # median of |z| for a standard normal z
-_TURNS = 4  # how often the scale is taken anew
-_POLISHING = 20  # Gauss-Newton steps at most; each is at most half of the one before
+_TURNS = 4  # most updates of the scale
+_POLISHING = 20  # most Gauss-Newton steps; each is at most half as long as the one before
 
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """What least squares found."""
+    """The solution of a least squares problem with S samples and P parameters."""
 
     parameters: Floats  # (P,)
-    covariance: Floats  # (P, P) of the parameters; inf where the samples do not determine them
+    covariance: Floats  # (P, P) of the parameters; inf where the samples do not determine the parameters
     residuals: Floats  # (S,) y - model
     residual_sd: float  # sqrt(sum of squared residuals / degrees); NaN without degrees
     scale: float  # robust scale of the residuals
@@ -49,7 +49,7 @@ class Solution:
 
     @property
     def standard_errors(self) -> Floats:
-        """(P,) square roots of the covariance's diagonal."""
+        """(P,) standard errors of the parameters."""
         errors: Floats = np.sqrt(np.maximum(np.diag(self.covariance), 0.0))
         return errors
 
@@ -65,16 +65,16 @@ def least_squares_fit(
     loss: Loss = "linear",
     tolerance: float = 1e-15,
 ) -> Solution:
-    """The parameters that bring ``model`` closest to ``y``: trust region reflective (Branch, Coleman and Li 1999).
+    """The parameters for which ``model`` is closest to ``y``: trust region reflective (Branch, Coleman and Li 1999).
 
     model      (x, parameters) -> (S,)
-    starts     (P,) or several as (M, P): the best of what they lead to
-    jacobian   (x, parameters) -> (S, P), or one of scipy's difference schemes; these cost digits
-    bounds     ((P,) low, (P,) high); a start outside is moved in
-    loss       ``soft_l1`` takes its scale from the residuals, again after every turn until it stays
-    tolerance  relative, of the sum of squares, of the parameters and of the gradient
+    starts     (P,) or several as (M, P); the best solution counts
+    jacobian   (x, parameters) -> (S, P), or one of scipy's difference schemes, which lose digits
+    bounds     ((P,) low, (P,) high); a start outside is moved inside
+    loss       ``soft_l1`` takes its scale from the residuals, and updates it until it no longer changes
+    tolerance  relative; for the sum of squares, the parameters and the gradient
 
-    Raises ModelFitError when there are fewer samples than parameters or the model gives no numbers at any start.
+    Raises ModelFitError if there are fewer samples than parameters, or no start gives finite numbers.
     """
     starts = np.atleast_2d(np.asarray(starts, np.float64))
     if len(y) < starts.shape[1]:
@@ -97,7 +97,7 @@ class _Problem:
     tolerance: float
 
     def robust(self, starts: Floats) -> Solution:
-        """Soft-L1 with the scale of its own residuals."""
+        """The solution with soft-L1, whose scale is that of the residuals."""
         scale = min(self.scale(self._inside(start)) for start in starts)
         result = self.best(starts, scale)
         for _ in range(_TURNS):
@@ -108,7 +108,7 @@ class _Problem:
         return self.solution(result, scale)
 
     def best(self, starts: Floats, scale: float | None) -> Any:
-        """scipy's answer of the least cost among the starts; ``scale`` None: plain squares."""
+        """scipy's result of the least cost among the starts; ``scale`` None: plain squares."""
         results = [result for start in starts if (result := self._from(start, scale)) is not None]
         if not results:
             raise ModelFitError("least squares: expected a model that gives numbers at the start; got none from any")
@@ -116,7 +116,7 @@ class _Problem:
 
     def _from(self, start: Floats, scale: float | None) -> Any:
         jacobian = self.jacobian if isinstance(self.jacobian, str) else self._slopes
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # a step too far is taken back
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # scipy takes back a step that went too far
             try:
                 return least_squares(
                     lambda p: self.model(self.x, p) - self.y,
@@ -144,12 +144,13 @@ class _Problem:
         return inside
 
     def scale(self, parameters: Floats) -> float:
-        """Robust scale of the residuals at these parameters, never quite 0."""
+        """Robust scale of the residuals at these parameters; never exactly 0."""
         with np.errstate(over="ignore", invalid="ignore"):
             residuals = np.nan_to_num(self._residuals(parameters), nan=np.inf)
         return max(robust_scale(residuals, len(parameters)), 1e-9 * float(np.abs(self.y).max()), 1e-300)
 
     def solution(self, result: Any, scale: float | None) -> Solution:
+        """scipy's result, polished and with its covariance. ``scale`` of the robust loss; None: plain squares."""
         parameters = result.x if np.any(result.active_mask) else self._polished(result.x, scale)
         residuals = self._residuals(parameters)
         degrees = len(residuals) - len(parameters)
@@ -163,8 +164,11 @@ class _Problem:
         )
 
     def _polished(self, parameters: Floats, scale: float | None) -> Floats:
-        """The parameters after Gauss-Newton steps. A step is taken only if the next one is at most half as long: at the
-        level of rounding it is not, and neither where the steps do not lead to a minimum."""
+        """The parameters after Gauss-Newton steps.
+
+        A step is taken only if the next one is at most half as long. That ends the steps at the level of rounding, and
+        where they do not lead to a minimum.
+        """
         step, length = self._step(parameters, scale)
         for _ in range(_POLISHING):
             ahead = parameters + step
@@ -177,7 +181,7 @@ class _Problem:
         return parameters
 
     def _step(self, parameters: Floats, scale: float | None) -> tuple[Floats, float]:
-        """((P,) Gauss-Newton step, its length as columns of length one measure it); NaN where there is none."""
+        """((P,) Gauss-Newton step, its length with the Jacobian's columns scaled to length one); NaN without a step."""
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             residuals, jacobian = self._residuals(parameters), self._plain_jacobian(parameters)
             if scale is not None:  # J' psi = 0 by Newton's steps: psi is weight * r, its slope weight^3
@@ -194,7 +198,7 @@ class _Problem:
         return residuals
 
     def _plain_jacobian(self, parameters: Floats) -> Floats:
-        """That of the model alone: scipy scales the one that it returns with a robust loss."""
+        """The Jacobian of the model itself: scipy's result has it scaled if the loss is robust."""
         if not isinstance(self.jacobian, str):
             return self._slopes(parameters)
         again = least_squares(
@@ -204,20 +208,23 @@ class _Problem:
 
 
 def robust_scale(residuals: Floats, parameters: int) -> float:
-    """Median of the absolute residuals as the standard deviation of a normal law; the ``parameters`` - 1 smallest are
-    left out, since as many can be made 0 by fitting (Street, Carroll and Ruppert 1988)."""
+    """Standard deviation of a normal distribution with the same median of the absolute residuals. (S,) -> scalar.
+
+    The ``parameters`` - 1 smallest are left out, since fitting can make as many of them 0 (Street, Carroll and Ruppert
+    1988).
+    """
     ordered = np.sort(np.abs(residuals))
     return float(np.median(ordered[min(parameters - 1, len(ordered) - 1) :])) / _GAUSSIAN
 
 
 def soft_l1_weights(residuals: Floats, scale: float) -> Floats:
-    """(S,) psi(r) / r: the weights by which weighted least squares solves the same problem."""
+    """(S,) psi(r) / r: with these weights, weighted least squares solves the same problem."""
     weights: Floats = 1.0 / np.sqrt(1.0 + (residuals / (TURN * scale)) ** 2)
     return weights
 
 
 def covariance(jacobian: Floats, residuals: Floats, scale: float | None) -> Floats:
-    """(P, P) covariance of fitted parameters; inf where the samples leave them open.
+    """(P, P) covariance of fitted parameters; inf where the samples do not determine them.
 
     Plain squares (``scale`` None): s^2 (J'J)^-1, s^2 = sum of squares / degrees. Soft-L1: that of an M-estimator,
     K^2 [sum psi^2 / degrees] / mean(psi')^2 (J'J)^-1 with K = 1 + (P/S) var(psi') / mean(psi')^2 for small samples
@@ -237,7 +244,7 @@ def covariance(jacobian: Floats, residuals: Floats, scale: float | None) -> Floa
 
 
 def _inverse_normal(jacobian: Floats) -> Floats | None:
-    """(J'J)^-1 by singular values, columns brought to one length first; None where J has not full rank."""
+    """(J'J)^-1 by singular values, with columns scaled to length one; None where J does not have full rank."""
     lengths = np.linalg.norm(jacobian, axis=0)
     if not np.all(np.isfinite(lengths)) or not np.all(lengths > 0.0):
         return None
