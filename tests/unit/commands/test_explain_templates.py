@@ -158,7 +158,7 @@ def test_a_deployment_of_no_replicas_is_explained_when_asked_for() -> None:
     objects = [*NODES, workload(spec={"replicas": 0, "template": TEMPLATE})]
     result = run(objects, "--all-pending")
     assert result.stdout == "no pending pod of Peaks\n"
-    assert "0 replicas, explained when asked for by name: Deployment default/web" in result.stderr
+    assert "0 replicas, explained only when asked for by name: Deployment default/web" in result.stderr
     assert set(told(objects, "default/web")) == {"default/web"}
 
 
@@ -270,7 +270,7 @@ def test_a_daemon_sets_pod_tolerates_what_its_controller_lets_it_and_a_note_says
     raw = workload("DaemonSet", spec={"template": TEMPLATE})
     result = run([cordoned, raw], "--all-pending")
     assert "default/web (DaemonSet) -> cordoned" in result.stdout
-    assert "note: default/web: its controller makes a pod for each node" in result.stderr
+    assert "note: default/web: its controller makes one pod for each node" in result.stderr
 
 
 # --- shares of nothing ------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import pytest
 
 import peaks_scheduler
 from peaks_scheduler.cli import main
-from peaks_scheduler.commands.check.models import FIT
+from peaks_scheduler.commands.check.model_checks import FIT
 from peaks_scheduler.commands.check.rights import rights
 from peaks_scheduler.power.curves import Curve, Exponential, Linear, Piecewise
 from peaks_scheduler.power.models import PowerModel, PowerModels
