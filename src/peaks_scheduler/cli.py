@@ -194,8 +194,9 @@ def explain(
     Deployment or anything else with a pod template in these files is explained by NAMESPACE/NAME, as the pod that it
     would make.
     """
-    from peaks_scheduler.commands.explain.answer import as_table, passed_over
     from peaks_scheduler.commands.explain.answer import explain as answers_for
+    from peaks_scheduler.commands.explain.answer import passed_over
+    from peaks_scheduler.commands.explain.answer_table import as_table
     from peaks_scheduler.commands.explain.cluster import from_files, live
 
     if (pod is None) != all_pending:
