@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from peaks_scheduler.errors import ConfigurationError, LoadError
 from peaks_scheduler.ledger.node_load import LoadReport, NodeLoad
-from peaks_scheduler.sources.http import MAX_BODY
+from peaks_scheduler.sources.http_client import MAX_BODY
 from peaks_scheduler.sources.load_watcher import LoadWatcher, read_report
 
 NOW = 1_795_394_835.0

@@ -19,9 +19,11 @@ from peaks_scheduler.errors import LoadError
 from peaks_scheduler.fitting.alignment import align
 from peaks_scheduler.settings.matchers import parse_matchers
 from peaks_scheduler.sources.node_identity import NodeAddresses
-from peaks_scheduler.sources.power_history.asking import AllAtOnce
-from peaks_scheduler.sources.power_history.node import Queries, read_totals
-from peaks_scheduler.sources.power_history.survey import Discovery, NodeSeries, discover, survey
+from peaks_scheduler.sources.power_history.discovery import Discovery, NodeHistory, discover
+from peaks_scheduler.sources.power_history.node_queries import AllAtOnce
+from peaks_scheduler.sources.power_history.node_totals import read_totals
+from peaks_scheduler.sources.power_history.plan import Queries
+from peaks_scheduler.sources.power_history.survey import survey
 from peaks_scheduler.sources.prometheus.grid import Grid
 from tests.support.played_prometheus import PlayedPrometheus, Raw, raw
 
@@ -111,21 +113,21 @@ async def found(series: Iterable[Raw], **more: object) -> Discovery:
     return await discover(api, START, END, STEP, **more)  # type: ignore[arg-type]
 
 
-async def only(series: Iterable[Raw], **more: object) -> NodeSeries:
+async def only(series: Iterable[Raw], **more: object) -> NodeHistory:
     discovery = await found(series, **more)
     assert discovery.incomplete == {}
     (node,) = discovery.nodes
     return node
 
 
-def means(node: NodeSeries) -> tuple[float, float]:
+def means(node: NodeHistory) -> tuple[float, float]:
     """CPU use and watts."""
     samples = align(node.cpu, node.power).samples
     assert len(samples) > 10
     return float(samples.cpu.mean()), float(samples.watts.mean())
 
 
-def watts(node: NodeSeries) -> float:
+def watts(node: NodeHistory) -> float:
     return means(node)[1]
 
 
@@ -256,7 +258,11 @@ class TestEstimates:
             (old("platform", 40, source="rapl-sysfs"), None, "'rapl-sysfs', which is not known to be a sensor of the"),
             (old("platform", 40), info(platform="none"), "platform_power_source 'none'"),
             (old("package", 40), info(components="estimator"), "components_power_source 'estimator'"),
-            (old("package", 40, source="intel_rapl"), info(components="estimator"), "('intel_rapl')"),
+            (
+                old("package", 40, source="intel_rapl"),
+                info(components="estimator"),
+                "source of the series is 'intel_rapl'",
+            ),
             (old("package", 40, source="bespoke"), None, "'bespoke', which is not known to be a sensor"),
             (old("package", 40, source="-"), None, "nothing else says that a sensor has measured it"),
             (old("package", 40, source="-"), info(components="estimator"), "components_power_source 'estimator'"),
@@ -340,7 +346,7 @@ class TestRedfish:
         enclosure = platform(125, chassis_id="Enclosure.0", source_type="PowerSupply", source_id="PSU1")
         node = await only([*CPU, server, enclosure])
         assert watts(node) == pytest.approx(240.0)
-        assert any("comes 2 times, of which the largest counts" in note and "System.1" in note for note in node.notes)
+        assert any("comes 2 times, the largest is used" in note and "System.1" in note for note in node.notes)
 
     async def test_power_controls_overlap_and_the_largest_counts(self) -> None:
         controls = [
@@ -541,7 +547,7 @@ class TestNames:
         )
         assert [node.node for node in discovery.nodes] == ["worker-1"]
         assert discovery.incomplete["worker-2"] == "CPU, but no series of its power"
-        assert "no node goes by this name" in discovery.incomplete["worker-3"]
+        assert "no node has this name" in discovery.incomplete["worker-3"]
 
     async def test_a_name_that_may_mean_two_nodes_is_nobodys(self) -> None:
         discovery = await found(
@@ -624,7 +630,7 @@ class TestClusters:
         """The CPU's agree: one cluster has no node_exporter."""
         own = {over_time("pdu_watts"): [_meter(w, node="worker-1", cluster=c) for c, w in (("prod", 200), ("lab", 80))]}
         discovery = await found([], api=PlayedPrometheus(CPU, own), power_query="pdu_watts")
-        assert "pdu_watts: several series tell different things of it" in discovery.incomplete["worker-1"]
+        assert "pdu_watts: several series contradict each other" in discovery.incomplete["worker-1"]
 
     async def test_a_lesser_series_does_not_take_the_place_of_one_that_disagrees(self) -> None:
         meters = [_meter(w, node="worker-1", cluster=c) for c, w in (("prod", 200), ("lab", 80))]
@@ -734,7 +740,7 @@ class TestTrouble:
         api = PlayedPrometheus([*CPU, *ZONES, platform(120)], failing="ipmi_dcmi")
         discovery = await found([], api=api)
         assert [watts(node) for node in discovery.nodes] == [pytest.approx(120.0)]
-        assert any("ipmi_dcmi" in note and "not known, for a query failed" in note for note in discovery.notes)
+        assert any("ipmi_dcmi" in note and "not known, because a query failed" in note for note in discovery.notes)
 
     async def test_a_node_is_not_judged_by_a_lesser_series_while_the_better_one_cannot_be_read(self) -> None:
         api = PlayedPrometheus([*CPU, *ZONES, platform(120)], failing="avg_over_time(kepler_platform_watts")

@@ -265,8 +265,8 @@ async def test_of_two_clusters_in_one_prometheus_a_node_of_both_has_no_load_and_
     report = await fetch(prometheus(seen(values)))
     assert cpu(report) == {"b": 0.5}
     assert report.problems == (
-        "several series say otherwise of one node's CPU use, none counts: they differ in cluster ('x', 'y'); choose by "
-        "prometheus.match, or what names a node by load.nodeLabel: a",
+        "several series contradict each other about one node's CPU use, none is used: they differ in cluster ('x', 'y'); "
+        "choose one by prometheus.match, or the label that names a node by load.nodeLabel: a",
     )
 
 
@@ -296,7 +296,7 @@ async def test_memory_that_contradicts_is_not_known() -> None:
     answers = seen({("a",): 0.2}) | {MEMORY: {("a", "cluster=x"): 4e9, ("a", "cluster=y"): 9e9}}
     report = await fetch(prometheus(answers))
     assert report.nodes["a"].memory is None
-    assert report.problems[0].startswith("several series say otherwise of one node's memory")
+    assert report.problems[0].startswith("several series contradict each other about one node's memory")
 
 
 async def test_two_exporters_on_one_machine_that_agree_are_its_load() -> None:

@@ -15,7 +15,7 @@ import pytest
 from peaks_scheduler.sources.power_history.sums import steady, sum_counters
 from peaks_scheduler.sources.prometheus.answers import Series
 from peaks_scheduler.sources.prometheus.grid import Grid
-from peaks_scheduler.sources.prometheus.replicas import DisagreeError, Likeness, one, unlike
+from peaks_scheduler.sources.prometheus.replicas import DisagreeError, Likeness, merged, unlike
 
 STEP, SCRAPE = 60.0, 60.0
 GRID = Grid(0.0, 8 * 3600.0, STEP)
@@ -64,7 +64,7 @@ LAGS = [0.0, 20.0, 45.0]
 )
 def test_two_replicas_are_one_however_late_the_second_looks(signal: Signal, likeness: Likeness, lag: float) -> None:
     first = a(signal)
-    row = one([first, b(signal, lag=lag)], GRID, likeness)
+    row = merged([first, b(signal, lag=lag)], GRID, likeness)
     assert row is not None
     # one of them as it is, not now the one and now the other
     assert any(np.array_equal(row, its.values) for its in (first, b(signal, lag=lag)))
@@ -73,7 +73,9 @@ def test_two_replicas_are_one_however_late_the_second_looks(signal: Signal, like
 def test_a_sensor_that_is_noisy_is_still_the_same_sensor() -> None:
     noise = np.random.default_rng(1)
     signal = watts(200, 150)
-    one([a(lambda t: signal(t) + noise.normal(0, 3)), b(lambda t: signal(t) + noise.normal(0, 3), lag=20)], GRID, WATTS)
+    merged(
+        [a(lambda t: signal(t) + noise.normal(0, 3)), b(lambda t: signal(t) + noise.normal(0, 3), lag=20)], GRID, WATTS
+    )
 
 
 OTHERS = {
@@ -90,7 +92,7 @@ OTHERS = {
 def test_two_machines_are_told_apart_and_the_labels_named(mine: Signal, other: Signal, likeness: Likeness) -> None:
     series = [seen(mine, cluster="prod", node="w"), seen(other, cluster="lab", node="w")]
     with pytest.raises(DisagreeError) as caught:
-        one(series, GRID, likeness)
+        merged(series, GRID, likeness)
     assert "differ in cluster ('lab', 'prod')" in str(caught.value)
     assert "prometheus.match (--prometheus-match 'cluster=\"lab\"')" in str(caught.value)
 
@@ -98,7 +100,7 @@ def test_two_machines_are_told_apart_and_the_labels_named(mine: Signal, other: S
 def test_two_exporters_that_count_from_their_own_start_agree_by_their_rises() -> None:
     """Kepler's joules begin with Kepler."""
     signal = watts(200, 150)
-    row = one([seen(total(signal, 5e6), pod="x"), seen(total(signal), pod="y")], GRID, JOULES)
+    row = merged([seen(total(signal, 5e6), pod="x"), seen(total(signal), pod="y")], GRID, JOULES)
     assert row is not None
     assert np.diff(row).mean() / STEP == pytest.approx(np.mean([signal(t) for t in GRID.times]), rel=0.01)
 
@@ -106,7 +108,7 @@ def test_two_exporters_that_count_from_their_own_start_agree_by_their_rises() ->
 def test_an_exporter_that_comes_back_as_another_pod_follows_though_its_last_value_lingers() -> None:
     signal = total(watts(200, 150))
     lingering = seen(lambda t: signal(min(t, 4 * 3600.0)), end=4 * 3600.0 + 240.0, pod="old")
-    row = one([lingering, seen(lambda t: signal(t) - signal(4 * 3600.0), start=4 * 3600.0, pod="new")], GRID, JOULES)
+    row = merged([lingering, seen(lambda t: signal(t) - signal(4 * 3600.0), start=4 * 3600.0, pod="new")], GRID, JOULES)
     assert row is not None
     assert not np.isnan(row).any()
     assert np.count_nonzero(np.diff(row) < 0.0) == 1
@@ -114,7 +116,7 @@ def test_an_exporter_that_comes_back_as_another_pod_follows_though_its_last_valu
 
 def test_where_one_replica_was_away_the_other_tells() -> None:
     signal = watts(200, 150)
-    row = one([a(signal, end=4 * 3600.0), b(signal, lag=20.0)], GRID, WATTS)
+    row = merged([a(signal, end=4 * 3600.0), b(signal, lag=20.0)], GRID, WATTS)
     assert row is not None
     assert not np.isnan(row).any()
 
@@ -122,7 +124,7 @@ def test_where_one_replica_was_away_the_other_tells() -> None:
 def test_a_machine_that_appears_within_the_life_of_another_is_no_successor() -> None:
     other = seen(watts(80, 40, 2.6), start=3600.0, end=3600.0 + 600.0, cluster="lab")
     with pytest.raises(DisagreeError):
-        one([seen(watts(200, 150), cluster="prod"), other], GRID, WATTS)
+        merged([seen(watts(200, 150), cluster="prod"), other], GRID, WATTS)
 
 
 def test_only_what_a_prometheus_puts_on_all_series_is_told_with_its_values() -> None:
