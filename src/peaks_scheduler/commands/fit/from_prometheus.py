@@ -1,4 +1,4 @@
-"""Nodes out of Prometheus: what ``sources.node_series`` finds, over a range up to now.
+"""Nodes out of Prometheus: what ``power_history.discovery`` finds, over a range up to now.
 
 Assumes that an answer for some nodes is worth having: a node of which one series is missing comes out with the reason.
 Never chooses between series: that is the source's matter.
@@ -19,7 +19,7 @@ from peaks_scheduler.settings.matchers import EVERYTHING, Matchers
 from .measured import Measured, rank
 
 if TYPE_CHECKING:  # httpx and all: a CSV file needs none of it
-    from peaks_scheduler.sources.power_history.survey import Discovery, NodeSeries
+    from peaks_scheduler.sources.power_history.discovery import Discovery, NodeHistory
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def from_prometheus(
 
 
 async def _asked(server: Server, progress: Callable[[int, int], None] | None) -> Discovery:
-    from peaks_scheduler.sources.power_history.survey import discover
+    from peaks_scheduler.sources.power_history.discovery import discover
     from peaks_scheduler.sources.prometheus.api import PrometheusApi
 
     api = PrometheusApi(
@@ -95,7 +95,7 @@ async def _asked(server: Server, progress: Callable[[int, int], None] | None) ->
         await api.aclose()
 
 
-def _measured(node: NodeSeries) -> Measured:
+def _measured(node: NodeHistory) -> Measured:
     sources = f"CPU: {node.cpu_source}; power of {node.part}: {node.power_source}"
     return Measured(
         node.node,
