@@ -265,8 +265,8 @@ async def test_of_two_clusters_in_one_prometheus_a_node_of_both_has_no_load_and_
     report = await fetch(prometheus(seen(values)))
     assert cpu(report) == {"b": 0.5}
     assert report.problems == (
-        "several series contradict each other about one node's CPU use, none is used: they differ in cluster ('x', 'y'); "
-        "choose one by prometheus.match, or the label that names a node by load.nodeLabel: a",
+        "several series contradict each other about one node's CPU use, none is used: they differ in cluster "
+        "('x', 'y'); choose one by prometheus.match, or the label that names a node by load.nodeLabel: a",
     )
 
 
