@@ -1,4 +1,4 @@
-"""Checks of the API server: does it answer, who are we, may we do what we do, does it have the kinds that we read?
+"""Checks of the API server: does it answer, who are we, have we all rights, does it have the kinds that we read?
 
 Assumes nothing about where the check runs: in a pod with the scheduler's account, or on an operator's machine with
 other rights and another clock. Pure.
@@ -14,10 +14,9 @@ from .facts import Facts, Json
 from .finding import CLOCKS_APART, UNREACHED, Finding, failed, ok, unseen, warning
 from .rights import Right, missing
 
-OLDEST, NEWEST = (
-    27,
-    36,
-)  # minor versions of Kubernetes 1: the first with scheduling gates; the one that the tests run on
+# minor versions of Kubernetes 1
+OLDEST = 27  # the first with scheduling gates
+NEWEST = 36  # the one that the tests run on
 NOBODY = "system:anonymous"
 MANIFESTS = "kubectl apply -k manifests/"
 MANIFESTS_LEASE = ("kube-system", "peaks-scheduler-peaks")

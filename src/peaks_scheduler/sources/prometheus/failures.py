@@ -12,7 +12,7 @@ import msgspec
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class QueryFailure:
     """The error of a response that is no success."""
 
     type: str = ""
@@ -21,15 +21,15 @@ class Failure:
     """The message, short and on one line; empty: none was found."""
 
 
-def read_failure(body: bytes | bytearray) -> Failure:
+def read_failure(body: bytes | bytearray) -> QueryFailure:
     """The error in a body: JSON, plain text or an HTML page, because a proxy may have sent it. Never raises."""
     try:
         failure = _decode_failure(body[: 2**16])
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return Failure("", _plain(body))
+        return QueryFailure("", _plain(body))
     if isinstance(failure, dict):
-        return Failure(_word(failure.get("errorType")), one_line(_message(failure)))
-    return Failure("", one_line(_word(failure)))
+        return QueryFailure(_word(failure.get("errorType")), one_line(_message(failure)))
+    return QueryFailure("", one_line(_word(failure)))
 
 
 _MESSAGE_KEYS = ("error", "message", "error_description", "detail", "msg", "reason", "title")
