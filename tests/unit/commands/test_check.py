@@ -1,4 +1,4 @@
-"""``peaks-scheduler check``: each trouble has its line, its words and its remedy, and hides no other.
+"""``peaks-scheduler check``: each problem has its line and its remedy, and hides no other problem.
 
 Most tests judge made-up facts; those at the end ask an embedded API server and a load endpoint, as a person would.
 """
@@ -638,7 +638,7 @@ async def test_a_cluster_that_is_ready_is_exit_0_with_one_line_a_check(scene: Sc
     lines = result.stdout.splitlines()
     assert [line.split("  ")[0] for line in lines] == ["ok"] * (
         len(CHECKS) - 2
-    )  # nobody tells what pods use, no Prometheus is configured
+    )  # no source of pods' use and no Prometheus are configured
     assert result.stderr == f"{len(CHECKS) - 2} ok, 0 warnings, 0 failed\n"
 
 

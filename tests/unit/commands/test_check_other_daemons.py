@@ -1,4 +1,4 @@
-"""``check`` tells of a second daemon of the same name: by Leases, by Deployments, by events that two post in turn."""
+"""``check`` finds a second daemon of the same name by Leases, by Deployments, and by events that two post in turn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What texts of the program tell people to do can be done: every option and setting in them exists and plays a part."""
+"""People can do what the program's texts tell them: every option and setting in them exists and has an effect."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_every_setting_that_a_text_names_is_one() -> None:
 
 
 def test_the_command_to_make_models_says_only_what_plays_a_part() -> None:
-    """Without a --cpu-query of one's own Prometheus' series say themselves what they are."""
+    """Without --cpu-query, options for its unit would have no effect."""
     words = FIT.split()
     command = main.commands["fit"]  # type: ignore[attr-defined]
     with command.make_context("fit", words[2:], resilient_parsing=True) as context:

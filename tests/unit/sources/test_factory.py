@@ -1,4 +1,4 @@
-"""The configuration's words make the source that they name."""
+"""The configuration names the source that is made."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A load source that is broken or means harm costs one fetch: no memory, no time of others, one error in words."""
+"""A broken or hostile load source fails one fetch with one error; it takes no memory and delays nothing else."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def peak() -> Iterator[Peak]:
 
 
 class Parts(httpx.AsyncByteStream):
-    """A body without end, in parts."""
+    """An endless body, in parts."""
 
     def __init__(self, part: bytes) -> None:
         self.part, self.sent = part, 0
@@ -377,7 +377,7 @@ async def test_all_that_is_read_off_the_loop_is_read_by_one_thread() -> None:
 
 
 class Noted(dict[str, NodeLoad]):
-    """Loads that note which threads walk through them."""
+    """Loads that record which threads read them."""
 
     def __init__(self, count: int) -> None:
         super().__init__({f"10.0.{i // 250}.{i % 250}:9100": NodeLoad(0.5, NOW - 60.0, NOW) for i in range(count)})

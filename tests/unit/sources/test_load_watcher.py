@@ -1,4 +1,4 @@
-"""What comes out of a load-watcher's answer, good or bad, over a transport that the test plays."""
+"""The load in a load-watcher's answer, or the error; the test plays the server."""
 
 import asyncio
 import json

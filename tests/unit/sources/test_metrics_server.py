@@ -1,4 +1,4 @@
-"""The nodes' load out of metrics-server's NodeMetrics, as the API server passes them on, and what is said without."""
+"""The nodes' load from metrics-server's NodeMetrics, as the API server passes them on, or the error."""
 
 import asyncio
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ def listed(*items: Any, token: str = "") -> dict[str, Any]:
 
 
 class ApiServer:
-    """Answers in turn, the last one again and again; notes what it was asked."""
+    """Gives the answers in turn, then the last one for ever; records what it was asked."""
 
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)

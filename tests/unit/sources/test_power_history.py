@@ -1,4 +1,4 @@
-"""Which of a node's series tell its watts and its CPU use, whose a series is, and what is said of the rest.
+"""Which series are used for a node's watts and CPU use, which node a series is of, and the notes on other series.
 
 Expected watts are those that the played sensors were given; zones as Kepler has them: psys holds package, package holds
 core, so that any sum of these would show as too many watts.
@@ -218,14 +218,14 @@ MODEL = "trained_power_model"
 
 
 def info(platform: str = "", components: str = "", *, start: float = START, end: float = END) -> Raw:
-    """What old Kepler says of where its watts come from."""
+    """What ``kepler_node_info`` of an old Kepler says about its watts."""
     told = {"platform_power_source": platform, "components_power_source": components}
     labels = {label: value for label, value in told.items() if value}
     return raw("kepler_node_info", 1.0, start, end, cpu_architecture="Skylake", instance="worker-1", **labels)
 
 
 class TestEstimates:
-    """Old Kepler exports the same metrics where it has no sensor, out of a model of its own."""
+    """Without a sensor old Kepler exports the same metrics, estimated by a model."""
 
     @pytest.mark.parametrize(
         "meter",
@@ -328,7 +328,7 @@ class TestEstimates:
 
 
 def without_source(series: Raw) -> Raw:
-    """As the series is whose source is written ``-`` here: without the label."""
+    """The series without the label ``source``, if its value here is ``-``."""
     labels = {label: value for label, value in series.labels.items() if (label, value) != ("source", "-")}
     return replace(series, labels=labels)
 
@@ -470,7 +470,7 @@ class TestCpu:
 
 
 def over_time(query: str) -> str:
-    """How a gauge of somebody's own is asked for: its mean over each step."""
+    """The query that a custom gauge is asked for by: its mean over each step."""
     return f"avg_over_time(({query})[60s:15s])"
 
 
@@ -571,7 +571,7 @@ class TestNames:
         nodes = [NodeAddresses("worker-1", addresses=("10.0.0.7",))]
         there = await survey(api, Grid(START, END, STEP), Queries(), nodes)  # type: ignore[arg-type]
         assert [plan.node for plan in there.plans] == ["worker-1"]
-        assert not any("uname" in query for query in api.asked)  # the cluster knows its names
+        assert not any("uname" in query for query in api.asked)  # the list of nodes has their names
 
 
 # --- two clusters, replicas, exporters that ask others ----------------------------------------------------------------
@@ -583,7 +583,7 @@ def wave(t: float) -> float:
 
 
 def waved(watts: float, **labels: str) -> list[Raw]:
-    """A machine that is busy now and then, and its meter."""
+    """A machine whose load varies, and its meter."""
     idle = raw("node_cpu_seconds_total", lambda t: t - START, START, END, cpu="0", mode="idle", **labels)
     hour = 3600.0 / (2 * np.pi)
     since = raw(
@@ -627,7 +627,7 @@ class TestClusters:
         assert watts(await only([], api=api, power_query="pdu_watts")) == pytest.approx(80.0 * 1.5, rel=0.02)
 
     async def test_its_series_of_two_clusters_are_never_added(self) -> None:
-        """The CPU's agree: one cluster has no node_exporter."""
+        """The CPU series agree, because one cluster has no node_exporter."""
         own = {over_time("pdu_watts"): [_meter(w, node="worker-1", cluster=c) for c, w in (("prod", 200), ("lab", 80))]}
         discovery = await found([], api=PlayedPrometheus(CPU, own), power_query="pdu_watts")
         assert "pdu_watts: several series contradict each other" in discovery.incomplete["worker-1"]
@@ -685,7 +685,7 @@ class TestReplicas:
 
 
 def remote(watts: Mapping[str, float], **labels: str) -> list[Raw]:
-    """What one exporter tells of the controllers of several machines."""
+    """One exporter that asks the controllers of several machines."""
     return [gauge(IPMI, w, instance=name, **labels) for name, w in watts.items()]
 
 
@@ -714,7 +714,7 @@ class TestExportersThatAskOthers:
         assert [node.node for node in discovery.nodes] == ["rack-1"]
 
     async def test_an_exporter_that_says_the_node_itself_is_believed_wherever_it_runs(self) -> None:
-        """Its own address is a node's, for it runs in the host's network."""
+        """Its own address is a node's, because it runs in the host's network."""
         power = [gauge(IPMI, w, instance="10.8.0.3:9290", node=name) for name, w in RACK_WATTS.items()]
         uname = [gauge("node_uname_info", 1, instance=f"10.8.0.{i}:9100", nodename=f"rack-{i}") for i in (1, 2, 3)]
         discovery = await found([*self.RACK, *power, *uname])

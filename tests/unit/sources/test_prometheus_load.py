@@ -1,4 +1,4 @@
-"""The nodes' load out of Prometheus' answers: which series is which node, how old it is, and what cannot be true."""
+"""The nodes' load from Prometheus' answers: which node a series is of, how old it is, and which values are wrong."""
 
 import json
 import re
@@ -245,7 +245,7 @@ async def test_negative_cores_are_left_out() -> None:
 
 
 async def test_percent_given_for_ratio_is_refused_as_a_whole_and_said() -> None:
-    """Of a node at 0.8 % nobody could tell that it is not one at 80 %."""
+    """A node at 0.8 % could not be told from one at 80 %."""
     kind, words = await trouble(prometheus(own("q", {("a",): 0.8, ("b",): 37.0})), cpu_query="q")
     assert kind == "unit"
     assert "expected ratios 0..1 (load.cpuUnit: ratio); got 37 for b: set load.cpuUnit to percent or cores" in words
@@ -300,7 +300,7 @@ async def test_memory_that_contradicts_is_not_known() -> None:
 
 
 async def test_two_exporters_on_one_machine_that_agree_are_its_load() -> None:
-    """Their keys differ in the port: which node they mean is found out later, and then whether they agree."""
+    """Their keys differ in the port: later they are matched with one node, and then compared."""
     report = await fetch(prometheus(seen({("10.0.0.1:9100",): 0.4, ("10.0.0.1:9101",): 0.42})))
     there = resolve(report.nodes, [NodeAddresses("worker-1", addresses=("10.0.0.1",))])
     assert there.duplicates != {}

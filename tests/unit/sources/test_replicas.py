@@ -1,4 +1,4 @@
-"""When two series are the same thing seen twice, when one follows the other, and when they are of two machines.
+"""Two series may measure the same thing twice, or one continues the other, or they are of two machines.
 
 The played series are sampled as Prometheus would: a replica that scrapes 20 s later shows at every instant what was so
 20 s before, or a scrape before that.
@@ -66,7 +66,7 @@ def test_two_replicas_are_one_however_late_the_second_looks(signal: Signal, like
     first = a(signal)
     row = merged([first, b(signal, lag=lag)], GRID, likeness)
     assert row is not None
-    # one of them as it is, not now the one and now the other
+    # one of them unchanged, not parts of both
     assert any(np.array_equal(row, its.values) for its in (first, b(signal, lag=lag)))
 
 
@@ -98,7 +98,7 @@ def test_two_machines_are_told_apart_and_the_labels_named(mine: Signal, other: S
 
 
 def test_two_exporters_that_count_from_their_own_start_agree_by_their_rises() -> None:
-    """Kepler's joules begin with Kepler."""
+    """Kepler counts joules from its own start."""
     signal = watts(200, 150)
     row = merged([seen(total(signal, 5e6), pod="x"), seen(total(signal), pod="y")], GRID, JOULES)
     assert row is not None
@@ -128,7 +128,7 @@ def test_a_machine_that_appears_within_the_life_of_another_is_no_successor() -> 
 
 
 def test_only_what_a_prometheus_puts_on_all_series_is_told_with_its_values() -> None:
-    """Else each of a thousand nodes would be a message of its own."""
+    """Otherwise each of a thousand nodes would have a message of its own."""
     labels = [{"cluster": "a", "instance": "10.0.0.1"}, {"cluster": "b", "instance": "10.1.0.1"}]
     assert unlike(labels) == "cluster ('a', 'b') and instance"
 
