@@ -1,10 +1,13 @@
 """Make the sources that the configuration names.
 
-The daemon and all commands use these functions, so that they ask the same servers in the same way.
+Owns the table of load sources: a new source is one function and one line in LOAD_SOURCES. The daemon and all commands
+use these functions, so that they ask the same servers in the same way.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.settings.subjects import Settings
@@ -35,22 +38,53 @@ def load_source(
 
     Raises ConfigurationError for a certificate file that cannot be used.
     """
-    load = settings.load
-    if load.source == "metrics-server":
-        return MetricsServer(get_json, load.timeout, clock, cluster_ahead, nodes)
-    if load.address is None:
-        raise ConfigurationError(f"load.source is {load.source}: expected its URL as load.address; got none")
-    if load.source == "load-watcher":
-        return LoadWatcher(load.address, load.timeout, clock, nodes=nodes)
+    return LOAD_SOURCES[settings.load.source](_Given(settings, get_json, cluster_ahead, clock, nodes))
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """The arguments of ``load_source``."""
+
+    settings: Settings
+    get_json: GetJson
+    cluster_ahead: Callable[[], float]
+    clock: Callable[[], float]
+    nodes: Callable[[], int]
+
+    @property
+    def address(self) -> str:
+        """``load.address``. Raises ConfigurationError without one."""
+        load = self.settings.load
+        if load.address is None:
+            raise ConfigurationError(f"load.source is {load.source}: expected its URL as load.address; got none")
+        return load.address
+
+
+def _load_watcher(given: _Given) -> LoadSource:
+    return LoadWatcher(given.address, given.settings.load.timeout, given.clock, nodes=given.nodes)
+
+
+def _metrics_server(given: _Given) -> LoadSource:
+    return MetricsServer(given.get_json, given.settings.load.timeout, given.clock, given.cluster_ahead, given.nodes)
+
+
+def _prometheus(given: _Given) -> LoadSource:
+    load = given.settings.load
     return PrometheusLoad(
-        prometheus_api(settings, load.address, load.timeout, clock, nodes),
+        prometheus_api(given.settings, given.address, load.timeout, given.clock, given.nodes),
         window=load.window,
         cpu_query=load.cpu_query,
         memory_query=load.memory_query,
         cpu_unit=load.cpu_unit,
         node_label=load.node_label,
-        clock=clock,
+        clock=given.clock,
     )
+
+
+LOAD_SOURCES: Mapping[str, Callable[[_Given], LoadSource]] = MappingProxyType(
+    {"load-watcher": _load_watcher, "metrics-server": _metrics_server, "prometheus": _prometheus}
+)
+"""``load.source`` -> how it is made."""
 
 
 def pod_usage_source(

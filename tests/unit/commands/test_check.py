@@ -17,7 +17,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from peaks_scheduler.cli import main
-from peaks_scheduler.commands.check.facts import Facts, Json
+from peaks_scheduler.commands.check.facts import Facts
 from peaks_scheduler.commands.check.finding import Finding, as_json, as_lines, summary
 from peaks_scheduler.commands.check.rights import Right, rights
 from peaks_scheduler.commands.check.run import CHECKS, check, judge
@@ -31,7 +31,7 @@ from peaks_scheduler.power.curves import Exponential, Linear
 from peaks_scheduler.power.models import EMPTY, PowerModel, PowerModels, Quality
 from peaks_scheduler.settings.subjects import LeaderElection, LoadSettings, PowerSettings, Settings
 from tests.e2e.support.load_endpoint import LoadEndpoint, Reply
-from tests.support.builders import BENT_DOWN, NOW, node, pod, when
+from tests.support.builders import BENT_DOWN, NOW, Json, node, pod, when
 
 RBAC = Path(__file__).resolve().parents[3] / "manifests" / "rbac.yaml"
 MEASURED = Quality(rmse_watts=1.7, r2=0.99, samples=900, cpu_min=0.02, cpu_max=0.93, fitted="2026-11-20T10:00:00Z")

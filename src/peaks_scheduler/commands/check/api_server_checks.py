@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from peaks_scheduler.errors import PeaksError
+from peaks_scheduler.kube.decoding import Json
 
-from .facts import Facts, Json
+from .facts import Facts
 from .finding import CLOCKS_APART, UNREACHED, Finding, failed, ok, unseen, warning
 from .rights import Right, missing
 

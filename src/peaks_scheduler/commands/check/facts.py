@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from peaks_scheduler.errors import PeaksError
+from peaks_scheduler.kube.decoding import Json
 from peaks_scheduler.kube.kinds import Kind
 from peaks_scheduler.ledger.node_load import LoadReport, NodeLoad
 from peaks_scheduler.objects.node import Node
@@ -21,8 +21,6 @@ from peaks_scheduler.sources.matching import MatchedLoad, match_nodes
 
 from .other_daemons import Traces
 from .rights import Right
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

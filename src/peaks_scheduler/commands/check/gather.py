@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from peaks_scheduler.errors import ConfigurationError, Forbidden, NotFound, PeaksError
 from peaks_scheduler.kube.client import REVIEWS, UNFINISHED_PODS, KubeClient
 from peaks_scheduler.kube.connection import Connection, connect
+from peaks_scheduler.kube.decoding import Json
 from peaks_scheduler.kube.kinds import KINDS, Kind
 from peaks_scheduler.kube.transport import Transport, encode
 from peaks_scheduler.objects.node import Node, node_from_api
@@ -25,7 +26,7 @@ from peaks_scheduler.settings.subjects import Settings
 from peaks_scheduler.sources.factory import load_source, pod_usage_source, prometheus_api
 from peaks_scheduler.sources.source import LoadSource
 
-from .facts import Facts, Json
+from .facts import Facts
 from .other_daemons import read as read_traces
 from .rights import Right, rights
 

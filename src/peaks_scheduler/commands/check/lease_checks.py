@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from peaks_scheduler.errors import Forbidden, PeaksError
+from peaks_scheduler.kube.decoding import Json
 from peaks_scheduler.objects.meta import parse_time
 
 from . import other_daemons
-from .facts import Facts, Json
+from .facts import Facts
 from .finding import CLOCKS_APART, UNREACHED, Finding, failed, ok, span, unseen, warning
 
 TAKEN_LEASES = ("kube-scheduler", "kube-controller-manager", "cloud-controller-manager")

@@ -14,13 +14,12 @@ from typing import Any
 
 from peaks_scheduler.errors import PeaksError
 from peaks_scheduler.kube.client import KubeClient
+from peaks_scheduler.kube.decoding import Json
 from peaks_scheduler.kube.lease import duration_of, holder_of, spec_of
 from peaks_scheduler.objects.meta import parse_time
 from peaks_scheduler.settings.subjects import Settings
 
 from .finding import CLOCKS_APART, Finding, failed, ok, warning
-
-Json = dict[str, Any]
 
 NAME = "other daemons"
 RECENT = 600.0  # [s] older events are not used
