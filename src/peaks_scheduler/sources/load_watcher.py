@@ -33,7 +33,7 @@ _OFF_THE_LOOP = 2**16  # bytes: a larger body is parsed in a thread, because it 
 _OPERATORS = ("avg", "latest", "")
 # "Latest" is no average over the window: it comes from metrics-server, which scrapes at least this often
 _LATEST_SECONDS = 60.0
-_FULL, _BEYOND_BELIEF = 100.0, 110.0
+_FULL, _MOST_PLAUSIBLE = 100.0, 110.0  # [percent]
 _FUTURE_SECONDS = 5.0
 _ANY = Limits.of_nodes(0)
 _YEAR_3000 = 32_503_680_000.0  # a later time is in milliseconds
@@ -153,8 +153,8 @@ def _cpu(node: Any) -> _Cpu:
     percent = ranked[operator]
     if isinstance(percent, bool) or not isinstance(percent, (int, float)) or percent != percent:
         return _Cpu(None, problem="a CPU value that is no number")
-    if not 0.0 <= percent <= _BEYOND_BELIEF:
-        return _Cpu(None, problem=f"a CPU value outside 0..{_BEYOND_BELIEF:g} %")
+    if not 0.0 <= percent <= _MOST_PLAUSIBLE:
+        return _Cpu(None, problem=f"a CPU value outside 0..{_MOST_PLAUSIBLE:g} %")
     above = "" if percent <= _FULL else "a CPU value above 100 %, taken as 100 %"
     return _Cpu(min(percent, _FULL) / _FULL, operator, above)
 

@@ -131,7 +131,7 @@ def test_what_is_wrong_has_a_remedy_or_points_to_the_check_that_has_one() -> Non
     nothing = facts(version=DOWN, rights=DOWN, not_served=DOWN, lease=DOWN, nodes=DOWN, pods=DOWN, models=EMPTY)
     worth = [finding for finding in judge(nothing) if finding.status != "ok"]
     assert worth
-    assert all(finding.remedy or "not looked at" in finding.text for finding in worth)
+    assert all(finding.remedy or "not checked" in finding.text for finding in worth)
 
 
 def test_an_api_server_that_is_down_fails_once_and_load_and_models_are_looked_at_all_the_same() -> None:
@@ -341,7 +341,7 @@ def test_nodes_that_cannot_be_listed_fail_and_what_needs_them_says_so() -> None:
     refused = Forbidden("GET /api/v1/nodes: 403 nodes is forbidden", 403)
     assert "403 nodes is forbidden" in said("nodes", nodes=refused)
     for blind in ("load names", "models of nodes", "fitted range"):
-        assert "not looked at" in only(blind, nodes=refused).text
+        assert "not checked" in only(blind, nodes=refused).text
     assert only("power curves", nodes=refused).status == "ok"
 
 

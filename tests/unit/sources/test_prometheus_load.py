@@ -15,7 +15,7 @@ from peaks_scheduler.settings.matchers import EVERYTHING, Matchers, parse_matche
 from peaks_scheduler.sources.node_identity import NodeAddresses, resolve
 from peaks_scheduler.sources.prometheus.api import PrometheusApi
 from peaks_scheduler.sources.prometheus.load import PrometheusLoad
-from peaks_scheduler.sources.prometheus.load_queries import MEMORY, collectors, own_collector, promql_duration
+from peaks_scheduler.sources.prometheus.load_queries import MEMORY, collectors, custom_collector, promql_duration
 
 NOW = 1_795_394_835.0
 WINDOW = 300.0
@@ -74,7 +74,7 @@ def seen(values: Series, age: float = 0.0) -> dict[str, Series]:
 
 
 def own(query: str, values: Series, age: float = 0.0) -> dict[str, Series]:
-    return {query: values, own_collector(query, "ratio").newest: dict.fromkeys(values, NOW - age)}
+    return {query: values, custom_collector(query, "ratio").newest: dict.fromkeys(values, NOW - age)}
 
 
 def refusal(status: int = 500, error: str = "disk") -> httpx.Response:
@@ -187,14 +187,14 @@ async def test_a_metrics_name_in_one_of_the_two_answers_only_keeps_them_together
     query = "instance:node_cpu_utilisation:rate5m"
     answers = {
         query: {(f"__name__={query}", "instance=a"): 0.4},
-        own_collector(query, "ratio").newest: {("instance=a",): NOW - 30.0},
+        custom_collector(query, "ratio").newest: {("instance=a",): NOW - 30.0},
     }
     report = await fetch(prometheus(answers), cpu_query=query)
     assert report.nodes["a"].window_end == NOW - 30.0
 
 
 def test_the_age_of_a_query_of_ones_own_is_asked_for_whatever_it_ends_with() -> None:
-    assert own_collector("my:cpu # as agreed", "ratio").newest == "timestamp((\nmy:cpu # as agreed\n))"
+    assert custom_collector("my:cpu # as agreed", "ratio").newest == "timestamp((\nmy:cpu # as agreed\n))"
 
 
 # --- what cannot be true ----------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from peaks_scheduler.sources.power_history.sums import steady, sum_counters
+from peaks_scheduler.sources.power_history.sums import sum_counters, without_small_falls
 from peaks_scheduler.sources.prometheus.answers import Series
 from peaks_scheduler.sources.prometheus.grid import Grid
 from peaks_scheduler.sources.prometheus.replicas import DisagreeError, Likeness, merged, unlike
@@ -138,17 +138,17 @@ def test_only_what_a_prometheus_puts_on_all_series_is_told_with_its_values() -> 
 
 def test_a_small_step_back_is_no_reset() -> None:
     row = np.array([100.0, 130.0, 129.97, 160.0, 190.0])
-    assert steady(row).tolist() == [100.0, 130.0, 130.0, 160.0, 190.0]
+    assert without_small_falls(row).tolist() == [100.0, 130.0, 130.0, 160.0, 190.0]
 
 
 def test_a_reset_stays_one() -> None:
     row = np.array([1000.0, 1030.0, 5.0, 35.0, 34.98, 65.0])
-    assert steady(row).tolist() == [1000.0, 1030.0, 5.0, 35.0, 35.0, 65.0]
+    assert without_small_falls(row).tolist() == [1000.0, 1030.0, 5.0, 35.0, 35.0, 65.0]
 
 
 def test_a_counter_that_steps_back_every_other_step_loses_nothing_of_its_sum() -> None:
     rises = np.tile([60.0, -0.03], 100)
     row = np.concatenate([[1e6], 1e6 + np.cumsum(rises)])
-    whole = sum_counters(np.stack([steady(row), steady(row)]))
+    whole = sum_counters(np.stack([without_small_falls(row), without_small_falls(row)]))
     assert np.all(np.diff(whole) >= 0.0)
     assert whole[-1] - whole[0] == pytest.approx(2 * (row.max() - row[0]))

@@ -12,7 +12,7 @@ from peaks_scheduler.errors import PeaksError
 from peaks_scheduler.kube.decoding import Json
 
 from .facts import Facts
-from .finding import CLOCKS_APART, UNREACHED, Finding, failed, ok, unseen, warning
+from .finding import CLOCKS_APART, UNREACHED, Finding, failed, not_checked, ok, warning
 from .rights import Right, missing
 
 # minor versions of Kubernetes 1
@@ -58,7 +58,7 @@ def _supported(facts: Facts, version: Json) -> Finding:
 def clock(facts: Facts) -> Iterator[Finding]:
     offset = facts.clock_offset
     if not facts.reached:
-        yield unseen("clock", UNREACHED)
+        yield not_checked("clock", UNREACHED)
     elif abs(offset) > CLOCKS_APART:
         yield warning(
             "clock",
@@ -71,7 +71,7 @@ def clock(facts: Facts) -> Iterator[Finding]:
 
 def identity(facts: Facts) -> Iterator[Finding]:
     if not facts.reached:
-        yield unseen("identity", UNREACHED)
+        yield not_checked("identity", UNREACHED)
     elif facts.user == NOBODY or (facts.anonymous and not facts.user and isinstance(facts.nodes, PeaksError)):
         yield failed(
             "identity",
@@ -88,7 +88,7 @@ def identity(facts: Facts) -> Iterator[Finding]:
 def rights(facts: Facts) -> Iterator[Finding]:
     if isinstance(facts.rights, PeaksError):
         why = f"our rights are not known: {facts.rights}"
-        yield warning("rights", why, "try again") if facts.reached else unseen("rights", UNREACHED)
+        yield warning("rights", why, "try again") if facts.reached else not_checked("rights", UNREACHED)
         return
     gaps = missing(facts.rights)
     who = facts.user or "this account"
@@ -119,7 +119,7 @@ def _of_a_person(facts: Facts) -> str:
 
 def kinds(facts: Facts) -> Iterator[Finding]:
     if isinstance(facts.not_served, PeaksError):
-        yield unseen("kinds", str(facts.not_served) if facts.reached else UNREACHED)
+        yield not_checked("kinds", str(facts.not_served) if facts.reached else UNREACHED)
         return
     for kind in facts.not_served:
         yield warning("kinds", f"this API server has no {kind.resource} in {kind.version}: {kind.without}")

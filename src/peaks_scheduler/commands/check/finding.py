@@ -51,9 +51,9 @@ def failed(check: str, text: str, remedy: str = "") -> Finding:
     return Finding(check, "failed", _one_line(text), _one_line(remedy))
 
 
-def unseen(check: str, why: str) -> Finding:
+def not_checked(check: str, why: str) -> Finding:
     """A warning that this check had nothing to look at; the check that says ``why`` has the remedy."""
-    return warning(check, f"not looked at: {why}")
+    return warning(check, f"not checked: {why}")
 
 
 def _one_line(text: str) -> str:

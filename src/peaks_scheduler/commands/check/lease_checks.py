@@ -13,7 +13,7 @@ from peaks_scheduler.objects.meta import parse_time
 
 from . import other_daemons
 from .facts import Facts
-from .finding import CLOCKS_APART, UNREACHED, Finding, failed, ok, span, unseen, warning
+from .finding import CLOCKS_APART, UNREACHED, Finding, failed, not_checked, ok, span, warning
 
 TAKEN_LEASES = ("kube-scheduler", "kube-controller-manager", "cloud-controller-manager")
 
@@ -30,9 +30,9 @@ def lease(facts: Facts) -> Iterator[Finding]:
         return
     yield from _clashes(facts)
     if not facts.reached:
-        yield unseen("lease", UNREACHED)
+        yield not_checked("lease", UNREACHED)
     elif isinstance(facts.lease, Forbidden):
-        yield unseen("lease", f"no right to read {facts.namespace}/{election.name} (see rights)")
+        yield not_checked("lease", f"no right to read {facts.namespace}/{election.name} (see rights)")
     elif isinstance(facts.lease, PeaksError):
         yield failed("lease", f"{facts.namespace}/{election.name}: {facts.lease}", "see the API server's log")
     else:
@@ -70,8 +70,8 @@ def _lease_state(facts: Facts, found: Json | None) -> Finding:
 
 def others(facts: Facts) -> Iterator[Finding]:
     if not facts.reached:
-        yield unseen(other_daemons.NAME, UNREACHED)
+        yield not_checked(other_daemons.NAME, UNREACHED)
     elif isinstance(facts.traces, PeaksError):
-        yield unseen(other_daemons.NAME, str(facts.traces))
+        yield not_checked(other_daemons.NAME, str(facts.traces))
     else:
         yield from other_daemons.judge(facts.traces, facts.settings, facts.namespace, facts.now + facts.clock_offset)

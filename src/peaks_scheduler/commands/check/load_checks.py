@@ -14,7 +14,7 @@ from peaks_scheduler.settings.values import masked
 from peaks_scheduler.sources.matching import UNMATCHED
 
 from .facts import Facts
-from .finding import CLOCKS_APART, Finding, failed, names, ok, span, unseen, warning
+from .finding import CLOCKS_APART, Finding, failed, names, not_checked, ok, span, warning
 
 FULL = 0.999  # [fraction] sources take values above 1 as 1
 IDLE = 0.005  # [fraction] a machine with nothing but its kubelet uses more
@@ -46,7 +46,7 @@ def source(facts: Facts) -> Iterator[Finding]:
 def age(facts: Facts) -> Iterator[Finding]:
     check = "load age"
     if isinstance(facts.load, PeaksError):
-        yield unseen(check, NO_LOAD)
+        yield not_checked(check, NO_LOAD)
         return
     expiry = facts.settings.load.expiry
     ends = {key: facts.load.fetched_at - load.window_end for key, load in facts.load.nodes.items()}
@@ -64,7 +64,7 @@ def age(facts: Facts) -> Iterator[Finding]:
 def keys(facts: Facts) -> Iterator[Finding]:
     check = "load names"
     if isinstance(facts.load, PeaksError) or isinstance(facts.nodes, PeaksError):
-        yield unseen(check, NO_LOAD if isinstance(facts.load, PeaksError) else "the nodes could not be listed")
+        yield not_checked(check, NO_LOAD if isinstance(facts.load, PeaksError) else "the nodes could not be listed")
         return
     matched = facts.matched()
     none_matched = bool(facts.nodes) and not matched.loads
@@ -99,7 +99,7 @@ def values(facts: Facts) -> Iterator[Finding]:
     """A source's query may give a percentage where a ratio is expected, or a ratio where a percentage is."""
     check = "load values"
     if isinstance(facts.load, PeaksError):
-        yield unseen(check, NO_LOAD)
+        yield not_checked(check, NO_LOAD)
         return
     alone = (load.cpu for load in facts.load.nodes.values() if load.cpu is not None)
     used = list(facts.use().values()) or list(alone)

@@ -24,7 +24,7 @@ from peaks_scheduler.power.plausibility import (
 )
 
 from .facts import Facts
-from .finding import Finding, failed, names, ok, span, unseen, warning
+from .finding import Finding, failed, names, not_checked, ok, span, warning
 
 MOST_RATIO = 50.0  # power at full load over power at no load
 POOR_R2 = 0.8
@@ -53,9 +53,9 @@ def file(facts: Facts) -> Iterator[Finding]:
 def of_nodes(facts: Facts) -> Iterator[Finding]:
     check = "models of nodes"
     if isinstance(facts.models, PeaksError) or facts.models == EMPTY:
-        yield unseen(check, NO_MODELS)
+        yield not_checked(check, NO_MODELS)
     elif isinstance(facts.nodes, PeaksError) or not facts.nodes:
-        yield unseen(check, "no nodes")
+        yield not_checked(check, "no nodes")
     else:
         found = list(_of_nodes(check, facts.models, list(facts.nodes)))
         yield from found or [ok(check, f"each of {len(facts.nodes)} nodes has one")]
@@ -149,7 +149,7 @@ def _poor(known: Quality | None, now: float) -> tuple[str, str]:
 def _each(check: str, facts: Facts, judge: Callable[[PowerModel], tuple[str, str]], fine: str) -> Iterator[Finding]:
     """A finding for each problem, with the models that have it; ``fine`` is said if there is none."""
     if isinstance(facts.models, PeaksError) or facts.models == EMPTY:
-        yield unseen(check, NO_MODELS)
+        yield not_checked(check, NO_MODELS)
         return
     wrong: dict[tuple[str, str], list[str]] = {}
     for model in _all(facts.models):
@@ -169,9 +169,9 @@ def scopes(facts: Facts) -> Iterator[Finding]:
     """Are the watts of all nodes of the same parts of the machine? Placements compare them."""
     check = "model scopes"
     if isinstance(facts.models, PeaksError) or facts.models == EMPTY:
-        yield unseen(check, NO_MODELS)
+        yield not_checked(check, NO_MODELS)
     elif isinstance(facts.nodes, PeaksError) or not facts.nodes:
-        yield unseen(check, "no nodes")
+        yield not_checked(check, "no nodes")
     elif found := facts.models.unlike((node.name, node.labels) for node in facts.nodes):
         kinds = "; ".join(f"{scope}: {names(whose)}" for scope, whose in found.items())
         text = f"the models are for different parts of the machine, and a node with fewer parts looks cheaper ({kinds})"
@@ -187,9 +187,9 @@ def fitted_range(facts: Facts) -> Iterator[Finding]:
     """Is the present load of each node within the range that its model was fitted on?"""
     check, use = "fitted range", facts.use()
     if isinstance(facts.models, PeaksError) or facts.models == EMPTY:
-        yield unseen(check, NO_MODELS)
+        yield not_checked(check, NO_MODELS)
     elif isinstance(facts.nodes, PeaksError) or not use:
-        yield unseen(check, "no load of any node")
+        yield not_checked(check, "no load of any node")
     else:
         known = {node.name: facts.models.for_node(node.name, node.labels) for node in facts.nodes}
         ranges = {name: model.quality for name, model in known.items() if model and model.quality and name in use}
@@ -202,7 +202,7 @@ def _beyond(check: str, outside: dict[str, str]) -> Finding:
         text = f"{len(beyond)} of {len(outside)} nodes have a load at which their model was not measured: "
         return warning(check, text + names([f"{name} {words}" for name, words in beyond.items()]), f"fit again: {FIT}")
     if not outside:
-        return unseen(check, "no model has its range (`quality`)")
+        return not_checked(check, "no model has its range (`quality`)")
     return ok(check, f"{len(outside)} nodes have a load at which their model was measured")
 
 

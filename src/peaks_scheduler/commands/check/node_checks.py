@@ -13,14 +13,14 @@ from peaks_scheduler.objects.pod import Pod
 from peaks_scheduler.settings.subjects import Settings
 
 from .facts import Facts
-from .finding import UNREACHED, Finding, failed, ok, span, unseen, warning
+from .finding import UNREACHED, Finding, failed, not_checked, ok, span, warning
 
 LONG = 300.0  # [s] a pod that waits longer needs a reason
 
 
 def nodes(facts: Facts) -> Iterator[Finding]:
     if not facts.reached:
-        yield unseen("nodes", UNREACHED)
+        yield not_checked("nodes", UNREACHED)
     elif isinstance(facts.nodes, PeaksError):
         yield failed("nodes", f"could not be listed: {facts.nodes}", "see rights, and the API server's log")
     elif not facts.nodes:
@@ -32,7 +32,7 @@ def nodes(facts: Facts) -> Iterator[Finding]:
 
 def waiting(facts: Facts) -> Iterator[Finding]:
     if not facts.reached:
-        yield unseen("waiting pods", UNREACHED)
+        yield not_checked("waiting pods", UNREACHED)
     elif isinstance(facts.pods, PeaksError):
         yield failed("waiting pods", f"pods could not be listed: {facts.pods}", "see rights, and the API server's log")
     else:

@@ -14,7 +14,7 @@ from .node_queries import Names, NodeQuery
 from .plan import AvailableMetric, NoSeriesError
 from .total import Total, TotalReader
 
-_PERCENT_FOR_SURE = 1.5
+_NO_RATIO = 1.5  # a larger value is percent or cores
 _BUSY = NodeQuery(NODE_CPU, (f'mode!~"{NOT_BUSY}"',), "sum without (cpu, mode) (", ")")
 _CPUS = NodeQuery(NODE_CPU, ('mode="idle"',), "count without (cpu, mode) (", ")")
 _RATIO, _COUNT = Likeness("gauge", 0.03), Likeness("gauge", 0.5)
@@ -55,7 +55,7 @@ class CpuReader(TotalReader):
         if unit == "cores" and cores is None:
             raise NoSeriesError("its CPU is in cores or CPU seconds: say how many CPUs a node has")
         most = float(np.nanmax(values))
-        if kind == "gauge" and unit == "ratio" and most > _PERCENT_FOR_SURE:
+        if kind == "gauge" and unit == "ratio" and most > _NO_RATIO:
             raise NoSeriesError(f"its CPU reaches {most:g}, which is no ratio: say whether it is percent or cores")
         values = values / whole
         notes: list[str] = []

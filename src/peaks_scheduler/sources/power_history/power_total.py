@@ -15,14 +15,14 @@ from peaks_scheduler.arrays import Floats
 from peaks_scheduler.power.scope import ESTIMATE
 from peaks_scheduler.sources.prometheus.answers import Series
 from peaks_scheduler.sources.prometheus.labels import LabelMap
-from peaks_scheduler.sources.prometheus.replicas import OUTER, Likeness, alike, refuse_strangers
+from peaks_scheduler.sources.prometheus.replicas import OUTER, Likeness, alike, refuse_other_clusters
 
 from .exporters import NodeMetric, Zone
 from .node_queries import NodeQuery
 from .origin import Origin, origin
 from .plan import AvailableMetric, NoSeriesError
 from .sums import PartKey, parts, sum_counters, sum_gauges
-from .total import Total, TotalReader, level, refuse_idle_meter
+from .total import Total, TotalReader, level, refuse_dead_sensor
 
 _WATTS = 2.0  # that two readings of one sensor may differ by
 _SCRAPED_BY = ("job", "endpoint", "service", "scrape_job")
@@ -78,13 +78,13 @@ class PowerReader(TotalReader):
         sets: dict[PartKey, list[Series]] = {}
         for each in series:
             sets.setdefault(tuple(each.labels.get(label, "") for label in metric.rivals), []).append(each)
-        refuse_strangers(([each.labels for each in its] for its in sets.values()), metric.rivals)
+        refuse_other_clusters(([each.labels for each in its] for its in sets.values()), metric.rivals)
         found = {key: parts(its, metric.parts, self._grid, _likeness(metric)) for key, its in sets.items()}
         rows = {key: np.stack(list(its.values())) for key, its in found.items() if its}
         if not rows:
             raise NoSeriesError("no sample in this time")
         best = max(sorted(rows), key=lambda key: level(rows[key], metric.kind))
-        refuse_idle_meter(rows[best], metric.kind)
+        refuse_dead_sensor(rows[best], metric.kind)
         if len(rows) > 1:
             words = ", ".join(f"{label} {value}" for label, value in zip(metric.rivals, best, strict=True) if value)
             notes.append(f"{zone.metric} comes {len(rows)} times, the largest is used: {words}")
@@ -107,7 +107,7 @@ class PowerReader(TotalReader):
         if len(kept) > 1:
             notes.append(f"{len(kept)} series of the query were added")
         rows = np.stack(kept)
-        refuse_idle_meter(rows, metric.kind)
+        refuse_dead_sensor(rows, metric.kind)
         return rows
 
     def _without_doubles(self, found: Mapping[PartKey, Floats], at: Sequence[int], likeness: Likeness) -> list[Floats]:

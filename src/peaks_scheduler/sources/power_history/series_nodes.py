@@ -50,7 +50,7 @@ def second_names(aliases: Iterable[tuple[Sequence[str], Iterable[LabelMap]]]) ->
     return {key: list(values) for key, values in known.items()}
 
 
-def members(
+def nodes_of_series(
     exporters: Iterable[Iterable[LabelMap]], also: Mapping[Identity, list[str]], which: Sequence[str] = NAMES
 ) -> list[NodeAddresses]:
     """The nodes that have CPU series of these exporters.

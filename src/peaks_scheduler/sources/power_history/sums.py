@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from peaks_scheduler.arrays import Floats
 from peaks_scheduler.sources.prometheus.answers import Series
 from peaks_scheduler.sources.prometheus.grid import Grid
-from peaks_scheduler.sources.prometheus.replicas import Likeness, merged, refuse_strangers
+from peaks_scheduler.sources.prometheus.replicas import Likeness, merged, refuse_other_clusters
 
 PartKey = tuple[str, ...]
 """The values of the labels in which parts of a machine differ."""
@@ -29,16 +29,16 @@ def parts(series: Iterable[Series], by: Sequence[str], grid: Grid, likeness: Lik
     sets: dict[PartKey, list[Series]] = {}
     for each in series:
         sets.setdefault(tuple(each.labels.get(label, "") for label in by), []).append(each)
-    refuse_strangers(([each.labels for each in its] for its in sets.values()), by)
+    refuse_other_clusters(([each.labels for each in its] for its in sets.values()), by)
     found: dict[PartKey, Floats] = {}
     for part, its in sorted(sets.items()):
         row = merged(its, grid, likeness)
         if row is not None:
-            found[part] = steady(row) if likeness.kind == "counter" else row
+            found[part] = without_small_falls(row) if likeness.kind == "counter" else row
     return found
 
 
-def steady(row: Floats) -> Floats:
+def without_small_falls(row: Floats) -> Floats:
     """(T,) a counter without small falls: it keeps its value until it reaches it again.
 
     The kernel's counters sometimes fall by hundredths of a second. A fall by more than the usual rise in a step is a
@@ -56,7 +56,7 @@ def steady(row: Floats) -> Floats:
     return kept
 
 
-def usual(rows: Floats) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def usual_parts(rows: Floats) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """((P,), (T,)) of (P, T): the set of parts that have values together most often, and when all of them have.
 
     Of two sets that are there equally often, the larger one.
@@ -71,7 +71,7 @@ def usual(rows: Floats) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
 
 def sum_gauges(rows: Floats) -> Floats:
     """(P, T) -> (T,) the sum of the usual parts; NaN where one of them is missing."""
-    chosen, complete = usual(rows)
+    chosen, complete = usual_parts(rows)
     return np.where(complete, np.where(complete, rows[chosen], 0.0).sum(axis=0), np.nan)
 
 
@@ -81,7 +81,7 @@ def sum_counters(rows: Floats) -> Floats:
     If a part is reset, the sum falls as a single counter would, to what is known to be used since: readers of counters
     do not take the difference at a fall for use.
     """
-    chosen, complete = usual(rows)
+    chosen, complete = usual_parts(rows)
     at = np.flatnonzero(complete)
     values = rows[chosen][:, at]
     total = np.full(rows.shape[1], np.nan)

@@ -24,7 +24,7 @@ from peaks_scheduler.sources.prometheus.replicas import differing
 from .exporters import INFO
 from .measured_first import MetricsOfNodes, info_of_nodes, measured_first
 from .plan import AvailableMetric, Plan, Queries
-from .series_nodes import ALIASES, Name, SeriesNodes, members, name_labels, second_names
+from .series_nodes import ALIASES, Name, SeriesNodes, name_labels, nodes_of_series, second_names
 from .survey_queries import Found, SurveyQueries
 
 
@@ -85,7 +85,7 @@ def _matched(
     if nodes is None:
         labelled = zip([labels for _, labels in ALIASES], [_labels(each) for each in aliases], strict=True)
         which = name_labels(asked.node_label)
-        nodes = members([_labels(series) for _, series in cpu], second_names(labelled), which)
+        nodes = nodes_of_series([_labels(series) for _, series in cpu], second_names(labelled), which)
     series_nodes = SeriesNodes(nodes, asked.node_label)
     of_cpu, of_power = _available(series_nodes, cpu), _available(series_nodes, power)
     if queries.power is not None:

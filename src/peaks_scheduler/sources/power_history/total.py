@@ -64,7 +64,7 @@ class TotalReader:
         found = parts(series, (), self._grid, likeness)
         if not found:
             raise NoSeriesError("no sample in this time")
-        refuse_idle_meter(found[()][None, :], likeness.kind)
+        refuse_dead_sensor(found[()][None, :], likeness.kind)
         return found[()]
 
     def _integral(self, means: Floats, notes: list[str]) -> Floats:
@@ -75,7 +75,7 @@ class TotalReader:
         return integral(self._grid.times, np.where(wrong, np.nan, means))
 
 
-def refuse_idle_meter(rows: Floats, kind: MetricType) -> None:
+def refuse_dead_sensor(rows: Floats, kind: MetricType) -> None:
     """Raises NoSeriesError for (P, T) that never change or are always 0: then there is no sensor."""
     if kind == "counter" and level(rows, kind) == 0.0:
         raise NoSeriesError("it stands still, so that nothing is measured")

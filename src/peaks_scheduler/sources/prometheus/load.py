@@ -16,7 +16,7 @@ from peaks_scheduler.sources.off_loop import off_loop
 
 from .answers import Vector
 from .api import PrometheusApi
-from .load_queries import collectors, memory_in_use, own_collector
+from .load_queries import collectors, custom_collector, memory_in_use
 from .load_report import ReportBuilder
 from .node_labels import node_labels
 
@@ -50,7 +50,7 @@ class PrometheusLoad:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._api, self._window, self._clock = api, window, clock
-        self._collectors = (own_collector(cpu_query, cpu_unit),) if cpu_query else collectors(window, api.match)
+        self._collectors = (custom_collector(cpu_query, cpu_unit),) if cpu_query else collectors(window, api.match)
         self._memory = memory_query or memory_in_use(api.match)
         self._labels = (node_label,) if node_label else node_labels(api.node_label)
 

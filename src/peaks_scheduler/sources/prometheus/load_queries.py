@@ -29,7 +29,7 @@ class Collector:
     """PromQL: time of the newest sample [s], with the same labels as ``values``."""
     unit: str = "ratio"
     """``ratio``, ``percent`` or ``cores``."""
-    own: bool = False
+    custom: bool = False
     """Is it a custom query? Then its unit may be wrong, and it may give series that are not ours."""
 
 
@@ -81,9 +81,9 @@ def memory_in_use(match: Matchers) -> str:
     return " - ".join(match.selector(metric) for metric in MEMORY.split(" - "))
 
 
-def own_collector(query: str, unit: str) -> Collector:
+def custom_collector(query: str, unit: str) -> Collector:
     """The collector of a custom query. The time of its samples is known only for a plain series (a recording rule)."""
-    return Collector("load.cpuQuery", query, f"timestamp((\n{query}\n))", unit, own=True)
+    return Collector("load.cpuQuery", query, f"timestamp((\n{query}\n))", unit, custom=True)
 
 
 def promql_duration(seconds: float) -> str:

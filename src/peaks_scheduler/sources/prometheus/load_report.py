@@ -21,7 +21,8 @@ from .labels import LabelMap, Labels
 from .load_queries import Collector
 from .replicas import unlike
 
-_BEYOND_BELIEF, _PERCENT_FOR_SURE = 1.1, 1.5
+_MOST_PLAUSIBLE = 1.1  # [fraction] a larger value is wrong; from 1 on it counts as full load
+_NO_RATIO = 1.5  # a larger value is percent or cores
 _A_LITTLE_BELOW = -0.02  # a query `1 - rate(idle)` can give this: Prometheus extrapolates to the ends of a window
 _MEMORY_ALIKE = 0.1  # of the larger value: two replicas scrape at different seconds
 
@@ -43,7 +44,7 @@ class ReportBuilder:
         vector = self._usable(values, collector.name)
         if vector is None or not vector.samples:
             return
-        if collector.own and collector.unit == "ratio":
+        if collector.custom and collector.unit == "ratio":
             self._refuse_wrong_unit(vector)
         self._clock = self._clock or vector
         ends = self._ends(self._usable(newest, f"the age of {collector.name}'s samples"))
@@ -98,7 +99,7 @@ class ReportBuilder:
 
     def _refuse_wrong_unit(self, vector: Vector) -> None:
         worst = max(vector.samples, key=_finite, default=None)
-        if worst is not None and _finite(worst) > _PERCENT_FOR_SURE:
+        if worst is not None and _finite(worst) > _NO_RATIO:
             raise LoadError(
                 "unit",
                 f"load.cpuQuery: expected ratios 0..1 (load.cpuUnit: ratio); got {worst.value:g} for "
@@ -159,8 +160,8 @@ class ReportBuilder:
                 self._problems.add("a negative CPU value", key)
             return value if value >= 0.0 else None
         ratio = value / 100.0 if unit == "percent" else value
-        if not _A_LITTLE_BELOW <= ratio <= _BEYOND_BELIEF:
-            self._problems.add(f"a CPU value outside 0..{100 * _BEYOND_BELIEF:g} %", key)
+        if not _A_LITTLE_BELOW <= ratio <= _MOST_PLAUSIBLE:
+            self._problems.add(f"a CPU value outside 0..{100 * _MOST_PLAUSIBLE:g} %", key)
             return None
         if ratio > 1.0:
             self._problems.add("a CPU value above 100 %, taken as 100 %", key)

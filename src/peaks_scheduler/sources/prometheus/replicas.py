@@ -72,7 +72,7 @@ def merged(series: Iterable[Series], grid: Grid, likeness: Likeness) -> Floats |
     return found
 
 
-def refuse_strangers(groups: Iterable[Sequence[LabelMap]], by: Sequence[str]) -> None:
+def refuse_other_clusters(groups: Iterable[Sequence[LabelMap]], by: Sequence[str]) -> None:
     """Raises DisagreeError if parts of one machine come from clusters that have no series in common.
 
     Each group has the labels of one part. Parts differ in the labels ``by``; a part of another machine may have other
