@@ -12,7 +12,7 @@
         ├── NotFound              404
         ├── Forbidden             401, 403: a right or a token is missing
         ├── TooManyRequests       429: come back after `retry_after` seconds
-        ├── WrongShape            an answer that is no object of the kind that was asked for
+        ├── MalformedResponse            an answer that is no object of the kind that was asked for
         ├── TooLarge              an answer beyond what we read of one
         ├── Denied                any status: admission (a policy, a webhook, or one out of reach) refused the write
         ├── Unavailable           503, or no connection made: nothing was done
@@ -84,7 +84,7 @@ class TooManyRequests(KubeError):  # noqa: N818
         self.retry_after = retry_after
 
 
-class WrongShape(KubeError):  # noqa: N818
+class MalformedResponse(KubeError):  # noqa: N818
     """The answer is not what was asked for: no JSON, no list, an object without a name, another type in a field."""
 
 

@@ -57,7 +57,7 @@ def client_context(
     return context
 
 
-def in_words(error: BaseException | None) -> str | None:
+def explain_tls_error(error: BaseException | None) -> str | None:
     """What is wrong with the server's certificate, or with ours, and what to do; None where TLS is not to blame."""
     found = _tls_error(error)
     if isinstance(found, ssl.SSLCertVerificationError):
@@ -70,12 +70,12 @@ def in_words(error: BaseException | None) -> str | None:
     return None
 
 
-def refused_ours(error: BaseException | None) -> bool:
+def client_certificate_refused(error: BaseException | None) -> bool:
     """Did the server end the handshake because of our client certificate? Then it has read no request."""
     return bool(_OURS_REFUSED.search(getattr(_tls_error(error), "reason", None) or ""))
 
 
-def distrusted(error: BaseException | None) -> bool:
+def server_not_trusted(error: BaseException | None) -> bool:
     """Did we end the handshake because of the server's certificate? Then no request was sent."""
     return isinstance(_tls_error(error), ssl.SSLCertVerificationError)
 

@@ -182,7 +182,7 @@ class Daemon:
     def _wire(self, connection: Connection) -> None:
         settings, name = self.settings, self.settings.scheduler_name
         identity = unique_identity()
-        self.reach = connection.reach
+        self.reach = connection.reachability
         self.client = KubeClient(connection, name, identity)
         self.events = EventPoster(self.client, on_drop=self.telemetry.event_dropped)
         reporter = Reporter(name, identity)
@@ -228,7 +228,7 @@ class Daemon:
             on_start=self._take_signals,
         )
         self.undecided = Watchman(self.scheduler)
-        connection.on_oddity = self.feed.odd
+        connection.on_malformed = self.feed.odd
         self.audit = Audit(
             self.ledger,
             self.client,

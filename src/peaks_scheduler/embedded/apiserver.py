@@ -28,13 +28,13 @@ import yaml
 from aiohttp import web
 
 from .faults import Cut, Failure
-from .gate import Gate
+from .http_routes import HttpRoutes
+from .middleware import Middleware
+from .object_store import Key, Object, Store, StoreChange
 from .patching import merge_patch
 from .resources import BY_NAME, PODS, Resource
-from .rest import Rest
-from .store import Change, Key, Object, Store
-from .watching import Watches
-from .wire import Wire
+from .rest import RestApi
+from .watch_streams import WatchStreams
 
 _BODY_LIMIT = 3 * 1024 * 1024  # bytes, as the API server's
 
@@ -53,10 +53,10 @@ class EmbeddedApiServer:
     ) -> None:
         self.clock = clock
         self._store = Store(clock)
-        self._rest = Rest(self._store)
-        self._watches = Watches(self._store, bookmark_seconds)
-        self._gate = Gate(tokens)
-        self._wire = Wire(self._rest, self._watches, self._gate)
+        self._rest = RestApi(self._store)
+        self._watches = WatchStreams(self._store, bookmark_seconds)
+        self._middleware = Middleware(tokens)
+        self._routes = HttpRoutes(self._rest, self._watches, self._middleware)
         self._runner: web.AppRunner | None = None
         self._port = 0
 
@@ -65,7 +65,7 @@ class EmbeddedApiServer:
     async def start(self) -> None:
         """Listen on 127.0.0.1: a free port the first time, the same one after a ``stop``. The objects stay."""
         app = web.Application(client_max_size=_BODY_LIMIT)
-        app.add_routes(self._wire.routes())
+        app.add_routes(self._routes.routes())
         app.on_response_prepare.append(self._date)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
@@ -130,7 +130,7 @@ class EmbeddedApiServer:
         return [record.object for record in self._store.records(BY_NAME[kind])]
 
     def get(self, kind: str, name: str, namespace: str = "default") -> Object:
-        """One object, or ``status.Refused``."""
+        """One object, or ``ApiError``."""
         return self._store.get(BY_NAME[kind], _key(BY_NAME[kind], namespace, name)).object
 
     def change(self, kind: str, name: str, patch: Object, namespace: str = "default") -> Object:
@@ -146,7 +146,7 @@ class EmbeddedApiServer:
         """Bind a pod as another scheduler would."""
         return self._rest.bind((namespace, name), {"target": {"kind": "Node", "name": node}}).object
 
-    def subscribe(self, kind: str, subscriber: Callable[[Change], None]) -> Callable[[], None]:
+    def subscribe(self, kind: str, subscriber: Callable[[StoreChange], None]) -> Callable[[], None]:
         """Hear of every change of a kind, in order and before its request is answered. Returns the way to stop."""
         return self._store.subscribe(BY_NAME[kind], subscriber)
 
@@ -161,15 +161,15 @@ class EmbeddedApiServer:
         message: str | None = None,
     ) -> None:
         """Refuse the next ``n`` requests whose text ``METHOD path?query`` contains ``match``; none is applied."""
-        self._gate.faults.failures.append(Failure(match, n, status, headers or {}, message))
+        self._middleware.faults.failures.append(Failure(match, n, status, headers or {}, message))
 
     def drop_next(self, n: int, match: str = "", *, after_applying: bool = False) -> None:
         """Cut the connection of the next ``n`` matching requests without an answer, before or after applying them."""
-        self._gate.faults.cuts.append(Cut(match, n, after_applying))
+        self._middleware.faults.cuts.append(Cut(match, n, after_applying))
 
     def delay(self, match: str, seconds: float) -> None:
         """Hold every matching request back by ``seconds`` before it is looked at; 0 ends that."""
-        self._gate.faults.delays[match] = seconds
+        self._middleware.faults.delays[match] = seconds
 
     def drop_watches(self) -> int:
         """Break the connection of every open watch. Returns how many there were."""
@@ -190,37 +190,37 @@ class EmbeddedApiServer:
 
     def clear_faults(self) -> None:
         """Forget every refusal, cut and delay not yet carried out."""
-        self._gate.faults.clear()
+        self._middleware.faults.clear()
 
     # ---- what was asked
 
     @property
     def tokens(self) -> set[str] | None:
         """Accepted bearer tokens; None accepts everybody. Assign to rotate."""
-        return self._gate.tokens
+        return self._middleware.tokens
 
     @tokens.setter
     def tokens(self, tokens: set[str] | None) -> None:
-        self._gate.tokens = tokens
+        self._middleware.tokens = tokens
 
     @property
     def denied(self) -> set[tuple[str, str]]:
         """(verb, kind) that are forbidden, e.g. ("create", "pods/binding"). Add to it."""
-        return self._wire.denied
+        return self._routes.denied
 
     @property
     def absent(self) -> set[str]:
         """Kinds ("csinodes") that this server does not have. Add to it."""
-        return self._wire.absent
+        return self._routes.absent
 
     @property
     def requests(self) -> Counter[tuple[str, str]]:
         """(verb, kind) -> requests that came, refused ones too: ("watch", "pods"), ("create", "pods/binding")."""
-        return self._gate.requests
+        return self._middleware.requests
 
     @property
     def watching(self) -> int:
-        """Watches open now."""
+        """Number of watches open now."""
         return len(self._watches)
 
     async def _date(self, request: web.Request, response: web.StreamResponse) -> None:

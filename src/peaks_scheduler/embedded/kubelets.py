@@ -14,10 +14,10 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from .api_errors import ApiError
 from .apiserver import EmbeddedApiServer
+from .object_store import Object, StoreChange, stamp
 from .rest import set_condition
-from .status import Refused
-from .store import Change, Object, stamp
 
 RunsFor = Callable[[Object], float | None]
 """Pod -> how long it runs [s]; None: until the end."""
@@ -48,7 +48,7 @@ class Kubelets:
         self.stop = server.subscribe("pods", self._observe)
         """Call it to stop listening."""
 
-    def _observe(self, change: Change) -> None:
+    def _observe(self, change: StoreChange) -> None:
         pod = change.after.object if change.after else None
         if pod is None or not pod["spec"].get("nodeName"):
             return
@@ -75,7 +75,7 @@ class Kubelets:
         metadata = pod["metadata"]
         try:
             current = self._server.get("pods", metadata["name"], metadata["namespace"])
-        except Refused:
+        except ApiError:
             return None
         return current if current["metadata"]["uid"] == metadata["uid"] else None
 

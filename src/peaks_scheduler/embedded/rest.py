@@ -16,10 +16,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import status
+from . import api_errors
+from .object_store import Key, Object, Store, StoredObject
+from .query_selectors import Predicate
 from .resources import EVENTS, LEASES, NODES, PODS, Resource
-from .selecting import Predicate
-from .store import Key, Object, Record, Store
 
 GRACE_SECONDS = 30
 """``terminationGracePeriodSeconds`` of a pod that names none."""
@@ -30,25 +30,25 @@ _PAGES = 1000  # continued lists kept; the oldest are forgotten
 class Page:
     """One page of a list: all of it without a limit. ``token`` continues it, empty at the end."""
 
-    records: list[Record]
+    records: list[StoredObject]
     version: int
     token: str = ""
     remaining: int = 0
 
 
-class Rest:
-    """The verbs. Every method returns the record it left behind or raises ``status.Refused``."""
+class RestApi:
+    """The verbs. Every method returns the record it left behind or raises ``ApiError``."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._pages: dict[str, tuple[int, list[Record]]] = {}
+        self._pages: dict[str, tuple[int, list[StoredObject]]] = {}
 
-    def create(self, resource: Resource, namespace: str, obj: Object) -> Record:
+    def create(self, resource: Resource, namespace: str, obj: Object) -> StoredObject:
         """POST to a collection. 409 for a name that is taken. A uid in the object is kept: callers like to know it."""
         metadata = dict(obj.get("metadata") or {})
         name = metadata.get("name") or _generated(metadata)
         if not name:
-            raise status.invalid(resource, "", "metadata.name: Required value: name or generateName is required")
+            raise api_errors.invalid(resource, "", "metadata.name: Required value: name or generateName is required")
         metadata.pop("resourceVersion", None)
         return self.store.create(resource, (namespace, name), _born(resource, {**obj, "metadata": metadata}))
 
@@ -58,7 +58,7 @@ class Rest:
             try:
                 version, records = self._pages.pop(token)
             except KeyError:
-                raise status.expired(status.CONTINUE_EXPIRED) from None
+                raise api_errors.expired(api_errors.CONTINUE_EXPIRED) from None
         else:
             version = self.store.version
             records = [record for record in self.store.records(resource, namespace) if selects(record.object)]
@@ -66,7 +66,7 @@ class Rest:
             return Page(records, version)
         return Page(records[:limit], version, self._continued(version, records[limit:]), len(records) - limit)
 
-    def _continued(self, version: int, rest: list[Record]) -> str:
+    def _continued(self, version: int, rest: list[StoredObject]) -> str:
         token = base64.urlsafe_b64encode(json.dumps({"rv": version, "id": secrets.token_hex(8)}).encode()).decode()
         self._pages[token] = (version, rest)
         while len(self._pages) > _PAGES:
@@ -78,12 +78,12 @@ class Rest:
         self.store.compact()
         self._pages.clear()
 
-    def update(self, resource: Resource, key: Key, obj: Object, subresource: str = "") -> Record:
+    def update(self, resource: Resource, key: Key, obj: Object, subresource: str = "") -> StoredObject:
         """PUT. With ``metadata.resourceVersion`` it must be the current one, and a lease cannot do without."""
         current = self.store.get(resource, key)
         wanted = obj.get("metadata", {}).get("resourceVersion")
         if not wanted and resource is LEASES:
-            raise status.invalid(
+            raise api_errors.invalid(
                 resource, key[1], "metadata.resourceVersion: Invalid value: 0: must be specified for an update"
             )
         self._check(resource, key, current, obj.get("metadata", {}))
@@ -91,23 +91,23 @@ class Rest:
 
     def patch(
         self, resource: Resource, key: Key, change: Object, how: Callable[[Any, Any], Any], subresource: str = ""
-    ) -> Record:
+    ) -> StoredObject:
         """PATCH with ``how`` (of ``patching.PATCHES``). ``uid`` and ``resourceVersion`` in it are preconditions."""
         current = self.store.get(resource, key)
         self._check(resource, key, current, change.get("metadata") or {})
         changed = how(current.object, change)
         return self.store.replace(resource, key, _writable(resource, current.object, changed, subresource))
 
-    def _check(self, resource: Resource, key: Key, current: Record, wanted: Mapping[str, Any]) -> None:
+    def _check(self, resource: Resource, key: Key, current: StoredObject, wanted: Mapping[str, Any]) -> None:
         if wanted.get("resourceVersion", str(current.version)) != str(current.version):
-            raise status.conflict(resource, key[1], status.MODIFIED)
+            raise api_errors.conflict(resource, key[1], api_errors.MODIFIED)
         uid = current.object["metadata"]["uid"]
         if wanted.get("uid", uid) != uid:
             raise _broken(resource, key, "UID", wanted["uid"], uid)
 
     def delete(
         self, resource: Resource, key: Key, grace: int | None = None, preconditions: Mapping[str, str] | None = None
-    ) -> Record:
+    ) -> StoredObject:
         """DELETE. A bound pod is only marked, for its kubelet to end it; ``grace`` 0 removes it at once."""
         current = self.store.get(resource, key)
         uid = current.object["metadata"]["uid"]
@@ -122,7 +122,7 @@ class Rest:
         metadata = {**current.object["metadata"], **marks}
         return self.store.replace(resource, key, {**current.object, "metadata": metadata})
 
-    def bind(self, key: Key, binding: Object) -> Record:
+    def bind(self, key: Key, binding: Object) -> StoredObject:
         """POST to ``pods/NAME/binding``: node and annotations in one write, under the preconditions it names.
 
         The checks, their order and their words: ``BindingREST`` in ``pkg/registry/core/pod/storage/storage.go``.
@@ -130,9 +130,9 @@ class Rest:
         name, metadata = key[1], binding.get("metadata") or {}
         node = (binding.get("target") or {}).get("name")
         if metadata.get("name", name) != name:
-            raise status.bad_request("name in URL does not match name in Binding object")
+            raise api_errors.bad_request("name in URL does not match name in Binding object")
         if not node:
-            raise status.invalid(PODS, name, "target.name: Required value")
+            raise api_errors.invalid(PODS, name, "target.name: Required value")
         current = self.store.get(PODS, key)
         _check_binding(current, key, metadata)
         pod = copy.deepcopy(current.object)
@@ -146,7 +146,7 @@ class Rest:
         return self.store.replace(PODS, key, pod)
 
 
-def _check_binding(current: Record, key: Key, wanted: Mapping[str, Any]) -> None:
+def _check_binding(current: StoredObject, key: Key, wanted: Mapping[str, Any]) -> None:
     name, metadata = key[1], current.object["metadata"]
     if wanted.get("uid") and wanted["uid"] != metadata["uid"]:
         raise _broken(PODS, key, "UID", wanted["uid"], metadata["uid"])
@@ -161,11 +161,11 @@ def _check_binding(current: Record, key: Key, wanted: Mapping[str, Any]) -> None
     elif spec.get("schedulingGates"):
         why = f"pod {name} has non-empty .spec.schedulingGates"
     if why:
-        raise status.conflict(PODS, name, why, "/binding")
+        raise api_errors.conflict(PODS, name, why, "/binding")
 
 
-def _broken(resource: Resource, key: Key, what: str, wanted: str, found: str) -> status.Refused:
-    return status.precondition(resource, "/".join(filter(None, key)), key[1], what, wanted, found)
+def _broken(resource: Resource, key: Key, what: str, wanted: str, found: str) -> api_errors.ApiError:
+    return api_errors.precondition(resource, "/".join(filter(None, key)), key[1], what, wanted, found)
 
 
 def set_condition(obj: Object, condition: Object, now: str) -> None:

@@ -20,12 +20,12 @@ from .decoding import (
     NamePage,
     ObjectPage,
     decode,
+    decode_as,
     decode_names,
     decode_objects,
     decode_resources,
     decode_review,
-    decoded,
-    named,
+    require_name,
 )
 from .transport import MERGE, STRATEGIC_MERGE, TIMEOUT, Transport, encode
 
@@ -177,7 +177,7 @@ class KubeClient:
             KubeError: no such answer.
         """
         try:
-            return named(decode(await self._transport.get(_pod(namespace, name))))
+            return require_name(decode(await self._transport.get(_pod(namespace, name))))
         except NotFound:
             return None
 
@@ -233,7 +233,7 @@ class KubeClient:
             NotFound: there is none of that name.
             KubeError: no such answer.
         """
-        return named(decode(await self._transport.get(f"/api/v1/nodes/{name}")))
+        return require_name(decode(await self._transport.get(f"/api/v1/nodes/{name}")))
 
     async def get_json(self, path: str, query: Mapping[str, str]) -> Json:
         """The object under ``path``, whatever it is: for APIs that others serve behind the API server.
@@ -262,7 +262,7 @@ class KubeClient:
             KubeError: no such answer.
         """
         try:
-            answer = decoded(await self._transport.get(base), decode_resources)
+            answer = decode_as(await self._transport.get(base), decode_resources)
         except NotFound:
             return frozenset()
         return frozenset(each.name for each in answer.resources or ())
@@ -291,7 +291,7 @@ class KubeClient:
             )
         except (Forbidden, NotFound):
             return True
-        verdict = decoded(answer, decode_review).status
+        verdict = decode_as(answer, decode_review).status
         return verdict is None or verdict.allowed
 
     # -- the Lease
@@ -323,7 +323,7 @@ class KubeClient:
         pages: list[P] = []
         while len(pages) < MOST_PAGES:
             try:
-                page = decoded(await self._transport.get(path, query, accept), decode)
+                page = decode_as(await self._transport.get(path, query, accept), decode)
             except TooLarge:
                 if query["limit"] == "1":
                     raise

@@ -24,13 +24,13 @@ from yarl import URL
 from peaks_scheduler import __version__
 from peaks_scheduler.kube.login.access import SERVICE_ACCOUNT
 from peaks_scheduler.kube.login.credentials import Credentials, Identity, load_credentials
-from peaks_scheduler.tls import distrusted, in_words, refused_ours
+from peaks_scheduler.tls import client_certificate_refused, explain_tls_error, server_not_trusted
 
-from .answers import Answer, OnOddity
 from .clock import ServerClock
-from .connections import Connections
+from .kopf_responses import KopfResponse, OnMalformed
 from .proxies import is_socks, proxy_of
-from .reach import Reach
+from .reachability import Reachability
+from .rotating_connector import RotatingConnector
 
 CONNECT_TIMEOUT = 3.0  # [s] to a server that is there: a connection takes milliseconds
 REFUSED_PAUSE = 1.0  # [s] before a 401 is handed on: a caller that tries again at once shall not do so in a hot loop
@@ -62,13 +62,13 @@ class Connection:
         self._prefix = self._url.raw_path.rstrip("/")  # a server behind a path, as some platforms have them
         self._tls_server_name = credentials.cluster.tls_server_name
         self._clock = ServerClock()
-        self.reach = Reach()
-        self.on_oddity: OnOddity | None = None
+        self.reachability = Reachability()
+        self.on_malformed: OnMalformed | None = None
         """Told of what was passed over in kopf's lists and watches."""
         proxy = proxy_of(credentials.cluster, environ)
         self._http_proxy = None if is_socks(proxy) else proxy
         socks = proxy if is_socks(proxy) else None
-        self._connections = Connections(credentials.tls, credentials.certificate, socks)
+        self._connections = RotatingConnector(credentials.tls, credentials.certificate, socks)
         self.session = self.new_session()
 
     @property
@@ -119,7 +119,7 @@ class Connection:
             cookie_jar=aiohttp.DummyCookieJar(),
             # compressing a large list costs the API server and us more than sending it does in a cluster
             headers={"User-Agent": f"peaks-scheduler/{__version__}", "Accept-Encoding": "identity"},
-            response_class=Answer,
+            response_class=KopfResponse,
             proxy=self._http_proxy,
         )
 
@@ -149,10 +149,10 @@ class Connection:
 
     async def _renewed_over(self, error: Exception, identity: Identity) -> bool:
         """Is there something else to try after a handshake that failed? No request was read in it."""
-        if refused_ours(error):
+        if client_certificate_refused(error):
             return await self._credentials.renew(identity)
         # the files may have changed without a trace, or the machine's own authorities, which are no files of ours
-        return distrusted(error) and await self._credentials.renew(identity, plugin=False)
+        return server_not_trusted(error) and await self._credentials.renew(identity, plugin=False)
 
     async def _send(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType, identity: Identity
@@ -162,13 +162,15 @@ class Connection:
         try:
             answer = await handler(request)
             status = answer.status
-            if isinstance(answer, Answer) and self.on_oddity is not None:
-                answer.on_oddity = self.on_oddity
+            if isinstance(answer, KopfResponse) and self.on_malformed is not None:
+                answer.on_malformed = self.on_malformed
         except (aiohttp.ClientError, OSError) as error:
-            self.reach.failed(in_words(error) or f"{type(error).__name__}: {str(error) or 'time is up'}")
+            self.reachability.failed(
+                explain_tls_error(error) or f"{type(error).__name__}: {str(error) or 'time is up'}"
+            )
             raise
         else:
-            self.reach.answered(status)
+            self.reachability.answered(status)
         finally:
             url = request.url
             path = url.raw_path.removeprefix(self._prefix)

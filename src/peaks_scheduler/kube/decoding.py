@@ -3,7 +3,7 @@
 Owns the shapes of answers. A page of 500 pods' names takes a tenth of the time that plain ``json`` needs, which counts
 when a cluster's ten thousand objects are compared with the ledger while pods wait. Whole objects stay dicts. A list
 without ``items`` is no empty list but an error: nothing may be dropped over it. An item without a name or uid, or of
-another shape, is passed over; the others count. Never raises anything but WrongShape.
+another shape, is passed over; the others count. Never raises anything but MalformedResponse.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from peaks_scheduler.errors import WrongShape
+from peaks_scheduler.errors import MalformedResponse
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -28,7 +28,7 @@ class ListMeta(msgspec.Struct):
     token: str = msgspec.field(name="continue", default="")
 
 
-class Name(msgspec.Struct):
+class NameMeta(msgspec.Struct):
     """What of an object's metadata is read where only names matter."""
 
     name: str
@@ -36,11 +36,11 @@ class Name(msgspec.Struct):
     namespace: str = ""
 
 
-class Named(msgspec.Struct):
-    metadata: Name
+class NamedObject(msgspec.Struct):
+    metadata: NameMeta
 
 
-class ThingMeta(msgspec.Struct, rename="camel"):
+class WholeObjectMeta(msgspec.Struct, rename="camel"):
     name: str
     uid: str = ""
     namespace: str | None = None
@@ -48,10 +48,10 @@ class ThingMeta(msgspec.Struct, rename="camel"):
     annotations: Json | None = None
 
 
-class Thing(msgspec.Struct):
+class WholeObject(msgspec.Struct):
     """What of a whole object is taken for granted."""
 
-    metadata: ThingMeta
+    metadata: WholeObjectMeta
     spec: Json | None = None
     status: Json | None = None
 
@@ -59,7 +59,7 @@ class Thing(msgspec.Struct):
 class NamePage(msgspec.Struct):
     """A page of a PartialObjectMetadataList."""
 
-    items: list[Named] | None
+    items: list[NamedObject] | None
     metadata: ListMeta = msgspec.field(default_factory=ListMeta)
     kind: str = "List"
 
@@ -88,24 +88,24 @@ class ObjectPage:
         return [{"apiVersion": self.api_version, "kind": kind, **item} for item in self.items]
 
 
-class Resource(msgspec.Struct):
+class ApiResource(msgspec.Struct):
     name: str
 
 
-class Resources(msgspec.Struct):
+class ApiResourceList(msgspec.Struct):
     """What discovery says that a group and version has."""
 
-    resources: list[Resource] | None = None
+    resources: list[ApiResource] | None = None
 
 
-class Verdict(msgspec.Struct):
+class AccessReviewStatus(msgspec.Struct):
     allowed: bool = True
 
 
-class Review(msgspec.Struct):
+class AccessReview(msgspec.Struct):
     """The answer to a SelfSubjectAccessReview."""
 
-    status: Verdict | None = None
+    status: AccessReviewStatus | None = None
 
 
 # a UnicodeError is no MsgspecError
@@ -113,32 +113,32 @@ _BROKEN = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _decode_object = msgspec.json.Decoder(Json).decode
 _decode_names = msgspec.json.Decoder(NamePage).decode
 _decode_page = msgspec.json.Decoder(RawPage).decode
-_decode_named = msgspec.json.Decoder(Named).decode
-decode_resources = msgspec.json.Decoder(Resources).decode
-decode_review = msgspec.json.Decoder(Review).decode
+_decode_named = msgspec.json.Decoder(NamedObject).decode
+decode_resources = msgspec.json.Decoder(ApiResourceList).decode
+decode_review = msgspec.json.Decoder(AccessReview).decode
 
 
-def decoded(body: bytes, decode: Callable[[bytes], T]) -> T:
-    """The answer in its shape. Raises WrongShape where it has another."""
+def decode_as(body: bytes, decode: Callable[[bytes], T]) -> T:
+    """The answer in its shape. Raises MalformedResponse where it has another."""
     try:
         return decode(body)
     except _BROKEN as error:
         shown = body[:80]
-        raise WrongShape(f"expected a JSON object from the API server, got {shown!r}: {error}") from error
+        raise MalformedResponse(f"expected a JSON object from the API server, got {shown!r}: {error}") from error
 
 
 def decode(body: bytes) -> Json:
-    """One object. Raises WrongShape for anything else."""
-    return decoded(body, _decode_object)
+    """One object. Raises MalformedResponse for anything else."""
+    return decode_as(body, _decode_object)
 
 
-def named(answer: Json) -> Json:
+def require_name(answer: Json) -> Json:
     """The object, if it has a name, and spec, status and annotations that are objects where there are any. Raises
-    WrongShape."""
+    MalformedResponse."""
     try:
-        msgspec.convert(answer, Thing)
+        msgspec.convert(answer, WholeObject)
     except msgspec.ValidationError as error:
-        raise WrongShape(f"expected an object with metadata.name from the API server: {error}") from error
+        raise MalformedResponse(f"expected an object with metadata.name from the API server: {error}") from error
     return answer
 
 
@@ -161,14 +161,14 @@ def decode_objects(body: bytes) -> ObjectPage:
 
 
 def _decode_thing(raw: msgspec.Raw) -> Json:
-    return named(_decode_object(raw))
+    return require_name(_decode_object(raw))
 
 
 def _in_shape(items: Iterable[msgspec.Raw], decode: Callable[[msgspec.Raw], T]) -> list[T]:
     """Those that are what ``decode`` takes."""
     found = []
     for raw in items:
-        with contextlib.suppress(*_BROKEN, WrongShape):
+        with contextlib.suppress(*_BROKEN, MalformedResponse):
             found.append(decode(raw))
     return found
 

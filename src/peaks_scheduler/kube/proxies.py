@@ -20,7 +20,7 @@ import aiohttp
 from yarl import URL
 
 from peaks_scheduler.errors import ConfigurationError
-from peaks_scheduler.kube.login.access import Cluster
+from peaks_scheduler.kube.login.access import ClusterEndpoint
 
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
@@ -32,7 +32,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 SCHEMES = ("http", "https", "socks5", "socks5h")
 
 
-def proxy_of(cluster: Cluster, environ: Mapping[str, str]) -> URL | None:
+def proxy_of(cluster: ClusterEndpoint, environ: Mapping[str, str]) -> URL | None:
     """The proxy before this API server; None for none. Raises ConfigurationError for one that cannot be used."""
     if cluster.proxy:
         return _usable(cluster.proxy, "proxy-url")

@@ -29,10 +29,10 @@ from peaks_scheduler.errors import (
     TooManyRequests,
     Unavailable,
 )
-from peaks_scheduler.tls import in_words
+from peaks_scheduler.tls import explain_tls_error
 
-from .bounds import MOST_BYTES, TooLargeError, body_of, wait_of
 from .connection import CONNECT_TIMEOUT, Connection
+from .response_limits import MOST_BYTES, BodyTooLargeError, read_body, retry_after_seconds
 
 TIMEOUT = 10.0  # [s] for a whole request
 JSON = "application/json"
@@ -93,8 +93,8 @@ class Transport:
             async with self._connection.session.get(
                 url, headers={"Accept": accept}, timeout=self._timeout, allow_redirects=False
             ) as answer:
-                body = await body_of(answer, most)
-        except TooLargeError as error:
+                body = await read_body(answer, most)
+        except BodyTooLargeError as error:
             raise TooLarge(f"GET {path}: {error}") from error
         except (aiohttp.ClientError, OSError, RuntimeError) as error:  # TimeoutError is an OSError
             raise Unavailable(_broken("GET", path, error)) from error
@@ -126,7 +126,7 @@ class Transport:
                 allow_redirects=False,
             ) as answer:
                 accepted = 200 <= answer.status < 300
-                content = await body_of(answer)
+                content = await read_body(answer)
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
             if accepted:
                 return b""
@@ -146,7 +146,7 @@ def error_of(method: str, path: str, status: int, headers: Mapping[str, str], bo
     if method != "GET" and "message" in details and DENIED.search(said):
         return Denied(message, status, said)
     if status == 429:
-        return TooManyRequests(message, wait_of(headers, details.get("details")), said)
+        return TooManyRequests(message, retry_after_seconds(headers, details.get("details")), said)
     if status in UNDECIDED and method != "GET":
         return Ambiguous(message, status, said)
     if status >= 500:
@@ -172,7 +172,7 @@ def _write_error(method: str, path: str, error: Exception) -> KubeError:
 
 
 def _broken(method: str, path: str, error: Exception) -> str:
-    if said := in_words(error):
+    if said := explain_tls_error(error):
         return f"{method} {path}: {said}"
     return f"{method} {path}: expected an answer, got {type(error).__name__}: {str(error) or 'time is up'}"
 

@@ -144,7 +144,7 @@ class LineWriter:
             poll.poll(1000 * AGAIN)
 
 
-class Unhurried(io.TextIOBase):
+class NonBlockingStream(io.TextIOBase):
     """A text stream in the place of ``stream``: what is written to it goes through a LineWriter to its descriptor."""
 
     def __init__(self, stream: TextIO, missing: Callable[[int], str]) -> None:

@@ -27,8 +27,8 @@ from pythonjsonlogger.json import JsonEncoder, JsonFormatter
 
 from peaks_scheduler.text.printable import FIELD_LIMIT, cut, indented, is_visible, visible
 
-from .line_writer import Unhurried
-from .log_limits import Repeats
+from .line_writer import NonBlockingStream
+from .log_rate_limit import RateLimitFilter
 
 OURS = "peaks_scheduler"
 
@@ -122,7 +122,7 @@ class Handler(logging.StreamHandler[TextIO]):
     def __init__(self, stream: TextIO, lines: logging.Formatter) -> None:
         super().__init__(stream)
         self.setFormatter(lines)
-        self.repeats = Repeats(OURS)
+        self.repeats = RateLimitFilter(OURS)
         self.addFilter(self.repeats)
 
     def format(self, record: logging.LogRecord) -> str:
@@ -134,7 +134,7 @@ class Handler(logging.StreamHandler[TextIO]):
 
     def emit(self, record: logging.LogRecord) -> None:
         super().emit(record)
-        if record.levelno >= logging.CRITICAL and isinstance(self.stream, Unhurried):
+        if record.levelno >= logging.CRITICAL and isinstance(self.stream, NonBlockingStream):
             self.stream.lines.flush(LAST_LINES)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
@@ -165,15 +165,15 @@ def configure(
     format: Literal["text", "json"],  # noqa: A002
     level: str = "INFO",
     stream: TextIO | None = None,
-    unhurried: bool = False,
+    non_blocking: bool = False,
 ) -> None:
     """Log to ``stream`` (stderr by default) from now on, and nowhere else.
 
     Libraries speak from WARNING on, unless ``level`` is DEBUG. Python's own warnings go through the log as well.
-    ``unhurried``: nobody waits for whoever reads stderr, see ``line_writer``; for the rest of the process's life.
+    ``non_blocking``: nobody waits for whoever reads stderr, see ``line_writer``; for the rest of the process's life.
     """
     lines = JsonLines() if format == "json" else TextLines()
-    if unhurried:
+    if non_blocking:
         _take_over_stderr(lines)
     handler = Handler(sys.stderr if stream is None else stream, lines)
     root = logging.getLogger()
@@ -190,7 +190,7 @@ def configure(
 def dropped() -> dict[str, int]:
     """Lines that the log did not get, since the start: by ``unread`` (nobody read them) and ``repeated``."""
     handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, Handler)]
-    streams = [handler.stream.lines for handler in handlers if isinstance(handler.stream, Unhurried)]
+    streams = [handler.stream.lines for handler in handlers if isinstance(handler.stream, NonBlockingStream)]
     return {
         "unread": sum(lines.dropped for lines in streams),
         "repeated": sum(handler.repeats.left_out for handler in handlers),
@@ -203,7 +203,7 @@ def _take_over_stderr(lines: logging.Formatter) -> None:
     def missing(count: int) -> str:
         return lines.format(_record(logging.WARNING, "log lines dropped, nobody read them", lines=count)) + "\n"
 
-    stream = Unhurried(sys.stderr, missing)
+    stream = NonBlockingStream(sys.stderr, missing)
     atexit.register(stream.lines.close, LAST_LINES)
     sys.stderr = stream
     logger = logging.getLogger(OURS)

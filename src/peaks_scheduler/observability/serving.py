@@ -26,8 +26,8 @@ from aiohttp import web
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.text.printable import cell
 
-from .accepting import ANSWER, IDLE, Connection, Door
-from .shared_answer import FRESH, Shared
+from .inbound_connections import ANSWER, IDLE, InboundConnection, Listener
+from .response_cache import FRESH, ResponseCache
 
 logger = logging.getLogger(__name__)
 
@@ -154,11 +154,11 @@ class Server:
     ) -> None:
         self._listen = listen
         self._address = parse_listen(listen)
-        self._health = {"livez": Shared(live, fresh), "readyz": Shared(ready, fresh)}
-        self._metrics = {form: Shared(partial(telemetry_render, form), fresh) for form in FORMS}
+        self._health = {"livez": ResponseCache(live, fresh), "readyz": ResponseCache(ready, fresh)}
+        self._metrics = {form: ResponseCache(partial(telemetry_render, form), fresh) for form in FORMS}
         self._configz = configz
         self._http: web.Server | None = None
-        self._door: Door | None = None
+        self._listener: Listener | None = None
 
     async def start(self) -> int:
         """Listen and serve; the port, also where 0 asked for a free one.
@@ -172,26 +172,26 @@ class Server:
             raise ConfigurationError(_why_not(self._listen, error)) from error
         # one probe a few seconds: an access log would drown the decisions
         self._http = web.Server(self._answer, access_log=None, **LIMITS)
-        self._door = Door(self._http)
+        self._listener = Listener(self._http)
         port = int(sockets[0].getsockname()[1])
-        self._door.listen(sockets)
+        self._listener.listen(sockets)
         return port
 
     async def stop(self) -> None:
         """Close everything; requests under way get a second. May be called without ``start`` and twice."""
-        if self._http is None or self._door is None:
+        if self._http is None or self._listener is None:
             return
-        await self._door.close()
+        await self._listener.close()
         self._http.pre_shutdown()
         await self._http.shutdown(LAST_ANSWERS)
         for stop in [shared.stop for shared in self._health.values()] + [
             shared.stop for shared in self._metrics.values()
         ]:
             stop()
-        self._http = self._door = None
+        self._http = self._listener = None
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        connection = self._door.of(request.protocol) if self._door is not None else None
+        connection = self._listener.of(request.protocol) if self._listener is not None else None
         if connection is None:
             return web.Response(status=503)  # nobody is there to read it
         with connection.answering():
@@ -226,7 +226,7 @@ class Server:
         return Reply(body, headers={"Content-Type": "application/json; charset=utf-8"})
 
 
-async def _send(request: web.BaseRequest, reply: Reply, connection: Connection) -> web.StreamResponse:
+async def _send(request: web.BaseRequest, reply: Reply, connection: InboundConnection) -> web.StreamResponse:
     """Write the reply in pieces, for a peer that reads slowly: what waits for it is one of them."""
     response = web.StreamResponse(status=reply.status, headers={"Content-Type": TEXT, **reply.headers})
     response.content_length = len(reply.body)
@@ -251,7 +251,7 @@ def _form(accept: str) -> str:
     return FORMS[0]
 
 
-async def _health(name: str, shared: Shared[Findings], request: web.BaseRequest) -> Reply:
+async def _health(name: str, shared: ResponseCache[Findings], request: web.BaseRequest) -> Reply:
     try:
         findings = await shared.get(PATIENCE)
     except TimeoutError:

@@ -19,24 +19,24 @@ from yarl import URL
 
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.kube.login import exec_plugin
-from peaks_scheduler.kube.login.access import Cluster, Plugin
+from peaks_scheduler.kube.login.access import ClusterEndpoint, ExecPlugin
 from peaks_scheduler.kube.login.exec_plugin import ask
 from tests.support.recording_server import write_kubeconfig
 
 V1 = "client.authentication.k8s.io/v1"
-CLUSTER = Cluster(URL("https://api.example.org:6443"), "https://api.example.org:6443")
+CLUSTER = ClusterEndpoint(URL("https://api.example.org:6443"), "https://api.example.org:6443")
 
 
-def shell(script: str, **more: Any) -> Plugin:
+def shell(script: str, **more: Any) -> ExecPlugin:
     fields: dict[str, Any] = {"api_version": V1, "interactive_mode": "IfAvailable", **more}
-    return Plugin("exec of user 'x'", "sh", args=("-c", script), **fields)
+    return ExecPlugin("exec of user 'x'", "sh", args=("-c", script), **fields)
 
 
 def answering(status: dict[str, Any] | None, version: str = V1) -> str:
     return f"echo '{json.dumps({'apiVersion': version, 'kind': 'ExecCredential', 'status': status})}'"
 
 
-async def told(tmp_path: Path, cluster: Cluster = CLUSTER, **plugin: Any) -> dict[str, Any]:
+async def told(tmp_path: Path, cluster: ClusterEndpoint = CLUSTER, **plugin: Any) -> dict[str, Any]:
     """KUBERNETES_EXEC_INFO as a plugin finds it."""
     script = f'echo "$KUBERNETES_EXEC_INFO" > {tmp_path}/info; ' + answering({"token": "x"})
     await ask(shell(script, **plugin), cluster)
@@ -50,7 +50,7 @@ class TestWhatItIsTold:
         assert await told(tmp_path) == {"kind": "ExecCredential", "apiVersion": V1, "spec": {"interactive": False}}
 
     async def test_the_cluster_where_the_kubeconfig_allows_it(self, tmp_path: Path) -> None:
-        cluster = Cluster(
+        cluster = ClusterEndpoint(
             URL("https://api.example.org:6443"),
             "https://api.example.org:6443",
             "other.example.org",
@@ -143,7 +143,7 @@ class TestWhatItSays:
         assert "\x1b" not in str(refused.value)
 
     async def test_an_install_hint_is_shown_where_the_program_is_missing(self) -> None:
-        plugin = Plugin("exec of user 'x'", "no-such-plugin", V1, "Never", install_hint="brew install it")
+        plugin = ExecPlugin("exec of user 'x'", "no-such-plugin", V1, "Never", install_hint="brew install it")
         with pytest.raises(
             ConfigurationError, match=r"expected the program no-such-plugin, found none\.\nbrew install it"
         ):

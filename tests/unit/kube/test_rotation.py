@@ -17,7 +17,7 @@ import trustme
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from peaks_scheduler.kube import connections
+from peaks_scheduler.kube import rotating_connector
 from peaks_scheduler.kube.connection import Connection, as_kopf_login, connect
 from peaks_scheduler.kube.login import credentials
 from tests.support.kubeconfig_cases import EXEC_V1, World
@@ -293,7 +293,7 @@ async def watched(ca: trustme.CA) -> AsyncIterator[tuple[str, list[str | None], 
 async def test_watches_end_and_begin_anew_while_requests_under_way_end_in_peace(
     watched: tuple[str, list[str | None], asyncio.Event], world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "GRACE", 0.5)
+    monkeypatch.setattr(rotating_connector, "GRACE", 0.5)
     world.server, who, go_on = watched
     connection = await connect(str(world.write(world.entries(user=FILES))), environ={})
     kopf = as_kopf_login(connection).aiohttp_session
@@ -318,7 +318,7 @@ async def test_watches_end_and_begin_anew_while_requests_under_way_end_in_peace(
 async def test_watches_go_on_when_only_the_authority_has_changed(
     watched: tuple[str, list[str | None], asyncio.Event], world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "GRACE", 0.001)
+    monkeypatch.setattr(rotating_connector, "GRACE", 0.001)
     world.server, _, go_on = watched
     connection = await connect(str(world.write(world.entries(user=FILES))), environ={})
     async with asyncio.timeout(20):
@@ -429,4 +429,4 @@ async def test_a_plugin_that_gives_what_has_expired_is_not_run_for_every_request
 
 
 def test_what_a_request_is_sent_with_says_no_secret() -> None:
-    assert "abc" not in repr(Seen()) + repr(credentials.Given(token="abc"))
+    assert "abc" not in repr(Seen()) + repr(credentials.PluginCredentials(token="abc"))

@@ -207,9 +207,10 @@ def test_a_forked_child_writes_its_own_lines_and_not_the_parents() -> None:
 
 HEAD = """
 import logging, sys, threading, warnings
-from peaks_scheduler import logs, surroundings
-surroundings.prepare()
-logs.configure("text", unhurried=True)
+from peaks_scheduler import process_setup
+from peaks_scheduler.observability import logs
+process_setup.prepare()
+logs.configure("text", non_blocking=True)
 log = logging.getLogger("peaks_scheduler.test")
 """
 

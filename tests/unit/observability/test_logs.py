@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from peaks_scheduler.observability.log_limits import LIBRARY, WARNINGS, Repeats
+from peaks_scheduler.observability.log_rate_limit import LIBRARY, WARNINGS, RateLimitFilter
 from peaks_scheduler.observability.logs import (
     LIBRARIES,
     ChangeLog,
@@ -357,7 +357,7 @@ def test_what_is_said_too_often_is_left_out_and_counted(log: io.StringIO) -> Non
     configure("json", stream=log)
     (handler,) = logging.getLogger().handlers
     assert isinstance(handler, Handler)
-    handler.repeats = Repeats("peaks_scheduler", lambda: now)
+    handler.repeats = RateLimitFilter("peaks_scheduler", lambda: now)
     handler.filters[:] = [handler.repeats]
     logger = logging.getLogger("peaks_scheduler")
 
@@ -392,7 +392,7 @@ def test_a_library_that_repeats_itself_is_cut_short_whatever_its_words(log: io.S
 
 
 def test_what_is_counted_takes_no_memory_without_bound() -> None:
-    repeats = Repeats("peaks_scheduler")
+    repeats = RateLimitFilter("peaks_scheduler")
     for i in range(10_000):
         repeats.filter(record(f"message {i}"))
     assert len(repeats._counts) <= 1_001

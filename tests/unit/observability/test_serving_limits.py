@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 import aiohttp
 import pytest
 
-from peaks_scheduler.observability import accepting, serving
+from peaks_scheduler.observability import inbound_connections, serving
 from peaks_scheduler.observability.serving import Check, Health, Server
 from tests.support.daemon_stage import until
 
@@ -132,8 +132,8 @@ async def connect() -> AsyncIterator[Connect]:
 async def test_a_request_whose_head_does_not_end_is_given_up(
     connect: Connect, monkeypatch: pytest.MonkeyPatch, first: bytes
 ) -> None:
-    monkeypatch.setattr(accepting, "HEAD", 0.2)
-    monkeypatch.setattr(accepting, "IDLE", 0.4)
+    monkeypatch.setattr(inbound_connections, "HEAD", 0.2)
+    monkeypatch.setattr(inbound_connections, "IDLE", 0.4)
     async with listening(a_server()) as port:
         peer = await connect(port)
         await peer.send(first)
@@ -141,7 +141,7 @@ async def test_a_request_whose_head_does_not_end_is_given_up(
 
 
 async def test_a_byte_now_and_then_prolongs_nothing(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accepting, "HEAD", 0.3)
+    monkeypatch.setattr(inbound_connections, "HEAD", 0.3)
     async with listening(a_server()) as port:
         peer = await connect(port)
 
@@ -156,7 +156,7 @@ async def test_a_byte_now_and_then_prolongs_nothing(connect: Connect, monkeypatc
 
 
 async def test_a_connection_that_asks_no_more_ends(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accepting, "IDLE", 0.1)
+    monkeypatch.setattr(inbound_connections, "IDLE", 0.1)
     async with listening(a_server()) as port:
         peer = await connect(port)
         assert (await peer.ask(ASK)).startswith(b"HTTP/1.1 200")
@@ -179,8 +179,8 @@ async def test_idle_connections_keep_nobody_out_whatever_their_number(
             await connect(port)
         probe = await connect(port)
         assert (await probe.ask(ASK)).startswith(b"HTTP/1.1 200")
-        assert server._door is not None
-        assert len(server._door) <= accepting.MOST_EACH
+        assert server._listener is not None
+        assert len(server._listener) <= inbound_connections.MOST_EACH
     assert [record.message for record in caplog.records] == ["connections closed, there were too many"]
 
 
@@ -191,8 +191,8 @@ async def test_idle_connections_from_many_addresses_keep_nobody_out(connect: Con
             await connect(port, f"127.0.1.{i % 100 + 1}")
         probe = await connect(port)
         assert (await probe.ask(ASK)).startswith(b"HTTP/1.1 200")
-        assert server._door is not None
-        assert len(server._door) <= accepting.MOST
+        assert server._listener is not None
+        assert len(server._listener) <= inbound_connections.MOST
 
 
 async def test_a_connection_that_is_answered_is_not_the_one_that_goes(connect: Connect) -> None:
@@ -207,7 +207,7 @@ async def test_a_connection_that_is_answered_is_not_the_one_that_goes(connect: C
         scrape = await connect(port)
         await scrape.send(ASK.replace(b"livez", b"metrics"))
         await asked.wait()
-        for _ in range(2 * accepting.MOST_EACH):
+        for _ in range(2 * inbound_connections.MOST_EACH):
             await connect(port)
         probe = await connect(port)
         await probe.ask(ASK)
@@ -221,7 +221,7 @@ async def test_peers_that_do_not_read_their_answers_keep_nobody_out() -> None:
 
     loop = asyncio.get_running_loop()
     async with listening(a_server(render=large)) as port, contextlib.AsyncExitStack() as opened:
-        for _ in range(2 * accepting.MOST_EACH):
+        for _ in range(2 * inbound_connections.MOST_EACH):
             client = opened.enter_context(socket.socket())
             client.setblocking(False)
             await loop.sock_connect(client, ("127.0.0.1", port))
@@ -241,7 +241,7 @@ async def test_a_request_that_is_worked_on_is_no_reason_to_refuse_another(connec
     async with listening(a_server(render=slow)) as port:
         await (await connect(port, "127.0.3.1")).send(ASK.replace(b"livez", b"metrics"))
         await asked.wait()
-        for i in range(2 * accepting.MOST):
+        for i in range(2 * inbound_connections.MOST):
             await connect(port, f"127.0.4.{i % 250 + 1}")
         assert await get(port, "livez") == (200, "ok")
 
@@ -281,7 +281,7 @@ async def test_without_descriptors_one_line_is_logged_and_what_waits_is_served_l
         return await accept(listener)
 
     monkeypatch.setattr(loop, "sock_accept", counted)
-    monkeypatch.setattr(accepting, "AGAIN", 0.01)
+    monkeypatch.setattr(inbound_connections, "AGAIN", 0.01)
     with socket.socket() as client:
         client.setblocking(False)
         async with listening(a_server()) as port:
@@ -296,8 +296,8 @@ async def test_without_descriptors_one_line_is_logged_and_what_waits_is_served_l
 
 
 def test_the_limit_leaves_most_descriptors_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accepting.resource, "getrlimit", lambda _: (256, 256))
-    assert accepting.Door(asyncio.Protocol)._most == 32
+    monkeypatch.setattr(inbound_connections.resource, "getrlimit", lambda _: (256, 256))
+    assert inbound_connections.Listener(asyncio.Protocol)._most == 32
 
 
 # --- who asks for too much --------------------------------------------------------------------------------------------
@@ -338,7 +338,7 @@ async def test_requests_behind_one_another_are_bounded(connect: Connect, request
 
 
 async def test_an_answer_that_nobody_takes_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accepting, "ANSWER", 0.3)
+    monkeypatch.setattr(inbound_connections, "ANSWER", 0.3)
     body = b"x" * 30_000_000
 
     async def large(_accept: str) -> tuple[bytes, str]:
@@ -346,7 +346,7 @@ async def test_an_answer_that_nobody_takes_is_given_up(monkeypatch: pytest.Monke
 
     server = a_server(render=large)
     async with listening(server) as port:
-        door = server._door
+        door = server._listener
         assert door is not None
         with socket.socket() as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -358,7 +358,7 @@ async def test_an_answer_that_nobody_takes_is_given_up(monkeypatch: pytest.Monke
             await until(lambda: waiting(door) <= 4 * serving.PIECE and not len(door))
 
 
-def waiting(door: accepting.Door) -> int:
+def waiting(door: inbound_connections.Listener) -> int:
     """Bytes that wait for their peers to read."""
     sizes = [each._transport.get_write_buffer_size() for each in door._open.values() if each._transport is not None]
     assert sum(sizes) <= 4 * serving.PIECE

@@ -20,8 +20,8 @@ import yaml
 
 from peaks_scheduler.embedded.apiserver import EmbeddedApiServer
 from peaks_scheduler.embedded.kubelets import Kubelets
-from peaks_scheduler.embedded.load_watcher import LoadEndpoint
-from peaks_scheduler.embedded.store import stamp
+from peaks_scheduler.embedded.load_watcher_endpoint import LoadEndpoint
+from peaks_scheduler.embedded.object_store import stamp
 from peaks_scheduler.objects.ceilings import NO_CEILING
 from peaks_scheduler.power.file import parse_models
 from peaks_scheduler.power.models import PowerModels

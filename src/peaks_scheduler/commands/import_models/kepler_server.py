@@ -17,7 +17,7 @@ from peaks_scheduler.errors import ConfigurationError, LoadError
 from peaks_scheduler.settings.values import masked
 from peaks_scheduler.sources.http import UNPACKED, no_cookies, packing
 from peaks_scheduler.text.words import nearest
-from peaks_scheduler.tls import client_context, in_words
+from peaks_scheduler.tls import client_context, explain_tls_error
 
 TIMEOUT = 30.0  # [s] for the whole answer
 SPEC = ("processor", "cores", "chips", "memory", "frequency")
@@ -71,7 +71,7 @@ def ask(url: str, body: Mapping[str, object], transport: httpx.BaseTransport | N
         except httpx.TimeoutException as error:
             raise LoadError("timeout", f"{where}: no whole answer within {TIMEOUT:g} s") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            said = in_words(error) or f"no answer ({error}): is it running, is it port 8100?"
+            said = explain_tls_error(error) or f"no answer ({error}): is it running, is it port 8100?"
             raise LoadError("unreachable", f"{where}: {said}") from error
     return _checked(where, body, response.status_code, text)
 

@@ -23,7 +23,7 @@ HOST, PORT = "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"
 
 
 @dataclass(frozen=True, slots=True)
-class Cluster:
+class ClusterEndpoint:
     """The API server, and how to know that it is the one."""
 
     server: URL
@@ -45,7 +45,7 @@ class Cluster:
 
 
 @dataclass(frozen=True, slots=True)
-class Plugin:
+class ExecPlugin:
     """A program that gives credentials: the ``exec`` of a kubeconfig's user."""
 
     where: str
@@ -68,7 +68,7 @@ class User:
     token: str | None = field(default=None, repr=False)
     basic: tuple[str, str] | None = field(default=None, repr=False)
     certificate: ClientCertificate | None = None
-    plugin: Plugin | None = None
+    plugin: ExecPlugin | None = None
     impersonation: tuple[tuple[str, str], ...] = ()
     """Headers by which the API server takes us for somebody else."""
 
@@ -79,7 +79,7 @@ class Access:
 
     where: str
     """The file and its context, in messages."""
-    cluster: Cluster
+    cluster: ClusterEndpoint
     user: User
     context: str | None = None
     """Name of the kubeconfig's context; None for a service account."""
@@ -99,7 +99,7 @@ def read_service_account(folder: Path, environ: Mapping[str, str]) -> Access:
     host, port = environ[HOST], environ[PORT]
     try:
         server = URL.build(scheme="https", host=host, port=int(port))
-        cluster = Cluster(server, authorities=_content(authority))
+        cluster = ClusterEndpoint(server, authorities=_content(authority))
         user = User(token=_content(token).decode().strip())
     except (OSError, ValueError) as error:
         raise ConfigurationError(

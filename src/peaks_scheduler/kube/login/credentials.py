@@ -24,8 +24,8 @@ from pathlib import Path
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.tls import ClientCertificate, client_context
 
-from .access import SERVICE_ACCOUNT, Access, Cluster, Plugin, is_in_a_pod, read_service_account
-from .exec_plugin import Given, ask
+from .access import SERVICE_ACCOUNT, Access, ClusterEndpoint, ExecPlugin, is_in_a_pod, read_service_account
+from .exec_plugin import PluginCredentials, ask
 from .kubeconfig import read_access, read_files, standard_files
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 LOOK_EVERY = 1.0  # [s] at the files' stamps, and between two forced renewals
 AFTER_FAILURE = 10.0  # [s] before a plugin that failed is run again
 EARLY, EARLY_SHARE = 10.0, 0.1  # [s], and share of its life, before which a plugin's credentials are renewed
-NOTHING = Given()
+NOTHING = PluginCredentials()
 
 Reader = Callable[[str | None], Access]
 """Reads everything anew; the argument is the context to keep to, None at the first time."""
@@ -58,7 +58,7 @@ class Credentials:
         self,
         reader: Reader,
         access: Access,
-        given: Given = NOTHING,
+        given: PluginCredentials = NOTHING,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -73,7 +73,7 @@ class Credentials:
         self._complaint = ""
 
     @property
-    def cluster(self) -> Cluster:
+    def cluster(self) -> ClusterEndpoint:
         return self._access.cluster
 
     @property
@@ -193,7 +193,7 @@ class Credentials:
         else:
             self._failed_at, self._complaint = float("-inf"), ""
 
-    async def _asked(self, access: Access, plugin: bool) -> Given:
+    async def _asked(self, access: Access, plugin: bool) -> PluginCredentials:
         """What the plugin gives, or gave: it runs again only if that is asked for, or it is another one."""
         if access.user.plugin is None:
             return NOTHING
@@ -208,7 +208,7 @@ class Credentials:
                 "restart to use another one"
             )
 
-    def _accept(self, access: Access, given: Given) -> None:
+    def _accept(self, access: Access, given: PluginCredentials) -> None:
         tls = self._identity.tls
         if _trust(access, given) != _trust(self._access, self._given) or _machines_changed(access, tls):
             tls = _tls(access, given)
@@ -242,7 +242,7 @@ async def load_credentials(
     """
     reader = _choose(kubeconfig, context, environ, service_account)
     access = reader(None)
-    plugin: Plugin | None = access.user.plugin
+    plugin: ExecPlugin | None = access.user.plugin
     given = await ask(plugin, access.cluster, environ) if plugin else NOTHING
     return Credentials(reader, access, given, **clocks)
 
@@ -258,7 +258,7 @@ def _choose(kubeconfig: str | None, context: str | None, environ: Mapping[str, s
     return read
 
 
-def _authorization(access: Access, given: Given) -> str | None:
+def _authorization(access: Access, given: PluginCredentials) -> str | None:
     """The Authorization header; None where a client certificate, or nothing, speaks for us."""
     if token := access.user.token or given.token:
         return f"Bearer {token}"
@@ -267,7 +267,7 @@ def _authorization(access: Access, given: Given) -> str | None:
     return None
 
 
-def _identity(access: Access, given: Given, tls: ssl.SSLContext) -> Identity:
+def _identity(access: Access, given: PluginCredentials, tls: ssl.SSLContext) -> Identity:
     return Identity(_authorization(access, given), tls, access.user.certificate or given.certificate)
 
 
@@ -278,12 +278,12 @@ def _machines_changed(access: Access, tls: ssl.SSLContext) -> bool:
     return client_context().get_ca_certs(binary_form=True) != tls.get_ca_certs(binary_form=True)
 
 
-def _trust(access: Access, given: Given) -> tuple[object, ...]:
+def _trust(access: Access, given: PluginCredentials) -> tuple[object, ...]:
     """All that a TLS context is made of."""
     return access.cluster.authorities, access.cluster.insecure, access.user.certificate or given.certificate
 
 
-def _tls(access: Access, given: Given) -> ssl.SSLContext:
+def _tls(access: Access, given: PluginCredentials) -> ssl.SSLContext:
     cluster, certificate = access.cluster, access.user.certificate or given.certificate
     try:
         return client_context(cluster.authorities, certificate, not cluster.insecure)

@@ -27,7 +27,7 @@ from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.files.documents import parse_document
 from peaks_scheduler.tls import ClientCertificate
 
-from .access import Cluster, Plugin
+from .access import ClusterEndpoint, ExecPlugin
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class _UnusableError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class PluginCredentials:
     """What a plugin gave."""
 
     token: str | None = field(default=None, repr=False)
@@ -52,7 +52,9 @@ class Given:
     """[s] since the epoch; None: it did not say."""
 
 
-async def ask(plugin: Plugin, cluster: Cluster, environ: Mapping[str, str] = os.environ) -> Given:
+async def ask(
+    plugin: ExecPlugin, cluster: ClusterEndpoint, environ: Mapping[str, str] = os.environ
+) -> PluginCredentials:
     """Run ``plugin`` once. Raises ConfigurationError that says how it failed, with its last words."""
     interactive = _is_interactive(plugin)
     given_environ = {**environ, **dict(plugin.environment), "KUBERNETES_EXEC_INFO": _info(plugin, cluster, interactive)}
@@ -66,7 +68,7 @@ async def ask(plugin: Plugin, cluster: Cluster, environ: Mapping[str, str] = os.
         ) from error
 
 
-def _is_interactive(plugin: Plugin) -> bool:
+def _is_interactive(plugin: ExecPlugin) -> bool:
     terminal = sys.stdin is not None and sys.stdin.isatty()
     if plugin.interactive_mode == "Always" and not terminal:
         raise ConfigurationError(
@@ -75,14 +77,14 @@ def _is_interactive(plugin: Plugin) -> bool:
     return terminal and plugin.interactive_mode != "Never"
 
 
-def _info(plugin: Plugin, cluster: Cluster, interactive: bool) -> str:
+def _info(plugin: ExecPlugin, cluster: ClusterEndpoint, interactive: bool) -> str:
     spec: dict[str, Any] = {"interactive": interactive}
     if plugin.provide_cluster_info:
         spec = {"cluster": _cluster(cluster), **spec}
     return json.dumps({"kind": "ExecCredential", "apiVersion": plugin.api_version, "spec": spec})
 
 
-def _cluster(cluster: Cluster) -> dict[str, Any]:
+def _cluster(cluster: ClusterEndpoint) -> dict[str, Any]:
     """The cluster in the words of ExecCredential; what is empty is left out."""
     said = {
         "server": cluster.written,
@@ -98,11 +100,11 @@ def _cluster(cluster: Cluster) -> dict[str, Any]:
 # --- running it -------------------------------------------------------------------------------------------------------
 
 
-async def _run(plugin: Plugin, environ: Mapping[str, str], interactive: bool) -> bytes:
+async def _run(plugin: ExecPlugin, environ: Mapping[str, str], interactive: bool) -> bytes:
     shown = sys.stderr is not None and sys.stderr.isatty()
     attended = interactive or shown
     process = await _start(plugin, environ, interactive, shown)
-    limit, said = ATTENDED if attended else ALONE, _Said()
+    limit, said = ATTENDED if attended else ALONE, _ErrorOutput()
     try:
         async with asyncio.timeout(limit):
             answer, _, code = await asyncio.gather(
@@ -124,7 +126,7 @@ async def _run(plugin: Plugin, environ: Mapping[str, str], interactive: bool) ->
 
 
 async def _start(
-    plugin: Plugin, environ: Mapping[str, str], interactive: bool, shown: bool
+    plugin: ExecPlugin, environ: Mapping[str, str], interactive: bool, shown: bool
 ) -> asyncio.subprocess.Process:
     program = shutil.which(plugin.command)
     if program is None:
@@ -174,7 +176,7 @@ def _kill(process: asyncio.subprocess.Process, has_session: bool) -> None:
             process.kill()
 
 
-class _Said:
+class _ErrorOutput:
     """What a plugin says on standard error: passed on as it comes, the end kept."""
 
     def __init__(self) -> None:
@@ -210,7 +212,7 @@ def _printable(text: str) -> str:
 # --- its answer -------------------------------------------------------------------------------------------------------
 
 
-def _read(answer: bytes, version: str) -> Given:
+def _read(answer: bytes, version: str) -> PluginCredentials:
     document = parse_document(answer.decode(), "its output")
     if not isinstance(document, dict):
         raise _UnusableError("nothing" if document is None else "something else than an object")
@@ -227,7 +229,7 @@ def _read(answer: bytes, version: str) -> Given:
     if not (token.isascii() and token.isprintable()):
         raise _UnusableError("a token that is more than one line of ASCII text")
     certificate = ClientCertificate(chain.encode(), key.encode()) if chain else None
-    return Given(token or None, certificate, _time(_text(status, "expirationTimestamp")))
+    return PluginCredentials(token or None, certificate, _time(_text(status, "expirationTimestamp")))
 
 
 def _text(status: Mapping[str, Any], name: str) -> str:

@@ -22,7 +22,7 @@ from peaks_scheduler.files.documents import parse_document
 from peaks_scheduler.files.reading import read_text
 from peaks_scheduler.text.words import few, nearest
 
-from .access import Access, Cluster
+from .access import Access, ClusterEndpoint
 from .kubeconfig_fields import Fields
 from .kubeconfig_user import read_user
 
@@ -142,7 +142,7 @@ def _named(config: Kubeconfig, context: Fields, kind: str) -> Fields | None:
     return known.get(name)
 
 
-def _cluster(fields: Fields) -> tuple[Cluster, tuple[str, str] | None]:
+def _cluster(fields: Fields) -> tuple[ClusterEndpoint, tuple[str, str] | None]:
     """The cluster, and user and password of its URL."""
     server, in_url = _server(fields)
     insecure, authorities = fields.switch("insecure-skip-tls-verify"), fields.content("certificate-authority")
@@ -151,7 +151,7 @@ def _cluster(fields: Fields) -> tuple[Cluster, tuple[str, str] | None]:
             f"{fields.where}: expected either insecure-skip-tls-verify or a certificate-authority, got both"
         )
     return (
-        Cluster(
+        ClusterEndpoint(
             server,
             fields.text("server"),
             fields.text("tls-server-name") or None,

@@ -15,7 +15,7 @@ from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.files.reading import read_text
 from peaks_scheduler.tls import ClientCertificate, is_encrypted
 
-from .access import Plugin, User
+from .access import ExecPlugin, User
 from .kubeconfig_fields import Fields
 
 API = "client.authentication.k8s.io"
@@ -25,20 +25,20 @@ MODES = ("Never", "IfAvailable", "Always")
 HEADER_BYTES = frozenset(b"!#$&'*+-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ^_`abcdefghijklmnopqrstuvwxyz|~")
 
 
-class Found(NamedTuple):
+class UserAndFiles(NamedTuple):
     """A user, and the files that its credentials are in."""
 
     user: User
     files: tuple[Path, ...] = ()
 
 
-def read_user(fields: Fields | None, in_url: tuple[str, str] | None = None) -> Found:
+def read_user(fields: Fields | None, in_url: tuple[str, str] | None = None) -> UserAndFiles:
     """The user of these fields, nobody for None. ``in_url`` is who the server's address names, if nothing else counts.
 
     Raises ConfigurationError for credentials that cannot be used, or not together.
     """
     if fields is None:
-        return Found(User(basic=in_url))
+        return UserAndFiles(User(basic=in_url))
     _refuse_auth_provider(fields)
     token, basic, certificate = _token(fields), _basic(fields), _certificate(fields)
     if basic and token:
@@ -50,7 +50,7 @@ def read_user(fields: Fields | None, in_url: tuple[str, str] | None = None) -> F
         basic = in_url
     named = (fields.path(key) for key in ("tokenFile", "client-certificate", "client-key"))
     user = User(token, basic, certificate, plugin, tuple(_impersonation(fields)))
-    return Found(user, tuple(path for path in named if path))
+    return UserAndFiles(user, tuple(path for path in named if path))
 
 
 def _refuse_auth_provider(fields: Fields) -> None:
@@ -132,7 +132,7 @@ def _escaped(key: str) -> str:
     return "".join(chr(byte) if byte in HEADER_BYTES else f"%{byte:02X}" for byte in str(key).encode())
 
 
-def _plugin(fields: Fields) -> Plugin | None:
+def _plugin(fields: Fields) -> ExecPlugin | None:
     exec_ = fields.section("exec")
     if exec_ is None:
         return None
@@ -147,7 +147,7 @@ def _plugin(fields: Fields) -> Plugin | None:
         )
     if os.sep in command:
         command = str(fields.folder.absolute() / command)
-    return Plugin(
+    return ExecPlugin(
         where=exec_.where,
         command=command,
         api_version=version,

@@ -24,7 +24,7 @@ EXEMPT = frozenset({"bound"})
 """One line a decision is promised, and bindings are limited otherwise."""
 
 
-class Repeats(logging.Filter):
+class RateLimitFilter(logging.Filter):
     """Lets a handler pass over what was said too often. ``ours``: the beginning of our own loggers' names."""
 
     def __init__(self, ours: str, clock: Callable[[], float] = time.monotonic) -> None:

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from . import status
+from . import api_errors
+from .object_store import Store, StoreChange, StoredObject, encode
+from .query_selectors import Predicate
 from .resources import Resource
-from .selecting import Predicate
-from .store import Change, Record, Store, encode
 
 _PRESENCE = 1.0  # [s] how often an idle stream looks whether its reader is still there
 
-Render = Callable[[Record], bytes]
-"""Record -> the whole object as JSON, in the form that the reader asked for."""
+Render = Callable[[StoredObject], bytes]
+"""Stored object -> the whole object as JSON, in the form that the reader asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class WatchOptions:
     seconds: float | None = None  # the stream ends after this long
 
 
-class _Feed:
+class _WatchStream:
     """Lines of one stream that are not sent yet."""
 
     def __init__(self, resource: Resource, selects: Predicate, render: Render) -> None:
@@ -45,7 +45,7 @@ class _Feed:
         self._selects = selects
         self._render = render
 
-    def change(self, change: Change) -> None:
+    def change(self, change: StoreChange) -> None:
         if event := change.event(self._selects):
             self.add(event[0], self._render(event[1]))
 
@@ -69,7 +69,7 @@ class _Feed:
         return b"".join(lines)
 
 
-class Watches:
+class WatchStreams:
     """All open streams. ``expired`` counts the answers 410, by kind."""
 
     def __init__(self, store: Store, bookmark_seconds: float) -> None:
@@ -77,7 +77,7 @@ class Watches:
         self.frozen = False
         self._store = store
         self._bookmark_seconds = bookmark_seconds
-        self._open: dict[_Feed, web.Request] = {}
+        self._open: dict[_WatchStream, web.Request] = {}
 
     def __len__(self) -> int:
         return len(self._open)
@@ -88,7 +88,7 @@ class Watches:
         """Stream changes of the objects that ``selects`` chooses until the reader, the time or the server ends it."""
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
-        feed = _Feed(resource, selects, render)
+        feed = _WatchStream(resource, selects, render)
         stop = self._begin(feed, resource, selects, options)
         self._open[feed] = request
         try:
@@ -101,18 +101,20 @@ class Watches:
             del self._open[feed]
         return response
 
-    def _begin(self, feed: _Feed, resource: Resource, selects: Predicate, options: WatchOptions) -> Callable[[], None]:
+    def _begin(
+        self, feed: _WatchStream, resource: Resource, selects: Predicate, options: WatchOptions
+    ) -> Callable[[], None]:
         """Fill the feed with what the reader has not seen, and let it hear of the rest."""
         if options.since in ("", "0"):
             records = [record for record in self._store.records(resource) if selects(record.object)]
             for record in records:
-                feed.change(Change(record.version, None, record))
+                feed.change(StoreChange(record.version, None, record))
             if options.initial_events:
                 feed.bookmark(self._store.version, initial_end=True)
             return self._store.subscribe(resource, feed.change)
         try:
             missed = self._store.since(resource, int(options.since))
-        except status.Refused as refusal:
+        except api_errors.ApiError as refusal:
             # as the API server does when the stream has begun: 200, then an event that carries the 410
             self.expired[resource.plural] = self.expired.get(resource.plural, 0) + 1
             feed.add("ERROR", encode(refusal.status))
@@ -123,7 +125,7 @@ class Watches:
         return self._store.subscribe(resource, feed.change)
 
     async def _pump(
-        self, feed: _Feed, request: web.Request, response: web.StreamResponse, options: WatchOptions
+        self, feed: _WatchStream, request: web.Request, response: web.StreamResponse, options: WatchOptions
     ) -> None:
         now = asyncio.get_running_loop().time
         end = now() + options.seconds if options.seconds is not None else None

@@ -19,7 +19,7 @@ from aiohttp import web
 from peaks_scheduler.objects.quantity import parse_quantity
 
 from .apiserver import EmbeddedApiServer
-from .store import Change, Object, encode
+from .object_store import Object, StoreChange, encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class LoadEndpoint:
             raise RuntimeError("expected the load endpoint to be entered before its address is asked for")
         return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
 
-    def _observe(self, change: Change) -> None:
+    def _observe(self, change: StoreChange) -> None:
         if change.after is not None:
             self._use.observe(change.after.object)
         elif change.before is not None:

@@ -4,7 +4,7 @@ kopf 1.45 trusts the API server: a list without items, a watch line that is no o
 Retry-After of a million years ends or stills its watches. Here every list and every watch line is looked at before kopf
 sees it. A line or item that is no object with a name is passed over; an error in a watch becomes 410, over which kopf
 lists that kind again and no other; a list that is none breaks off as a lost connection does, which kopf tries again.
-Whoever wants to know what was passed over sets ``Connection.on_oddity``. Owns no limit (``bounds`` has them) and reads
+Whoever wants to know what was passed over sets ``Connection.on_malformed``. Owns no limit (``bounds`` has them) and reads
 nothing of ours: our own requests take bytes.
 """
 
@@ -20,10 +20,10 @@ import aiohttp
 import msgspec
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from .bounds import TooLargeError, body_of, wait_of
+from .response_limits import BodyTooLargeError, read_body, retry_after_seconds
 
-Oddity = Literal["line", "item", "list", "error", "too-large"]
-OnOddity = Callable[[str, Oddity, str], None]
+Malformed = Literal["line", "item", "list", "error", "too-large"]
+OnMalformed = Callable[[str, Malformed, str], None]
 """Told the path, what was passed over, and why."""
 
 MOST_LINE = 32 << 20  # [bytes] of an object in a watch
@@ -80,31 +80,31 @@ class _WrongShapeError(ValueError):
     """What an answer lacks."""
 
 
-def _nobody(path: str, what: Oddity, why: str) -> None:
+def _nobody(path: str, what: Malformed, why: str) -> None:
     pass
 
 
-class Answer(aiohttp.ClientResponse):
+class KopfResponse(aiohttp.ClientResponse):
     """See the module. Its ``json()`` takes a third of the time of aiohttp's."""
 
-    on_oddity: OnOddity = staticmethod(_nobody)
+    on_malformed: OnMalformed = staticmethod(_nobody)
 
     @property
     def headers(self) -> CIMultiDictProxy[str]:  # aiohttp keeps the first ones
         return self._headers
 
-    async def start(self, connection: Any) -> Answer:
+    async def start(self, connection: Any) -> KopfResponse:
         await super().start(connection)
         if self.status == 429:
             self._headers = _with_bounded_wait(self._headers)
         if self.status == 200 and "watch=" in self.url.raw_query_string:
-            self.content = Lines(self.content, self._odd)  # type: ignore[assignment] # what kopf uses of it
+            self.content = WatchLines(self.content, self._odd)  # type: ignore[assignment] # what kopf uses of it
         return self
 
     async def json(self, **_: Any) -> Any:
         try:
-            body = await body_of(self)
-        except TooLargeError as error:
+            body = await read_body(self)
+        except BodyTooLargeError as error:
             self._odd("too-large", str(error))
             await asyncio.sleep(PAUSE)
             raise
@@ -142,14 +142,14 @@ class Answer(aiohttp.ClientResponse):
             return False
         return True
 
-    def _odd(self, what: Oddity, why: str) -> None:
-        self.on_oddity(self.url.raw_path, what, why)
+    def _odd(self, what: Malformed, why: str) -> None:
+        self.on_malformed(self.url.raw_path, what, why)
 
 
-class Lines:
+class WatchLines:
     """The content of a watch, whole lines at a time and only those that kopf can take."""
 
-    def __init__(self, content: aiohttp.StreamReader, odd: Callable[[Oddity, str], None]) -> None:
+    def __init__(self, content: aiohttp.StreamReader, odd: Callable[[Malformed, str], None]) -> None:
         self._content, self._odd = content, odd
 
     def __getattr__(self, name: str) -> Any:
@@ -213,7 +213,7 @@ def _status(body: bytes) -> Any:
     if not isinstance(details, dict):
         answer.pop("details", None)
     elif "retryAfterSeconds" in details:
-        details["retryAfterSeconds"] = wait_of({}, details)
+        details["retryAfterSeconds"] = retry_after_seconds({}, details)
     return answer
 
 
@@ -221,5 +221,5 @@ def _with_bounded_wait(headers: CIMultiDictProxy[str]) -> CIMultiDictProxy[str]:
     if "Retry-After" not in headers:
         return headers
     bounded = CIMultiDict(headers)
-    bounded["Retry-After"] = f"{wait_of(headers):g}"
+    bounded["Retry-After"] = f"{retry_after_seconds(headers):g}"
     return CIMultiDictProxy(bounded)

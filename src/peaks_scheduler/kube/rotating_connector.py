@@ -26,7 +26,7 @@ KEEPALIVE = 60.0  # [s] an idle connection; the API server closes its side after
 GRACE = 15.0  # [s] for requests on connections with the old certificate; ours take 10 s at most
 
 
-class Connections(aiohttp.BaseConnector):
+class RotatingConnector(aiohttp.BaseConnector):
     """A connector that hands every request to the pool of the present TLS context."""
 
     def __init__(

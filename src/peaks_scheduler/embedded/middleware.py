@@ -11,14 +11,14 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
-from . import status
+from . import api_errors
 from .faults import Faults
-from .store import encode
+from .object_store import encode
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Gate:
+class Middleware:
     """The way in. ``tokens``: accepted bearer tokens, None for no check; may be replaced at any time."""
 
     def __init__(self, tokens: set[str] | None) -> None:
@@ -35,7 +35,7 @@ class Gate:
             if seconds := self.faults.seconds(text):
                 await asyncio.sleep(seconds)
             if failure := self.faults.failure(text):
-                return _refusal(status.by_status(failure.status, failure.message), failure.headers)
+                return _refusal(api_errors.by_status(failure.status, failure.message), failure.headers)
             cut = self.faults.cut(text)
             if cut and not cut.after_applying:
                 return _abort(request)
@@ -48,13 +48,13 @@ class Gate:
         try:
             self._authenticate(request)
             return await handle(request)
-        except status.Refused as refusal:
+        except api_errors.ApiError as refusal:
             return _refusal(refusal)
 
     def _authenticate(self, request: web.Request) -> None:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if self.tokens is not None and (scheme.lower() != "bearer" or token not in self.tokens):
-            raise status.unauthorized()
+            raise api_errors.unauthorized()
 
 
 def answer(body: bytes, code: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -62,7 +62,7 @@ def answer(body: bytes, code: int = 200, headers: Mapping[str, str] | None = Non
     return web.Response(body=body, status=code, content_type="application/json", headers=headers)
 
 
-def _refusal(refusal: status.Refused, headers: Mapping[str, str] | None = None) -> web.Response:
+def _refusal(refusal: api_errors.ApiError, headers: Mapping[str, str] | None = None) -> web.Response:
     return answer(encode(refusal.status), refusal.code, headers)
 
 

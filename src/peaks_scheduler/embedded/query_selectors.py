@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from . import status
+from . import api_errors
 from .resources import Resource
 
 Predicate = Callable[[Mapping[str, Any]], bool]
@@ -53,12 +53,12 @@ _SET = re.compile(r"^\s*(?P<key>\S+)\s+(?P<not>not)?in\s+\((?P<values>[^)]*)\)\s
 _EQUAL = re.compile(r"^\s*(?P<key>[^=!\s]+)\s*(?P<op>==|!=|=)\s*(?P<value>\S*)\s*$")
 
 
-def selector(resource: Resource, fields: str, labels: str) -> Predicate:
+def parse_selectors(resource: Resource, fields: str, labels: str) -> Predicate:
     """Objects that both selectors choose; empty text chooses all. 400 for what cannot be read."""
     try:
         tests = [*_fields(resource, fields), *_labels(labels)]
     except ValueError as error:
-        raise status.bad_request(
+        raise api_errors.bad_request(
             f'Unable to find "{resource.group}/{resource.version}, Resource={resource.plural}" that match '
             f'label selector "{labels}", field selector "{fields}": {error}'
         ) from error

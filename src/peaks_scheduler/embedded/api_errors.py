@@ -19,7 +19,7 @@ CONTINUE_EXPIRED = (
 )
 
 
-class Refused(PeaksError):  # noqa: N818 - reads as what happened
+class ApiError(PeaksError):
     """A request that is answered with a failure. ``status`` is the whole Status object."""
 
     def __init__(self, code: int, reason: str, message: str, details: dict[str, Any] | None = None) -> None:
@@ -37,30 +37,30 @@ class Refused(PeaksError):  # noqa: N818 - reads as what happened
         }
 
 
-def not_found(resource: Resource, name: str) -> Refused:
+def not_found(resource: Resource, name: str) -> ApiError:
     """404: no object of that name."""
-    return Refused(404, "NotFound", f'{resource.qualified} "{name}" not found', resource.details(name))
+    return ApiError(404, "NotFound", f'{resource.qualified} "{name}" not found', resource.details(name))
 
 
-def no_such_path() -> Refused:
+def no_such_path() -> ApiError:
     """404: no resource is served at this path."""
-    return Refused(404, "NotFound", "the server could not find the requested resource", {})
+    return ApiError(404, "NotFound", "the server could not find the requested resource", {})
 
 
-def already_exists(resource: Resource, name: str) -> Refused:
+def already_exists(resource: Resource, name: str) -> ApiError:
     """409: an object of that name is there already."""
     message = f'{resource.qualified} "{name}" already exists'
-    return Refused(409, "AlreadyExists", message, resource.details(name))
+    return ApiError(409, "AlreadyExists", message, resource.details(name))
 
 
-def conflict(resource: Resource, name: str, why: str, subresource: str = "") -> Refused:
+def conflict(resource: Resource, name: str, why: str, subresource: str = "") -> ApiError:
     """409: the object is in a state that does not allow the request."""
     what = resource.qualified + subresource
     details = {**resource.details(name), "kind": resource.plural + subresource}
-    return Refused(409, "Conflict", f'Operation cannot be fulfilled on {what} "{name}": {why}', details)
+    return ApiError(409, "Conflict", f'Operation cannot be fulfilled on {what} "{name}": {why}', details)
 
 
-def precondition(resource: Resource, key: str, name: str, what: str, wanted: str, found: str) -> Refused:
+def precondition(resource: Resource, key: str, name: str, what: str, wanted: str, found: str) -> ApiError:
     """409 of a uid or resourceVersion precondition (``what``: "UID" or "ResourceVersion") that did not hold."""
     failed = f"Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}"
     why = (
@@ -70,38 +70,38 @@ def precondition(resource: Resource, key: str, name: str, what: str, wanted: str
     return conflict(resource, name, why)
 
 
-def invalid(resource: Resource, name: str, why: str) -> Refused:
+def invalid(resource: Resource, name: str, why: str) -> ApiError:
     """422: an object that validation rejects."""
-    return Refused(422, "Invalid", f'{resource.kind} "{name}" is invalid: {why}', resource.details(name))
+    return ApiError(422, "Invalid", f'{resource.kind} "{name}" is invalid: {why}', resource.details(name))
 
 
-def bad_request(message: str) -> Refused:
+def bad_request(message: str) -> ApiError:
     """400: a request that cannot be read."""
-    return Refused(400, "BadRequest", message)
+    return ApiError(400, "BadRequest", message)
 
 
-def unauthorized() -> Refused:
+def unauthorized() -> ApiError:
     """401: no token, or one that is not accepted."""
-    return Refused(401, "Unauthorized", "Unauthorized")
+    return ApiError(401, "Unauthorized", "Unauthorized")
 
 
-def forbidden(resource: Resource, verb: str, kind: str) -> Refused:
+def forbidden(resource: Resource, verb: str, kind: str) -> ApiError:
     """403: no right; worded as RBAC words it."""
     group = resource.group
     where = f'cannot {verb} resource "{kind}" in API group "{group}" at the cluster scope'
     message = f'{resource.qualified} is forbidden: User "embedded" {where}'
-    return Refused(403, "Forbidden", message, resource.details(""))
+    return ApiError(403, "Forbidden", message, resource.details(""))
 
 
-def expired(message: str) -> Refused:
+def expired(message: str) -> ApiError:
     """410: a resourceVersion or continue token older than what the server remembers."""
-    return Refused(410, "Expired", message)
+    return ApiError(410, "Expired", message)
 
 
-def by_status(code: int, message: str | None) -> Refused:
+def by_status(code: int, message: str | None) -> ApiError:
     """The refusal of a fault that a test ordered by its HTTP status."""
     reason, text = _BY_STATUS.get(code, ("Unknown", "an error on the server has prevented the request from succeeding"))
-    return Refused(code, reason, message or text)
+    return ApiError(code, reason, message or text)
 
 
 _BY_STATUS = {

@@ -15,41 +15,40 @@ import msgspec
 from peaks_scheduler.errors import ObjectError
 from peaks_scheduler.objects.pod_volumes import DISKS
 
-from . import pods as pod_shapes
-from . import storage as storage_shapes
-from .pods import ClaimSource, Disk, Text
+from . import pods, storage
+from .pods import ClaimVolumeSourceJson, DiskJson, Text
 
 MOST_SHOWN = 200  # characters of what is wrong
 
-SHAPES: Mapping[str, type[msgspec.Struct]] = {
-    "pods": pod_shapes.Pod,
-    "nodes": pod_shapes.Node,
-    "namespaces": storage_shapes.Namespace,
-    "persistentvolumes": storage_shapes.Volume,
-    "persistentvolumeclaims": storage_shapes.Claim,
-    "storageclasses": storage_shapes.StorageClass,
-    "csinodes": storage_shapes.CsiNode,
-    "csidrivers": storage_shapes.CsiDriver,
-    "csistoragecapacities": storage_shapes.Capacity,
-    "volumeattachments": storage_shapes.Attachment,
+SCHEMAS: Mapping[str, type[msgspec.Struct]] = {
+    "pods": pods.PodJson,
+    "nodes": pods.NodeJson,
+    "namespaces": storage.NamespaceJson,
+    "persistentvolumes": storage.PersistentVolumeJson,
+    "persistentvolumeclaims": storage.PersistentVolumeClaimJson,
+    "storageclasses": storage.StorageClassJson,
+    "csinodes": storage.CsiNodeJson,
+    "csidrivers": storage.CsiDriverJson,
+    "csistoragecapacities": storage.CsiStorageCapacityJson,
+    "volumeattachments": storage.VolumeAttachmentJson,
 }
 """By the plural of the kind; a test has every kind that is watched in it."""
 
 
-def check_shape(plural: str, raw: Any) -> None:
+def check_schema(plural: str, raw: Any) -> None:
     """Has the object the types that placing reads? ``plural``: of its kind.
 
     Raises ObjectError that says what was expected where.
     """
     try:
-        msgspec.convert(raw, SHAPES[plural])
+        msgspec.convert(raw, SCHEMAS[plural])
         spec = raw.get("spec") or {}
         if plural == "persistentvolumes":
             _check_disks(spec)
         elif plural == "pods":
             for volume in spec.get("volumes") or ():
                 msgspec.convert(volume.get("name"), Text)
-                msgspec.convert(volume.get("persistentVolumeClaim"), ClaimSource | None)
+                msgspec.convert(volume.get("persistentVolumeClaim"), ClaimVolumeSourceJson | None)
                 _check_disks(volume)
     except (msgspec.ValidationError, RecursionError, UnicodeError) as error:
         raise ObjectError(f"{plural} {_name(raw)}: {str(error)[:MOST_SHOWN]}") from error
@@ -58,7 +57,7 @@ def check_shape(plural: str, raw: Any) -> None:
 def _check_disks(sources: Mapping[str, Any]) -> None:
     for source, named_by in DISKS.items():
         if (disk := sources.get(source)) is not None:
-            msgspec.convert(disk, Disk)
+            msgspec.convert(disk, DiskJson)
             msgspec.convert(disk.get(named_by), Text)
 
 

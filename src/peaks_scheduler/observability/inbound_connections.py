@@ -4,7 +4,7 @@ Owns the accepting and three deadlines: for the head of a request, for its answe
 two requests. Where there are too many connections, the one that has waited longest for its peer goes, one of the
 address that asks if that has too many, else one of the address that has most: a probe always finds room. What a
 connection may send before it is answered is bounded, and so is what may wait for it to be read. Assumes protocols that
-serve one request after the other and tell when (``Connection.answering``). Never uses more than a part of the
+serve one request after the other and tell when (``InboundConnection.answering``). Never uses more than a part of the
 descriptors of the process: connections to the API server need them. Its state belongs to one event loop.
 """
 
@@ -36,10 +36,10 @@ MINUTE = 60.0  # [s] between two lines in the log about the same
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
-class Connection(asyncio.Protocol):
+class InboundConnection(asyncio.Protocol):
     """One connection: passes everything on to ``inner``, and ends when it takes too long or sends too much."""
 
-    def __init__(self, inner: asyncio.Protocol, host: str, lost: Callable[[Connection], None]) -> None:
+    def __init__(self, inner: asyncio.Protocol, host: str, lost: Callable[[InboundConnection], None]) -> None:
         self.inner, self.host, self._lost = inner, host, lost
         self.busy = False
         """A request is being answered."""
@@ -131,7 +131,7 @@ class Connection(asyncio.Protocol):
             self.abort()
 
 
-class Door:
+class Listener:
     """Takes connections from listening sockets until ``close``.
 
     Args:
@@ -141,11 +141,11 @@ class Door:
     def __init__(self, protocol: Callable[[], asyncio.Protocol], most: int = MOST, most_each: int = MOST_EACH) -> None:
         self._protocol = protocol
         self._most, self._most_each = min(most, _most_files() // 8), most_each
-        self._open: dict[asyncio.BaseProtocol, Connection] = {}
+        self._open: dict[asyncio.BaseProtocol, InboundConnection] = {}
         self._listeners: list[socket.socket] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self._closed = _Said("connections closed, there were too many")
-        self._refused = _Said("connections not taken")
+        self._closed = _RateLimitedWarning("connections closed, there were too many")
+        self._refused = _RateLimitedWarning("connections not taken")
 
     def listen(self, listeners: Iterable[socket.socket]) -> None:
         """Take connections from these sockets from now on; they are ours to close."""
@@ -168,7 +168,7 @@ class Door:
         """Connections that are open."""
         return len(self._open)
 
-    def of(self, inner: asyncio.BaseProtocol | None) -> Connection | None:
+    def of(self, inner: asyncio.BaseProtocol | None) -> InboundConnection | None:
         """The connection that this protocol serves; None: it is gone."""
         return None if inner is None else self._open.get(inner)
 
@@ -188,7 +188,7 @@ class Door:
         if not self._make_room(host):
             taken.close()
             return
-        connection = Connection(self._protocol(), host, self._gone)
+        connection = InboundConnection(self._protocol(), host, self._gone)
         self._open[connection.inner] = connection
         try:
             await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, taken)
@@ -196,7 +196,7 @@ class Door:
             taken.close()
             self._gone(connection)
 
-    def _gone(self, connection: Connection) -> None:
+    def _gone(self, connection: InboundConnection) -> None:
         self._open.pop(connection.inner, None)
 
     def _make_room(self, host: str) -> bool:
@@ -215,7 +215,7 @@ class Door:
         return True
 
 
-class _Said:
+class _RateLimitedWarning:
     """A line in the log, once a minute at most, with how often it came to it since the last one."""
 
     def __init__(self, message: str) -> None:

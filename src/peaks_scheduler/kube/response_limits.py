@@ -19,15 +19,15 @@ LONGEST_WAIT = 10.0  # [s] kube-apiserver asks for one or a few; a Binding is tr
 WAIT = 1.0  # [s] where a 429 does not say how long
 
 
-class TooLargeError(aiohttp.ClientPayloadError):
+class BodyTooLargeError(aiohttp.ClientPayloadError):
     """The body has more bytes than we read."""
 
 
-async def body_of(answer: aiohttp.ClientResponse, most: int = MOST_BYTES) -> bytes:
-    """The body. Raises TooLargeError where it has more than ``most`` bytes, as soon as that shows."""
+async def read_body(answer: aiohttp.ClientResponse, most: int = MOST_BYTES) -> bytes:
+    """The body. Raises BodyTooLargeError where it has more than ``most`` bytes, as soon as that shows."""
     if (answer.content_length or 0) > most:
         answer.close()
-        raise TooLargeError(f"expected at most {most} bytes, got an answer of {answer.content_length}")
+        raise BodyTooLargeError(f"expected at most {most} bytes, got an answer of {answer.content_length}")
     if answer.content_length is not None:
         return await answer.read()
     parts, size = [], 0
@@ -35,12 +35,12 @@ async def body_of(answer: aiohttp.ClientResponse, most: int = MOST_BYTES) -> byt
         size += len(part)
         if size > most:
             answer.close()
-            raise TooLargeError(f"expected at most {most} bytes, got an answer with more")
+            raise BodyTooLargeError(f"expected at most {most} bytes, got an answer with more")
         parts.append(part)
     return b"".join(parts)
 
 
-def wait_of(headers: Mapping[str, str], details: Any = None) -> float:
+def retry_after_seconds(headers: Mapping[str, str], details: Any = None) -> float:
     """[s] how long a 429 asks us to wait, from 0 to ``LONGEST_WAIT``.
 
     By its ``Retry-After``, else by ``retryAfterSeconds`` in the details of its Status; ``WAIT`` where what it says is

@@ -12,7 +12,7 @@ FRESH = 0.1  # [s]
 REST = 10.0  # times as long as an answer took it is not worked out again
 
 
-class Shared(Generic[T]):
+class ResponseCache(Generic[T]):
     """What ``work`` gives, to all who ask while it works and for a while afterwards; failures as well.
 
     The while is ``fresh`` [s], and longer where the work took long. Its state belongs to the event loop on which it is

@@ -14,7 +14,7 @@ UNAUTHORIZED = 401
 MOST_WORDS = 300  # characters of the reason
 
 
-class Reach:
+class Reachability:
     """See the module. ``clock`` is monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -47,14 +47,14 @@ def _open_closed_streams() -> None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - open until the end
 
 
-def raise_open_files() -> None:
+def raise_open_file_limit() -> None:
     """As many open files as the system allows: the usual 1,024 are soon used up by connections."""
     with contextlib.suppress(OSError, ValueError):
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def give_up_output(stream: TextIO | None = sys.__stdout__) -> None:
+def discard_output(stream: TextIO | None = sys.__stdout__) -> None:
     """Nothing more goes to this stream: what is left in its buffer would fail again at the end of the process."""
     number = 1 if stream is sys.__stdout__ else 2
     nowhere = os.open(os.devnull, os.O_WRONLY)

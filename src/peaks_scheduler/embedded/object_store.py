@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import status
+from . import api_errors
 from .resources import Resource
 
 Object = dict[str, Any]
@@ -25,7 +25,7 @@ Key = tuple[str, str]
 """(namespace, name); the namespace is empty for cluster-scoped kinds."""
 
 
-class Record:
+class StoredObject:
     """One version of one object. The object is shared: read it, never change it."""
 
     __slots__ = ("_encoded", "object", "version")
@@ -42,21 +42,21 @@ class Record:
             self._encoded = encode(self.object)
         return self._encoded
 
-    def at(self, version: int) -> Record:
+    def at(self, version: int) -> StoredObject:
         """The same object under another resourceVersion: how a watch reports one that is gone."""
         metadata = {**self.object["metadata"], "resourceVersion": str(version)}
-        return Record({**self.object, "metadata": metadata}, version)
+        return StoredObject({**self.object, "metadata": metadata}, version)
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class StoreChange:
     """One write. ``before`` is None when the object was created, ``after`` when it was removed."""
 
     version: int
-    before: Record | None
-    after: Record | None
+    before: StoredObject | None
+    after: StoredObject | None
 
-    def event(self, selects: Callable[[Object], bool]) -> tuple[str, Record] | None:
+    def event(self, selects: Callable[[Object], bool]) -> tuple[str, StoredObject] | None:
         """What a watch of the selected objects reports: (type, object), or None.
 
         An object that leaves the selection is DELETED and shown as it last was inside, as the API server's cacher does.
@@ -69,7 +69,7 @@ class Change:
         return None
 
 
-Subscriber = Callable[[Change], None]
+Subscriber = Callable[[StoreChange], None]
 
 
 class _Kind:
@@ -78,8 +78,8 @@ class _Kind:
     __slots__ = ("changes", "floor", "records", "subscribers")
 
     def __init__(self) -> None:
-        self.records: dict[Key, Record] = {}
-        self.changes: list[Change] = []
+        self.records: dict[Key, StoredObject] = {}
+        self.changes: list[StoreChange] = []
         self.floor = 0  # changes up to this version are forgotten
         self.subscribers: list[Subscriber] = []
 
@@ -97,22 +97,22 @@ class Store:
         # by plural alone: both API groups of events are one store, as on the real server
         return self._kinds.setdefault(resource.plural, _Kind())
 
-    def get(self, resource: Resource, key: Key) -> Record:
+    def get(self, resource: Resource, key: Key) -> StoredObject:
         """The object, or 404."""
         try:
             return self._kind(resource).records[key]
         except KeyError:
-            raise status.not_found(resource, key[1]) from None
+            raise api_errors.not_found(resource, key[1]) from None
 
-    def records(self, resource: Resource, namespace: str = "") -> list[Record]:
+    def records(self, resource: Resource, namespace: str = "") -> list[StoredObject]:
         """Objects in order of their keys, of all namespaces unless one is named."""
         records = self._kind(resource).records
         return [records[key] for key in sorted(records) if not namespace or key[0] == namespace]
 
-    def create(self, resource: Resource, key: Key, obj: Object) -> Record:
+    def create(self, resource: Resource, key: Key, obj: Object) -> StoredObject:
         """Store a new object with a uid and a creation time of its own, or 409."""
         if key in self._kind(resource).records:
-            raise status.already_exists(resource, key[1])
+            raise api_errors.already_exists(resource, key[1])
         metadata = {
             **obj.get("metadata", {}),
             "name": key[1],
@@ -122,31 +122,31 @@ class Store:
         metadata.setdefault("creationTimestamp", self.stamp())
         return self._write(resource, key, {**obj, "metadata": metadata})
 
-    def replace(self, resource: Resource, key: Key, obj: Object) -> Record:
+    def replace(self, resource: Resource, key: Key, obj: Object) -> StoredObject:
         """Store a new version of an object that exists. What a write may never change (uid, creation) is kept."""
         old = self.get(resource, key).object["metadata"]
         kept = {name: old[name] for name in ("name", "namespace", "uid", "creationTimestamp") if name in old}
         return self._write(resource, key, {**obj, "metadata": {**obj.get("metadata", {}), **kept}})
 
-    def remove(self, resource: Resource, key: Key) -> Record:
+    def remove(self, resource: Resource, key: Key) -> StoredObject:
         """Take an object away, or 404. Returns it as it last was."""
         record = self.get(resource, key)
         del self._kind(resource).records[key]
         self.version += 1
-        self._tell(resource, Change(self.version, record, None))
+        self._tell(resource, StoreChange(self.version, record, None))
         return record
 
-    def _write(self, resource: Resource, key: Key, obj: Object) -> Record:
+    def _write(self, resource: Resource, key: Key, obj: Object) -> StoredObject:
         self.version += 1
         body = {name: value for name, value in obj.items() if name not in ("kind", "apiVersion")}
         body["metadata"] = {**body["metadata"], "resourceVersion": str(self.version)}
         kind = self._kind(resource)
-        before, after = kind.records.get(key), Record(body, self.version)
+        before, after = kind.records.get(key), StoredObject(body, self.version)
         kind.records[key] = after
-        self._tell(resource, Change(self.version, before, after))
+        self._tell(resource, StoreChange(self.version, before, after))
         return after
 
-    def _tell(self, resource: Resource, change: Change) -> None:
+    def _tell(self, resource: Resource, change: StoreChange) -> None:
         kind = self._kind(resource)
         kind.changes.append(change)
         if len(kind.changes) > 2 * self._remember:  # seldom, so that trimming costs nothing on average
@@ -155,11 +155,11 @@ class Store:
         for subscriber in tuple(kind.subscribers):
             subscriber(change)
 
-    def since(self, resource: Resource, version: int) -> list[Change]:
+    def since(self, resource: Resource, version: int) -> list[StoreChange]:
         """Changes after ``version``, or 410 when they are forgotten."""
         kind = self._kind(resource)
         if version < kind.floor:
-            raise status.expired(f"too old resource version: {version} ({kind.floor})")
+            raise api_errors.expired(f"too old resource version: {version} ({kind.floor})")
         return kind.changes[bisect_right(kind.changes, version, key=lambda change: change.version) :]
 
     def compact(self) -> None:
