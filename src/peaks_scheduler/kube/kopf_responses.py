@@ -1,11 +1,15 @@
-"""HTTP answers as kopf reads them: bounded, and in the shape that it takes for granted.
+"""HTTP responses for kopf, validated and bounded before kopf reads them.
 
-kopf 1.45 trusts the API server: a list without items, a watch line that is no object, an error without a code or a
-Retry-After of a million years ends or stills its watches. Here every list and every watch line is looked at before kopf
-sees it. A line or item that is no object with a name is passed over; an error in a watch becomes 410, over which kopf
-lists that kind again and no other; a list that is none breaks off as a lost connection does, which kopf tries again.
-Whoever wants to know what was passed over sets ``Connection.on_malformed``. Owns no limit (``bounds`` has them) and reads
-nothing of ours: our own requests take bytes.
+kopf 1.45 trusts the API server. A list without items, a watch line that is not an object, an error without a code or a
+Retry-After of a million years ends its watches or makes them wait for ever. So every list and every watch line is
+validated here first:
+
+- A line or item without a valid object and name is skipped.
+- An error in a watch becomes 410: kopf then lists that kind again, and no other kind.
+- A malformed list is reported as a broken connection: kopf tries again.
+
+``Connection.on_malformed`` is called for everything that was skipped. The limits are in ``response_limits``. Our own
+requests do not use this module's validation: they read bytes (``transport``).
 """
 
 from __future__ import annotations
@@ -20,15 +24,16 @@ import aiohttp
 import msgspec
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from .decoding import DECODING_ERRORS
 from .response_limits import BodyTooLargeError, read_body, retry_after_seconds
 
 Malformed = Literal["line", "item", "list", "error", "too-large"]
 OnMalformed = Callable[[str, Malformed, str], None]
-"""Told the path, what was passed over, and why."""
+"""Called with the request's path, what was malformed, and why."""
 
-MOST_LINE = 32 << 20  # [bytes] of an object in a watch
+MOST_LINE = 32 << 20  # [bytes] one line of a watch, which is one object
 GONE = 410
-PAUSE = 1.0  # [s] after what will probably come again at once
+PAUSE = 1.0  # [s] before a malformed answer is passed on: kopf asks again at once
 EXPIRED = b'{"type":"ERROR","object":{"kind":"Status","code":410}}\n'
 
 
@@ -73,24 +78,23 @@ _change = msgspec.json.Decoder(_Change).decode
 _bookmark = msgspec.json.Decoder(_Bookmark).decode
 _error = msgspec.json.Decoder(_Error).decode
 _any = msgspec.json.Decoder().decode
-_BROKEN = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
-class _WrongShapeError(ValueError):
-    """What an answer lacks."""
+class _MalformedListError(ValueError):
+    """A list has the wrong fields; the text says which."""
 
 
-def _nobody(path: str, what: Malformed, why: str) -> None:
+def _ignore(path: str, what: Malformed, why: str) -> None:
     pass
 
 
 class KopfResponse(aiohttp.ClientResponse):
-    """See the module. Its ``json()`` takes a third of the time of aiohttp's."""
+    """A response whose lists and watch lines are validated. ``json()`` takes a third of the time of aiohttp's."""
 
-    on_malformed: OnMalformed = staticmethod(_nobody)
+    on_malformed: OnMalformed = staticmethod(_ignore)
 
     @property
-    def headers(self) -> CIMultiDictProxy[str]:  # aiohttp keeps the first ones
+    def headers(self) -> CIMultiDictProxy[str]:  # overridden: aiohttp caches the headers before ours are set
         return self._headers
 
     async def start(self, connection: Any) -> KopfResponse:
@@ -98,111 +102,117 @@ class KopfResponse(aiohttp.ClientResponse):
         if self.status == 429:
             self._headers = _with_bounded_wait(self._headers)
         if self.status == 200 and "watch=" in self.url.raw_query_string:
-            self.content = WatchLines(self.content, self._odd)  # type: ignore[assignment] # what kopf uses of it
+            self.content = WatchLines(self.content, self._report)  # type: ignore[assignment] # has all that kopf uses
         return self
 
     async def json(self, **_: Any) -> Any:
         try:
             body = await read_body(self)
         except BodyTooLargeError as error:
-            self._odd("too-large", str(error))
+            self._report("too-large", str(error))
             await asyncio.sleep(PAUSE)
             raise
         if self.status != 200:
             return _status(body)
         try:
             answer = _any(body)
-            # discovery asks without a limit
-            return self._list(answer) if "limit" in self.url.query else answer
-        except (*_BROKEN, _WrongShapeError) as error:
-            self._odd("list", str(error))
+            # only lists are requested with a limit; discovery has none
+            return self._valid_list(answer) if "limit" in self.url.query else answer
+        except (*DECODING_ERRORS, _MalformedListError) as error:
+            self._report("list", str(error))
             await asyncio.sleep(PAUSE)
             raise aiohttp.ClientPayloadError(f"expected a list: {error}") from error
 
-    def _list(self, answer: Any) -> Any:
-        """The list, its items objects with names. Raises _WrongShapeError for anything else."""
+    def _valid_list(self, answer: Any) -> Any:
+        """The list with its valid items. Raises _MalformedListError if the answer is not a list."""
         if not isinstance(answer, dict) or not isinstance(answer.get("items", 0), list | None):
-            raise _WrongShapeError("no items")
+            raise _MalformedListError("no items")
         meta = answer.get("metadata")
         if not isinstance(meta, dict):
-            raise _WrongShapeError("no metadata")
+            raise _MalformedListError("no metadata")
         texts = ((meta, "resourceVersion"), (meta, "continue"), (answer, "kind"), (answer, "apiVersion"))
         if odd := [name for values, name in texts if not isinstance(values.get(name, ""), str)]:
-            raise _WrongShapeError(f"{odd[0]} is no text")
+            raise _MalformedListError(f"{odd[0]} is not text")
         if meta.get("continue") and meta["continue"] == self.url.query.get("continue"):
-            raise _WrongShapeError("the same page is to follow again")
-        answer["items"] = [item for item in answer["items"] or () if self._fine(item)]
+            raise _MalformedListError("its continue token asks for the same page again")
+        answer["items"] = [item for item in answer["items"] or () if self._is_valid(item)]
         return answer
 
-    def _fine(self, item: Any) -> bool:
+    def _is_valid(self, item: Any) -> bool:
         try:
             msgspec.convert(item, _Object)
-        except _BROKEN as error:
-            self._odd("item", str(error))
+        except DECODING_ERRORS as error:
+            self._report("item", str(error))
             return False
         return True
 
-    def _odd(self, what: Malformed, why: str) -> None:
+    def _report(self, what: Malformed, why: str) -> None:
         self.on_malformed(self.url.raw_path, what, why)
 
 
 class WatchLines:
-    """The content of a watch, whole lines at a time and only those that kopf can take."""
+    """The body of a watch: only whole and valid lines.
 
-    def __init__(self, content: aiohttp.StreamReader, odd: Callable[[Malformed, str], None]) -> None:
-        self._content, self._odd = content, odd
+    Args:
+        report: called with what was malformed, and why.
+    """
+
+    def __init__(self, content: aiohttp.StreamReader, report: Callable[[Malformed, str], None]) -> None:
+        self._content, self._report = content, report
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._content, name)
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
-        buffer, came = bytearray(), False
+        buffer, has_yielded = bytearray(), False
         async for data in self._content.iter_chunked(size):
             buffer += data
             if b"\n" not in data:
-                await self._bound(len(buffer))
+                await self._check_size(len(buffer))
                 continue
             whole, _, rest = buffer.rpartition(b"\n")
             buffer = bytearray(rest)
             for line in whole.split(b"\n"):
-                if line and (fine := await self._fine(bytes(line))):
-                    came = True
-                    yield fine
-        if not came:
+                if line and (valid := await self._validated(bytes(line))):
+                    has_yielded = True
+                    yield valid
+        if not has_yielded:
             await asyncio.sleep(PAUSE)  # kopf asks again at once
 
-    async def _bound(self, size: int) -> None:
+    async def _check_size(self, size: int) -> None:
         if size > MOST_LINE:
-            self._odd("too-large", f"a line of more than {MOST_LINE} bytes")
+            self._report("too-large", f"a line of more than {MOST_LINE} bytes")
             await asyncio.sleep(PAUSE)
             raise aiohttp.ClientPayloadError(f"expected lines of at most {MOST_LINE} bytes")
 
-    async def _fine(self, line: bytes) -> bytes:
-        """The line as kopf may have it; empty: not at all."""
+    async def _validated(self, line: bytes) -> bytes:
+        """The line to pass to kopf; empty if it is skipped."""
         try:
             _change(line)
-        except _BROKEN as error:
-            return await self._no_change(line, str(error))
+        except DECODING_ERRORS as error:
+            return await self._validated_other(line, str(error))
         return line + b"\n"
 
-    async def _no_change(self, line: bytes, why: str) -> bytes:
-        with contextlib.suppress(*_BROKEN):
+    async def _validated_other(self, line: bytes, why: str) -> bytes:
+        """The same for a line that is not a change: a bookmark, an error, or nothing valid (``why``)."""
+        with contextlib.suppress(*DECODING_ERRORS):
             _bookmark(line)
             return line + b"\n"
-        with contextlib.suppress(*_BROKEN):
-            return await self._expired(_error(line).object)
-        self._odd("line", why)
+        with contextlib.suppress(*DECODING_ERRORS):
+            return await self._as_expired(_error(line).object)
+        self._report("line", why)
         return b""
 
-    async def _expired(self, said: Any) -> bytes:
-        if not isinstance(said, dict) or said.get("code") != GONE:
-            self._odd("error", json.dumps(said)[:300])
+    async def _as_expired(self, status: Any) -> bytes:
+        """410 in place of this error."""
+        if not isinstance(status, dict) or status.get("code") != GONE:
+            self._report("error", json.dumps(status)[:300])
             await asyncio.sleep(PAUSE)
         return EXPIRED
 
 
 def _status(body: bytes) -> Any:
-    """A Status as kopf may have it: its details an object, its wait bounded."""
+    """The Status in ``body``, its details an object and its wait bounded; None if the body is not an object."""
     try:
         answer = json.loads(body)
     except RecursionError:

@@ -1,7 +1,7 @@
-"""What an HTTP answer may ask of us at most: bytes to read, seconds to wait.
+"""Limits of an HTTP response: how many bytes of it are read, how long its ``Retry-After`` may make us wait.
 
-Owns the limits of a body and of ``Retry-After``, and the reading of both: it costs a bounded amount of memory, and no
-wait is longer than ``LONGEST_WAIT``, whatever stands in the answer. Never decides what is done with a refusal.
+Reads both. A response costs at most ``MOST_BYTES`` of memory and ``LONGEST_WAIT`` seconds, whatever it says. Never
+decides whether to send a request again.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import Any
 import aiohttp
 
 MOST_BYTES = 32 << 20
-"""Of one answer. A page of 500 pods has some 5 MB, a single object no more than etcd takes (1.5 MB, escaped a few times
-that)."""
-LONGEST_WAIT = 10.0  # [s] kube-apiserver asks for one or a few; a Binding is tried for 30 s in all
-WAIT = 1.0  # [s] where a 429 does not say how long
+"""Of one response. A page of 500 pods has some 5 MB. A single object has at most what etcd takes: 1.5 MB, a few times
+that with escapes."""
+LONGEST_WAIT = 10.0  # [s] kube-apiserver asks for one or a few seconds; a Binding is tried for 30 s in all
+WAIT = 1.0  # [s] if a 429 does not say how long
 
 
 class BodyTooLargeError(aiohttp.ClientPayloadError):
-    """The body has more bytes than we read."""
+    """The body has more bytes than we read of one."""
 
 
 async def read_body(answer: aiohttp.ClientResponse, most: int = MOST_BYTES) -> bytes:
-    """The body. Raises BodyTooLargeError where it has more than ``most`` bytes, as soon as that shows."""
+    """The body. Raises BodyTooLargeError as soon as more than ``most`` bytes are announced or received."""
     if (answer.content_length or 0) > most:
         answer.close()
         raise BodyTooLargeError(f"expected at most {most} bytes, got an answer of {answer.content_length}")
@@ -41,23 +41,23 @@ async def read_body(answer: aiohttp.ClientResponse, most: int = MOST_BYTES) -> b
 
 
 def retry_after_seconds(headers: Mapping[str, str], details: Any = None) -> float:
-    """[s] how long a 429 asks us to wait, from 0 to ``LONGEST_WAIT``.
+    """Time that a 429 asks us to wait [s], from 0 to ``LONGEST_WAIT``.
 
-    By its ``Retry-After``, else by ``retryAfterSeconds`` in the details of its Status; ``WAIT`` where what it says is
-    no number (an HTTP date, say).
+    Read from ``Retry-After``, else from ``retryAfterSeconds`` in the details of its Status. ``WAIT`` if that is not a
+    number (an HTTP date, for example).
     """
-    told: Any = headers.get("Retry-After")
-    if told is None and isinstance(details, dict):
-        told = details.get("retryAfterSeconds")
-    seconds = _number(told)
+    value: Any = headers.get("Retry-After")
+    if value is None and isinstance(details, dict):
+        value = details.get("retryAfterSeconds")
+    seconds = _number(value)
     return WAIT if seconds is None else min(max(seconds, 0.0), LONGEST_WAIT)
 
 
-def _number(told: Any) -> float | None:
-    if told is None or isinstance(told, bool):
+def _number(value: Any) -> float | None:
+    if value is None or isinstance(value, bool):
         return None
     try:
-        seconds = float(told)
+        seconds = float(value)
     except (TypeError, ValueError, OverflowError):
         return None
     return None if math.isnan(seconds) else seconds

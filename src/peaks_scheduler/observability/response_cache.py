@@ -1,4 +1,4 @@
-"""An answer that takes at most a tenth of the time to work out, however many ask for it."""
+"""Caches a response, so that computing it takes at most a tenth of the time, however many clients ask for it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
-FRESH = 0.1  # [s]
-REST = 10.0  # times as long as an answer took it is not worked out again
+FRESH = 0.1  # [s] that a response is reused, at least
+REUSE_FACTOR = 10.0  # a response is reused for so many times the time that it took
 
 
 class ResponseCache(Generic[T]):
-    """What ``work`` gives, to all who ask while it works and for a while afterwards; failures as well.
+    """The result of ``work``, or its failure, for all who ask while it runs and for a time afterwards.
 
-    The while is ``fresh`` [s], and longer where the work took long. Its state belongs to the event loop on which it is
-    asked.
+    That time is ``fresh`` [s], or ``REUSE_FACTOR`` times the duration of ``work``, if that is longer. Its state belongs
+    to one event loop.
     """
 
     def __init__(self, work: Callable[[], Awaitable[T]], fresh: float = FRESH) -> None:
@@ -25,28 +25,27 @@ class ResponseCache(Generic[T]):
         self._until = -math.inf
 
     async def get(self, patience: float) -> T:
-        """Raises TimeoutError where it takes longer than ``patience`` [s], and whatever ``work`` raises."""
+        """The result. Raises TimeoutError if it takes longer than ``patience`` [s], and whatever ``work`` raises."""
         async with asyncio.timeout(patience):
             return await asyncio.shield(self._current())
 
     def stop(self) -> None:
-        """Nobody will ask again."""
+        """Cancel ``work`` if it runs. Call it when nobody will ask again."""
         if self._task is not None:
             self._task.cancel()
 
     def _current(self) -> asyncio.Task[T]:
         now = asyncio.get_running_loop().time()
         if self._task is None or (self._task.done() and now >= self._until):
-            self._task = asyncio.create_task(self._done(), name="shared answer")
-            self._task.add_done_callback(
-                lambda task: task.cancelled() or task.exception()
-            )  # those who asked may be gone
+            self._task = asyncio.create_task(self._run(), name="response cache")
+            # retrieve the exception: all who asked may have given up
+            self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
         return self._task
 
-    async def _done(self) -> T:
+    async def _run(self) -> T:
         now = asyncio.get_running_loop().time
         begun = now()
         try:
             return await self._work()
         finally:
-            self._until = now() + max(self._fresh, REST * (now() - begun))
+            self._until = now() + max(self._fresh, REUSE_FACTOR * (now() - begun))

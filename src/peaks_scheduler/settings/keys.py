@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from peaks_scheduler.objects.ceilings import parse_share as parse_ceiling
+from peaks_scheduler.text.masking import mask_url
 
 from .headers import Header, parse_headers, shown_headers
 from .matchers import parse_matchers
 from .subjects import Settings
 from .values import (
     duration_text,
-    masked,
     parse_address,
     parse_cpu,
     parse_cpu_unit,
@@ -71,7 +71,7 @@ KEYS = (
     Key("schedulerName",          "",                "scheduler_name",  parse_text,       option="scheduler-name"),
     Key("strategy",               "",                "strategy",        parse_text),
     Key("load.source",            "load",            "source",          parse_source,     option="load-source"),
-    Key("load.address",           "load",            "address",         parse_address,    masked,      "load-address"),
+    Key("load.address",           "load",            "address",         parse_address,    mask_url,  "load-address"),
     Key("load.interval",          "load",            "interval",        parse_duration,   duration_text),
     Key("load.timeout",           "load",            "timeout",         parse_duration,   duration_text),
     Key("load.expiry",            "load",            "expiry",          parse_duration,   duration_text),
@@ -80,7 +80,7 @@ KEYS = (
     Key("load.memoryQuery",       "load",            "memory_query",    parse_text),
     Key("load.cpuUnit",           "load",            "cpu_unit",        parse_cpu_unit),
     Key("load.nodeLabel",         "load",            "node_label",      parse_label),
-    Key("prometheus.address",     "prometheus",      "address",         parse_prometheus_address, masked),
+    Key("prometheus.address",     "prometheus",      "address",         parse_prometheus_address, mask_url),
     Key("prometheus.tokenFile",   "prometheus",      "token_file",      parse_text),
     Key("prometheus.caFile",      "prometheus",      "ca_file",         parse_text),
     Key("prometheus.username",    "prometheus",      "username",        parse_text),

@@ -15,6 +15,7 @@ from peaks_scheduler.errors import QuantityError
 from peaks_scheduler.objects.quantity import milli, parse_quantity
 from peaks_scheduler.objects.supported_fields import HARMLESS, HONOURED, is_unknown
 from peaks_scheduler.scheduling.decision import Detail
+from peaks_scheduler.text.masking import mask_url
 
 DEFAULT_PORT = 10261
 LOAD_SOURCES = ("load-watcher", "metrics-server", "prometheus")
@@ -192,16 +193,11 @@ def parse_lease_name(value: object) -> str:
     return value
 
 
-def masked(text: str) -> str:
-    """A URL without the user and password in it."""
-    return re.sub(r"^([A-Za-z][\w+.-]*://)?.*@", r"\1***@", text)
-
-
 def duration_text(seconds: float) -> str:
     return f"{seconds:g}s"
 
 
 def shown(value: object) -> str:
     """A value in an error message: short, without a password."""
-    text = repr(masked(value) if isinstance(value, str) else value)
+    text = repr(mask_url(value) if isinstance(value, str) else value)
     return text if len(text) <= 80 else text[:77] + "..."

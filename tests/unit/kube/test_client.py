@@ -80,7 +80,7 @@ class TestWrites:
     async def test_a_bind_that_reaches_the_fence_too_late_is_not_sent(
         self, client: KubeClient, server: RecordingServer
     ) -> None:
-        with pytest.raises(Unavailable, match="the fence has closed"):
+        with pytest.raises(Unavailable, match="the write fence is closed"):
             await client.bind("default", "web-0", "uid-1", "node-1", {}, fence=lambda: False)
         await bind(client)  # the next one is not hurt by it
         assert len(server.asked) == 1
@@ -163,7 +163,7 @@ class TestWrites:
     ) -> None:
         server.answer = saying({"metadata": {"resourceVersion": "8"}})
         await client.patch_volume("disk", {"spec": {}}, lambda: True)
-        with pytest.raises(Unavailable, match="the fence has closed"):
+        with pytest.raises(Unavailable, match="the write fence is closed"):
             await client.patch_volume("disk", {"spec": {}}, lambda: False)
         assert [(asked.method, asked.path) for asked in server.asked] == [("PATCH", "/api/v1/persistentvolumes/disk")]
 

@@ -109,11 +109,11 @@ class TestWhatItSays:
     async def test_one_that_hangs_is_given_up_with_its_last_words_and_its_children(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(exec_plugin, "ALONE", 1.0)
+        monkeypatch.setattr(exec_plugin, "UNATTENDED", 1.0)
         os.mkfifo(tmp_path / "held")
         held = os.open(tmp_path / "held", os.O_RDONLY | os.O_NONBLOCK)
         script = f"sleep 300 3> {tmp_path}/held & echo open https://login.example/device >&2; wait"
-        with pytest.raises(ConfigurationError, match=r"given up after 1 s: open https://login\.example/device"):
+        with pytest.raises(ConfigurationError, match=r"did not end within 1 s: open https://login\.example/device"):
             await ask(shell(script), CLUSTER)
         # readable at its end: the child that held the other side is gone
         assert select.select([held], [], [], 10.0)[0] == [held]

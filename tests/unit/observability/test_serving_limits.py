@@ -19,6 +19,7 @@ import pytest
 
 from peaks_scheduler.observability import inbound_connections, serving
 from peaks_scheduler.observability.serving import Check, Health, Server
+from peaks_scheduler.settings.values import parse_listen
 from tests.support.daemon_stage import until
 
 OK = Check("ping", Health.ok)
@@ -32,7 +33,7 @@ async def rendered(_accept: str) -> tuple[bytes, str]:
 
 
 def a_server(ready: Sequence[Check] | serving.Probe = (OK,), render: Render = rendered) -> Server:
-    return Server("127.0.0.1:0", found([OK]), ready if callable(ready) else found(ready), render, dict)
+    return Server(parse_listen("127.0.0.1:0"), found([OK]), ready if callable(ready) else found(ready), render, dict)
 
 
 def found(checks: Sequence[Check]) -> serving.Probe:
@@ -471,7 +472,7 @@ async def test_it_serves_from_a_thread_while_the_loop_that_it_asks_is_held_up() 
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(look(), main))
 
     async def there() -> None:
-        server = Server("127.0.0.1:0", found([OK]), bridge, rendered, dict)
+        server = Server(parse_listen("127.0.0.1:0"), found([OK]), bridge, rendered, dict)
         port = await server.start()
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
             async with session.get("/livez") as answer:

@@ -93,7 +93,7 @@ def kepler(url: str | None, file: str | None, out: str | None, **flags: Any) -> 
 
 def _asked(url: str, flags: dict[str, Any]) -> tuple[str, str]:
     """The server's answer, and what messages call it."""
-    from peaks_scheduler.settings.values import masked
+    from peaks_scheduler.text.masking import mask_url
 
     from .imported import pairs
     from .kepler_server import ask, request_body
@@ -106,7 +106,7 @@ def _asked(url: str, flags: dict[str, Any]) -> tuple[str, str]:
             "machine it is"
         )
     body = request_body(flags["source"], trainer, flags["node_type"], machine)
-    return ask(url, body), masked(url)
+    return ask(url, body), mask_url(url)
 
 
 @click.command()

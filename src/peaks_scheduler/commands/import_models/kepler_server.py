@@ -14,8 +14,8 @@ from collections.abc import Mapping
 import httpx
 
 from peaks_scheduler.errors import ConfigurationError, LoadError
-from peaks_scheduler.settings.values import masked
 from peaks_scheduler.sources.http import UNPACKED, no_cookies, packing
+from peaks_scheduler.text.masking import mask_url
 from peaks_scheduler.text.words import nearest
 from peaks_scheduler.tls import client_context, explain_tls_error
 
@@ -52,13 +52,13 @@ def _typed(value: str) -> int | str:
 
 def ask(url: str, body: Mapping[str, object], transport: httpx.BaseTransport | None = None) -> str:
     """The server's answer as text. Raises LoadError where none came in time, ConfigurationError for no such model."""
-    where = f"Kepler's model server at {masked(url)}"
+    where = f"Kepler's model server at {mask_url(url)}"
     try:
         address = httpx.URL(url)
         if not address.host:
             raise httpx.InvalidURL("no host")
     except httpx.InvalidURL as error:
-        raise ConfigurationError(f"--url: expected http://HOST:8100; got {masked(url)!r}: {error}") from error
+        raise ConfigurationError(f"--url: expected http://HOST:8100; got {mask_url(url)!r}: {error}") from error
     address = address.copy_with(path=address.path.rstrip("/").removesuffix("/model") + "/model")
     # a service of the cluster, or forwarded from there: a proxy for the outside world has no part in it
     tls = client_context(verify=address.scheme == "https")
