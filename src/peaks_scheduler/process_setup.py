@@ -1,10 +1,9 @@
-"""What a process finds when it starts: its three streams and a home, put right where they are missing.
+"""Prepares the process at its start: standard streams, home directory, signal of PID 1, limit of open files.
 
-Owns what is done where a stream was closed before the start (``>&-``, some supervisors), where its encoding lacks a
-character (``R²`` in ASCII), where it would not wait for its reader, where the user has no home, and how many files may
-be open. Assumes that it is called first, before anything else opens
-a file: a closed descriptor's number goes to whatever is opened next, and what is printed would end up there. Never
-changes an encoding, nor a home that is there.
+Handles standard streams that are closed (``>&-``, some supervisors), non-blocking, or whose encoding lacks a character
+(``R²`` in ASCII), and a user without a home. Assumes that ``prepare`` is called before any file is opened: the next
+opened file gets the number of a closed stream, and printed text would be written to it. Never changes an encoding or an
+existing home.
 """
 
 from __future__ import annotations
@@ -19,20 +18,22 @@ from typing import TextIO
 
 
 def prepare() -> None:
-    """Put right what is missing. Harmless where nothing is, and a second time."""
+    """Set up streams, home and SIGTERM, where necessary. May be called twice."""
     _open_closed_streams()
     if os.getpid() == 1:
-        # a container's first process: SIGTERM does nothing there but what is asked for, and a pod that is deleted while
-        # it starts would be waited for until its grace is over
+        # PID 1 of a container ignores SIGTERM without a handler: a pod that is deleted during its start would run until
+        # its grace period is over
         signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a character that the encoding lacks becomes \xb2
+            stream.reconfigure(errors="backslashreplace")  # an unsupported character becomes \xb2
             with contextlib.suppress(OSError):
-                os.set_blocking(stream.fileno(), True)  # who shares a pipe may have had it otherwise: results get lost
+                os.set_blocking(
+                    stream.fileno(), True
+                )  # another process may have made a shared pipe non-blocking: output would be lost
     if os.path.expanduser("~") == "~":
-        # neither HOME nor an entry in passwd: libraries fail when they look for a file of the user's. A container's
-        # runtime gives the same
+        # neither HOME nor an entry in passwd: libraries fail when they look for a file of the user. Container runtimes
+        # set the same value
         os.environ["HOME"] = "/"
 
 
@@ -41,21 +42,21 @@ def _open_closed_streams() -> None:
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - open until the end
 
 
 def raise_open_file_limit() -> None:
-    """As many open files as the system allows: the usual 1,024 are soon used up by connections."""
+    """Raise the limit of open files to what the system allows. Connections soon use up the usual 1,024."""
     with contextlib.suppress(OSError, ValueError):
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def discard_output(stream: TextIO | None = sys.__stdout__) -> None:
-    """Nothing more goes to this stream: what is left in its buffer would fail again at the end of the process."""
+    """Discard all further output of this stream, so that flushing its buffer at exit does not fail again."""
     number = 1 if stream is sys.__stdout__ else 2
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, number)

@@ -1,7 +1,7 @@
-"""What the embedded API server answers when it refuses: Status objects, worded as kube-apiserver words them.
+"""Errors of the embedded API server: Status objects with the reasons and messages of kube-apiserver.
 
-Owns the texts and reasons of refusals; clients match on both, so they are copied from apimachinery's ``api/errors`` and
-the API server's storage layer. Assumes nothing about the transport and never logs: a refusal is an answer.
+Clients match reasons and messages, so they are copied from apimachinery's ``api/errors`` and from the API server's
+storage layer. Knows nothing of HTTP, except its statuses.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CONTINUE_EXPIRED = (
 
 
 class ApiError(PeaksError):
-    """A request that is answered with a failure. ``status`` is the whole Status object."""
+    """A request is refused. ``status`` is the whole Status object of the response."""
 
     def __init__(self, code: int, reason: str, message: str, details: dict[str, Any] | None = None) -> None:
         super().__init__(message)
@@ -38,30 +38,30 @@ class ApiError(PeaksError):
 
 
 def not_found(resource: Resource, name: str) -> ApiError:
-    """404: no object of that name."""
+    """404: no object has that name."""
     return ApiError(404, "NotFound", f'{resource.qualified} "{name}" not found', resource.details(name))
 
 
 def no_such_path() -> ApiError:
-    """404: no resource is served at this path."""
+    """404: this path is not served."""
     return ApiError(404, "NotFound", "the server could not find the requested resource", {})
 
 
 def already_exists(resource: Resource, name: str) -> ApiError:
-    """409: an object of that name is there already."""
+    """409: an object of that name exists."""
     message = f'{resource.qualified} "{name}" already exists'
     return ApiError(409, "AlreadyExists", message, resource.details(name))
 
 
 def conflict(resource: Resource, name: str, why: str, subresource: str = "") -> ApiError:
-    """409: the object is in a state that does not allow the request."""
+    """409: the state of the object does not allow the request."""
     what = resource.qualified + subresource
     details = {**resource.details(name), "kind": resource.plural + subresource}
     return ApiError(409, "Conflict", f'Operation cannot be fulfilled on {what} "{name}": {why}', details)
 
 
 def precondition(resource: Resource, key: str, name: str, what: str, wanted: str, found: str) -> ApiError:
-    """409 of a uid or resourceVersion precondition (``what``: "UID" or "ResourceVersion") that did not hold."""
+    """409: a precondition does not hold. ``what``: "UID" or "ResourceVersion"."""
     failed = f"Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}"
     why = (
         f"StorageError: invalid object, Code: 4, Key: /{resource.plural}/{key}, ResourceVersion: 0, "
@@ -71,22 +71,22 @@ def precondition(resource: Resource, key: str, name: str, what: str, wanted: str
 
 
 def invalid(resource: Resource, name: str, why: str) -> ApiError:
-    """422: an object that validation rejects."""
+    """422: the object is invalid."""
     return ApiError(422, "Invalid", f'{resource.kind} "{name}" is invalid: {why}', resource.details(name))
 
 
 def bad_request(message: str) -> ApiError:
-    """400: a request that cannot be read."""
+    """400: the request cannot be parsed."""
     return ApiError(400, "BadRequest", message)
 
 
 def unauthorized() -> ApiError:
-    """401: no token, or one that is not accepted."""
+    """401: the token is missing or not accepted."""
     return ApiError(401, "Unauthorized", "Unauthorized")
 
 
 def forbidden(resource: Resource, verb: str, kind: str) -> ApiError:
-    """403: no right; worded as RBAC words it."""
+    """403: the right is missing; the message is RBAC's."""
     group = resource.group
     where = f'cannot {verb} resource "{kind}" in API group "{group}" at the cluster scope'
     message = f'{resource.qualified} is forbidden: User "embedded" {where}'
@@ -94,12 +94,12 @@ def forbidden(resource: Resource, verb: str, kind: str) -> ApiError:
 
 
 def expired(message: str) -> ApiError:
-    """410: a resourceVersion or continue token older than what the server remembers."""
+    """410: the resourceVersion or continue token is too old."""
     return ApiError(410, "Expired", message)
 
 
 def by_status(code: int, message: str | None) -> ApiError:
-    """The refusal of a fault that a test ordered by its HTTP status."""
+    """The error for an HTTP status that a test ordered as a fault."""
     reason, text = _BY_STATUS.get(code, ("Unknown", "an error on the server has prevented the request from succeeding"))
     return ApiError(code, reason, message or text)
 

@@ -1,7 +1,7 @@
-"""HTTP of the embedded API server: paths and queries to verbs, records to bytes.
+"""HTTP routes of the embedded API server: maps paths and queries to verbs, and stored objects to responses.
 
-Owns the routes, the reading of requests and the shapes of answers (whole objects, metadata only, lists, core/v1
-events). What a verb does is ``rest``'s, what a stream does is ``watching``'s; every route lies behind the ``gate``.
+Owns the routes, the parsing of requests and the forms of responses (whole objects, metadata only, lists, core/v1
+events). ``rest`` implements the verbs, ``watch_streams`` the watches. Every route goes through the ``middleware``.
 """
 
 from __future__ import annotations
@@ -23,8 +23,11 @@ from .watch_streams import Render, WatchOptions, WatchStreams
 
 
 class HttpRoutes:
-    """The routes. ``denied``: (verb, kind) that are refused with 403, and that access reviews answer with no;
-    ``absent``: kinds that this server is without."""
+    """The routes.
+
+    ``denied``: (verb, kind) that are refused with 403 and by access reviews. ``absent``: kinds that this server does
+    not have.
+    """
 
     def __init__(self, rest: RestApi, watches: WatchStreams, middleware: Middleware) -> None:
         self.denied: set[tuple[str, str]] = set()
@@ -34,7 +37,7 @@ class HttpRoutes:
         self._middleware = middleware
 
     def routes(self) -> list[web.RouteDef]:
-        """Every path that is served, and a 404 for the rest."""
+        """A route for every served path, and a 404 for all others."""
         routes = [web.get(path, self._discovery(path)) for path in discovery_documents()]
         routes += [web.get(path, self._fixed("ok")) for path in ("/livez", "/readyz", "/healthz")]
         for resource in RESOURCES:
@@ -46,22 +49,25 @@ class HttpRoutes:
         everywhere = f"{resource.base}/{resource.plural}"
         within = f"{resource.base}/namespaces/{{namespace}}/{resource.plural}" if resource.namespaced else everywhere
         if resource is ACCESS_REVIEWS:
-            return [web.post(everywhere, self._door("create", resource, self._review))]
+            return [web.post(everywhere, self._handler("create", resource, self._review))]
         one = f"{within}/{{name}}"
         routes = [
-            web.post(within, self._door("create", resource, self._create)),
-            *(web.get(path, self._door("list", resource, self._list)) for path in dict.fromkeys((everywhere, within))),
-            web.delete(one, self._door("delete", resource, self._delete)),
+            web.post(within, self._handler("create", resource, self._create)),
+            *(
+                web.get(path, self._handler("list", resource, self._list))
+                for path in dict.fromkeys((everywhere, within))
+            ),
+            web.delete(one, self._handler("delete", resource, self._delete)),
         ]
         for sub in ("", *(s for s in resource.subresources if s != "binding")):
             path = f"{one}/{sub}" if sub else one
             routes += [
-                web.get(path, self._door("get", resource, self._get, sub)),
-                web.put(path, self._door("update", resource, self._update, sub)),
-                web.patch(path, self._door("patch", resource, self._patch, sub)),
+                web.get(path, self._handler("get", resource, self._get, sub)),
+                web.put(path, self._handler("update", resource, self._update, sub)),
+                web.patch(path, self._handler("patch", resource, self._patch, sub)),
             ]
         if "binding" in resource.subresources:
-            routes.append(web.post(f"{one}/binding", self._door("create", resource, self._bind, "binding")))
+            routes.append(web.post(f"{one}/binding", self._handler("create", resource, self._bind, "binding")))
         return routes
 
     def _fixed(self, text: str) -> Handler:
@@ -82,14 +88,14 @@ class HttpRoutes:
     async def _nowhere(self, request: web.Request) -> web.StreamResponse:
         raise api_errors.no_such_path()
 
-    def _door(
+    def _handler(
         self,
         verb: str,
         resource: Resource,
         act: Callable[[web.Request, Resource, str], Awaitable[web.StreamResponse]],
         sub: str = "",
     ) -> Handler:
-        """The way into every verb of a resource."""
+        """A handler of one verb of a resource: checks absent kinds and denied rights, then calls ``act``."""
         kind = f"{resource.plural}/{sub}" if sub else resource.plural
 
         def name(request: web.Request) -> tuple[str, str]:
@@ -212,7 +218,7 @@ def _wants_metadata(request: web.Request) -> bool:
 
 
 def _render(request: web.Request, resource: Resource) -> Render:
-    """How one object goes to this reader: whole, or its metadata only."""
+    """The form of one object in this response: whole, or its metadata only."""
     if _wants_metadata(request):
         return _partial
     if resource is not CORE_EVENTS:
@@ -228,7 +234,7 @@ def _partial(record: StoredObject) -> bytes:
 
 
 def _list_body(request: web.Request, resource: Resource, metadata: Object, records: list[StoredObject]) -> bytes:
-    """A list; its items carry no kind, except where only metadata is wanted (as on the real server)."""
+    """A list. Its items have no kind, except if only metadata is asked for (as on the real server)."""
     partial = _wants_metadata(request)
     head = {
         "kind": "PartialObjectMetadataList" if partial else f"{resource.kind}List",

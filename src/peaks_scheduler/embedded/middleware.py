@@ -1,6 +1,6 @@
-"""What every request to the embedded API server passes first: the count, the ordered faults, the token.
+"""The steps before every request of the embedded API server: count it, apply ordered faults, check its token.
 
-Owns those three and turns refusals into answers. Knows nothing of objects or paths beyond the names it counts under.
+Also turns ApiError into a response. Knows nothing of objects or paths.
 """
 
 from __future__ import annotations
@@ -19,7 +19,11 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Middleware:
-    """The way in. ``tokens``: accepted bearer tokens, None for no check; may be replaced at any time."""
+    """Counts requests, applies faults, checks tokens.
+
+    Args:
+        tokens: accepted bearer tokens; None: no check. May be replaced at any time.
+    """
 
     def __init__(self, tokens: set[str] | None) -> None:
         self.tokens = tokens
@@ -27,7 +31,7 @@ class Middleware:
         self.requests: Counter[tuple[str, str]] = Counter()
 
     def guard(self, handle: Handler, name: Callable[[web.Request], tuple[str, str]]) -> Handler:
-        """``handle`` behind the gate; ``name`` gives (verb, kind) to count a request under."""
+        """``handle`` with these steps before it; ``name`` returns the (verb, kind) under which a request is counted."""
 
         async def guarded(request: web.Request) -> web.StreamResponse:
             self.requests[name(request)] += 1
@@ -58,7 +62,7 @@ class Middleware:
 
 
 def answer(body: bytes, code: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """A JSON answer."""
+    """A JSON response."""
     return web.Response(body=body, status=code, content_type="application/json", headers=headers)
 
 
@@ -67,7 +71,7 @@ def _refusal(refusal: api_errors.ApiError, headers: Mapping[str, str] | None = N
 
 
 def _abort(request: web.Request) -> web.Response:
-    """Cut the connection; the answer that must be returned goes nowhere."""
+    """Cut the connection. The returned response is not sent."""
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=500)

@@ -1,1 +1,1 @@
-"""The types that the core relies on, checked on every object that arrives."""
+"""JSON schemas of the objects that scheduling reads, and their validation."""

@@ -1,7 +1,7 @@
-"""The JSON types of every field of pods and nodes that placing reads, as the API server promises them.
+"""JSON types of the fields of pods and nodes that scheduling reads.
 
-Owns the shapes alone; ``shapes`` holds objects against them. Names are Kubernetes' own. Never judges values: a quantity
-is a text or a number here.
+One class for each type of the Kubernetes API, with its name and the suffix ``Json``; only the fields that we read.
+``validation`` checks objects against them. Types only, no values: a quantity is a text or a number here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Amounts = dict[str, str | int | float] | None
 
 
 class JsonObject(msgspec.Struct, rename="camel"):
-    """Fields of the names that Kubernetes gives them."""
+    """An object whose JSON field names are the names below in camel case."""
 
 
 class OwnerReferenceJson(JsonObject):
@@ -141,7 +141,7 @@ class ClaimVolumeSourceJson(JsonObject):
 
 
 class DiskJson(JsonObject):
-    """Of whichever kind."""
+    """A disk of any volume source, with the fields by which VolumeRestrictions compares disks."""
 
     kind: Text = None
     pool: Text = None

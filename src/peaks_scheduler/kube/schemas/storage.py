@@ -1,6 +1,6 @@
-"""The JSON types of every field of volumes, claims and what CSI drivers say that placing reads.
+"""JSON types of the fields of the other kinds that scheduling reads: volumes, claims, CSI drivers, namespaces.
 
-As ``pod_shapes``, for the other kinds.
+Classes and names as in ``pods``.
 """
 
 from __future__ import annotations

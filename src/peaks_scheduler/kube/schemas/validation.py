@@ -1,8 +1,7 @@
-"""Objects held against the shapes that placing relies on, before the core reads them.
+"""Checks the types of an object's fields before the core reads it, so that the core need not check them.
 
-Owns the table of shapes by kind, so that the core may take them for granted: a list is a list and a text a text,
-wherever in an object it stands. The API server checks all this before it stores an object; what stands between it and
-us need not. A field that nobody reads may be anything; null is everywhere the same as absent, as in Kubernetes.
+Owns the table of schemas by kind. The API server checks types before it stores an object, but a proxy in front of it
+may send anything. Fields that we do not read are not checked. null is the same as absent, as in Kubernetes.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from peaks_scheduler.objects.pod_volumes import DISKS
 from . import pods, storage
 from .pods import ClaimVolumeSourceJson, DiskJson, Text
 
-MOST_SHOWN = 200  # characters of what is wrong
+MOST_SHOWN = 200  # [characters] of what is wrong
 
 SCHEMAS: Mapping[str, type[msgspec.Struct]] = {
     "pods": pods.PodJson,
@@ -32,13 +31,17 @@ SCHEMAS: Mapping[str, type[msgspec.Struct]] = {
     "csistoragecapacities": storage.CsiStorageCapacityJson,
     "volumeattachments": storage.VolumeAttachmentJson,
 }
-"""By the plural of the kind; a test has every kind that is watched in it."""
+"""Plural of the kind -> schema; a test checks that it has every kind that is watched."""
 
 
 def check_schema(plural: str, raw: Any) -> None:
-    """Has the object the types that placing reads? ``plural``: of its kind.
+    """Check the types of all fields of ``raw`` that scheduling reads.
 
-    Raises ObjectError that says what was expected where.
+    Args:
+        plural: the kind, as in ``SCHEMAS``.
+
+    Raises:
+        ObjectError: a type is wrong; says which field and what was expected.
     """
     try:
         msgspec.convert(raw, SCHEMAS[plural])
