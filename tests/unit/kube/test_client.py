@@ -16,6 +16,7 @@ from peaks_scheduler.errors import (
     Denied,
     Forbidden,
     KubeError,
+    MalformedResponse,
     NotFound,
     TooManyRequests,
     Unavailable,
@@ -290,6 +291,27 @@ class TestReads:
         assert answers == [True, False, True]
         asked = {"verb": "watch", "group": "storage.k8s.io", "resource": "csinodes"}
         assert server.asked[0].json["spec"] == {"resourceAttributes": asked}
+
+    async def test_a_review_tells_what_the_server_says_and_that_it_says_nothing(
+        self, client: KubeClient, server: RecordingServer
+    ) -> None:
+        server.answer = saying({"status": {"allowed": True}}, {"status": {"allowed": False}}, {}, status(403))
+        right = {"verb": "create", "resource": "pods", "subresource": "binding", "namespace": "ours", "name": "web-0"}
+        assert [await client.review(right) for _ in range(3)] == [True, False, None]
+        assert server.asked[0].path == "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        assert server.asked[0].json["spec"] == {"resourceAttributes": right}
+        with pytest.raises(Forbidden):
+            await client.review(right)
+
+    async def test_our_user_name_is_the_one_that_the_server_knows(
+        self, client: KubeClient, server: RecordingServer
+    ) -> None:
+        server.answer = saying({"status": {"userInfo": {"username": "jane"}}}, {"status": {}})
+        assert await client.username() == "jane"
+        assert server.asked[0].path == "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+        assert server.asked[0].json == {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        with pytest.raises(MalformedResponse):
+            await client.username()
 
     async def test_listed_objects_know_what_they_are(self, client: KubeClient, server: RecordingServer) -> None:
         server.answer = saying({"kind": "NodeList", "apiVersion": "v1", "items": [{"metadata": {"name": "n"}}]})

@@ -84,11 +84,11 @@ class TestWhatItGives:
         ("output", "says"),
         [
             pytest.param("true", "got: nothing", id="nothing"),
-            pytest.param("echo 'not {json'", "something else than an object", id="words"),
+            pytest.param("echo 'not {json'", "something that is not an object", id="words"),
             pytest.param(answering(None), "no status", id="no status"),
             pytest.param(answering({"token": ""}), "neither token nor certificate", id="empty token"),
             pytest.param(answering({"clientKeyData": "k"}), "a key alone", id="a key alone"),
-            pytest.param(answering({"token": 7}), "a token that is no text", id="a number"),
+            pytest.param(answering({"token": 7}), "a token that is not text", id="a number"),
             pytest.param(answering({"token": "a b\\u0001"}), "one line of ASCII", id="control characters"),
             pytest.param(answering({"token": "x", "expirationTimestamp": "soon"}), "soon", id="no time"),
             pytest.param(answering({"token": "x"}, "client.authentication.k8s.io/v1beta1"), "v1beta1", id="version"),
