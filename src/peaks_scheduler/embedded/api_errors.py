@@ -10,7 +10,7 @@ from typing import Any
 
 from peaks_scheduler.errors import PeaksError
 
-from .resources import Resource
+from .api_resources import Resource
 
 MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 CONTINUE_EXPIRED = (

@@ -30,12 +30,12 @@ from typing import Self
 import yaml
 from aiohttp import web
 
+from .api_resources import BY_NAME, PODS, Resource
 from .faults import Cut, Failure
 from .http_routes import HttpRoutes
 from .middleware import Middleware
 from .object_store import Key, Object, Store, StoreChange
 from .patching import merge_patch
-from .resources import BY_NAME, PODS, Resource
 from .rest import RestApi
 from .watch_streams import WatchStreams
 

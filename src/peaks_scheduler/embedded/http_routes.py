@@ -13,11 +13,11 @@ from typing import Any
 from aiohttp import web
 
 from . import api_errors
+from .api_resources import ACCESS_REVIEWS, CORE_EVENTS, RESOURCES, Resource, discovery_documents
 from .middleware import Handler, Middleware, answer
 from .object_store import Key, Object, StoredObject, encode
 from .patching import PATCHES
 from .query_selectors import Predicate, parse_selectors
-from .resources import ACCESS_REVIEWS, CORE_EVENTS, RESOURCES, Resource, discovery_documents
 from .rest import RestApi, as_served, as_stored
 from .watch_streams import Render, WatchOptions, WatchStreams
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import api_errors
-from .resources import Resource
+from .api_resources import Resource
 
 Object = dict[str, Any]
 Key = tuple[str, str]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from . import api_errors
-from .resources import Resource
+from .api_resources import Resource
 
 Predicate = Callable[[Mapping[str, Any]], bool]
 

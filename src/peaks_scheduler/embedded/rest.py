@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import api_errors
+from .api_resources import EVENTS, LEASES, NODES, PODS, Resource
 from .object_store import Key, Object, Store, StoredObject
 from .query_selectors import Predicate
-from .resources import EVENTS, LEASES, NODES, PODS, Resource
 
 GRACE_SECONDS = 30
 """``terminationGracePeriodSeconds`` of a pod without one."""

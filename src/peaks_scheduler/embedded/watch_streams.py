@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from . import api_errors
+from .api_resources import Resource
 from .object_store import Store, StoreChange, StoredObject, encode
 from .query_selectors import Predicate
-from .resources import Resource
 
 _CHECK_READER = 1.0  # [s] how often an idle stream checks whether its reader is still connected
 

@@ -10,15 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
-from peaks_scheduler.errors import Conflict, Forbidden, KubeError, NotFound, TooLarge
+from peaks_scheduler.errors import Conflict, Forbidden, KubeError, NotFound
 
 from .connection import Connection
 from .decoding import (
     Json,
-    NamePage,
-    ObjectPage,
     decode_as,
     decode_names,
     decode_object,
@@ -28,16 +25,11 @@ from .decoding import (
     decode_subject,
     require_name,
 )
+from .paging import read_pages
 from .transport import MERGE, STRATEGIC_MERGE, TIMEOUT, Transport, encode
 
-P = TypeVar("P", NamePage, ObjectPage)
-
-PAGE = 500  # objects in one page of a list: a page of pods is decoded in some 10 ms
-SMALLER = 8  # a page with too many bytes is asked for again with so many times fewer objects
-MOST_PAGES = 10_000  # of one list: five million objects
 MOST_OF_OTHERS = 128 << 20  # [bytes] of a response of another API: the CPU use of 100,000 pods has some 60 MB
 INVALID = 422
-GONE = 410  # the server no longer knows the continue token of the list
 METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 PENDING_PODS = "status.phase=Pending"
 UNFINISHED_PODS = "status.phase!=Succeeded,status.phase!=Failed"
@@ -213,7 +205,7 @@ class KubeClient:
 
     async def _listing(self, resource: str, selector: str) -> Listing:
         query = {"fieldSelector": selector} if selector else {}
-        pages = await self._list(f"/api/v1/{resource}", query, METADATA, decode_names)
+        pages = await read_pages(self._transport, f"/api/v1/{resource}", query, METADATA, decode_names)
         names = (item.metadata for page in pages for item in page.items or ())
         return Listing(pages[-1].metadata.resource_version, {meta.uid: (meta.namespace, meta.name) for meta in names})
 
@@ -224,7 +216,7 @@ class KubeClient:
             NotFound: the server does not have this resource.
             KubeError: the list could not be read.
         """
-        pages = await self._list(path, {}, METADATA, decode_names)
+        pages = await read_pages(self._transport, path, {}, METADATA, decode_names)
         names = (item.metadata for page in pages for item in page.items or ())
         return frozenset(f"{meta.namespace}/{meta.name}" if meta.namespace else meta.name for meta in names)
 
@@ -236,7 +228,7 @@ class KubeClient:
             KubeError: the list could not be read.
         """
         query = {"fieldSelector": field_selector} if field_selector else {}
-        pages = await self._list(path, query, "application/json", decode_objects)
+        pages = await read_pages(self._transport, path, query, "application/json", decode_objects)
         return [item for page in pages for item in page.objects()]
 
     async def get_node(self, name: str) -> Json:
@@ -345,34 +337,6 @@ class KubeClient:
         """Replace the Lease and return it as stored. Raises KubeError; Conflict if its resourceVersion has changed."""
         path = f"{LEASES}/{namespace}/leases/{name}"
         return decode_object(await self._transport.write("PUT", path, encode(lease)))
-
-    async def _list(self, path: str, query: dict[str, str], accept: str, decode: Callable[[bytes], P]) -> list[P]:
-        """All pages of a list. If the list expires between two pages it is read again, once."""
-        try:
-            return await self._pages(path, query, accept, decode)
-        except KubeError as error:
-            if error.status != GONE:
-                raise
-            return await self._pages(path, query, accept, decode)
-
-    async def _pages(self, path: str, query: dict[str, str], accept: str, decode: Callable[[bytes], P]) -> list[P]:
-        query = {"limit": str(PAGE), **query}
-        pages: list[P] = []
-        while len(pages) < MOST_PAGES:
-            try:
-                page = decode_as(await self._transport.get(path, query, accept), decode)
-            except TooLarge:
-                if query["limit"] == "1":
-                    raise
-                query["limit"] = str(max(1, int(query["limit"]) // SMALLER))
-                continue
-            pages.append(page)
-            if not page.metadata.token:
-                return pages
-            if page.metadata.token == query.get("continue"):
-                break
-            query["continue"] = page.metadata.token
-        raise KubeError(f"GET {path}: expected a list that ends, got page after page without end")
 
 
 def _pod(namespace: str, name: str) -> str:

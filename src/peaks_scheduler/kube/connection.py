@@ -59,7 +59,7 @@ class Connection:
         wall_clock: Callable[[], float] = time.time,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
-        """Needs a running event loop.
+        """A connection with ``credentials``. Needs a running event loop.
 
         Args:
             on_request: called after each request.

@@ -84,7 +84,8 @@ class LeaderElector:
         wall_clock: Callable[[], float] = time.time,
         worthy: Callable[[], bool] = lambda: True,
     ) -> None:
-        """
+        """A candidate for the Lease ``name`` in ``namespace``; ``run`` lets it compete.
+
         Args:
             lease_duration, renew_deadline, retry_period: [s]
             clock: the event loop's [s].

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from peaks_scheduler.embedded.api_errors import ApiError
+from peaks_scheduler.embedded.api_resources import NODES, PODS
 from peaks_scheduler.embedded.patching import merge_patch, strategic_merge_patch
 from peaks_scheduler.embedded.query_selectors import parse_selectors
-from peaks_scheduler.embedded.resources import NODES, PODS
 
 
 def labelled(**labels: str) -> dict[str, Any]:

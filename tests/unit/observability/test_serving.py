@@ -12,7 +12,7 @@ import pytest
 
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.observability.serving import Check, Findings, Health, Server, run_all
-from peaks_scheduler.settings.values import parse_listen
+from peaks_scheduler.settings.values import Listen, parse_listen
 
 OK = Check("ping", Health.ok)
 STALE = Check("load", lambda: Health.degraded("load is 400 s old"))
@@ -24,8 +24,11 @@ async def rendered(accept: str) -> tuple[bytes, str]:
     return f"# asked for {accept}\n".encode(), "text/plain; version=0.0.4; charset=utf-8"
 
 
-def a_server(listen: str = "127.0.0.1:0", live: Sequence[Check] = (OK,), ready: Sequence[Check] = (OK,)) -> Server:
-    return Server(parse_listen(listen), found(live), found(ready), rendered, lambda: {"schedulerName": "Peaks"})
+def a_server(
+    listen: str | Listen = "127.0.0.1:0", live: Sequence[Check] = (OK,), ready: Sequence[Check] = (OK,)
+) -> Server:
+    address = listen if isinstance(listen, Listen) else parse_listen(listen)
+    return Server(address, found(live), found(ready), rendered, lambda: {"schedulerName": "Peaks"})
 
 
 def found(checks: Sequence[Check]) -> Callable[[], Awaitable[Findings]]:
@@ -151,14 +154,13 @@ async def test_a_taken_port_is_an_error_that_says_what_to_do() -> None:
 @pytest.mark.parametrize(
     ("listen", "why"),
     [
-        pytest.param(
-            "192.0.2.1:0", "does not have this address", id="an address of somebody else"
-        ),  # TEST-NET-1, RFC 5737
-        pytest.param("[::g]:0", "cannot be resolved", id="no address at all"),
-        pytest.param("a..b:0", "cannot be resolved", id="a name with an empty label"),
+        # TEST-NET-1, RFC 5737
+        pytest.param(Listen("192.0.2.1", 0), "does not have this address", id="an address of somebody else"),
+        pytest.param(Listen("::g", 0), "cannot be resolved", id="no address at all"),
+        pytest.param(Listen("a..b", 0), "cannot be resolved", id="a name with an empty label"),
     ],
 )
-async def test_an_address_that_is_not_ours_is_an_error(listen: str, why: str) -> None:
+async def test_an_address_that_is_not_ours_is_an_error(listen: Listen, why: str) -> None:
     with pytest.raises(ConfigurationError, match=why):
         await a_server(listen).start()
 

@@ -23,10 +23,11 @@ import kopf
 from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
 from peaks_scheduler.errors import PeaksError
-from peaks_scheduler.kube.client import SMALLER, UNFINISHED_PODS
+from peaks_scheduler.kube.client import UNFINISHED_PODS
 from peaks_scheduler.kube.connection import Connection, as_kopf_login
 from peaks_scheduler.kube.kinds import Kind
 from peaks_scheduler.kube.kopf_responses import Malformed
+from peaks_scheduler.kube.paging import SMALLER
 from peaks_scheduler.kube.schemas.validation import check_schema
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.ledger.records import Change

@@ -64,8 +64,10 @@ class Credentials:
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """
+        """Credentials that ``reader`` reads again when they change.
+
         Args:
+            access: the first result of ``reader``.
             given: what the credential plugin returned.
             clock: monotonic [s].
             wall_clock: [s] since the epoch.
