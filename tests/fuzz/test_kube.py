@@ -18,7 +18,7 @@ from peaks_scheduler.errors import ConfigurationError, KubeError, PeaksError
 from peaks_scheduler.kube import kopf_responses
 from peaks_scheduler.kube.clock import FARTHEST, ServerClock
 from peaks_scheduler.kube.decoding import decode_as, decode_names, decode_objects
-from peaks_scheduler.kube.lease import LONGEST, duration_of, holder_of, spec_of, transitions_of, usable
+from peaks_scheduler.kube.lease import LONGEST, duration_of, holder_of, require_lease, spec_of, transitions_of
 from peaks_scheduler.kube.login.exec_plugin import _read as read_credential
 from peaks_scheduler.kube.login.kubeconfig import read_access, read_files
 from peaks_scheduler.kube.response_limits import LONGEST_WAIT, retry_after_seconds
@@ -204,7 +204,7 @@ def test_any_date_leaves_an_offset_that_can_be_counted_with(date: str) -> None:
 @fuzzed(mutated(LEASE, deep=False) | scalars)
 def test_any_lease_can_be_competed_for_or_is_an_error(lease: Any) -> None:
     with contextlib.suppress(KubeError):
-        fine = usable(lease)
+        fine = require_lease(lease)
         assert 0.0 <= duration_of(fine, 15.0) <= LONGEST
         assert len(holder_of(fine)) <= 256
         assert 0 <= transitions_of(spec_of(fine)) < 2**31

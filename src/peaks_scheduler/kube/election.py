@@ -33,7 +33,7 @@ from typing import Any, Protocol
 from peaks_scheduler.errors import Conflict, KubeError, NotFound
 
 from .clock import micro_time
-from .lease import duration_of, holder_of, spec_of, transitions_of, usable
+from .lease import duration_of, holder_of, require_lease, spec_of, transitions_of
 
 logger = logging.getLogger(__name__)
 
@@ -182,7 +182,7 @@ class LeaderElector:
             except (Conflict, NotFound):
                 pass  # our copy is out of date: read the Lease again
         try:
-            lease = usable(await self._client.get_lease(self._namespace, self._name))
+            lease = require_lease(await self._client.get_lease(self._namespace, self._name))
         except NotFound:
             return await self._take_missing()
         self._observe(lease)
@@ -214,7 +214,7 @@ class LeaderElector:
         return spec
 
     def _hold(self, stored: Json, started: float) -> None:
-        self._observe(usable(stored))
+        self._observe(require_lease(stored))
         if self.holder == self.identity and not self._released.is_set():
             self._renewed_at = started
 
@@ -232,7 +232,7 @@ class LeaderElector:
     async def _give_back(self) -> None:
         for _ in range(RELEASE_TRIES):
             try:
-                lease = usable(await self._client.get_lease(self._namespace, self._name))
+                lease = require_lease(await self._client.get_lease(self._namespace, self._name))
                 if holder_of(lease) == self.identity:
                     stamp = micro_time(self._wall_clock())
                     # as client-go's ReleaseOnCancel writes it

@@ -17,7 +17,7 @@ MOST_TRANSITIONS = 2**31 - 2  # the field has 32 bits
 MOST_OF_HOLDER = 256  # [characters] it goes into every log line about the Lease
 
 
-def usable(answer: Any) -> Json:
+def require_lease(answer: Any) -> Json:
     """The same Lease, if it has a resourceVersion to write it back with. Raises KubeError if not."""
     meta = answer.get("metadata") if isinstance(answer, dict) else None
     if not isinstance(meta, dict) or not isinstance(answer.get("kind", "Lease"), str):

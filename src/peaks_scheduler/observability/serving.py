@@ -11,11 +11,8 @@ given contains no secret. The checks, the metrics and the configuration are pass
 
 from __future__ import annotations
 
-import asyncio
-import errno
 import json
 import logging
-import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,11 +20,11 @@ from typing import Any, Literal
 
 from aiohttp import web
 
-from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.settings.values import Listen
 from peaks_scheduler.text.printable import cell
 
 from .inbound_connections import ANSWER, IDLE, InboundConnection, Listener
+from .listening_sockets import open_sockets
 from .response_cache import FRESH, ResponseCache
 
 logger = logging.getLogger(__name__)
@@ -146,10 +143,7 @@ class Server:
         Raises:
             ConfigurationError: the server cannot listen on this address; says why and what to do.
         """
-        try:
-            sockets = await _open(self._listen)
-        except (OSError, UnicodeError) as error:
-            raise ConfigurationError(_why_not(self._listen, error)) from error
+        sockets = await open_sockets(self._listen)
         # no access log: the probes would fill the log
         self._http = web.Server(self._answer, access_log=None, **LIMITS)
         self._listener = Listener(self._http)
@@ -251,50 +245,3 @@ def _line(name: str, health: Health) -> str:
         "degraded": f"[!]{name}: {text}",
         "failed": f"[-]{name} failed: {text}",
     }[health.level]
-
-
-async def _open(listen: Listen) -> list[socket.socket]:
-    """Listening sockets for every address of the host, all with the same port.
-
-    Raises:
-        OSError: the host is unknown, or one of its addresses is taken or not allowed.
-    """
-    if listen.host is None and socket.has_dualstack_ipv6():
-        return [socket.create_server(("::", listen.port), family=socket.AF_INET6, dualstack_ipv6=True)]
-    host = "0.0.0.0" if listen.host is None else listen.host  # the former on a machine without IPv6
-    found = await asyncio.get_running_loop().getaddrinfo(host, listen.port, type=socket.SOCK_STREAM)
-    sockets: list[socket.socket] = []
-    port = listen.port
-    missing: OSError | None = None
-    for family, ip in dict.fromkeys((family, str(where[0])) for family, _, _, _, where in found):
-        try:
-            sockets.append(socket.create_server((ip, port), family=family))
-        except OSError as error:
-            # localhost resolves to ::1 also on machines without IPv6: one address of a name is enough
-            if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-                _close(sockets)
-                raise
-            missing = error
-        else:
-            port = sockets[0].getsockname()[1]  # with port 0 all use the port of the first one
-    if missing is not None and not sockets:
-        raise missing
-    return sockets
-
-
-def _close(sockets: Sequence[socket.socket]) -> None:
-    for listener in sockets:
-        listener.close()
-
-
-def _why_not(listen: Listen, error: OSError | UnicodeError) -> str:
-    remedies = {
-        errno.EADDRINUSE: "the port is taken; stop the process that uses it, or choose another port (0: any free one)",
-        errno.EACCES: "ports below 1024 need a right that this process does not have; choose a higher port",
-        errno.EADDRNOTAVAIL: "this machine does not have this address; give one that it has, or none for all of them",
-    }
-    if isinstance(error, OSError) and not isinstance(error, socket.gaierror):
-        remedy = remedies.get(error.errno or 0, str(error))
-    else:  # the host is unknown, or not a valid name
-        remedy = f"the host cannot be resolved ({error}); give an address of this machine, or none for all of them"
-    return f"cannot listen on {listen}: {remedy}"

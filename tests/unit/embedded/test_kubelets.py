@@ -1,4 +1,4 @@
-"""Kubelets and the load that follows from them, in virtual time: a clock that tests set."""
+"""Simulated kubelets and the load of their pods, in virtual time: the tests set the clock."""
 
 from __future__ import annotations
 

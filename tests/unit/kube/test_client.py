@@ -1,4 +1,4 @@
-"""What we say to the API server, byte for byte, and what its answers mean."""
+"""The requests of KubeClient, byte for byte, and the errors that responses are translated into."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def client(server: RecordingServer, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def saying(*answers: web.Response | Any) -> Answer:
-    """Answers in turn; what is no response is sent as JSON with 200."""
+    """Gives these answers in turn; an object that is not a response is sent as JSON with 200."""
     turns = iter(answers)
 
     async def answer(_: Asked) -> web.StreamResponse:
@@ -83,7 +83,7 @@ class TestWrites:
     ) -> None:
         with pytest.raises(Unavailable, match="the write fence is closed"):
             await client.bind("default", "web-0", "uid-1", "node-1", {}, fence=lambda: False)
-        await bind(client)  # the next one is not hurt by it
+        await bind(client)  # the next bind still works
         assert len(server.asked) == 1
 
     @pytest.mark.parametrize(
@@ -449,7 +449,7 @@ class TestErrors:
         self, client: KubeClient, server: RecordingServer, call: Callable[[KubeClient], Awaitable[Any]]
     ) -> None:
         async def hang_up(_: Asked) -> web.StreamResponse:
-            raise asyncio.CancelledError  # the server drops the connection without a word
+            raise asyncio.CancelledError  # the server closes the connection without a response
 
         server.answer = hang_up
         with pytest.raises(Ambiguous if call is bind else Unavailable):

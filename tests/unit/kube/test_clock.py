@@ -1,4 +1,4 @@
-"""The API server's clock, learnt from Date headers; and the two ways Kubernetes writes a time."""
+"""The offset of the API server's clock, from Date headers; the two Kubernetes time formats."""
 
 from __future__ import annotations
 

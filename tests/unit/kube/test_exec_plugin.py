@@ -1,4 +1,4 @@
-"""Credential plugins: what they are told, what they are heard saying, when they are given up."""
+"""Credential plugins: their input, their output, their standard error and their time limit."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def answering(status: dict[str, Any] | None, version: str = V1) -> str:
 
 
 async def told(tmp_path: Path, cluster: ClusterEndpoint = CLUSTER, **plugin: Any) -> dict[str, Any]:
-    """KUBERNETES_EXEC_INFO as a plugin finds it."""
+    """KUBERNETES_EXEC_INFO as a plugin receives it."""
     script = f'echo "$KUBERNETES_EXEC_INFO" > {tmp_path}/info; ' + answering({"token": "x"})
     await ask(shell(script, **plugin), cluster)
     told: dict[str, Any] = json.loads((tmp_path / "info").read_text())

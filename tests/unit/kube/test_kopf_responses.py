@@ -1,4 +1,4 @@
-"""What kopf is given of an answer that no API server should send: the good part of it, or a lost connection."""
+"""Malformed responses: kopf gets their valid part, or a broken connection; KubeClient raises."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def server() -> AsyncIterator[RecordingServer]:
 
 
 class Heard(list[tuple[str, str]]):
-    """(path, what) of all that was passed over."""
+    """(path, what) of everything that was skipped."""
 
     def __call__(self, path: str, what: str, why: str) -> None:
         self.append((path, what))

@@ -1,4 +1,4 @@
-"""Proxies before the API server: which one, and that requests, certificates and names go through it whole."""
+"""Proxies in front of the API server: which one is used, and that requests, certificates and names pass through it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the API server answers at all: since when not, and why."""
+"""Since when the API server has answered no request, and why."""
 
 from __future__ import annotations
 

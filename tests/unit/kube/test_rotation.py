@@ -1,4 +1,4 @@
-"""Certificates that change under way: new requests show the new one, and nothing stays on a connection with the old."""
+"""Certificates that change: new requests use the new one, and no connection keeps the old one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FILES = {"client-certificate": "client.pem", "client-key": "client.key"}
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No pauses: files are looked at with every request, a 401 is handed on at once."""
+    """No pauses: files are checked at every request, a 401 is passed on at once."""
     monkeypatch.setattr(credentials, "LOOK_EVERY", 0.0)
     monkeypatch.setattr("peaks_scheduler.kube.connection.REFUSED_PAUSE", 0.0)
 
@@ -52,7 +52,7 @@ def world(tmp_path: Path, server: TlsRecorder, ca: trustme.CA) -> World:
 
 
 def use(world: World, name: str, *parts: str) -> None:
-    """Put the certificate of ``name`` in force, or only these parts of it."""
+    """Use the certificate of ``name``, or only these parts of it."""
     for part in parts or ("pem", "key"):
         new = world.folder / "new"
         new.write_bytes((world.folder / f"{name}.{part}").read_bytes())
@@ -192,7 +192,7 @@ async def test_where_the_machines_own_authorities_count_theirs_are_looked_at_aga
 
 
 def mounted(folder: Path, version: str, authority: bytes) -> None:
-    """A service account as the kubelet mounts and renews it: files behind a link that is turned."""
+    """A service account as the kubelet mounts and renews it: files behind a symbolic link that is replaced."""
     (folder / version).mkdir(parents=True)
     (folder / version / "token").write_text("abc")
     (folder / version / "ca.crt").write_bytes(authority)
@@ -260,7 +260,7 @@ async def test_a_kubeconfig_that_is_switched_to_another_cluster_does_not_send_it
 
 @pytest.fixture
 async def watched(ca: trustme.CA) -> AsyncIterator[tuple[str, list[str | None], asyncio.Event]]:
-    """A server whose /watch never ends and whose /slow ends when told: URL, who asked, the word."""
+    """A server whose /watch never ends and whose /slow ends at an event: (URL, clients, event)."""
     who: list[str | None] = []
     go_on = asyncio.Event()
 
@@ -367,7 +367,7 @@ class Clock:
 
 
 def expiring(world: World) -> dict[str, Any]:
-    """A plugin that gives token-1, token-2, ... until what the file ``until`` says, and counts its runs."""
+    """A plugin that returns token-1, token-2, ... with the expiry in the file ``until``, and counts its runs."""
     status = {"token": "token-NUMBER", "expirationTimestamp": "UNTIL"}
     answer = json.dumps({"apiVersion": EXEC_V1["apiVersion"], "kind": "ExecCredential", "status": status})
     script = (

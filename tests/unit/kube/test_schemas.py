@@ -1,4 +1,4 @@
-"""Objects with another JSON type in any field that is read: told at the door, and never met by a decision."""
+"""An object with a wrong type in any field that we read is refused before a decision sees it."""
 
 from __future__ import annotations
 

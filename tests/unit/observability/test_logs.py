@@ -1,4 +1,4 @@
-"""The lines as a reader sees them: people, a log pipeline, and whoever looks for secrets in them."""
+"""Log lines in text and JSON: fields, tracebacks, secrets, limits, configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The HTTP server over real loopback sockets: what a kubelet, a scraper and a person get."""
+"""The HTTP server over loopback sockets: responses for kubelets, scrapers and people."""
 
 from __future__ import annotations
 

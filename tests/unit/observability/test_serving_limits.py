@@ -1,5 +1,4 @@
-"""Whoever reaches the daemon's own port and means ill, or is merely slow: probes and scrapes are answered all the
-same."""
+"""Hostile and slow clients of the daemon's own port: probes and scrapes are still answered."""
 
 from __future__ import annotations
 
@@ -62,13 +61,13 @@ async def get(port: int, path: str) -> tuple[int, str]:
 
 
 class Peer:
-    """One connection, spoken by hand."""
+    """One connection with hand-written HTTP."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
 
     async def ask(self, data: bytes) -> bytes:
-        """Send, and the head of the answer; empty: the connection ended."""
+        """Send, and return the head of the response; empty: the connection was closed."""
         await self.send(data)
         return await self.head()
 
@@ -252,7 +251,7 @@ async def test_a_request_that_is_worked_on_is_no_reason_to_refuse_another(connec
 
 @pytest.fixture
 def no_descriptors() -> Iterator[Callable[[], Callable[[], None]]]:
-    """Uses up all descriptors of the process when called; what it gives frees them."""
+    """A function that uses up all file descriptors of the process, and returns a function that frees them."""
     before, taken = resource.getrlimit(resource.RLIMIT_NOFILE), []
 
     def use_up() -> Callable[[], None]:
@@ -391,7 +390,7 @@ async def test_a_head_is_the_answer_without_its_body(connect: Connect, path: str
         assert head.headers["Content-Length"] == full.headers["Content-Length"]
 
 
-# --- what costs something is worked out once --------------------------------------------------------------------------
+# --- a costly response is computed only once --------------------------------------------------------------------------
 
 
 async def test_fifty_who_ask_at_once_cost_as_much_as_one() -> None:
@@ -464,7 +463,7 @@ async def test_what_a_check_says_is_one_line_that_can_be_seen() -> None:
 
 
 async def test_it_serves_from_a_thread_while_the_loop_that_it_asks_is_held_up() -> None:
-    """As the daemon uses it: /livez answers by what was published, /readyz by what the main loop says."""
+    """As in the daemon: /livez shows published results, /readyz asks the main loop."""
     main, answers = asyncio.get_running_loop(), concurrent.futures.Future[tuple[str, str]]()
 
     async def look() -> serving.Findings:

@@ -1,4 +1,4 @@
-"""What a scrape shows after things happened, under the names that dashboards look for."""
+"""The series of a scrape after some events, under the names that dashboards use."""
 
 from __future__ import annotations
 

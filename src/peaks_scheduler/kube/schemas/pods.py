@@ -141,7 +141,7 @@ class ClaimVolumeSourceJson(JsonObject):
 
 
 class DiskJson(JsonObject):
-    """A disk of any volume source, with the fields by which VolumeRestrictions compares disks."""
+    """A disk of a volume source, with the fields of all kinds of disks that we read."""
 
     kind: Text = None
     pool: Text = None
