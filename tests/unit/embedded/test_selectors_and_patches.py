@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from peaks_scheduler.embedded.api_errors import ApiError
+from peaks_scheduler.embedded.api_resources import NODES, PODS
 from peaks_scheduler.embedded.patching import merge_patch, strategic_merge_patch
-from peaks_scheduler.embedded.resources import NODES, PODS
-from peaks_scheduler.embedded.selecting import selector
-from peaks_scheduler.embedded.status import Refused
+from peaks_scheduler.embedded.query_selectors import parse_selectors
 
 
 def labelled(**labels: str) -> dict[str, Any]:
@@ -32,19 +32,19 @@ def labelled(**labels: str) -> dict[str, Any]:
     ],
 )
 def test_label_selectors_choose_as_kubernetes_does(text: str, labels: dict[str, str], chosen: bool) -> None:
-    assert selector(PODS, "", text)(labelled(**labels)) is chosen
+    assert parse_selectors(PODS, "", text)(labelled(**labels)) is chosen
 
 
 @pytest.mark.parametrize(("value", "chosen"), [(True, False), (False, True), (None, True)])
 def test_an_absent_switch_is_false_to_a_field_selector(value: bool | None, chosen: bool) -> None:
     node = {"metadata": {"name": "n"}, "spec": {} if value is None else {"unschedulable": value}}
-    assert selector(NODES, "spec.unschedulable=false", "")(node) is chosen
+    assert parse_selectors(NODES, "spec.unschedulable=false", "")(node) is chosen
 
 
 @pytest.mark.parametrize(("fields", "labels"), [("spec.nodeName", ""), ("", "a b"), ("", "app in web")])
 def test_a_selector_that_cannot_be_read_is_a_bad_request(fields: str, labels: str) -> None:
-    with pytest.raises(Refused, match="Unable to find") as refusal:
-        selector(PODS, fields, labels)
+    with pytest.raises(ApiError, match="Unable to find") as refusal:
+        parse_selectors(PODS, fields, labels)
     assert refusal.value.code == 400
 
 

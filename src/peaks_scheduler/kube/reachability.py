@@ -1,8 +1,8 @@
-"""Does the API server answer us at all, and if not, since when and why?
+"""Since when has the API server answered no request, and why?
 
-Owns the time of the first request of ours that failed with none answered since. An answer is anything that the server
-says to somebody whom it knows: a conflict, a missing right. A 401 or a 5xx is none: with nothing else nothing is bound.
-Assumes that somebody asks all the time, as the watches do once they are broken. Never asks by itself.
+Owns the time of the first failed request since the last answered one. Every HTTP status counts as an answer, a conflict
+and a missing right included, except 401 and 5xx: a scheduler that receives only these can bind no pod. Assumes that
+requests are sent all the time; broken watches do so. Never sends a request itself.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable
 
 UNAUTHORIZED = 401
-MOST_WORDS = 300  # characters of the reason
+MOST_WORDS = 300  # [characters] of the reason
 
 
-class Reach:
-    """See the module. ``clock`` is monotonic seconds."""
+class Reachability:
+    """Whether our requests are answered. ``clock``: monotonic [s]."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -24,16 +24,16 @@ class Reach:
 
     @property
     def failing_for(self) -> float:
-        """[s] since the first request that failed with none answered since; 0: the last one was answered."""
+        """Time since the first failed request after the last answered one [s]; 0 if the last one was answered."""
         return 0.0 if self._since is None else self._clock() - self._since
 
     @property
     def why(self) -> str:
-        """What became of the last request that failed."""
+        """Why the last failed request failed."""
         return self._why
 
     def answered(self, status: int) -> None:
-        """A request was answered with this HTTP status."""
+        """Note that a request was answered with this HTTP status."""
         if status >= 500:
             self.failed(f"it answers {status}")
         elif status == UNAUTHORIZED:
@@ -42,7 +42,7 @@ class Reach:
             self._since = None
 
     def failed(self, why: str) -> None:
-        """A request was not answered."""
+        """Note that a request was not answered."""
         self._why = why[:MOST_WORDS]
         if self._since is None:
             self._since = self._clock()

@@ -1,7 +1,7 @@
-"""HTTP of the embedded API server: paths and queries to verbs, records to bytes.
+"""HTTP routes of the embedded API server: maps paths and queries to verbs, and stored objects to responses.
 
-Owns the routes, the reading of requests and the shapes of answers (whole objects, metadata only, lists, core/v1
-events). What a verb does is ``rest``'s, what a stream does is ``watching``'s; every route lies behind the ``gate``.
+Owns the routes, the parsing of requests and the forms of responses (whole objects, metadata only, lists, core/v1
+events). ``rest`` implements the verbs, ``watch_streams`` the watches. Every route goes through the ``middleware``.
 """
 
 from __future__ import annotations
@@ -12,84 +12,90 @@ from typing import Any
 
 from aiohttp import web
 
-from . import status
-from .gate import Gate, Handler, answer
+from . import api_errors
+from .api_resources import ACCESS_REVIEWS, CORE_EVENTS, RESOURCES, Resource, discovery_documents
+from .middleware import Handler, Middleware, answer
+from .object_store import Key, Object, StoredObject, encode
 from .patching import PATCHES
-from .resources import ACCESS_REVIEWS, CORE_EVENTS, RESOURCES, Resource, discovery_documents
-from .rest import Rest, as_served, as_stored
-from .selecting import Predicate, selector
-from .store import Key, Object, Record, encode
-from .watching import Render, Watches, WatchOptions
+from .query_selectors import Predicate, parse_selectors
+from .rest import RestApi, as_served, as_stored
+from .watch_streams import Render, WatchOptions, WatchStreams
 
 
-class Wire:
-    """The routes. ``denied``: (verb, kind) that are refused with 403, and that access reviews answer with no;
-    ``absent``: kinds that this server is without."""
+class HttpRoutes:
+    """The routes.
 
-    def __init__(self, rest: Rest, watches: Watches, gate: Gate) -> None:
+    ``denied``: (verb, kind) that are refused with 403 and by access reviews. ``absent``: kinds that this server does
+    not have.
+    """
+
+    def __init__(self, rest: RestApi, watches: WatchStreams, middleware: Middleware) -> None:
         self.denied: set[tuple[str, str]] = set()
         self.absent: set[str] = set()
         self._rest = rest
         self._watches = watches
-        self._gate = gate
+        self._middleware = middleware
 
     def routes(self) -> list[web.RouteDef]:
-        """Every path that is served, and a 404 for the rest."""
+        """A route for every served path, and a 404 for all others."""
         routes = [web.get(path, self._discovery(path)) for path in discovery_documents()]
         routes += [web.get(path, self._fixed("ok")) for path in ("/livez", "/readyz", "/healthz")]
         for resource in RESOURCES:
             routes += self._routes_of(resource)
-        nowhere = self._gate.guard(self._nowhere, lambda request: (request.method.lower(), request.path))
+        nowhere = self._middleware.guard(self._nowhere, lambda request: (request.method.lower(), request.path))
         return [*routes, web.route("*", "/{path:.*}", nowhere)]
 
     def _routes_of(self, resource: Resource) -> list[web.RouteDef]:
         everywhere = f"{resource.base}/{resource.plural}"
         within = f"{resource.base}/namespaces/{{namespace}}/{resource.plural}" if resource.namespaced else everywhere
         if resource is ACCESS_REVIEWS:
-            return [web.post(everywhere, self._door("create", resource, self._review))]
+            return [web.post(everywhere, self._handler("create", resource, self._review))]
         one = f"{within}/{{name}}"
         routes = [
-            web.post(within, self._door("create", resource, self._create)),
-            *(web.get(path, self._door("list", resource, self._list)) for path in dict.fromkeys((everywhere, within))),
-            web.delete(one, self._door("delete", resource, self._delete)),
+            web.post(within, self._handler("create", resource, self._create)),
+            *(
+                web.get(path, self._handler("list", resource, self._list))
+                for path in dict.fromkeys((everywhere, within))
+            ),
+            web.delete(one, self._handler("delete", resource, self._delete)),
         ]
         for sub in ("", *(s for s in resource.subresources if s != "binding")):
             path = f"{one}/{sub}" if sub else one
             routes += [
-                web.get(path, self._door("get", resource, self._get, sub)),
-                web.put(path, self._door("update", resource, self._update, sub)),
-                web.patch(path, self._door("patch", resource, self._patch, sub)),
+                web.get(path, self._handler("get", resource, self._get, sub)),
+                web.put(path, self._handler("update", resource, self._update, sub)),
+                web.patch(path, self._handler("patch", resource, self._patch, sub)),
             ]
         if "binding" in resource.subresources:
-            routes.append(web.post(f"{one}/binding", self._door("create", resource, self._bind, "binding")))
+            routes.append(web.post(f"{one}/binding", self._handler("create", resource, self._bind, "binding")))
         return routes
 
     def _fixed(self, text: str) -> Handler:
         async def fixed(request: web.Request) -> web.StreamResponse:
             return answer(text.encode())
 
-        return self._gate.guard(fixed, lambda request: ("get", request.path))
+        return self._middleware.guard(fixed, lambda request: ("get", request.path))
 
     def _discovery(self, path: str) -> Handler:
         async def discovery(request: web.Request) -> web.StreamResponse:
             document = discovery_documents(self.absent).get(path)
             if document is None:
-                raise status.no_such_path()
+                raise api_errors.no_such_path()
             return answer(encode(document))
 
-        return self._gate.guard(discovery, lambda request: ("get", request.path))
+        return self._middleware.guard(discovery, lambda request: ("get", request.path))
 
     async def _nowhere(self, request: web.Request) -> web.StreamResponse:
-        raise status.no_such_path()
+        raise api_errors.no_such_path()
 
-    def _door(
+    def _handler(
         self,
         verb: str,
         resource: Resource,
         act: Callable[[web.Request, Resource, str], Awaitable[web.StreamResponse]],
         sub: str = "",
     ) -> Handler:
-        """The way into every verb of a resource."""
+        """A handler of one verb of a resource: checks absent kinds and denied rights, then calls ``act``."""
         kind = f"{resource.plural}/{sub}" if sub else resource.plural
 
         def name(request: web.Request) -> tuple[str, str]:
@@ -97,17 +103,19 @@ class Wire:
 
         async def handle(request: web.Request) -> web.StreamResponse:
             if resource.plural in self.absent:
-                raise status.no_such_path()
+                raise api_errors.no_such_path()
             if (asked := name(request)) in self.denied:
-                raise status.forbidden(resource, *asked)
+                raise api_errors.forbidden(resource, *asked)
             return await act(request, resource, sub)
 
-        return self._gate.guard(handle, name)
+        return self._middleware.guard(handle, name)
 
     async def _list(self, request: web.Request, resource: Resource, sub: str) -> web.StreamResponse:
         query = request.query
         namespace = request.match_info.get("namespace", "")
-        selects = _within(namespace, selector(resource, query.get("fieldSelector", ""), query.get("labelSelector", "")))
+        selects = _within(
+            namespace, parse_selectors(resource, query.get("fieldSelector", ""), query.get("labelSelector", ""))
+        )
         if _is_watch(request):
             render = _render(request, resource)
             return await self._watches.serve(request, resource, selects, _watch_options(request), render)
@@ -135,7 +143,7 @@ class Wire:
         if how is None:
             accepted = ", ".join(PATCHES)
             message = f"the body of the request was in an unknown format - accepted media types include: {accepted}"
-            raise status.Refused(415, "UnsupportedMediaType", message)
+            raise api_errors.ApiError(415, "UnsupportedMediaType", message)
         change = as_stored(resource, await _body(request))
         record = self._rest.patch(resource, _named(request), change, how, sub)
         return answer(_render(request, resource)(record))
@@ -182,7 +190,7 @@ def _number(query: Mapping[str, str], name: str) -> int | None:
     try:
         return int(query[name])
     except ValueError as error:
-        raise status.bad_request(f'strconv.ParseInt: parsing "{query[name]}": invalid syntax') from error
+        raise api_errors.bad_request(f'strconv.ParseInt: parsing "{query[name]}": invalid syntax') from error
 
 
 def _named(request: web.Request) -> Key:
@@ -199,9 +207,9 @@ async def _body(request: web.Request) -> dict[str, Any]:
     try:
         body = json.loads(await request.read())
     except ValueError as error:
-        raise status.bad_request(f"the object provided is unrecognized: {error}") from error
+        raise api_errors.bad_request(f"the object provided is unrecognized: {error}") from error
     if not isinstance(body, dict):
-        raise status.bad_request("the object provided is unrecognized: expected a JSON object")
+        raise api_errors.bad_request("the object provided is unrecognized: expected a JSON object")
     return body
 
 
@@ -210,7 +218,7 @@ def _wants_metadata(request: web.Request) -> bool:
 
 
 def _render(request: web.Request, resource: Resource) -> Render:
-    """How one object goes to this reader: whole, or its metadata only."""
+    """The form of one object in this response: whole, or its metadata only."""
     if _wants_metadata(request):
         return _partial
     if resource is not CORE_EVENTS:
@@ -220,13 +228,13 @@ def _render(request: web.Request, resource: Resource) -> Render:
     return lambda record: encode({**head_fields, **as_served(resource, record.object)})
 
 
-def _partial(record: Record) -> bytes:
+def _partial(record: StoredObject) -> bytes:
     kind = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
     return encode({**kind, "metadata": record.object["metadata"]})
 
 
-def _list_body(request: web.Request, resource: Resource, metadata: Object, records: list[Record]) -> bytes:
-    """A list; its items carry no kind, except where only metadata is wanted (as on the real server)."""
+def _list_body(request: web.Request, resource: Resource, metadata: Object, records: list[StoredObject]) -> bytes:
+    """A list. Its items have no kind, except if only metadata is asked for (as on the real server)."""
     partial = _wants_metadata(request)
     head = {
         "kind": "PartialObjectMetadataList" if partial else f"{resource.kind}List",

@@ -1,11 +1,11 @@
-"""Connections to our own port: how many, from whom, and for how long.
+"""Accepts connections to our own port, and limits their number, their duration and what they send.
 
-Owns the accepting and three deadlines: for the head of a request, for its answer to be written and taken, and between
-two requests. Where there are too many connections, the one that has waited longest for its peer goes, one of the
-address that asks if that has too many, else one of the address that has most: a probe always finds room. What a
-connection may send before it is answered is bounded, and so is what may wait for it to be read. Assumes protocols that
-serve one request after the other and tell when (``Connection.answering``). Never uses more than a part of the
-descriptors of the process: connections to the API server need them. Its state belongs to one event loop.
+Owns three deadlines: for the head of a request, for writing its response, and for the pause between two requests. If
+there are too many connections, the one that waits longest for its client is closed: of the new connection's address if
+that has too many, else of the address that has most. So a probe always finds room. Limits what a connection sends
+before it is answered. Assumes protocols that serve one request after the other and say when
+(``InboundConnection.answering``). Uses a small part of the process's file descriptors: connections to the API server
+need them. Its state belongs to one event loop.
 """
 
 from __future__ import annotations
@@ -22,37 +22,42 @@ from collections.abc import Callable, Iterable, Iterator
 logger = logging.getLogger(__name__)
 
 MOST = 128
-"""Connections in total; never more than an eighth of the files that the process may open."""
+"""Connections in total; at most an eighth of the files that the process may open."""
 MOST_EACH = 32
 """Connections from one address."""
-HEAD = 5.0  # [s] from the first byte of a request, or from the connection's beginning, to the end of its head
-ANSWER = 15.0  # [s] from there until the answer is written and taken
-IDLE = 65.0  # [s] between two requests: those who ask every minute keep their connection
+HEAD = 5.0  # [s] from the first byte of a request, or from the opening of the connection, to the end of its head
+ANSWER = 15.0  # [s] from there until the response is written and received
+IDLE = 65.0  # [s] between two requests: clients that ask every minute keep their connection
 REQUEST_BYTES = 16_384
-"""That a connection may send until it is answered."""
-AGAIN = 0.5  # [s] after the system refused a connection
-MINUTE = 60.0  # [s] between two lines in the log about the same
+"""That a connection may send before it is answered."""
+AGAIN = 0.5  # [s] before accepting again, after the system refused
+MINUTE = 60.0  # [s] between two log lines about the same
 
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
-class Connection(asyncio.Protocol):
-    """One connection: passes everything on to ``inner``, and ends when it takes too long or sends too much."""
+class InboundConnection(asyncio.Protocol):
+    """One connection, served by ``inner``; closed when it takes too long or sends too much.
 
-    def __init__(self, inner: asyncio.Protocol, host: str, lost: Callable[[Connection], None]) -> None:
+    Args:
+        host: the client's address.
+        lost: called when the connection is closed.
+    """
+
+    def __init__(self, inner: asyncio.Protocol, host: str, lost: Callable[[InboundConnection], None]) -> None:
         self.inner, self.host, self._lost = inner, host, lost
         self.busy = False
         """A request is being answered."""
         self.since = 0.0
-        """The beginning of what it does now; the loop's time."""
+        """When its current state began; the loop's time [s]."""
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._received = 0
-        self._started = False  # a request's head
+        self._started = False  # receiving the head of a request
         self._writable = asyncio.Event()
         self._writable.set()
 
-    # -- asyncio
+    # -- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -89,11 +94,11 @@ class Connection(asyncio.Protocol):
         self._lost(self)
         self.inner.connection_lost(exc)
 
-    # -- ours
+    # -- for the server
 
     @contextlib.contextmanager
     def answering(self) -> Iterator[None]:
-        """While a request is answered; the next one may come afterwards."""
+        """Context in which a request is answered; the next one may begin afterwards."""
         self.busy = True
         self._end_in(ANSWER)
         try:
@@ -105,11 +110,11 @@ class Connection(asyncio.Protocol):
 
     @property
     def waits(self) -> bool:
-        """Is it the peer's turn, to ask or to read?"""
+        """Does it wait for its client to send a request, or to read a response?"""
         return not self.busy or not self._writable.is_set()
 
     async def taken(self) -> None:
-        """Wait until the peer has taken what was written, but for what its system keeps for it."""
+        """Wait until the write buffer is empty: the client, or a system between, has received what was written."""
         await self._writable.wait()
 
     def abort(self) -> None:
@@ -131,31 +136,32 @@ class Connection(asyncio.Protocol):
             self.abort()
 
 
-class Door:
-    """Takes connections from listening sockets until ``close``.
+class Listener:
+    """Accepts connections from listening sockets until ``close``.
 
     Args:
         protocol: makes the protocol of one connection.
+        most, most_each: connections in total, and from one address.
     """
 
     def __init__(self, protocol: Callable[[], asyncio.Protocol], most: int = MOST, most_each: int = MOST_EACH) -> None:
         self._protocol = protocol
         self._most, self._most_each = min(most, _most_files() // 8), most_each
-        self._open: dict[asyncio.BaseProtocol, Connection] = {}
+        self._open: dict[asyncio.BaseProtocol, InboundConnection] = {}
         self._listeners: list[socket.socket] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self._closed = _Said("connections closed, there were too many")
-        self._refused = _Said("connections not taken")
+        self._closed = _RateLimitedWarning("connections closed, there were too many")
+        self._refused = _RateLimitedWarning("connections not taken")
 
     def listen(self, listeners: Iterable[socket.socket]) -> None:
-        """Take connections from these sockets from now on; they are ours to close."""
+        """Start to accept connections from these sockets. ``close`` closes the sockets."""
         for listener in listeners:
             listener.setblocking(False)
             self._listeners.append(listener)
-            self._tasks.append(asyncio.create_task(self._take(listener), name="accept"))
+            self._tasks.append(asyncio.create_task(self._accept(listener), name="accept"))
 
     async def close(self) -> None:
-        """Take no more; those that are open stay so."""
+        """Stop accepting; open connections stay open."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -165,42 +171,42 @@ class Door:
         self._listeners.clear()
 
     def __len__(self) -> int:
-        """Connections that are open."""
+        """Number of open connections."""
         return len(self._open)
 
-    def of(self, inner: asyncio.BaseProtocol | None) -> Connection | None:
-        """The connection that this protocol serves; None: it is gone."""
+    def of(self, inner: asyncio.BaseProtocol | None) -> InboundConnection | None:
+        """The connection that this protocol serves; None: it is closed."""
         return None if inner is None else self._open.get(inner)
 
-    async def _take(self, listener: socket.socket) -> None:
+    async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                taken, address = await loop.sock_accept(listener)
-            except OSError as error:  # no descriptor left, mostly: the socket would stay readable
+                accepted, address = await loop.sock_accept(listener)
+            except OSError as error:  # mostly: no file descriptor left; the socket stays readable, so wait
                 self._refused.again(error=str(error))
                 await asyncio.sleep(AGAIN)
                 continue
-            await self._begin(taken, str(address[0]).removeprefix("::ffff:"))
-            await asyncio.sleep(0)  # a socket that is always readable must not keep others from their turn
+            await self._open_connection(accepted, str(address[0]).removeprefix("::ffff:"))
+            await asyncio.sleep(0)  # let other tasks run, even if this socket is always readable
 
-    async def _begin(self, taken: socket.socket, host: str) -> None:
+    async def _open_connection(self, accepted: socket.socket, host: str) -> None:
         if not self._make_room(host):
-            taken.close()
+            accepted.close()
             return
-        connection = Connection(self._protocol(), host, self._gone)
+        connection = InboundConnection(self._protocol(), host, self._gone)
         self._open[connection.inner] = connection
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, taken)
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, accepted)
         except OSError:
-            taken.close()
+            accepted.close()
             self._gone(connection)
 
-    def _gone(self, connection: Connection) -> None:
+    def _gone(self, connection: InboundConnection) -> None:
         self._open.pop(connection.inner, None)
 
     def _make_room(self, host: str) -> bool:
-        """Is there room for one more from ``host``? Ends another one where that makes some."""
+        """Is there room for one more connection from ``host``? Closes another one if that makes room."""
         counts = Counter(connection.host for connection in self._open.values())
         crowded = counts[host] >= self._most_each
         if not crowded and len(self._open) < self._most:
@@ -209,14 +215,14 @@ class Door:
         waiting = [each for each in self._open.values() if each.waits and (each.host == host or not crowded)]
         if not waiting:
             return False
-        goes = min(waiting, key=lambda each: (-counts[each.host], each.since))
-        self._gone(goes)
-        goes.abort()
+        closing = min(waiting, key=lambda each: (-counts[each.host], each.since))
+        self._gone(closing)
+        closing.abort()
         return True
 
 
-class _Said:
-    """A line in the log, once a minute at most, with how often it came to it since the last one."""
+class _RateLimitedWarning:
+    """A warning that is logged at most once a minute, with the number of occurrences since the last line."""
 
     def __init__(self, message: str) -> None:
         self._message, self._count, self._next = message, 0, 0.0

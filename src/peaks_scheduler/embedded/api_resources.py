@@ -1,6 +1,6 @@
-"""The kinds that the embedded API server serves: one table, and the discovery documents that follow from it.
+"""The kinds that the embedded API server serves: a table, and the discovery documents made from it.
 
-Owns names, paths and verbs. A new kind is one row in ``RESOURCES``. Never holds objects: that is the store's.
+Owns names, paths and verbs. A new kind is one row in ``RESOURCES``. The objects are in ``object_store``.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ class Resource:
 
     @property
     def api_version(self) -> str:
-        """``apiVersion`` as objects carry it: ``v1``, ``coordination.k8s.io/v1``."""
+        """``apiVersion`` of the objects: ``v1``, ``coordination.k8s.io/v1``."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
     def base(self) -> str:
-        """Path of the group and version."""
+        """Path of the group and version: ``/api/v1``."""
         return f"/apis/{self.api_version}" if self.group else f"/api/{self.version}"
 
     @property
@@ -42,7 +42,7 @@ class Resource:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     def details(self, name: str) -> dict[str, Any]:
-        """``details`` of a Status about the object ``name``."""
+        """``details`` in a Status about the object ``name``."""
         return {"name": name, **({"group": self.group} if self.group else {}), "kind": self.plural}
 
     def discovery(self) -> list[dict[str, Any]]:
@@ -106,11 +106,11 @@ STORAGE = (
 RESOURCES = (PODS, NODES, NAMESPACES, CORE_EVENTS, EVENTS, LEASES, ACCESS_REVIEWS, *STORAGE)
 
 BY_NAME = {each.plural: each for each in (PODS, NODES, NAMESPACES, EVENTS, LEASES, *STORAGE)}
-"""The stored kinds by the name that callers use; both faces of events are one store, kept in the newer form."""
+"""Plural name -> stored kind. Events of both API groups are stored once, in the newer form."""
 
 
 def discovery_documents(absent: Collection[str] = ()) -> dict[str, dict[str, Any]]:
-    """Path -> document, for every discovery path. ``absent``: kinds (``pods``) that this server is to be without."""
+    """Path -> document, for every discovery path. ``absent``: kinds (``pods``) that the server does not have."""
     groups = [_group(name) for name in sorted({r.group for r in RESOURCES if r.group and r.plural not in absent})]
     documents: dict[str, dict[str, Any]] = {
         "/api": {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []},

@@ -1,10 +1,10 @@
-"""The open connections to the API server, and how they move to other certificates.
+"""Open connections to the API server, and their change to new certificates.
 
-Owns the pool that all sessions share. ``use`` with another TLS context begins a new pool: idle connections of the old
-one are not used again, requests under way end in peace. A client certificate is shown when a connection begins, so one
-that is open stays with the old one for as long as it lives: when ours has changed, what is then still open, the
-watches, is cut; kopf begins them anew. When only the authority has changed they go on: whoever answers there was
-trusted when they began. Never decides who we are.
+Owns the connection pool that all sessions share. ``use`` with another TLS context starts a new pool. Idle connections
+of the old pool are not used again; requests in flight finish. A connection shows its client certificate only once, when
+it opens. So when our certificate changes, connections that are still busy after ``GRACE`` (the watches) are cut, and
+kopf starts the watches again. When only the authority changes they stay open: the server was trusted when they opened.
+Never chooses credentials.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from peaks_scheduler.tls import ClientCertificate
 
 from .proxies import SocksConnector, without_password
 
-KEEPALIVE = 60.0  # [s] an idle connection; the API server closes its side after 90 s
-GRACE = 15.0  # [s] for requests on connections with the old certificate; ours take 10 s at most
+KEEPALIVE = 60.0  # [s] of an idle connection; the API server closes its side after 90 s
+GRACE = 15.0  # [s] for requests that use the old certificate; ours take 10 s at most
 
 
-class Connections(aiohttp.BaseConnector):
-    """A connector that hands every request to the pool of the present TLS context."""
+class RotatingConnector(aiohttp.BaseConnector):
+    """A connector that sends every request through the pool of the current TLS context."""
 
     def __init__(
         self, tls: ssl.SSLContext, certificate: ClientCertificate | None = None, socks: URL | None = None
@@ -38,7 +38,7 @@ class Connections(aiohttp.BaseConnector):
         self._retired: dict[asyncio.Task[None], _Pool] = {}
 
     def use(self, tls: ssl.SSLContext, certificate: ClientCertificate | None = None) -> None:
-        """Begin every new request with this context, which shows ``certificate``."""
+        """Use this context for every new connection; ``certificate`` is the one it shows."""
         if tls is self._tls:
             return
         self._tls, old = tls, self._pool
@@ -55,9 +55,9 @@ class Connections(aiohttp.BaseConnector):
         try:
             return await self._pool.connect(req, traces, timeout)
         except aiohttp.ClientHttpProxyError as error:
-            # aiohttp's own has the proxy's password in it, and does not say that nothing was sent
-            said = OSError(None, f"the proxy {without_password(req.proxy)} answers {error.status} {error.message}")
-            raise aiohttp.ClientProxyConnectionError(req.connection_key, said) from None
+            # aiohttp's error contains the proxy's password, and does not say that nothing was sent
+            reason = OSError(None, f"the proxy {without_password(req.proxy)} answers {error.status} {error.message}")
+            raise aiohttp.ClientProxyConnectionError(req.connection_key, reason) from None
 
     def close(self, **options: Any) -> Awaitable[None]:
         return self._close_all(options)
@@ -71,7 +71,7 @@ class Connections(aiohttp.BaseConnector):
         await super().close(**options)
 
     def _connector(self) -> aiohttp.BaseConnector:
-        # no limit: binds, event posts and watches each keep their own, and none may wait for another's connection
+        # no limit here: bindings, event posts and watches each have their own, and must not wait for each other
         options: dict[str, Any] = {"limit": 0, "keepalive_timeout": KEEPALIVE}
         if self._socks is not None:
             return SocksConnector(self._socks, self._tls, **options)
@@ -84,7 +84,7 @@ class _Pool:
     def __init__(self, connector: aiohttp.BaseConnector) -> None:
         self.connector = connector
         self.outdated = False
-        """Its connections show a client certificate that is no longer ours."""
+        """Its connections show an old client certificate."""
         self._in_use: weakref.WeakSet[Any] = weakref.WeakSet()
 
     async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:  # noqa: ASYNC109 - aiohttp's own
@@ -97,7 +97,7 @@ class _Pool:
             await asyncio.sleep(GRACE)
             if self.outdated or not self._busy():
                 break
-        # cut as the server would: a connector that closes tells nothing to those who wait for a next line
+        # abort, as the server would: closing the connector does not wake a reader that waits for the next line
         protocols = self._busy()
         cut = [protocol.closed for protocol in protocols]
         for protocol in protocols:
@@ -106,5 +106,5 @@ class _Pool:
         await self.connector.close()
 
     def _busy(self) -> list[Any]:
-        """Protocols of the connections that somebody still reads from."""
+        """Protocols of the connections in use."""
         return [each.protocol for each in self._in_use if each.protocol is not None and each.transport is not None]

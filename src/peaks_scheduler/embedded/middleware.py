@@ -1,6 +1,6 @@
-"""What every request to the embedded API server passes first: the count, the ordered faults, the token.
+"""The steps before every request of the embedded API server: count it, apply ordered faults, check its token.
 
-Owns those three and turns refusals into answers. Knows nothing of objects or paths beyond the names it counts under.
+Also turns ApiError into a response. Knows nothing of objects or paths.
 """
 
 from __future__ import annotations
@@ -11,15 +11,19 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
-from . import status
+from . import api_errors
 from .faults import Faults
-from .store import encode
+from .object_store import encode
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Gate:
-    """The way in. ``tokens``: accepted bearer tokens, None for no check; may be replaced at any time."""
+class Middleware:
+    """Counts requests, applies faults, checks tokens.
+
+    Args:
+        tokens: accepted bearer tokens; None: no check. May be replaced at any time.
+    """
 
     def __init__(self, tokens: set[str] | None) -> None:
         self.tokens = tokens
@@ -27,7 +31,7 @@ class Gate:
         self.requests: Counter[tuple[str, str]] = Counter()
 
     def guard(self, handle: Handler, name: Callable[[web.Request], tuple[str, str]]) -> Handler:
-        """``handle`` behind the gate; ``name`` gives (verb, kind) to count a request under."""
+        """``handle`` with these steps before it; ``name`` returns the (verb, kind) under which a request is counted."""
 
         async def guarded(request: web.Request) -> web.StreamResponse:
             self.requests[name(request)] += 1
@@ -35,7 +39,7 @@ class Gate:
             if seconds := self.faults.seconds(text):
                 await asyncio.sleep(seconds)
             if failure := self.faults.failure(text):
-                return _refusal(status.by_status(failure.status, failure.message), failure.headers)
+                return _refusal(api_errors.by_status(failure.status, failure.message), failure.headers)
             cut = self.faults.cut(text)
             if cut and not cut.after_applying:
                 return _abort(request)
@@ -48,26 +52,26 @@ class Gate:
         try:
             self._authenticate(request)
             return await handle(request)
-        except status.Refused as refusal:
+        except api_errors.ApiError as refusal:
             return _refusal(refusal)
 
     def _authenticate(self, request: web.Request) -> None:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if self.tokens is not None and (scheme.lower() != "bearer" or token not in self.tokens):
-            raise status.unauthorized()
+            raise api_errors.unauthorized()
 
 
 def answer(body: bytes, code: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """A JSON answer."""
+    """A JSON response."""
     return web.Response(body=body, status=code, content_type="application/json", headers=headers)
 
 
-def _refusal(refusal: status.Refused, headers: Mapping[str, str] | None = None) -> web.Response:
+def _refusal(refusal: api_errors.ApiError, headers: Mapping[str, str] | None = None) -> web.Response:
     return answer(encode(refusal.status), refusal.code, headers)
 
 
 def _abort(request: web.Request) -> web.Response:
-    """Cut the connection; the answer that must be returned goes nowhere."""
+    """Cut the connection. The returned response is not sent."""
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=500)

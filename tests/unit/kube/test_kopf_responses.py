@@ -1,4 +1,4 @@
-"""What kopf is given of an answer that no API server should send: the good part of it, or a lost connection."""
+"""Malformed responses: kopf gets their valid part, or a broken connection; KubeClient raises."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from peaks_scheduler.errors import KubeError, TooLarge, WrongShape
-from peaks_scheduler.kube import answers, bounds
+from peaks_scheduler.errors import KubeError, MalformedResponse, TooLarge
+from peaks_scheduler.kube import kopf_responses, response_limits
 from peaks_scheduler.kube.client import KubeClient
 from peaks_scheduler.kube.connection import Connection, as_kopf_login, connect
 from tests.support.builders import pod
@@ -25,7 +25,7 @@ GOOD = {"metadata": {"name": "web-0", "uid": "u-0", "namespace": "default"}}
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers, "PAUSE", 0.0)
+    monkeypatch.setattr(kopf_responses, "PAUSE", 0.0)
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ async def server() -> AsyncIterator[RecordingServer]:
 
 
 class Heard(list[tuple[str, str]]):
-    """(path, what) of all that was passed over."""
+    """(path, what) of everything that was skipped."""
 
     def __call__(self, path: str, what: str, why: str) -> None:
         self.append((path, what))
@@ -49,7 +49,7 @@ def heard() -> Heard:
 @pytest.fixture
 async def connection(server: RecordingServer, tmp_path: Path, heard: Heard) -> AsyncIterator[Connection]:
     made = await connect(write_kubeconfig(tmp_path, server.url))
-    made.on_oddity = heard
+    made.on_malformed = heard
     yield made
     await made.close()
 
@@ -141,7 +141,7 @@ async def test_a_page_that_is_to_follow_itself_is_no_list(server: RecordingServe
 async def test_no_more_than_so_much_is_read_of_an_answer(
     connection: Connection, monkeypatch: pytest.MonkeyPatch, length: int | None
 ) -> None:
-    monkeypatch.setattr(bounds.body_of, "__defaults__", (1 << 16,))
+    monkeypatch.setattr(response_limits.read_body, "__defaults__", (1 << 16,))
     sent = 0
 
     async def endless(request: web.Request) -> web.StreamResponse:
@@ -228,7 +228,7 @@ async def test_whatever_error_a_watch_has_this_kind_is_listed_again_and_no_other
 async def test_a_line_without_end_is_a_lost_connection(
     server: RecordingServer, connection: Connection, heard: Heard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answers, "MOST_LINE", 100_000)
+    monkeypatch.setattr(kopf_responses, "MOST_LINE", 100_000)
     answers_with(server, change() + "\n" + "x" * 1_000_000)
     with pytest.raises(aiohttp.ClientPayloadError, match="at most 100000 bytes"):
         await lines(connection)
@@ -266,14 +266,14 @@ async def test_a_status_of_any_shape_is_read(server: RecordingServer, connection
 
 async def test_a_list_without_items_drops_nothing(server: RecordingServer, connection: Connection) -> None:
     answers_with(server, {"kind": "PartialObjectMetadataList", "metadata": {}})
-    with pytest.raises(WrongShape, match="items"):
+    with pytest.raises(MalformedResponse, match="items"):
         await KubeClient(connection, "Peaks", "me").list_metadata("pods")
 
 
 @pytest.mark.parametrize("kind", ["Status", "Table", "Pod"])
 async def test_a_list_of_another_kind_is_none(server: RecordingServer, connection: Connection, kind: str) -> None:
     answers_with(server, {"kind": kind, "metadata": {}, "items": []})
-    with pytest.raises(WrongShape, match="expected a list"):
+    with pytest.raises(MalformedResponse, match="expected a list"):
         await KubeClient(connection, "Peaks", "me").list_metadata("pods")
 
 
@@ -326,7 +326,7 @@ async def test_an_object_that_is_too_large_alone_is_an_error(
 )
 async def test_a_pod_of_another_shape_is_no_answer(server: RecordingServer, connection: Connection, body: Any) -> None:
     answers_with(server, body)
-    with pytest.raises(WrongShape):
+    with pytest.raises(MalformedResponse):
         await KubeClient(connection, "Peaks", "me").get_pod("default", "web-0")
 
 
@@ -335,7 +335,7 @@ async def test_an_access_review_of_another_shape_is_no_answer(
     server: RecordingServer, connection: Connection, status: Any
 ) -> None:
     answers_with(server, {"status": status}, 201)
-    with pytest.raises(WrongShape):
+    with pytest.raises(MalformedResponse):
         await KubeClient(connection, "Peaks", "me").may("list", "", "pods")
 
 
@@ -344,5 +344,5 @@ async def test_discovery_of_another_shape_is_no_answer(
     server: RecordingServer, connection: Connection, resources: Any
 ) -> None:
     answers_with(server, {"resources": resources})
-    with pytest.raises(WrongShape):
+    with pytest.raises(MalformedResponse):
         await KubeClient(connection, "Peaks", "me").served("/api/v1")

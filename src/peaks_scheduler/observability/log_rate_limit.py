@@ -1,8 +1,9 @@
-"""How often a line of the log may be repeated: what pods, nodes or other programs cause must not fill a disk.
+"""Limits how often a message is logged per minute, so that pods, nodes or other programs cannot fill the disk.
 
-Owns the count of each message in the running minute. A message is a place in the code with its constant words; where
-the words are a library's, which may hold anything, the place alone. The last line that passes says that more are left
-out, the first of the next minute says how many. What is never left out is in ``EXEMPT``. Pure but for the clock.
+Owns the count of each message in the current minute. A message is identified by its place in the code and its constant
+text; for libraries, whose text may contain anything, by the place alone. The last line that passes says that further
+lines are left out, the first line of the next minute says how many were. ``EXEMPT`` messages are never left out. Pure
+except for the clock.
 """
 
 from __future__ import annotations
@@ -13,32 +14,37 @@ from collections.abc import Callable, Hashable
 
 MINUTE = 60.0  # [s]
 WARNINGS = 100
-"""Lines a minute of one message of ours, from WARNING on."""
+"""Lines per minute of one of our messages, from level WARNING on."""
 NEWS = 6_000
-"""The same below WARNING."""
+"""Lines per minute of one of our messages below WARNING."""
 LIBRARY = 10
-"""The same of any level, for a place in a library."""
+"""Lines per minute of one place in a library, at any level."""
 MOST_MESSAGES = 1_000
-"""Messages that are told apart; what comes beyond counts as one."""
+"""Messages that are counted separately; all others share one count."""
 EXEMPT = frozenset({"bound"})
-"""One line a decision is promised, and bindings are limited otherwise."""
+"""Every decision is promised one line; ``kube.limiter`` bounds the bindings."""
 
 
-class Repeats(logging.Filter):
-    """Lets a handler pass over what was said too often. ``ours``: the beginning of our own loggers' names."""
+class RateLimitFilter(logging.Filter):
+    """Drops records of messages that were logged too often.
+
+    Args:
+        ours: the prefix of our own loggers' names.
+        clock: [s], monotonic.
+    """
 
     def __init__(self, ours: str, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._ours, self._clock = ours, clock
         self._counts: dict[Hashable, int] = {}
-        self._left: dict[Hashable, int] = {}  # left out in this minute
-        self._before: dict[Hashable, int] = {}  # and in the one before
+        self._left: dict[Hashable, int] = {}  # lines left out in this minute
+        self._before: dict[Hashable, int] = {}  # lines left out in the minute before
         self._since = clock()
         self.left_out = 0
         """Lines that were left out since the start."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Is it said? Marks the record where others like it are not."""
+        """Is the record logged? Adds a field if other records of the same message were or will be left out."""
         if record.levelno < logging.INFO or record.msg in EXEMPT:
             return True
         self._next_minute()

@@ -1,4 +1,4 @@
-"""Objects with another JSON type in any field that is read: told at the door, and never met by a decision."""
+"""An object with a wrong type in any field that we read is refused before a decision sees it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from peaks_scheduler.errors import ObjectError
 from peaks_scheduler.kube.kinds import KINDS
-from peaks_scheduler.kube.shapes.shapes import SHAPES, check_shape
+from peaks_scheduler.kube.schemas.validation import SCHEMAS, check_schema
 from tests.support.builders import Json, node, pod
 from tests.support.storage_objects import claim, volume
 
@@ -63,7 +63,7 @@ def odd_pods() -> Iterator[Any]:
 @pytest.mark.parametrize("raw", list(odd_pods()))
 def test_a_pod_with_another_type_anywhere_is_told_at_the_door(raw: Json) -> None:
     with pytest.raises(ObjectError, match="pods "):
-        check_shape("pods", raw)
+        check_schema("pods", raw)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_pod_with_another_type_anywhere_is_told_at_the_door(raw: Json) -> None
 )
 def test_a_node_likewise(path: str, value: Any) -> None:
     with pytest.raises(ObjectError, match="nodes "):
-        check_shape("nodes", at(path, value, node()))
+        check_schema("nodes", at(path, value, node()))
 
 
 @pytest.mark.parametrize(
@@ -98,13 +98,13 @@ def test_a_node_likewise(path: str, value: Any) -> None:
 )
 def test_other_kinds_likewise(plural: str, raw: Json) -> None:
     with pytest.raises(ObjectError, match=plural):
-        check_shape(plural, raw)
+        check_schema(plural, raw)
 
 
 @pytest.mark.parametrize("raw", [None, 5, [], "pod", {}])
 def test_what_is_no_object_is_told_without_its_name(raw: Any) -> None:
     with pytest.raises(ObjectError, match="without a name"):
-        check_shape("pods", raw)
+        check_schema("pods", raw)
 
 
 def test_null_is_the_same_as_absent_and_fields_that_nobody_reads_may_be_anything() -> None:
@@ -112,9 +112,9 @@ def test_null_is_the_same_as_absent_and_fields_that_nobody_reads_may_be_anything
     raw["spec"] |= {"tolerations": None, "affinity": None, "dnsConfig": 5}
     raw["spec"]["containers"][0] |= {"ports": None, "env": 5}
     raw["status"] = {"conditions": None, "qosClass": 5}
-    check_shape("pods", raw)
-    check_shape("nodes", {**node(), "status": None})
+    check_schema("pods", raw)
+    check_schema("nodes", {**node(), "status": None})
 
 
 def test_every_kind_that_is_watched_has_a_shape() -> None:
-    assert {"pods", "nodes", *(kind.plural for kind in KINDS)} == SHAPES.keys()
+    assert {"pods", "nodes", *(kind.plural for kind in KINDS)} == SCHEMAS.keys()

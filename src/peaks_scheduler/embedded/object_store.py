@@ -1,9 +1,8 @@
-"""The objects of the embedded API server, their versions, and the changes that watches replay.
+"""Stores the objects of the embedded API server, their versions, and the history of changes for watches.
 
-Owns the one resourceVersion counter and a history of changes for every kind. An object is never changed in place: a
-write replaces it, so a list, a page of a list and a watch can share it without copies, and its JSON is made once.
-Assumes that one event loop (or no loop at all) calls it: nothing here awaits, so nothing needs a lock. Never speaks
-HTTP.
+Owns the resourceVersion counter and the history of every kind. A write replaces an object and never changes it in
+place. So lists, pages and watches share objects without copies, and the JSON of an object is made once. Assumes one
+event loop, or none: nothing here awaits, so no lock is needed. Knows nothing of HTTP.
 """
 
 from __future__ import annotations
@@ -17,16 +16,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import status
-from .resources import Resource
+from . import api_errors
+from .api_resources import Resource
 
 Object = dict[str, Any]
 Key = tuple[str, str]
 """(namespace, name); the namespace is empty for cluster-scoped kinds."""
 
 
-class Record:
-    """One version of one object. The object is shared: read it, never change it."""
+class StoredObject:
+    """One version of one object. The object is shared and must not be changed."""
 
     __slots__ = ("_encoded", "object", "version")
 
@@ -37,29 +36,29 @@ class Record:
 
     @property
     def encoded(self) -> bytes:
-        """The object as JSON, without ``kind`` and ``apiVersion``, as items of a list are."""
+        """The object as JSON, without ``kind`` and ``apiVersion``, as in a list."""
         if self._encoded is None:
             self._encoded = encode(self.object)
         return self._encoded
 
-    def at(self, version: int) -> Record:
-        """The same object under another resourceVersion: how a watch reports one that is gone."""
+    def at(self, version: int) -> StoredObject:
+        """The same object with another resourceVersion, as a watch reports a deleted object."""
         metadata = {**self.object["metadata"], "resourceVersion": str(version)}
-        return Record({**self.object, "metadata": metadata}, version)
+        return StoredObject({**self.object, "metadata": metadata}, version)
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """One write. ``before`` is None when the object was created, ``after`` when it was removed."""
+class StoreChange:
+    """One write. ``before`` is None if the object was created, ``after`` if it was removed."""
 
     version: int
-    before: Record | None
-    after: Record | None
+    before: StoredObject | None
+    after: StoredObject | None
 
-    def event(self, selects: Callable[[Object], bool]) -> tuple[str, Record] | None:
-        """What a watch of the selected objects reports: (type, object), or None.
+    def event(self, selects: Callable[[Object], bool]) -> tuple[str, StoredObject] | None:
+        """The event in a watch of the selected objects: (type, object); None: no event.
 
-        An object that leaves the selection is DELETED and shown as it last was inside, as the API server's cacher does.
+        An object that is no longer selected is reported as DELETED, in its last selected state, as in kube-apiserver.
         """
         was = self.before is not None and selects(self.before.object)
         if self.after is not None and selects(self.after.object):
@@ -69,7 +68,7 @@ class Change:
         return None
 
 
-Subscriber = Callable[[Change], None]
+Subscriber = Callable[[StoreChange], None]
 
 
 class _Kind:
@@ -78,14 +77,14 @@ class _Kind:
     __slots__ = ("changes", "floor", "records", "subscribers")
 
     def __init__(self) -> None:
-        self.records: dict[Key, Record] = {}
-        self.changes: list[Change] = []
-        self.floor = 0  # changes up to this version are forgotten
+        self.records: dict[Key, StoredObject] = {}
+        self.changes: list[StoreChange] = []
+        self.floor = 0  # changes up to this version are no longer known
         self.subscribers: list[Subscriber] = []
 
 
 class Store:
-    """All objects. ``clock`` gives seconds since the epoch; ``remember`` is the number of changes kept for a kind."""
+    """All objects. ``clock``: [s] since the epoch. ``remember``: number of changes kept for each kind, at least."""
 
     def __init__(self, clock: Callable[[], float] = time.time, remember: int = 100_000) -> None:
         self.clock = clock
@@ -94,25 +93,25 @@ class Store:
         self._kinds: dict[str, _Kind] = {}
 
     def _kind(self, resource: Resource) -> _Kind:
-        # by plural alone: both API groups of events are one store, as on the real server
+        # by plural only: events of both API groups are the same objects, as on the real server
         return self._kinds.setdefault(resource.plural, _Kind())
 
-    def get(self, resource: Resource, key: Key) -> Record:
-        """The object, or 404."""
+    def get(self, resource: Resource, key: Key) -> StoredObject:
+        """The object. Raises ApiError (404)."""
         try:
             return self._kind(resource).records[key]
         except KeyError:
-            raise status.not_found(resource, key[1]) from None
+            raise api_errors.not_found(resource, key[1]) from None
 
-    def records(self, resource: Resource, namespace: str = "") -> list[Record]:
-        """Objects in order of their keys, of all namespaces unless one is named."""
+    def records(self, resource: Resource, namespace: str = "") -> list[StoredObject]:
+        """Objects sorted by key, of ``namespace`` or of all namespaces."""
         records = self._kind(resource).records
         return [records[key] for key in sorted(records) if not namespace or key[0] == namespace]
 
-    def create(self, resource: Resource, key: Key, obj: Object) -> Record:
-        """Store a new object with a uid and a creation time of its own, or 409."""
+    def create(self, resource: Resource, key: Key, obj: Object) -> StoredObject:
+        """Store a new object; adds its uid and creation time, if missing. Raises ApiError (409)."""
         if key in self._kind(resource).records:
-            raise status.already_exists(resource, key[1])
+            raise api_errors.already_exists(resource, key[1])
         metadata = {
             **obj.get("metadata", {}),
             "name": key[1],
@@ -122,60 +121,60 @@ class Store:
         metadata.setdefault("creationTimestamp", self.stamp())
         return self._write(resource, key, {**obj, "metadata": metadata})
 
-    def replace(self, resource: Resource, key: Key, obj: Object) -> Record:
-        """Store a new version of an object that exists. What a write may never change (uid, creation) is kept."""
+    def replace(self, resource: Resource, key: Key, obj: Object) -> StoredObject:
+        """Store a new version of an existing object. Name, uid and creation time are kept. Raises ApiError (404)."""
         old = self.get(resource, key).object["metadata"]
         kept = {name: old[name] for name in ("name", "namespace", "uid", "creationTimestamp") if name in old}
         return self._write(resource, key, {**obj, "metadata": {**obj.get("metadata", {}), **kept}})
 
-    def remove(self, resource: Resource, key: Key) -> Record:
-        """Take an object away, or 404. Returns it as it last was."""
+    def remove(self, resource: Resource, key: Key) -> StoredObject:
+        """Remove an object and return its last version. Raises ApiError (404)."""
         record = self.get(resource, key)
         del self._kind(resource).records[key]
         self.version += 1
-        self._tell(resource, Change(self.version, record, None))
+        self._tell(resource, StoreChange(self.version, record, None))
         return record
 
-    def _write(self, resource: Resource, key: Key, obj: Object) -> Record:
+    def _write(self, resource: Resource, key: Key, obj: Object) -> StoredObject:
         self.version += 1
         body = {name: value for name, value in obj.items() if name not in ("kind", "apiVersion")}
         body["metadata"] = {**body["metadata"], "resourceVersion": str(self.version)}
         kind = self._kind(resource)
-        before, after = kind.records.get(key), Record(body, self.version)
+        before, after = kind.records.get(key), StoredObject(body, self.version)
         kind.records[key] = after
-        self._tell(resource, Change(self.version, before, after))
+        self._tell(resource, StoreChange(self.version, before, after))
         return after
 
-    def _tell(self, resource: Resource, change: Change) -> None:
+    def _tell(self, resource: Resource, change: StoreChange) -> None:
         kind = self._kind(resource)
         kind.changes.append(change)
-        if len(kind.changes) > 2 * self._remember:  # seldom, so that trimming costs nothing on average
+        if len(kind.changes) > 2 * self._remember:  # trim seldom: then it costs little on average
             kind.floor = kind.changes[-self._remember - 1].version
             del kind.changes[: -self._remember]
         for subscriber in tuple(kind.subscribers):
             subscriber(change)
 
-    def since(self, resource: Resource, version: int) -> list[Change]:
-        """Changes after ``version``, or 410 when they are forgotten."""
+    def since(self, resource: Resource, version: int) -> list[StoreChange]:
+        """Changes after ``version``. Raises ApiError (410) if they are no longer known."""
         kind = self._kind(resource)
         if version < kind.floor:
-            raise status.expired(f"too old resource version: {version} ({kind.floor})")
+            raise api_errors.expired(f"too old resource version: {version} ({kind.floor})")
         return kind.changes[bisect_right(kind.changes, version, key=lambda change: change.version) :]
 
     def compact(self) -> None:
-        """Forget every change so far, as an etcd compaction does."""
+        """Forget the history, as an etcd compaction does."""
         for kind in self._kinds.values():
             kind.changes.clear()
             kind.floor = self.version
 
     def subscribe(self, resource: Resource, subscriber: Subscriber) -> Callable[[], None]:
-        """Call ``subscriber`` with every change from now on, in order. Returns the way to stop that."""
+        """Call ``subscriber`` with every change from now on, in order. Returns a function that ends this."""
         subscribers = self._kind(resource).subscribers
         subscribers.append(subscriber)
         return lambda: subscribers.remove(subscriber)
 
     def stamp(self) -> str:
-        """Now, as objects carry times: whole seconds."""
+        """The current time as in objects, in whole seconds."""
         return stamp(self.clock())
 
 
@@ -185,5 +184,5 @@ def encode(obj: Mapping[str, Any]) -> bytes:
 
 
 def stamp(seconds: float) -> str:
-    """Seconds since the epoch as Kubernetes writes a Time."""
+    """``metav1.Time`` of ``seconds`` since the epoch."""
     return datetime.datetime.fromtimestamp(int(seconds), datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,7 +1,7 @@
-"""Field and label selectors as the API server reads them from a query string.
+"""Parses the field and label selectors of a query string, as the API server does.
 
-Owns the grammar (``=``, ``==``, ``!=``, and for labels also existence and sets) and the list of fields that each kind
-can be selected by; another field is refused as the real server refuses it. Pure.
+Owns the grammar (``=``, ``==``, ``!=``, and for labels also existence and sets) and the fields by which objects of each
+kind can be selected. Other fields are refused, as by the real server. Pure.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from . import status
-from .resources import Resource
+from . import api_errors
+from .api_resources import Resource
 
 Predicate = Callable[[Mapping[str, Any]], bool]
 
@@ -40,7 +40,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
         "type",
     ),
 }
-# core/v1 calls the same fields of an event by other names
+# core/v1 has other names for the same fields of an event
 _ALIASES = {
     "involvedObject.kind": "regarding.kind",
     "involvedObject.name": "regarding.name",
@@ -53,12 +53,12 @@ _SET = re.compile(r"^\s*(?P<key>\S+)\s+(?P<not>not)?in\s+\((?P<values>[^)]*)\)\s
 _EQUAL = re.compile(r"^\s*(?P<key>[^=!\s]+)\s*(?P<op>==|!=|=)\s*(?P<value>\S*)\s*$")
 
 
-def selector(resource: Resource, fields: str, labels: str) -> Predicate:
-    """Objects that both selectors choose; empty text chooses all. 400 for what cannot be read."""
+def parse_selectors(resource: Resource, fields: str, labels: str) -> Predicate:
+    """A test for the objects that both selectors select; empty text selects all. Raises ApiError (400) if invalid."""
     try:
         tests = [*_fields(resource, fields), *_labels(labels)]
     except ValueError as error:
-        raise status.bad_request(
+        raise api_errors.bad_request(
             f'Unable to find "{resource.group}/{resource.version}, Resource={resource.plural}" that match '
             f'label selector "{labels}", field selector "{fields}": {error}'
         ) from error
@@ -83,7 +83,7 @@ def _field(resource: Resource, term: str) -> Predicate:
 
 
 def _text(obj: Mapping[str, Any], path: tuple[str, ...]) -> str:
-    """The field as selectors compare it: absent is the empty text, and false for the two switches."""
+    """The value of a field as text. An absent field is the empty text; ``false`` for the two boolean fields."""
     found: Any = obj
     for name in path:
         found = found.get(name) if isinstance(found, Mapping) else None
@@ -111,7 +111,7 @@ def _label(term: str) -> Predicate:
 
 
 def _label_in(name: str, values: set[str], wanted: bool) -> Predicate:
-    # an absent label is in no set: `!=` and `notin` choose objects without it
+    # an absent label is in no set: `!=` and `notin` select objects without it
     return lambda obj: (_labels_of(obj).get(name) in values) is wanted
 
 

@@ -1,9 +1,8 @@
-"""A load-watcher whose answers follow from what was placed: true averages over a sliding window.
+"""An HTTP endpoint like load-watcher's, that reports the CPU use of the embedded server's pods.
 
-Owns the use of every node, as the pods' own status tells it (a pod uses the CPU it asks for from ``startedAt`` until
-``finishedAt``), and an endpoint in load-watcher's form. The window is the demo's, shorter than load-watcher's 15
-minutes; like those averages it lags behind what was just placed, and the scheduler has to know. Never knows what will
-be placed.
+A pod uses the CPU that it requests, from ``startedAt`` until ``finishedAt`` of its status. The load of a node is the
+average over a sliding window, which is shorter than load-watcher's 15 minutes. As with load-watcher, the averages lag
+behind new placements, and the scheduler has to account for that.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ from aiohttp import web
 from peaks_scheduler.objects.quantity import parse_quantity
 
 from .apiserver import EmbeddedApiServer
-from .store import Change, Object, encode
+from .object_store import Object, StoreChange, encode
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One pod's CPU [cores] on its node from ``started`` to ``ended`` [s]; None: it still runs."""
+    """CPU use of one pod [cores] on its node, from ``started`` to ``ended`` [s]; None: it still runs."""
 
     node: str
     cores: float
@@ -32,32 +31,32 @@ class Use:
     ended: float | None = None
 
     def average(self, start: float, end: float) -> float:
-        """Its part [cores] in the node's average from ``start`` to ``end``."""
+        """Its share [cores] in the node's average from ``start`` to ``end``."""
         until = end if self.ended is None else min(self.ended, end)
         return self.cores * max(0.0, until - max(self.started, start)) / (end - start)
 
 
 @dataclass(slots=True)
 class CpuUse:
-    """Who used what, when. ``own``: node -> cores that it uses by itself, asked for by nobody."""
+    """CPU use of all pods over time. ``own``: node -> cores that the node uses without any pod."""
 
     own: Mapping[str, float]
     _pods: dict[str, Use] = field(default_factory=dict)
 
     def observe(self, pod: Object) -> None:
-        """Take a pod's status in."""
+        """Note the start and end times in a pod's status."""
         times = _times(pod)
         if times is not None:
             self._pods[pod["metadata"]["uid"]] = Use(pod["spec"]["nodeName"], cpu_request(pod), *times)
 
     def gone(self, pod: Object, now: float) -> None:
-        """The pod was removed: what still ran ends now."""
+        """Note that the pod was removed at ``now`` [s]: its use ends."""
         use = self._pods.get(pod["metadata"]["uid"])
         if use is not None and use.ended is None:
             self._pods[pod["metadata"]["uid"]] = replace(use, ended=now)
 
     def averages(self, start: float, end: float) -> dict[str, float]:
-        """Node -> cores, averaged from ``start`` to ``end``; what ended before ``start`` is forgotten."""
+        """Node -> cores, averaged from ``start`` to ``end`` [s]. Forgets pods that ended before ``start``."""
         for uid in [uid for uid, use in self._pods.items() if use.ended is not None and use.ended <= start]:
             del self._pods[uid]
         cores = dict(self.own)
@@ -67,11 +66,11 @@ class CpuUse:
 
 
 class LoadEndpoint:
-    """load-watcher on loopback: ``GET /watcher``, ``/watcher?host=NAME``, ``/watcher/health``."""
+    """The endpoint on loopback: ``GET /watcher``, ``/watcher?host=NAME``, ``/watcher/health``. ``window``: [s]."""
 
     def __init__(self, server: EmbeddedApiServer, own: Mapping[str, float], window: int = 30) -> None:
         self.fetches = 0
-        """Answers given."""
+        """Number of responses."""
         self._server = server
         self._window = window  # [s]
         self._use = CpuUse(own)
@@ -100,19 +99,19 @@ class LoadEndpoint:
 
     @property
     def url(self) -> str:
-        """Where it listens, once entered."""
+        """URL of the endpoint. Raises RuntimeError before it is entered."""
         if self._runner is None:
-            raise RuntimeError("expected the load endpoint to be entered before its address is asked for")
+            raise RuntimeError("expected `async with` on the load endpoint before its URL is used")
         return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
 
-    def _observe(self, change: Change) -> None:
+    def _observe(self, change: StoreChange) -> None:
         if change.after is not None:
             self._use.observe(change.after.object)
         elif change.before is not None:
             self._use.gone(change.before.object, self._server.clock())
 
     def answer(self) -> dict[str, Any]:
-        """load-watcher's answer as of now. Its times are whole seconds, and the averages are over just these."""
+        """load-watcher's response for now. Its times are whole seconds, and the averages are over exactly these."""
         end = int(self._server.clock())
         start = end - self._window
         cores = self._use.averages(start, end)
@@ -143,13 +142,13 @@ class LoadEndpoint:
 
 
 def cpu_request(pod: Object) -> float:
-    """What the pod's containers ask for [cores]: in the demo also what they use."""
+    """CPU request of the pod's containers [cores]; in the demo also their use."""
     requests = (c.get("resources", {}).get("requests", {}).get("cpu", 0) for c in pod["spec"].get("containers", []))
     return float(sum(parse_quantity(request) for request in requests))
 
 
 def _times(pod: Object) -> tuple[float, float | None] | None:
-    """(started, ended) of the pod's first container as its status has them; None before the start."""
+    """(started, ended) of the pod's first container [s since the epoch]; None before its start."""
     containers = pod["status"].get("containerStatuses") or [{}]
     state = containers[0].get("state", {})
     if "running" in state:

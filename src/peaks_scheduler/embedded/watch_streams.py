@@ -1,8 +1,8 @@
 """Watch streams of the embedded API server.
 
-Owns the open streams: what each still has to send, bookmarks, ends by time, and the faults that only streams know
-(cut, frozen). Between the store and a stream lies a list of lines, so a slow reader never holds up a write. Starting
-state and subscription are taken in one turn of the event loop: no change is lost or doubled between them.
+Owns the open streams: the lines that each has to send, bookmarks, time limits, and the faults of streams (cut,
+frozen). Each stream has a list of lines, so a slow reader never delays a write. The first objects and the subscription
+are taken without an await between them, so no change is lost or sent twice.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from . import status
-from .resources import Resource
-from .selecting import Predicate
-from .store import Change, Record, Store, encode
+from . import api_errors
+from .api_resources import Resource
+from .object_store import Store, StoreChange, StoredObject, encode
+from .query_selectors import Predicate
 
-_PRESENCE = 1.0  # [s] how often an idle stream looks whether its reader is still there
+_CHECK_READER = 1.0  # [s] how often an idle stream checks whether its reader is still connected
 
-Render = Callable[[Record], bytes]
-"""Record -> the whole object as JSON, in the form that the reader asked for."""
+Render = Callable[[StoredObject], bytes]
+"""Stored object -> its JSON, in the form that the client asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class WatchOptions:
-    """What the query asked for."""
+    """The options in the query of a watch."""
 
-    since: str = ""  # resourceVersion; empty or "0": begin with what is there
-    initial_events: bool = False  # sendInitialEvents: mark the end of what is there by a bookmark
+    since: str = ""  # resourceVersion; empty or "0": begin with the existing objects
+    initial_events: bool = False  # sendInitialEvents: a bookmark follows the existing objects
     bookmarks: bool = False
-    seconds: float | None = None  # the stream ends after this long
+    seconds: float | None = None  # [s] after which the stream ends
 
 
-class _Feed:
-    """Lines of one stream that are not sent yet."""
+class _WatchStream:
+    """One stream: its lines that are not sent yet."""
 
     def __init__(self, resource: Resource, selects: Predicate, render: Render) -> None:
         self.lines: list[bytes] = []
@@ -45,7 +45,7 @@ class _Feed:
         self._selects = selects
         self._render = render
 
-    def change(self, change: Change) -> None:
+    def change(self, change: StoreChange) -> None:
         if event := change.event(self._selects):
             self.add(event[0], self._render(event[1]))
 
@@ -69,7 +69,7 @@ class _Feed:
         return b"".join(lines)
 
 
-class Watches:
+class WatchStreams:
     """All open streams. ``expired`` counts the answers 410, by kind."""
 
     def __init__(self, store: Store, bookmark_seconds: float) -> None:
@@ -77,7 +77,7 @@ class Watches:
         self.frozen = False
         self._store = store
         self._bookmark_seconds = bookmark_seconds
-        self._open: dict[_Feed, web.Request] = {}
+        self._open: dict[_WatchStream, web.Request] = {}
 
     def __len__(self) -> int:
         return len(self._open)
@@ -85,72 +85,77 @@ class Watches:
     async def serve(
         self, request: web.Request, resource: Resource, selects: Predicate, options: WatchOptions, render: Render
     ) -> web.StreamResponse:
-        """Stream changes of the objects that ``selects`` chooses until the reader, the time or the server ends it."""
+        """Stream changes of the selected objects until the client, the time limit or the server ends the stream."""
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
-        feed = _Feed(resource, selects, render)
-        stop = self._begin(feed, resource, selects, options)
-        self._open[feed] = request
+        stream = _WatchStream(resource, selects, render)
+        stop = self._begin(stream, resource, selects, options)
+        self._open[stream] = request
         try:
-            await self._pump(feed, request, response, options)
+            await self._pump(stream, request, response, options)
         except (ConnectionError, asyncio.CancelledError):
             if not _gone(request):
                 raise
         finally:
             stop()
-            del self._open[feed]
+            del self._open[stream]
         return response
 
-    def _begin(self, feed: _Feed, resource: Resource, selects: Predicate, options: WatchOptions) -> Callable[[], None]:
-        """Fill the feed with what the reader has not seen, and let it hear of the rest."""
+    def _begin(
+        self, stream: _WatchStream, resource: Resource, selects: Predicate, options: WatchOptions
+    ) -> Callable[[], None]:
+        """Add the events that the client has not received, and subscribe to further ones. Returns a function that
+        ends the subscription."""
         if options.since in ("", "0"):
             records = [record for record in self._store.records(resource) if selects(record.object)]
             for record in records:
-                feed.change(Change(record.version, None, record))
+                stream.change(StoreChange(record.version, None, record))
             if options.initial_events:
-                feed.bookmark(self._store.version, initial_end=True)
-            return self._store.subscribe(resource, feed.change)
+                stream.bookmark(self._store.version, initial_end=True)
+            return self._store.subscribe(resource, stream.change)
         try:
             missed = self._store.since(resource, int(options.since))
-        except status.Refused as refusal:
-            # as the API server does when the stream has begun: 200, then an event that carries the 410
+        except api_errors.ApiError as refusal:
+            # as in kube-apiserver: status 200, then an event that contains the 410
             self.expired[resource.plural] = self.expired.get(resource.plural, 0) + 1
-            feed.add("ERROR", encode(refusal.status))
-            feed.end()
+            stream.add("ERROR", encode(refusal.status))
+            stream.end()
             return lambda: None
         for change in missed:
-            feed.change(change)
-        return self._store.subscribe(resource, feed.change)
+            stream.change(change)
+        return self._store.subscribe(resource, stream.change)
 
     async def _pump(
-        self, feed: _Feed, request: web.Request, response: web.StreamResponse, options: WatchOptions
+        self, stream: _WatchStream, request: web.Request, response: web.StreamResponse, options: WatchOptions
     ) -> None:
         now = asyncio.get_running_loop().time
         end = now() + options.seconds if options.seconds is not None else None
         bookmark = now() + self._bookmark_seconds
         while not _gone(request):
-            over = feed.ended or (end is not None and now() >= end)
-            if options.bookmarks and not (feed.ended or self.frozen) and (over or now() >= bookmark):
-                feed.bookmark(self._store.version)
+            over = stream.ended or (end is not None and now() >= end)
+            if options.bookmarks and not (stream.ended or self.frozen) and (over or now() >= bookmark):
+                stream.bookmark(self._store.version)
                 bookmark = now() + self._bookmark_seconds
-            if not self.frozen and (lines := feed.take()):
+            if not self.frozen and (lines := stream.take()):
                 await response.write(lines)
             if over:
                 return
-            await _wait(feed.wake, _PRESENCE if end is None else min(_PRESENCE, max(end - now(), 0.0)), self.frozen)
+            await _wait(
+                stream.wake, _CHECK_READER if end is None else min(_CHECK_READER, max(end - now(), 0.0)), self.frozen
+            )
 
     def cut(self) -> int:
-        """Break the connection of every open stream, as a network does. Returns how many."""
-        for feed, request in self._open.items():
-            feed.end()
+        """Break the connection of every open stream, as a network failure does. Returns their number."""
+        for stream, request in self._open.items():
+            stream.end()
             if request.transport is not None:
                 request.transport.abort()
         return len(self._open)
 
     def end(self) -> None:
-        """Let every open stream end as one that ran out of time."""
-        for feed in self._open:
-            feed.end()
+        """End every open stream, as if its time limit was reached."""
+        for stream in self._open:
+            stream.end()
 
 
 def _gone(request: web.Request) -> bool:
@@ -158,7 +163,7 @@ def _gone(request: web.Request) -> bool:
 
 
 async def _wait(event: asyncio.Event, seconds: float, frozen: bool) -> None:
-    if frozen:  # the event stays set while nothing may be sent
+    if frozen:  # the event stays set while nothing is sent
         await asyncio.sleep(min(seconds, 0.05))
         return
     try:
