@@ -18,7 +18,7 @@ from peaks_scheduler.ledger.node_load import NodeLoad
 from peaks_scheduler.objects.annotations import TOLERANCE, AnnotationRules
 from peaks_scheduler.objects.ceilings import ANNOTATION, Ceiling, annotated, parse_ceiling, parse_share
 from peaks_scheduler.objects.pod import pod_from_api
-from peaks_scheduler.scheduling.cycle import judge
+from peaks_scheduler.scheduling.verdicts import judge
 from peaks_scheduler.sources.load_watcher import read_report
 from tests.support.builders import (
     BENT_DOWN,

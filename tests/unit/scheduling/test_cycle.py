@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.power.curves import Exponential
-from peaks_scheduler.scheduling.cycle import TIE_WATTS, judge, schedule
+from peaks_scheduler.scheduling.cycle import schedule
 from peaks_scheduler.scheduling.decision import NodeVerdict
 from peaks_scheduler.scheduling.scoring.strategies import Strategy
+from peaks_scheduler.scheduling.selection import SAME_COST
+from peaks_scheduler.scheduling.verdicts import judge
 from tests.support.builders import (
     BENT_DOWN,
     BENT_UP,
@@ -99,8 +101,8 @@ def test_a_node_whose_load_went_stale_never_ranks_before_its_equal(
     seen = {name: v for name, v in verdicts(raw, known).items() if v.feasible}
     if len(seen) < 2:
         return
-    assert rank(seen["stale"]) >= (rank(seen["fresh"])[0], rank(seen["fresh"])[1] - TIE_WATTS)
-    if rank(seen["stale"])[1] > rank(seen["fresh"])[1] + TIE_WATTS:
+    assert rank(seen["stale"]) >= (rank(seen["fresh"])[0], rank(seen["fresh"])[1] - SAME_COST)
+    if rank(seen["stale"])[1] > rank(seen["fresh"])[1] + SAME_COST:
         assert decide(raw, known).node == "fresh"
 
 

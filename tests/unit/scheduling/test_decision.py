@@ -150,7 +150,7 @@ def test_nor_on_one_kept_away_by_what_this_scheduler_does_not_read() -> None:
     assert found.condition == "WaitingForNodes"
 
 
-UNREAD: dict[str, tuple[Json, str, str]] = {
+UNREADABLE: dict[str, tuple[Json, str, str]] = {
     "labels of namespaces": (
         {"affinity": BY_LABEL},
         "namespaces",
@@ -164,7 +164,7 @@ UNREAD: dict[str, tuple[Json, str, str]] = {
 }
 
 
-@pytest.mark.parametrize(("spec", "kind", "words"), UNREAD.values(), ids=UNREAD)
+@pytest.mark.parametrize(("spec", "kind", "words"), UNREADABLE.values(), ids=UNREADABLE)
 def test_nor_on_one_that_depends_on_what_this_scheduler_does_not_read(spec: Json, kind: str, words: str) -> None:
     known = ledger(node())
     known.unfed(frozenset({kind}))

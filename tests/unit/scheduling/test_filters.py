@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from peaks_scheduler.scheduling.cycle import diagnose
-from peaks_scheduler.scheduling.events import Wake
+from peaks_scheduler.scheduling.events import ClusterEvent
+from peaks_scheduler.scheduling.filtering import diagnose
 from peaks_scheduler.scheduling.filters.filters import FILTERS
 from tests.support.builders import (
     HOSTNAME,
@@ -302,37 +302,41 @@ def test_a_bad_term_is_skipped_and_the_others_count() -> None:
 # what can change it
 
 
-def cures(raw: Json, *objects: Json) -> frozenset[Wake]:
-    return diagnose(read(raw), ledger(*objects).snapshot()).cured_by
+def cures(raw: Json, *objects: Json) -> frozenset[ClusterEvent]:
+    return diagnose(read(raw), ledger(*objects).snapshot()).events
 
 
-NODES = {Wake.NODE_ADDED, Wake.NODE_CHANGED}
+NODES = {ClusterEvent.NODE_ADDED, ClusterEvent.NODE_CHANGED}
 
 
-PODS = NODES | {Wake.POD_GONE}
-NEIGHBOURS = PODS | {Wake.POD_PLACED, Wake.POD_CHANGED}
-CURES: dict[frozenset[Wake], list[str]] = {
+PODS = NODES | {ClusterEvent.POD_GONE}
+NEIGHBOURS = PODS | {ClusterEvent.POD_PLACED, ClusterEvent.POD_CHANGED}
+CURES: dict[frozenset[ClusterEvent], list[str]] = {
     frozenset(NODES): ["cordoned", "tainted", "node selector", "node affinity", "another node is named", "features"],
     frozenset(PODS): ["host port", "cpu", "pods"],
     frozenset(NEIGHBOURS): ["spread", "spread over a label that it lacks"],
-    frozenset(NEIGHBOURS | {Wake.NAMESPACE_CHANGED}): ["own affinity", "own anti-affinity", "existing anti-affinity"],
+    frozenset(NEIGHBOURS | {ClusterEvent.NAMESPACE_CHANGED}): [
+        "own affinity",
+        "own anti-affinity",
+        "existing anti-affinity",
+    ],
 }
 
 
 @pytest.mark.parametrize(("case", "expected"), [(case, cures) for cures, cases in CURES.items() for case in cases])
-def test_a_refusal_can_be_cured_by_what_it_came_from(case: str, expected: frozenset[Wake]) -> None:
+def test_a_refusal_can_be_cured_by_what_it_came_from(case: str, expected: frozenset[ClusterEvent]) -> None:
     wanted, there, resident, _ = REASONS[case]
     assert cures(pod(**wanted), node(**there), pod("resident", node="worker-1", **(resident or {}))) == expected
 
 
 def test_a_new_node_can_cure_that_there_is_none() -> None:
-    assert cures(pod()) == {Wake.NODE_ADDED}
+    assert cures(pod()) == {ClusterEvent.NODE_ADDED}
 
 
 def test_nothing_in_the_cluster_cures_a_field_that_is_not_honoured() -> None:
     diagnosis = decide(pod(resourceClaims=[{}]), ledger(node())).diagnosis
     assert diagnosis is not None
-    assert diagnosis.cured_by == frozenset()
+    assert diagnosis.events == frozenset()
 
 
 # what a node declares

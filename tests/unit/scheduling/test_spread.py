@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from peaks_scheduler.scheduling.cycle import judge
+from peaks_scheduler.scheduling.verdicts import judge
 from tests.support.builders import (
     HOSTNAME,
     PEAKS,

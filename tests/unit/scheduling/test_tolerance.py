@@ -18,8 +18,9 @@ from peaks_scheduler.commands.explain.answer import Answer, headline
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.objects.annotations import TOLERANCE, AnnotationRules
 from peaks_scheduler.objects.pod import pod_from_api
-from peaks_scheduler.scheduling.cycle import TIE_WATTS, schedule
+from peaks_scheduler.scheduling.cycle import schedule
 from peaks_scheduler.scheduling.decision import Decision
+from peaks_scheduler.scheduling.selection import SAME_COST
 from tests.support.builders import (
     BENT_UP,
     HOSTNAME,
@@ -316,7 +317,7 @@ def test_where_nothing_is_tied_the_decision_is_the_one_without_preferences(
     wishes = liking(zone) | preferring("podAntiAffinity", "web")
     with_wishes = decide(web(affinity=wishes, topologySpreadConstraints=evenly(ZONE)), known)
     plain = decide(web(tolerations=[{"operator": "Exists"}]), known)
-    if abs((plain.runner_up_jump_watts or 0.0) - (plain.jump_watts or 0.0)) <= TIE_WATTS:
+    if abs((plain.runner_up_jump_watts or 0.0) - (plain.jump_watts or 0.0)) <= SAME_COST:
         return
     assert (with_wishes.node, with_wishes.preferences) == (plain.node, ())
 

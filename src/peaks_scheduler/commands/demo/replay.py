@@ -21,6 +21,7 @@ from peaks_scheduler.objects.ceilings import Ceiling
 from peaks_scheduler.objects.pod import pod_from_api
 from peaks_scheduler.power.models import PowerModels
 from peaks_scheduler.scheduling.cycle import schedule
+from peaks_scheduler.scheduling.scoring import allocation
 from peaks_scheduler.scheduling.scoring.strategies import Strategy
 
 from .world import GIB, Machine, node_object, requesting, resident_object
@@ -153,19 +154,19 @@ def as_it_was(machines: tuple[Machine, ...]) -> Rule:
 
 
 def least_allocated(machines: tuple[Machine, ...]) -> Rule:
-    """kube-scheduler's LeastAllocated: the node with the largest mean of its free CPU and memory fractions.
+    """kube-scheduler's LeastAllocated over CPU and memory.
 
-    Requests alone count, as they do there; of equals the first. Source: ``noderesources/least_allocated.go``, without
-    its rounding to whole scores, which would leave ties to chance.
+    Requests alone count, as they do there; of equals the first node. Scores are not rounded to whole points, which
+    would leave ties to chance.
     """
-    cpu = np.array([machine.kind.cores * 1000.0 for machine in machines])
-    memory = np.array([float(machine.kind.memory_gib * GIB) for machine in machines])
+    cpu = [machine.kind.cores * 1000.0 for machine in machines]
+    memory = [float(machine.kind.memory_gib * GIB) for machine in machines]
+    allocatable = np.array([cpu, memory])
 
     def rule(pod: Placed, accounts: Accounts) -> int | None:
-        free_cpu = (cpu - accounts.millicores - pod.millicores) / cpu
-        free_memory = (memory - accounts.memory - pod.memory) / memory
-        fits = (free_cpu >= 0.0) & (free_memory >= 0.0)
-        score = np.where(fits, (free_cpu + free_memory) / 2.0, -1.0)
+        left = allocatable - np.array([accounts.millicores + pod.millicores, accounts.memory + pod.memory])
+        fits = (left >= 0.0).all(axis=0)
+        score = np.where(fits, allocation.least_allocated(left, allocatable), -1.0)
         return int(score.argmax()) if fits.any() else None
 
     return rule
