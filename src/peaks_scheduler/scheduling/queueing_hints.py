@@ -129,8 +129,8 @@ class Hints:
         """The wants for which ``pod`` may count, by its labels."""
         if not self._wanting:
             return ()
-        homes = (self._by_pair.get(pair, {}) for pair in (*pod.labels.items(), None))
-        return dict.fromkeys(want for home in homes for want in home)
+        found = (self._by_pair.get(pair, {}) for pair in (*pod.labels.items(), None))
+        return dict.fromkeys(want for home in found for want in home)
 
     def _add(self, uid: str, want: Want) -> None:
         self._wants[uid] = want

@@ -299,10 +299,10 @@ def test_a_bad_term_is_skipped_and_the_others_count() -> None:
     assert not fits(pod(affinity=node_affinity()), known)
 
 
-# what can change it
+# which events can change it
 
 
-def cures(raw: Json, *objects: Json) -> frozenset[ClusterEvent]:
+def events(raw: Json, *objects: Json) -> frozenset[ClusterEvent]:
     return diagnose(read(raw), ledger(*objects).snapshot()).events
 
 
@@ -311,7 +311,7 @@ NODES = {ClusterEvent.NODE_ADDED, ClusterEvent.NODE_CHANGED}
 
 PODS = NODES | {ClusterEvent.POD_GONE}
 NEIGHBOURS = PODS | {ClusterEvent.POD_PLACED, ClusterEvent.POD_CHANGED}
-CURES: dict[frozenset[ClusterEvent], list[str]] = {
+EVENTS: dict[frozenset[ClusterEvent], list[str]] = {
     frozenset(NODES): ["cordoned", "tainted", "node selector", "node affinity", "another node is named", "features"],
     frozenset(PODS): ["host port", "cpu", "pods"],
     frozenset(NEIGHBOURS): ["spread", "spread over a label that it lacks"],
@@ -323,17 +323,17 @@ CURES: dict[frozenset[ClusterEvent], list[str]] = {
 }
 
 
-@pytest.mark.parametrize(("case", "expected"), [(case, cures) for cures, cases in CURES.items() for case in cases])
-def test_a_refusal_can_be_cured_by_what_it_came_from(case: str, expected: frozenset[ClusterEvent]) -> None:
+@pytest.mark.parametrize(("case", "expected"), [(case, found) for found, cases in EVENTS.items() for case in cases])
+def test_a_refusal_names_the_events_that_can_make_the_node_fit(case: str, expected: frozenset[ClusterEvent]) -> None:
     wanted, there, resident, _ = REASONS[case]
-    assert cures(pod(**wanted), node(**there), pod("resident", node="worker-1", **(resident or {}))) == expected
+    assert events(pod(**wanted), node(**there), pod("resident", node="worker-1", **(resident or {}))) == expected
 
 
-def test_a_new_node_can_cure_that_there_is_none() -> None:
-    assert cures(pod()) == {ClusterEvent.NODE_ADDED}
+def test_without_nodes_only_a_new_node_can_help() -> None:
+    assert events(pod()) == {ClusterEvent.NODE_ADDED}
 
 
-def test_nothing_in_the_cluster_cures_a_field_that_is_not_honoured() -> None:
+def test_no_event_in_the_cluster_helps_against_a_field_that_is_not_honoured() -> None:
     diagnosis = decide(pod(resourceClaims=[{}]), ledger(node())).diagnosis
     assert diagnosis is not None
     assert diagnosis.events == frozenset()

@@ -100,7 +100,7 @@ def test_a_gated_pod_is_counted_as_gated_alone(queue: SchedulingQueue) -> None:
 # failure, backoff, wake
 
 
-def test_an_unschedulable_pod_is_left_alone_until_an_event_that_may_cure_it(queue: SchedulingQueue) -> None:
+def test_an_unschedulable_pod_is_left_alone_until_an_event_that_it_waits_for(queue: SchedulingQueue) -> None:
     add(queue, "a")
     fail(queue, "a", 0.0, events=NODES)
     assert queue.wake(ClusterEvent.POD_GONE, 100.0) == 0
@@ -129,9 +129,9 @@ def test_an_event_while_the_pod_is_in_flight_is_not_slept_through(queue: Schedul
 
 @pytest.mark.parametrize(
     "event_at",
-    [pytest.param("before", id="it came before the pop"), pytest.param("other", id="it cures something else")],
+    [pytest.param("before", id="it came before the pop"), pytest.param("other", id="the pod waits for another one")],
 )
-def test_an_event_that_the_decision_knew_or_that_cures_nothing_does_not_count(
+def test_an_event_that_the_decision_knew_or_that_helps_nothing_does_not_count(
     queue: SchedulingQueue, event_at: str
 ) -> None:
     add(queue, "a")
@@ -230,7 +230,7 @@ def test_pods_woken_together_come_out_in_order_of_priority(queue: SchedulingQueu
     assert drain(queue, 60.0) == ["high", "low"]
 
 
-def test_an_event_that_can_cure_only_some_moves_those_and_no_others(queue: SchedulingQueue) -> None:
+def test_an_event_that_can_help_only_some_moves_those_and_no_others(queue: SchedulingQueue) -> None:
     for uid in ("a", "b", "c"):
         add(queue, uid)
         fail(queue, uid, 0.0, events=NODES if uid == "c" else frozenset({ClusterEvent.POD_PLACED}))
@@ -239,7 +239,7 @@ def test_an_event_that_can_cure_only_some_moves_those_and_no_others(queue: Sched
     assert drain(queue, 50.0) == ["b"]
 
 
-def test_an_event_that_can_cure_only_others_still_counts_for_a_pod_in_flight(queue: SchedulingQueue) -> None:
+def test_an_event_that_can_help_only_others_still_counts_for_a_pod_in_flight(queue: SchedulingQueue) -> None:
     add(queue, "a")
     queue.pop(0.0)
     queue.wake(ClusterEvent.POD_PLACED, 0.1, [])

@@ -1,4 +1,4 @@
-"""An event wakes the pods that it can cure, and of the others only those where telling would cost too much."""
+"""An event wakes the pods that it can make schedulable, and of the others only those where telling costs too much."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_pod_that_comes_to_a_node_wakes_those_who_want_it(waits: Json, comes: 
         pytest.param(NEAR_DB, {"app": "web"}, {"app": "cache"}, False, id="it is nobody's business"),
     ],
 )
-def test_a_pod_that_changes_its_labels_wakes_those_whom_that_may_cure(
+def test_a_pod_that_changes_its_labels_wakes_those_that_may_fit_now(
     waits: Json, before: dict[str, str], after: dict[str, str], woken: bool
 ) -> None:
     change = (read(pod("db", labels=before)), read(pod("db", labels=after)))

@@ -50,7 +50,7 @@ def _highest_use(nodes: Snapshot, step: Floats) -> Floats:
     return use
 
 
-def saved_on_the_way(pod: Pod, nodes: Snapshot, among: Ints) -> Floats:
+def chord_savings(pod: Pod, nodes: Snapshot, among: Ints) -> Floats:
     """Part of each node's power above its envelope that this pod saves (``power.savings``). (M,) [W] for the M nodes
     ``among`` (indices), not negative, 0 without a model.
 

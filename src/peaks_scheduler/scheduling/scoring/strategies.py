@@ -18,7 +18,7 @@ from peaks_scheduler.objects.pod import Pod
 from peaks_scheduler.scheduling.decision import WATTS
 from peaks_scheduler.text.words import nearest
 
-from .jump import envelope_jump, indistinct, jump_error, power_jump, saved_on_the_way
+from .jump import chord_savings, envelope_jump, indistinct, jump_error, power_jump
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ ENVELOPE = Strategy(
     "envelope",
     "the rise of the lower convex envelope of the node's power curve: what the pod costs in the long run",
     envelope_jump,
-    tie_break=saved_on_the_way,
+    tie_break=chord_savings,
     indistinct=partial(indistinct, envelope=True),
     error=partial(jump_error, envelope=True),
 )
