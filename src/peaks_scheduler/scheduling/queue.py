@@ -30,153 +30,20 @@ that leaves the middle of a heap leaves its item behind; such items are skipped,
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from .events import ClusterEvent
+from .lanes import ActivePods, Entry, Heap
 
-CROWDED = 0.1  # [s] of deciding; nobody would notice a shorter delay
-LARGE_COST = 1.0  # [s] assumed for the first decision about a large pod
 COST_BACKOFF = 20.0  # no pod takes more than a twentieth of the time
-
-Key = TypeVar("Key", tuple[int, float, int], float)
 
 POD_ADDED = "UnschedulablePodAdd"
 POD_CHANGED = "UnschedulablePodUpdate"
 BACKOFF_COMPLETE = "BackoffComplete"
 ATTEMPT_FAILED = "ScheduleAttemptFailure"
 TIMEOUT = "UnschedulableTimeout"
-
-
-class _Heap(Generic[Key]):
-    """Uids by key, smallest first, with removal from anywhere. An item is stale when its ticket is not its uid's."""
-
-    __slots__ = ("_items", "_tickets", "_turn")
-
-    def __init__(self) -> None:
-        self._items: list[tuple[Key, int, str]] = []
-        self._tickets: dict[str, int] = {}
-        self._turn = 0
-
-    def __len__(self) -> int:
-        return len(self._tickets)
-
-    def __contains__(self, uid: object) -> bool:
-        return uid in self._tickets
-
-    def push(self, uid: str, key: Key) -> None:
-        """Put ``uid`` in, or give it a new key if it is already there."""
-        self._turn += 1
-        self._tickets[uid] = self._turn
-        heapq.heappush(self._items, (key, self._turn, uid))
-        if len(self._items) > 2 * len(self._tickets) + 64:
-            self._sweep()
-
-    def discard(self, uid: str) -> bool:
-        return self._tickets.pop(uid, None) is not None
-
-    def peek(self) -> tuple[Key, str] | None:
-        while self._items:
-            key, ticket, uid = self._items[0]
-            if self._tickets.get(uid) == ticket:
-                return key, uid
-            heapq.heappop(self._items)
-        return None
-
-    def pop(self) -> str | None:
-        head = self.peek()
-        if head is None:
-            return None
-        heapq.heappop(self._items)
-        del self._tickets[head[1]]
-        return head[1]
-
-    def _sweep(self) -> None:
-        self._items = [item for item in self._items if self._tickets.get(item[2]) == item[1]]
-        heapq.heapify(self._items)
-
-
-@dataclass(slots=True)
-class _Entry:
-    """One waiting pod, whatever its state."""
-
-    name: str  # namespace/name
-    priority: int
-    created: float  # [s] since the epoch
-    seq: int  # order of arrival here
-    gated: bool
-    large: bool = False
-    attempts: int = 0  # pops
-    failures: int = 0  # attempts in which the pod fitted on no node
-    errors: int = 0  # errors since the last such attempt
-    backoff_until: float = 0.0  # [s] monotonic
-    first_attempt: float | None = None  # [s] monotonic
-    popped_at: int = 0  # number of the last event before the pod was last popped
-    changed: bool = False  # the pod itself changed while in flight
-    since: float = 0.0  # [s] monotonic: since then in this queue, or in flight
-    unanswered: float = 0.0  # [s] monotonic: since then no attempt has told whether the pod fits on a node
-    events: frozenset[ClusterEvent] = frozenset()  # while unschedulable
-    cost: float = 0.0  # [s] duration of the last decision
-
-    @property
-    def second(self) -> bool:
-        """Is the pod in the second lane?"""
-        return self.large or self.failures > 0
-
-    def order(self) -> tuple[int, float, int]:
-        return -self.priority, self.created, self.seq
-
-
-class _Active:
-    """The pods to be decided now, in two lanes (rule 5)."""
-
-    def __init__(self) -> None:
-        self._lanes: tuple[_Heap[tuple[int, float, int]], ...] = (_Heap(), _Heap())
-        self._costs: dict[str, float] = {}  # [s] of the pods in the second lane
-        self._backlog = 0.0  # [s] their sum
-        self._spent = [0.0, 0.0]  # [s] of deciding in each lane, since the second one is crowded
-
-    def __len__(self) -> int:
-        return sum(map(len, self._lanes))
-
-    def __contains__(self, uid: object) -> bool:
-        return any(uid in lane for lane in self._lanes)
-
-    def push(self, uid: str, entry: _Entry) -> None:
-        self.discard(uid)
-        self._lanes[entry.second].push(uid, entry.order())
-        if entry.second:
-            self._costs[uid] = entry.cost or (LARGE_COST if entry.large else 0.0)
-            self._backlog += self._costs[uid]
-
-    def discard(self, uid: str) -> bool:
-        self._forget(uid)
-        return any(lane.discard(uid) for lane in self._lanes)
-
-    def pop(self) -> str | None:
-        uid = self._lanes[self._next()].pop()
-        if uid is not None:
-            self._forget(uid)
-        return uid
-
-    def spent(self, second: bool, seconds: float) -> None:
-        self._spent[second] += seconds
-
-    def _next(self) -> int:
-        """The lane whose turn it is."""
-        heads = [lane.peek() for lane in self._lanes]
-        if heads[0] is None or heads[1] is None or self._backlog <= CROWDED:
-            self._spent = [0.0, 0.0]
-            return int(heads[0] is None or (heads[1] is not None and heads[1] < heads[0]))
-        return int(self._spent[0] - self._spent[1] >= self._costs[heads[1][1]])
-
-    def _forget(self, uid: str) -> None:
-        self._backlog -= self._costs.pop(uid, 0.0)
-        if not self._costs:
-            self._backlog = 0.0
 
 
 class QueuePosition(NamedTuple):
@@ -203,10 +70,10 @@ class SchedulingQueue:
         self._initial_backoff = initial_backoff
         self._max_backoff = max_backoff
         self._flush_after = flush_after
-        self._entries: dict[str, _Entry] = {}
-        self._active = _Active()
-        self._backoff: _Heap[float] = _Heap()  # by the end of the backoff
-        self._unschedulable: _Heap[float] = _Heap()  # by the time of the flush
+        self._entries: dict[str, Entry] = {}
+        self._active = ActivePods()
+        self._backoff: Heap[float] = Heap()  # by the end of the backoff
+        self._unschedulable: Heap[float] = Heap()  # by the time of the flush
         self._gated: set[str] = set()
         self._in_flight: set[str] = set()
         # pods by the event that they wait for, in the order they failed: an event costs as much as it moves
@@ -296,7 +163,7 @@ class SchedulingQueue:
         entry = self._entries.get(uid)
         if entry is None:
             self._arrivals += 1
-            self._entries[uid] = entry = _Entry(name, priority, created, self._arrivals, gated, large, unanswered=now)
+            self._entries[uid] = entry = Entry(name, priority, created, self._arrivals, gated, large, unanswered=now)
             self._place(uid, entry, POD_ADDED, now)
             return
         reordered = (entry.priority, entry.created) != (priority, created)
@@ -415,7 +282,7 @@ class SchedulingQueue:
             self._place(uid, self._entries[uid], BACKOFF_COMPLETE, now)
 
     @staticmethod
-    def _due(heap: _Heap[float], now: float) -> Iterable[str]:
+    def _due(heap: Heap[float], now: float) -> Iterable[str]:
         """Uids due by ``now``, soonest first. The caller must move each one out of ``heap`` before it takes the
         next."""
         while (head := heap.peek()) is not None and head[0] <= now:
@@ -427,7 +294,7 @@ class SchedulingQueue:
         self._leave(uid, entry)
         self._place(uid, entry, event, now)
 
-    def _place(self, uid: str, entry: _Entry, event: str, now: float) -> None:
+    def _place(self, uid: str, entry: Entry, event: str, now: float) -> None:
         """Put a pod that is in no queue into the right one: gated, backoff or active."""
         entry.since = now
         if entry.gated:
@@ -441,14 +308,14 @@ class SchedulingQueue:
             self._active.push(uid, entry)
         self._incoming[queue, event] += 1
 
-    def _lay_aside(self, uid: str, entry: _Entry, events: frozenset[ClusterEvent], flush_at: float) -> None:
+    def _lay_aside(self, uid: str, entry: Entry, events: frozenset[ClusterEvent], flush_at: float) -> None:
         entry.events = events
         for event in events:
             self._waiting[event][uid] = None
         self._unschedulable.push(uid, flush_at)
         self._incoming["unschedulable", ATTEMPT_FAILED] += 1
 
-    def _leave(self, uid: str, entry: _Entry) -> None:
+    def _leave(self, uid: str, entry: Entry) -> None:
         """Take a pod out of its queue; its entry stays."""
         if self._unschedulable.discard(uid):
             for event in entry.events:
@@ -457,7 +324,7 @@ class SchedulingQueue:
             self._gated.discard(uid)
             self._in_flight.discard(uid)
 
-    def _land(self, uid: str) -> _Entry | None:
+    def _land(self, uid: str) -> Entry | None:
         """The pod is in flight no longer. None if it was not: it was removed meanwhile, and perhaps added again."""
         if uid not in self._in_flight:
             return None
