@@ -66,7 +66,7 @@ def _decision(
     *,
     now: float,
 ) -> Decision:
-    """What was decided, with all that the record tells."""
+    """The decision, with everything that the record has."""
     i = best.index
     load_end, model = float(nodes.load_end[i]), nodes.models[i]
     return Decision(

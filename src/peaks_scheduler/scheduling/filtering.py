@@ -134,8 +134,8 @@ def _only(i: int, nodes: Snapshot) -> Mask:
 def refusals_by_filter(pod: Pod, nodes: Snapshot) -> list[tuple[Filter, list[Refusal]]]:
     """Each filter with its refusals, every refused node under one filter alone: the first that refused it.
 
-    A filter may stand there twice. Of a node that is refused with nominated pods counted, those refusals are told, as
-    kube-scheduler does.
+    A node that is refused with nominated pods counted is listed with these refusals, as in kube-scheduler: so a filter
+    may appear more than once.
     """
     found = list(first_refusals(pod, nodes, np.ones(len(nodes), np.bool_)))
     for i in nodes.nominations.against(pod):

@@ -87,7 +87,7 @@ def cpu_before(nodes: Snapshot, i: int) -> float | None:
 
 
 def cpu_share(nodes: Snapshot, share: float, i: int) -> float | None:
-    """``share`` of node i's CPUs as people are told it; None where the node has no CPU."""
+    """``share`` of node i's CPUs for people to read; None where the node has no CPU."""
     return finite(float(share)) if nodes.cpu_capacity[i] > NO_CPUS else None
 
 

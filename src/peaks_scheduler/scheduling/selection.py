@@ -115,7 +115,7 @@ def _least(values: Floats, pod: Pod, nodes: Snapshot, ties: _Ties) -> SelectedNo
 
 
 def _indistinct(pod: Pod, nodes: Snapshot, cost: Floats, tied: Ints, strategy: Strategy) -> Ints:
-    """Nodes whose cost cannot be told from that of the cheapest of the ``tied`` ones, the tie-break counted."""
+    """Nodes whose cost, tie-break included, cannot be distinguished from that of the cheapest of the ``tied`` nodes."""
     assert strategy.indistinct is not None
     alike = strategy.indistinct(pod, nodes, cost, int(tied[np.argmin(cost[tied])]))
     if strategy.tie_break is None or len(alike) == 1:

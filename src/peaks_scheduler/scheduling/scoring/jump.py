@@ -78,7 +78,7 @@ def cpu_after(pod: Pod, nodes: Snapshot) -> Floats:
     return after
 
 
-# --- how well they are known ----------------------------------------------------------------------------------------
+# --- standard errors ------------------------------------------------------------------------------------------------
 
 MOST_COMPARED = 256  # nodes of least cost whose errors are computed; more are hardly ever within the error
 

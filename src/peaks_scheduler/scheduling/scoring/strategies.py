@@ -35,8 +35,8 @@ class Strategy:
     """``(pod, nodes, tied) -> (T,)``: of T nodes of equal cost, given by index, those with the highest number are
     taken."""
     indistinct: Callable[[Pod, Snapshot, Floats, int], Ints] | None = None
-    """``(pod, nodes, cost, best) -> indices``: the nodes whose ``cost`` (N,) cannot be told from that of node ``best``,
-    that node among them. Preferences may choose among them."""
+    """``(pod, nodes, cost, best) -> indices``: the nodes whose ``cost`` (N,) cannot be distinguished from that of node
+    ``best``, that node among them. Preferences may choose among them."""
     error: Callable[[Pod, Snapshot, int], float | None] | None = None
     """``(pod, nodes, i) -> standard error`` of the cost of node i; None: not known."""
 
