@@ -1,4 +1,4 @@
-"""What people and programs read of a decision: the annotation, the record, the message, the condition's reason."""
+"""The texts of a decision: annotation, record, message, and the reason of the condition."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_a_models_name_is_kept_where_there_is_room_and_cut_where_there_is_none()
 
 
 def test_watts_beyond_any_number_are_null() -> None:
-    # a pod that may use a thousand nodes' worth, on a steep curve: feasible, over-full, and no number for its watts
+    # a pod that may use a thousand nodes of CPU, on a steep curve: feasible, over-full, and its watts are infinite
     known = ledger(node(), power=(100.0, 1e-3, 9.0))
     decision = decide(pod(limits={"cpu": "900000"}), known)
     assert (decision.node, decision.standing, decision.jump_watts) == ("worker-1", "over-full", None)

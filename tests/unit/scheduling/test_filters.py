@@ -156,7 +156,7 @@ def test_only_the_first_filter_that_refuses_a_node_is_heard() -> None:
 
 
 def test_nodes_that_are_not_named_are_set_aside_before_any_filter() -> None:
-    # as kube-scheduler has it: when matchFields name nodes, all others read so, whatever else is wrong with them
+    # as in kube-scheduler: when matchFields name nodes, all other nodes get this reason, whatever else refuses them
     named = node_affinity({"matchFields": [expression("metadata.name", "In", "worker-0")]})
     known = ledger(*workers(3, unschedulable=True))
     assert message(pod(affinity=named), known) == (
@@ -187,7 +187,7 @@ def test_without_any_node_kube_schedulers_words_are_others() -> None:
 
 
 def test_filters_come_in_kube_schedulers_order() -> None:
-    # getDefaultPlugins; NodeAffinity's names are its PreFilter, what is ours comes last
+    # getDefaultPlugins; the names of NodeAffinity are its PreFilter, and filters of our own come last
     names = [each.name for each in FILTERS]
     assert names == [
         "NodeAffinity",

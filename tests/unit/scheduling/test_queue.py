@@ -1,4 +1,4 @@
-"""The queue as its users see it: who is next, who waits for what, and that nobody is ever lost.
+"""The queue as its users see it: which pod is next, which pod waits for what, and that no pod is ever lost.
 
 Semantics: kube-scheduler 1.36, `pkg/scheduler/backend/queue`.
 """
@@ -234,7 +234,7 @@ def test_an_event_that_can_help_only_some_moves_those_and_no_others(queue: Sched
     for uid in ("a", "b", "c"):
         add(queue, uid)
         fail(queue, uid, 0.0, events=NODES if uid == "c" else frozenset({ClusterEvent.POD_PLACED}))
-    # b was named twice, c waits for something else, x is not here
+    # b was named twice, c waits for another event, x is unknown
     assert queue.wake(ClusterEvent.POD_PLACED, 50.0, ["b", "b", "c", "x"]) == 1
     assert drain(queue, 50.0) == ["b"]
 
@@ -358,14 +358,14 @@ def test_items_left_behind_in_the_heaps_do_not_pile_up(queue: SchedulingQueue) -
 
 
 def refused(queue: SchedulingQueue, uid: str, cost: float, now: float = 0.0) -> None:
-    """Popped, decided about for so long [s], and no node could take it."""
+    """Pop a pod, spend so many seconds on its decision, and find that it fits on no node."""
     assert queue.pop(now) == uid
     queue.spent(uid, cost)
     queue.failed(uid, now, NODES)
 
 
 def decide(queue: SchedulingQueue, cost: dict[str, float], rounds: int, now: float) -> list[str]:
-    """Uids in the order of their decisions, each as long as ``cost`` says by the first letter."""
+    """Uids in the order of their decisions; ``cost`` has the seconds of a decision by the first letter of the uid."""
     order = []
     for _ in range(rounds):
         uid = queue.pop(now)
@@ -376,7 +376,7 @@ def decide(queue: SchedulingQueue, cost: dict[str, float], rounds: int, now: flo
 
 
 def crowd(queue: SchedulingQueue, pods: int, cost: float, priority: int = 0) -> None:
-    """So many pods that no node could take, all woken at once; the time is 100 then."""
+    """So many pods that fitted on no node, all woken at once at time 100."""
     for n in range(pods):
         add(queue, f"failed-{n}", priority)
     for n in range(pods):
@@ -439,7 +439,8 @@ def test_a_failure_that_took_long_backs_off_in_proportion(queue: SchedulingQueue
 
 
 class QueueOfAnyLife(RuleBasedStateMachine):
-    """Any sequence of events against a plain model: each pod is in exactly one place, and pops come in order."""
+    """Any sequence of events, compared with a simple model: each pod is in exactly one queue, and pops come in
+    order."""
 
     uids = Bundle("uids")
 
@@ -548,7 +549,7 @@ class QueueOfAnyLife(RuleBasedStateMachine):
         assert due is None or due <= self.now + 300.0
 
     def teardown(self) -> None:
-        """After five quiet minutes every pod that is neither gated nor in flight comes out."""
+        """After five minutes without events every pod that is neither gated nor in flight is popped."""
         waiting = set(self.known) - self.gated - self.flying
         assert set(drain(self.queue, self.now + 300.0)) == waiting
 

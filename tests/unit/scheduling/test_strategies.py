@@ -1,6 +1,6 @@
-"""What whoever adds a strategy relies on: costs in any unit, hooks that tell nodes apart, and all the rest as ever.
+"""What the author of a strategy can rely on: costs in any unit, hooks that tell nodes apart, and the usual record.
 
-The strategies here are in points and written in a few lines; nothing else in the program knows them.
+The strategies here are in points and a few lines long. Nothing else in the program knows them.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from tests.support.builders import (
 )
 
 PODS = range(30)
-"""So many that the hash alone would hardly take them all to one of two places."""
+"""So many that the hash alone would hardly send all of them to one of two nodes."""
 
 
 def free_pods(pod: Pod, nodes: Snapshot) -> Floats:
-    """A point for every pod that the node could still take, counted below zero: fewer points, more room."""
+    """Minus one point for every pod that the node has room for."""
     return -nodes.free[nodes.rows["pods"]].astype(np.float64)
 
 
@@ -47,7 +47,7 @@ POINTS = Strategy("roomiest", "the pods that a node has", free_pods, unit="point
 
 
 def cluster(*rooms: int) -> Ledger:
-    """worker-0, worker-1, ... with room for so many pods; all have models, the first draws least."""
+    """worker-0, worker-1, ... with room for so many pods. All have power models; worker-0 draws least."""
     nodes = [node(f"worker-{i}", pods=str(room)) for i, room in enumerate(rooms)]
     curves = {f"worker_{i}": (100.0, 10.0 * (i + 1), 2.0) for i in range(len(rooms))}
     loads = {f"worker-{i}": 0.25 for i in range(len(rooms))}
@@ -55,7 +55,7 @@ def cluster(*rooms: int) -> Ledger:
 
 
 def taken(known: Ledger, strategy: Strategy, tolerance: float = 0.0, **more: object) -> set[str | None]:
-    """Where many such pods would go, each on its own."""
+    """The nodes of many such pods, each decided alone."""
     raws = [pod(f"web-{i}", cpu="1", **more) for i in PODS]  # type: ignore[arg-type]
     return {decide(raw, known, strategy=strategy, tolerance=tolerance).node for raw in raws}
 
