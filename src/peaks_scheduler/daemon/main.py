@@ -205,7 +205,7 @@ class Daemon:
             events=self.events,
             reporter=reporter,
             refusals=Refusals(
-                self.client, self.events, reporter, self.may_write, postscript=Preemption(self.ledger).word
+                self.client, self.events, reporter, self.may_write, postscript=Preemption(self.ledger).note
             ),
             cooling=Cooling(self.ledger),
             telemetry=self.telemetry,
@@ -491,7 +491,8 @@ class Daemon:
 
     def _series(self, nodes: Snapshot) -> NodeMetrics:
         typical = pod_from_api({"metadata": {"name": "typical"}}, self.settings.default_pod_cpu)
-        jumps = self.scheduler.strategy.cost(typical, nodes)
+        strategy = self.scheduler.strategy
+        jumps = strategy.jump(typical, nodes, strategy.cost(typical, nodes))
         watts = self.measured_power.watts(nodes.names)
         cpu = np.where(nodes.cpu_capacity > NO_CPUS, nodes.cpu_high / nodes.cpu_capacity, np.nan)
         return NodeMetrics(tuple(nodes.names), cpu, jumps, *watts)
