@@ -81,6 +81,8 @@ class Ledger(NodeAccounts):
 
     def snapshot(self) -> Snapshot:
         """All nodes now; valid until the next change of the ledger."""
+        if self._power_version != self.power.version:
+            self._write_models()
         if self._snapshot is None:
             names = [slot.name for slot in self._slots]
             models = [slot.model for slot in self._slots]

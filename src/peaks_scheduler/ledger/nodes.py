@@ -19,6 +19,7 @@ from peaks_scheduler.ledger.storage.store import Storage
 from peaks_scheduler.objects.ceilings import NO_CEILING, Ceiling
 from peaks_scheduler.objects.node import Node
 from peaks_scheduler.objects.pod import Pod
+from peaks_scheduler.power.book import PowerBook
 from peaks_scheduler.power.models import EMPTY, PowerModels
 
 from .columns import Columns
@@ -41,7 +42,7 @@ class NodeAccounts:
         self.expiry = expiry
         self.ceiling = ceiling
         self.seed = seed
-        self.models = models
+        self.power = PowerBook(models)
         self.now = 0.0
         self.node_changes = 0
         self.storage = Storage()
@@ -52,6 +53,7 @@ class NodeAccounts:
         self._indices = Indices(self._slots)
         self._priorities: Counter[int] = Counter()  # of the pods on nodes; none is there with a count of zero
         self._snapshot: Snapshot | None = None
+        self._power_version = self.power.version  # of the models in the arrays
 
     # -- reading
 
@@ -212,16 +214,25 @@ class NodeAccounts:
 
     # -- models and load
 
+    @property
+    def models(self) -> PowerModels:
+        """The models that count; ``power`` says of which layer each is."""
+        return self.power.models
+
     def apply_models(self, models: PowerModels) -> None:
-        """Use these models from now on."""
-        self.models = models
+        """Use these models of the file from now on. Other layers are written in ``power``."""
+        self.power.set_file(models, self.now)
+
+    def _write_models(self) -> None:
+        """Bring the arrays up to date with ``power``."""
+        self._power_version = self.power.version
         self._snapshot = None
         for slot in self._slots:
             assert slot.node is not None
             self._write_model(slot, slot.node)
 
     def _write_model(self, slot: NodeSlot, node: Node) -> None:
-        model = self.models.for_node(node.name, node.labels) if node.cpu_capacity else None
+        model = self.power.for_node(node.name, node.labels) if node.cpu_capacity else None
         # to write 5,000 models with their errors takes most of a second
         if model != slot.model or model is None:
             write_model(self._columns, slot.index, model)
@@ -237,8 +248,9 @@ class NodeAccounts:
         self.refresh(now)
 
     def refresh(self, now: float) -> None:
-        """Let time pass: loads grow stale, pods grow into their windows."""
+        """Let time pass: loads become stale, models expire, and load windows cover more of the pods' use."""
         self.now = now
+        self.power.expire(now)
         for slot in self._slots:
             self._correct(slot)
 

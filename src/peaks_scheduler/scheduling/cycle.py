@@ -390,7 +390,7 @@ def _name(model: PowerModel | None) -> str:
 
 
 def _from(model: PowerModel | None) -> str | None:
-    return None if model is None else "learned" if model.learned else "file"
+    return None if model is None else model.origin
 
 
 def _rise(pod: Pod, nodes: Snapshot, i: int) -> float | None:

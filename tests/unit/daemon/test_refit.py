@@ -315,7 +315,7 @@ class TestScopes:
         keeping = Keeping(with_cpu(PACKAGE), of_scope("estimate", worker_1=Linear(30.0, 55.0)))
         await keeping.keeper.once()
         model = keeping.ledger.models.by_name["worker-1"]
-        assert (model.scope, model.learned) == ("package", True)
+        assert (model.scope, model.origin) == ("package", "learned")
         assert model.curve.watts(0.5) == pytest.approx(part_of_it(0.5), abs=1.0)
         meter = of_kepler_0_7("worker-1", "platform", "redfish", whole)
         keeping.api.series = with_cpu(PACKAGE, meter)

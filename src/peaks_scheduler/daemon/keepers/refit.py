@@ -82,16 +82,17 @@ class RefitKeeper(Rounds):
         self._api, self._settings, self._ledger = api, settings, ledger
         self._changed, self._wall = changed, wall
         self._queries = Queries(settings.power_query, settings.cpu_query)
-        self._learned: dict[str, Learned] = {}
+        self._parts: dict[str, str] = {}
+        """Node -> the part of the machine that its learned model was measured on."""
         self._waiting: dict[str, tuple[PowerModel | None, Learned]] = {}
+        """Node -> (the model it was judged against, the one to be written)."""
         self._others_measured = False
         """Does any node have measured power, or a model of it?"""
 
     @property
     def in_force(self) -> int:
-        """Nodes whose model was learned here."""
-        models = self._ledger.models.by_name
-        return sum(models.get(node) is learned.model for node, learned in self._learned.items())
+        """How many nodes have a learned model that counts."""
+        return len(self._ledger.power.nodes_of("learned"))
 
     async def _round(self) -> str:
         """Over all nodes."""
@@ -133,15 +134,19 @@ class RefitKeeper(Rounds):
         return found
 
     def _any_measured(self, found: Survey, nodes: Mapping[str, Node]) -> bool:
-        models = (self._ledger.models.for_node(node.name, node.labels) for node in nodes.values())
+        models = map(self._champion, nodes.values())
         return any(not plan.power[0].estimated for plan in found.plans) or any(
             model is not None and model.scope != ESTIMATE for model in models
         )
 
     # -- one node
 
+    def _champion(self, node: Node) -> PowerModel | None:
+        """The model that a learned one is judged against; predictions do not count here."""
+        return self._ledger.power.up_to("learned", node.name, node.labels)
+
     async def _one(self, node: Node, series: NodeSeries) -> str:
-        champion = self._ledger.models.for_node(node.name, node.labels)
+        champion = self._champion(node)
         if self._less(node.name, champion, series):
             return "kept"
         if champion is None and series.scope == ESTIMATE and self._others_measured:
@@ -182,9 +187,8 @@ class RefitKeeper(Rounds):
 
     def _less(self, node: str, champion: PowerModel | None, series: NodeSeries) -> bool:
         """Are the watts of less of the machine than the model's, or of another part of it? That is said once."""
-        learned = self._learned.get(node)
-        own = learned is not None and learned.model is champion
-        if champion is None or not self._is_less(champion, learned.part if own and learned else None, series):
+        own = self._parts.get(node) if champion is not None and champion.origin == "learned" else None
+        if champion is None or not self._is_less(champion, own, series):
             return False
         of_file = "power is measured of less of the machine than the model is of, the model stays"
         self._log.report(
@@ -193,7 +197,7 @@ class RefitKeeper(Rounds):
             logging.WARNING,
             "power is measured otherwise now, the model stays" if own else of_file,
             node=node,
-            before=learned.part if own and learned else champion.scope or "not said, counts as wall",
+            before=own or champion.scope or "not said, counts as wall",
             now=f"{series.scope} ({series.part})",
         )
         return True
@@ -224,17 +228,16 @@ class RefitKeeper(Rounds):
             logger.debug("power model kept", extra={**facts, "why": came.reasons})
 
     def _apply(self) -> None:
-        """Put what has won into force, unless the file has spoken meanwhile."""
-        models, nodes = self._ledger.models, {node.name: node for node in self._ledger.nodes()}
-        won: list[PowerModel] = []
+        """Write the models that have won into the book, which refuses those of nodes whose model changed meanwhile."""
+        nodes, power = {node.name: node for node in self._ledger.nodes()}, self._ledger.power
+        changed = False
         for name, (champion, learned) in self._waiting.items():
             node = nodes.get(name)
-            if node is not None and models.for_node(name, node.labels) is champion:
-                self._learned[name] = learned
-                won.append(learned.model)
+            if node is not None and power.learn(learned.model, node.labels, self._wall(), instead_of=champion):
+                self._parts[name] = learned.part
+                changed = True
         self._waiting.clear()
-        if won:
-            self._ledger.apply_models(models.with_named(won))
+        if changed:
             self._changed()
 
     def health(self) -> Health:
