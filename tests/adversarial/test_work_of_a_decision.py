@@ -16,7 +16,7 @@ import pytest
 
 from peaks_scheduler.ledger.indices.bulk import Hashed, Selectors
 from peaks_scheduler.ledger.ledger import Ledger
-from peaks_scheduler.objects.burden import bulky
+from peaks_scheduler.objects.complexity import bulky
 from peaks_scheduler.objects.pod import Pod
 from peaks_scheduler.objects.selectors import AffinityTerm, LabelSelector, Requirement, Taint, Tolerated, Toleration
 from peaks_scheduler.scheduling.decision import MESSAGE_LENGTH

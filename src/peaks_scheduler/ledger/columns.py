@@ -11,7 +11,7 @@ from peaks_scheduler.arrays import Floats
 from peaks_scheduler.power.table import CurveRows
 from peaks_scheduler.power.uncertainty import CELLS
 
-from .offers import Offers
+from .resources import NodeResources
 
 
 class Columns:
@@ -19,7 +19,7 @@ class Columns:
 
     SINGLE: Mapping[str, tuple[Any, Any]] = {  # name -> (dtype, value of a new node)
         "unschedulable": (np.bool_, False),
-        "cooling": (np.bool_, False),
+        "cooldown": (np.bool_, False),
         "cpu_capacity": (np.float64, 1.0),
         "cpu_low": (np.float64, 0.0),
         "cpu_high": (np.float64, 0.0),
@@ -39,7 +39,7 @@ class Columns:
         self.length = 0
         self.capacity = capacity
         self.single = {name: np.full(capacity, fill, dtype) for name, (dtype, fill) in self.SINGLE.items()}
-        self.offers = Offers(capacity)
+        self.resources = NodeResources(capacity)
         self.slope_errors: Floats = np.zeros((2, CELLS + 1, capacity))
         self.curves = {"curves": CurveRows(capacity), "envelopes": CurveRows(capacity)}
 
@@ -51,7 +51,7 @@ class Columns:
         self.length += 1
         for name, (_, fill) in self.SINGLE.items():
             self.single[name][i] = fill
-        self.offers.append()
+        self.resources.append()
         self.slope_errors[:, :, i] = 0.0
         for curves in self.curves.values():
             curves.write(i, None)
@@ -61,7 +61,7 @@ class Columns:
         """Take node i out; the old index of the node that moved into its place, None if none had to."""
         self.length -= 1
         last = self.length
-        self.offers.remove(i)
+        self.resources.remove(i)
         if i == last:
             return None
         for column in self.single.values():
@@ -76,7 +76,7 @@ class Columns:
         self.capacity += more
         for name, (dtype, fill) in self.SINGLE.items():
             self.single[name] = np.concatenate([self.single[name], np.full(more, fill, dtype)])
-        self.offers.grow(more)
+        self.resources.grow(more)
         self.slope_errors = np.pad(self.slope_errors, ((0, 0), (0, 0), (0, more)))
         for curves in self.curves.values():
             curves.grow(more)
@@ -85,7 +85,7 @@ class Columns:
         """Read-only views of the filled part of every column, by the names of Snapshot's fields."""
         n = self.length
         views: dict[str, Any] = {name: column[:n] for name, column in self.single.items()}
-        views["allocatable"], views["free"] = self.offers.allocatable, self.offers.free
+        views["allocatable"], views["free"] = self.resources.allocatable, self.resources.free
         views["slope_errors"] = self.slope_errors[:, :, :n]
         for view in views.values():
             view.flags.writeable = False

@@ -25,10 +25,10 @@ def correct(slot: NodeSlot, now: float) -> None:
     if slot.ended:
         slot.ended = [pod for pod in slot.ended[-KEPT:] if pod.finished > since]
     total = memory = 0
-    for entry in slot.entries.values():
-        entry.unseen, entry.unseen_memory = unseen(entry.pod, load)
-        total += entry.unseen
-        memory += entry.unseen_memory
+    for record in slot.records.values():
+        record.unseen, record.unseen_memory = unseen(record.pod, load)
+        total += record.unseen
+        memory += record.unseen_memory
     slot.unseen = total - sum(still_seen(pod, load) for pod in slot.ended)
     # memory of ended pods is not taken off: some sources measure it in an instant, in which it is gone already
     slot.unseen_memory = memory

@@ -1,6 +1,6 @@
 """What runs where, and what is left.
 
-Owns every pod that is not finished, and where it stands; ``accounts`` keeps the nodes' books. Pods of every scheduler
+Owns every pod that is not finished, and where it stands; ``nodes`` keeps the nodes' books. Pods of every scheduler
 count. The one door for what the API server says is ``observe_pod`` and ``observe_node``; who feeds it (a watch, a list,
 a file) makes no difference, and neither does the order.
 
@@ -13,7 +13,7 @@ a file) makes no difference, and neither does the order.
        forgets it; being seen pending meanwhile changes nothing until then, for that is mostly old news.
     2. The API server has the last word: a pod seen on another node than the assumed one is moved there.
     3. Any observation may come twice, late, or for an object never seen; a bound pod never becomes pending again (a
-       uid is bound once). Who feeds the ledger asks ``departed`` first: a late observation would bring back a pod
+       uid is bound once). Who feeds the ledger asks ``tombstones`` first: a late observation would bring back a pod
        that is gone.
     4. Pods on a node not seen yet are held for it and counted when it comes.
 
@@ -34,23 +34,23 @@ from peaks_scheduler.objects.requests import Json
 from peaks_scheduler.power.chord_savings import Savings
 from peaks_scheduler.power.models import EMPTY, PowerModels
 
-from .departed import Departed
+from .tombstones import Tombstones
 from .node_load import Ended, unseen
-from .nodes import NodeAccounts
+from .nodes import NodeLedger
 from .nominator import NominatedPods
-from .records import Change, Entry, NodeSlot, State, asks_less, holds, selected_by, wants
+from .records import Change, PodRecord, NodeSlot, State, asks_less, holds, selected_by, wants
 from .snapshot import Snapshot
 
-__all__ = ["Change", "Entry", "Ledger", "State"]
+__all__ = ["Change", "PodRecord", "Ledger", "State"]
 
 
-class Ledger(NodeAccounts):
+class Ledger(NodeLedger):
     """See the module. ``default_cpu`` [mCPU] is what a pod with neither request nor limit is taken to use, ``ignored``
     paths of unknown pod fields that are to be passed over (``spec.newField``), ``rules`` how the pods' annotations are
     read. ``clock_offset`` [s] is how far the API server's clock is ahead of ours: who feeds the ledger keeps it, and
     ``now``. ``ours``: the scheduler whose pods are decided about; of all others and of those on nodes no more is kept
     than counts there. Empty: any pod may be. ``unreadable`` names the kinds of objects that nobody feeds
-    (``unfed``)."""
+    (``set_unreadable``)."""
 
     def __init__(
         self,
@@ -71,9 +71,9 @@ class Ledger(NodeAccounts):
         self.ours = ours
         self.clock_offset = 0.0
         self.unreadable: frozenset[str] = frozenset()
-        self.present: Sequence[tuple[int, Pod]] = ()
-        self.departed = Departed()
-        self._pods: dict[str, Entry] = {}
+        self.counted: Sequence[tuple[int, Pod]] = ()
+        self.tombstones = Tombstones()
+        self._pods: dict[str, PodRecord] = {}
         self._nominated = NominatedPods()
         self._usage: dict[str, int] = {}  # [mCPU] by siblings' name
 
@@ -92,40 +92,40 @@ class Ledger(NodeAccounts):
                 models=models,
                 index=self._indices,
                 storage=self.storage,
-                nominations=self,
+                nominator=self,
                 unreadable=self.unreadable,
-                offers=self._columns.offers,
-                rows=self._columns.offers.rows,
+                resources=self._columns.resources,
+                rows=self._columns.resources.rows,
                 savings=Savings(columns["curves"], columns["envelopes"]),
                 **columns,
             )
         return self._snapshot
 
     def pod(self, uid: str) -> Pod | None:
-        entry = self._pods.get(uid)
-        return entry.pod if entry else None
+        record = self._pods.get(uid)
+        return record.pod if record else None
 
     def state(self, uid: str) -> State | None:
-        entry = self._pods.get(uid)
-        return entry.state if entry else None
+        record = self._pods.get(uid)
+        return record.state if record else None
 
     def node_of(self, uid: str) -> str:
         """Name of the node that holds the pod; empty while pending or unknown."""
-        entry = self._pods.get(uid)
-        return entry.slot.name if entry and entry.slot else ""
+        record = self._pods.get(uid)
+        return record.slot.name if record and record.slot else ""
 
     def pods(self) -> Iterator[tuple[Pod, State]]:
-        return ((entry.pod, entry.state) for entry in self._pods.values())
+        return ((record.pod, record.state) for record in self._pods.values())
 
     def collides(self, uid: str) -> bool:
         """Is the node that the pod is on overbooked, by another's pod and one that was assumed there? Who may create
         pods may write every name and annotation, but not what we have done ourselves."""
-        entry = self._pods.get(uid)
-        if entry is None or entry.slot is None or not self._overbooked(entry):
+        record = self._pods.get(uid)
+        if record is None or record.slot is None or not self._overbooked(record):
             return False
-        pod, name = entry.pod, entry.slot.name
-        ours = [each.pod for each in entry.slot.entries.values() if each.chosen == name]
-        if entry.chosen == name or (pod.decided_at is not None and any(_akin(pod, each) for each in ours)):
+        pod, name = record.pod, record.slot.name
+        ours = [each.pod for each in record.slot.records.values() if each.chosen == name]
+        if record.chosen == name or (pod.decided_at is not None and any(_akin(pod, each) for each in ours)):
             return False  # its Binding was given up for lost, here or by our predecessor: nobody else is about
         return bool(ours)
 
@@ -142,12 +142,12 @@ class Ledger(NodeAccounts):
     def see(self, pod: Pod, *, gone: bool = False) -> Change:
         """``observe_pod`` for a pod already read."""
         pod = self._kept(pod.using(self._usage.get(pod.siblings)))
-        entry = self._pods.get(pod.uid)
+        record = self._pods.get(pod.uid)
         if gone or pod.phase in FINISHED:
             return self._gone(pod)
         if not pod.node_name:
-            return self._seen_pending(entry, pod)
-        return self._seen_bound(entry, pod)
+            return self._seen_pending(record, pod)
+        return self._seen_bound(record, pod)
 
     def _kept(self, pod: Pod) -> Pod:
         """What of it can ever matter."""
@@ -162,128 +162,128 @@ class Ledger(NodeAccounts):
 
     def drop(self, uid: str, *, ended: float | None = None) -> Change:
         """The pod exists no more; ``ended``: when it stopped using CPU, now where not known."""
-        self.departed.add(uid)
-        entry = self._pods.pop(uid, None)
-        if entry is None:
+        self.tombstones.add(uid)
+        record = self._pods.pop(uid, None)
+        if record is None:
             return Change.NOTHING
-        self._nominate(entry, "")
+        self._nominate(record, "")
         self.storage.forget(uid)
         self._indices.release()
-        slot = entry.slot
+        slot = record.slot
         if slot is None:
             return Change.GONE
-        self._take_off(entry)
-        if entry.pod.started is not None:
+        self._take_off(record)
+        if record.pod.started is not None:
             finished = self.now if ended is None else ended
-            slot.ended.append(Ended.of(entry.pod, entry.pod.started, finished))
+            slot.ended.append(Ended.of(record.pod, record.pod.started, finished))
             self._correct(slot)
         self._forget_empty(slot)
-        chosen = Change.CHOSEN if (entry.state, entry.chosen) == (State.BOUND, slot.name) else Change.NOTHING
+        chosen = Change.CHOSEN if (record.state, record.chosen) == (State.BOUND, slot.name) else Change.NOTHING
         return Change.GONE | Change.FREED | chosen
 
-    def _seen_pending(self, entry: Entry | None, pod: Pod) -> Change:
-        if entry is None:
-            entry = self._pods[pod.uid] = Entry(pod, State.PENDING)
-            self._nominate(entry, pod.nominated)
+    def _seen_pending(self, record: PodRecord | None, pod: Pod) -> Change:
+        if record is None:
+            record = self._pods[pod.uid] = PodRecord(pod, State.PENDING)
+            self._nominate(record, pod.nominated)
             return Change.PENDING
-        if entry.state is State.BOUND:
+        if record.state is State.BOUND:
             return Change.NOTHING
-        if entry.state is State.ASSUMED:
-            entry.later = pod
+        if record.state is State.ASSUMED:
+            record.later = pod
             return Change.NOTHING
-        different = wants(entry.pod) != wants(pod)
-        freed = entry.pod.nominated not in ("", pod.nominated)
-        entry.pod = pod
-        self._nominate(entry, pod.nominated)
+        different = wants(record.pod) != wants(pod)
+        freed = record.pod.nominated not in ("", pod.nominated)
+        record.pod = pod
+        self._nominate(record, pod.nominated)
         return (Change.CHANGED if different else Change.NOTHING) | (Change.FREED if freed else Change.NOTHING)
 
-    def _seen_bound(self, entry: Entry | None, pod: Pod) -> Change:
-        if entry is None:
-            entry = self._pods[pod.uid] = Entry(pod, State.BOUND)
-        confirmed = entry.state is State.ASSUMED and entry.slot is not None and entry.slot.name == pod.node_name
-        known = entry.slot is not None and entry.slot.name == pod.node_name
-        freed = entry.slot is not None and (not known or asks_less(entry.pod, pod))
-        relabelled = known and selected_by(entry.pod) != selected_by(pod)
-        self._nominate(entry, "")
+    def _seen_bound(self, record: PodRecord | None, pod: Pod) -> Change:
+        if record is None:
+            record = self._pods[pod.uid] = PodRecord(pod, State.BOUND)
+        confirmed = record.state is State.ASSUMED and record.slot is not None and record.slot.name == pod.node_name
+        known = record.slot is not None and record.slot.name == pod.node_name
+        freed = record.slot is not None and (not known or asks_less(record.pod, pod))
+        relabelled = known and selected_by(record.pod) != selected_by(pod)
+        self._nominate(record, "")
         self.storage.forget(pod.uid)
-        entry.state = State.BOUND
-        if known and not relabelled and holds(entry.pod) == holds(pod):
-            entry.pod = pod
+        record.state = State.BOUND
+        if known and not relabelled and holds(record.pod) == holds(pod):
+            record.pod = pod
         else:
-            self._move(entry, pod, self._slot(pod.node_name))
+            self._move(record, pod, self._slot(pod.node_name))
         change = (Change.FREED if freed else Change.NOTHING) | (Change.RELABELLED if relabelled else Change.NOTHING)
         if confirmed:
             return change | Change.CONFIRMED
         if known:
             return change
-        return change | Change.PLACED | (Change.OVERBOOKED if self._overbooked(entry) else Change.NOTHING)
+        return change | Change.PLACED | (Change.OVERBOOKED if self._overbooked(record) else Change.NOTHING)
 
     # -- assuming
 
     def assume(self, uid: str, node: str, volumes: VolumePlan | None = None) -> None:
         """The pod is on its way to ``node``: hold its resources there, and the volumes that are to be its own. KeyError
         for a pod that is not pending or a node not seen."""
-        entry = self._pods[uid]
+        record = self._pods[uid]
         slot = self._by_name[node]
-        if entry.state is not State.PENDING or slot.node is None:
-            raise KeyError(f"cannot assume {entry.pod.key}, {entry.state.value}, on {node}")
-        entry.state, entry.chosen = State.ASSUMED, node
-        self._nominate(entry, "")
-        self._put(entry, slot)
+        if record.state is not State.PENDING or slot.node is None:
+            raise KeyError(f"cannot assume {record.pod.key}, {record.state.value}, on {node}")
+        record.state, record.chosen = State.ASSUMED, node
+        self._nominate(record, "")
+        self._put(record, slot)
         if volumes is not None:
             self.storage.assume(uid, volumes)
 
     def forget(self, uid: str) -> bool:
         """The pod did not get there: give its resources back. False where it is not assumed (bound after all, or
         gone)."""
-        entry = self._pods.get(uid)
-        if entry is None or entry.state is not State.ASSUMED:
+        record = self._pods.get(uid)
+        if record is None or record.state is not State.ASSUMED:
             return False
-        slot = entry.slot
-        self._take_off(entry)
+        slot = record.slot
+        self._take_off(record)
         self.storage.forget(uid)
-        entry.state = State.PENDING
-        entry.pod, entry.later = entry.later or entry.pod, None
-        self._nominate(entry, entry.pod.nominated)
+        record.state = State.PENDING
+        record.pod, record.later = record.later or record.pod, None
+        self._nominate(record, record.pod.nominated)
         if slot is not None:
             self._forget_empty(slot)
         return True
 
     # -- nominations
 
-    def _nominate(self, entry: Entry, node: str) -> None:
-        self._nominated.keep(entry, node)
+    def _nominate(self, record: PodRecord, node: str) -> None:
+        self._nominated.keep(record, node)
 
     def against(self, pod: Pod) -> Sequence[int]:
-        """See ``snapshot.Nominations``."""
+        """See ``snapshot.Nominator``."""
         if not self._nominated:
             return ()
         slots = (self._by_name.get(node) for node in self._nominated.nodes_against(pod))
         return [slot.index for slot in slots if slot is not None and slot.index >= 0]
 
     @contextmanager
-    def granted(self, i: int, pod: Pod) -> Iterator[None]:
-        """See ``snapshot.Nominations``."""
+    def with_nominated(self, i: int, pod: Pod) -> Iterator[None]:
+        """See ``snapshot.Nominator``."""
         slot = self._slots[i]
         rivals = self._nominated.rivals(pod, slot.name)
-        for entry in rivals:
-            self._put(entry, slot)
-        self.present = [(i, entry.pod) for entry in rivals]
+        for record in rivals:
+            self._put(record, slot)
+        self.counted = [(i, record.pod) for record in rivals]
         try:
             yield
         finally:
-            self.present = ()
-            for entry in rivals:
-                self._take_off(entry)
+            self.counted = ()
+            for record in rivals:
+                self._take_off(record)
 
     # -- the sums
 
-    def _move(self, entry: Entry, pod: Pod, slot: NodeSlot) -> None:
-        previous = entry.slot
+    def _move(self, record: PodRecord, pod: Pod, slot: NodeSlot) -> None:
+        previous = record.slot
         if previous is not None:
-            self._take_off(entry)
-        entry.pod = pod
-        self._put(entry, slot)
+            self._take_off(record)
+        record.pod = pod
+        self._put(record, slot)
         if previous is not None and previous is not slot:
             self._forget_empty(previous)
 
@@ -306,7 +306,7 @@ class Ledger(NodeAccounts):
         ObjectError, QuantityError."""
         return self.storage.observe(raw, gone=gone)
 
-    def unfed(self, kinds: frozenset[str]) -> None:
+    def set_unreadable(self, kinds: frozenset[str]) -> None:
         """These kinds are not read: pods that depend on them are refused."""
         self.unreadable, self._snapshot = kinds, None
         self._indices.namespaces_known = "namespaces" not in kinds
@@ -319,25 +319,25 @@ class Ledger(NodeAccounts):
         self._usage.update({siblings: cpu for siblings, cpu in estimates.items() if cpu is not None})
         for siblings in (siblings for siblings, cpu in estimates.items() if cpu is None):
             self._usage.pop(siblings, None)
-        for entry in self._pods.values():
-            if entry.pod.siblings in estimates:
-                self._use_anew(entry, estimates[entry.pod.siblings])
-            if entry.later is not None and entry.later.siblings in estimates:
-                entry.later = entry.later.using(estimates[entry.later.siblings])
+        for record in self._pods.values():
+            if record.pod.siblings in estimates:
+                self._use_anew(record, estimates[record.pod.siblings])
+            if record.later is not None and record.later.siblings in estimates:
+                record.later = record.later.using(estimates[record.later.siblings])
         for slot in self._by_name.values():
             if any(each.siblings in estimates for each in slot.ended):
                 slot.ended = [each.using(self._usage.get(each.siblings)) for each in slot.ended]
                 self._correct(slot)
 
-    def _use_anew(self, entry: Entry, cpu: int | None) -> None:
-        before, slot = entry.pod, entry.slot
-        entry.pod = before.using(cpu)
-        if slot is None or entry.pod is before:
+    def _use_anew(self, record: PodRecord, cpu: int | None) -> None:
+        before, slot = record.pod, record.slot
+        record.pod = before.using(cpu)
+        if slot is None or record.pod is before:
             return
-        slot.asked += entry.pod.cpu - before.cpu
-        slot.unseen -= entry.unseen
-        entry.unseen, _ = unseen(entry.pod, slot.load)
-        slot.unseen += entry.unseen
+        slot.asked += record.pod.cpu - before.cpu
+        slot.unseen -= record.unseen
+        record.unseen, _ = unseen(record.pod, slot.load)
+        slot.unseen += record.unseen
         self._estimate(slot)
 
 

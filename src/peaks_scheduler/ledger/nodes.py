@@ -26,11 +26,11 @@ from .columns import Columns
 from .cpu_use import correct, estimate
 from .node_load import NodeLoad, unseen
 from .power_columns import write_model
-from .records import Change, Entry, NodeSlot, same_node
+from .records import Change, PodRecord, NodeSlot, same_node
 from .snapshot import NO_CPUS, Snapshot
 
 
-class NodeAccounts:
+class NodeLedger:
     """See the module. ``expiry`` [s] is the age beyond which a load counts as stale, ``seed`` what ties are broken by,
     ``ceiling`` that of nodes and pods which have none of their own.
     ``now`` is the time of what is being observed, ``node_changes`` counts nodes that came, changed or went, ``storage``
@@ -79,7 +79,7 @@ class NodeAccounts:
 
     def ranks_above_one_on(self, i: int, pod: Pod) -> bool:
         """Is there a pod of a lower priority on the node of this index?"""
-        return any(entry.pod.priority < pod.priority for entry in self._slots[i].entries.values())
+        return any(record.pod.priority < pod.priority for record in self._slots[i].records.values())
 
     # -- the sums
 
@@ -89,14 +89,14 @@ class NodeAccounts:
             slot = self._by_name[name] = NodeSlot(name)
         return slot
 
-    def _put(self, entry: Entry, slot: NodeSlot) -> None:
-        pod = entry.pod
-        entry.slot = slot
-        slot.entries[pod.uid] = entry
+    def _put(self, record: PodRecord, slot: NodeSlot) -> None:
+        pod = record.pod
+        record.slot = slot
+        slot.records[pod.uid] = record
         slot.asked += pod.cpu
-        entry.unseen, entry.unseen_memory = unseen(pod, slot.load)
-        slot.unseen += entry.unseen
-        slot.unseen_memory += entry.unseen_memory
+        record.unseen, record.unseen_memory = unseen(pod, slot.load)
+        slot.unseen += record.unseen
+        slot.unseen_memory += record.unseen_memory
         self._priorities[pod.priority] += 1
         self._indices.pod_added(slot, pod)
         if pod.volumes:
@@ -104,15 +104,15 @@ class NodeAccounts:
         self._hold(slot, pod, 1)
         self._estimate(slot)
 
-    def _take_off(self, entry: Entry) -> None:
-        pod, slot = entry.pod, entry.slot
+    def _take_off(self, record: PodRecord) -> None:
+        pod, slot = record.pod, record.slot
         assert slot is not None
-        entry.slot = None
-        del slot.entries[pod.uid]
+        record.slot = None
+        del slot.records[pod.uid]
         slot.asked -= pod.cpu
-        slot.unseen -= entry.unseen
-        slot.unseen_memory -= entry.unseen_memory
-        entry.unseen = entry.unseen_memory = 0
+        slot.unseen -= record.unseen
+        slot.unseen_memory -= record.unseen_memory
+        record.unseen = record.unseen_memory = 0
         self._priorities[pod.priority] -= 1
         if not self._priorities[pod.priority]:
             del self._priorities[pod.priority]
@@ -124,17 +124,17 @@ class NodeAccounts:
 
     def _hold(self, slot: NodeSlot, pod: Pod, sign: int) -> None:
         if slot.index >= 0:
-            self._columns.offers.hold(slot.index, pod.requests, sign)
+            self._columns.resources.hold(slot.index, pod.requests, sign)
 
-    def _overbooked(self, entry: Entry) -> bool:
-        slot = entry.slot
+    def _overbooked(self, record: PodRecord) -> bool:
+        slot = record.slot
         if slot is None or slot.index < 0:
             return False
-        return self._columns.offers.overbooked(slot.index, entry.pod.requests)
+        return self._columns.resources.overbooked(slot.index, record.pod.requests)
 
     def _forget_empty(self, slot: NodeSlot) -> None:
         """A node that is not there is kept only for the pods on it."""
-        if slot.node is None and not slot.entries:
+        if slot.node is None and not slot.records:
             self._by_name.pop(slot.name, None)
 
     # -- nodes
@@ -161,9 +161,9 @@ class NodeAccounts:
         return Change.NODE_NEW if previous is None else Change.NODE_CHANGED
 
     def _write_offer(self, slot: NodeSlot, node: Node) -> None:
-        self._columns.offers.write(slot.index, node.allocatable)
-        for entry in slot.entries.values():
-            self._hold(slot, entry.pod, 1)
+        self._columns.resources.write(slot.index, node.allocatable)
+        for record in slot.records.values():
+            self._hold(slot, record.pod, 1)
 
     def _write_node(self, slot: NodeSlot, node: Node) -> None:
         i, columns = slot.index, self._columns
@@ -206,11 +206,11 @@ class NodeAccounts:
         self._snapshot = None
         return Change.NODE_GONE
 
-    def cool(self, name: str, resting: bool) -> None:
+    def set_cooldown(self, name: str, resting: bool) -> None:
         """Rest a node, or let it work again."""
         slot = self._by_name.get(name)
         if slot is not None and slot.index >= 0:
-            self._columns.single["cooling"][slot.index] = resting
+            self._columns.single["cooldown"][slot.index] = resting
 
     # -- models and load
 
@@ -261,7 +261,7 @@ class NodeAccounts:
     def _estimate(self, slot: NodeSlot) -> None:
         if slot.index < 0:
             return
-        requested = self._columns.offers.held(slot.index, "memory")
+        requested = self._columns.resources.held(slot.index, "memory")
         estimate(slot, self._columns.single, requested, self.now, self.expiry)
 
 

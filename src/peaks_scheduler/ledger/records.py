@@ -43,7 +43,7 @@ class Change(enum.Flag):
 
 
 @dataclass(slots=True, eq=False)
-class Entry:
+class PodRecord:
     """A pod in the ledger."""
 
     pod: Pod
@@ -60,7 +60,7 @@ class Entry:
 class NodeSlot(Slot):
     """A node's place, with what the ledger keeps per node beyond the arrays."""
 
-    entries: dict[str, Entry] = field(default_factory=dict)
+    records: dict[str, PodRecord] = field(default_factory=dict)
     asked: int = 0  # [mCPU] sum of what its pods are taken to use
     unseen: int = 0  # [nanocores] what the load average cannot have seen yet, less what it still sees and is gone
     unseen_memory: int = 0  # [bytes] what the measured memory cannot have seen yet

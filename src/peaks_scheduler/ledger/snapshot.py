@@ -24,7 +24,7 @@ from peaks_scheduler.power.chord_savings import Savings
 from peaks_scheduler.power.models import PowerModel
 from peaks_scheduler.power.table import CurveTable
 
-from .offers import Offers
+from .resources import NodeResources
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Selection:
     """Pods that are being deleted count as well."""
 
 
-class InForce(Protocol):
+class PlacedTerm(Protocol):
     """Where an affinity term of pods that are there is in force."""
 
     @property
@@ -122,22 +122,22 @@ class NodeIndex(Protocol):
     def perhaps_repelled_by(self, pod: Pod) -> Mask | None:
         """(N,) nodes where it may match, for the term selects namespaces by labels that are not read. None: nowhere."""
 
-    def liked_by(self, pod: Pod) -> Iterator[tuple[int, InForce]]:
+    def liked_by(self, pod: Pod) -> Iterator[tuple[int, PlacedTerm]]:
         """(weight, where) of the terms by which pods that are there want ``pod`` near; below zero: away. A pod's many
         terms come as their sum over each topology key."""
 
 
-class Nominations(Protocol):
+class Nominator(Protocol):
     """Room that other schedulers keep for pods that are not bound yet (``status.nominatedNodeName``)."""
 
     def against(self, pod: Pod) -> Sequence[int]:
         """Nodes with nominated pods that ``pod`` must leave room for: of its priority or a higher one."""
 
-    def granted(self, i: int, pod: Pod) -> AbstractContextManager[None]:
+    def with_nominated(self, i: int, pod: Pod) -> AbstractContextManager[None]:
         """While it lasts those pods are on node i, in every array and index of the snapshot."""
 
     @property
-    def present(self) -> Sequence[tuple[int, Pod]]:
+    def counted(self) -> Sequence[tuple[int, Pod]]:
         """(node, pod) of those that are granted their room just now."""
 
 
@@ -152,14 +152,14 @@ class Snapshot:
     names: Sequence[str]  # (N,)
     index: NodeIndex
     storage: Storage
-    nominations: Nominations
+    nominator: Nominator
     unreadable: frozenset[str]  # kinds of objects that the API server does not have, or does not show us
-    offers: Offers  # what is left of every resource
+    resources: NodeResources  # what is left of every resource
     rows: Mapping[str, int]  # resource name -> row of allocatable and free, of those that many nodes offer
     allocatable: Ints  # (R, N) [mCPU, bytes, pods, units]
     free: Ints  # (R, N) same units: allocatable less what pods hold; negative where overbooked
     unschedulable: Mask  # (N,) cordoned
-    cooling: Mask  # (N,) resting after a rejected pod or an overbooking
+    cooldown: Mask  # (N,) resting after a rejected pod or an overbooking
     cpu_capacity: Floats  # (N,) [cores] > 0
     cpu_low: Floats  # (N,) [cores] least and most plausible use, assumed pods included;
     cpu_high: Floats  # (N,) [cores] the same number where a fresh measurement exists

@@ -32,7 +32,7 @@ from .selectors import (
     spread_constraint_from,
     toleration_from,
 )
-from .sharing import remembered
+from .memo import memoized
 from .supported_fields import unsupported_fields
 
 LONGEST_NAME = 1024  # [characters] of a group of siblings
@@ -157,7 +157,7 @@ class Pod:
 _NOWHERE = NodeRequirement()
 
 
-@remembered()
+@memoized()
 def _shared_requirement(requirement: NodeRequirement) -> NodeRequirement:
     return requirement
 
@@ -175,7 +175,7 @@ def _node_requirement(spec: Json) -> NodeRequirement:
     return _shared_requirement(NodeRequirement(tuple(sorted((selector or {}).items())), terms))
 
 
-@remembered()
+@memoized()
 def _shared_tolerations(tolerations: tuple[Toleration, ...]) -> tuple[Toleration, ...]:
     return tolerations
 

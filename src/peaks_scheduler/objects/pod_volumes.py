@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from .requests import Json
-from .sharing import remembered
+from .memo import memoized
 
 DISKS: Mapping[str, str] = {  # source -> the field that names the disk
     "gcePersistentDisk": "pdName",
@@ -118,6 +118,6 @@ def _read(volumes: list[Json], pod_name: str) -> Iterator[PodVolume]:
             yield from (PodVolume(name, disk=disk) for disk in disks)
 
 
-@remembered()
+@memoized()
 def _shared(volumes: tuple[PodVolume, ...]) -> tuple[PodVolume, ...]:
     return volumes

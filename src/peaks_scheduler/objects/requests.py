@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from .quantity import milli_of, parse_nanos, units_of
-from .sharing import remembered
+from .memo import memoized
 
 Json = Mapping[str, Any]
 Requests = tuple[tuple[str, int], ...]
@@ -48,7 +48,7 @@ def _rounded(total: Mapping[str, int]) -> Requests:
     return tuple((name, amount) for name, amount in pairs if amount > 0)
 
 
-@remembered()
+@memoized()
 def rounded_plain(items: tuple[tuple[str, str], ...]) -> Requests:
     return _rounded(_amounts(dict(items)))
 

@@ -80,7 +80,7 @@ def _outright(pod: Pod, nodes: Snapshot) -> Diagnosis | None:
             return Diagnosis(len(nodes), filters=frozenset({each.name}), cured_by=each.cured_by, rejected=rejected)
     # a filter can also fail over the volumes of a pod that room is kept for
     suspect = any(each.fails(pod, nodes) for each in FILTERS if each.fails) or (
-        bool(pod.volumes) and bool(nodes.nominations.against(pod))
+        bool(pod.volumes) and bool(nodes.nominator.against(pod))
     )
     return _undecidable(pod, nodes) if suspect else None
 
@@ -89,8 +89,8 @@ def _undecidable(pod: Pod, nodes: Snapshot) -> Diagnosis | None:
     """As in kube-scheduler, a pod goes nowhere while a filter cannot judge one of the nodes that it gets to see."""
     left = np.ones(len(nodes), np.bool_)
     filters = _asked(pod, nodes)
-    for i in nodes.nominations.against(pod):
-        with nodes.nominations.granted(i, pod):
+    for i in nodes.nominator.against(pod):
+        with nodes.nominator.with_nominated(i, pod):
             only = np.zeros(len(nodes), np.bool_)
             only[i] = True
             failure = _first_failure(pod, nodes, only, filters)
@@ -120,7 +120,7 @@ def _feasible(pod: Pod, nodes: Snapshot) -> Mask:
         for _, mask in each.refuse(pod, nodes):
             refused |= mask
     feasible = np.logical_not(refused, out=refused)
-    for i in nodes.nominations.against(pod):
+    for i in nodes.nominator.against(pod):
         feasible[i] = feasible[i] and _room_for_nominated(pod, nodes, i)
     return feasible
 
@@ -128,7 +128,7 @@ def _feasible(pod: Pod, nodes: Snapshot) -> Mask:
 def _room_for_nominated(pod: Pod, nodes: Snapshot, i: int) -> bool:
     """Does the pod fit on node i even when those are there that room is kept for?"""
     filters = _asked(pod, nodes)
-    with nodes.nominations.granted(i, pod):
+    with nodes.nominator.with_nominated(i, pod):
         return not any(mask[i] for each in filters for _, mask in each.refuse(pod, nodes))
 
 
@@ -145,9 +145,9 @@ def _refusals(pod: Pod, nodes: Snapshot) -> Refusals:
     counts."""
     left = np.ones(len(nodes), np.bool_)
     found = _in_turn(pod, nodes, left, FILTERS)
-    for i in nodes.nominations.against(pod):
+    for i in nodes.nominator.against(pod):
         filters = _asked(pod, nodes)
-        with nodes.nominations.granted(i, pod):
+        with nodes.nominator.with_nominated(i, pod):
             only = np.zeros(len(nodes), np.bool_)
             only[i] = True
             kept = _in_turn(pod, nodes, only, filters)

@@ -23,7 +23,7 @@ from types import MappingProxyType
 from typing import Self, TypeVar
 
 from peaks_scheduler.objects.node import Node
-from peaks_scheduler.objects.sharing import remembered
+from peaks_scheduler.objects.memo import memoized
 
 from .limits import MOST_NAME
 

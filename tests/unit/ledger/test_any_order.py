@@ -33,7 +33,7 @@ from peaks_scheduler.ledger.indices.pods import PodsByLabels
 from peaks_scheduler.ledger.indices.slots import Slot
 from peaks_scheduler.ledger.indices.terms import Terms, Weighted
 from peaks_scheduler.ledger.ledger import Ledger
-from peaks_scheduler.ledger.records import Entry
+from peaks_scheduler.ledger.records import PodRecord
 from peaks_scheduler.ledger.storage.plan import VolumePlan
 from peaks_scheduler.ledger.storage.store import Storage
 from peaks_scheduler.objects.node import Node
@@ -386,7 +386,7 @@ def _only_the_first(self: Indices, name: str, labels: Any, changed: Any = Indice
     return name not in self._namespaces and bool(changed(self, name, labels))
 
 
-def _only_new_ones(self: Ledger, entry: Entry, node: str, nominate: Any = Ledger._nominate) -> None:
+def _only_new_ones(self: Ledger, entry: PodRecord, node: str, nominate: Any = Ledger._nominate) -> None:
     if node:
         nominate(self, entry, node)
 

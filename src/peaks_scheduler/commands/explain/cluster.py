@@ -79,7 +79,7 @@ async def live(load_path: str | None, settings: Settings, key: str | None = None
         await connection.close()
     objects = [(connection.server, raw) for raw in (*listed.objects, *finished)]
     cluster = _cluster(objects, settings, load, time.time(), offset)
-    cluster.ledger.unfed(listed.unread)
+    cluster.ledger.set_unreadable(listed.unread)
     return replace(cluster, notes=[*listed.notes, *cluster.notes], models_in_doubt=_in_doubt(settings))
 
 

@@ -1,6 +1,6 @@
 """Indices over nodes and the pods on them, kept up to date by the ledger: no decision walks over all pods.
 
-Owns the answers of ``snapshot.NodeIndex``: node labels by value (``labels``), taints and features (``alike``), pods by
+Owns the answers of ``snapshot.NodeIndex``: node labels by value (``labels``), taints and features (``by_value``), pods by
 what their labels say (``pods``), affinity terms of pods that are there (``terms``) and of one that is about to come
 (``near``), host ports (``ports``), and here namespaces. Whatever a pod says, what is kept of it grows with its bytes
 and goes with it; what others' decisions cost does not grow with it. Assumes every change of a slot is told to it. Never
@@ -19,13 +19,13 @@ from peaks_scheduler.objects.node import Node
 from peaks_scheduler.objects.pod import HostPort, Pod
 from peaks_scheduler.objects.selectors import AffinityTerm, LabelSelector, NodeRequirement, NodeSelectorTerm, Taint
 
-from .alike import Alike
+from .by_value import NodesByValue
 from .labels import NodeLabels
 from .near import Near, Neighbours
 from .pods import PodsByLabels
 from .ports import HostPorts
 from .slots import Slot
-from .terms import Force, Terms, Weighted
+from .terms import BundleTerm, Terms, Weighted
 
 
 class Indices:
@@ -35,9 +35,9 @@ class Indices:
         self._slots = slots
         self._labels = NodeLabels(slots)
         self._pods = PodsByLabels(slots)
-        self._taints: Alike[tuple[Taint, ...]] = Alike()
-        self._mild: Alike[tuple[Taint, ...]] = Alike()
-        self._features: Alike[frozenset[str]] = Alike()
+        self._taints: NodesByValue[tuple[Taint, ...]] = NodesByValue()
+        self._mild: NodesByValue[tuple[Taint, ...]] = NodesByValue()
+        self._features: NodesByValue[frozenset[str]] = NodesByValue()
         self._ports = HostPorts(slots)
         self._repelling = Terms(self._labels)
         self._liking = Terms(self._labels)
@@ -178,13 +178,13 @@ class Indices:
             return None
         return self._domains(self._repelling.perhaps_meaning(pod.namespace, pod.labels))
 
-    def _domains(self, forces: Iterable[Force]) -> Mask | None:
-        """(N,) nodes that share a value of a force's topology key with one where it is in force. None: nowhere."""
+    def _domains(self, found: Iterable[BundleTerm]) -> Mask | None:
+        """(N,) nodes that share a value of a term's topology key with a node that has such a term. None: none."""
         shared: dict[str, Mask] = {}
-        for force in forces:
-            codes, size = self.codes(force.topology_key)
-            domains = shared.setdefault(force.topology_key, np.zeros(size, np.bool_))
-            domains[codes[force.bundle.indices(self._labels.places)]] = True
+        for term in found:
+            codes, size = self.codes(term.topology_key)
+            domains = shared.setdefault(term.topology_key, np.zeros(size, np.bool_))
+            domains[codes[term.bundle.indices(self._labels.places)]] = True
         repelled: Mask | None = None
         for key, domains in shared.items():
             domains[0] = False
@@ -192,11 +192,11 @@ class Indices:
             repelled = within if repelled is None else repelled | within
         return repelled
 
-    def liked_by(self, pod: Pod) -> Iterator[tuple[int, Force]]:
+    def liked_by(self, pod: Pod) -> Iterator[tuple[int, BundleTerm]]:
         if not self._liking:
             return
-        for force in self._liking.meaning(pod.namespace, pod.labels, self._namespaces.get(pod.namespace)):
-            yield force.weight, force
+        for term in self._liking.meaning(pod.namespace, pod.labels, self._namespaces.get(pod.namespace)):
+            yield term.weight, term
 
 
 def _liked(pod: Pod) -> Weighted:

@@ -15,11 +15,11 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from peaks_scheduler.arrays import Codes, Mask
-from peaks_scheduler.objects.burden import bulky
+from peaks_scheduler.objects.complexity import bulky
 from peaks_scheduler.objects.node import Node
 from peaks_scheduler.objects.selectors import LabelSelector, NodeRequirement, NodeSelectorTerm, Requirement
 
-from .columns import Column
+from .label_column import LabelColumn
 from .slots import Slot
 
 KEYS = 256
@@ -40,7 +40,7 @@ class NodeLabels:
         self._slots = slots
         self._told: list[tuple[str, Mapping[str, str]]] = []  # (name, labels) by index
         self._carriers: dict[str, set[int]] = {}
-        self._columns: OrderedDict[str, Column] = OrderedDict()
+        self._columns: OrderedDict[str, LabelColumn] = OrderedDict()
         self._verdicts: dict[Asked, Mask] = {}
         self._latest: tuple[Asked, Mask] | None = None
         self._positions: dict[str, int] = {}
@@ -191,14 +191,14 @@ class NodeLabels:
 
     # -- worked out
 
-    def _column(self, key: str) -> Column:
+    def _column(self, key: str) -> LabelColumn:
         """The column of a label that some node has."""
         column = self._columns.get(key)
         if column is not None:
             self._columns.move_to_end(key)
             return column
         self.built += 1
-        column = self._columns[key] = Column(max(64, len(self._slots)))
+        column = self._columns[key] = LabelColumn(max(64, len(self._slots)))
         for i in self._carriers[key]:
             column.put(i, self._told[i][1][key])
         if len(self._columns) > KEYS:

@@ -13,7 +13,7 @@ import numpy as np
 
 from peaks_scheduler.arrays import Counts, Mask
 from peaks_scheduler.ledger.snapshot import Selection
-from peaks_scheduler.objects.burden import bulky
+from peaks_scheduler.objects.complexity import bulky
 from peaks_scheduler.objects.pod import Pod
 from peaks_scheduler.objects.selectors import AffinityTerm
 
@@ -65,7 +65,7 @@ class Neighbours:
     def all_mean(self, terms: Sequence[AffinityTerm], pod: Pod) -> bool:
         """Does every term mean the pod itself?"""
         if bulky(tuple(terms), MANY):
-            compiled = self._compiled(_alike(terms))
+            compiled = self._compiled(_unweighted(terms))
             mean = self._looking(compiled, pod.namespace) & compiled.selecting(Hashed(pod.labels))
             return bool(mean.all())
         return all(term.selects(pod.labels) and self._looks_into(term, pod.namespace) for term in terms)
@@ -98,7 +98,7 @@ class Neighbours:
         yield from ((1, key, at) for key, at in sums.items())
 
     def _counted(self, terms: Sequence[AffinityTerm]) -> Counts:
-        compiled, counts = self._compiled(_alike(terms)), np.zeros(len(self._labels), np.int32)
+        compiled, counts = self._compiled(_unweighted(terms)), np.zeros(len(self._labels), np.int32)
         for namespace, groups in self._pods.within(_named(terms)):
             if not self._looking(compiled, namespace).all():
                 continue
@@ -121,7 +121,7 @@ class Neighbours:
         return looking | compiled.looking_into(namespace, Hashed(labels)) if labels else looking
 
 
-def _alike(terms: Iterable[AffinityTerm]) -> Weighted:
+def _unweighted(terms: Iterable[AffinityTerm]) -> Weighted:
     return tuple((1, term) for term in terms)
 
 

@@ -2,7 +2,7 @@
 
 Owns groups of pods that are alike in namespace and labels, found by label, and tallies: for a selection, the number of
 selected pods per node, kept up to date from then on. A Deployment is one group, so a decision looks at a few groups and
-never at all pods. A pod of very many labels (``burden.BULKY``) is a group of its own that every search looks at, and a
+never at all pods. A pod of very many labels (``complexity.BULKY``) is a group of its own that every search looks at, and a
 selection of very many parts is worked out anew each time: neither leaves much behind. Assumes every pod that comes to
 or leaves a node, and every node that comes, goes or moves, is told to it. Never looks at anything else of a pod.
 """
@@ -18,7 +18,7 @@ import numpy as np
 
 from peaks_scheduler.arrays import Counts
 from peaks_scheduler.ledger.snapshot import Selection
-from peaks_scheduler.objects.burden import BULKY, bulky
+from peaks_scheduler.objects.complexity import BULKY, bulky
 from peaks_scheduler.objects.pod import Pod
 from peaks_scheduler.objects.selectors import LabelSelector
 
@@ -30,7 +30,7 @@ REMEMBERED = 256
 
 K = TypeVar("K")
 
-Alike = tuple[str, frozenset[tuple[str, str]] | str, bool]
+GroupKey = tuple[str, frozenset[tuple[str, str]] | str, bool]
 """(namespace, labels or, where they are very many, the pod's uid; on its way out)"""
 
 
@@ -47,22 +47,22 @@ class Tally:
 class Group:
     """Pods alike in namespace, labels, and in whether they are on their way out."""
 
-    alike: Alike
+    key: GroupKey
     labels: Mapping[str, str]
     there: dict[Slot, int] = field(default_factory=dict)
     tallies: list[Tally] = field(default_factory=list)
 
     @property
     def namespace(self) -> str:
-        return self.alike[0]
+        return self.key[0]
 
     @property
     def leaving(self) -> bool:
-        return self.alike[2]
+        return self.key[2]
 
     @property
     def bulky(self) -> bool:
-        return isinstance(self.alike[1], str)
+        return isinstance(self.key[1], str)
 
     def counts(self) -> Iterator[tuple[int, int]]:
         """(index, pods) of every node where there are some."""
@@ -74,7 +74,7 @@ class PodsByLabels:
 
     def __init__(self, slots: Sequence[Slot]) -> None:
         self._slots = slots
-        self._groups: dict[Alike, Group] = {}
+        self._groups: dict[GroupKey, Group] = {}
         self._by_pair: dict[tuple[str, str], set[Group]] = {}
         self._by_key: dict[str, set[Group]] = {}
         self._by_namespace: dict[str, set[Group]] = {}
@@ -92,7 +92,7 @@ class PodsByLabels:
                 tally.counts[slot.index] += 1
 
     def pod_removed(self, slot: Slot, pod: Pod) -> None:
-        group = self._groups[_alike(pod)]
+        group = self._groups[_group_key(pod)]
         _take_one(group.there, slot)
         _take_one(slot.groups, group)
         if slot.index >= 0:
@@ -131,10 +131,10 @@ class PodsByLabels:
     # -- groups
 
     def _group(self, pod: Pod) -> Group:
-        alike = _alike(pod)
-        group = self._groups.get(alike)
+        key = _group_key(pod)
+        group = self._groups.get(key)
         if group is None:
-            group = self._groups[alike] = Group(alike, pod.labels)
+            group = self._groups[key] = Group(key, pod.labels)
             for found in self._homes(group):
                 found.add(group)
             for tally in self._tallies.values():
@@ -153,7 +153,7 @@ class PodsByLabels:
         return homes
 
     def _dissolve(self, group: Group) -> None:
-        del self._groups[group.alike]
+        del self._groups[group.key]
         for found in self._homes(group):
             found.discard(group)
         for tally in group.tallies:
@@ -223,7 +223,7 @@ class PodsByLabels:
         return self._by_namespace.get(next(iter(namespaces)), ())
 
 
-def _alike(pod: Pod) -> Alike:
+def _group_key(pod: Pod) -> GroupKey:
     labels = frozenset(pod.labels.items()) if len(pod.labels) <= BULKY else pod.uid
     return pod.namespace, labels, pod.deleting
 

@@ -2,7 +2,7 @@
 
 Owns the terms in force and on which nodes, by bundle: all that pods alike brought. A bundle's few terms are found by
 namespace and by a label that they ask for, so that a decision looks only at those that ask for one of the pod's labels,
-or for none in particular. A bundle of very many (``burden.BULKY``) is compiled once, when its first pod comes: whoever
+or for none in particular. A bundle of very many (``complexity.BULKY``) is compiled once, when its first pod comes: whoever
 writes ten thousand terms pays for them, and nobody else. Terms over a label that no node has mean nobody. Assumes every
 pod that comes to or leaves a node is told to it. Never evaluates topology: that is the caller's.
 """
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peaks_scheduler.arrays import Mask
-from peaks_scheduler.objects.burden import bulky
+from peaks_scheduler.objects.complexity import bulky
 from peaks_scheduler.objects.selectors import AffinityTerm, LabelSelector
 
 from .bulk import Hashed, Selectors, Table
@@ -51,7 +51,7 @@ class Bundle:
     terms: Weighted
     there: dict[Slot, int] = field(default_factory=dict)
     compiled: Compiled | None = None
-    homes: list[tuple[Home, Force]] = field(default_factory=list)
+    homes: list[tuple[Home, BundleTerm]] = field(default_factory=list)
     _indices: NDArray[np.int64] | None = None
     _places: int = -1
 
@@ -72,7 +72,7 @@ class Bundle:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Force:
+class BundleTerm:
     """A bundle's terms over one topology key: one of them, or those of very many that mean a pod."""
 
     topology_key: str
@@ -155,7 +155,7 @@ class Terms:
     def __init__(self, nodes: Carried) -> None:
         self._nodes = nodes
         self._bundles: dict[Weighted, Bundle] = {}
-        self._homes: dict[str | None, dict[Label, dict[Force, None]]] = {}
+        self._homes: dict[str | None, dict[Label, dict[BundleTerm, None]]] = {}
         self._bulky: dict[Bundle, Compiled] = {}
 
     def __len__(self) -> int:
@@ -171,7 +171,7 @@ class Terms:
         if not bundle.there:
             self._remove(bundle)
 
-    def meaning(self, namespace: str, labels: Mapping[str, str], of: Mapping[str, str] | None) -> Iterator[Force]:
+    def meaning(self, namespace: str, labels: Mapping[str, str], of: Mapping[str, str] | None) -> Iterator[BundleTerm]:
         """Terms that select a pod with these labels in ``namespace``, whose own labels are ``of`` (None: unknown)."""
         for force in self._candidates(namespace, labels):
             if self._means(force, labels) and force.term.in_namespace(namespace, of):  # type: ignore[union-attr]
@@ -180,9 +180,9 @@ class Terms:
             hashed, hashed_of = Hashed(labels), Hashed(of or {})
             for bundle, compiled in self._bulky.items():
                 for key, weight in compiled.pulls(hashed, namespace, hashed_of, self._nodes):
-                    yield Force(key, bundle, weight)
+                    yield BundleTerm(key, bundle, weight)
 
-    def perhaps_meaning(self, namespace: str, labels: Mapping[str, str]) -> Iterator[Force]:
+    def perhaps_meaning(self, namespace: str, labels: Mapping[str, str]) -> Iterator[BundleTerm]:
         """Terms that may mean it, for they select namespaces by labels that nobody reads."""
         for force in self._candidates(namespace, labels):
             term = force.term
@@ -191,13 +191,13 @@ class Terms:
         hashed = Hashed(labels) if self._bulky else None
         for bundle, compiled in self._bulky.items() if hashed else ():
             for key, weight in compiled.perhaps(hashed, namespace, self._nodes):  # type: ignore[arg-type]
-                yield Force(key, bundle, weight)
+                yield BundleTerm(key, bundle, weight)
 
-    def _means(self, force: Force, labels: Mapping[str, str]) -> bool:
-        assert force.term is not None, "only compiled terms have none"
-        return self._nodes.carried(force.topology_key) and force.term.selects(labels)
+    def _means(self, placed: BundleTerm, labels: Mapping[str, str]) -> bool:
+        assert placed.term is not None, "only compiled terms have none"
+        return self._nodes.carried(placed.topology_key) and placed.term.selects(labels)
 
-    def _candidates(self, namespace: str, labels: Mapping[str, str]) -> Iterator[Force]:
+    def _candidates(self, namespace: str, labels: Mapping[str, str]) -> Iterator[BundleTerm]:
         for scope in (namespace, None):
             homes = self._homes.get(scope)
             if homes is None:
@@ -214,7 +214,7 @@ class Terms:
             bundle.compiled = self._bulky[bundle] = Compiled(bundle.terms)
             return
         for weight, term in bundle.terms:
-            force = Force(term.topology_key, bundle, weight, term)
+            force = BundleTerm(term.topology_key, bundle, weight, term)
             for scope, label in self._homes_of(term):
                 self._homes.setdefault(scope, {}).setdefault(label, {})[force] = None
                 bundle.homes.append(((scope, label), force))

@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 from peaks_scheduler.objects.node import Node
 
 from .migration import Untranslatable
-from .reading import BOUND_BY_CONTROLLER, SELECTED_NODE
+from .from_api import BOUND_BY_CONTROLLER, SELECTED_NODE
 from .records import Claim, CsiNode, Volume
 
 

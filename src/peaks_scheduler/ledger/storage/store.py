@@ -23,7 +23,7 @@ from .assume_cache import AssumeCache
 from .attachments import Attachments
 from .plan import VolumePlan
 from .pool import VolumePool
-from .reading import READERS, key_of
+from .from_api import READERS, key_of
 from .records import Attachment, Capacity, Claim, ClaimRef, CsiDriver, CsiNode, StorageClass, Volume
 from .users import Users
 

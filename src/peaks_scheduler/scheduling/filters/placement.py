@@ -70,4 +70,4 @@ def declared_features(pod: Pod, nodes: Snapshot) -> list[tuple[str, Mask]]:
 
 def resting(pod: Pod, nodes: Snapshot) -> list[tuple[str, Mask]]:
     """Nodes on which another scheduler's pod and ours just collided: a moment later the picture is clear again."""
-    return [(RESTING, nodes.cooling)]
+    return [(RESTING, nodes.cooldown)]

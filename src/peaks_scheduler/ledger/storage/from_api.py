@@ -20,7 +20,7 @@ from peaks_scheduler.objects.selectors import (
     label_selector_from,
     node_selector_term_from,
 )
-from peaks_scheduler.objects.sharing import remembered
+from peaks_scheduler.objects.memo import memoized
 
 from .migration import BETA_REGION, BETA_ZONE, REGION, ZONE, ZONES_APART_BY, CsiVolume, Terms, migrated
 from .records import EVERYWHERE, NANO, Attachment, Capacity, Claim, ClaimRef, CsiDriver, CsiNode, StorageClass, Volume
@@ -97,7 +97,7 @@ def _terms(spec: Json) -> Terms:
     return tuple(node_selector_term_from(term) for term in required.get("nodeSelectorTerms") or ())
 
 
-@remembered()  # one object for equal requirements: volumes of one zone are told by it
+@memoized()  # one object for equal requirements: volumes of one zone are told by it
 def _by_labels(terms: Terms) -> NodeRequirement:
     """CheckNodeAffinity asks with a node that has labels but no name: requirements on fields are then passed over, if
     only they can be parsed, and a term of nothing else holds everywhere."""

@@ -33,7 +33,7 @@ Short = tuple[str, Mask]
 """A resource, and the (N,) nodes that have too little of it."""
 
 
-class Offers:
+class NodeResources:
     """See the module. Index i is a node; ``capacity`` is for how many there is room."""
 
     def __init__(self, capacity: int) -> None:

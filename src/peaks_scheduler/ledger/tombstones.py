@@ -22,7 +22,7 @@ NEVER = 2**63
 """Later than every version: when the object went is not known."""
 
 
-class Departed:
+class Tombstones:
     """See the module."""
 
     def __init__(self, kept: int = KEPT) -> None:

@@ -19,7 +19,7 @@ from .slots import roomy
 _MISSING = 0
 
 
-class Column:
+class LabelColumn:
     """Values of one label. ``codes`` (capacity,) number them."""
 
     __slots__ = ("_free", "_integers", "_is_integer", "_uses", "_values", "codes", "numbers")

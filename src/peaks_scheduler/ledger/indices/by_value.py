@@ -18,7 +18,7 @@ from .slots import roomy
 K = TypeVar("K", bound=Hashable)
 
 
-class Alike(Generic[K]):
+class NodesByValue(Generic[K]):
     """See the module. What is empty counts as nothing."""
 
     def __init__(self) -> None:

@@ -41,7 +41,7 @@ def _fields(kind: type) -> tuple[str, ...]:
     return tuple(getattr(kind, "__dataclass_fields__", ()))
 
 
-class Remembered(Generic[K, V]):
+class Memo(Generic[K, V]):
     """``make``, which remembers what it made of small keys: the last used ones, ``budget`` bytes at most.
 
     Two generations: what is used moves to the young one, and when that has half of the budget the old one is let go.
@@ -78,6 +78,6 @@ class Remembered(Generic[K, V]):
 _NOTHING = object()
 
 
-def remembered(largest: int = LARGEST, budget: int = BUDGET) -> Callable[[Callable[[K], V]], Remembered[K, V]]:
+def memoized(largest: int = LARGEST, budget: int = BUDGET) -> Callable[[Callable[[K], V]], Memo[K, V]]:
     """``functools.lru_cache`` by bytes."""
-    return lambda make: Remembered(make, largest, budget)
+    return lambda make: Memo(make, largest, budget)
