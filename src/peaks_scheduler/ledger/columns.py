@@ -12,6 +12,7 @@ from peaks_scheduler.power.table import CurveRows
 from peaks_scheduler.power.uncertainty import CELLS
 
 from .resources import NodeResources
+from .signals import Signals
 
 
 class Columns:
@@ -40,6 +41,7 @@ class Columns:
         self.capacity = capacity
         self.single = {name: np.full(capacity, fill, dtype) for name, (dtype, fill) in self.SINGLE.items()}
         self.resources = NodeResources(capacity)
+        self.signals = Signals(capacity)
         self.slope_errors: Floats = np.zeros((2, CELLS + 1, capacity))
         self.curves = {"curves": CurveRows(capacity), "envelopes": CurveRows(capacity)}
 
@@ -52,6 +54,7 @@ class Columns:
         for name, (_, fill) in self.SINGLE.items():
             self.single[name][i] = fill
         self.resources.append()
+        self.signals.append()
         self.slope_errors[:, :, i] = 0.0
         for curves in self.curves.values():
             curves.write(i, None)
@@ -62,6 +65,7 @@ class Columns:
         self.length -= 1
         last = self.length
         self.resources.remove(i)
+        self.signals.remove(i)
         if i == last:
             return None
         for column in self.single.values():
@@ -77,9 +81,21 @@ class Columns:
         for name, (dtype, fill) in self.SINGLE.items():
             self.single[name] = np.concatenate([self.single[name], np.full(more, fill, dtype)])
         self.resources.grow(more)
+        self.signals.grow(more)
         self.slope_errors = np.pad(self.slope_errors, ((0, 0), (0, 0), (0, more)))
         for curves in self.curves.values():
             curves.grow(more)
+
+    def copy(self) -> Columns:
+        """An independent copy."""
+        other = Columns(0)
+        other.length, other.capacity = self.length, self.capacity
+        other.single = {name: column.copy() for name, column in self.single.items()}
+        other.resources, other.signals = self.resources.copy(), self.signals.copy()
+        other.slope_errors = self.slope_errors.copy()
+        for name, curves in self.curves.items():
+            other.curves[name].rows = curves.rows.copy()
+        return other
 
     def views(self) -> dict[str, Any]:
         """Read-only views of the filled part of every column, by the names of Snapshot's fields."""

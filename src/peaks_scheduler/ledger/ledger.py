@@ -22,6 +22,7 @@ No I/O, no clock: ``now`` is an argument, times are ours, in seconds.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -77,6 +78,27 @@ class Ledger(NodeLedger):
         self._nominated = NominatedPods()
         self._usage: dict[str, int] = {}  # [mCPU] by siblings' name
 
+    def fork(self) -> Ledger:
+        """An independent copy for what-if questions: it gives the same answers, and neither of the two sees what the
+        other observes, assumes or is told from now on.
+
+        Pods, nodes and models are shared, for they never change; sums and arrays are copied, indices are built anew.
+        Not to be called while ``with_nominated`` lasts.
+        """
+        assert not self.counted, "nominated pods are counted: the copy would keep them"
+        other = copy.copy(self)
+        slots = other._own_nodes()
+        other.tombstones, other._usage = self.tombstones.copy(), dict(self._usage)
+        other._nominated = NominatedPods()
+        other._pods = {uid: record.copy() for uid, record in self._pods.items()}
+        for uid, record in self._pods.items():
+            if record.nominated:
+                other._nominate(other._pods[uid], record.nominated)
+        for slot in self._by_name.values():
+            for uid in slot.records:
+                other._stand(other._pods[uid], slots[slot.name])
+        return other
+
     # -- reading
 
     def snapshot(self) -> Snapshot:
@@ -95,6 +117,7 @@ class Ledger(NodeLedger):
                 nominator=self,
                 unreadable=self.unreadable,
                 resources=self._columns.resources,
+                signals=self._columns.signals,
                 rows=self._columns.resources.rows,
                 savings=Savings(columns["curves"], columns["envelopes"]),
                 **columns,

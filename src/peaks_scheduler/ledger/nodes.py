@@ -55,6 +55,22 @@ class NodeLedger:
         self._snapshot: Snapshot | None = None
         self._power_version = self.power.version  # of the models in the arrays
 
+    def _own_nodes(self) -> dict[str, NodeSlot]:
+        """Make a shallow copy of a ledger independent in all that concerns nodes; its slots by name, without pods."""
+        self.power = self.power.copy()
+        self.storage = self.storage.copy()
+        self.oddities = dict(self.oddities)
+        self._columns = self._columns.copy()
+        self._priorities = self._priorities.copy()
+        self._by_name = {name: slot.copy() for name, slot in self._by_name.items()}
+        self._slots = [self._by_name[slot.name] for slot in self._slots]
+        self._indices = self._indices.empty(self._slots)
+        self._snapshot = None
+        for slot in self._slots:
+            assert slot.node is not None
+            self._indices.node_changed(slot, slot.node, placed=True)
+        return self._by_name
+
     # -- reading
 
     def node(self, name: str) -> Node | None:
@@ -91,18 +107,22 @@ class NodeLedger:
 
     def _put(self, record: PodRecord, slot: NodeSlot) -> None:
         pod = record.pod
-        record.slot = slot
-        slot.records[pod.uid] = record
         slot.asked += pod.cpu
         record.unseen, record.unseen_memory = unseen(pod, slot.load)
         slot.unseen += record.unseen
         slot.unseen_memory += record.unseen_memory
         self._priorities[pod.priority] += 1
-        self._indices.pod_added(slot, pod)
-        if pod.volumes:
-            self.storage.pod_added(slot.name, pod)
+        self._stand(record, slot)
         self._hold(slot, pod, 1)
         self._estimate(slot)
+
+    def _stand(self, record: PodRecord, slot: NodeSlot) -> None:
+        """Enter the pod at its node and in every index; the sums are the caller's."""
+        record.slot = slot
+        slot.records[record.pod.uid] = record
+        self._indices.pod_added(slot, record.pod)
+        if record.pod.volumes:
+            self.storage.pod_added(slot.name, record.pod)
 
     def _take_off(self, record: PodRecord) -> None:
         pod, slot = record.pod, record.slot
@@ -212,7 +232,20 @@ class NodeLedger:
         if slot is not None and slot.index >= 0:
             self._columns.single["cooldown"][slot.index] = resting
 
-    # -- models and load
+    # -- signals, models and load
+
+    def set_signal(
+        self, name: str, values: Mapping[str, float], *, unit: str, time: float, expires: float = np.inf
+    ) -> None:
+        """Set a signal of these nodes; nodes not named keep their value, names that are no node are passed over.
+
+        ``time`` [s] is when the values were measured, ``expires`` [s] from when on they do not count. NaN: unknown.
+        Raises ValueError where the signal is in use with another unit.
+        """
+        slots = {slot.index: value for node, value in values.items() if (slot := self._by_name.get(node)) is not None}
+        slots.pop(-1, None)
+        self._columns.signals.write(name, slots, unit, time, expires)
+        self._columns.signals.expire(self.now)
 
     @property
     def models(self) -> PowerModels:
@@ -251,6 +284,7 @@ class NodeLedger:
         """Let time pass: loads become stale, models expire, and load windows cover more of the pods' use."""
         self.now = now
         self.power.expire(now)
+        self._columns.signals.expire(now)
         for slot in self._slots:
             self._correct(slot)
 

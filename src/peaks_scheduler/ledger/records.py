@@ -55,6 +55,10 @@ class PodRecord:
     later: Pod | None = None  # as it was last seen while assumed: what it is if the assumption is forgotten
     chosen: str = ""  # the node that it was last assumed on: there it is one of our pods
 
+    def copy(self) -> PodRecord:
+        """The same, on no node and nominated to none."""
+        return PodRecord(self.pod, self.state, None, self.unseen, self.unseen_memory, "", self.later, self.chosen)
+
 
 @dataclass(slots=True, eq=False)
 class NodeSlot(Slot):
@@ -67,6 +71,20 @@ class NodeSlot(Slot):
     ended: list[Ended] = field(default_factory=list)  # pods that ended within the load's window, the latest
     load: NodeLoad | None = None
     model: PowerModel | None = None
+
+    def copy(self) -> NodeSlot:
+        """The same, with its sums but without its pods."""
+        return NodeSlot(
+            self.name,
+            self.node,
+            self.index,
+            asked=self.asked,
+            unseen=self.unseen,
+            unseen_memory=self.unseen_memory,
+            ended=list(self.ended),
+            load=self.load,
+            model=self.model,
+        )
 
 
 def asks_less(before: Pod, after: Pod) -> bool:

@@ -49,6 +49,15 @@ class NodeResources:
     def __len__(self) -> int:
         return len(self._offered)
 
+    def copy(self) -> NodeResources:
+        """An independent copy."""
+        other = NodeResources(0)
+        other._capacity, other.rows = self._capacity, dict(self.rows)
+        other._allocatable, other._free = self._allocatable.copy(), self._free.copy()
+        other._offered, other._counts, other._names = list(self._offered), dict(self._counts), list(self._names)
+        other._rare = {name: dict(amounts) for name, amounts in self._rare.items()}
+        return other
+
     # -- reading
 
     @property

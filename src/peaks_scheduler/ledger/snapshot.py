@@ -25,6 +25,7 @@ from peaks_scheduler.power.models import PowerModel
 from peaks_scheduler.power.table import CurveTable
 
 from .resources import NodeResources
+from .signals import Signals
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +156,7 @@ class Snapshot:
     nominator: Nominator
     unreadable: frozenset[str]  # kinds of objects that the API server does not have, or does not show us
     resources: NodeResources  # what is left of every resource
+    signals: Signals  # numbers of nodes by name, (N,) each: ``nodes.signals["inlet"]``
     rows: Mapping[str, int]  # resource name -> row of allocatable and free, of those that many nodes offer
     allocatable: Ints  # (R, N) [mCPU, bytes, pods, units]
     free: Ints  # (R, N) same units: allocatable less what pods hold; negative where overbooked

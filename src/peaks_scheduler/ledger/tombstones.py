@@ -33,6 +33,13 @@ class Tombstones:
     def __len__(self) -> int:
         return len(self._gone)
 
+    def copy(self) -> Tombstones:
+        """An independent copy."""
+        other = Tombstones(self._kept)
+        other._gone = dict(self._gone)
+        other._holders.update({kind: dict(holders) for kind, holders in self._holders.items()})
+        return other
+
     def add(self, uid: str, version: str = "") -> None:
         """The object exists no more, and did not in this version of the cluster either."""
         if not uid:

@@ -44,6 +44,13 @@ class Indices:
         self._near = Neighbours(self._labels, self._pods)
         self.namespaces_known = True
 
+    def empty(self, slots: Sequence[Slot]) -> Indices:
+        """Indices of other slots that know the same namespaces; nodes and pods are to be told to them."""
+        other = Indices(slots)
+        other._near.namespaces = dict(self._namespaces)
+        other.namespaces_known = self.namespaces_known
+        return other
+
     # -- nodes
 
     def node_changed(self, slot: Slot, node: Node, *, placed: bool) -> None:

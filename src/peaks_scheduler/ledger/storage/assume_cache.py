@@ -10,7 +10,7 @@ another one, whatever that says, or until it is taken back. It is never sent any
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Generic, Protocol, TypeVar
 
 
@@ -42,6 +42,10 @@ class AssumeCache(Generic[T]):
     def observed(self, key: str) -> T | None:
         """As the API server last showed it."""
         return self._observed.get(key)
+
+    def assumptions(self) -> Mapping[str, T]:
+        """What is assumed, by key."""
+        return self._assumed
 
     def observe(self, key: str, record: T | None) -> None:
         """The API server has it so; None: it is gone."""

@@ -61,6 +61,24 @@ class Storage:
         self._assumed: dict[str, dict[tuple[str, str], str]] = {}  # pod -> (kind, key) -> version
         self._remembered: dict[Hashable, tuple[Hashable, Any]] = {}
 
+    def copy(self) -> Storage:
+        """An independent copy without the pods: they are to be told to it (``pod_added``)."""
+        other = Storage()
+        for name in self._volumes:
+            other._set("PersistentVolume", name, self._volumes.observed(name))
+        for key in self._claims:
+            other._set("PersistentVolumeClaim", key, self._claims.observed(key))
+        for kind, records in self._others.items():
+            for key, record in records.items():
+                other._set(kind, key, record)
+        for name, volume in self._volumes.assumptions().items():
+            other._change_volume(name, partial(other._volumes.assume, name, volume))
+        for key, claim in self._claims.assumptions().items():
+            other._change_claim(key, partial(other._claims.assume, key, claim))
+        other._assumed = {uid: dict(taken) for uid, taken in self._assumed.items()}
+        other.changes = self.changes.copy()
+        return other
+
     # -- observing
 
     def observe(self, raw: Json, *, gone: bool = False, kind: str | None = None) -> bool:
