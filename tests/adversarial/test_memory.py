@@ -13,8 +13,8 @@ import pytest
 
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.objects import requests
-from peaks_scheduler.objects.pod import Pod
 from peaks_scheduler.objects.memo import BUDGET
+from peaks_scheduler.objects.pod import Pod
 from tests.support.builders import (
     NOW,
     PEAKS,

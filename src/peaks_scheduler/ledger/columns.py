@@ -1,4 +1,4 @@
-"""Arrays of one row per node that grow and shrink as nodes come and go."""
+"""The ledger's arrays, one element a node, which grow and shrink as nodes come and go."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .signals import Signals
 
 
 class Columns:
-    """Growing arrays with a common length, kept dense: the last node moves into the place of a removed one."""
+    """Arrays of one common length without gaps: when a node is removed, the last node moves into its place."""
 
     SINGLE: Mapping[str, tuple[Any, Any]] = {  # name -> (dtype, value of a new node)
         "unschedulable": (np.bool_, False),
@@ -46,7 +46,7 @@ class Columns:
         self.curves = {"curves": CurveRows(capacity), "envelopes": CurveRows(capacity)}
 
     def append(self) -> int:
-        """Room for one more node, with every column at its first value; its index."""
+        """Add a node with the first value in every column; its index."""
         if self.length == self.capacity:
             self._grow()
         i = self.length
@@ -61,7 +61,7 @@ class Columns:
         return i
 
     def remove(self, i: int) -> int | None:
-        """Take node i out; the old index of the node that moved into its place, None if none had to."""
+        """Remove node i. Returns the old index of the node that moved into its place; None if node i was the last."""
         self.length -= 1
         last = self.length
         self.resources.remove(i)

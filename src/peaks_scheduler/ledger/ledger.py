@@ -1,8 +1,8 @@
-"""What runs where, and what is left.
+"""The ledger: which pod runs on which node, and what is free.
 
-Owns every pod that is not finished, and where it stands; ``nodes`` keeps the nodes' books. Pods of every scheduler
-count. The one door for what the API server says is ``observe_pod`` and ``observe_node``; who feeds it (a watch, a list,
-a file) makes no difference, and neither does the order.
+Owns every pod that is not finished, with its state; ``nodes`` has the nodes and the sums over their pods. Pods of every
+scheduler count. Objects of the API server come in through the ``observe`` methods alone; their source (a watch, a list,
+a file) and their order make no difference.
 
     state        on a node?   left by
     pending      no           assume -> assumed;  observe(bound) -> bound;  observe(gone) -> unknown
@@ -10,12 +10,12 @@ a file) makes no difference, and neither does the order.
     bound        yes          observe(gone) -> unknown
 
     1. An assumed pod holds its node's resources as a bound one does, until the watch confirms it or the binder
-       forgets it; being seen pending meanwhile changes nothing until then, for that is mostly old news.
-    2. The API server has the last word: a pod seen on another node than the assumed one is moved there.
-    3. Any observation may come twice, late, or for an object never seen; a bound pod never becomes pending again (a
-       uid is bound once). Who feeds the ledger asks ``tombstones`` first: a late observation would bring back a pod
-       that is gone.
-    4. Pods on a node not seen yet are held for it and counted when it comes.
+       forgets it. That it is observed pending in between changes nothing: such an observation is mostly out of date.
+    2. The API server has the last word: a pod observed on another node than the assumed one is moved there.
+    3. An observation may come twice, late, or for an object never seen. A bound pod never becomes pending again (a uid
+       is bound once). Who feeds the ledger asks ``tombstones`` first: a late observation would bring back a deleted
+       pod.
+    4. Pods on a node that was not observed yet are kept, and counted when the node comes.
 
 No I/O, no clock: ``now`` is an argument, times are ours, in seconds.
 """
@@ -35,23 +35,29 @@ from peaks_scheduler.objects.requests import Json
 from peaks_scheduler.power.chord_savings import Savings
 from peaks_scheduler.power.models import EMPTY, PowerModels
 
-from .tombstones import Tombstones
 from .node_load import Ended, unseen
 from .nodes import NodeLedger
 from .nominator import NominatedPods
-from .records import Change, PodRecord, NodeSlot, State, asks_less, holds, selected_by, wants
+from .records import Change, NodeSlot, PodRecord, State, asks_less, holds, selected_by, wants
 from .snapshot import Snapshot
+from .tombstones import Tombstones
 
-__all__ = ["Change", "PodRecord", "Ledger", "State"]
+__all__ = ["Change", "Ledger", "PodRecord", "State"]
 
 
 class Ledger(NodeLedger):
-    """See the module. ``default_cpu`` [mCPU] is what a pod with neither request nor limit is taken to use, ``ignored``
-    paths of unknown pod fields that are to be passed over (``spec.newField``), ``rules`` how the pods' annotations are
-    read. ``clock_offset`` [s] is how far the API server's clock is ahead of ours: who feeds the ledger keeps it, and
-    ``now``. ``ours``: the scheduler whose pods are decided about; of all others and of those on nodes no more is kept
-    than counts there. Empty: any pod may be. ``unreadable`` names the kinds of objects that nobody feeds
-    (``set_unreadable``)."""
+    """See the module.
+
+    Args:
+        default_cpu: [mCPU] expected use of a pod with neither request nor limit.
+        ignored: paths of unknown pod fields that do not make a pod unsupported (``spec.newField``).
+        rules: how annotations of pods are read.
+        ours: name of the scheduler whose pods are decided here. Of other pods, and of pods on nodes, only the part that
+            still counts is kept. Empty: any pod may be decided.
+
+    ``clock_offset`` [s] is the API server's clock minus ours; who feeds the ledger sets it, and ``now``. ``unreadable``
+    has the kinds of objects that cannot be read.
+    """
 
     def __init__(
         self,
@@ -141,15 +147,17 @@ class Ledger(NodeLedger):
         return ((record.pod, record.state) for record in self._pods.values())
 
     def collides(self, uid: str) -> bool:
-        """Is the node that the pod is on overbooked, by another's pod and one that was assumed there? Who may create
-        pods may write every name and annotation, but not what we have done ourselves."""
+        """Is the pod's node overbooked because another scheduler bound this pod there and we bound a pod there too?
+
+        Which pods are ours is known from our own assumptions: whoever creates a pod can write any name and annotation.
+        """
         record = self._pods.get(uid)
         if record is None or record.slot is None or not self._overbooked(record):
             return False
         pod, name = record.pod, record.slot.name
         ours = [each.pod for each in record.slot.records.values() if each.chosen == name]
         if record.chosen == name or (pod.decided_at is not None and any(_akin(pod, each) for each in ours)):
-            return False  # its Binding was given up for lost, here or by our predecessor: nobody else is about
+            return False  # a Binding of ours, or of our predecessor, that was believed lost: no other scheduler
         return bool(ours)
 
     def namespaces(self) -> frozenset[str]:
@@ -159,11 +167,11 @@ class Ledger(NodeLedger):
     # -- observing pods
 
     def observe_pod(self, raw: Json, *, gone: bool = False) -> Change:
-        """A pod as the API server has it; ``gone``: it was deleted or finished. Raises ObjectError, QuantityError."""
+        """Observe a pod as the API server has it; ``gone``: it was deleted or finished. Raises ObjectError, QuantityError."""
         return self.see(pod_from_api(raw, self.default_cpu, self.clock_offset, self.ignored, self.rules), gone=gone)
 
     def see(self, pod: Pod, *, gone: bool = False) -> Change:
-        """``observe_pod`` for a pod already read."""
+        """``observe_pod`` for a pod that is already read from its JSON."""
         pod = self._kept(pod.using(self._usage.get(pod.siblings)))
         record = self._pods.get(pod.uid)
         if gone or pod.phase in FINISHED:
@@ -173,7 +181,7 @@ class Ledger(NodeLedger):
         return self._seen_bound(record, pod)
 
     def _kept(self, pod: Pod) -> Pod:
-        """What of it can ever matter."""
+        """The part of a pod that can count from now on."""
         if not self.ours:
             return pod
         if pod.node_name or pod.nominated:
@@ -184,7 +192,7 @@ class Ledger(NodeLedger):
         return self.drop(pod.uid, ended=pod.finished)
 
     def drop(self, uid: str, *, ended: float | None = None) -> Change:
-        """The pod exists no more; ``ended``: when it stopped using CPU, now where not known."""
+        """The pod is deleted or finished; ``ended`` [s]: when it stopped using CPU; None: now."""
         self.tombstones.add(uid)
         record = self._pods.pop(uid, None)
         if record is None:
@@ -244,8 +252,10 @@ class Ledger(NodeLedger):
     # -- assuming
 
     def assume(self, uid: str, node: str, volumes: VolumePlan | None = None) -> None:
-        """The pod is on its way to ``node``: hold its resources there, and the volumes that are to be its own. KeyError
-        for a pod that is not pending or a node not seen."""
+        """Assume the pod on ``node``: hold its resources there, and the volumes of its plan.
+
+        Raises KeyError for a pod that is not pending, for a node that is not known, and for a volume that has changed.
+        """
         record = self._pods[uid]
         slot = self._by_name[node]
         if record.state is not State.PENDING or slot.node is None:
@@ -257,8 +267,7 @@ class Ledger(NodeLedger):
             self.storage.assume(uid, volumes)
 
     def forget(self, uid: str) -> bool:
-        """The pod did not get there: give its resources back. False where it is not assumed (bound after all, or
-        gone)."""
+        """The pod was not bound: give its resources back. False where it is not assumed (bound after all, or gone)."""
         record = self._pods.get(uid)
         if record is None or record.state is not State.ASSUMED:
             return False
@@ -272,7 +281,7 @@ class Ledger(NodeLedger):
             self._forget_empty(slot)
         return True
 
-    # -- nominations
+    # -- nominated pods
 
     def _nominate(self, record: PodRecord, node: str) -> None:
         self._nominated.keep(record, node)
@@ -288,15 +297,15 @@ class Ledger(NodeLedger):
     def with_nominated(self, i: int, pod: Pod) -> Iterator[None]:
         """See ``snapshot.Nominator``."""
         slot = self._slots[i]
-        rivals = self._nominated.rivals(pod, slot.name)
-        for record in rivals:
+        nominated = self._nominated.before(pod, slot.name)
+        for record in nominated:
             self._put(record, slot)
-        self.counted = [(i, record.pod) for record in rivals]
+        self.counted = [(i, record.pod) for record in nominated]
         try:
             yield
         finally:
             self.counted = ()
-            for record in rivals:
+            for record in nominated:
                 self._take_off(record)
 
     # -- the sums
@@ -313,32 +322,32 @@ class Ledger(NodeLedger):
     # -- observing nodes
 
     def observe_node(self, raw: Json, *, gone: bool = False) -> Change:
-        """A node as the API server has it. Raises ObjectError, QuantityError."""
+        """Observe a node as the API server has it. Raises ObjectError, QuantityError."""
         node = node_from_api(raw)
         return self.drop_node(node.name) if gone else self.see_node(node)
 
-    # -- observing what else decides where a pod may go
+    # -- observing namespaces and storage
 
     def observe_namespace(self, raw: Json, *, gone: bool = False) -> bool:
-        """A namespace as the API server has it; True if its labels are news. Raises ObjectError."""
+        """Observe a namespace as the API server has it; True if its labels changed. Raises ObjectError."""
         name, labels = namespace_from_api(raw)
         return self._indices.namespace_changed(name, None if gone else labels)
 
     def observe_storage(self, raw: Json, *, gone: bool = False) -> bool:
-        """A claim, a volume or another kind of ``storage.KINDS``; True if placing may come out differently. Raises
-        ObjectError, QuantityError."""
+        """Observe a claim, a volume or another kind of ``storage.KINDS``; True if a decision may come out differently.
+        Raises ObjectError, QuantityError."""
         return self.storage.observe(raw, gone=gone)
 
     def set_unreadable(self, kinds: frozenset[str]) -> None:
-        """These kinds are not read: pods that depend on them are refused."""
+        """Objects of these kinds cannot be read: pods that depend on them are refused."""
         self.unreadable, self._snapshot = kinds, None
         self._indices.namespaces_known = "namespaces" not in kinds
 
-    # -- models and load
+    # -- expected use
 
     def apply_usage(self, estimates: Mapping[str, int | None]) -> None:
-        """Pods of these siblings are taken to use so much [mCPU] from now on, wherever they are; None: what they state.
-        What filters go by, their requests, is not touched."""
+        """Set the expected use [mCPU] of all pods of these siblings; None: as their specs state. Requests, which the
+        filters compare, do not change."""
         self._usage.update({siblings: cpu for siblings, cpu in estimates.items() if cpu is not None})
         for siblings in (siblings for siblings, cpu in estimates.items() if cpu is None):
             self._usage.pop(siblings, None)

@@ -1,9 +1,9 @@
-"""The books of the nodes: what each has, what is left of it, and what it is taken to use.
+"""The nodes of the ledger: their resources, load, models and signals, and the sums over their pods.
 
-Owns the nodes, the arrays that decisions are made from, and the sums that pods make in them. Assumes that the ledger
-says which pod is where. Resource sums are integers (millicores, bytes, units) and stay exact under any sequence of
-adding and taking off. So are the corrections of the load (nanocores): what a pod adds is kept with it, and exactly that
-is taken off. No I/O, no clock: ``now`` is an argument, times are ours, in seconds.
+Owns the nodes and the arrays that decisions are made from. Assumes that the ledger says which pod is on which node.
+Sums of requests are integers (millicores, bytes, units): adding and removing a pod leaves no rounding error. So are
+the corrections of the load (nanocores): each pod's part is kept with the pod, and exactly that part is removed. No I/O,
+no clock: ``now`` is an argument, times are ours, in seconds.
 """
 
 from __future__ import annotations
@@ -26,15 +26,22 @@ from .columns import Columns
 from .cpu_use import correct, estimate
 from .node_load import NodeLoad, unseen
 from .power_columns import write_model
-from .records import Change, PodRecord, NodeSlot, same_node
+from .records import Change, NodeSlot, PodRecord, same_node
 from .snapshot import NO_CPUS, Snapshot
 
 
 class NodeLedger:
-    """See the module. ``expiry`` [s] is the age beyond which a load counts as stale, ``seed`` what ties are broken by,
-    ``ceiling`` that of nodes and pods which have none of their own.
-    ``now`` is the time of what is being observed, ``node_changes`` counts nodes that came, changed or went, ``storage``
-    has claims, volumes and the like."""
+    """See the module.
+
+    Args:
+        expiry: [s] age above which a load is stale.
+        seed: of the hashes that break ties.
+        models: those of the power model file.
+        ceiling: of nodes and pods that have none of their own.
+
+    ``now`` [s] is the time of the current observation, ``node_changes`` the number of times that a node came, changed
+    or went, ``power`` the book of power models, ``storage`` the claims, volumes and their kin.
+    """
 
     def __init__(
         self, *, expiry: float = 300.0, seed: int = 0, models: PowerModels = EMPTY, ceiling: Ceiling = NO_CEILING
@@ -46,12 +53,12 @@ class NodeLedger:
         self.now = 0.0
         self.node_changes = 0
         self.storage = Storage()
-        self.oddities: dict[str, tuple[str, ...]] = {}  # by node: what of it could not be read, in words
+        self.oddities: dict[str, tuple[str, ...]] = {}  # node -> its annotations that could not be read, in words
         self._columns = Columns()
         self._slots: list[NodeSlot] = []  # by index
-        self._by_name: dict[str, NodeSlot] = {}  # also those of nodes not seen yet
+        self._by_name: dict[str, NodeSlot] = {}  # also of nodes that were not observed yet
         self._indices = Indices(self._slots)
-        self._priorities: Counter[int] = Counter()  # of the pods on nodes; none is there with a count of zero
+        self._priorities: Counter[int] = Counter()  # priority -> pods on nodes; without zeros
         self._snapshot: Snapshot | None = None
         self._power_version = self.power.version  # of the models in the arrays
 
@@ -82,7 +89,7 @@ class NodeLedger:
 
     @property
     def node_count(self) -> int:
-        """Nodes that there are."""
+        """Number of nodes."""
         return len(self._slots)
 
     def load_of(self, name: str) -> NodeLoad | None:
@@ -153,14 +160,14 @@ class NodeLedger:
         return self._columns.resources.overbooked(slot.index, record.pod.requests)
 
     def _forget_empty(self, slot: NodeSlot) -> None:
-        """A node that is not there is kept only for the pods on it."""
+        """Remove the slot of a node that is gone once its last pod is."""
         if slot.node is None and not slot.records:
             self._by_name.pop(slot.name, None)
 
     # -- nodes
 
     def see_node(self, node: Node) -> Change:
-        """``observe_node`` for a node already read."""
+        """``observe_node`` for a node that is already read from its JSON."""
         slot = self._slot(node.name)
         previous = slot.node
         if previous is not None and same_node(previous, node):
@@ -206,7 +213,7 @@ class NodeLedger:
             single[f"ceiling_{name}"][i] = next((each for each in (given, configured) if each is not None), np.inf)
 
     def drop_node(self, name: str) -> Change:
-        """The node exists no more; pods on it stay until they are observed gone."""
+        """The node is deleted; pods on it stay until they are observed gone."""
         slot = self._by_name.get(name)
         if slot is None or slot.node is None:
             return Change.NOTHING
@@ -226,11 +233,11 @@ class NodeLedger:
         self._snapshot = None
         return Change.NODE_GONE
 
-    def set_cooldown(self, name: str, resting: bool) -> None:
-        """Rest a node, or let it work again."""
+    def set_cooldown(self, name: str, on: bool) -> None:
+        """Start or end the cooldown of a node: no pod of ours goes there meanwhile."""
         slot = self._by_name.get(name)
         if slot is not None and slot.index >= 0:
-            self._columns.single["cooldown"][slot.index] = resting
+            self._columns.single["cooldown"][slot.index] = on
 
     # -- signals, models and load
 
@@ -272,8 +279,7 @@ class NodeLedger:
         slot.model = model
 
     def apply_load(self, loads: Mapping[str, NodeLoad], now: float) -> None:
-        """Fresh loads by node name; nodes not named keep what they had, until it is stale. Names that are no node are
-        passed over."""
+        """Set fresh loads by node name. Nodes not named keep theirs until it is stale; unknown names are passed over."""
         for name, load in loads.items():
             slot = self._by_name.get(name)
             if slot is not None and slot.node is not None:
@@ -300,6 +306,6 @@ class NodeLedger:
 
 
 def _tie(name: str, seed: int) -> np.uint64:
-    """A hash of the name that differs with the seed and is the same in every process."""
+    """A hash of name and seed, the same in every process."""
     text = name.encode()
     return np.uint64((zlib.crc32(text, seed & 0xFFFFFFFF) << 32) | zlib.crc32(text[::-1], ~seed & 0xFFFFFFFF))

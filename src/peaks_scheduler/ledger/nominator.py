@@ -1,7 +1,7 @@
-"""Pending pods that another scheduler keeps room for on a node (``status.nominatedNodeName``).
+"""Nominated pods: pending pods that another scheduler keeps room for on a node (``status.nominatedNodeName``).
 
-Owns who is nominated where, and for whom that counts. What their room is, and giving it to them for a moment, is the
-ledger's.
+Owns which pod is nominated to which node, and for which pods that counts. The ledger counts their resources on the node
+for the time of a check (``with_nominated``).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class NominatedPods:
         return len(self._by_node)
 
     def keep(self, record: PodRecord, node: str) -> None:
-        """Room is kept for a pending pod on ``node``, and nowhere else; empty: nowhere."""
+        """The pod is nominated to ``node`` and to no other; empty: to none."""
         uid = record.pod.uid
         if record.nominated:
             pods = self._by_node[record.nominated]
@@ -35,10 +35,10 @@ class NominatedPods:
             self._by_node.setdefault(node, {})[uid] = record
 
     def nodes_against(self, pod: Pod) -> Iterator[str]:
-        """Nodes on which ``pod`` has rivals."""
-        return (node for node in self._by_node if self.rivals(pod, node))
+        """Nodes with nominated pods that ``pod`` must leave room for."""
+        return (node for node in self._by_node if self.before(pod, node))
 
-    def rivals(self, pod: Pod, node: str) -> list[PodRecord]:
-        """Those that ``pod`` must leave room for on the node: of its priority or a higher one."""
+    def before(self, pod: Pod, node: str) -> list[PodRecord]:
+        """Nominated pods on the node that ``pod`` must leave room for: of its priority or a higher one."""
         there = self._by_node[node].items()
         return [record for uid, record in there if uid != pod.uid and record.pod.priority >= pod.priority]

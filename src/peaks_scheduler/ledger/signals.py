@@ -29,7 +29,7 @@ class _Column:
 
 
 class Signals:
-    """See the module. ``capacity`` is for how many nodes there is room."""
+    """See the module. ``capacity`` is the number of nodes that the arrays have room for."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
@@ -97,11 +97,11 @@ class Signals:
     # -- rows
 
     def append(self) -> None:
-        """One more node, which has no signal yet."""
+        """Add a node that has no signal yet."""
         self._length += 1
 
     def remove(self, i: int) -> None:
-        """Take node i out; the last node moves into its place."""
+        """Remove node i; the last node moves into its place."""
         self._length -= 1
         for name, column in list(self._columns.items()):
             for field in _FIELDS:
@@ -111,7 +111,7 @@ class Signals:
             self._forget_empty(name)
 
     def grow(self, more: int) -> None:
-        """Room for so many more nodes."""
+        """Make room for so many more nodes."""
         self._capacity += more
         for column in self._columns.values():
             for field in _FIELDS:

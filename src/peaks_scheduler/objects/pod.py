@@ -17,6 +17,7 @@ from peaks_scheduler.errors import QuantityError
 
 from .annotations import DECISION, FREE, AnnotationRules, own_tolerance
 from .ceilings import Ceiling, annotated
+from .memo import memoized
 from .meta import identity, parse_time
 from .node import NO_FEATURES
 from .pod_volumes import PodVolume, pod_volumes
@@ -32,7 +33,6 @@ from .selectors import (
     spread_constraint_from,
     toleration_from,
 )
-from .memo import memoized
 from .supported_fields import unsupported_fields
 
 LONGEST_NAME = 1024  # [characters] of a group of siblings

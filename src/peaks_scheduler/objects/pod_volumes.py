@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from .requests import Json
 from .memo import memoized
+from .requests import Json
 
 DISKS: Mapping[str, str] = {  # source -> the field that names the disk
     "gcePersistentDisk": "pdName",

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from .quantity import milli_of, parse_nanos, units_of
 from .memo import memoized
+from .quantity import milli_of, parse_nanos, units_of
 
 Json = Mapping[str, Any]
 Requests = tuple[tuple[str, int], ...]

@@ -83,6 +83,7 @@ class Sample:
     load_problems: int = 0
     pod_usage_groups: Mapping[str, int] = field(default_factory=dict)  # known, learning -> groups of siblings
     power_model_valid: bool = False
+    power_models: Mapping[str, int] = field(default_factory=dict)  # file, learned, predicted -> nodes with such a model
     learned_power_models: int = 0  # nodes whose model was learned by this process
     power_drift: Mapping[str, float] = field(default_factory=dict)  # median, worst -> ratio; empty = not compared
     power_compared_nodes: int = 0
@@ -130,6 +131,8 @@ _GAUGES: tuple[tuple[str, Labels, Callable[[Sample], Rows], str], ...] = (
      "Groups of pods of one owner and the same images: their use is known, or still being learnt."),
     ("peaks_power_model_valid", (), lambda s: _one(s.power_model_valid),
      "1 if the power models in force are those of the file; 0 if the file is missing or was refused."),
+    ("peaks_power_models", ("origin",), lambda s: _by(s.power_models),
+     "Nodes by the origin of the power model in force: file, learned while running, or predicted."),
     ("peaks_learned_power_models", (), lambda s: _one(s.learned_power_models),
      "Nodes whose power model was learned while running and is in force."),
     ("peaks_power_model_drift_ratio", ("stat",), lambda s: _by(s.power_drift),

@@ -81,9 +81,7 @@ class PowerBook:
         self._layers["learned"].clear()
         self.version += 1
 
-    def learn(
-        self, model: PowerModel, labels: Mapping[str, str], now: float, *, instead_of: PowerModel | None
-    ) -> bool:
+    def learn(self, model: PowerModel, labels: Mapping[str, str], now: float, *, instead_of: PowerModel | None) -> bool:
         """Write a learned model for the node of its name, which has these ``labels``.
 
         ``instead_of`` is the model of file and learned layer that it was judged against (``up_to``). False, and nothing
@@ -168,6 +166,10 @@ class PowerBook:
 
     def counts(self, nodes: Iterable[tuple[str, Mapping[str, str]]]) -> Mapping[Origin, int]:
         """How many of the nodes (name, labels) have a model of each layer; a node without a model is not counted."""
-        models = (self.for_node(name, labels) for name, labels in nodes)
-        found = Counter(model.origin for model in models if model is not None)
-        return {origin: found[origin] for origin in ORIGINS}
+        return by_origin(self.for_node(name, labels) for name, labels in nodes)
+
+
+def by_origin(models: Iterable[PowerModel | None]) -> Mapping[Origin, int]:
+    """How many of the models are of each origin; None is not counted."""
+    found = Counter(model.origin for model in models if model is not None)
+    return {origin: found[origin] for origin in ORIGINS}

@@ -112,7 +112,7 @@ NEVER_CHANGE = (Pod, Node, PowerModels, str, int, float, bytes, enum.Enum, type,
 def _changeable(root: Any) -> Iterator[tuple[int, str]]:
     """Identity and path of every object below ``root`` that can change: containers, arrays, objects with fields.
 
-    A frozen value and what it consists of does not, and labels are never written: the API server's words are shared.
+    Frozen values do not, and neither do their mappings and labels, which nobody writes: they are shared.
     """
     left, seen = [(root, "ledger")], set()
     while left:
@@ -121,12 +121,12 @@ def _changeable(root: Any) -> Iterator[tuple[int, str]]:
             continue
         seen.add(id(thing))
         fields = _fields(thing)
-        frozen = getattr(getattr(thing, "__dataclass_params__", None), "frozen", False)
-        if not frozen and not isinstance(thing, tuple | frozenset):
-            if not where.endswith("labels") and "._told[" not in where and ".namespaces[" not in where:
-                yield id(thing), where
-            else:
-                continue
+        if getattr(getattr(thing, "__dataclass_params__", None), "frozen", False):
+            fields = [(name, each) for name, each in fields if not isinstance(each, dict)]
+        elif where.endswith("labels") or "._told[" in where or ".namespaces[" in where:
+            continue
+        elif not isinstance(thing, tuple | frozenset):
+            yield id(thing), where
         left += [(each, f"{where}{name}") for name, each in fields]
 
 

@@ -100,7 +100,7 @@ BY_ZONE = anti_affinity(WEB, topology="zone")
 
 
 def repelled(incoming: Json, *there: Json, unreadable: bool = False) -> set[str]:
-    """Nodes that the pods there keep the incoming one off; ``unreadable``: nobody reads namespaces, and it is perhaps."""
+    """Nodes that existing pods repel the incoming pod from; ``unreadable``: namespaces are not read, so perhaps."""
     known = ledger(*ZONES, *there)
     index = known.snapshot().index
     if not unreadable:

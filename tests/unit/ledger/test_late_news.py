@@ -21,9 +21,9 @@ from peaks_scheduler.daemon.watching.audit import Audit
 from peaks_scheduler.daemon.watching.feed import Feed
 from peaks_scheduler.kube.client import Listing
 from peaks_scheduler.kube.kinds import KINDS, Kind
-from peaks_scheduler.ledger.tombstones import Tombstones
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.ledger.records import Change
+from peaks_scheduler.ledger.tombstones import Tombstones
 from peaks_scheduler.objects.pod import Pod
 from peaks_scheduler.observability.telemetry import Telemetry
 from tests.support.builders import NOW, Json, ledger, namespace, node, pod

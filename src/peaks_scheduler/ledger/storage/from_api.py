@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from peaks_scheduler.errors import ObjectError, QuantityError
+from peaks_scheduler.objects.memo import memoized
 from peaks_scheduler.objects.pod_volumes import DISKS, disk_from
 from peaks_scheduler.objects.quantity import parse_quantity, units
 from peaks_scheduler.objects.requests import Json
@@ -20,7 +21,6 @@ from peaks_scheduler.objects.selectors import (
     label_selector_from,
     node_selector_term_from,
 )
-from peaks_scheduler.objects.memo import memoized
 
 from .migration import BETA_REGION, BETA_ZONE, REGION, ZONE, ZONES_APART_BY, CsiVolume, Terms, migrated
 from .records import EVERYWHERE, NANO, Attachment, Capacity, Claim, ClaimRef, CsiDriver, CsiNode, StorageClass, Volume

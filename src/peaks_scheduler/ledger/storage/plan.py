@@ -13,8 +13,8 @@ from typing import Any, Literal, Protocol
 
 from peaks_scheduler.objects.node import Node
 
-from .migration import Untranslatable
 from .from_api import BOUND_BY_CONTROLLER, SELECTED_NODE
+from .migration import Untranslatable
 from .records import Claim, CsiNode, Volume
 
 

@@ -21,9 +21,9 @@ from peaks_scheduler.objects.requests import Json
 
 from .assume_cache import AssumeCache
 from .attachments import Attachments
+from .from_api import READERS, key_of
 from .plan import VolumePlan
 from .pool import VolumePool
-from .from_api import READERS, key_of
 from .records import Attachment, Capacity, Claim, ClaimRef, CsiDriver, CsiNode, StorageClass, Volume
 from .users import Users
 
