@@ -167,7 +167,10 @@ class Ledger(NodeLedger):
     # -- observing pods
 
     def observe_pod(self, raw: Json, *, gone: bool = False) -> Change:
-        """Observe a pod as the API server has it; ``gone``: it was deleted or finished. Raises ObjectError, QuantityError."""
+        """Observe a pod as the API server has it; ``gone``: it was deleted or has ended.
+
+        Raises ObjectError, QuantityError.
+        """
         return self.see(pod_from_api(raw, self.default_cpu, self.clock_offset, self.ignored, self.rules), gone=gone)
 
     def see(self, pod: Pod, *, gone: bool = False) -> Change:
@@ -267,7 +270,7 @@ class Ledger(NodeLedger):
             self.storage.assume(uid, volumes)
 
     def forget(self, uid: str) -> bool:
-        """The pod was not bound: give its resources back. False where it is not assumed (bound after all, or gone)."""
+        """The pod was not bound: give its resources back. False if it is not assumed (bound after all, or gone)."""
         record = self._pods.get(uid)
         if record is None or record.state is not State.ASSUMED:
             return False

@@ -1,7 +1,8 @@
 """Load of the nodes as a load source reports it, and which part of a pod's use an average over a window has.
 
 Owns the two records that every source delivers, and the arithmetic on windows. Assumes that all times are on our own
-clock, in seconds since the epoch: sources correct for their clock's offset. Never decides whether a load is stale. Pure.
+clock, in seconds since the epoch: sources correct for the offset of theirs. Never decides whether a load is stale.
+Pure.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def alike(one: NodeLoad, other: NodeLoad) -> bool:
 
 
 def one_of(loads: Mapping[Key, NodeLoad]) -> Key | None:
-    """The load that counts among several of one node: the newest, of equally new ones the largest; None: they contradict.
+    """The load that counts among several of one node: the newest, then the largest; None: they contradict.
 
     The last average of an exporter that was replaced stays for one window and is no contradiction.
     """

@@ -279,7 +279,7 @@ class NodeLedger:
         slot.model = model
 
     def apply_load(self, loads: Mapping[str, NodeLoad], now: float) -> None:
-        """Set fresh loads by node name. Nodes not named keep theirs until it is stale; unknown names are passed over."""
+        """Set fresh loads by node name. Nodes not named keep theirs until it is stale; unknown names do nothing."""
         for name, load in loads.items():
             slot = self._by_name.get(name)
             if slot is not None and slot.node is not None:

@@ -1,7 +1,7 @@
 """A node's power model in the ledger's arrays: curve, envelope, and the errors of both.
 
-Assumes that the ledger calls ``write_model`` when a node's model has changed. Envelope and errors of a model are computed
-once for all its nodes and kept as long as the model; ``prepare`` computes them ahead, in any thread.
+Assumes that the ledger calls ``write_model`` when a node's model has changed. Envelope and errors of a model are
+computed once for all its nodes and kept as long as the model; ``prepare`` computes them ahead, in any thread.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Records of pods and nodes in the ledger, what an observation changed, and when two observations say the same. Pure."""
+"""Records of pods and nodes in the ledger, and what an observation changed. Pure."""
 
 from __future__ import annotations
 

@@ -16,11 +16,10 @@ import math
 import zlib
 from array import array
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from peaks_scheduler.arrays import AnyArray, Ints
 from peaks_scheduler.objects.pod import Pod
 
 MOST = 256
@@ -68,7 +67,7 @@ class _Siblings:
         share = next(share for share in range(MOST // 2, -1, -1) if np.minimum(counts, share).sum() <= MOST // 2)
         self._keep(np.flatnonzero(turn < share))
 
-    def _keep(self, kept: npt.NDArray[np.int64]) -> None:
+    def _keep(self, kept: Ints) -> None:
         self.pods = array("I", np.array(self.pods)[kept].tobytes())
         self.ends = array("I", np.array(self.ends)[kept].tobytes())
         self.use = array("f", np.array(self.use)[kept].tobytes())
@@ -82,7 +81,7 @@ class _Siblings:
         return float(use[order][np.searchsorted(weight[:-1], percentile / 100.0 - 1e-9)])
 
 
-def _places(values: npt.NDArray[Any], *groups: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+def _places(values: AnyArray, *groups: AnyArray) -> Ints:
     """(N,) which place each of N has among those of its own groups, the least value's being 0."""
     order = np.lexsort((values, *groups))
     places = np.arange(len(order))

@@ -1,8 +1,8 @@
 """The snapshot: all nodes at one instant, as arrays. A decision is made from it alone.
 
 Owns the layout: index i is the same node in every array, and every line gives axis, unit and the meaning of NaN. A
-snapshot is a set of read-only views of the ledger's own arrays (``Columns``), valid until the ledger changes: nothing is
-copied for a decision. Also has the protocols of what a filter can ask beyond arrays. Never computes anything.
+snapshot is a set of read-only views of the ledger's own arrays (``Columns``), valid until the ledger changes: nothing
+is copied for a decision. Also has the protocols of what a filter can ask beyond arrays. Never computes anything.
 """
 
 from __future__ import annotations
@@ -12,10 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from peaks_scheduler.arrays import Codes, Counts, Floats, Ints, Mask
+from peaks_scheduler.arrays import Codes, Counts, Floats, Hashes, Ints, Mask
 from peaks_scheduler.ledger.storage.store import Storage
 from peaks_scheduler.objects.node import Node
 from peaks_scheduler.objects.pod import HostPort, Pod
@@ -111,10 +108,10 @@ class NodeIndex(Protocol):
         Where the terms are very many they come as sums: (1, topology key, (N,) sums of the weights).
         """
 
-    def meant_by_all(self, terms: Sequence[AffinityTerm]) -> Counts:
+    def matched_by_all(self, terms: Sequence[AffinityTerm]) -> Counts:
         """(N,) number of pods on each node that match every term of an incoming pod."""
 
-    def all_mean(self, terms: Sequence[AffinityTerm], pod: Pod) -> bool:
+    def all_match(self, terms: Sequence[AffinityTerm], pod: Pod) -> bool:
         """Does the pod match all of its own terms?"""
 
     def repelled_by(self, pod: Pod) -> Mask | None:
@@ -181,7 +178,7 @@ class Snapshot:
     models: Sequence[PowerModel | None]  # (N,) the model in force
     slope_error: Floats  # (N,) [W] per unit of u: largest standard error of the curve's slope; 0 = not known
     slope_errors: Floats  # (2, CELLS + 1, N) [W] cumulative sums over u of the slope's errors: of curve, of envelope
-    tie: NDArray[np.uint64]  # (N,) seeded hash of the name: breaks ties
+    tie: Hashes  # (N,) seeded hash of the name: breaks ties
 
     def __len__(self) -> int:
         return len(self.names)

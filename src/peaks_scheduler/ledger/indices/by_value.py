@@ -1,6 +1,7 @@
-"""Nodes that are alike in something they have as a whole: their set of taints, their features.
+"""Nodes by a value that they have as a whole: their set of taints, their set of features.
 
-Owns one mask for each thing that nodes have, given back with the last node that had it: a taint can carry a time.
+Owns one mask for each value. The mask goes with the last node that has the value, because values can be without number:
+a taint can carry a time.
 """
 
 from __future__ import annotations
@@ -19,40 +20,40 @@ K = TypeVar("K", bound=Hashable)
 
 
 class NodesByValue(Generic[K]):
-    """See the module. What is empty counts as nothing."""
+    """See the module. Nodes with an empty value are not kept."""
 
     def __init__(self) -> None:
-        self._told: list[K | None] = []  # by index
+        self._values: list[K | None] = []  # by index
         self._uses: Counter[K] = Counter()
         self._masks: dict[K, Mask] = {}
 
-    def changed(self, i: int, own: K) -> None:
-        """Node i has this, and nothing else."""
-        if i == len(self._told):
-            self._told.append(None)
-        if self._told[i] == own:
+    def changed(self, i: int, value: K) -> None:
+        """Node i has this value now."""
+        if i == len(self._values):
+            self._values.append(None)
+        if self._values[i] == value:
             return
         self._left(i)
-        self._told[i] = own
-        if own:
-            mask = self._masks[own] = roomy(self._masks.get(own, np.zeros(64, np.bool_)), i)
+        self._values[i] = value
+        if value:
+            mask = self._masks[value] = roomy(self._masks.get(value, np.zeros(64, np.bool_)), i)
             mask[i] = True
-            self._uses[own] += 1
+            self._uses[value] += 1
 
     def gone(self) -> None:
-        """A node went; the last one took its index, as ``changed`` was told."""
-        self._left(len(self._told) - 1)
-        self._told.pop()
+        """The last index is gone; ``changed`` was called for the node that moved from there."""
+        self._left(len(self._values) - 1)
+        self._values.pop()
 
     def views(self) -> Mapping[K, Mask]:
-        """(N,) nodes by what they have."""
-        n = len(self._told)
+        """Value -> (N,) nodes that have it."""
+        n = len(self._values)
         for each, mask in self._masks.items():
             self._masks[each] = roomy(mask, n)
         return {each: mask[:n] for each, mask in self._masks.items()}
 
     def _left(self, i: int) -> None:
-        before = self._told[i]
+        before = self._values[i]
         if not before:
             return
         self._masks[before][i] = False

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from peaks_scheduler.arrays import Ints
 from peaks_scheduler.objects.pod import Pod
 from peaks_scheduler.objects.pod_volumes import PodVolume
 
@@ -120,7 +120,7 @@ class Attachments:
         self._using: defaultdict[CsiVolume, set[str]] = defaultdict(set)
         self._faults: dict[str, str] = {}
         self._stale: set[str] = set()
-        self._room: dict[str, NDArray[np.int64]] = {}  # by driver, of the nodes in the layout of ...
+        self._room: dict[str, Ints] = {}  # by driver, of the nodes in the layout of ...
         self._shape = -1
 
     def touch(self, nodes: Iterable[str]) -> None:
@@ -130,7 +130,7 @@ class Attachments:
     def touch_all(self) -> None:
         self._stale.update(self._counts)
 
-    def room(self, driver: str, length: int, layout: Layout) -> NDArray[np.int64]:
+    def room(self, driver: str, length: int, layout: Layout) -> Ints:
         """(N,) how many more volumes of the driver; ``UNLIMITED`` where it has no limit."""
         self._recount(layout)
         if driver not in self._room:
@@ -195,7 +195,7 @@ class Attachments:
             self._faults[node] = count.fault
 
 
-def _put(room: NDArray[np.int64], layout: Layout, node: str, amount: int) -> None:
+def _put(room: Ints, layout: Layout, node: str, amount: int) -> None:
     i = layout.position(node)
     if i is not None:
         room[i] = amount
