@@ -16,9 +16,10 @@ import pytest
 
 from peaks_scheduler.ledger.indices.bulk import Hashed, Selectors
 from peaks_scheduler.ledger.ledger import Ledger
+from peaks_scheduler.objects.affinity import AffinityTerm
 from peaks_scheduler.objects.complexity import bulky
 from peaks_scheduler.objects.pod import Pod
-from peaks_scheduler.objects.selectors import AffinityTerm, LabelSelector, Requirement, Taint, Tolerated, Toleration
+from peaks_scheduler.objects.selectors import LabelSelector, Requirement, Taint, Tolerated, Toleration
 from peaks_scheduler.scheduling.decision import MESSAGE_LENGTH
 from tests.adversarial.builders import Json, grown, held, size
 from tests.adversarial.worst_pods import OF_NODES, OF_PODS, nodes

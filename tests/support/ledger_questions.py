@@ -10,7 +10,7 @@ from typing import Any
 from peaks_scheduler.arrays import Mask
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.ledger.snapshot import Selection, Snapshot
-from peaks_scheduler.objects.pod import HostPort
+from peaks_scheduler.objects.constraints import HostPort
 from peaks_scheduler.objects.selectors import LabelSelector, label_selector_from
 from peaks_scheduler.scheduling.cycle import judge
 from tests.support.builders import (

@@ -14,9 +14,11 @@ from typing import Protocol
 
 from peaks_scheduler.arrays import Codes, Counts, Floats, Hashes, Ints, Mask
 from peaks_scheduler.ledger.storage.store import Storage
+from peaks_scheduler.objects.affinity import AffinityTerm
+from peaks_scheduler.objects.constraints import HostPort
 from peaks_scheduler.objects.node import Node
-from peaks_scheduler.objects.pod import HostPort, Pod
-from peaks_scheduler.objects.selectors import AffinityTerm, LabelSelector, NodeRequirement, NodeSelectorTerm, Taint
+from peaks_scheduler.objects.pod import Pod
+from peaks_scheduler.objects.selectors import LabelSelector, NodeRequirement, NodeSelectorTerm, Taint
 from peaks_scheduler.power.chord_savings import Savings
 from peaks_scheduler.power.models import PowerModel
 from peaks_scheduler.power.table import CurveTable

@@ -1,7 +1,6 @@
-"""How much there is to look at: what a pod says of where it may run, or a part of it.
+"""How complex a pod's constraints are: the number of texts in them.
 
-Owns one measure, the number of texts. A pod made by hand or by a chart has some ten; the API server accepts a hundred
-thousand. Never judges what they mean.
+A pod written by hand or by a chart has about ten; the API server accepts a hundred thousand. Pure.
 """
 
 from __future__ import annotations
@@ -9,16 +8,15 @@ from __future__ import annotations
 from .pod import Pod
 
 LARGE = 200
-"""[parts] A pod with more is decided about behind others: rightly, but not at their expense."""
+"""[parts] Pods with more are decided after all others, so that the others do not wait for them."""
 BULKY = 64
-"""Parts of a constraint (terms, labels, values, namespaces) beyond which it is compiled instead of looked up by label,
-and worked out anew instead of remembered: what is kept of a pod's wishes stays small whatever it wishes."""
-_LETTERS = 64  # of a text that count as one part
+"""[parts] A constraint with more (terms, labels, values, namespaces) is compiled instead of found by label, and
+evaluated each time instead of cached: what is kept of a pod stays small."""
+_LETTERS = 64  # characters of a text that count as one part
 
 
 def bulky(thing: object, most: int = BULKY) -> bool:
-    """Does it consist of more than ``most`` texts? Containers and the project's own records are looked into, only as
-    far as it takes to know."""
+    """Does the object consist of more than ``most`` texts? Tuples, frozensets and dataclasses are looked into."""
     left = [thing]
     while left and most >= 0:
         each = left.pop()
@@ -34,7 +32,7 @@ def bulky(thing: object, most: int = BULKY) -> bool:
 
 
 def large(pod: Pod) -> bool:
-    """May deciding about the pod take long?"""
+    """May the decision about the pod take long?"""
     limits = (pod.requests, pod.where, pod.tolerations, pod.ports, pod.volumes)
     others = (pod.affinity, pod.anti_affinity, pod.spread, pod.preferences, tuple(pod.labels))
     return bulky((limits, others), LARGE)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from peaks_scheduler.errors import QuantityError
 from peaks_scheduler.objects.quantity import milli, parse_quantity
-from peaks_scheduler.objects.supported_fields import HARMLESS, HONOURED, is_unknown
+from peaks_scheduler.objects.supported_fields import HARMLESS, SUPPORTED, is_unknown
 from peaks_scheduler.scheduling.decision import Detail
 
 DEFAULT_PORT = 10261
@@ -158,7 +158,7 @@ def parse_field_paths(value: object) -> frozenset[str]:
     if not isinstance(value, list) or not all(isinstance(each, str) and _FIELD.fullmatch(each) for each in value):
         raise ValueError("a list of paths of fields of a pod, such as [spec.newField]")
     for path in value:
-        if not is_unknown(path) or path.removeprefix("spec.") in HONOURED | HARMLESS:
+        if not is_unknown(path) or path.removeprefix("spec.") in SUPPORTED | HARMLESS:
             raise ValueError(f"fields that this version does not know; what {path} means it knows")
     return frozenset(value)
 

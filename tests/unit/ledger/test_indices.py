@@ -15,7 +15,7 @@ from peaks_scheduler.ledger.indices.labels import KEYS, REMEMBERED
 from peaks_scheduler.ledger.indices.pods import REMEMBERED as TALLIES
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.ledger.snapshot import Selection
-from peaks_scheduler.objects.pod import HostPort
+from peaks_scheduler.objects.constraints import HostPort
 from peaks_scheduler.objects.selectors import LabelSelector, NodeRequirement, label_selector_from
 from tests.support.builders import (
     PREFERRED,

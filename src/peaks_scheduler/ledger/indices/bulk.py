@@ -2,7 +2,7 @@
 
 Owns a pod's selectors compiled into sorted tables of the labels that they name: a lookup takes a few passes over
 numbers, however many selectors there are. Texts are compared by their 64-bit hash, which every process seeds anew:
-nobody can prepare two texts of equal hash. An invalid selector matches nothing, as in ``selectors``. Never looks at nodes.
+nobody can prepare two texts of equal hash. An invalid selector matches nothing, as in ``selectors``.
 """
 
 from __future__ import annotations

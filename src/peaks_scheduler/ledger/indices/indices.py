@@ -14,9 +14,11 @@ import numpy as np
 
 from peaks_scheduler.arrays import Codes, Counts, Mask
 from peaks_scheduler.ledger.snapshot import Selection
+from peaks_scheduler.objects.affinity import AffinityTerm
+from peaks_scheduler.objects.constraints import HostPort
 from peaks_scheduler.objects.node import Node
-from peaks_scheduler.objects.pod import HostPort, Pod
-from peaks_scheduler.objects.selectors import AffinityTerm, LabelSelector, NodeRequirement, NodeSelectorTerm, Taint
+from peaks_scheduler.objects.pod import Pod
+from peaks_scheduler.objects.selectors import LabelSelector, NodeRequirement, NodeSelectorTerm, Taint
 
 from .by_value import NodesByValue
 from .labels import NodeLabels

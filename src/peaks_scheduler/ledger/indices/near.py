@@ -13,9 +13,9 @@ import numpy as np
 
 from peaks_scheduler.arrays import Counts, Mask
 from peaks_scheduler.ledger.snapshot import Selection
+from peaks_scheduler.objects.affinity import AffinityTerm
 from peaks_scheduler.objects.complexity import bulky
 from peaks_scheduler.objects.pod import Pod
-from peaks_scheduler.objects.selectors import AffinityTerm
 
 from .bulk import Hashed
 from .labels import NodeLabels

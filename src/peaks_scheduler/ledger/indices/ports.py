@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from peaks_scheduler.arrays import Mask
-from peaks_scheduler.objects.pod import HostPort
+from peaks_scheduler.objects.constraints import HostPort
 
 from .slots import Slot
 

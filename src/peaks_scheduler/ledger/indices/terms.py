@@ -16,8 +16,9 @@ from typing import Protocol
 import numpy as np
 
 from peaks_scheduler.arrays import Ints, Mask
+from peaks_scheduler.objects.affinity import AffinityTerm
 from peaks_scheduler.objects.complexity import bulky
-from peaks_scheduler.objects.selectors import AffinityTerm, LabelSelector
+from peaks_scheduler.objects.selectors import LabelSelector
 
 from .bulk import Hashed, Selectors, Table
 from .slots import Slot

@@ -11,8 +11,8 @@ import numpy as np
 
 from peaks_scheduler.arrays import Floats, Mask
 from peaks_scheduler.ledger.snapshot import Selection, Snapshot
+from peaks_scheduler.objects.affinity import SpreadConstraint
 from peaks_scheduler.objects.pod import Pod
-from peaks_scheduler.objects.selectors import SpreadConstraint
 
 from .placement import untolerated
 
