@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from peaks_scheduler.objects.pod_volumes import DISKS, Disk, PodVolume, disk_from, pod_volumes
+from peaks_scheduler.objects.pod_volumes import DISKS as SOURCES
+from peaks_scheduler.objects.pod_volumes import Disk, PodVolume, disk_from, pod_volumes
 from peaks_scheduler.objects.supported_fields import HARMLESS_VOLUMES, SUPPORTED_VOLUMES
 from tests.support.builders import pod, read
 
@@ -53,8 +54,8 @@ def test_the_pod_carries_them() -> None:
 
 
 def test_every_source_that_is_judged_is_allowed_and_none_is_called_harmless() -> None:
-    assert {"persistentVolumeClaim", "ephemeral", *DISKS} <= SUPPORTED_VOLUMES
-    assert not {"persistentVolumeClaim", "ephemeral", *DISKS} & HARMLESS_VOLUMES
+    assert {"persistentVolumeClaim", "ephemeral", *SOURCES} <= SUPPORTED_VOLUMES
+    assert not {"persistentVolumeClaim", "ephemeral", *SOURCES} & HARMLESS_VOLUMES
 
 
 DISKS: dict[str, tuple[str, dict[str, Any], dict[str, Any], bool]] = {
