@@ -102,7 +102,7 @@ class Ledger(NodeLedger):
                 other._nominate(other._pods[uid], record.nominated)
         for slot in self._by_name.values():
             for uid in slot.records:
-                other._stand(other._pods[uid], slots[slot.name])
+                other._enter(other._pods[uid], slots[slot.name])
         return other
 
     # -- reading
@@ -356,7 +356,7 @@ class Ledger(NodeLedger):
             self._usage.pop(siblings, None)
         for record in self._pods.values():
             if record.pod.siblings in estimates:
-                self._use_anew(record, estimates[record.pod.siblings])
+                self._set_use(record, estimates[record.pod.siblings])
             if record.later is not None and record.later.siblings in estimates:
                 record.later = record.later.using(estimates[record.later.siblings])
         for slot in self._by_name.values():
@@ -364,7 +364,7 @@ class Ledger(NodeLedger):
                 slot.ended = [each.using(self._usage.get(each.siblings)) for each in slot.ended]
                 self._correct(slot)
 
-    def _use_anew(self, record: PodRecord, cpu: int | None) -> None:
+    def _set_use(self, record: PodRecord, cpu: int | None) -> None:
         before, slot = record.pod, record.slot
         record.pod = before.using(cpu)
         if slot is None or record.pod is before:

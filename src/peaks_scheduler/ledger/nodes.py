@@ -119,11 +119,11 @@ class NodeLedger:
         slot.unseen += record.unseen
         slot.unseen_memory += record.unseen_memory
         self._priorities[pod.priority] += 1
-        self._stand(record, slot)
+        self._enter(record, slot)
         self._hold(slot, pod, 1)
         self._estimate(slot)
 
-    def _stand(self, record: PodRecord, slot: NodeSlot) -> None:
+    def _enter(self, record: PodRecord, slot: NodeSlot) -> None:
         """Enter the pod at its node and in every index; the sums are the caller's."""
         record.slot = slot
         slot.records[record.pod.uid] = record

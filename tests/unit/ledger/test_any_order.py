@@ -403,7 +403,7 @@ LEFT_OUT: dict[str, tuple[Any, str, Any]] = {
     "verdicts on nodes are kept though nodes change": (NodeLabels, "forget", nothing),
     "columns of labels are not kept up to date": (NodeLabels, "node_changed", _only_what_is_remembered),
     "a namespace keeps its first labels": (Indices, "namespace_changed", _only_the_first),
-    "pods on nodes keep what they were taken to use": (Ledger, "_use_anew", nothing),
+    "pods on nodes keep what they were taken to use": (Ledger, "_set_use", nothing),
     "a nomination outlives its reason": (Ledger, "_nominate", _only_new_ones),
     "who used a claim uses it for ever": (Storage, "pod_removed", nothing),
     "what an assumed pod took of storage is not given back": (Storage, "forget", nothing),
