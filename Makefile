@@ -25,7 +25,7 @@ ALONE := $(addprefix tests/e2e/test_, faults.py operations.py replicas.py two_sc
 REST  := $(filter-out $(ALONE), $(wildcard tests/e2e/test_*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv control-plane monitoring image demo test lint unit plain fuzz pythons kernels oldest e2e parity soak bench clean
+.PHONY: help venv reference control-plane monitoring image demo test lint unit plain fuzz pythons kernels oldest e2e parity soak bench clean
 
 help:
 	@echo "make demo           the scheduler on an embedded cluster, under 30 s"
@@ -39,6 +39,7 @@ help:
 	@echo "make lint           ruff, mypy and the layers"
 	@echo "make soak           20 minutes of churn and restarts of the API server: does it keep its size? SOAK_MINUTES=20"
 	@echo "make bench          this scheduler and kube-scheduler on the same API server"
+	@echo "make reference      write the table of settings into docs/configuration.md"
 	@echo "make venv           only the Python environment, with $(BIN)/peaks-scheduler"
 	@echo "make control-plane  only the control plane: etcd, kube-apiserver, ... from their Go modules"
 	@echo "make monitoring     only Prometheus, node_exporter and metrics-server, for the tests"
@@ -56,6 +57,10 @@ $(READY): pyproject.toml $(PINNED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(PINNED) \
 	  --no-build-isolation --editable '.[dev]'
 	@touch $@
+
+# the table of settings in docs/configuration.md
+reference: $(READY)
+	@$(BIN)/python -m tools.settings_reference
 
 control-plane: $(READY)
 	@$(BIN)/python tools/control_plane.py

@@ -1,10 +1,10 @@
-"""What this scheduler costs and how fast it is, beside kube-scheduler on the same API server.
+"""Measures the speed and the cost of this scheduler, and of kube-scheduler on the same API server.
 
-Five parts, each of which can run alone: ``endtoend`` (a real control plane), ``decision`` (the pure core against bare
-numpy), ``constraints`` (the same in a crowd, beside kube-scheduler's algorithm), ``feed`` (what kopf's event path
-costs) and ``strategies`` (watts, on servers that were measured). Owns nothing of the scheduler: it starts the installed
-one as a user would, or calls its public functions. Everything made up is seeded; README.md says what is measured and
-how.
+Each part can run alone: ``endtoend`` (a real control plane), ``decision`` (the pure core against bare numpy),
+``constraints`` (decisions in a crowded cluster, beside kube-scheduler's algorithm), ``feed`` (the cost of kopf's event
+path), ``strategies`` (watts on measured servers), ``hostile`` (the worst pods of one tenant) and ``memory``. The
+scheduler is started as a user starts it, or its public functions are called. Everything made up is seeded. README.md
+says what is measured and how.
 """
 
 from pathlib import Path
@@ -14,4 +14,4 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class BenchmarkError(Exception):
-    """A run that shows nothing: pods left unbound, events or annotations missing, a watch that broke."""
+    """A run without a valid result: pods not bound, events or annotations missing, a watch that broke."""

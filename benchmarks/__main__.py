@@ -1,7 +1,7 @@
 """``python -m benchmarks``: measure, print, save; ``python -m benchmarks compare A.json B.json``.
 
-Parses, calls the parts, prints. Progress goes to stderr, tables to stdout. Exit codes: 0 measured (an aim that was
-missed is said and is no failure: machines differ), 1 a run that shows nothing, 2 wrong usage.
+Progress goes to stderr, tables to stdout. Exit codes: 0 measured, also where an aim was missed, since machines differ;
+1 a run without a valid result; 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PARTS = {
     "hostile": hostile,
     "memory": memory,
 }
-# that the scheduler hears of while its CPU is counted: a pod of the backlog was listed before the first Binding
+# events of a pod while the scheduler's CPU is counted: a pod of the backlog was listed before the first Binding
 EVENTS_PER_POD = {"backlog": 1, "stream": 2}
 
 
@@ -53,7 +53,7 @@ EVENTS_PER_POD = {"backlog": 1, "stream": 2}
 )
 @click.pass_context
 def main(context: click.Context, /, only: Sequence[str], quick: bool, output: Path | None, **sizes: Any) -> None:
-    """Measure this scheduler, beside kube-scheduler where that can be."""
+    """Measure this scheduler, and kube-scheduler where both can be compared."""
     if context.invoked_subcommand is None:
         given = {name: size for name, size in sizes.items() if size is not None}
         plan = dataclasses.replace(QUICK if quick else Plan(), **given)
@@ -69,7 +69,7 @@ def compare(a: Path, b: Path) -> None:
 
 
 def _possible() -> list[str]:
-    """All parts, without the study of strategies where there is no data for it."""
+    """All parts, without ``strategies`` if its data is missing."""
     missing = strategies.missing()
     if missing:
         _say(f"strategies left out: {missing}")
@@ -100,7 +100,7 @@ def _measure(plan: Plan, parts: Sequence[str], output: Path | None) -> None:
 
 
 def _share(results: Results) -> list[str]:
-    """How much of the scheduler's CPU kopf's event path takes, where both were measured."""
+    """The share of kopf's event path in the scheduler's CPU, as a line; nothing if one of the two was not measured."""
     ways = [results.figure(feed.PART, "CPU per change", way) for way in ("kopf", "plain watch")]
     pods = {stage: results.figure(endtoend.PART, f"{stage}: CPU per pod", "peaks") for stage in EVENTS_PER_POD}
     if None in ways or None in pods.values():
@@ -123,7 +123,7 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of every block's end, as ctrl-C goes
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leaves every block, as ctrl-C does
     try:
         main()
     except (BenchmarkError, AssertionError) as error:

@@ -1,7 +1,7 @@
-"""A steady stream of pods: each created at its time, however long the one before took.
+"""A stream of pods, each created at its own time: an open loop.
 
-Arrivals are a Poisson process of a given rate, drawn from a seed: the same gaps for both schedulers. Open loop: a slow
-answer delays nobody else, so a scheduler that falls behind shows it in its latencies and cannot slow its own work down.
+Arrivals are a Poisson process of a given rate, drawn from a seed, so the gaps are the same for both schedulers. A slow
+answer does not delay the next creation. So a scheduler that falls behind has higher latencies, not fewer arrivals.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LIMIT = 30.0  # [s] for one creation
 
 
 def arrival_times(count: int, rate: float, seed: int) -> list[float]:
-    """When each of ``count`` pods arrives [s] after the start."""
+    """The arrival time of each of ``count`` pods [s after the start]."""
     rng = random.Random(f"arrivals {seed}")
     at, times = 0.0, []
     for _ in range(count):
@@ -32,7 +32,7 @@ def arrival_times(count: int, rate: float, seed: int) -> list[float]:
 
 
 def create(api: Api, pods: Sequence[Object], times: Sequence[float]) -> None:
-    """Create each pod at its time; returns when the last one is there. Raises BenchmarkError where one was refused."""
+    """Create each pod at its time; return when all exist. Raises BenchmarkError if a pod is refused."""
     asyncio.run(_create(api, pods, times))
 
 

@@ -1,9 +1,9 @@
 """Decisions under constraints in a crowded cluster, beside kube-scheduler's own algorithm on the same pods.
 
-Owns the comparison: 5,000 nodes, 50,000 bound pods in 2,000 groups, pods that spread, keep away or want to be near.
-kube-scheduler's PreFilter, Filter over all nodes and Score run in the program that the parity tests are judged by, on
-all cores; ours is one decision on one core. Each pod is decided a few times in turn with the others, its median
-counts, and of those the 50th and 99th percentile of all pods of a kind. Nothing is placed.
+Owns the comparison: 5,000 nodes, 50,000 bound pods in 2,000 groups, and pods with spread constraints, affinity or
+anti-affinity. kube-scheduler's PreFilter, Filter over all nodes and Score run on all cores, in the program that judges
+the parity tests; ours is one decision on one core. Each pod is decided a few times, in turn with the others. Its median
+counts; the results are the 50th and 99th percentile over all pods of a kind. Nothing is placed.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ UNITS: dict[str, tuple[str, Better]] = {
 BARE = "plain pod, all groups there"
 
 Times = dict[str, list[float]]
-"""[s] by kind, one a pod."""
+"""Kind -> time of each pod [s]."""
 
 
 def measure(plan: Plan, say: Callable[[str], None]) -> tuple[list[Figure], list[Aim]]:
-    """Both, on the same cluster and pods."""
+    """Measure both on the same cluster and pods."""
     groups = min(crowd.GROUPS, plan.nodes)
     say(f"constraints: {plan.nodes} nodes, {plan.nodes * crowd.PODS_PER_NODE} pods in {groups} groups")
     waiting = {kind: crowd.pending(kind, plan.crowd, groups) for kind in KINDS}
@@ -85,7 +85,7 @@ def _ledger(plan: Plan, groups: int) -> Ledger:
 
 
 def _ours(made: Ledger, waiting: Mapping[str, list[workload.Object]]) -> tuple[Times, float]:
-    """Each pod's median, and the median of the bare pass [s]."""
+    """([s] median time of each pod by kind, [s] median time of the bare numpy pass)."""
     pods = {kind: [decision.read(raw) for raw in raws] for kind, raws in waiting.items()}
     taken: dict[str, list[float]] = {}
     bare: list[float] = []

@@ -1,8 +1,8 @@
 """The two schedulers, each started as its users start it.
 
-Ours: ``peaks-scheduler run`` with the settings of the manifests (Lease, JSON log), its service account, all nodes
-modelled and their load measured. Theirs: kube-scheduler with its default profile, a client that is not held back (5,000
-requests/s instead of 50) and no Lease, all of which favour it. Both have one process; both log to a file.
+Ours: ``peaks-scheduler run`` with the settings of the manifests (Lease, JSON log) and its service account. All nodes
+have a power model and measured load. Theirs: kube-scheduler with its default profile. Its client limit is raised (5,000
+requests/s instead of 50) and it has no Lease, which both favour it. Both have one process and log to a file.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from tests.e2e.support.processes import Process, free_port
 class Contender:
     """One scheduler.
 
-    ``start`` returns when it says that it is ready: that is later than its first Binding may be.
+    ``start`` returns when the scheduler reports that it is ready, which may be after its first Binding.
     """
 
     name: str
     scheduler_name: str
-    """What its pods carry."""
+    """``schedulerName`` of its pods."""
     records: bool
     """Does it write decision records?"""
     start: Callable[[BenchPlane], Process]
@@ -56,7 +56,7 @@ def _start_peaks(plane: BenchPlane, load_address: str) -> Process:
 
 
 def _settings(plane: BenchPlane, load_address: str, models: Path) -> dict[str, object]:
-    """Those of the manifests, on this machine."""
+    """The settings of the manifests, with the addresses of this machine."""
     return {
         "schedulerName": "Peaks",
         "load": {"source": "load-watcher", "address": load_address},

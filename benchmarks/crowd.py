@@ -1,7 +1,7 @@
-"""A crowded cluster: many groups of pods that spread, keep away from one another or want to be near.
+"""A crowded cluster: many groups of pods with spread constraints, affinity or anti-affinity.
 
-Owns the groups. Each has a label of its own, as a Deployment's pods have, and so many constraints of its kind as a
-careful team writes. Everything follows from the seed. Objects are plain JSON as the API server stores them. Pure.
+Each group has a label of its own, as the pods of a Deployment have, and the usual constraints of its kind. Everything
+follows from the seed. Objects are plain JSON as the API server stores them. Pure.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from benchmarks import workload
 from benchmarks.workload import Object
 
 GROUPS = 2_000
-"""Workloads; with ten bound pods a node, 25 pods in each."""
+"""Number of groups. With ten bound pods a node, each has 25 pods."""
 PODS_PER_NODE = 10
 HOSTNAME = "kubernetes.io/hostname"
 TASTES = ("plain", "spread", "anti-affinity", "affinity", "plain", "spread", "plain", "anti-affinity", "plain", "soft")
-"""What a group asks for, in turn."""
+"""The constraints of the groups, in turn."""
 
 
 def taste(group: int) -> str:
@@ -25,7 +25,7 @@ def taste(group: int) -> str:
 
 
 def bound(nodes: int, groups: int, seed: int) -> Iterator[Object]:
-    """Ten pods a node, dealt out to the groups in turn, each on a node by chance."""
+    """Ten bound pods a node: the groups take turns, and every pod is on a random node."""
     rng = random.Random(f"crowd {seed}")
     names = workload.node_names(nodes)
     for i in range(nodes * PODS_PER_NODE):
@@ -33,14 +33,14 @@ def bound(nodes: int, groups: int, seed: int) -> Iterator[Object]:
 
 
 def pending(kind: str, count: int, groups: int) -> list[Object]:
-    """``count`` new pods, each of another group that asks for ``kind``."""
+    """``count`` pending pods, each of another group with constraints of this ``kind``."""
     of_kind = [group for group in range(groups) if taste(group) == kind]
     names = [(f"{kind}-{i:05}", of_kind[i % len(of_kind)]) for i in range(count)]
     return [workload.as_stored(_member(name, group, "Peaks")) for name, group in names]
 
 
 def _member(name: str, group: int, scheduler: str) -> Object:
-    """A small pod of a group: it is the constraints that are measured, not the room."""
+    """A small pod of a group: the constraints are measured, not the resources."""
     labels = {"app": f"group-{group:04}", "tier": f"tier-{group % 7}", "pod-template-hash": f"{group * 7919 % 99991}"}
     spec = {
         "schedulerName": scheduler,

@@ -1,8 +1,8 @@
 """Both schedulers on the same API server, in turn: a backlog, a steady stream, a restart with everything in place.
 
-Owns the order of events of a turn and what is computed from its sightings. The nodes stay from turn to turn, pods and
-events are deleted in between, who begins alternates. A turn that left a pod unbound, or ours one without its event or
-record, shows nothing and ends the run. Nothing is measured while it is prepared or checked.
+Owns the order of events of a turn, and the figures computed from its sightings. The nodes stay from turn to turn; pods
+and events are deleted in between. The schedulers take turns in beginning. If a pod stays unbound, or one of ours has no
+event or record, the run has no valid result and ends. Nothing is measured during preparation and checks.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from tests.e2e.support.processes import Process
 
 PART = "end to end"
 START_LIMIT = 120.0  # [s] from a start to the first Binding
-SLOWEST = 25.0  # [pods/s] whoever is slower is given up
-QUIET = 3.0  # [s] without another event: no more will come
+SLOWEST = 25.0  # [pods/s] a slower scheduler is given up
+QUIET = 3.0  # [s] without another event, after which no more are expected
 IDLE = 3.0  # [s] before the steady memory is read
 
 BACKLOG_RATE = "backlog: rate until the last Binding and event"
@@ -63,7 +63,7 @@ Values = dict[str, float]
 
 
 def measure(plan: Plan, say: Callable[[str], None]) -> tuple[list[Figure], list[Aim]]:
-    """All rounds. Raises BenchmarkError for a run that shows nothing."""
+    """Measure all rounds. Raises BenchmarkError for a run without a valid result."""
     with folder_of_logs(plan.logs) as folder, BenchPlane(folder) as plane:
         say(f"end to end: control plane up; creating {plan.nodes} nodes")
         plane.add_accounts()
@@ -76,7 +76,7 @@ def measure(plan: Plan, say: Callable[[str], None]) -> tuple[list[Figure], list[
 
 @contextmanager
 def folder_of_logs(logs: str) -> Iterator[Path]:
-    """Where the logs go: a folder that is kept, or one that is not."""
+    """The folder for logs: ``logs``, which is kept, or a temporary one if it is empty."""
     if logs:
         yield Path(logs).resolve()
         return
@@ -123,7 +123,7 @@ class Turn:
 
     @contextmanager
     def _backlog(self) -> Iterator[tuple[Process, Values]]:
-        """The scheduler when it is done with the backlog, and what that took; it runs as long as the block does."""
+        """Start the scheduler on the backlog; give it, with its figures, when it is done. It runs during the block."""
         with Sightings(self.plane, "backlog") as seen:
             started = time.monotonic()
             daemon = self.contender.start(self.plane)
@@ -134,7 +134,7 @@ class Turn:
             daemon.stop()
 
     def _work_off(self, seen: Sightings, daemon: Process) -> Values:
-        """Until the backlog is gone: CPU before the first Binding and after it, events, records."""
+        """Wait until the backlog is bound: CPU before and after the first Binding, events, records."""
         count = self.plan.backlog
         self._need(seen.wait(lambda s: len(s.bound) > 0, START_LIMIT), "no pod was bound", daemon)
         already, before = len(seen.bound), self._cpu(daemon)
@@ -159,7 +159,7 @@ class Turn:
         return {**latencies(seen), **cpu, "watches of the observer that the server ended": float(seen.resumed)}
 
     def _restart(self) -> Values:
-        """Started again with every pod bound, and one more to place."""
+        """Start the scheduler again, with every pod bound and one more pending."""
         values = Values()
         self.plane.create_pods(self._pods("probe", 1))
         with Sightings(self.plane, "restart", ("bound",)) as seen:
@@ -178,19 +178,19 @@ class Turn:
         return values
 
     def _cpu(self, daemon: Process) -> tuple[float, float]:
-        """[s] of the scheduler and of the API server."""
+        """CPU time [s] of the scheduler and of the API server."""
         return cpu_seconds(daemon.pid), cpu_seconds(self.plane.pid("kube-apiserver"))
 
     # --- what must be true -------------------------------------------------------------------------------------------
 
     def _finish(self, seen: Sightings, count: int, seconds: float, daemon: Process) -> None:
-        """Until every pod is bound and no more events come."""
+        """Wait until every pod is bound and no more events come."""
         bound = seen.wait(lambda s: len(s.bound) >= count, START_LIMIT + seconds)
         self._need(bound, f"{count - len(seen.bound)} of {count} pods were not bound", daemon)
         seen.settle(count, QUIET, START_LIMIT + seconds)
 
     def _complete(self, seen: Sightings, count: int) -> Values:
-        """Events and records by pod. Ours writes all of them; kube-scheduler may drop events when it is in a hurry."""
+        """Events and records per pod. Ours must write all of them; kube-scheduler drops events under load."""
         if self.contender.records and not len(seen.event) == len(seen.recorded) == count:
             raise BenchmarkError(f"{count} pods bound, {len(seen.event)} events, {len(seen.recorded)} decision records")
         return {
@@ -203,7 +203,7 @@ class Turn:
             raise BenchmarkError(f"{self.contender.name}: {what}; the end of its log:\n{daemon.output()[-3000:]}")
 
     def _check(self) -> None:
-        """What is in the cluster now: no node overbooked, and ours looked at every node and knew its load."""
+        """Check that no node is overbooked, and that ours judged every node and knew its load."""
         pods = self.plane.list_pods(workload.NAMESPACE)
         check_room(pods, workload.nodes(self.plan.nodes, self.plan.seed))
         if self.contender.records:
@@ -211,7 +211,7 @@ class Turn:
 
 
 def check_room(pods: Sequence[workload.Object], nodes: Sequence[workload.Object]) -> None:
-    """Raises BenchmarkError where pods ask for more than their node has to give."""
+    """Raise BenchmarkError if the pods of a node request more than it has."""
     left = {node["metadata"]["name"]: Counter(_amounts(node["status"]["allocatable"])) for node in nodes}
     for pod in pods:
         asked = Counter(_amounts(pod["spec"]["containers"][0]["resources"]["requests"]))
@@ -228,7 +228,7 @@ def _amounts(quantities: dict[str, str]) -> dict[str, int]:
 
 
 def check_records(pods: Sequence[workload.Object], nodes: int) -> None:
-    """Raises BenchmarkError where a record names another node or was made without looking at all, or without load."""
+    """Raise BenchmarkError for a record that names another node, or was made without all nodes or without load."""
     standings: Counter[str] = Counter()
     for pod in pods:
         record = json.loads(pod["metadata"]["annotations"][DECISION])
@@ -243,7 +243,7 @@ def check_records(pods: Sequence[workload.Object], nodes: int) -> None:
 
 
 def rates(seen: Sightings, started: float) -> Values:
-    """Pods per second from the first Binding to the last, and to the last event where that is later."""
+    """Pods per second from the first Binding to the last one, and to the last event if that is later."""
     first, last = min(seen.bound.values()), max(seen.bound.values())
     done = max([last, *seen.event.values()])
     count = len(seen.bound)
@@ -255,7 +255,7 @@ def rates(seen: Sightings, started: float) -> Values:
 
 
 def latencies(seen: Sightings) -> Values:
-    """From the moment a pod was seen to the moment it was seen bound, both by the observer."""
+    """Times from a pod's creation to its Binding [ms], both as the observer saw them."""
     waits = [1000 * max(0.0, seen.bound[name] - created) for name, created in seen.created.items()]
     percentiles = statistics.quantiles(waits, n=100, method="inclusive")
     lasted = max(seen.created.values()) - min(seen.created.values())

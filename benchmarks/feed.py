@@ -1,8 +1,8 @@
-"""What it costs to hear of a pod: through kopf's event path, through a plain watch, and reading alone.
+"""The cost of receiving a pod: through kopf's event path, through a plain watch, and through a watch without ledger.
 
-Each way is tried by a process of its own (``feed_probe``) against the embedded API server in this one, so that CPU and
-memory are the reader's alone. Every pod comes twice, as in a backlog: from the list, and when it is bound. The
-difference between the first two is what kopf's path costs.
+Each way runs in a process of its own (``feed_probe``) against the embedded API server in this process, so CPU and
+memory are the reader's only. Every pod comes twice, as in a backlog: in the list, and when it is bound. The difference
+between the first two ways is the cost of kopf's path.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from benchmarks.plan import Plan
 from peaks_scheduler.embedded.apiserver import EmbeddedApiServer
 
 PART = "feed"
-NODES = 100  # enough for the pods, few enough to cost nothing beside them
+NODES = 100  # enough for the pods, and few enough that their cost does not matter
 LIMIT = 260.0  # [s] for one way
 AT_ONCE, PAUSE = 20, 0.01  # Bindings at once, and the time between [s]: about as fast as an API server takes them
 WAYS = {"kopf": "kopf", "plain": "plain watch", "decode": "plain watch, no ledger"}
@@ -35,7 +35,7 @@ UNITS: dict[str, tuple[str, Better]] = {
 
 
 def measure(plan: Plan, say: Callable[[str], None]) -> tuple[list[Figure], list[Aim]]:
-    """Every way, one after the other. There is no aim: the end-to-end figures are what counts."""
+    """Measure every way, one after the other. There is no aim: the end-to-end figures have them."""
     figures: list[Figure] = []
     for mode, subject in WAYS.items():
         say(f"feed: {plan.feed} pods, {subject}")

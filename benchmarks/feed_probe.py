@@ -1,10 +1,10 @@
-"""A process that takes pods in by one way of reading them and says what that cost it: CPU, and memory at the end.
+"""A process that reads pods in one way and prints its cost: CPU, and memory at the end.
 
     python -m benchmarks.feed_probe kopf|plain|decode KUBECONFIG PODS
 
 ``kopf``: the daemon's own feed. ``plain``: a list and a watch over the same connection, json, the same ledger.
-``decode``: the same without the ledger, which leaves the client and json. Prints ``listed`` when all pods are in, then
-one JSON line when each of them has come a second time. Its CPU time is all its own: the API server is another process.
+``decode``: the same without the ledger, so only the client and json. Prints ``listed`` when all pods were listed, then
+one JSON line when every pod has come a second time. The API server is another process, so its CPU does not count here.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PODS = "/api/v1/pods"
 
 
 class Counting(Ledger):
-    """A ledger that counts what it is shown."""
+    """A ledger that counts the pods it is shown."""
 
     seen = 0
 
@@ -68,7 +68,7 @@ async def by_watch(connection: Connection, take: Callable[[dict[str, Any]], None
 
 
 async def probe(mode: str, kubeconfig: str, pods: int) -> dict[str, float]:
-    """Both halves. CPU [ms] of each pod, memory [MB]."""
+    """Read the list and the changes of ``pods`` pods. CPU [ms] per pod, memory [MB]."""
     connection = await connect(kubeconfig)
     ledger = Counting()
 

@@ -1,7 +1,7 @@
-"""Numbers that were measured, their tables, their file, and the comparison of two files.
+"""Measured figures: their tables, their file, and the comparison of two files.
 
-Owns the form of the results: a figure is a name, a unit, a subject (whose it is) and one value for each round. Knows
-nothing of what was measured. Pure but for ``save`` and ``load``.
+A figure has a name, a unit, a subject (the scheduler or variant that was measured) and one value for each round. Knows
+nothing about what was measured. Pure, apart from ``save`` and ``load``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Figure:
     unit: str
     subject: str
     values: tuple[float, ...]
-    """One a round."""
+    """One for each round."""
     better: Better = "lower"
 
     @property
@@ -43,7 +43,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """What is hoped for, and what came."""
+    """A limit for one value, and the measured value."""
 
     text: str
     value: float
@@ -64,7 +64,7 @@ class Results:
     """A whole run."""
 
     about: Mapping[str, Any]
-    """When, where, which commit, which sizes and seeds."""
+    """Time, machine, commit, sizes and seed."""
     figures: tuple[Figure, ...]
     aims: tuple[Aim, ...]
 
@@ -75,7 +75,7 @@ class Results:
 def gather(
     part: str, subject: str, rounds: Sequence[Mapping[str, float]], units: Mapping[str, tuple[str, Better]]
 ) -> list[Figure]:
-    """Rounds of named values as figures; ``units``: name -> (unit, which way is better), also their order."""
+    """Make figures of rounds of named values. ``units``: name -> (unit, which way is better), in order of display."""
     present = [name for name in units if any(name in each for each in rounds)]
     return [
         Figure(
@@ -99,7 +99,7 @@ def save(results: Results, file: Path) -> None:
 
 
 def load(file: Path) -> Results:
-    """Raises BenchmarkError for a file that holds no results."""
+    """The results in a file. Raises BenchmarkError for a file without results."""
     try:
         whole = json.loads(file.read_text(encoding="utf-8"))
         if whole["format"] != FORMAT:
@@ -117,7 +117,7 @@ def load(file: Path) -> Results:
 
 
 def table(figures: Iterable[Figure]) -> list[str]:
-    """Figures of one part: a row a name, a column a subject, and the first subject's value over the second's."""
+    """A table: a row for each name, a column for each subject, and the ratio of the first two subjects."""
     figures = list(figures)
     subjects = list(dict.fromkeys(each.subject for each in figures))
     rows = [["", *subjects, *([f"{subjects[0]} / {subjects[1]}"] if len(subjects) > 1 else [])]]
@@ -136,7 +136,7 @@ def table(figures: Iterable[Figure]) -> list[str]:
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns: the first to the left, the others to the right, a rule under the head."""
+    """Lines of aligned columns: the first to the left, the others to the right, a rule below the header."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
 
     def line(row: Sequence[str]) -> str:
@@ -173,7 +173,7 @@ def _number(value: float) -> str:
 
 
 def comparison(a: Results, b: Results) -> list[str]:
-    """Every figure that both runs have: a, b, b over a, and what can be said of the difference."""
+    """A table of the figures that both runs have: a, b, b / a, and a verdict on the difference."""
     ours = {each.key: each for each in b.figures}
     both = [(each, ours[each.key]) for each in a.figures if each.key in ours]
     if not both:
@@ -187,7 +187,7 @@ def comparison(a: Results, b: Results) -> list[str]:
 
 
 def _verdict(a: Figure, b: Figure) -> str:
-    """Better or worse only where the rounds of the two runs do not overlap."""
+    """``better`` or ``worse`` only if the rounds of the two runs do not overlap."""
     if not a.better:
         return ""
     if len(a.values) < 2 or len(b.values) < 2:
@@ -199,7 +199,7 @@ def _verdict(a: Figure, b: Figure) -> str:
 
 
 def _differences(a: Results, b: Results) -> list[str]:
-    """What else differs between the runs, and so may explain the figures."""
+    """Lines on machine, versions and plan where the runs differ: they may explain a difference."""
     lines = [f"a: {_origin(a)}", f"b: {_origin(b)}"]
     for what in ("machine", "versions", "plan"):
         before, after = a.about.get(what, {}), b.about.get(what, {})

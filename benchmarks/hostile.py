@@ -20,7 +20,7 @@ from typing import Self
 
 import httpx
 
-from benchmarks import BenchmarkError, workload
+from benchmarks import workload
 from benchmarks.arrivals import arrival_times, create
 from benchmarks.contenders import Contender, kube_scheduler, peaks
 from benchmarks.endtoend import folder_of_logs
@@ -87,7 +87,7 @@ TOO_LARGE = (413, 422, 500)  # 500 is etcd's
 
 
 def measure(plan: Plan, say: Callable[[str], None]) -> tuple[list[Figure], list[Aim]]:
-    """One round. Raises BenchmarkError for a run that shows nothing."""
+    """One round."""
     figures: list[Figure] = []
     with folder_of_logs(plan.logs) as folder, BenchPlane(folder) as plane:
         plane.add_accounts()
@@ -100,18 +100,19 @@ def measure(plan: Plan, say: Callable[[str], None]) -> tuple[list[Figure], list[
 
 def _all_kinds(plane: BenchPlane, plan: Plan, contender: Contender, say: Callable[[str], None]) -> list[Figure]:
     plane.delete_all_pods()
-    daemon = contender.start(plane)
+    trial = Trial(plane, plan, contender)
     try:
-        trial = Trial(plane, plan, contender, daemon)
         trial.others("warm")
         found: list[Figure] = []
         for kind, of, runs in (*KINDS, (CROWD, "", False)):
             values = trial.run(of, runs) if of else trial.crowd(plan.crowd * 25)
             say(f"{contender.name}, {kind}: " + ", ".join(f"{name} {value:.3g}" for name, value in values.items()))
             found += [_figure(kind, name, contender, value) for name, value in values.items()]
+            if values[OTHERS] >= 1000 * PATIENCE:
+                trial.restart()  # what it is busy with is no concern of the next kind
         return found
     finally:
-        daemon.stop()
+        trial.stop()
 
 
 def _figure(kind: str, name: str, contender: Contender, value: float) -> Figure:
@@ -121,8 +122,18 @@ def _figure(kind: str, name: str, contender: Contender, value: float) -> Figure:
 class Trial:
     """One scheduler, running."""
 
-    def __init__(self, plane: BenchPlane, plan: Plan, contender: Contender, daemon: Process) -> None:
-        self._plane, self._plan, self._contender, self._daemon = plane, plan, contender, daemon
+    def __init__(self, plane: BenchPlane, plan: Plan, contender: Contender) -> None:
+        self._plane, self._plan, self._contender = plane, plan, contender
+        self._daemon = contender.start(plane)
+
+    def stop(self) -> None:
+        self._daemon.stop()
+
+    def restart(self) -> None:
+        """End the scheduler, remove all pods, start it again."""
+        self.stop()
+        self._plane.delete_all_pods()
+        self._daemon = self._contender.start(self._plane)
 
     def run(self, kind: str, runs: bool) -> dict[str, float]:
         name = re.sub(r"[^a-z]+", "-", f"{'runs' if runs else 'waits'} {kind.lower()}")
@@ -153,15 +164,13 @@ class Trial:
             return {OTHERS: 1000 * self.others("crowd"), PROBE: 1000 * probe.longest}
 
     def others(self, name: str) -> float:
-        """[s] that the slowest of the small pods took from its creation to its Binding."""
+        """[s] that the slowest of the small pods took from its creation to its Binding; PATIENCE: it took longer."""
         pods = workload.pods(f"other-{name}", OTHER_PODS, self._plan.seed, self._contender.scheduler_name)
         with Sightings(self._plane, "others", ("created", "bound")) as seen:
             create(self._plane.api, pods, arrival_times(OTHER_PODS, RATE, self._plan.seed))
             wanted = {pod["metadata"]["name"] for pod in pods}
             if not seen.wait(lambda s: wanted <= s.bound.keys(), PATIENCE):
-                raise BenchmarkError(
-                    f"{self._contender.name}, {name}: others stay pending\n{self._daemon.output()[-2000:]}"
-                )
+                return PATIENCE
         return max(seen.bound[each] - seen.created[each] for each in wanted)
 
     def _create(self, name: str, kind: str, runs: bool) -> float:
@@ -216,11 +225,9 @@ class _Verdict:
         self._thread.start()
 
     def wait(self) -> float:
-        """[s] after its creation. Raises BenchmarkError where none came."""
+        """[s] after its creation; PATIENCE: none came by then."""
         self._thread.join(PATIENCE)
-        if self._found is None:
-            raise BenchmarkError(f"no verdict within {PATIENCE:g} s: {self._path}")
-        return self._found - self._created
+        return PATIENCE if self._found is None else self._found - self._created
 
     def _look(self) -> None:
         while time.monotonic() < self._created + PATIENCE:

@@ -1,4 +1,4 @@
-"""Lines of an HTTP stream, as cheaply as Python has them. Assumes that a line is a whole JSON text."""
+"""Splits an HTTP stream into lines, as fast as Python can. Assumes that a line is a whole JSON text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import aiohttp
 
 
 async def batches(content: aiohttp.StreamReader) -> AsyncIterator[list[bytes]]:
-    """The whole lines of each chunk that came, together: one look at the clock does for all of them."""
+    """The complete lines of each chunk, together: the clock is read once for all of them."""
     rest = b""
     while chunk := await content.readany():
         *whole, rest = (rest + chunk).split(b"\n")

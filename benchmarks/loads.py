@@ -1,8 +1,8 @@
-"""A load-watcher on loopback with fresh loads of every node, so that ours decides on measured nodes.
+"""A load-watcher on loopback with fresh loads of every node, so that our scheduler decides on measured nodes.
 
-The loads never change, only the window moves: its end is always now. What pods add is the scheduler's to know, as it
-would be in the first minutes of a 15-minute average. The body is made once and cut in two around its times, so that
-answering costs the machine little. One thread, ended when the block is left.
+The loads never change; only the window moves, and ends now. The scheduler itself must add the use of new pods, as in
+the first minutes of a 15-minute average. The body is made once, and only its times are put in, so an answer costs
+little CPU. One thread, which ends when the block is left.
 """
 
 from __future__ import annotations
@@ -62,6 +62,6 @@ def _handler(endpoint: LoadEndpoint) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
         def log_message(self, *args: object) -> None:
-            """Says nothing."""
+            """Log nothing."""
 
     return Handler

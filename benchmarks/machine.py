@@ -1,6 +1,6 @@
-"""What ran, on what: the machine, the versions, the commit; and what a process used, from ``/proc``.
+"""The machine, versions and commit of a run; and the CPU time and memory of a process, from ``/proc``.
 
-Assumes Linux. A process's figures are its own, without children: both schedulers and the API server are one process
+Assumes Linux. The figures of a process are without its children: both schedulers and the API server have one process
 each. Never changes anything.
 """
 
@@ -26,14 +26,14 @@ def cpu_seconds(pid: int) -> float:
 
 
 def memory(pid: int | str) -> tuple[float, float]:
-    """(resident now, the most so far) [MB, 10^6 bytes] of a process; ``self``: this one."""
+    """(resident now, highest so far) memory [MB, 10^6 bytes] of a process; ``self``: this one."""
     fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     resident, peak = (int(fields[name].split()[0]) * 1024 / 1e6 for name in ("VmRSS", "VmHWM"))
     return resident, peak
 
 
 def machine() -> dict[str, Any]:
-    """What the numbers were measured on, and how busy it was before."""
+    """The machine, and its load before the run."""
     pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
     return {
         "cpu": _cpu_model(),
@@ -50,13 +50,13 @@ def _cpu_model() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and the packages that matter here."""
+    """The versions of Python and of the packages that matter for speed."""
     found = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return {"python": platform.python_version(), **found}
 
 
 def commit() -> str:
-    """The commit that was measured, with ``+changes`` where the checkout differs from it; empty without git."""
+    """The measured commit, with ``+changes`` if the checkout differs from it; empty without git."""
     return _git("rev-parse", "--short=12", "HEAD") + ("+changes" if _git("status", "--porcelain") else "")
 
 

@@ -1,8 +1,8 @@
-"""What a node, a pod and a byte of a pod weigh in the scheduler's memory, and whether it is given back.
+"""The scheduler's memory for a node, a pod and a byte of a pod, and whether memory is freed again.
 
-Each question is asked of a process of its own (``memory_probe``), which has the daemon's modules loaded and feeds a
-ledger with the text of objects, decoded one by one as a watch hands them on. From the answers follows the bound that
-``docs/operations.md`` states, and the memory limit of the manifests.
+Each measurement runs in a process of its own (``memory_probe``). It has the daemon's modules loaded and decodes the
+text of objects one by one into a ledger, as a watch delivers them. The bound in ``docs/operations.md`` and the memory
+limit of the manifests are computed from the results.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from benchmarks.figures import Aim, Better, Figure, gather
 from benchmarks.plan import Plan
 
 PART = "memory"
-LIMIT = 300.0  # [s] for one question
-LEFT = 5.0  # [MB] that may be left of a hundred times that the cluster was filled and emptied
+LIMIT = 300.0  # [s] for one measurement
+LEFT = 5.0  # [MB] most memory kept after the cluster was filled and emptied a hundred times
 UNITS: dict[str, tuple[str, Better]] = {
     "process, nothing in it": ("MB", "lower"),
     "each node": ("kB", "lower"),
@@ -36,7 +36,7 @@ UNITS: dict[str, tuple[str, Better]] = {
 
 
 def measure(plan: Plan, say: Callable[[str], None]) -> tuple[list[Figure], list[Aim]]:
-    """Every question, one after the other."""
+    """All measurements, one after the other."""
     found: dict[str, float] = {}
     for question in ("plain", "large", "churn", "fork"):
         say(f"memory: {question}")

@@ -1,8 +1,8 @@
-"""A process that says what objects weigh in it.
+"""A process that prints how much memory objects take in it.
 
     python -m benchmarks.memory_probe plain|large|churn|fork NODES PODS
 
-Prints one JSON line. Weights are differences of the resident memory, so they hold what the allocator takes for itself.
+Prints one JSON line. The results are differences of the resident memory, so they include the allocator's overhead.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
 def resident() -> float:
-    """[MB] of this process."""
+    """Resident memory [MB] of this process."""
     gc.collect()
     return memory("self")[0]
 
@@ -50,7 +50,7 @@ def ledger() -> Ledger:
 
 
 def plain(nodes: int, pods: int) -> dict[str, float]:
-    """Nodes and pods as usual."""
+    """Memory of ordinary nodes and pods."""
     known = ledger()
     empty = resident()
     for text in stored_nodes(nodes):
@@ -68,9 +68,10 @@ def plain(nodes: int, pods: int) -> dict[str, float]:
 
 
 def large(nodes: int, pods: int) -> dict[str, float]:
-    """The worst of several kinds of pods of about a megabyte, by who is to place them and where they are."""
+    """Memory of pods of about a megabyte: the worst of several kinds, for each place in WHERE."""
     worst = {"waits": 0.0, "placed": 0.0, "others": 0.0, "read": 0.0}
-    with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as apart:  # what one leaves another would use
+    # a new process for each: memory freed by one would be used by the next
+    with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as apart:
         for kind, where in itertools.product(KINDS, WHERE):
             weight, reading = apart.apply(_weigh, (kind, where))
             print(f"{kind} {where}: {weight:.1f} kept, {reading:.1f} more while read", file=sys.stderr)
@@ -84,12 +85,12 @@ def large(nodes: int, pods: int) -> dict[str, float]:
 
 
 def _weigh(kind: str, where: str) -> tuple[float, float]:
-    """Bytes for each byte of JSON: kept of it, and more than that while it is read."""
+    """(bytes kept, more bytes while it is read) for each byte of JSON."""
     known = ledger()
     known.observe_node(json.loads(next(stored_nodes(1))))
     texts = [_large(kind, i, where) for i in range(LARGE)]
     before, size = resident(), sum(map(len, texts)) / 1e6
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     for text in texts:
         known.observe_pod(json.loads(text))
     after, peak = resident(), memory("self")[1]
@@ -97,7 +98,7 @@ def _weigh(kind: str, where: str) -> tuple[float, float]:
 
 
 def churn(nodes: int, pods: int) -> dict[str, float]:
-    """Filled and emptied, each time with other pods, large ones among them."""
+    """Memory left after the cluster was filled and emptied many times, with large pods among others."""
     known = ledger()
     for text in stored_nodes(nodes):
         known.observe_node(json.loads(text))
@@ -182,7 +183,7 @@ KINDS = {"resources": _resources, "terms": _terms, "ports": _ports, "selector": 
 
 
 def _large(kind: str, number: int, where: str, parts: int = 1) -> str:
-    """The text of a pod of about a megabyte, or one of so many parts of that."""
+    """The JSON of a pod of about a megabyte, divided by ``parts``."""
     name = f"{kind}-{where}-{number}"
     spec = {"containers": [{"name": "c", "image": "x"}], **KINDS[kind](f"k{number}", parts)}
     spec["schedulerName"] = OTHERS if where == "others" else OURS

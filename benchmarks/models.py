@@ -1,6 +1,6 @@
-"""Made-up power models: of every kind of curve, each node with parameters of its own, and known as fits are known.
+"""Made-up power models of every kind of curve, with or without the covariance of a fit.
 
-Owns these numbers; they are measured on nothing. Everything follows from the seed. Pure.
+Owns these numbers, which are not measured. Everything follows from the seed. Pure.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def idle_exponential(rng: random.Random) -> IdleExponential:
 
 
 def piecewise(rng: random.Random) -> Piecewise:
-    """Of 5 to 11 points."""
+    """A piecewise curve of 5 to 11 points."""
     count = rng.randint(5, 11)
     watts = np.cumsum([rng.uniform(50.0, 150.0), *(rng.uniform(10.0, 60.0) for _ in range(count - 1))])
     return Piecewise(tuple(np.linspace(0.0, 1.0, count).tolist()), tuple(watts.tolist()))
@@ -51,19 +51,19 @@ MIXED: Sequence[Make] = (exponential, idle_exponential, piecewise, linear)
 
 
 def own(makes: Sequence[Make], count: int, seed: int) -> PowerModels:
-    """Each of ``count`` nodes has its own; the kinds take turns."""
+    """A model for each of ``count`` nodes; the kinds take turns."""
     rng = random.Random(f"models {seed}")
     names = workload.node_names(count)
     return PowerModels({name: PowerModel(name, makes[i % len(makes)](rng)) for i, name in enumerate(names)})
 
 
 def shared() -> PowerModels:
-    """One model a kind of node."""
+    """One model for each kind of node."""
     return parse_models(yaml.safe_dump(workload.power_models()), "models")
 
 
 def known(models: PowerModels) -> PowerModels:
-    """The same, with the covariance that least squares on 28 noisy samples gives."""
+    """The same models with a covariance, as from least squares on 28 noisy samples."""
     by_name = {name: _known(model) for name, model in models.by_name.items()}
     return PowerModels(by_name, tuple((selector, _known(model)) for selector, model in models.by_selector))
 

@@ -1,16 +1,16 @@
-"""The one witness: a process that watches pods and events and writes down when it saw what.
+"""A process that watches pods and events, and writes down when it saw each of them.
 
-The same for both schedulers, apart from them and from whoever creates the pods, and cheap: it asks for metadata only
-and lets the API server select, so that a pod appears in one watch when it is created, in another when it is bound, and
-its event in a third. Times are of the monotonic clock, which all processes of a machine share, taken when a chunk
-arrives. Never acts on anything. A watch that ends goes on where it was and says so; one that cannot is an error, since
-what came meanwhile would be missed.
+It is the same for both schedulers, and separate from them and from the process that creates the pods. It is cheap: it
+asks for metadata only and lets the API server select. So a pod appears in one watch when it is created, in another when
+it is bound, and its event in a third. Times are of the monotonic clock, which all processes of a machine share, read
+when a chunk arrives. Never changes anything. A watch that ends is resumed, and a line says so. A watch that cannot be
+resumed is an error, since changes in between would be missed.
 
     python -m benchmarks.observer SPEC.json
 
-SPEC: ``{"url", "token", "ca", "out", "watches": ["created", "bound", "event"]}``. Into ``out`` goes a line ``watching``
-once all watches are open, then ``KIND NAME TIME NOTE`` for each sighting; NOTE is 1 for a pod with a decision record.
-The KIND ``resumed`` names the watch.
+SPEC: ``{"url", "token", "ca", "out", "watches": ["created", "bound", "event"]}``. It writes a line ``watching`` into
+``out`` when all watches are open, then ``KIND NAME TIME NOTE`` for each sighting; NOTE is 1 for a pod with a decision
+record. For the KIND ``resumed``, NAME is the watch.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ DECISION = "peaks-scheduler/decision"
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 HOUR = "3600"  # [s] longer than any run
 
-# kind -> collection, field selector; "created" has none: pods of one node, the empty one included, are a kubelet's
-# business to the API server, which ends such a watch when ten changes come at once
+# kind -> collection, field selector. "created" has none: a selector of one node (also of the empty name) looks like a
+# kubelet's watch to the API server, and it ends such a watch when ten changes come at once
 WATCHES = {
     "created": ("/api/v1/namespaces/default/pods", ""),
     "bound": ("/api/v1/namespaces/default/pods", "spec.nodeName!="),
@@ -40,8 +40,8 @@ WATCHES = {
 }
 
 
-class Witness:
-    """What one watch needs to remember: where it is, so that it can go on there."""
+class ResumingWatch:
+    """One watch, and the resource version at which it can be resumed."""
 
     def __init__(self, kind: str, session: aiohttp.ClientSession, out: TextIO) -> None:
         self._kind, self._session, self._out = kind, session, out
@@ -49,7 +49,7 @@ class Witness:
         self._version = ""
 
     async def watch(self, opened: asyncio.Barrier) -> None:
-        """From now on, until cancelled. A server that is short of breath ends watches: nothing is lost by going on."""
+        """Watch until cancelled. A busy server ends watches; a resumed watch misses nothing."""
         await self._begin()
         await self._follow(opened)
         while True:
@@ -87,7 +87,7 @@ class Witness:
 
 
 async def observe(spec: dict[str, Any], out: TextIO) -> None:
-    """Watch until cancelled; an exception when something was missed."""
+    """Watch until cancelled. Raises if a change was missed."""
     tls = ssl.create_default_context(cafile=spec["ca"])
     headers = {"Authorization": f"Bearer {spec['token']}", "Accept": METADATA_ONLY}
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
@@ -96,7 +96,7 @@ async def observe(spec: dict[str, Any], out: TextIO) -> None:
         opened = asyncio.Barrier(len(spec["watches"]) + 1)
         async with asyncio.TaskGroup() as tasks:
             for kind in spec["watches"]:
-                tasks.create_task(Witness(kind, session, out).watch(opened))
+                tasks.create_task(ResumingWatch(kind, session, out).watch(opened))
             await opened.wait()
             print("watching", file=out, flush=True)
 

@@ -1,4 +1,4 @@
-"""How large a run is. Everything else about it follows from these numbers and the seed. Pure."""
+"""The size of a run. Everything else follows from these numbers and the seed. Pure."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ class Plan:
     backlog: int = 5_000
     """Pods that wait when the scheduler starts."""
     stream: int = 5_000
-    """Pods that arrive afterwards, one by one; with the backlog the 10,000 pods that memory is judged at."""
+    """Pods that arrive afterwards, one by one. With the backlog they are the 10,000 pods for the memory figures."""
     rate: float = 150.0
-    """Mean arrivals [pods/s] of the stream, which both schedulers can sustain on two cores."""
+    """Mean arrivals of the stream [pods/s]. Both schedulers can sustain it on two cores."""
     rounds: int = 3
-    """Turns of each scheduler. Who begins alternates."""
+    """Turns of each scheduler. The schedulers take turns in beginning."""
     repeats: int = 1_000
     """Decisions of each kind."""
     crowd: int = 200
-    """Pods of each kind that are decided under constraints."""
+    """Pods of each kind in ``constraints``."""
     feed: int = 10_000
-    """Pods that the watches of the feed part bring, listed once and changed once."""
+    """Pods in ``feed``, each listed once and changed once."""
     clusters: int = 10
-    """Clusters of measured servers that are filled."""
+    """Clusters of measured servers in ``strategies``."""
     churns: int = 2
-    """Of them those in which pods come and go."""
+    """How many of these clusters have pods that come and go."""
     seed: int = 1
     logs: str = ""
-    """Folder that keeps the logs of the control plane and the schedulers; a temporary one where empty."""
+    """Folder for the logs of the control plane and the schedulers; empty: a temporary one."""
 
     @property
     def pods(self) -> int:
-        """Pods that are bound at the end of a turn."""
+        """Pods bound at the end of a turn."""
         return self.backlog + self.stream
 
     @property
     def full(self) -> bool:
-        """Is it as large as the aims are meant for?"""
+        """Is it large enough for the aims to apply?"""
         return self.nodes >= 5_000 and self.pods >= 10_000
 
 

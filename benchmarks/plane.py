@@ -1,8 +1,8 @@
-"""The control plane that both schedulers are measured on: the tests' own, with an account for each of them.
+"""The control plane of the tests, with an account for each scheduler.
 
-Owns who they are: ours is the service account of the manifests with the rights they give it, kube-scheduler a service
-account with the roles that Kubernetes gives it (``system:kube-scheduler``, ``system:volume-scheduler``). No kubelets
-run: a pod is done when it is bound, and two cores have enough to do.
+Ours has the service account and the rights of the manifests. kube-scheduler has a service account with the roles that
+Kubernetes gives it (``system:kube-scheduler``, ``system:volume-scheduler``). No kubelets run: a pod is done when it is
+bound, and they would take CPU on the two cores.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ _THEIR_ROLES = ("system:kube-scheduler", "system:volume-scheduler")
 
 
 class BenchPlane(ControlPlane):
-    """A control plane that tells its processes' ids and has both accounts."""
+    """A control plane with both accounts, and the process ids of its programs."""
 
     def pid(self, name: str) -> int:
         """Process id of ``kube-apiserver``, ``etcd`` or another that was started here."""
         return self._processes[name].pid
 
     def add_accounts(self) -> None:
-        """Both accounts and their rights."""
+        """Create both accounts and their rights."""
         manifests = [ROOT / "manifests" / name for name in ("serviceaccount.yaml", "rbac.yaml")]
         service_account_kubeconfig(self, OURS, NAMESPACE, manifests)
         service_account_kubeconfig(self, THEIRS, NAMESPACE)

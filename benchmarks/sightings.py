@@ -1,7 +1,7 @@
-"""The observer process from the outside: started, read, ended.
+"""Starts the observer process, reads its sightings and ends it.
 
-Owns what was seen so far: by kind, each pod's first sighting. Assumes one reader. Waiting is bounded and looks at the
-observer's file every 50 ms, which costs next to nothing; the times in it are the observer's own.
+Owns the sightings so far: the first one of each pod, by kind. Assumes one reader. Waiting is bounded and reads the
+observer's file every 50 ms, which costs little; the times in the file are the observer's own.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _OPEN = 20.0  # [s] for the watches to open
 
 
 class Sightings:
-    """A context manager; entered, the watches are open.
+    """A context manager; while the block lasts, the watches are open.
 
     Attributes:
-        created, bound, event: pod -> when it was seen [s, monotonic clock].
+        created, bound, event: pod -> time of the first sighting [s, monotonic clock].
         recorded: pods that were bound with a decision record.
-        resumed: how often the server ended a watch and it went on.
+        resumed: how often the server ended a watch, which was then resumed.
     """
 
     def __init__(self, plane: BenchPlane, name: str, watches: Sequence[str] = ("bound", "event")) -> None:
@@ -77,7 +77,7 @@ class Sightings:
             time.sleep(EVERY)
 
     def settle(self, count: int, quiet: float, seconds: float) -> None:
-        """Until ``count`` events were seen, or no more of anything came for ``quiet`` [s]; at most ``seconds``."""
+        """Wait for ``count`` events, but not longer than ``quiet`` [s] for the next one, and ``seconds`` in all."""
         end = time.monotonic() + seconds
         while len(self.event) < count and time.monotonic() < end and self._more_events(quiet):
             pass
@@ -87,7 +87,7 @@ class Sightings:
         return self.wait(lambda seen: len(seen.event) > before, quiet)
 
     def _read(self) -> None:
-        """Take in what the observer wrote since the last look."""
+        """Read what the observer has written since the last read."""
         if not self._process.alive:
             raise BenchmarkError(f"the observer ended, its measurement is void:\n{self._process.output()[-2000:]}")
         if not self._file.exists():

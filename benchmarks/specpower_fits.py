@@ -1,9 +1,9 @@
-"""How well power models learned from few samples meet the servers of SPECpower.
+"""Errors of power models that are fitted to few samples of the servers of SPECpower.
 
 ``python -m benchmarks.specpower_fits FILE`` with the CSV of SPECpower's curves (plain or .gz, columns ``watts_idle``,
-``watts_10`` .. ``watts_100``). Errors are percent of each server's power at full load. Two questions: 30 samples with
-2 % noise (of the value) at seven levels, judged on all eleven; and every level of 20..90 % predicted from the ten
-others, the model chosen anew each time. The tests ask the same, the second of every third server.
+``watts_10`` .. ``watts_100``). Errors are percent of each server's power at full load. Two measurements: 30 samples
+with 2 % noise (of the value) at seven levels, judged on all eleven levels; and every level of 20..90 % predicted from
+the ten others, with the model chosen anew each time. The tests do the same, the second one for every third server.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from peaks_scheduler.arrays import Floats
-from peaks_scheduler.fitting.fit import MODELS, Fit, fit
+from peaks_scheduler.fitting.fit import MODELS, fit
+from peaks_scheduler.fitting.result import Fit
 from peaks_scheduler.fitting.samples import Samples
 
 LEVELS = ("watts_idle", *(f"watts_{level}" for level in range(10, 101, 10)))

@@ -1,8 +1,8 @@
-"""The cluster and the pods of every run: machines of three kinds, pods of mixed sizes, how busy the nodes are.
+"""The cluster and the pods of every run: nodes of three kinds, pods of mixed sizes, and the load of the nodes.
 
-Owns every made-up number. The watts are illustrative and measured on nothing; what matters here is that two kinds bend
-down and one bends up, so that both ends of the arithmetic are used. Everything follows from the seed: both schedulers,
-and two runs, get the same nodes and the same pods. Objects are plain JSON as a user would create them. Pure.
+Owns every made-up number. The watts are illustrative, not measured. Two of the curves bend down and one bends up, so
+both branches of the arithmetic are used. Everything follows from the seed: both schedulers, and two runs, get the same
+nodes and pods. Objects are plain JSON as a user would create them. Pure.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def node_names(count: int) -> list[str]:
 
 
 def nodes(count: int, seed: int) -> list[Object]:
-    """``count`` nodes, a third of each kind by chance, in three zones."""
+    """``count`` nodes of random kinds, in three zones."""
     rng = random.Random(f"nodes {seed}")
     return [_node(name, rng.choice(list(KINDS)), f"zone-{i % 3}") for i, name in enumerate(node_names(count))]
 
@@ -58,7 +58,7 @@ def _node(name: str, kind: str, zone: str) -> Object:
 
 
 def pods(prefix: str, count: int, seed: int, scheduler: str) -> list[Object]:
-    """``count`` pending pods of ``scheduler``; their sizes follow from prefix and seed alone."""
+    """``count`` pending pods of ``scheduler``; their sizes depend only on prefix and seed."""
     rng = random.Random(f"{prefix} {seed}")
     return [pod(f"{prefix}-{i:05}", rng.choice(CPUS), rng.choice(MEMORIES), scheduler) for i in range(count)]
 
@@ -80,14 +80,14 @@ def pod(name: str, millicores: int, mebibytes: int, scheduler: str) -> Object:
 
 
 def bound_pods(count: int, seed: int, cluster: int) -> list[Object]:
-    """``count`` pods as a watch shows them once they run, spread over a cluster of ``cluster`` nodes by chance."""
+    """``count`` running pods as a watch shows them, on random nodes of a cluster of ``cluster`` nodes."""
     rng = random.Random(f"bound {seed}")
     names = node_names(cluster)
     return [as_stored(each, rng.choice(names)) for each in pods("bound", count, seed, "Peaks")]
 
 
 def as_stored(each: Object, node: str = "") -> Object:
-    """A pod with what the API server adds to one."""
+    """A pod with the fields that the API server adds."""
     name = each["metadata"]["name"]
     times = {"creationTimestamp": "2026-01-01T00:00:00Z", "uid": f"00000000-0000-4000-8000-{name:>012}"}
     placed = {"nodeName": node} if node else {}

@@ -1,8 +1,8 @@
 """``find_python.py 3.13``: prints the path of a Python of that version on this machine, or says where it looked.
 
-Owns the places to look in: the one that runs this file, the path, pyenv's folder and uv's. A candidate counts when it
-starts and says that it is of the version, since pyenv's shims are on the path for versions that are not chosen. Nothing
-is ever downloaded.
+It looks at the Python that runs this file, the path, pyenv's folder and uv's folder. A candidate counts only if it
+starts and reports the version, since the path also has pyenv's shims of versions that are not selected. Never downloads
+anything.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Builds the image of the Containerfile without a registry, once for each state of its sources, into a cache.
 
-Owns the cache's layout: ``${XDG_CACHE_HOME:-~/.cache}/peaks-scheduler/image/``: ``base-HASH.tar``, a Debian with Python
-under the name of the Containerfile's base, which no registry is asked for; ``storage``, the builder's layers;
-``HASH/root`` and ``HASH/config.json``, the image as a folder and what it runs, where HASH is that of everything that
-goes in. Assumes root on Debian, which a CI job is; elsewhere it says in one line why it does not build, and that is no
-failure: the test of the image is then skipped with that line. With everything in place it touches no network.
+Owns the cache's layout, ``${XDG_CACHE_HOME:-~/.cache}/peaks-scheduler/image/``: ``base-HASH.tar`` is a Debian with
+Python, which replaces the Containerfile's base, so no registry is needed; ``storage`` has the builder's layers;
+``HASH/root`` and ``HASH/config.json`` are the image as a folder and its configuration, where HASH covers all sources.
+Needs root on Debian, as in a CI job. Elsewhere it says in one line why it does not build, which is no failure: the test
+of the image is then skipped with that line. With everything in place it does not use the network.
 
     python tools/image.py            build it, if it can be built here
     python tools/image.py --where    print the folder of the image of these sources, exit 1 with the reason if none
@@ -29,26 +29,26 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-# what .dockerignore lets into the context, and what decides how it is built
+# the files that .dockerignore lets into the context
 CONTEXT = ("Containerfile", ".dockerignore", "pyproject.toml", "constraints.txt", "README.md", "LICENSE")
 FOLDERS = ("src", "tools/container")
 
 SUITE = "trixie"  # the Debian of the Containerfile's base
 PACKAGES = ("python3", "python3-venv", "ca-certificates")
-# what a container's base has not, or nobody reads in one
+# folders that a container's base lacks, or that nobody reads in it
 LEFT_OUT = ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale")
 TOOLS = ("buildah", "debootstrap")
 
 LIMIT = 900  # [s] for one command
-MOST_STORED = 4 << 30  # [B] of layers; beyond it they are made anew
+MOST_STORED = 4 << 30  # [B] of layers; above it they are all deleted
 KEPT = 3  # images, the newest ones: several checkouts may share the cache
-# pip's words for an index that is out of reach
+# pip's errors for an index that is out of reach
 UNREACHED = re.compile(r"NewConnectionError|ConnectTimeoutError|Name or service not known|Temporary failure in name")
 EXCEEDED = "no answer within the time"
 
 
 class BuildError(Exception):
-    """The image could not be built, and it is the image's fault; the message says what went wrong."""
+    """The image could not be built; the message says what is wrong with it."""
 
 
 class NotHere(Exception):  # noqa: N818 - no error: another machine could
@@ -89,7 +89,7 @@ def _counts(path: Path) -> bool:
 
 
 def place() -> Path:
-    """Folder of the image of exactly these sources. It may not exist yet."""
+    """The folder of the image of exactly these sources. It may not exist yet."""
     return cache_folder() / digest(sources())
 
 
@@ -105,7 +105,7 @@ def base_name() -> str:
 
 
 def run(argv: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
-    """A command in the checkout; a failure is the caller's to see."""
+    """Run a command in the checkout; the caller checks whether it failed."""
     env = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
     command = [str(part) for part in argv]
     try:
@@ -124,7 +124,7 @@ def run(argv: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
 
 
 def buildah(*argv: str | Path) -> str:
-    """What buildah printed. BuildError with the end of what it complained of, NotHere where pip had no network."""
+    """The output of buildah. Raises BuildError with the end of its errors, NotHere if pip had no network."""
     ran = run([*builder(), *argv])
     if ran.returncode != 0 and UNREACHED.search(ran.stdout + ran.stderr):
         raise NotHere("pip does not reach its index, and the build needs packages")
@@ -135,7 +135,7 @@ def buildah(*argv: str | Path) -> str:
 
 @functools.cache
 def builder() -> Sequence[str | Path]:
-    """buildah with storage of our own: overlay where the file system takes it, else vfs, which copies every layer."""
+    """buildah with our own storage: overlay if the file system supports it, else vfs, which copies every layer."""
     cache = cache_folder()
     for driver in ("overlay", "vfs"):
         argv = ["buildah", "--root", cache / "storage" / driver, "--runroot", cache / "run" / driver]
@@ -146,7 +146,7 @@ def builder() -> Sequence[str | Path]:
 
 
 def why_not() -> str | None:
-    """Why this machine cannot build and run an image, in one line; None where it can try."""
+    """Why this machine cannot build and run an image, in one line; None if it may be able to."""
     if sys.platform != "linux":
         return "needs Linux"
     if os.geteuid() != 0:
@@ -159,7 +159,7 @@ def why_not() -> str | None:
 
 
 def bring_tools() -> None:
-    """buildah and debootstrap, by apt-get where they are missing. NotHere where it does not get them."""
+    """Install buildah and debootstrap with apt-get if they are missing. Raises NotHere if that fails."""
     absent = [name for name in TOOLS if not shutil.which(name)]
     if not absent:
         return
@@ -178,7 +178,7 @@ def _last_line(text: str) -> str:
 
 
 def base_tar() -> Path:
-    """A Debian with Python and nothing else, as a tar file. NotHere where Debian's packages are out of reach."""
+    """A tar file of a Debian with Python and nothing else. Raises NotHere if Debian's packages are out of reach."""
     recipe = "\n".join((SUITE, *PACKAGES, *LEFT_OUT))
     tar = cache_folder() / f"base-{digest(iter([recipe.encode()]))}.tar"
     if tar.is_file():
@@ -200,7 +200,7 @@ def base_tar() -> Path:
 
 
 def mirror() -> list[str]:
-    """Where the machine itself gets Debian's packages from; empty for debootstrap's own default."""
+    """The mirror that this machine gets Debian's packages from; empty for debootstrap's default."""
     told = run(["apt-get", "indextargets", "--format", "$(REPO_URI)", "Label: Debian"])
     return told.stdout.split()[:1] if told.returncode == 0 else []
 
@@ -214,7 +214,7 @@ def has_base(name: str) -> bool:
 
 
 def bring_base(name: str) -> None:
-    """The base in the builder's storage, under the name that the Containerfile gives it."""
+    """Put the base into the builder's storage, under its name in the Containerfile."""
     tar = base_tar()
     mark = f"{name.partition(':')[0]}:{tar.stem}"  # of the very recipe
     if has_base(mark):
@@ -230,7 +230,7 @@ def bring_base(name: str) -> None:
 
 
 def pip_options(folder: Path) -> list[str]:
-    """What has pip in the build ask where pip asks here: its configuration as a file, and files that it names."""
+    """Options that mount this machine's pip configuration, and the files it names, into the build."""
     told = run([sys.executable, "-m", "pip", "config", "list"])
     settings: dict[str, str] = {}
     for line in told.stdout.splitlines():
@@ -246,7 +246,7 @@ def pip_options(folder: Path) -> list[str]:
 
 
 def build(folder: Path) -> None:
-    """The image, as a folder with ``root`` and ``config.json``; there whole or not at all."""
+    """Build the image as a folder with ``root`` and ``config.json``; the folder appears complete or not at all."""
     started = time.monotonic()
     cache, name = cache_folder(), "peaks-scheduler:built"
     bring_base(base_name())
@@ -283,7 +283,7 @@ def _megabytes(folder: Path) -> int:
 
 
 def forget_layers() -> None:
-    """Layers pile up, a few hundred MB with each change of the sources: begin anew where there are too many."""
+    """Delete all layers if they are too large: each change of the sources adds a few hundred MB."""
     storage = cache_folder() / "storage"
     if storage.is_dir() and _megabytes(storage) << 20 > MOST_STORED:
         say("the builder's layers have grown large: they are made anew")
@@ -291,7 +291,7 @@ def forget_layers() -> None:
 
 
 def ensure() -> None:
-    """The image of these sources; a second call at the same time waits for the first."""
+    """Build the image of these sources if it is missing; a second call at the same time waits for the first."""
     folder = place()
     if folder.is_dir():
         return
@@ -308,7 +308,7 @@ def ensure() -> None:
 
 
 def where() -> int:
-    """Prints the image's folder; 1 with the reason if there is none."""
+    """Print the image's folder. Returns 1, and prints the reason, if there is none."""
     folder = place()
     if folder.is_dir():
         print(folder)

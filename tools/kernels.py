@@ -1,11 +1,11 @@
-"""``kernels.py [--kernel NAME] TESTS...``: runs tests with other arithmetic than this processor's.
+"""``kernels.py [--kernel NAME] TESTS...``: runs tests with the arithmetic of another processor.
 
-OpenBLAS, of which numpy and scipy bring one each, has kernels for many processors and takes the one for this one; numpy
-has vector code of its own for the newest features. Here another kernel is taken and the vector code left out, as on an
-older machine: what is right only on one machine fails.
+OpenBLAS (numpy and scipy contain one each) has kernels for many processors and uses the one for this processor. numpy
+has its own vector code for the newest features. Here another kernel is used and the vector code is switched off, as on
+an older machine: a result that is right on one machine only then fails its test.
 
-Owns the choice of the kernel, and the look at what really runs: OpenBLAS ignores a name that it does not know, takes
-one kernel for several names, and dies of one that the processor cannot run.
+Owns the choice of the kernel, and the check of what really runs: OpenBLAS ignores an unknown name, uses one kernel for
+several names, and crashes with a kernel that the processor cannot run.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ print(json.dumps([sorted(blas), found]))
 
 
 def look(kernel: str | None) -> tuple[list[str], list[str]]:
-    """(kernels that OpenBLAS takes when asked for ``kernel``, numpy's vector features); none where it dies."""
+    """(kernels that OpenBLAS uses when asked for ``kernel``, numpy's vector features); empty lists if it crashes."""
     env = os.environ | ({"OPENBLAS_CORETYPE": kernel} if kernel else {})
     ran = subprocess.run(
         [sys.executable, "-c", _LOOK], env=env, capture_output=True, text=True, timeout=60, check=False
@@ -40,7 +40,7 @@ def look(kernel: str | None) -> tuple[list[str], list[str]]:
 
 
 def other(usual: list[str], wanted: str | None) -> str | None:
-    """A kernel that runs here and is not the usual one."""
+    """A kernel that runs on this machine and is not the usual one; None if there is none."""
     for kernel in [wanted] if wanted else TRIED:
         if (taken := look(kernel)[0]) and taken != usual:
             return kernel

@@ -1,7 +1,7 @@
 """``oldest.py pyproject.toml``: prints constraints with each dependency at the oldest version that the file allows.
 
-Owns which versions: the package's and its plots' are the oldest, the tests' own tools are those of constraints.txt.
-What these need in turn is pip's choice, since an old version may want an older one of it than constraints.txt has.
+The dependencies of the package and of ``plot`` get their oldest version, the test tools that of constraints.txt. pip
+chooses the versions of indirect dependencies, since an old version may need an older one than constraints.txt has.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from benchmarks.study.servers import LEVELS, Server
-from peaks_scheduler.power.curves import hull
+from peaks_scheduler.power.hull import hull
 
 
 class Bound:

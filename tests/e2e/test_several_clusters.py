@@ -17,8 +17,8 @@ import pytest
 
 from peaks_scheduler.errors import LoadError
 from peaks_scheduler.ledger.node_load import LoadReport
-from peaks_scheduler.settings.headers import Header
-from peaks_scheduler.settings.matchers import EVERYTHING, parse_matchers
+from peaks_scheduler.settings.http_headers import Header
+from peaks_scheduler.settings.promql_matchers import EVERYTHING, parse_matchers
 from peaks_scheduler.sources.pod_usage import PrometheusPods
 from peaks_scheduler.sources.prometheus.api import PrometheusApi
 from peaks_scheduler.sources.prometheus.load import PrometheusLoad

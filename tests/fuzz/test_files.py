@@ -13,19 +13,20 @@ import yaml
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from peaks_scheduler.commands.explain.answer import as_table, explain
+from peaks_scheduler.commands.explain.answer import explain
+from peaks_scheduler.commands.explain.answer_table import as_table
 from peaks_scheduler.commands.explain.cluster import from_files
 from peaks_scheduler.commands.import_models.kepler_weights import read_weights
 from peaks_scheduler.commands.import_models.plugin import import_plugin
 from peaks_scheduler.errors import ConfigurationError, PeaksError, PowerModelError
 from peaks_scheduler.files.documents import parse_document, parse_documents
-from peaks_scheduler.files.reading import decoded
+from peaks_scheduler.files.encodings import decoded
 from peaks_scheduler.ledger.power_columns import prepare
 from peaks_scheduler.power.file import parse_models
 from peaks_scheduler.power.models import PowerModels
 from peaks_scheduler.power.writing import render_models
-from peaks_scheduler.settings.keys import redacted
-from peaks_scheduler.settings.reading import load
+from peaks_scheduler.settings.loading import load_settings
+from peaks_scheduler.settings.table import redacted
 from tests.fuzz.profile import fuzzed
 from tests.fuzz.strategies import json_texts, json_values, mutated, mutated_bytes, mutated_text, odd_texts
 
@@ -177,7 +178,7 @@ PROFILES: dict[str, Any] = {
 
 def read_configuration(text: str, env: dict[str, str]) -> None:
     with suppress(ConfigurationError, PowerModelError):
-        settings, warnings = load(text, "config.yaml", env, {})
+        settings, warnings = load_settings(text, "config.yaml", env, {})
         json.dumps(redacted(settings))
         assert all(isinstance(each, str) for each in warnings)
 
@@ -236,7 +237,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @fuzzed(text=json_texts(CLUSTER) | yaml_texts(CLUSTER), examples=200)
 def test_any_cluster_in_a_file_is_explained_or_refused(file: Path, text: str) -> None:
     file.write_bytes(text.encode(errors="surrogatepass"))
-    settings, _ = load(None, "", {}, {})
+    settings, _ = load_settings(None, "", {}, {})
     with suppress(PeaksError):
         cluster = from_files([str(file)], None, settings)
         answers = explain(cluster, settings, None)

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from peaks_scheduler.commands.fit.from_csv import Columns, Units, from_csv
-from peaks_scheduler.commands.import_models.imported import Target
-from peaks_scheduler.commands.import_models.levels import Choice, import_levels
+from peaks_scheduler.commands.fit.from_csv import CsvColumns, GivenUnits, from_csv
+from peaks_scheduler.commands.import_models.imported_models import Target
+from peaks_scheduler.commands.import_models.levels import LevelsRequest, import_levels
 from peaks_scheduler.errors import ConfigurationError, PeaksError
-from peaks_scheduler.files.csv.instants import times
-from peaks_scheduler.files.csv.numerals import told, value, written
-from peaks_scheduler.files.csv.rows import Table
+from peaks_scheduler.files.csv.csv_table import CsvTable
+from peaks_scheduler.files.csv.time_columns import times
+from peaks_scheduler.files.csv.written_numbers import told, value, written
 from tests.fuzz.profile import fuzzed
 from tests.fuzz.strategies import mutated_bytes, mutated_text, odd_texts
 
@@ -53,7 +53,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_any_table_is_read_or_refused(file: Path, data: bytes, node: str | None, timed: str | None) -> None:
     file.write_bytes(data)
     with suppress(ConfigurationError):
-        nodes, notes = from_csv(Columns(str(file), "cpu", "watts", node, timed), Units())
+        nodes, notes = from_csv(CsvColumns(str(file), "cpu", "watts", node, timed), GivenUnits())
         assert nodes
         assert all(isinstance(note, str) for note in notes)
 
@@ -63,7 +63,7 @@ def test_any_table_of_levels_is_taken_over_or_refused(file: Path, text: str, nam
     file.write_bytes(text.encode(errors="surrogatepass"))
     target = None if named else Target(nodes=("w",))
     with suppress(PeaksError):
-        import_levels(Choice(str(file), {}, name_column="name" if named else None, median=median), target)
+        import_levels(LevelsRequest(str(file), {}, name_column="name" if named else None, median=median), target)
 
 
 @fuzzed(odd_texts | mutated_text("-1.541,25e+3 kW") | st.text("0123456789.,' -+eE%W", max_size=12))
@@ -87,7 +87,7 @@ DATES = (
 @fuzzed(st.lists(st.sampled_from(DATES).flatmap(mutated_text) | odd_texts, min_size=1, max_size=4))
 def test_any_column_is_times_or_refused(cells: list[str]) -> None:
     column = [cell.strip() for cell in cells]
-    table = Table("f", ("time",), [(cell,) for cell in column], range(2, 2 + len(column)))
+    table = CsvTable("f", ("time",), [(cell,) for cell in column], range(2, 2 + len(column)))
     with suppress(ConfigurationError):
         found, _ = times(table, "--time-column", "time")
         assert found.shape == (len(cells),)

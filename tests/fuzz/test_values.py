@@ -19,31 +19,21 @@ from peaks_scheduler.objects.selectors import (
     requirements_from,
 )
 from peaks_scheduler.settings import values
-from peaks_scheduler.settings.headers import parse_headers
-from peaks_scheduler.settings.matchers import parse_matchers
+from peaks_scheduler.settings.http_headers import parse_headers
+from peaks_scheduler.settings.promql_matchers import parse_matchers
+from peaks_scheduler.settings.table import TABLE
 from tests.fuzz.profile import fuzzed
 from tests.fuzz.strategies import json_values, mutated, mutated_text, odd_texts, scalars
 
-READERS = (
-    *(values.parse_address, values.parse_prometheus_address, values.parse_duration, values.parse_text),
-    *(
-        values.parse_source,
-        values.parse_usage_source,
-        values.parse_percentile,
-        values.parse_share,
-        values.parse_samples,
-    ),
-    *(values.parse_cpu_unit, values.parse_label, values.parse_cpu, values.parse_watts, values.parse_field_paths),
-    *(values.parse_listen, values.parse_log_format, values.parse_switch, values.parse_lease_name),
-)
+PARSERS = tuple(dict.fromkeys(setting.value_type.parse for setting in TABLE))
 WORDS = ("1h30m", "[::1]:10261", "http://u:p@load:2020/api/v1?x=1#y", "80%", "peaks-scheduler", "spec.newField", "0.5")
 given_words = st.sampled_from(WORDS).flatmap(mutated_text)
 
 
-@fuzzed(st.sampled_from(READERS), scalars | given_words | json_values(4), examples=400)
-def test_any_value_of_a_setting_is_read_or_refused_in_words(read: Any, value: Any) -> None:
+@fuzzed(st.sampled_from(PARSERS), scalars | given_words | json_values(4), examples=400)
+def test_any_value_of_a_setting_is_read_or_refused_in_words(parse: Any, value: Any) -> None:
     with suppress(ValueError):
-        read(value)
+        parse(value)
     assert values.shown(value)
 
 
@@ -106,7 +96,7 @@ def test_any_requirement_matches_or_does_not(requirement: Requirement, labels: d
 
 @fuzzed(mutated(TERM, deep=False))
 def test_any_term_of_a_file_is_read_or_refused_as_a_wrong_shape(raw: Any) -> None:
-    # who reads files turns these into words (explain.reading.shaped); objects of an API server never have them
+    # who reads files turns these into words (explain.file_objects.shaped); objects of an API server never have them
     with suppress(AttributeError, TypeError, ValueError, KeyError):
         term = node_selector_term_from(raw)
         requirements_from(raw)

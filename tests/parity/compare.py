@@ -23,7 +23,7 @@ from peaks_scheduler.commands.explain.answer import Answer, explain
 from peaks_scheduler.commands.explain.cluster import from_files
 from peaks_scheduler.ledger.snapshot import Snapshot
 from peaks_scheduler.scheduling.scoring.preferences import PREFERENCES, preferred
-from peaks_scheduler.settings.subjects import Settings
+from peaks_scheduler.settings.settings import Settings
 
 Json = dict[str, Any]
 Answers = dict[str, Json]

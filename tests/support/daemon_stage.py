@@ -32,7 +32,7 @@ from peaks_scheduler.scheduling.decision import Detail
 from peaks_scheduler.scheduling.preemption import Preemption
 from peaks_scheduler.scheduling.queue import SchedulingQueue
 from peaks_scheduler.scheduling.scoring.strategies import Strategy
-from peaks_scheduler.settings.subjects import Settings
+from peaks_scheduler.settings.settings import Settings
 from tests.support.builders import NOW, PEAKS, Json, ledger, models, node, when
 
 CHEAP, DEAR = (100.0, -40.0, -7.0), (100.0, -90.0, -7.0)

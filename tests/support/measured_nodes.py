@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from peaks_scheduler.fitting.track import Reading
+from peaks_scheduler.fitting.readings import Reading
 from tests.support.played_prometheus import Raw
 
 Floats = NDArray[np.float64]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peaks_scheduler.errors import LoadError
-from peaks_scheduler.settings.matchers import EVERYTHING, Matchers
+from peaks_scheduler.settings.promql_matchers import EVERYTHING, Matchers
 from peaks_scheduler.sources.prometheus.answers import Matrix, Series
 
 Floats = NDArray[np.float64]

@@ -57,8 +57,8 @@ from peaks_scheduler.scheduling.preemption import Preemption
 from peaks_scheduler.scheduling.queue import SchedulingQueue
 from peaks_scheduler.scheduling.scoring.headroom import above, overshoot
 from peaks_scheduler.scheduling.scoring.strategies import strategy_named
-from peaks_scheduler.settings.keys import redacted
-from peaks_scheduler.settings.subjects import Settings
+from peaks_scheduler.settings.settings import Settings
+from peaks_scheduler.settings.table import redacted
 from peaks_scheduler.sources.factory import load_source, pod_usage_source
 
 from .aside import Aside

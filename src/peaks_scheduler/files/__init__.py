@@ -1,1 +1,1 @@
-"""Files that people write and read: text in any encoding, YAML and JSON documents, CSV tables. All bounded."""
+"""Files of users: reading them safely, YAML and JSON documents, CSV tables, and writing results."""

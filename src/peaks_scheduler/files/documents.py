@@ -1,9 +1,7 @@
-"""YAML or JSON text as plain data: the one way in for every file that a person writes.
+"""YAML or JSON text as plain data; every file of a user goes through here.
 
-Owns what a number is, that dates stay text, that a key given twice is an error instead of the last one winning, and
-how much a text may hold: its depth and its number of values are bounded before they are built, so that no text ends or
-stalls the reader. Assumes text of a bounded size, read by the caller: no I/O, no meaning of keys. And how messages name
-things: the nearest word that is known, the first few of many.
+Dates stay text; a key that is given twice is an error. Depth and number of values are checked before anything is built,
+so that no text blocks the process or fills its memory. The caller reads the text and bounds its size. Pure.
 """
 
 import json
@@ -19,11 +17,11 @@ from peaks_scheduler.errors import ConfigurationError
 from .yaml_text import MOST_DEPTH, DepthError, SizeError, integer, yaml_documents
 
 MOST_VALUES = 1_000_000
-"""Of a file that the daemon reads: 15,000 nodes' power models, each with its covariance."""
+"""Most values of a file that the daemon reads: power models of 15,000 nodes, each with its covariance."""
 MOST_OF_DUMP = 50_000_000
-"""Of a cluster in a file, which only commands read."""
-_LONG = 2**20  # characters: what begins like JSON and is longer was not written by hand
-_MOST_REASON = 1000  # characters: a key of the text may be in it
+"""Most values of a cluster in a file, which only commands read."""
+_LONG = 2**20  # characters: a longer text that begins like JSON is JSON
+_MOST_REASON = 1000  # characters of an error's reason, which may have a key of the text in it
 _HALVES = re.compile(r"\\u[dD][89a-fA-F]")  # of a surrogate pair
 _SOMETHING = re.compile(r"\S")
 
@@ -31,7 +29,7 @@ _SOMETHING = re.compile(r"\S")
 def parse_document(text: str, origin: str, most: int = MOST_VALUES) -> Any:
     """The data of one YAML or JSON document; None for an empty one.
 
-    ``origin`` is what error messages call the text, mostly the file's name; ``most``: values that it may have. Raises
+    ``origin``: name of the text for error messages, mostly the file's. ``most``: largest number of values. Raises
     ConfigurationError with line and column.
     """
     documents = _read(text, origin, most)
@@ -41,9 +39,9 @@ def parse_document(text: str, origin: str, most: int = MOST_VALUES) -> Any:
 
 
 def parse_documents(text: str, origin: str, most: int = MOST_VALUES) -> list[Any]:
-    """The data of every document of a YAML stream, or of JSON values one after the other; empty documents left out.
+    """The data of every document of a YAML stream, or of several JSON values; empty documents are left out.
 
-    Raises ConfigurationError with line and column, as ``parse_document`` does.
+    Arguments and errors are those of ``parse_document``.
     """
     return [document for document in _read(text, origin, most) if document is not None]
 
@@ -55,7 +53,7 @@ def _read(text: str, origin: str, most: int) -> list[Any]:
             try:
                 return _json(text, most)
             except json.JSONDecodeError:
-                # a flow mapping of YAML begins like JSON, and YAML's message has the place for a person
+                # a flow mapping of YAML begins like JSON, and YAML's error message has line and column
                 if len(text) > _LONG:
                     raise
         return list(yaml_documents(text, most))
@@ -70,7 +68,7 @@ def _read(text: str, origin: str, most: int) -> list[Any]:
 
 def _json(text: str, most: int) -> list[Any]:
     """Every value of the text. Raises ValueError, RecursionError."""
-    # before anything is built: as many values as there are beginnings and commas, and one a number
+    # counted before anything is built: no more values than brackets and commas, and one
     brackets = text.count("[") + text.count("{")
     if brackets + text.count(",") > most:
         raise SizeError(most)
@@ -78,7 +76,7 @@ def _json(text: str, most: int) -> list[Any]:
     if brackets > MOST_DEPTH:
         _refuse_deep(values)
     if _HALVES.search(text) is not None:
-        # half a pair is no character: it could be neither shown nor written again
+        # raises ValueError: half a surrogate pair can be neither shown nor written
         json.dumps(values, ensure_ascii=False).encode()
     return values
 
@@ -91,7 +89,7 @@ def _json_values(text: str) -> Iterator[Any]:
 
 
 def _refuse_deep(values: Iterable[Any]) -> None:
-    """By levels, for recursion is what such a value would break."""
+    """Raises DepthError for too deep values. Goes level by level: recursion would fail on them."""
     level = [each for each in values if isinstance(each, (dict, list))]
     for _ in range(MOST_DEPTH):
         inner = (each.values() if isinstance(each, dict) else each for each in level)

@@ -1,7 +1,7 @@
-"""Results as files: whole or not at all.
+"""Writes result files: each is complete, or is not written.
 
-A file is written beside its place under another name and then moved there: who reads it (a daemon, say) never sees half
-of one. Assumes a file system on which a move within a folder is one step.
+A file is written under another name in the same folder and then moved to its place, so that a reader (a daemon, for
+example) never sees half of it. Assumes that the file system moves within a folder in one step.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from peaks_scheduler.errors import ConfigurationError
 
 
 def check_place(option: str, path: str) -> None:
-    """Can a file be put there? Asked before the work begins. Raises ConfigurationError."""
+    """Raises ConfigurationError where no file can be written at ``path``. For use before long work begins."""
     if _is_device(path):
         return
     place = Path(os.path.realpath(path))
@@ -27,8 +27,8 @@ def check_place(option: str, path: str) -> None:
 
 
 def write_whole(option: str, path: str, data: bytes) -> None:
-    """Put the file in its place in one step, with the rights of one that was there. Raises ConfigurationError."""
-    place = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
+    """Writes ``data`` to ``path`` in one step; an existing file's rights are kept. Raises ConfigurationError."""
+    place = Path(os.path.realpath(path))  # replaces the target of a link, not the link
     beside = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
     try:
         if _is_device(path):
@@ -49,6 +49,6 @@ def write_whole(option: str, path: str, data: bytes) -> None:
 
 
 def _is_device(path: str) -> bool:
-    """/dev/stdout and its like, which must not be moved over."""
+    """Is it a device or a pipe, such as /dev/stdout, which must not be replaced by a file?"""
     place = Path(path)
     return place.exists() and not place.is_file() and not place.is_dir()

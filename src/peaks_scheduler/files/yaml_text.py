@@ -1,9 +1,9 @@
-"""YAML text as plain data, built from PyYAML's events one by one.
+"""YAML text as plain data, built from the events of PyYAML's parser.
 
-Owns what a plain word means (YAML 1.2's ``1e3`` is a number; dates, ``12:30`` and ``010``, which YAML 1.1 and 1.2 read
-differently, stay text) and the bounds: PyYAML's own loaders recurse in C, where 50,000 brackets end the process, and
-build what aliases multiply. Here nothing recurses, and each value is counted before it is built, an alias as all that
-it stands for. Raises yaml.YAMLError or ValueError; never reads a file.
+A plain ``1e3`` is a number, as in YAML 1.2. Dates, ``12:30`` and ``010`` stay text: YAML 1.1 and 1.2 disagree on them.
+PyYAML's own loaders are not safe for any text: they recurse in C, so that 50,000 brackets end the process, and they
+build everything that aliases multiply. Here nothing recurses, and each value is counted before it is built; an alias
+counts as all its values. Raises yaml.YAMLError or ValueError. Pure.
 """
 
 from __future__ import annotations
@@ -16,37 +16,37 @@ from typing import Any
 import yaml
 
 MOST_DEPTH = 100
-"""Lists and mappings within one another. No file of ours has ten, an object of Kubernetes some forty."""
+"""Most levels of lists and mappings. Our files have fewer than ten, objects of Kubernetes about forty."""
 MOST_DIGITS = 1000
-"""Of a number: the largest that is finite has 309."""
+"""Most digits of a number; the largest finite number has 309."""
 _TAG = "tag:yaml.org,2002:"
 _MERGE = f"{_TAG}merge"
-_KEPT = 64  # characters: longer words do not come again
+_KEPT = 64  # characters: longer words hardly repeat
 
 
 class DepthError(ValueError):
-    """Lists or mappings nested more deeply than anything that people write."""
+    """Lists or mappings that are nested too deeply."""
 
     def __str__(self) -> str:
         return f"expected at most {MOST_DEPTH} lists and mappings within one another; it has more"
 
 
 class SizeError(ValueError):
-    """More values than a file may have."""
+    """Too many values in a file."""
 
     def __init__(self, most: int) -> None:
         super().__init__(f"expected at most {most:,} values, aliases counted as what they stand for; it has more")
 
 
 def integer(text: str, base: int = 10) -> int:
-    """A whole number of a bounded length. Raises ValueError."""
+    """The whole number in ``text``, of at most ``MOST_DIGITS`` digits. Raises ValueError."""
     if len(text) > MOST_DIGITS:
         raise ValueError(f"expected numbers of at most {MOST_DIGITS} digits; {text[:20]}... has {len(text)}")
     return int(text, base)
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """PyYAML's events, and the tag of a plain word."""
+    """Parser of events; knows the tag of a plain word."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own class attribute
         first: [pair for pair in resolvers if pair[0].removeprefix(_TAG) in ("bool", "merge", "null")]
@@ -68,7 +68,7 @@ _Loader.add_implicit_resolver(
 
 
 def yaml_documents(text: str, most: int) -> Iterator[Any]:
-    """Each document of a stream, of at most ``most`` values together; None for an empty one."""
+    """The data of each document of a stream; None for an empty one. ``most``: values of all documents together."""
     loader = _Loader(text)
     try:
         builder = _Builder(loader, most)
@@ -82,17 +82,17 @@ def yaml_documents(text: str, most: int) -> Iterator[Any]:
 
 @dataclass(slots=True)
 class _Open:
-    """A list or mapping that has begun."""
+    """A list or mapping whose end has not come yet."""
 
     value: list[Any] | dict[Hashable, Any]
     anchor: str | None
     before: int
-    """Values counted when it began."""
+    """Number of values before it."""
     key: Any = None
     keyed: bool = False
-    """Is ``key`` waiting for its value?"""
+    """Is ``key`` set, and its value still to come?"""
     merged: list[dict[Hashable, Any]] = field(default_factory=list)
-    """What ``<<`` brings in, the last one first to be overruled."""
+    """Mappings that ``<<`` merges in; a later one overrides an earlier one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +106,11 @@ class _Builder:
         self._count = 0
         self._open: list[_Open] = []
         self._anchors: dict[str, tuple[Any, int]] = {}
-        """What each stands for, and how many values that is."""
+        """(value, number of values in it) by anchor."""
         self._words: dict[str, Any] = {}
 
     def document(self) -> Any:
-        """The data between the start and the end of one document."""
+        """The data of one document, up to its end."""
         self._anchors = {}
         root = None
         while not isinstance(event := self._loader.get_event(), yaml.DocumentEndEvent):
@@ -118,7 +118,7 @@ class _Builder:
         return root
 
     def _take(self, event: Any) -> Any:
-        """One event into what is open; the value it ends with."""
+        """Adds one event; returns the value that ends with it."""
         match event:
             case yaml.ScalarEvent():
                 value = self._scalar(event)
@@ -167,7 +167,7 @@ class _Builder:
             self._anchors[ended.anchor] = ended.value, self._count - ended.before
         return ended.value
 
-    # -- into what is open
+    # -- open lists and mappings
 
     def _put(self, into: _Open, value: Any, event: Any) -> None:
         if isinstance(into.value, list):
@@ -205,7 +205,7 @@ class _Builder:
         if tag is None or tag == "!":
             tag = self._loader.resolve(yaml.ScalarNode, event.value, event.implicit)
         if tag == _MERGE:
-            # only as a key of a mapping does it mean what it says
+            # `<<` merges only as a key of a mapping
             into = self._open[-1] if self._open else None
             return _MERGE_KEY if into and isinstance(into.value, dict) and not into.keyed else event.value
         if tag not in _WORDS:
@@ -242,7 +242,7 @@ _WORDS: Mapping[str, Callable[[str], Any]] = {
 
 
 def _mappings(value: Any, event: Any) -> list[dict[Hashable, Any]]:
-    """What a merge brings in: one mapping or several, of which the first overrules the others."""
+    """The mappings of a merge, the last one first: in YAML the first overrides the others."""
     found = value[::-1] if isinstance(value, list) else [value]
     if not all(isinstance(each, dict) for each in found):
         raise _wrong(event, "expected a mapping, or a list of mappings, to merge")

@@ -1,7 +1,9 @@
-"""Learning a power curve from samples, and judging how far to trust it.
+"""Learns power curves from samples, and judges them.
 
-``fit(samples, model)`` is the door: samples in (``samples``), a curve with its covariance and a verdict in words out
-(``fit``). Behind it the general least squares on scipy (``engine``), what can be fitted (``families``), the choice
-between them (``choice``) and the thresholds of the verdict (``judgement``). Pure: no I/O, no clock, no logging. Imports
-scipy.optimize, which costs 51 MB: nobody imports this when the daemon starts.
+``fit.fit(samples, model)`` is the entry: it takes ``samples`` and gives a ``result``, a curve with its covariance and a
+verdict in words. Its parts: the kinds of curve that can be fitted (``families``), the choice between them
+(``family_choice``), least squares on scipy (``least_squares``), ``covariances``, and the verdict (``facts``,
+``judgement``). Before it, ``units`` finds out the units of series, ``readings`` cleans each series and ``alignment``
+joins CPU and power into samples. ``contest`` decides whether a learned model replaces the model in force. Pure: no I/O,
+no clock, no logging. Imports scipy.optimize, which takes 51 MB: nothing imports ``fit`` when the daemon starts.
 """

@@ -1,14 +1,12 @@
-"""CPU use and power of one node, measured apart, as samples that belong together.
+"""Joins the CPU series and the power series of one node into samples.
 
-Owns what has to happen before a curve can be fitted: counters become means over intervals, gauges are averaged over the
-same intervals, and what cannot be trusted is left out and said: missing values, resets, samples that an exporter merely
-repeated, gaps. Assumes times in seconds on one clock and units that the reader has settled. Never bridges a gap and
-never invents a value beyond a series' ends. Pure.
+Counters become means over intervals, and gauges are averaged over the same intervals. Values that cannot be trusted are
+left out and reported: missing values, resets, samples that an exporter only repeated, gaps. Assumes times in seconds on
+one clock, and units that were settled before. Never bridges a gap and never extrapolates beyond a series' ends. Pure.
 
-Both series are taken as running totals over time (a counter is one; a gauge's is its integral, straight lines between
-samples), cut where they are broken. An interval is two neighbouring samples of the coarser series; its mean is the
-difference of the totals, where neither series is broken in between. Two gauges read at the same instants are simply
-paired.
+Both series are used as running totals over time (``readings``), cut at gaps and resets. The intervals are those between
+neighbouring samples of the coarser series. A mean is the difference of the totals over the interval, if neither series
+has a break in it. Two gauges that were read at the same times are paired directly.
 """
 
 from __future__ import annotations
@@ -21,41 +19,41 @@ from peaks_scheduler.arrays import Floats
 from peaks_scheduler.power.curves import MAX_WATTS
 from peaks_scheduler.text.words import plural
 
+from .readings import Kind, Reading, RunningTotal, kind_of, running_total
 from .samples import MAX_CPU, Samples
-from .track import Kind, Reading, Track, kind_of, track_of
 
 __all__ = ["Aligned", "Kind", "Reading", "align", "kind_of", "screened"]
 
-_SHORT = 0.5  # usual steps: an interval shorter than this is joined with the next, its quotient would be noise
-_SHARED = 0.9  # of the samples at instants of the other: the two were read together
-_LAG_STEPS = 3  # both ways; or, where steps are short,
-_LAG_SECONDS = 120.0  # this far,
-_MOST_LAGS = 8  # but never more steps than these
+_SHORT = 0.5  # usual steps; a shorter interval is joined with the next, since its mean would be mostly noise
+_SHARED = 0.9  # share of samples with equal times, from which on two gauges count as read together
+_LAG_STEPS = 3  # lags tried each way [steps]; or, where steps are short,
+_LAG_SECONDS = 120.0  # so far [s],
+_MOST_LAGS = 8  # but never more steps than this
 _LEAST_FOR_LAG = 20  # samples
-_LAG_CORRELATION = 0.5  # at the better lag, at least,
-_LAG_SPREAD = 0.8  # and what it leaves unexplained is at most this share of what lag 0 leaves,
-_LAG_SIGMAS = 4.0  # and Fisher's z rises by this many standard errors
+_LAG_CORRELATION = 0.5  # a lag is accepted if the correlation there is at least this,
+_LAG_SPREAD = 0.8  # if the unexplained variance is at most this share of that at lag 0,
+_LAG_SIGMAS = 4.0  # and if Fisher's z is higher by this many standard errors
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Aligned:
-    """What is left of two readings once they are put together."""
+    """The samples of two joined readings."""
 
     samples: Samples
-    """Means over intervals, or values at instants, in order of time; may be empty."""
+    """Means over intervals, or values at equal times, in order of time; may be empty."""
     lag: float
-    """[s] by which the power series was found to follow the CPU's, already taken off; 0: nothing was shifted."""
+    """[s] by which power was found to follow the CPU; the samples are already shifted by it. 0: no shift."""
     notes: tuple[str, ...]
     """What was left out or changed and why, in words with counts."""
 
 
 def align(cpu: Reading, power: Reading) -> Aligned:
-    """Samples of both at the same time. Never raises: where nothing fits together there are no samples, and a note."""
+    """Join both readings. Never raises: readings that cannot be joined give no samples, and a note that says why."""
     notes: list[str] = []
-    use = track_of("CPU", cpu, notes)
-    draw = track_of("power", power, notes)
+    use = running_total("CPU", cpu, notes)
+    draw = running_total("power", power, notes)
     if use is None or draw is None:
-        return Aligned(_none(), 0.0, (*notes, "fewer than two samples of CPU or of power: nothing to put together"))
+        return Aligned(_none(), 0.0, (*notes, "fewer than two samples of CPU or of power: nothing to join"))
     lag = _lag(use, draw, notes)
     pairs = _paired(use, draw, lag)
     if not pairs.time.size:
@@ -65,9 +63,9 @@ def align(cpu: Reading, power: Reading) -> Aligned:
 
 
 def screened(cpu: Floats, watts: Floats, time: Floats | None = None) -> tuple[Samples, tuple[str, ...]]:
-    """Samples that say something, and in words how many do not. (S,) fraction, [W], [s].
+    """The samples with a value for both, and notes on the others. cpu (S,) [fraction], watts (S,) [W], time (S,) [s].
 
-    Those that no machine can have stay in: how many there are is part of the judgement (``Samples.usable``).
+    Samples with impossible values stay in, since their number is part of the judgement (``Samples.usable``).
     """
     missing = ~(np.isfinite(cpu) & np.isfinite(watts))
     dead = ~missing & (watts <= 0.0)
@@ -75,7 +73,7 @@ def screened(cpu: Floats, watts: Floats, time: Floats | None = None) -> tuple[Sa
     out_of_range = keep & ((cpu < 0.0) | (cpu > MAX_CPU) | (watts > MAX_WATTS))
     counted = (
         (missing, "without a value for both CPU and power, left out"),
-        (dead, "with 0 W or less, left out: a node that runs draws power"),
+        (dead, "with 0 W or less, left out: a running node draws power"),
         (out_of_range, f"with a CPU use below 0 or above {MAX_CPU:.0%}, or above {MAX_WATTS:,.0f} W: no measurements"),
     )
     notes = tuple(f"{plural(int(mask.sum()), 'sample')} {words}" for mask, words in counted if mask.any())
@@ -87,7 +85,7 @@ def screened(cpu: Floats, watts: Floats, time: Floats | None = None) -> tuple[Sa
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Pairs:
-    """(S,) each: fraction, [W], [s] the instant or the end of the interval."""
+    """(S,) each: CPU [fraction], power [W], and the time or the end of the interval [s]."""
 
     cpu: Floats
     watts: Floats
@@ -95,8 +93,8 @@ class _Pairs:
     notes: tuple[str, ...] = ()
 
 
-def _paired(cpu: Track, power: Track, lag: float) -> _Pairs:
-    """Samples of both at the CPU's times; power is taken ``lag`` [s] later."""
+def _paired(cpu: RunningTotal, power: RunningTotal, lag: float) -> _Pairs:
+    """Pairs of CPU and power at the CPU's times, with power taken ``lag`` [s] later."""
     if cpu.kind == power.kind == "gauge":
         times, i, j = np.intersect1d(cpu.times, np.round(power.times - lag, 3), return_indices=True)
         if times.size >= _SHARED * min(cpu.times.size, power.times.size) - abs(lag) / cpu.step:
@@ -113,7 +111,7 @@ def _paired(cpu: Track, power: Track, lag: float) -> _Pairs:
 
 
 def _thinned(edges: Floats, step: float) -> Floats:
-    """Without the edges that come too soon after the one before."""
+    """The edges, without those that follow the one before too closely."""
     if np.all(np.diff(edges) >= _SHORT * step):
         return edges
     kept = [edges[0]]
@@ -123,10 +121,10 @@ def _thinned(edges: Floats, step: float) -> Floats:
     return np.array(kept)
 
 
-def _lag(cpu: Track, power: Track, notes: list[str]) -> float:
-    """[s] by which power follows the CPU, as far as whole steps show it beyond doubt; else 0.
+def _lag(cpu: RunningTotal, power: RunningTotal, notes: list[str]) -> float:
+    """[s] by which power follows the CPU, in whole steps, if it is clear beyond doubt; else 0.
 
-    By rank correlation, for the curve between the two is not straight.
+    Found by rank correlation, since the relation between the two is not linear.
     """
     step = max(cpu.step, power.step)
     most = min(max(_LAG_STEPS, int(_LAG_SECONDS / step)), _MOST_LAGS)
@@ -143,27 +141,28 @@ def _lag(cpu: Track, power: Track, notes: list[str]) -> float:
         return 0.0
     lag, words = best * step, "follows" if best > 0 else "comes before"
     notes.append(
-        f"power {words} the CPU by {abs(lag):g} s, taken off: rank correlation {after:.2f} instead of {before:.2f}"
+        f"power {words} the CPU by {abs(lag):g} s, corrected: rank correlation {after:.2f} instead of {before:.2f}"
     )
     return float(lag)
 
 
 def _correlation(pairs: _Pairs) -> float:
-    """Spearman's; 0 where one of the two does not vary."""
+    """Spearman's rank correlation; 0 where one of the two does not vary."""
     if np.ptp(pairs.cpu) == 0.0 or np.ptp(pairs.watts) == 0.0:
         return 0.0
     return float(np.corrcoef(_ranks(pairs.cpu), _ranks(pairs.watts))[0, 1])
 
 
 def _ranks(values: Floats) -> Floats:
-    """Equal values share the mean of their ranks."""
+    """(S,) ranks; equal values share the mean of their ranks."""
     _, which, count = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(count)
     ranks: Floats = (last - (count - 1) / 2.0)[which]
     return ranks
 
 
-def _apart(cpu: Track, power: Track) -> str:
+def _apart(cpu: RunningTotal, power: RunningTotal) -> str:
+    """Why the two series have no common interval, in words."""
     if cpu.times[0] >= power.times[-1] or power.times[0] >= cpu.times[-1]:
         hours = max(cpu.times[0] - power.times[-1], power.times[0] - cpu.times[-1]) / 3600.0
         return f"CPU and power were not measured at the same time ({hours:.1f} h between them): one clock, one zone?"

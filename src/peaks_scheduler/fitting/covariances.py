@@ -1,7 +1,6 @@
-"""How well a curve's own parameters are known.
+"""The covariance of a fitted curve's own parameters, also for samples that are correlated in time.
 
-Owns the covariance in the order of ``curve.parameters``, in watts and fractions, and what samples are worth that follow
-one another in time. Pure.
+The covariance is in the order of ``curve.parameters``, for watts and fractions. Pure.
 """
 
 from __future__ import annotations
@@ -13,20 +12,20 @@ import numpy as np
 from peaks_scheduler.arrays import Floats
 from peaks_scheduler.power.curves import Curve
 
-from .engine import Solution, covariance
+from .least_squares import Solution, covariance
 
 Covariance = tuple[tuple[float, ...], ...]
 
-_MOST = 0.98  # of the autocorrelation: as many as 99 samples are then worth one
-_GAP = 1.5  # two samples follow one another when they are at most so many median steps apart
+_MOST = 0.98  # largest autocorrelation: then 99 samples are worth one independent sample
+_GAP = 1.5  # median steps: two samples further apart do not count as neighbours
 
 
 def curve_covariance(curve: Curve, cpu: Floats, solution: Solution, autocorrelation: float) -> Covariance | None:
-    """(P, P) of the curve's parameters; None where the samples do not determine them.
+    """(P, P) covariance of the curve's parameters; None where the samples do not determine them.
 
-    From the curve's own gradient at the samples, so it holds whatever parameters the fit was done in. Times
-    (1 + r)/(1 - r) for residuals with lag-1 autocorrelation r: right where load changes as slowly as the residuals do,
-    too cautious where it changes faster.
+    Computed from the curve's own gradient at the samples, so it does not depend on the parameters that were fitted.
+    For residuals with lag-1 autocorrelation r it is multiplied by (1 + r)/(1 - r). That is right where load changes as
+    slowly as the residuals do, and too large where load changes faster.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         matrix = covariance(curve.gradient(cpu).T, solution.residuals, solution.scale)
@@ -37,8 +36,10 @@ def curve_covariance(curve: Curve, cpu: Floats, solution: Solution, autocorrelat
 
 
 def autocorrelation(time: Floats | None, residuals: Floats) -> float:
-    """Lag-1 autocorrelation of the residuals, 0 without an order in time and where it is not significantly above 0
-    (two standard errors, 1/sqrt(pairs)). Pairs with a gap between them do not count."""
+    """Lag-1 autocorrelation of the residuals, in [0, 0.98]. (S,) [s] and (S,); pairs with a gap between do not count.
+
+    0 for samples without times, and where it is not significantly above 0 (two standard errors of 1/sqrt(pairs)).
+    """
     if time is None or len(time) < 10:
         return 0.0
     steps = np.diff(time)

@@ -1,9 +1,9 @@
-"""How far to trust a fitted curve: figures, thresholds, a verdict and its reasons in words.
+"""Judges a fitted curve: figures, thresholds, a verdict, and its reasons in words.
 
-Owns the thresholds. One that is missed makes a fit only ``usable``, one that is missed by far gets it ``refused``;
-every reason names the figure and what to do. The samples are judged first: what is no matter of the curve need not be
-said of the curve again. A doubt whether anybody has measured the samples leaves a fit no more than ``usable``, however
-good its figures. Assumes nothing of how the curve was found. Pure.
+Owns the thresholds. A figure that misses its threshold makes a fit only ``usable``; one that misses it by far makes the
+fit ``refused``. Every reason names the figure and what to do. The samples are judged first; if they are refused, the
+curve is not judged. If it is doubtful whether the watts were measured, the fit is at most ``usable``, however good its
+figures are. Does not depend on how the curve was found. Pure.
 """
 
 from __future__ import annotations
@@ -19,53 +19,53 @@ Confidence = Literal["high", "low"]
 
 @dataclass(frozen=True, slots=True)
 class SampleFacts:
-    """What the samples are. NaN: cannot be told, and does no harm."""
+    """Figures of the samples. A figure that is NaN is not known and counts as good."""
 
-    samples: int  # that could be used
-    dropped: int  # that could not: no numbers, or no measurement
+    samples: int  # usable samples
+    dropped: int  # unusable ones: no numbers, or no measurement
     levels: int  # distinct load levels
-    low: float  # [1] utilisation between which 98 % of the samples lie
-    high: float  # [1]
+    low: float  # [1] 98 % of the samples have a utilisation between low
+    high: float  # [1] and high
     correlation: float  # of watts with CPU, without the samples far off the curve
 
     @property
     def all(self) -> int:
-        """Samples, usable or not."""
+        """Number of samples, usable or not."""
         return self.samples + self.dropped
 
     @property
     def lost(self) -> float:
-        """Share of all samples that could not be used."""
+        """Share of all samples that were not usable."""
         return self.dropped / max(self.all, 1)
 
     @property
     def range(self) -> float:
-        """[1] of utilisation."""
+        """Range of utilisation [1]."""
         return self.high - self.low
 
 
 @dataclass(frozen=True, slots=True)
 class CurveFacts:
-    """How well a curve goes through its samples. NaN: cannot be told, and does no harm."""
+    """Figures of a curve. "Rise": of the curve over the range of the samples. NaN is not known and counts as good."""
 
-    stray: float  # share of the samples that lie so far off the curve that the figures below are without them
+    stray: float  # share of samples far off the curve; r2 and error are without them
     r2: float
-    error: float  # root mean square error over the mean power
-    held_back: float  # cross-validated root mean square error over the rise of the curve in the range of the samples
-    rise: float  # that rise over its standard error
-    width: float  # largest half-width of the 95 % interval of P(u) in that range, over that rise
-    bend: float  # standard error of k2 over |k2|; NaN for curves without
-    bounds: tuple[str, ...]  # parameters that the bounds have stopped
+    error: float  # root mean square error / mean power
+    held_back: float  # cross-validated root mean square error / rise
+    rise: float  # rise / its standard error
+    width: float  # largest half-width of the 95 % interval of P(u) in the range / rise
+    bend: float  # standard error of k2 / |k2|; NaN for curves without k2
+    bounds: tuple[str, ...]  # parameters that lie at a bound, in words
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """One figure, and from where on it is good or refused."""
+    """The limits of one figure. If good > refused, large values are good; else small values are."""
 
     figure: str  # a field or property of the facts
-    good: float  # at least so much is good; at most, where ``refused`` is the larger
-    refused: float  # less (or more) is refused
-    words: str  # what is the matter: a format for the facts ``f``
+    good: float  # this value or better is good
+    refused: float  # a worse value is refused; values in between are usable
+    words: str  # the problem: a format string for the facts ``f``
     remedy: str
 
     def verdict(self, facts: Any) -> Verdict:
@@ -79,11 +79,10 @@ class Threshold:
 
 
 TOO_GOOD = 0.001
-"""[1] of the mean power: samples that lie closer to a curve than this were hardly measured. Watts that are read in
-whole ones, as a BMC's are, are off by 0.29 W on average (1/sqrt(12)), which is that much of a server of 300 W; and what
-else moves a server's power, temperature and fans, is more."""
+"""Relative error, of the mean power. Samples with a smaller error were hardly measured: whole watts, as a BMC reports,
+are off by 0.29 W (1/sqrt(12)), which is this much of 300 W. Temperature and fans change a server's power by more."""
 TOO_GOOD_SAMPLES = 50
-"""Fewer may be a table of levels, each the mean of minutes."""
+"""Fewer samples may be a table of levels, each the mean of minutes, and may have a small error."""
 
 _WHOLE = "measure over more of the node's load, best by a load test from idle to full"
 _MORE = "collect more samples"
@@ -123,20 +122,20 @@ OF_CURVES = (
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What is thought of a fit."""
+    """The verdict on a fit."""
 
     verdict: Verdict
     reasons: tuple[str, ...]
-    """In words, refusals first; at least one where the verdict is not good."""
+    """In words, reasons to refuse first; at least one unless the verdict is good."""
     confidence: Confidence
-    """``low``: refused, or it is in doubt whether the watts were measured at all."""
+    """``low``: refused, or it is doubtful whether the watts were measured at all."""
 
 
 def judge(samples: SampleFacts, curve: CurveFacts | None, doubt: str = "") -> Judgement:
-    """The worst of all thresholds, and those that were missed in words.
+    """The worst verdict of all thresholds, with a reason for each threshold that is missed.
 
-    ``curve`` None, or samples that are refused: only the samples are judged. ``doubt`` says why the watts are no
-    measurement; empty: as far as anybody knows they are one.
+    If ``curve`` is None or the samples are refused, only the samples are judged. ``doubt`` says why the watts may be no
+    measurement; empty for no doubt.
     """
     refused, usable = _missed(OF_SAMPLES, samples)
     doubts = [f"no measurement: {doubt}: {_METER}"] if doubt else []
@@ -154,12 +153,12 @@ def judge(samples: SampleFacts, curve: CurveFacts | None, doubt: str = "") -> Ju
 def _too_good(samples: SampleFacts, curve: CurveFacts) -> str:
     return (
         f"too good to be measured: {samples.samples} samples lie within {curve.error:.2g} of the mean power of the "
-        f"curve (a meter's own noise is above {TOO_GOOD:g}), as where watts are worked out of CPU use: {_METER}"
+        f"curve (a meter's own noise is above {TOO_GOOD:g}), as if watts were computed from CPU use: {_METER}"
     )
 
 
 def _missed(thresholds: Sequence[Threshold], facts: SampleFacts | CurveFacts) -> tuple[list[str], list[str]]:
-    """(reasons to refuse, reasons for no more than usable)."""
+    """(reasons to refuse, reasons for only usable)."""
     found: dict[Verdict, list[str]] = {"good": [], "usable": [], "refused": []}
     for threshold in thresholds:
         if (verdict := threshold.verdict(facts)) != "good":

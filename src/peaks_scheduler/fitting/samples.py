@@ -1,7 +1,7 @@
-"""What a curve is learned from: pairs of CPU utilisation and watts, and the load levels they were taken at.
+"""The samples that a curve is learned from: pairs of CPU utilisation and watts, and their load levels.
 
-Owns ``Samples``, which of them can be used at all, and what a load level is. Assumes that both series were brought to
-the same instants and units before. Pure.
+Owns ``Samples``, which samples are usable, and what a load level is. Assumes that both series were brought to the same
+instants and units before. Pure.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from peaks_scheduler.errors import ModelFitError
 from peaks_scheduler.power.curves import MAX_WATTS
 
 MAX_CPU = 1.5
-"""A sample beyond it is no measurement of a fraction; a little above 1 is rounding of the meters."""
+"""The largest plausible utilisation. A little above 1 is a measurement error; more is another unit."""
 LEVEL_WIDTH = 0.05
-"""Samples within so much of the lowest one of a load level belong to it; less where the whole range is narrow."""
-_LEVELS = 20  # about so many levels has a continuous series
+"""Width of a load level [fraction of full load]; less where the whole range is narrow."""
+_LEVELS = 20  # about so many levels for a continuous series
 
 
 @dataclass(frozen=True, slots=True)
 class Samples:
     """S measurements of one node; sample i is the same instant in every array."""
 
-    cpu: Floats  # (S,) [1] utilisation, a fraction 0..1 (a little above 1 is measurement); NaN = not measured
+    cpu: Floats  # (S,) [1] utilisation, a fraction 0..1 (a little above 1: measurement error); NaN = not measured
     watts: Floats  # (S,) [W] NaN = not measured
-    time: Floats | None = None  # (S,) [s] ascending; None: no order in time (a table of levels)
+    time: Floats | None = None  # (S,) [s] ascending; None: not ordered in time (a table of levels)
 
     def __post_init__(self) -> None:
         for name in ("cpu", "watts") if self.time is None else ("cpu", "watts", "time"):
@@ -46,26 +46,26 @@ class Samples:
         return len(self.cpu)
 
     def usable(self) -> Samples:
-        """Those that can be measurements: CPU in [0, 1.5], watts in [0, 100 kW], no NaN."""
+        """The samples that can be measurements: CPU in [0, 1.5], watts in [0, 100 kW], no NaN."""
         with np.errstate(invalid="ignore"):
             good = (self.cpu >= 0.0) & (self.cpu <= MAX_CPU) & (self.watts >= 0.0) & (self.watts <= MAX_WATTS)
         return self.of(good if self.time is None else good & np.isfinite(self.time))
 
     def thinned(self, most: int) -> Samples:
-        """Every so many-th of them, so that there are no more than ``most``."""
+        """Every n-th sample, so that there are at most ``most``."""
         step = -(-len(self) // most)
         return self.of(np.arange(len(self)) % step == 0)
 
     def of(self, which: NDArray[np.bool_]) -> Samples:
-        """Those that the mask keeps."""
+        """The samples that the (S,) mask keeps."""
         return Samples(self.cpu[which], self.watts[which], None if self.time is None else self.time[which])
 
 
 def load_levels(cpu: Floats) -> Ints:
-    """(S,) number of the load level of each sample, 0 the lowest.
+    """(S,) number of the load level of each sample, 0 for the lowest. cpu (S,) [fraction].
 
-    A level is all samples within 5 % of full load (or a twentieth of the range that there is, where that is less) of
-    its lowest one: the levels of a table are found as they are, a continuous series falls into some 20 of them.
+    A level holds all samples within 5 % of full load of its lowest sample (or within a twentieth of the range of the
+    samples, if that is less). So the levels of a table are kept, and a continuous series is cut into about 20 levels.
     """
     width = min(LEVEL_WIDTH, float(np.ptp(cpu)) / _LEVELS)
     order = np.argsort(cpu, kind="stable")
@@ -73,7 +73,7 @@ def load_levels(cpu: Floats) -> Ints:
     levels = np.empty(len(cpu), np.int64)
     start = level = 0
     while start < len(cpu):
-        # a hair less, so that a table in steps of exactly that width keeps its levels
+        # slightly less, so that a table in steps of exactly that width keeps its levels
         end = int(np.searchsorted(ordered, ordered[start] + width * (1.0 - 1e-9), side="right"))
         levels[order[start:end]] = level
         start, level = end, level + 1

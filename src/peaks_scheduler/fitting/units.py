@@ -1,7 +1,7 @@
-"""What the numbers of a series are: of which unit, and whether they count up or say how much it is now.
+"""Finds out the unit of a series, and whether it is a counter or a gauge.
 
-Owns the guesses and when there is none: the column's name, how far its values go and ``--cores`` decide together, and
-where they do not, the error says what to pass. What was found out comes back in words, for it is shown. Pure.
+The column's name, the largest values and ``--cores`` decide together. Where they do not decide, the error says which
+option to pass: a unit is never guessed silently. What was found out is returned in words, to be shown. Pure.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.power.curves import MAX_WATTS
 from peaks_scheduler.power.plausibility import plausible
 
+from .readings import Kind, Reading, kind_of
 from .samples import MAX_CPU
-from .track import Kind, Reading, kind_of
 
 CPU_UNITS = ("ratio", "percent", "cores")
 POWER_UNITS = {
@@ -33,17 +33,17 @@ POWER_UNITS = {
     "btu-per-hour": 0.29307107,
 }
 ENERGY = ("joules", "milliwatt-hours", "watt-hours", "kilowatt-hours")
-"""Units that only a counter has."""
+"""Units of energy: only a counter has them."""
 KINDS = ("auto", "gauge", "counter")
 
-_ABOUT = 1.2  # times full load: so much over is still measurement
-_SURELY_PERCENT = 60.0  # fewer might be cores of a machine whose number of cores is not known
+_ABOUT = 1.2  # times full load: up to here it is a measurement error
+_SURELY_PERCENT = 60.0  # values below might be cores, if the number of cores is not known
 _CPU_WORDS = (
     ("percent", re.compile(r"percent|pct|perc\b|%", re.IGNORECASE)),
     ("ratio", re.compile(r"ratio|fraction|share", re.IGNORECASE)),
     ("cores", re.compile(r"cores|seconds", re.IGNORECASE)),
 )
-# symbols as they stand behind a number or in a column's name, and names in small letters
+# symbols as they follow a number; _NAMES below are for names, in lower case
 _SYMBOLS = {
     "W": ("watts", 1.0),
     "kW": ("watts", 1e3),
@@ -81,25 +81,26 @@ _POWER_NAMES = tuple((unit, re.compile(rf"(?<![a-z0-9]){form}(?![a-z0-9])")) for
 _CAMEL = re.compile(r"(?<=[a-z]{2})(?!Wh)(?=[A-Z][a-z])|(?<=[a-z]{3})(?=[kKmu]?(?:Wh?|J)(?![a-zA-Z]))")
 _ENERGY_WORD = re.compile(r"energy|energie|consumption_total|consumed", re.IGNORECASE)
 _COUNTER_WORDS = re.compile(r"_total$|joule|seconds|energy|energie|counter", re.IGNORECASE)
-_RISES = 0.9  # of the steps, where the name says that it counts
+_RISES = 0.9  # least share of rising steps, where the name says that the column is a counter
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What one unit of the series is, in fractions of full load or in watts."""
+    """The unit of a series. ``factor``: one unit in fractions of full load, or in watts."""
 
     name: str
     factor: float
     remark: str = ""
-    """How it was found out, or what is odd about it; empty: it was said and may well be."""
+    """How it was found out, or what is odd about it; empty where the user gave it and it is plausible."""
 
     @property
     def shown(self) -> str:
+        """The unit for messages, with the remark in brackets."""
         return f"{self.name} ({self.remark})" if self.remark else self.name
 
 
 def kind_found(name: str, every: Sequence[Reading], said: str) -> Kind:
-    """Does the column count? Most of the nodes decide."""
+    """Is the column a counter or a gauge? ``said``: one of KINDS. With ``auto`` the majority of the nodes decides."""
     if said != "auto":
         return "counter" if said == "counter" else "gauge"
     votes = [_counts(name, _in_order(reading).values) for reading in every]
@@ -114,7 +115,7 @@ def _counts(name: str, values: Floats) -> bool:
 
 
 def largest(every: Sequence[Reading]) -> float:
-    """How far the values go, or their growth a second where they count: the 99th percentile, for some are wrong."""
+    """99th percentile of all values, of a counter of its growth a second. Not the maximum: single values are wrong."""
     found = [_rates(_in_order(reading)) if reading.kind == "counter" else reading.values for reading in every]
     values = np.concatenate(found) if found else np.zeros(0)
     values = values[np.isfinite(values)]
@@ -138,10 +139,10 @@ def _rates(reading: Reading) -> Floats:
 
 
 def cpu_unit(where: str, name: str, every: Sequence[Reading], said: str | None, cores: float | None) -> Unit:
-    """The unit of CPU use in the column ``name``: what was ``said``, checked against the values, or what they tell.
+    """The unit of CPU use in the column ``name``: the one that was ``said``, or else found out from name and values.
 
-    ``where`` is the file for messages. Raises ConfigurationError for a unit that cannot be, and where it cannot be
-    found out.
+    ``where`` is the file for messages, ``cores`` how many a node has. Raises ConfigurationError for a unit that the
+    values contradict, and for one that cannot be found out.
     """
     if said == "cores" and cores is None:
         raise ConfigurationError("--cpu-unit cores: expected --cores N as well, how many a node has; got none")
@@ -177,7 +178,7 @@ def _checked(where: str, name: str, top: float, unit: Unit) -> Unit:
 
 
 def _found_out(name: str, top: float, kind: Kind, cores: float | None) -> tuple[str, str]:
-    """(unit, why), or ('', why not)."""
+    """(unit, why), or ('', why it cannot be found out)."""
     goes = f"it grows by up to {top:.3g} a second" if kind == "counter" else f"values up to {top:.3g}"
     likely = {
         "ratio": top <= _ABOUT,
@@ -200,7 +201,7 @@ def _found_out(name: str, top: float, kind: Kind, cores: float | None) -> tuple[
 
 
 def in_cell(text: str) -> tuple[str, float] | None:
-    """What stands behind a number of power or energy as (``watts`` or ``joules``, factor to it); None: no such unit."""
+    """The unit after a number in a cell, as (``watts`` or ``joules``, factor to it); None: not of power or energy."""
     symbol = text.replace("μ", "µ")
     if (found := _SYMBOLS.get(symbol) or _LOOSE.get(symbol.casefold())) is not None:
         return found
@@ -211,21 +212,21 @@ def in_cell(text: str) -> tuple[str, float] | None:
 
 
 def cpu_in_cell(text: str) -> tuple[str, float] | None:
-    """The same for CPU: ``45 %``, ``450m`` as kubectl has thousandths of a core, ``1.5 cores``."""
+    """The unit of CPU after a number in a cell, as (unit, factor): ``45 %``, ``450m`` (millicores), ``1.5 cores``."""
     forms = {"%": ("percent", 1.0), "m": ("cores", 1e-3), "core": ("cores", 1.0), "cores": ("cores", 1.0)}
     return forms.get(text.casefold())
 
 
 def named_unit(name: str) -> str | None:
-    """The unit of power that a column's name says: ``Power (kW)``, ``energy_wh``, ``PowerInWatts``; None: nothing."""
+    """The unit of power in a column's name: ``Power (kW)``, ``energy_wh``, ``PowerInWatts``; None if there is none."""
     split = _CAMEL.sub(" ", name).casefold()
     return next((unit for unit, form in _POWER_NAMES if form.search(split)), None)
 
 
 def power_unit(where: str, name: str, every: Sequence[Reading], said: str) -> Unit:
-    """The unit of power in the column ``name``: what was ``said``, or what the name and the values tell, else watts.
+    """The unit of power in the column ``name``: the one that was ``said``, or found out from name and values, or watts.
 
-    Raises ConfigurationError where several may be, or where the name says one that cannot be.
+    Raises ConfigurationError where several units are possible, or where the name's unit is not.
     """
     counts = bool(every) and every[0].kind == "counter"
     if said != "auto":
@@ -238,7 +239,7 @@ def power_unit(where: str, name: str, every: Sequence[Reading], said: str) -> Un
         )
     if named in ENERGY and not counts:
         raise ConfigurationError(
-            f"{where}: column {name!r}: its name says {named}, and it does not count up: expected power, or a counter "
+            f"{where}: column {name!r}: its name says {named}, but it does not count up: expected power, or a counter "
             "of energy: say --power-unit watts if it is power, or --power-kind counter"
         )
     if named is not None:
@@ -254,7 +255,7 @@ def power_unit(where: str, name: str, every: Sequence[Reading], said: str) -> Un
 
 
 def _counted(where: str, name: str, every: Sequence[Reading]) -> Unit:
-    """The unit of a counter whose name says none: the one by which it is a machine's power."""
+    """The unit of a counter whose name has none: the only unit with which its growth is a machine's power."""
     rate = _mean_rate(every)
     if rate > MAX_WATTS:
         unit = "milliwatts" if rate <= 100.0 * MAX_WATTS else "microwatts"
@@ -271,7 +272,7 @@ def _counted(where: str, name: str, every: Sequence[Reading]) -> Unit:
 
 
 def _mean_rate(every: Sequence[Reading]) -> float:
-    """Growth a second of all counters, their resets left out."""
+    """Mean growth a second of all counters, without their resets."""
     rises = seconds = 0.0
     for reading in map(_in_order, every):
         steps, grown = np.diff(reading.times), np.diff(reading.values)

@@ -57,7 +57,7 @@ class LoadReport:
     """The usable part of one answer of a load source."""
 
     nodes: Mapping[str, NodeLoad]
-    """By the source's name of the node; ``sources/node_identity.py`` finds the node."""
+    """By the source's name of the node; ``sources/matching.py`` finds the node."""
     timestamp: float
     """When the source made the answer [s], our clock."""
     fetched_at: float

@@ -1,9 +1,9 @@
-"""What nodes draw beyond their envelopes, and save again on the way to where the two meet.
+"""How much of a node's power above its envelope a step saves, on the way to the end of the envelope's chord.
 
-On a chord of the envelope every step costs the same, at its start as near its end, so that equal nodes are tied from
-one end to the other. But each node that is left in between draws more than the envelope says, and what it draws too
-much is saved when it is filled to the end of the chord. Owns that rate, and remembers it: from one decision to the next
-the use of one node changes. Never decides anything.
+On a chord of the envelope every step costs the same, so equal nodes are tied anywhere along it. But a node that stays
+between the ends of the chord draws more than the envelope says. Filling the node to the end of the chord saves that
+excess. Owns the rate [W per unit of use] at which it is saved, and caches it: between two decisions the use of only a
+few nodes changes. Never decides anything.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .table import CurveTable
 
 
 class Savings:
-    """Of the N nodes of two tables, ``curves`` and their ``envelopes``."""
+    """Savings of N nodes, given their ``curves`` and the ``envelopes`` of these."""
 
     def __init__(self, curves: CurveTable, envelopes: CurveTable) -> None:
         n = curves.rows.shape[1]
@@ -26,19 +26,22 @@ class Savings:
         self._rest = np.zeros(n)
 
     def over(self, use: Floats, step: Floats) -> Floats:
-        """What of it falls to a step from ``use`` on. (N,) fractions -> (N,) [W], not negative, 0 without a model."""
+        """Part of the excess power that a step from ``use`` saves. (N,) fractions -> (N,) [W], >= 0.
+
+        0 for a node without a model.
+        """
         changed = np.flatnonzero(use != self._use)
         if changed.size:
-            self._look_at(changed, np.minimum(use[changed], 1.0))
+            self._update(changed, np.minimum(use[changed], 1.0))
             self._use[changed] = use[changed]
         saved: Floats = self._above * np.minimum(step, self._rest)
         return saved
 
-    def _look_at(self, nodes: np.ndarray, use: Floats) -> None:
+    def _update(self, nodes: np.ndarray, use: Floats) -> None:
         envelopes = self._envelopes.of(nodes)
         above = self._curves.of(nodes).watts(use) - envelopes.watts(use)
         rest = envelopes.chord_end(use) - use
-        # a node that is empty, and may be switched off, draws what the envelope says
+        # an empty node that may be switched off draws exactly what the envelope says
         above[(use == 0.0) | (rest <= 0.0) | ~(above > 0.0)] = 0.0
         self._rest[nodes] = rest
         self._above[nodes] = above / np.maximum(rest, 1e-9)  # [W] per unit of u from here on

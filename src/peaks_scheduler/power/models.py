@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Literal, get_args
 
 from .curves import Curve
-from .scope import SCOPES, Scope, counted
+from .scope import SCOPES, Scope, scope_or_wall
 
 Pair = tuple[str, str]
 """A label and its value."""
@@ -101,7 +101,7 @@ class PowerModels:
         found: dict[Scope, list[str]] = {}
         for name, labels in nodes:
             if (model := self.for_node(name, labels)) is not None:
-                found.setdefault(counted(model.scope), []).append(name)
+                found.setdefault(scope_or_wall(model.scope), []).append(name)
         ordered = {scope: tuple(found[scope]) for scope in SCOPES if scope in found}
         return ordered if len(ordered) > 1 else {}
 

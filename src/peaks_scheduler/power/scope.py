@@ -1,13 +1,13 @@
-"""Of what the watts of a model are: the whole machine, a part of it, or nothing that anybody has measured.
+"""The scope of power: whether watts are of the whole machine, of a part of it, or only an estimate.
 
-Owns the four scopes and their order. A narrower scope has fewer watts of the same machine, so that in a comparison it
-would always look cheaper: that is why only the same or a wider one may take a model's place, and why watts of two
-scopes are never compared as if they were alike. Pure.
+Owns the four scopes and their order. A narrower scope has fewer watts of the same machine, so in a comparison it would
+always look cheaper. Therefore only a model of the same or a wider scope may replace a model, and watts of two scopes
+are never compared. Pure.
 
-    wall        what an outlet, a PDU or the BMC sees: IPMI, Redfish
+    wall        the whole machine, measured at an outlet, a PDU or the BMC: IPMI, Redfish
     platform    sensors on the board: psys, the ACPI power meter
     package     processors and their memory: RAPL
-    estimate    worked out of CPU use by somebody's model
+    estimate    computed from CPU use, by another program's model
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PLATFORM: Final = "platform"
 PACKAGE: Final = "package"
 ESTIMATE: Final = "estimate"
 SCOPES: tuple[Scope, ...] = (WALL, PLATFORM, PACKAGE, ESTIMATE)
-"""The widest first."""
+"""From the widest to the narrowest."""
 
 # fmt: off
 _WORDS: tuple[tuple[Scope, re.Pattern[str]], ...] = (
@@ -34,21 +34,21 @@ _WORDS: tuple[tuple[Scope, re.Pattern[str]], ...] = (
 # fmt: on
 
 
-def counted(scope: Scope | None) -> Scope:
-    """What a scope counts as: a model that does not say is taken to be of the whole machine."""
+def scope_or_wall(scope: Scope | None) -> Scope:
+    """The scope to assume: a model without one counts as a model of the whole machine."""
     return scope or WALL
 
 
-def as_wide(scope: Scope, than: Scope | None) -> bool:
-    """Is it the same scope as the other, or a wider one?"""
-    return SCOPES.index(scope) <= SCOPES.index(counted(than))
+def at_least_as_wide(scope: Scope, than: Scope | None) -> bool:
+    """Is ``scope`` the same as ``than``, or wider?"""
+    return SCOPES.index(scope) <= SCOPES.index(scope_or_wall(than))
 
 
-def alike(model: Scope | None, measured: Scope) -> bool:
-    """May watts of a model be held against these? Where it does not say of what they are: against a whole machine's."""
+def comparable(model: Scope | None, measured: Scope) -> bool:
+    """May a model's watts be compared with measured ones? A model without a scope: with a whole machine's only."""
     return measured in (WALL, PLATFORM) if model is None else model == measured
 
 
-def named(text: str) -> Scope | None:
-    """The scope that the names in a query, or a column's, tell; None: they tell nothing."""
+def scope_named_in(text: str) -> Scope | None:
+    """The scope that the name of a column, or of a series in a query, tells; None if it tells none."""
     return next((scope for scope, words in _WORDS if words.search(text)), None)

@@ -1,8 +1,8 @@
-"""The curves of N nodes as arrays, and what they say of all nodes at once.
+"""The curves of N nodes as one array, and the power of all nodes at once.
 
-Owns the layout of that array (``Terms`` as rows) and the arithmetic on it. ``CurveRows`` is the growing store in the
-ledger, ``CurveTable`` a read-only view of it: index i is the same node in both. Assumes utilisations are not negative.
-Never checks a curve. A node without one has NaN in its first rows, and so in every answer.
+Owns the layout of that array (``CurveTerms`` as rows) and the arithmetic on it. ``CurveRows`` is the growing store in
+the ledger, ``CurveTable`` a read-only view of it: index i is the same node in both. Assumes that utilisations are not
+negative. Never checks a curve. A node without a curve has NaN in its first rows, and so in every result.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from peaks_scheduler.arrays import Floats, Ints, Mask
 
-from .curves import Curve, Terms
+from .curves import Curve, CurveTerms
 
 _HEAD = ("base", "k1", "k2", "knee", "slope")
 _EMPTY = np.array([np.nan, np.nan, np.nan, 0.0, 0.0])
@@ -24,7 +24,7 @@ _EMPTY = np.array([np.nan, np.nan, np.nan, 0.0, 0.0])
 class CurveTable:
     """N curves: P(u) = base + k1*exp(k2*max(u, knee)) + slope*min(u, knee) + sum of bend*max(u - at, 0)."""
 
-    rows: Floats  # (5 + 2K, N): the five of ``Terms``, K ``at`` [1] (inf: none), K ``bend`` [W]
+    rows: Floats  # (5 + 2K, N): the first five of ``CurveTerms``, K ``at`` [1] (inf: unused), K ``bend`` [W]
 
     @property
     def base(self) -> Floats:
@@ -52,37 +52,37 @@ class CurveTable:
 
     @property
     def slope(self) -> Floats:
-        """(N,) [W] per unit of u, of that line."""
+        """(N,) [W] per unit of u, of the line before the knee."""
         row: Floats = self.rows[4]
         return row
 
     @cached_property
     def bent(self) -> Ints:
-        """Indices of the curves that change their slope somewhere."""
+        """(B,) indices of the curves with a bend: piecewise curves of more than one piece."""
         return np.flatnonzero((self.rows[5 + self._knots :] != 0.0).any(axis=0))
 
     @cached_property
     def one_way(self) -> bool:
-        """Is every curve plainly exponential: without a line before it and without points?"""
+        """Is every curve a plain exponential, without a line before the knee and without bends?"""
         return not self.bent.size and not bool(np.any(self.knee > 0.0))
 
     @cached_property
     def _curved(self) -> tuple[Ints, _Exponentials]:
-        """Those with an exponential part, or without a model."""
+        """(E,) indices of the curves with an exponential part or NaN, and these curves."""
         where = np.flatnonzero(self.k1 != 0.0)
         k1, k2, knee, slope = self.rows[1:5].take(where, axis=1)
         return where, _Exponentials(k1, k2, knee, slope, lined=bool(np.any(knee > 0.0)))
 
     @cached_property
     def _points(self) -> tuple[Floats, Floats]:
-        """((K, B) at, (K, B) bend) of the bent ones."""
+        """((K, B) at, (K, B) bend) of the curves with a bend."""
         k = self._knots
-        # by take: indexing would lay each curve's numbers side by side, and every operation on them took twice as long
+        # take, not an index: an index stores each curve's numbers side by side, and the arithmetic took twice as long
         return self.rows[5 : 5 + k].take(self.bent, axis=1), self.rows[5 + k :].take(self.bent, axis=1)
 
     @cached_property
     def _turning(self) -> Mask:
-        """(N,) is it other than plainly exponential?"""
+        """(N,) is the curve anything but a plain exponential?"""
         turning: Mask = self.knee > 0.0
         turning[self.bent] = True
         return turning
@@ -92,7 +92,7 @@ class CurveTable:
         return (len(self.rows) - 5) // 2
 
     def of(self, nodes: Ints) -> CurveTable:
-        """The curves of these nodes."""
+        """The curves of these nodes. (M,) indices."""
         return CurveTable(self.rows.take(nodes, axis=1))
 
     def watts(self, u: Floats) -> Floats:
@@ -109,9 +109,9 @@ class CurveTable:
     def rise(self, u: Floats, step: Floats) -> Floats:
         """Rise of each node's power if its utilisation goes from ``u`` to ``u + step``. (N,) fractions -> (N,) [W].
 
-        Written with expm1: the base cancels and small pods keep their digits.
+        Written with expm1: the base cancels, so the rise of a small pod keeps its digits.
         """
-        with np.errstate(over="ignore", invalid="ignore"):  # far beyond full load, where it is ranked last anyway
+        with np.errstate(over="ignore", invalid="ignore"):  # far beyond full load, where a node is ranked last anyway
             if self.one_way:
                 return _exponential_rise(self.k1, self.k2, u, step)
             rise = self.slope * step
@@ -123,7 +123,7 @@ class CurveTable:
         return rise
 
     def _bends(self, u: Floats, step: Floats) -> Floats:
-        """(B,) [W] what changes of the slope add to the rise of the bent ones."""
+        """(B,) [W] part of the rise that the bends add."""
         at, bend = self._points
         over = u + step - at
         np.minimum(over, step, out=over)
@@ -132,8 +132,10 @@ class CurveTable:
         return added
 
     def chord_end(self, u: Floats) -> Floats:
-        """Where the straight piece of an envelope that ``u`` lies on ends, 1 where none does; ``u`` itself beyond the
-        lines. (N,) fractions -> (N,) fractions."""
+        """End of the straight piece that ``u`` lies on, for a table of envelopes. (N,) fractions -> (N,) fractions.
+
+        1 where the piece reaches full load, ``u`` itself where ``u`` lies beyond the straight pieces.
+        """
         end = np.where(self.k1 == 0.0, 1.0, self.knee)
         k = self._knots
         if k:
@@ -142,11 +144,11 @@ class CurveTable:
         return np.maximum(end, u)
 
     def largest_rise(self, low: Floats, high: Floats, step: Floats) -> Floats:
-        """The largest ``rise`` from anywhere between ``low`` and ``high``. (N,) fractions -> (N,) [W]. The same array
-        for both where every use is known.
+        """The largest ``rise`` from any use between ``low`` and ``high``. (N,) fractions -> (N,) [W].
 
-        A plain exponential bends one way: with k2 > 0 (convex) the rise grows with u, with k2 < 0 it falls, so the
-        largest is at one end. Other curves are looked at wherever the rise can turn, too.
+        Pass the same array for both where every use is known. A plain exponential bends one way: with k2 > 0 (convex)
+        the rise grows with u, with k2 < 0 it falls, so the largest is at one end. For other curves the rise is also
+        computed wherever it may have a maximum in between.
         """
         if low is high:
             return self.rise(high, step)
@@ -160,25 +162,28 @@ class CurveTable:
         return largest
 
     def _turns(self, step: Floats) -> list[Floats]:
-        """Utilisations from which the rise may be largest, beside the ends of the range: where the curve changes its
-        piece at the start or at the end of the step, and where a line's slope is the exponential's at its end."""
+        """Utilisations where the rise may have its maximum, apart from the ends of the range. Each (N,), some NaN.
+
+        These are where a piece of the curve begins or ends at the start or at the end of the step, and where the slope
+        of the line equals the slope of the exponential at the end of the step.
+        """
         k = self._knots
         with np.errstate(divide="ignore", invalid="ignore"):
-            alike = np.log(self.slope / (self.k1 * self.k2)) / self.k2 - step
+            equal_slope = np.log(self.slope / (self.k1 * self.k2)) / self.k2 - step
         corners = [self.knee, *self.rows[5 : 5 + k]]
-        return [np.zeros_like(step), np.full_like(step, np.inf), alike, *corners, *(at - step for at in corners)]
+        return [np.zeros_like(step), np.full_like(step, np.inf), equal_slope, *corners, *(at - step for at in corners)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Exponentials:
-    """E curves with an exponential part: see ``CurveTable`` for the rows."""
+    """E curves with an exponential part; the rows are those of ``CurveTable``."""
 
     k1: Floats
     k2: Floats
     knee: Floats
     slope: Floats
     lined: bool
-    """Has any of them a line before it?"""
+    """Does any of them have a line before the knee?"""
 
     def rise(self, u: Floats, step: Floats) -> Floats:
         """(E,) [W]; NaN without a model."""
@@ -192,6 +197,7 @@ class _Exponentials:
 
 
 def _exponential_rise(k1: Floats, k2: Floats, u: Floats, step: Floats) -> Floats:
+    """k1*exp(k2*(u + step)) - k1*exp(k2*u), without cancellation."""
     rise = np.expm1(k2 * step)
     rise *= k1
     rise *= np.exp(k2 * u)
@@ -199,14 +205,14 @@ def _exponential_rise(k1: Floats, k2: Floats, u: Floats, step: Floats) -> Floats
 
 
 class CurveRows:
-    """The growing store behind ``CurveTable``, kept as dense as its owner keeps its other columns."""
+    """The growing store behind ``CurveTable``; its owner moves and grows its columns with its other arrays."""
 
     def __init__(self, capacity: int) -> None:
         self.rows: Floats = np.repeat(_EMPTY[:, None], capacity, axis=1)
 
     def write(self, i: int, curve: Curve | None) -> None:
-        """Node i has this curve from now on; None: none."""
-        terms = curve.terms() if curve is not None else Terms(np.nan, np.nan, np.nan)
+        """Set the curve of node i; None: it has no curve."""
+        terms = curve.terms() if curve is not None else CurveTerms(np.nan, np.nan, np.nan)
         self._widen(len(terms.at))
         knots = (len(self.rows) - 5) // 2
         self.rows[:5, i] = [getattr(terms, name) for name in _HEAD]
@@ -215,9 +221,11 @@ class CurveRows:
         self.rows[5 + knots :, i] = [*terms.bend, *[0.0] * pad]
 
     def move(self, source: int, target: int) -> None:
+        """Copy the curve of node ``source`` to node ``target``."""
         self.rows[:, target] = self.rows[:, source]
 
     def grow(self, more: int) -> None:
+        """Make room for ``more`` nodes."""
         self.rows = np.concatenate([self.rows, np.repeat(self.rows[:, :1], more, axis=1)], axis=1)
 
     def view(self, n: int) -> CurveTable:

@@ -1,9 +1,9 @@
-"""How far the power rises that a fitted curve predicts are known: standard errors by the delta method.
+"""Standard errors of the power rises that a fitted curve predicts, by the delta method (``delta_method``).
 
-var(rise) = g' C g, with C the covariance of the curve's parameters and g the difference of the curve's gradients at
-the end and at the start of the step. On a chord of the envelope the gradient lies between those at the chord's two
-ends (how the ends themselves move is of second order), and a standby point has none. Assumes that fits of different
-models are independent, and that nodes which share a model share its error. Pure.
+The derivatives of a rise by the curve's parameters are the difference of the curve's gradients at the end and at the
+start of the step. On a chord of the envelope the gradient is interpolated between the chord's two ends; that the ends
+themselves move is an effect of second order. A standby point does not depend on the parameters. Assumes that fits of
+different models are independent, and that nodes with the same model have the same error. Pure.
 """
 
 from __future__ import annotations
@@ -15,20 +15,21 @@ import numpy as np
 
 from peaks_scheduler.arrays import Floats, Ints
 
+from .delta_method import standard_errors
 from .models import PowerModel
 
 CELLS = 20
-"""Parts of the utilisation within which a slope counts as equally well known: curves mostly bend at full tenths."""
+"""Equal parts of 0..1. Within one the error of the slope counts as constant: curves mostly bend at full tenths."""
 _EDGES = np.linspace(0.0, 1.0, CELLS + 1)
 
 
 def has_errors(model: PowerModel | None) -> bool:
-    """Does the model say how well its parameters are known?"""
+    """Does the model have the covariance of its parameters?"""
     return model is not None and model.quality is not None and model.quality.covariance is not None
 
 
 def gradient(model: PowerModel, u: Floats, *, envelope: bool) -> Floats:
-    """(P, M) derivatives of the power, or of its lower convex envelope, at M utilisations by the P parameters."""
+    """(P, M) derivatives by the P parameters of the power, or of its lower convex envelope, at M utilisations."""
     curve = model.curve
     slopes = curve.gradient(u)
     for start, end in curve.chords(model.standby_watts) if envelope else ():
@@ -42,14 +43,14 @@ def gradient(model: PowerModel, u: Floats, *, envelope: bool) -> Floats:
 
 
 def rise_gradient(model: PowerModel, u: Floats, step: Floats, *, envelope: bool) -> Floats:
-    """(P, M) derivatives of M rises, from ``u`` to ``u + step``."""
+    """(P, M) derivatives by the P parameters of the M rises from ``u`` to ``u + step``. (M,) fractions each."""
     both = gradient(model, np.concatenate([u, u + step]), envelope=envelope)
     difference: Floats = both[:, len(u) :] - both[:, : len(u)]
     return difference
 
 
 def rise_error(model: PowerModel | None, u: float, step: float, *, envelope: bool) -> float | None:
-    """Standard error [W] of one rise; None where the model does not say how well it is known."""
+    """Standard error [W] of one rise; None for a model without covariance."""
     if model is None or not has_errors(model):
         return None
     g = rise_gradient(model, np.array([u]), np.array([step]), envelope=envelope)
@@ -58,9 +59,8 @@ def rise_error(model: PowerModel | None, u: float, step: float, *, envelope: boo
 
 def _errors(model: PowerModel, g: Floats) -> Floats:
     assert model.quality is not None
-    covariance = np.asarray(model.quality.covariance)
-    errors: Floats = np.sqrt(np.maximum((covariance @ g * g).sum(axis=0), 0.0))
-    return errors
+    assert model.quality.covariance is not None
+    return standard_errors(model.quality.covariance, g)
 
 
 # --- many nodes at once ---------------------------------------------------------------------------------------------
@@ -68,20 +68,20 @@ def _errors(model: PowerModel, g: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ErrorProfile:
-    """How well a model's slope is known, cell by cell of the utilisation: what the arrays keep of its covariance."""
+    """Errors of a model's slope in each cell of the utilisation: what the arrays keep of its covariance."""
 
     slope: float
-    """[W] per unit of u: the largest standard error of the curve's slope and of its envelope's, a little more than
-    seen. A rise over a step is known at least as well as that times the step. 0: nothing is known."""
+    """[W] per unit of u: upper bound on the standard error of the slope, of the curve and of its envelope. The error
+    of a rise is at most this times the step. 0: not known."""
     sums: Floats
-    """(2, CELLS + 1) [W] the standard error of the slope, of the curve and of its envelope, summed up from no load."""
+    """(2, CELLS + 1) [W] standard error of the slope, integrated from no load to each cell's edge: curve, envelope."""
 
 
 UNKNOWN = ErrorProfile(0.0, np.zeros((2, CELLS + 1)))
 
 
 def error_profile(model: PowerModel | None) -> ErrorProfile:
-    """Of one model; ``UNKNOWN`` where it does not say how well it is known."""
+    """The profile of one model; ``UNKNOWN`` for a model without covariance."""
     if model is None or not has_errors(model):
         return UNKNOWN
     h = 1e-3
@@ -96,9 +96,9 @@ def error_profile(model: PowerModel | None) -> ErrorProfile:
 def rise_errors(sums: Floats, nodes: Ints, u: Floats, step: Floats) -> Floats:
     """Standard error [W] of the rise of each of these ``nodes``. (M,) indices, (M,) fractions -> (M,) [W].
 
-    ``sums`` (CELLS + 1, N) are profiles, for the curve or for its envelope. Within a cell the slope counts as known
-    equally well, and over a step its errors as going one way: exact for the small steps that most pods are, a little
-    too much for large ones.
+    ``sums`` (CELLS + 1, N) are the nodes' profiles, of the curve or of its envelope. The error of the slope counts as
+    constant within a cell, and errors of neighbouring cells as fully correlated. That is exact for the small steps of
+    most pods, and slightly too large for long steps.
     """
     cells = np.stack([u, u + step]) * CELLS
     first = np.minimum(cells.astype(np.int64), CELLS - 1)
@@ -111,17 +111,16 @@ def rise_errors(sums: Floats, nodes: Ints, u: Floats, step: Floats) -> Floats:
 def difference_errors(
     errors: Floats, models: Sequence[PowerModel | None], u: Floats, step: Floats, best: int, *, envelope: bool
 ) -> Floats:
-    """Standard error [W] of each rise's difference to that of number ``best``, from those of the rises themselves.
-    (M,) [W], (M,) fractions -> (M,) [W].
+    """Standard error [W] of each rise minus the rise of number ``best``. (M,) [W], (M,) fractions -> (M,) [W].
 
-    Errors of different models are independent; those of nodes that share the best one's model cancel as far as their
-    loads are alike.
+    ``errors`` are the standard errors of the rises themselves. Errors of different models are independent. Between
+    nodes with the best one's model the errors cancel, as far as the nodes' loads are alike.
     """
     differences: Floats = np.hypot(errors, errors[best])
     model = models[best]
-    alike = [i for i, each in enumerate(models) if each is model]
-    if len(alike) > 1 and model is not None and has_errors(model):
-        gradients = rise_gradient(model, u[alike], step[alike], envelope=envelope)
-        differences[alike] = _errors(model, gradients - gradients[:, [alike.index(best)]])
+    same_model = [i for i, each in enumerate(models) if each is model]
+    if len(same_model) > 1 and model is not None and has_errors(model):
+        gradients = rise_gradient(model, u[same_model], step[same_model], envelope=envelope)
+        differences[same_model] = _errors(model, gradients - gradients[:, [same_model.index(best)]])
     differences[best] = 0.0
     return differences

@@ -1,8 +1,4 @@
-"""The power model file, written.
-
-Owns the words in which models, and what is known of them, are put down for ``file.parse_models`` to read again.
-Pure.
-"""
+"""Writes the power model file, in the form that ``file.parse_models`` reads. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +14,7 @@ from .models import PowerModel, PowerModels, Quality
 
 
 def render_models(models: PowerModels, comment: str = "") -> str:
-    """The file that ``parse_models`` reads as these models: YAML, CPU as a ratio. ``comment`` goes on top."""
+    """The text of a power model file with these models: YAML, CPU as a ratio, ``comment`` at the top."""
     entries = [entry_of(model) | {"nodes": [name]} for name, model in models.by_name.items()]
     entries += [entry_of(model) | {"nodeSelector": dict(selector)} for selector, model in models.by_selector]
     ordered = [{key: entry[key] for key in ENTRY_FIELDS if key in entry} for entry in entries]
@@ -32,7 +28,7 @@ def _dumped(document: dict[str, Any], allow_unicode: bool = True) -> str:
 
 
 def entry_of(model: PowerModel) -> dict[str, Any]:
-    """A model as an entry of the file, without saying which nodes it is for."""
+    """One model as an entry of the file, without ``nodes`` and ``nodeSelector``."""
     entry: dict[str, Any] = {} if model.scope is None else {"scope": model.scope}
     entry |= {"cpu": "ratio", "curve": {"kind": model.curve.kind, **curve_fields(model.curve)}}
     if model.standby_watts is not None:
@@ -43,7 +39,7 @@ def entry_of(model: PowerModel) -> dict[str, Any]:
 
 
 def curve_fields(curve: Curve) -> dict[str, Any]:
-    """A curve's parameters as the file names them, CPU as a ratio."""
+    """The parameters of a curve by their names in the file, CPU as a ratio."""
     match curve:
         case Exponential():
             return {"k0": curve.k0, "k1": curve.k1, "k2": curve.k2}

@@ -1,5 +1,6 @@
-"""What the daemon and the commands can be told, and where: flags, environment, file, in that order of rank.
+"""Settings of the daemon and the commands. An option beats the environment, which beats the configuration file.
 
-``subjects`` has the dataclasses, ``keys`` the table of names, ``reading`` makes the ones out of the others,
-``combinations`` says what cannot work together, ``plugin`` reads a KubeSchedulerConfiguration.
+``table`` lists every setting with its names, type of value and meaning; ``settings`` has the dataclasses and the
+defaults. ``loading`` makes the one out of the other, ``combinations`` checks settings against each other, ``options``
+makes options of the command line, ``kube_scheduler_configuration`` reads a KubeSchedulerConfiguration.
 """

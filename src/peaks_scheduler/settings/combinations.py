@@ -1,18 +1,21 @@
-"""Which settings cannot work together, and which play no part beside others. Pure."""
+"""Checks of settings against each other: what cannot work together is an error, what is not used is a warning. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 
 from peaks_scheduler.errors import ConfigurationError
 
-from .keys import BY_PATH
-from .plugin import Given
-from .subjects import Settings
+from .kube_scheduler_configuration import Given
+from .settings import Settings
+from .table import BY_PATH
 from .values import duration_text, share_text
+
+_LEAST_STEPS = 20  # in each of the two parts of refit.range
 
 
 def with_addresses(settings: Settings, load_address_given: bool) -> Settings:
-    """Where load comes from Prometheus, one address does for both."""
+    """The settings with ``load.address`` and ``prometheus.address`` filled in from each other, where load comes from
+    Prometheus; without ``load.address`` for metrics-server. Raises ConfigurationError where both are missing."""
     load, prometheus = settings.load, settings.prometheus
     if load.source == "load-watcher":
         return settings
@@ -29,7 +32,7 @@ def with_addresses(settings: Settings, load_address_given: bool) -> Settings:
 
 
 def check_prometheus(settings: Settings) -> None:
-    """One way to say who asks, and the whole of it."""
+    """Raises ConfigurationError for several or incomplete ways to authenticate, and for a missing address."""
     asked = settings.prometheus
     addresses = (asked.address, settings.load.address if settings.load.source == "prometheus" else None)
     ways = {
@@ -49,7 +52,8 @@ def check_prometheus(settings: Settings) -> None:
 
 
 def check_limits(settings: Settings) -> None:
-    """A limit of what pods may ask for that is below what all of them get would only ever punish those that ask."""
+    """Raises ConfigurationError for a limit of a pod's annotation that is below the configured value: a pod with the
+    annotation would get less than a pod without it."""
     pairs = (
         ("maxToleranceWatts", settings.max_tolerance_watts, "toleranceWatts", settings.tolerance_watts),
         ("ceiling.maxCpu", settings.max_ceiling.cpu, "ceiling.cpu", settings.ceiling.cpu),
@@ -61,7 +65,7 @@ def check_limits(settings: Settings) -> None:
 
 
 def _check_refit(settings: Settings) -> None:
-    """Power models can only be learned from somewhere, and from enough."""
+    """Raises ConfigurationError where models are to be learned without a Prometheus, or from too few samples."""
     refit = settings.refit
     if refit.enabled and settings.prometheus.address is None:
         raise ConfigurationError("refit.enabled: expected the URL of a Prometheus as prometheus.address; got none")
@@ -73,15 +77,12 @@ def _check_refit(settings: Settings) -> None:
         )
 
 
-_LEAST_STEPS = 20
-
-
 _FOR_DRIFT_TOO = ("refit.enabled", "refit.powerQuery", "refit.cpuQuery")
 _FOR_PROMETHEUS = ("load.window", "load.cpuQuery", "load.memoryQuery", "load.cpuUnit", "load.nodeLabel")
 
 
 def unused_settings(settings: Settings, given: Mapping[str, Given]) -> list[str]:
-    """Warnings for what was given and plays no part."""
+    """Warnings for settings that were given and are not used. ``given``: (value, place) by path."""
     source, asked = settings.load.source, settings.prometheus
     unused: dict[str, str] = {}
     if source != "prometheus":
@@ -95,8 +96,8 @@ def unused_settings(settings: Settings, given: Mapping[str, Given]) -> list[str]
     if asked.insecure_skip_verify:
         unused["prometheus.caFile"] = "prometheus.insecureSkipVerify trusts any certificate"
     if settings.usage_source is None:
-        nobody = "none" if settings.pod_usage.source == "none" else f"{source}, which does not tell what pods use"
-        why = f"podUsage.source is {nobody}"
+        nowhere = "none" if settings.pod_usage.source == "none" else f"{source}, which does not tell what pods use"
+        why = f"podUsage.source is {nowhere}"
         unused |= {path: why for path in BY_PATH if path.startswith("podUsage.") and path != "podUsage.source"}
     if not settings.refit.enabled:
         only = [path for path in BY_PATH if path.startswith("refit.") and path not in _FOR_DRIFT_TOO]
@@ -105,11 +106,10 @@ def unused_settings(settings: Settings, given: Mapping[str, Given]) -> list[str]
         unused["drift.interval"] = (
             "there is no prometheus.address" if asked.address is None else "drift.enabled is false"
         )
-    return [f"{given[path][1]} is not used: {why}" for path, why in unused.items() if _is_news(path, given)]
+    return [f"{given[path][1]} is not used: {why}" for path, why in unused.items() if _is_changed(path, given)]
 
 
-def _is_news(path: str, given: Mapping[str, Given]) -> bool:
-    """Was it given, and not as what it is anyway? A whole configuration may be written out."""
-    key, defaults = BY_PATH[path], Settings()
-    default = getattr(getattr(defaults, key.group) if key.group else defaults, key.name)
-    return path in given and key.read(given[path][0]) != default
+def _is_changed(path: str, given: Mapping[str, Given]) -> bool:
+    """Was the setting given, with another value than its default? A file may list every default."""
+    setting = BY_PATH[path]
+    return path in given and setting.value_type.parse(given[path][0]) != setting.value(Settings())

@@ -1,27 +1,25 @@
-"""How what a person writes for a setting becomes a value: durations, URLs, ports, switches, and the way back.
+"""Parsers for the values of settings (durations, URLs, addresses, switches), and their text for people.
 
-Owns one small reader for each kind of value. Each takes whatever a YAML file, a variable or an option held and raises
-ValueError whose text completes "expected ...": the caller knows where the value was given. Never knows which setting it
-reads.
+A parser takes any value that a YAML file, an environment variable or an option can hold. It raises ValueError whose
+text completes "expected ...": the caller knows where the value was given. No parser knows which setting it is for.
+Pure.
 """
 
 import re
 import sys
 from dataclasses import dataclass
-from typing import cast, get_args
 from urllib.parse import urlsplit, urlunsplit
 
 from peaks_scheduler.errors import QuantityError
 from peaks_scheduler.objects.quantity import milli, parse_quantity
 from peaks_scheduler.objects.supported_fields import HARMLESS, SUPPORTED, is_unknown
-from peaks_scheduler.scheduling.decision import Detail
 
 DEFAULT_PORT = 10261
 LOAD_SOURCES = ("load-watcher", "metrics-server", "prometheus")
 USAGE_SOURCES = ("metrics-server", "prometheus")
-MOST_SAMPLES = 100  # that may be asked for; more than twice as many are kept
+MOST_SAMPLES = 100  # largest podUsage.minSamples; more than twice as many are kept
 _FIELD = re.compile(r"spec\.[A-Za-z][A-Za-z0-9]*")
-_STRETCH = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h)"
+_PART = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h)"
 _LONGEST = 10 * 366 * 86400.0  # [s]
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -41,13 +39,13 @@ class Listen:
 
 
 def parse_address(value: object) -> str:
-    """A load source's URL without its final slash."""
-    # some configurations name the page instead of the server
+    """URL of a load source, without ``/`` and ``/watcher`` at its end."""
+    # some configurations give the URL of load-watcher's page
     return _url(value, "http://load-watcher.kube-system.svc:2020", "/watcher")
 
 
 def parse_prometheus_address(value: object) -> str:
-    """A Prometheus' URL without its final slash and without the path of its API."""
+    """URL of a Prometheus, without ``/`` and ``/api/v1`` at its end."""
     return _url(value, "http://prometheus.monitoring.svc:9090", "/api/v1")
 
 
@@ -64,9 +62,9 @@ def _url(value: object, example: str, page: str) -> str:
 
 
 def parse_duration(value: object) -> float:
-    """Seconds of a Go duration: ``15s``, ``1m30s``, ``500ms``, more than 0."""
+    """[s] of a Go duration: ``15s``, ``1m30s``, ``500ms``; above 0."""
     text = value if isinstance(value, str) else ""
-    if not re.fullmatch(f"(?:{_STRETCH})+", text) or not 0.0 < (seconds := _seconds(text)) <= _LONGEST:
+    if not re.fullmatch(f"(?:{_PART})+", text) or not 0.0 < (seconds := _seconds(text)) <= _LONGEST:
         raise ValueError("a duration with its unit, more than 0 and at most ten years, such as 15s, 5m, 1m30s or 500ms")
     return seconds
 
@@ -76,27 +74,28 @@ def _seconds(text: str) -> float:
 
 
 def parse_text(value: object) -> str:
+    """The text without blanks around it."""
     if not isinstance(value, str) or not value.strip():
         raise ValueError("text (in quotes where it looks like a number)")
     return value.strip()
 
 
-def parse_source(value: object) -> str:
-    return _word(value, LOAD_SOURCES)
-
-
-def parse_usage_source(value: object) -> str:
-    return _word(value, ("auto", "none", *USAGE_SOURCES))
+def parse_word(words: tuple[str, ...], value: object) -> str:
+    """The value, which has to be one of ``words``."""
+    if value not in words:
+        raise ValueError(f"`{'`, `'.join(words[:-1])}` or `{words[-1]}`")
+    return str(value)
 
 
 def parse_percentile(value: object) -> float:
+    """A number above 0, up to 100."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 < value <= 100.0:
         raise ValueError("a percentile: a number above 0, up to 100")
     return float(value)
 
 
 def parse_share(value: object) -> float:
-    """A part of a whole as a fraction: ``20%`` or ``0.2``."""
+    """A fraction between 0 and 1, out of ``20%`` or ``0.2``."""
     text = value.strip() if isinstance(value, str) else ""
     number: object = value
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?%", text):
@@ -107,37 +106,26 @@ def parse_share(value: object) -> float:
 
 
 def share_text(share: float) -> str:
-    """As ``parse_share`` reads it."""
+    """The fraction in percent, as ``parse_share`` reads it."""
     return f"{100.0 * share:g}%"
 
 
 def parse_samples(value: object) -> int:
+    """A number of observations, from 1 to ``MOST_SAMPLES``."""
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_SAMPLES:
         raise ValueError(f"a whole number from 1 to {MOST_SAMPLES}")
     return value
 
 
-def parse_cpu_unit(value: object) -> str:
-    return _word(value, ("ratio", "percent", "cores"))
-
-
-def parse_detail(value: object) -> Detail:
-    return cast(Detail, _word(value, get_args(Detail)))
-
-
-def _word(value: object, words: tuple[str, ...]) -> str:
-    if value not in words:
-        raise ValueError(f"`{'`, `'.join(words[:-1])}` or `{words[-1]}`")
-    return str(value)
-
-
 def parse_label(value: object) -> str:
+    """Name of a label, as Prometheus allows it."""
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
         raise ValueError("the name of a label of Prometheus, such as node or instance")
     return value
 
 
 def parse_cpu(value: object) -> int:
+    """[millicores] of a CPU quantity; above 0."""
     try:
         millicores = milli(parse_quantity(value))
     except (QuantityError, TypeError) as error:
@@ -148,22 +136,24 @@ def parse_cpu(value: object) -> int:
 
 
 def parse_watts(value: object) -> float:
+    """[W] 0 or more."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value <= sys.float_info.max:
         raise ValueError("watts, 0 or more")
     return float(value)
 
 
 def parse_field_paths(value: object) -> frozenset[str]:
-    """Paths of fields of a pod's spec that this version does not know."""
-    if not isinstance(value, list) or not all(isinstance(each, str) and _FIELD.fullmatch(each) for each in value):
+    """Paths of fields of a pod's spec. Fields that this version knows are refused."""
+    if not isinstance(value, list) or not all(isinstance(path, str) and _FIELD.fullmatch(path) for path in value):
         raise ValueError("a list of paths of fields of a pod, such as [spec.newField]")
     for path in value:
         if not is_unknown(path) or path.removeprefix("spec.") in SUPPORTED | HARMLESS:
-            raise ValueError(f"fields that this version does not know; what {path} means it knows")
+            raise ValueError(f"fields that this version does not know; it knows {path}")
     return frozenset(value)
 
 
 def parse_listen(value: object) -> Listen:
+    """Host and port of ``HOST:PORT``, ``[IPV6]:PORT`` or ``:PORT``."""
     match = re.fullmatch(
         r"(\[[0-9A-Fa-f:.]+(?:%[^\]]+)?\]|[^\s:\[\]]*):([0-9]{1,5})", value if isinstance(value, str) else ""
     )
@@ -173,11 +163,8 @@ def parse_listen(value: object) -> Listen:
     return Listen(host if host not in ("", "::", "*") else None, int(match[2]))
 
 
-def parse_log_format(value: object) -> str:
-    return _word(value, ("text", "json"))
-
-
 def parse_switch(value: object) -> bool:
+    """True or false, as YAML or an environment variable writes it."""
     words = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
     if isinstance(value, bool):
         return value
@@ -187,21 +174,23 @@ def parse_switch(value: object) -> bool:
 
 
 def parse_lease_name(value: object) -> str:
+    """Name of a Lease, as the API server allows it."""
     if not isinstance(value, str) or not re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", value):
         raise ValueError("a name of a Lease: lower-case letters, digits, - and .")
     return value
 
 
 def masked(text: str) -> str:
-    """A URL without the user and password in it."""
+    """The URL with ``***`` in place of its user and password."""
     return re.sub(r"^([A-Za-z][\w+.-]*://)?.*@", r"\1***@", text)
 
 
 def duration_text(seconds: float) -> str:
+    """The duration in seconds, as ``parse_duration`` reads it."""
     return f"{seconds:g}s"
 
 
 def shown(value: object) -> str:
-    """A value in an error message: short, without a password."""
+    """The value for an error message: at most 80 characters, without a password."""
     text = repr(masked(value) if isinstance(value, str) else value)
     return text if len(text) <= 80 else text[:77] + "..."

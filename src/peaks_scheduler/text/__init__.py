@@ -1,1 +1,1 @@
-"""Text for people: messages, terminals, and what others wrote made safe to print."""
+"""Text for people: messages, tables and progress on a terminal, and foreign text made safe to print."""

@@ -1,8 +1,7 @@
-"""What commands print: results on standard output, everything else on standard error.
+"""Output of commands: results on standard output, everything else on standard error.
 
-Owns that nothing from outside reaches a terminal raw (``printable``), and that a standard error which takes nothing
-(closed, full, nobody reads) is no reason to fail: the result is what counts. Assumes a text whose own line feeds are
-meant; a part of it that came from outside is made one line by whoever puts it in.
+All text is made visible first (``printable``); its line feeds stay, so a caller makes foreign parts one line each. A
+standard error that takes no text (closed, full, without a reader) does not fail the command: the result counts.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from .printable import visible_lines
 
 
 def show(text: str, newline: bool = True) -> None:
-    """A result. Raises OSError where it cannot be written."""
+    """Print a result. Raises OSError where it cannot be written."""
     click.echo(visible_lines(text), nl=newline)
 
 
 def say(text: str) -> None:
-    """Anything else: a note, a warning, an error."""
+    """Print a note, a warning or an error."""
     try:
         click.echo(visible_lines(text), err=True)
     except OSError:
@@ -30,5 +29,5 @@ def say(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """A note; lines that its text has are kept apart from other notes."""
+    """Print a note; further lines of its text are indented."""
     say(f"note: {text}".replace("\n", "\n  "))

@@ -1,4 +1,4 @@
-"""Words in messages: a few names of many, the nearest known word, plurals."""
+"""Words for messages: the first of many names, the nearest known word, plurals. Pure."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import difflib
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
-_MOST_KNOWN = 10_000  # words among which the nearest is looked for
-_MOST_WORD = 100  # characters: what is longer was not misspelt
+_MOST_KNOWN = 10_000  # words that are compared
+_MOST_WORD = 100  # characters; a longer word is no spelling mistake
 
 
 def few(names: Sequence[str], most: int = 5) -> str:
-    """The first names, and how many more there are: messages are for people."""
+    """The first ``most`` names, and the number of the others: ``a, b and 3 more``."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
 
 def nearest(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
-    """`` (did you mean X?)`` for a misspelt word, else nothing: a message's tail. ``likeness``: 0..1, difflib's."""
+    """`` (did you mean 'X'?)`` for the end of a message; empty where no known word is similar.
+
+    ``likeness``: least similarity, 0..1, as difflib measures it.
+    """
     if len(word) > _MOST_WORD:
         return ""
     folded = {name.casefold(): name for name in islice(known, _MOST_KNOWN)}
@@ -26,4 +29,5 @@ def nearest(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
 
 
 def plural(count: int, word: str) -> str:
+    """``1 line``, ``2 lines``."""
     return f"{count} {word}{'' if count == 1 else 's'}"

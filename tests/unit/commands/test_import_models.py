@@ -22,7 +22,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from peaks_scheduler.cli import main
-from peaks_scheduler.commands.check.models import quality
+from peaks_scheduler.commands.check.model_checks import quality
 from peaks_scheduler.commands.import_models.kepler_server import ask
 from peaks_scheduler.power.curves import Exponential, Linear, Piecewise
 from peaks_scheduler.power.file import parse_models
@@ -126,7 +126,7 @@ def test_sockets_and_memory_are_added_and_parts_of_sockets_are_not(weights: Writ
     file = weights(package=linear(60.0, **cpu), core=linear(40.0, **cpu), uncore=linear(9.0), dram=linear(8.0, **cpu))
     models, result = imported("kepler", "--file", file, "--cores", 16, "--nodes", "a")
     assert (only(models).curve, only(models).scope) == (Linear(68.0, 228.0), "package")
-    assert "package + dram (sockets and memory alone, not the whole machine)" in result.stdout
+    assert "package + dram (sockets and memory only, not the whole machine)" in result.stdout
 
 
 def test_the_platform_is_the_whole_machine_and_stands_alone(weights: Write) -> None:
@@ -152,7 +152,7 @@ def test_memory_that_follows_the_page_cache_can_be_left_out(weights: Write) -> N
     file = weights(package=fitted(A, B, C, **counters), dram=fitted(5.0, 1.0, 10.0, **counters))
     refused = run("kepler", "--file", file, "--cores", 96, "--nodes", "a")
     assert refused.exit_code == 2
-    assert "dram looks at bpf_page_cache_hit, which CPU use does not tell" in refused.stderr
+    assert "dram depends on bpf_page_cache_hit, which CPU use does not tell" in refused.stderr
     assert "--without-dram" in refused.stderr
     models, _ = imported("kepler", "--file", file, "--cores", 96, "--nodes", "a", "--without-dram")
     assert only(models).curve.watts(0.0) == pytest.approx(A + C)
@@ -162,14 +162,14 @@ def test_instructions_are_no_cpu_use_and_the_error_says_what_to_ask_for(weights:
     file = weights(platform=fitted(A, B, C, bpf_cpu_time_ms=SCALE, cpu_instructions=1e12))
     result = run("kepler", "--file", file, "--cores", 96, "--nodes", "a")
     assert result.exit_code == 2
-    assert "looks at cpu_instructions, which CPU use does not tell" in result.stderr
+    assert "depends on cpu_instructions, which CPU use does not tell" in result.stderr
     assert "take SGDRegressorTrainer or ExponentialRegressionTrainer of the feature group BPFOnly" in result.stderr
 
 
 def test_cycles_need_a_frequency(weights: Write) -> None:
     file = weights(platform=linear(100.0, cpu_cycles=(32e9, 50.0)))
     refused = run("kepler", "--file", file, "--cores", 16, "--nodes", "a")
-    assert "looks at cpu_cycles: expected --cpu-frequency MHZ" in refused.stderr
+    assert "depends on cpu_cycles: expected --cpu-frequency MHZ" in refused.stderr
     models, _ = imported("kepler", "--file", file, "--cores", 16, "--nodes", "a", "--cpu-frequency", 2000)
     assert only(models).curve == Linear(100.0, 150.0)
 
@@ -249,7 +249,7 @@ def test_power_without_idle_is_pointed_out(weights: Write) -> None:
 def test_the_number_of_cores_is_the_machines_where_the_answer_has_it(weights: Write) -> None:
     file = weights(platform=fitted(A, B, C), machine_spec={"processor": "intel_xeon_platinum_8259cl", "cores": 96})
     models, result = imported("kepler", "--file", file, "--nodes", "a")
-    assert "--cores not said: 96, as the machine that the model was learned on has" in result.stderr
+    assert "--cores not given: 96, as the machine that the model was learned on has" in result.stderr
     assert only(models).curve.watts(1.0) == pytest.approx(A * math.exp(B * 96_000.0 / SCALE) + C)
     assert "Learned on processor intel_xeon_platinum_8259cl, cores 96." in result.stdout
 
@@ -551,7 +551,7 @@ def test_a_curve_runs_exactly_through_the_levels_and_is_marked_as_a_guess(table:
     assert model.quality is not None
     assert model.quality.confidence == "low"
     assert "not of CPU time" in result.stdout
-    assert "never measured on these nodes" in result.stdout
+    assert "not measured on these nodes" in result.stdout
 
 
 def test_several_rows_for_one_model_are_told_apart_or_their_median_is_taken(table: Callable[[str], Path]) -> None:
@@ -670,7 +670,7 @@ def test_a_number_of_a_table_that_may_be_two_is_refused_until_it_is_said(table: 
 
 def test_names_that_no_label_can_have_are_pointed_out(table: Callable[[str], Path]) -> None:
     _, result = imported("levels", table("cpu_name,Min Watts,Max Watts\nXeon X,164,276\n"), "--name-column", "cpu_name")
-    assert "no value that a label of a node can have: 'Xeon X': no node will match" in result.stderr
+    assert "not a possible value of a node's label: 'Xeon X': no node will match" in result.stderr
 
 
 def test_names_come_from_one_place(table: Callable[[str], Path]) -> None:

@@ -12,10 +12,10 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 
 from peaks_scheduler.cli import main
-from peaks_scheduler.commands.fit.learned import Learned
+from peaks_scheduler.commands.fit.node_fit import NodeFit
 from peaks_scheduler.commands.fit.plot import MOST_PANELS, check_format, picture
 from peaks_scheduler.errors import ConfigurationError
-from peaks_scheduler.fitting.fit import Fit
+from peaks_scheduler.fitting.result import Fit
 from peaks_scheduler.fitting.samples import Samples
 from peaks_scheduler.power.curves import Exponential, Linear
 from peaks_scheduler.power.models import Quality
@@ -32,12 +32,12 @@ def samples(highest: float = 1.0) -> Samples:
     return Samples(cpu, np.array([BENT.watts(float(u)) for u in cpu]) + np.random.default_rng(1).normal(0.0, 2.0, 40))
 
 
-def learned(name: str = "worker-1", verdict: str = "good", highest: float = 1.0) -> Learned:
+def learned(name: str = "worker-1", verdict: str = "good", highest: float = 1.0) -> NodeFit:
     covariance = ((4.0, -3.0, 0.1), (-3.0, 5.0, 0.1), (0.1, 0.1, 0.1))
     quality = Quality(2.0, 0.99, 40, 0.0, highest, None, 2.1, covariance)
     reasons = () if verdict == "good" else ("measured between 0 % and 10 % of load only, a curve beyond is a guess",)
     fit = Fit(BENT, quality, verdict, reasons, 2.0, 37)  # type: ignore[arg-type]
-    return Learned(name, fit, samples(highest))
+    return NodeFit(name, fit, samples(highest))
 
 
 def size(png: bytes) -> tuple[int, int]:
@@ -72,7 +72,7 @@ def test_one_node_is_a_picture_of_a_readable_size_with_points_curve_and_envelope
 
 def test_a_straight_curve_has_no_envelope_of_its_own() -> None:
     fit = Fit(Linear(100.0, 180.0), Quality(2.0, 0.9, 40, 0.0, 1.0), "good", (), 2.0, 38)
-    assert share(pixels(picture([Learned("worker-1", fit, samples())])), ENVELOPE) == 0.0
+    assert share(pixels(picture([NodeFit("worker-1", fit, samples())])), ENVELOPE) == 0.0
 
 
 def test_the_curve_is_dashed_where_it_was_not_measured() -> None:
@@ -100,22 +100,22 @@ def test_more_nodes_than_can_be_read_are_not_drawn() -> None:
 @pytest.mark.parametrize(
     "node",
     [
-        Learned("worker-1", trouble="it has CPU series, but no series of its power"),
-        Learned(
+        NodeFit("worker-1", trouble="it has CPU series, but no series of its power"),
+        NodeFit(
             "worker-1",
             Fit(None, Quality(samples=0), "refused", ("0 samples",), float("nan"), 0),
             Samples(*[np.zeros(0)] * 2),
         ),
-        Learned(
+        NodeFit(
             "worker-1",
             Fit(None, Quality(samples=2), "refused", ("2 samples",), float("nan"), 0),
             samples().of(np.arange(40) < 2),
         ),
-        Learned("worker-1", Fit(BENT, Quality(2.0, 0.9, 40), "usable", ("no range",), 2.0, 0), samples()),
+        NodeFit("worker-1", Fit(BENT, Quality(2.0, 0.9, 40), "usable", ("no range",), 2.0, 0), samples()),
     ],
     ids=["nothing measured", "no samples", "two samples", "nothing known of the curve"],
 )
-def test_what_little_is_known_is_drawn(node: Learned) -> None:
+def test_what_little_is_known_is_drawn(node: NodeFit) -> None:
     image = pixels(picture([node]))
     assert share(image, "#FFFFFF") < 0.99
 

@@ -1,4 +1,4 @@
-"""What texts of the program tell people to do can be done: every option and setting in them exists and plays a part."""
+"""People can do what the program's texts tell them: every option and setting in them exists and has an effect."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import pytest
 
 import peaks_scheduler
 from peaks_scheduler.cli import main
-from peaks_scheduler.commands.check.models import FIT
+from peaks_scheduler.commands.check.model_checks import FIT
 from peaks_scheduler.commands.check.rights import rights
 from peaks_scheduler.power.curves import Curve, Exponential, Linear, Piecewise
 from peaks_scheduler.power.models import PowerModel, PowerModels
-from peaks_scheduler.settings.keys import KEYS
-from peaks_scheduler.settings.subjects import LeaderElection, LoadSettings
+from peaks_scheduler.settings.settings import LeaderElection, LoadSettings
+from peaks_scheduler.settings.table import TABLE
 from tests.unit.commands.test_check import SETTINGS, found, load, said, waiting
 
 PACKAGE = Path(peaks_scheduler.__file__).parent
-GROUPS = {key.path.split(".")[0] for key in KEYS if "." in key.path}
+GROUPS = {setting.path.split(".")[0] for setting in TABLE if "." in setting.path}
 OF_OTHERS = {"--from", "--show-labels"}  # kubectl's; --from is explain's as well
-TEXT_KEY = re.compile(rf"(?<![\w./-])(?:{'|'.join(GROUPS)})\.[a-z][A-Za-z]+")
+TEXT_KEY = re.compile(rf"(?<![\w./-])(?:{'|'.join(GROUPS)})\.[a-z][A-Za-z]+(?!\w)")
 TEXT_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 
 
@@ -52,14 +52,14 @@ def test_every_option_that_a_text_names_is_one() -> None:
 
 
 def test_every_setting_that_a_text_names_is_one() -> None:
-    known = {key.path for key in KEYS}
+    known = {setting.path for setting in TABLE}
     named = {(file, path) for file, text in texts() for path in TEXT_KEY.findall(text)}
     assert len(named) > 20
     assert {(file, path) for file, path in named if path not in known} == set()
 
 
 def test_the_command_to_make_models_says_only_what_plays_a_part() -> None:
-    """Without a --cpu-query of one's own Prometheus' series say themselves what they are."""
+    """Without --cpu-query, options for its unit would have no effect."""
     words = FIT.split()
     command = main.commands["fit"]  # type: ignore[attr-defined]
     with command.make_context("fit", words[2:], resilient_parsing=True) as context:

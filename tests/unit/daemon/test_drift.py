@@ -21,9 +21,9 @@ from peaks_scheduler.observability.telemetry import NodeSeries, Sample, Telemetr
 from peaks_scheduler.power.curves import Exponential
 from peaks_scheduler.power.models import PowerModel, PowerModels
 from peaks_scheduler.power.scope import Scope
-from peaks_scheduler.settings.reading import load
-from peaks_scheduler.settings.subjects import DriftSettings
-from peaks_scheduler.sources.power_history.node import Queries
+from peaks_scheduler.settings.loading import load_settings
+from peaks_scheduler.settings.settings import DriftSettings
+from peaks_scheduler.sources.power_history.plan import Queries
 from tests.support.builders import ledger, node
 from tests.support.measured_nodes import EACH, NOW, loads, scraped, true_watts
 from tests.support.played_prometheus import PlayedPrometheus, Raw
@@ -203,7 +203,7 @@ async def test_the_median_and_the_worst_are_exported_and_each_node_only_where_as
 
 
 def measured_power(file: str | None) -> MeasuredPower:
-    settings, _ = load(file, "", {}, {})
+    settings, _ = load_settings(file, "", {}, {})
     return MeasuredPower(settings, ledger(), Telemetry("Peaks"), asyncio.Event(), lambda: None)
 
 

@@ -15,12 +15,12 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from peaks_scheduler import settings
 from peaks_scheduler.daemon.main import Daemon
 from peaks_scheduler.daemon.watching import kinds as kinds_module
 from peaks_scheduler.daemon.watching.kinds import LOOK_EVERY, LOOK_SOON, KindKeeper
 from peaks_scheduler.errors import Forbidden, NotFound, Unavailable
 from peaks_scheduler.kube.kinds import KINDS, Kind
+from peaks_scheduler.settings.loading import load_settings
 from tests.support.builders import anti_affinity, ledger, node, pod
 from tests.support.daemon_stage import OTHERS, until
 from tests.support.server_thread import ServerThread
@@ -241,7 +241,7 @@ async def running(api: ServerThread, folder: Path, caplog: pytest.LogCaptureFixt
         "load_address": "http://127.0.0.1:9",
         "leader_elect": False,
     }
-    daemon = Daemon(settings.load(None, "", {}, given)[0])
+    daemon = Daemon(load_settings(None, "", {}, given)[0])
     living = asyncio.create_task(daemon.run())
     try:
         await until(lambda: "serving" in caplog.messages and daemon.may_decide(), within=10.0)

@@ -20,7 +20,7 @@ from peaks_scheduler.kube.connection import Connection
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.ledger.node_load import LoadReport, NodeLoad
 from peaks_scheduler.observability.telemetry import Telemetry
-from peaks_scheduler.settings.subjects import PowerSettings, Settings
+from peaks_scheduler.settings.settings import PowerSettings, Settings
 from tests.support.builders import HOSTNAME, NOW, ledger, load, models, node
 
 NODES = (node("worker-1"), node("worker-2"))
@@ -126,8 +126,8 @@ class TestLoad:
     ) -> None:
         from peaks_scheduler.daemon.keepers import load as upkeep
 
-        resolutions, resolve = [], upkeep.resolve
-        monkeypatch.setattr(upkeep, "resolve", lambda *given: resolutions.append(1) or resolve(*given))
+        resolutions, resolve = [], upkeep.resolve_report
+        monkeypatch.setattr(upkeep, "resolve_report", lambda *given: resolutions.append(1) or resolve(*given))
         keeping = Keeping(BOTH, BOTH, BOTH, report({"worker-1": 0.3}))
         await keeping.fetch(3)
         assert len(resolutions) == 1

@@ -23,12 +23,13 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
-from peaks_scheduler import settings
 from peaks_scheduler.daemon import main
 from peaks_scheduler.daemon.main import Daemon
 from peaks_scheduler.daemon.scheduler import loop as scheduling
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.ledger.records import State
+from peaks_scheduler.settings.loading import load_settings
+from peaks_scheduler.settings.settings import Settings
 from tests.support.builders import Json, node, pod, when
 from tests.support.daemon_stage import decided, until
 from tests.support.server_thread import ServerThread
@@ -79,13 +80,13 @@ def run(api: ServerThread, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> 
     return running
 
 
-def configuration(api: ServerThread, folder: Path, **flags: Any) -> settings.Settings:
+def configuration(api: ServerThread, folder: Path, **flags: Any) -> Settings:
     given = {
         "kubeconfig": str(api.server.write_kubeconfig(folder / "kubeconfig")),
         "listen": "127.0.0.1:0",
         "load_address": NOBODY,
     }
-    return settings.load(None, "", {}, given | flags)[0]
+    return load_settings(None, "", {}, given | flags)[0]
 
 
 def port(caplog: pytest.LogCaptureFixture) -> int:
@@ -409,7 +410,7 @@ class TestBeginnings:
         self, api: ServerThread, tmp_path: Path
     ) -> None:
         text = f"{{strategy: peeks, kubeconfig: {api.server.write_kubeconfig(tmp_path / 'kubeconfig')}}}"
-        chosen, _ = settings.load(text, "config.yaml", {}, {})
+        chosen, _ = load_settings(text, "config.yaml", {}, {})
         with pytest.raises(ConfigurationError, match=r"strategy: expected one of .*peaks.* got 'peeks'"):
             await Daemon(chosen).run()
 

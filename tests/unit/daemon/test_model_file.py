@@ -23,7 +23,7 @@ from peaks_scheduler.observability.serving import Health
 from peaks_scheduler.power.curves import Linear
 from peaks_scheduler.power.file import parse_models
 from peaks_scheduler.power.models import PowerModel, PowerModels
-from peaks_scheduler.settings.subjects import PowerSettings, Settings
+from peaks_scheduler.settings.settings import PowerSettings, Settings
 from tests.support.builders import node
 
 NOT_USED = "power model file not used, the last good one stays in force"

@@ -21,14 +21,14 @@ import pytest
 
 from peaks_scheduler.daemon.keepers.refit import RefitKeeper
 from peaks_scheduler.errors import ConfigurationError
-from peaks_scheduler.fitting.contest import Challenge, challenge
+from peaks_scheduler.fitting.contest import Contest, contest
 from peaks_scheduler.observability.telemetry import Telemetry
 from peaks_scheduler.power.curves import Curve, Exponential, Linear
 from peaks_scheduler.power.models import EMPTY, PowerModel, PowerModels, Quality
 from peaks_scheduler.power.scope import Scope
-from peaks_scheduler.settings.keys import redacted
-from peaks_scheduler.settings.reading import load
-from peaks_scheduler.settings.subjects import RefitSettings
+from peaks_scheduler.settings.loading import load_settings
+from peaks_scheduler.settings.settings import RefitSettings
+from peaks_scheduler.settings.table import redacted
 from tests.support.attainable import deviations, spread_error
 from tests.support.builders import ledger, node
 from tests.support.daemon_stage import until
@@ -63,16 +63,16 @@ def put_to_the_test(
     u: Sequence[float] | None = None,
     true: Callable[[float], float] = true_watts,
     noise: float = 1.0,
-) -> Challenge:
+) -> Contest:
     cpu, power = readings(true, None if u is None else np.asarray(u), noise)
     model = champion if isinstance(champion, PowerModel | None) else PowerModel("worker-1", champion, None, WHOLE_RANGE)
-    return challenge("worker-1", cpu, power, model, 0.2, 0.05, "2026-11-23T10:00:00Z")
+    return contest("worker-1", cpu, power, model, 0.2, 0.05, "2026-11-23T10:00:00Z")
 
 
 # --- who wins ---------------------------------------------------------------------------------------------------------
 
 
-class TestChallenge:
+class TestContest:
     def test_a_model_that_has_gone_wrong_is_replaced_by_one_that_is_right(self) -> None:
         came = put_to_the_test(OFF_BY_20)
         assert came.outcome == "replaced"
@@ -88,7 +88,7 @@ class TestChallenge:
     def test_a_model_that_is_right_stays(self) -> None:
         came = put_to_the_test(TRUE)
         assert (came.outcome, came.model) == ("kept", None)
-        assert "it takes less than" in came.reasons[0]
+        assert "so less than" in came.reasons[0]
 
     def test_a_node_without_a_model_gets_the_one_that_was_learned(self) -> None:
         came = put_to_the_test(None)
@@ -105,7 +105,7 @@ class TestChallenge:
         cpu, _ = readings(u=u)
         watts = [true_watts(x) + (0.0 if i < changed else 20.0) for i, x in enumerate(u)]
         power = readings(lambda i: watts[int(i)], np.arange(float(u.size)), 0.0)[1]
-        came = challenge("worker-1", cpu, power, PowerModel("worker-1", OFF_BY_20), 0.2, 0.05, "")
+        came = contest("worker-1", cpu, power, PowerModel("worker-1", OFF_BY_20), 0.2, 0.05, "")
         assert (came.outcome, came.before) == ("kept", pytest.approx(0.0, abs=0.2))
         assert came.after == pytest.approx(20.0, abs=0.5)
 
@@ -131,7 +131,7 @@ class TestChallenge:
     def test_too_little_to_judge_by_is_said(self) -> None:
         came = put_to_the_test(OFF_BY_20, u=loads()[:12])
         assert came.outcome == "refused"
-        assert "samples to judge a model by, of 20 that it takes" in came.reasons[0]
+        assert "samples to judge a model by, at least 20 are needed" in came.reasons[0]
 
     def test_what_the_node_draws_when_switched_off_is_kept_and_never_above_idle(self) -> None:
         for standby, kept in ((5.0, 5.0), (150.0, pytest.approx(100.0, abs=OF_CURVE))):
@@ -246,7 +246,7 @@ class TestRounds:
         keeping = Keeping(scraped("worker-1", noise=1.0))
         learn = keeping.keeper._challenge
 
-        def meanwhile(*given: Any) -> Challenge:
+        def meanwhile(*given: Any) -> Contest:
             keeping.ledger.apply_models(named(worker_1=OFF_BY_20))
             return learn(*given)
 
@@ -405,7 +405,7 @@ class TestTrouble:
     async def test_what_nobody_thought_of_does_not_end_the_task(self, monkeypatch: pytest.MonkeyPatch) -> None:
         keeping = Keeping()
 
-        def broken(*_: Any) -> Challenge:
+        def broken(*_: Any) -> Contest:
             raise ZeroDivisionError("never thought of")
 
         monkeypatch.setattr(keeping.keeper, "_challenge", broken)
@@ -442,14 +442,14 @@ PROMETHEUS = "prometheus: {address: 'http://p:9090'}\n"
 
 class TestSettings:
     def test_it_is_off_unless_asked_for(self) -> None:
-        assert load(None, "", {}, {})[0].refit.enabled is False
-        assert load(PROMETHEUS, "", {"PEAKS_REFIT": "yes"}, {})[0].refit.enabled
-        assert not load(PROMETHEUS, "", {"PEAKS_REFIT": "yes"}, {"refit": False})[0].refit.enabled
+        assert load_settings(None, "", {}, {})[0].refit.enabled is False
+        assert load_settings(PROMETHEUS, "", {"PEAKS_REFIT": "yes"}, {})[0].refit.enabled
+        assert not load_settings(PROMETHEUS, "", {"PEAKS_REFIT": "yes"}, {"refit": False})[0].refit.enabled
 
     def test_a_share_is_given_in_percent_or_as_a_fraction(self) -> None:
         for text in ("25%", "0.25"):
             file = f"{PROMETHEUS}refit: {{enabled: true, holdOut: {text}}}"
-            settings, _ = load(file, "", {}, {})
+            settings, _ = load_settings(file, "", {}, {})
             assert settings.refit.hold_out == 0.25
             assert redacted(settings)["refit"]["holdOut"] == "25%"
 
@@ -464,10 +464,10 @@ class TestSettings:
     )
     def test_what_cannot_work_is_refused_in_words(self, file: str, message: str) -> None:
         with pytest.raises(ConfigurationError, match=message):
-            load(file, "f.yaml", {}, {})
+            load_settings(file, "f.yaml", {}, {})
 
     def test_keys_that_play_no_part_are_said(self) -> None:
-        _, warnings = load("refit: {range: 48h}\ndrift: {interval: 1m}", "f.yaml", {}, {})
+        _, warnings = load_settings("refit: {range: 48h}\ndrift: {interval: 1m}", "f.yaml", {}, {})
         assert warnings == (
             "f.yaml: refit.range is not used: refit.enabled is false",
             "f.yaml: drift.interval is not used: there is no prometheus.address",

@@ -14,8 +14,8 @@ from peaks_scheduler.daemon.keepers.pod_usage import UsageKeeper
 from peaks_scheduler.errors import ConfigurationError, LoadError
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.observability.telemetry import Telemetry
-from peaks_scheduler.settings.reading import load
-from peaks_scheduler.settings.subjects import PodUsageSettings, Settings
+from peaks_scheduler.settings.loading import load_settings
+from peaks_scheduler.settings.settings import PodUsageSettings, Settings
 from peaks_scheduler.sources.factory import pod_usage_source
 from peaks_scheduler.sources.pod_usage import MetricsServerPods, PodUsage, PrometheusPods
 from tests.support.builders import NOW, ledger, node, owned, pod, read
@@ -191,7 +191,7 @@ async def test_a_restart_begins_with_requests() -> None:
 
 
 def configured(text: str) -> tuple[Settings, tuple[str, ...]]:
-    return load(text, "config.yaml", {}, {})
+    return load_settings(text, "config.yaml", {}, {})
 
 
 async def nobody(path: str, query: object) -> dict[str, object]:

@@ -1,5 +1,4 @@
-"""Tables that are too large, too wide or too long, or packed so that they become so: refused in words, before they fill
-the memory."""
+"""Tables that are too large, too wide or too long, also when unpacked: refused before they fill the memory."""
 
 from __future__ import annotations
 
@@ -9,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from peaks_scheduler.commands.import_models.imported import Target
-from peaks_scheduler.commands.import_models.levels import Choice, import_levels
+from peaks_scheduler.commands.import_models.imported_models import Target
+from peaks_scheduler.commands.import_models.levels import LevelsRequest, import_levels
 from peaks_scheduler.errors import ConfigurationError
-from peaks_scheduler.files.csv import rows as table
-from peaks_scheduler.files.csv.rows import csv_text, names_of, plain_table
+from peaks_scheduler.files.csv import bounded_text
+from peaks_scheduler.files.csv.bounded_text import read_csv_text
+from peaks_scheduler.files.csv.csv_table import CsvTable
+from peaks_scheduler.files.csv.header import names_of
+from peaks_scheduler.files.csv.rows import plain_table
 from peaks_scheduler.files.reading import MOST_CSV
 
 NAMES = names_of(["cpu", "watts"])
@@ -24,7 +26,7 @@ def test_a_table_of_ten_gigabytes_is_not_begun(tmp_path: Path) -> None:
     with file.open("wb") as made:
         made.truncate(10 * 2**30)
     with pytest.raises(ConfigurationError, match=r"--csv .*m\.csv: .* expected at most 512 MiB"):
-        csv_text(str(file))
+        read_csv_text(str(file))
 
 
 def test_what_is_packed_counts_unpacked(tmp_path: Path) -> None:
@@ -33,7 +35,7 @@ def test_what_is_packed_counts_unpacked(tmp_path: Path) -> None:
     file.write_bytes(block * (MOST_CSV // 2**24 + 1))
     assert file.stat().st_size < MOST_CSV // 50
     with pytest.raises(ConfigurationError, match="expected at most 512 MiB"):
-        csv_text(str(file))
+        read_csv_text(str(file))
 
 
 def test_a_line_without_an_end_is_refused() -> None:
@@ -50,7 +52,7 @@ def test_ten_thousand_columns_are_read_and_more_refused() -> None:
 
 
 def test_short_rows_below_a_wide_header_count_as_wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "_CELLS", 5000)
+    monkeypatch.setattr(bounded_text, "_MOST_CELLS", 5000)
     text = ",".join(["cpu", "watts", *(f"c{i}" for i in range(998))]) + "\n" + "1,2\n" * 7
     with pytest.raises(ConfigurationError, match="expected at most 5,000 cells; it has more"):
         plain_table("m.csv", text, NAMES)
@@ -85,14 +87,14 @@ def test_rows_that_differ_are_compared_once(tmp_path: Path, monkeypatch: pytest.
             Counted.reads += 1
             return super().__getitem__(at)  # type: ignore[index]
 
-    file, made = tmp_path / "levels.csv", table.plain_table
+    file, made = tmp_path / "levels.csv", plain_table
     file.write_text("name,watts_idle,watts_100\n" + "".join(f"m{i},{60 + i},240\n" for i in range(500)))
     counting = "peaks_scheduler.commands.import_models.levels.plain_table"
     monkeypatch.setattr(counting, lambda *given: _counting(made(*given), Counted))
     with pytest.raises(ConfigurationError, match="got 500: line 2"):
-        import_levels(Choice(str(file), {}), Target(nodes=("w",)))
+        import_levels(LevelsRequest(str(file), {}), Target(nodes=("w",)))
     assert Counted.reads < 20 * 500
 
 
-def _counting(found: table.Table, kind: type[list[list[str]]]) -> table.Table:
-    return table.Table(found.origin, found.header, kind(map(list, found.rows)), found.lines, found.notes)
+def _counting(found: CsvTable, kind: type[list[list[str]]]) -> CsvTable:
+    return CsvTable(found.origin, found.header, kind(map(list, found.rows)), found.lines, found.notes)

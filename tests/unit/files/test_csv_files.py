@@ -1,8 +1,7 @@
 """CSV files as meters, spreadsheets, databases and dashboards write them, read by ``fit``.
 
-The machine draws 180 W + 240 W * u; what a program would write for it is written out here by hand, so that idle and
-full power can be told from what comes out. A file that may mean two things has to be refused with what to say: one that
-was read wrongly would be another machine.
+The machine draws 180 W + 240 W * u. Each test writes its measurements as some program would, and compares idle and full
+power of the result. An ambiguous file has to be refused, with the option to give: a wrong reading is another machine.
 """
 
 from __future__ import annotations
@@ -66,7 +65,7 @@ def learned(text: str | bytes, *args: str) -> tuple[dict[str, Any], str]:
 
 
 def is_the_machine(text: str | bytes, *args: str, times: float = 1.0) -> str:
-    """It is found, ``times`` as large; the notes."""
+    """Checks that the machine is found, ``times`` as large; returns the notes."""
     nodes, notes = learned(text, *args)
     for found in nodes.values():
         assert found["verdict"] == "good", found["reasons"]
@@ -85,7 +84,7 @@ def refusal(text: str | bytes, *args: str) -> str:
 
 HEADER = "time;cpu;watts\n"
 GROUPED: dict[str, tuple[Row, float]] = {
-    # what the row writes, and how many times the machine it then is
+    # the row, and its power as a multiple of the machine's
     "1.541,3 (German)": (lambda t, u, w: f"{t};{german(u)};{german(w * 10)}", 10.0),
     "1,541.3": (lambda t, u, w: f"{t};{u:.1f};{w * 10:,.1f}", 10.0),
     "1,541 beside 40.8": (lambda t, u, w: f"{t};{u:.1f};{w * 10:,.0f}", 10.0),
@@ -137,7 +136,7 @@ def test_points_and_commas_that_are_both_decimal_are_refused_with_their_lines() 
 
 
 def test_numbers_with_commas_that_are_not_quoted_are_refused() -> None:
-    """Only those above 999 W have one: leaving them out would bend the curve."""
+    """Only values above 999 W have a comma: leaving them out would bend the curve."""
     said = refusal("time,cpu,watts\n" + lines(lambda t, u, w: f"{t},{u:.1f},{w * 3:,.0f}"), *TIMED)
     assert "rows have another number of cells than the header's 3" in said
     assert "Put cells with a comma in quotes" in said
@@ -182,7 +181,7 @@ def test_units_in_some_cells_only_are_refused() -> None:
 
 def test_an_option_that_says_another_unit_than_the_cells_is_refused() -> None:
     said = refusal(HEADER + lines(lambda t, u, w: f"{t};{u:.1f};{w:.1f} W"), *TIMED, "--power-unit", "kilowatts")
-    assert "its cells say watts themselves: leave the option out" in said
+    assert "its cells have the unit watts: leave the option out" in said
 
 
 @pytest.mark.parametrize(
@@ -203,7 +202,7 @@ def test_the_unit_in_a_columns_name_counts(column: str, factor: float) -> None:
 
 
 def metered(per_joule: float, digits: int = 9) -> list[str]:
-    """A meter that counts energy: what it shows each minute."""
+    """The counter of an energy meter, minute by minute."""
     shown, total = [], 1e3 / per_joule
     for i in range(COUNT):
         total += power(i) * 60.0
@@ -229,7 +228,7 @@ def meter(column: str, per_joule: float) -> str:
         ("node_joules_total", 1.0, ()),
         ("meter", 3600.0, ("--power-unit", "watt-hours")),
         ("meter", 3.6e6, ("--power-unit", "kilowatt-hours")),
-        # nobody says it: only one unit makes it a machine
+        # without a unit: only one unit gives a possible machine
         ("energy_total", 1.0, ()),
         ("energy_total", 3600.0, ()),
         ("energy_total", 3.6e6, ()),
@@ -259,7 +258,7 @@ def test_a_counter_that_may_count_two_things_is_refused_until_it_is_said() -> No
 def test_energy_of_each_interval_is_not_taken_for_power() -> None:
     text = "time;cpu;energy_wh\n" + lines(lambda t, u, w: f"{t};{u:.1f};{w / 60:.3f}")
     said = refusal(text, "--cpu-column", "cpu", "--power-column", "energy_wh", "--time-column", "time")
-    assert "its name says watt-hours, and it does not count up" in said
+    assert "its name says watt-hours, but it does not count up" in said
 
 
 def test_apparent_power_is_not_taken_for_power() -> None:
@@ -381,7 +380,7 @@ def test_a_file_that_is_no_table_is_told(text: str, words: str) -> None:
 
 
 def test_many_cells_that_cannot_be_read_are_an_error() -> None:
-    """What is left would be a choice: here, of the lower half of the load."""
+    """The rest would be a biased sample: here, the lower half of the load."""
     text = "time,cpu,watts\n" + lines(lambda t, u, w: f"{t},{u:.1f}," + (f"{w:.1f}" if w < 300 else "over range"))
     assert "cells cannot be read: expected numbers; got 'over range' in line" in refusal(text, *TIMED)
 
@@ -414,7 +413,7 @@ def test_missing_values_have_many_names() -> None:
     ],
 )
 def test_dates_come_in_many_forms(form: str) -> None:
-    """With a counter: other seconds would be other watts."""
+    """With a counter, wrong seconds would give wrong watts."""
     shown = iter(metered(1.0, 1))
     text = "time;cpu;joules\n" + lines(lambda t, u, w: f"{t};{u:.2f};{next(shown)}", form)
     columns = ("--cpu-column", "cpu", "--power-column", "joules", "--time-column", "time")

@@ -1,4 +1,4 @@
-"""Files that have no end, never answer, change or explode: each is refused in words, and nothing waits for it."""
+"""Files that never end, block, change or expand: each is refused in words, and nothing waits for it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import yaml
 
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.files.documents import MOST_VALUES, parse_document, parse_documents
-from peaks_scheduler.files.reading import MOST_MODELS, UnusableFileError, read_bytes, text_of
+from peaks_scheduler.files.reading import MOST_MODELS, UnusableFileError, read_bytes, read_input_text
 
 Make = Callable[[Path], object]
 
@@ -55,7 +55,7 @@ def test_a_file_may_be_as_large_as_the_limit_and_no_larger(tmp_path: Path) -> No
 
 
 def test_a_file_that_says_no_size_is_read_up_to_the_limit() -> None:
-    # the files of /proc have size 0, whatever is in them
+    # files of /proc have size 0, whatever they contain
     assert read_bytes("/proc/self/status").startswith(b"Name:")
     with pytest.raises(UnusableFileError, match="expected at most 10 bytes"):
         read_bytes("/proc/self/status", 10)
@@ -99,7 +99,7 @@ def test_a_pipe_that_the_shell_opened_is_read_as_standard_input_is() -> None:
     try:
         os.write(writing, b"kind: Pod\n")
         os.close(writing)
-        assert text_of("--from", f"/dev/fd/{reading}") == "kind: Pod\n"
+        assert read_input_text("--from", f"/dev/fd/{reading}") == "kind: Pod\n"
     finally:
         os.close(reading)
 
@@ -108,7 +108,7 @@ def test_a_pipe_without_an_end_is_read_up_to_the_limit() -> None:
     descriptor = os.open("/dev/zero", os.O_RDONLY)
     try:
         with pytest.raises(ConfigurationError, match=r"--from /dev/fd/\d+: .* expected at most 4 MiB"):
-            text_of("--from", f"/dev/fd/{descriptor}")
+            read_input_text("--from", f"/dev/fd/{descriptor}")
     finally:
         os.close(descriptor)
 
@@ -198,7 +198,7 @@ def _size(value: Any) -> int:
 
 # --- what words mean --------------------------------------------------------------------------------------------------
 
-# YAML 1.2's core schema, and where YAML 1.1 reads a number of another value: text
+# YAML 1.2's core schema; where YAML 1.1 reads another number, the word stays text
 WORDS = {
     "1e3": 1000.0,
     "-1.5E+2": -150.0,

@@ -1,6 +1,6 @@
-"""Files in the encodings that editors and shells write, at every door that reads one; and bytes that are no text.
+"""Files in the encodings that editors and shells write, for every command that reads files; and bytes that are no text.
 
-What is expected is Python's own idea of the encodings: a text is encoded here and has to come back.
+The tests encode a text with Python's own codecs; the same text has to come back.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ import yaml
 from click.testing import CliRunner, Result
 
 from peaks_scheduler.cli import main
-from peaks_scheduler.commands.check.reading import _models
 from peaks_scheduler.daemon.keepers.models import ModelKeeper
 from peaks_scheduler.errors import ConfigurationError
-from peaks_scheduler.files.reading import decoded, text_of
+from peaks_scheduler.files.encodings import decoded
+from peaks_scheduler.files.reading import read_input_text
 from peaks_scheduler.power.models import PowerModels
-from peaks_scheduler.settings.reading import load
+from peaks_scheduler.settings.loading import load_settings
+from peaks_scheduler.settings.power_models import configured_models
 from peaks_scheduler.sources.prometheus.api import PrometheusApi
 from tests.support.builders import node, pod
 
@@ -94,7 +95,7 @@ def test_files_that_were_put_one_after_the_other_lose_the_marks_in_between() -> 
 )
 def test_bytes_that_are_no_text_are_told_with_a_remedy(data: bytes, words: str) -> None:
     with pytest.raises(ConfigurationError) as error:
-        text_of("--from", write("a.yaml", data))
+        read_input_text("--from", write("a.yaml", data))
     assert str(error.value).startswith("--from a.yaml: expected a readable file; got: ")
     assert words in str(error.value)
 
@@ -127,12 +128,12 @@ def test_explain_reads_its_files_in_any_encoding(encode: Write) -> None:
 @every_encoding
 def test_the_daemon_and_check_read_the_model_file_in_any_encoding(encode: Write) -> None:
     write("models.yaml", encode(MODELS))
-    settings, _ = load(None, "", {}, {"power_models": "models.yaml"})
+    settings, _ = load_settings(None, "", {}, {"power_models": "models.yaml"})
     applied: list[PowerModels] = []
     ledger: Any = SimpleNamespace(apply_models=applied.append)
     ModelKeeper(settings, ledger, lambda: None).load()
     assert list(applied[0].by_name) == ["worker-1"]
-    assert _models(settings) == applied[0]
+    assert configured_models(settings) == applied[0]
 
 
 @every_encoding
@@ -176,7 +177,7 @@ async def test_a_token_file_may_be_what_powershell_wrote(encode: Write) -> None:
 
 
 def test_a_variable_that_came_out_of_a_file_of_windows_is_read() -> None:
-    settings, _ = load(
+    settings, _ = load_settings(
         None, "", {"NODE_POWER_MODEL": "\ufeffmodels.yaml\r\n", "PEAKS_SCHEDULER_NAME": "\ufeffMine"}, {}
     )
     assert settings.power.file == "models.yaml"

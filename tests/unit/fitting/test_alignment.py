@@ -11,7 +11,7 @@ import pytest
 
 from peaks_scheduler.arrays import Floats
 from peaks_scheduler.fitting.alignment import Aligned, align, screened
-from peaks_scheduler.fitting.track import Kind, Reading, kind_of
+from peaks_scheduler.fitting.readings import Kind, Reading, kind_of
 
 START = 1_700_000_000.0
 IDLE, SPAN = 100.0, 200.0  # [W]
@@ -223,7 +223,7 @@ def test_samples_that_say_nothing_are_left_out_and_those_that_cannot_be_are_coun
     np.testing.assert_array_equal(samples.usable().cpu, [0.1, 0.2])
     assert notes == (
         "1 sample without a value for both CPU and power, left out",
-        "1 sample with 0 W or less, left out: a node that runs draws power",
+        "1 sample with 0 W or less, left out: a running node draws power",
         "3 samples with a CPU use below 0 or above 150%, or above 100,000 W: no measurements",
     )
 

@@ -11,9 +11,11 @@ import pytest
 
 from peaks_scheduler.arrays import Floats
 from peaks_scheduler.fitting.families import MIN_SHAPE
-from peaks_scheduler.fitting.fit import Fit, fit
+from peaks_scheduler.fitting.fit import fit
+from peaks_scheduler.fitting.result import Fit
 from peaks_scheduler.fitting.samples import Samples
-from peaks_scheduler.power.curves import Curve, Exponential, IdleExponential, Linear, Piecewise, flaw
+from peaks_scheduler.power.curves import Curve, Exponential, IdleExponential, Linear, Piecewise
+from peaks_scheduler.power.validity import flaw
 from tests.support.attainable import EPS, ROUNDINGS, STOPPED, hits
 
 LOADS = np.linspace(0.0, 1.0, 50)

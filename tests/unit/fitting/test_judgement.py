@@ -7,7 +7,8 @@ import pytest
 
 from peaks_scheduler.arrays import Floats
 from peaks_scheduler.errors import ModelFitError
-from peaks_scheduler.fitting.fit import MODELS, Fit, fit
+from peaks_scheduler.fitting.fit import MODELS, fit
+from peaks_scheduler.fitting.result import Fit
 from peaks_scheduler.fitting.samples import Samples, load_levels
 from peaks_scheduler.power.file import parse_models
 from peaks_scheduler.power.models import PowerModel, PowerModels

@@ -16,7 +16,7 @@ import pytest
 
 from peaks_scheduler.arrays import Floats
 from peaks_scheduler.errors import ModelFitError
-from peaks_scheduler.fitting.engine import TURN, Solution, least_squares_fit
+from peaks_scheduler.fitting.least_squares import TURN, Solution, least_squares_fit
 from tests.support.attainable import (
     Formula,
     half_unit,

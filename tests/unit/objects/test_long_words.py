@@ -11,7 +11,7 @@ from contextlib import suppress
 import pytest
 
 from peaks_scheduler.errors import QuantityError
-from peaks_scheduler.files.csv.numerals import told, written
+from peaks_scheduler.files.csv.written_numbers import told, written
 from peaks_scheduler.objects.annotations import TOLERANCE
 from peaks_scheduler.objects.ceilings import ANNOTATION, annotated
 from peaks_scheduler.objects.meta import parse_time

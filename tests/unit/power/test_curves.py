@@ -14,8 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peaks_scheduler.power.curves import Curve, Exponential, IdleExponential, Linear, Piecewise, flaw, hull
+from peaks_scheduler.power.curves import Curve, Exponential, IdleExponential, Linear, Piecewise
+from peaks_scheduler.power.hull import hull
 from peaks_scheduler.power.table import CurveRows, CurveTable
+from peaks_scheduler.power.validity import flaw
 from tests.support.attainable import EPS
 
 GRID = np.linspace(0.0, 1.0, 2001)

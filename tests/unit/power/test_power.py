@@ -13,7 +13,7 @@ from peaks_scheduler.errors import PowerModelError
 from peaks_scheduler.power.curves import Exponential, IdleExponential, Linear, Piecewise
 from peaks_scheduler.power.file import parse_models, plugin_models
 from peaks_scheduler.power.models import EMPTY, PowerModel, PowerModels, Quality
-from peaks_scheduler.power.scope import SCOPES, Scope, alike, as_wide, named
+from peaks_scheduler.power.scope import SCOPES, Scope, at_least_as_wide, comparable, scope_named_in
 from peaks_scheduler.power.writing import render_models
 
 # the reference parameters of the Peaks plugin, for percent
@@ -378,11 +378,11 @@ def test_a_scope_without_a_value_is_refused() -> None:
 )
 def test_a_scope_is_as_wide_as_itself_and_what_is_narrower(scope: Scope, than: Scope | None, wide: bool) -> None:
     """None counts as the whole machine."""
-    assert as_wide(scope, than) is wide
+    assert at_least_as_wide(scope, than) is wide
 
 
 @pytest.mark.parametrize(
-    ("model", "measured", "alike_"),
+    ("model", "measured", "allowed"),
     [
         ("wall", "wall", True),
         ("wall", "package", False),
@@ -394,8 +394,8 @@ def test_a_scope_is_as_wide_as_itself_and_what_is_narrower(scope: Scope, than: S
         (None, "estimate", False),
     ],
 )
-def test_only_watts_of_one_scope_are_compared(model: Scope | None, measured: Scope, alike_: bool) -> None:
-    assert alike(model, measured) is alike_
+def test_only_watts_of_one_scope_are_compared(model: Scope | None, measured: Scope, allowed: bool) -> None:
+    assert comparable(model, measured) is allowed
 
 
 @pytest.mark.parametrize(
@@ -416,7 +416,7 @@ def test_only_watts_of_one_scope_are_compared(model: Scope | None, measured: Sco
     ],
 )
 def test_names_tell_a_scope_where_they_do(text: str, scope: Scope | None) -> None:
-    assert named(text) == scope
+    assert scope_named_in(text) == scope
 
 
 def test_nodes_whose_models_are_of_other_parts_are_told_apart() -> None:

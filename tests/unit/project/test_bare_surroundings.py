@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from peaks_scheduler import __version__
-from peaks_scheduler.commands.demo.scratch import scratch
+from peaks_scheduler.commands.demo.temporary_files import temporary_files
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.kube import election
 from tests.support.bare import run_bare, way
@@ -174,7 +174,7 @@ def test_any_name_of_the_host_makes_an_identity_that_an_event_takes(host: str, m
 
 def test_files_of_the_demo_lie_in_memory_where_no_folder_takes_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.TemporaryDirectory", _refuse)
-    with scratch() as files:
+    with temporary_files() as files:
         files("config.yaml").write_text("a")
         files("models.yaml").write_text("b")
         assert files("config.yaml").read_text() == "a"
@@ -186,7 +186,7 @@ def test_files_of_the_demo_lie_in_memory_where_no_folder_takes_them(monkeypatch:
 def test_without_a_folder_and_without_memory_files_the_demo_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.TemporaryDirectory", _refuse)
     monkeypatch.delattr(os, "memfd_create", raising=False)
-    with pytest.raises(ConfigurationError, match="TMPDIR"), scratch():
+    with pytest.raises(ConfigurationError, match="TMPDIR"), temporary_files():
         pass
 
 

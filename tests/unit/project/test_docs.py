@@ -21,9 +21,10 @@ from peaks_scheduler.objects.supported_fields import HARMLESS_VOLUMES, REFUSED, 
 from peaks_scheduler.observability.telemetry import Telemetry
 from peaks_scheduler.scheduling.decision import Decision
 from peaks_scheduler.scheduling.filters.filters import FILTERS
-from peaks_scheduler.settings.keys import redacted
-from peaks_scheduler.settings.reading import load
-from peaks_scheduler.settings.subjects import Settings
+from peaks_scheduler.settings.loading import load_settings
+from peaks_scheduler.settings.settings import Settings
+from peaks_scheduler.settings.table import redacted
+from tools.settings_reference import reference, with_reference
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
@@ -57,7 +58,14 @@ def paths(tree: dict[str, Any], above: str = "") -> set[str]:
 
 
 def documented() -> dict[str, list[str]]:
-    return {key: cells for key, *cells in rows("docs/configuration.md", "key in the file")}
+    """(default, option, variable, meaning) by key."""
+    return {key: cells for key, _value, *cells in rows("docs/configuration.md", "key in the file")}
+
+
+def test_the_reference_of_the_settings_is_made_from_their_table() -> None:
+    page = text("docs/configuration.md")
+    assert page == with_reference(page), "run `make reference`"
+    assert reference() in page
 
 
 def test_every_setting_is_documented_and_nothing_else() -> None:
@@ -76,15 +84,15 @@ def test_the_documented_defaults_are_the_defaults() -> None:
         for parent in parents:
             where = where.setdefault(parent, {})
         where[last] = yaml.safe_load(default)
-    assert load(yaml.safe_dump(file), "documented", {}, {}) == load(None, "", {}, {})
+    assert load_settings(yaml.safe_dump(file), "documented", {}, {}) == load_settings(None, "", {}, {})
 
 
 def test_the_example_has_every_key_with_its_default() -> None:
     example = text("examples/config.yaml")
     assert paths(yaml.safe_load(example)) | {"kubeconfig", "context"} == set(documented())
-    given, warnings = load(example, "examples/config.yaml", {}, {})
+    given, warnings = load_settings(example, "examples/config.yaml", {}, {})
     assert warnings == ()
-    assert given == load("powerModels: /etc/peaks/models.yaml", "", {}, {})[0]
+    assert given == load_settings("powerModels: /etc/peaks/models.yaml", "", {}, {})[0]
 
 
 def test_every_option_of_run_is_documented() -> None:
@@ -114,9 +122,9 @@ def test_every_documented_variable_is_read(option: str, variable: str) -> None:
     }
     value = values.get(variable, "http://elsewhere:2020" if "ADDRESS" in variable else "other")
     file = "prometheus: {address: 'http://elsewhere:9090'}" if variable in NEED_PROMETHEUS else None
-    settings, warnings = load(file, "", {variable: value}, {})
+    settings, warnings = load_settings(file, "", {variable: value}, {})
     assert warnings == ()
-    assert settings != load(file, "", {}, {})[0], f"{variable} ({option}) changed nothing"
+    assert settings != load_settings(file, "", {}, {})[0], f"{variable} ({option}) changed nothing"
 
 
 # --- telemetry --------------------------------------------------------------------------------------------------------
@@ -152,9 +160,9 @@ def test_alerts_and_readme_speak_of_metrics_that_exist() -> None:
 def test_every_field_of_the_decision_record_is_explained() -> None:
     pod = pod_from_api({"metadata": {"name": "web-0"}}, default_cpu=100)
     record = Decision(pod, "peaks", feasible=0, total=0).record()
-    explained = [name for cells in rows("README.md", "field") for name in cells[0].split(", ")]
+    explained = [name for cells in rows("docs/decisions.md", "field") for name in cells[0].split(", ")]
     assert explained == list(record)
-    example = re.search(r"```json\n(.*?)```", text("README.md"), re.DOTALL)
+    example = re.search(r"```json\n(.*?)```", text("docs/decisions.md"), re.DOTALL)
     assert example is not None
     assert list(json.loads(example[1])) == list(record)
 
@@ -204,7 +212,7 @@ def test_every_room_of_the_architecture_is_there_and_every_one_is_described() ->
 def test_the_drawing_has_the_layers_that_are_checked() -> None:
     layers = tomllib.loads(text("pyproject.toml"))["tool"]["importlinter"]["contracts"][0]["layers"]
     checked = [name.removeprefix("peaks_scheduler.") for layer in layers for name in layer.split(" | ")]
-    drawing = re.search(r"```\n(doors.*?)```", text("docs/architecture.md"), re.DOTALL)
+    drawing = re.search(r"```\n(cli\n.*?)```", text("docs/architecture.md"), re.DOTALL)
     assert drawing is not None
     assert {name for name in checked if not re.search(rf"\b{name}\b", drawing[1])} == set()
 
@@ -220,3 +228,24 @@ def test_every_link_within_the_project_leads_somewhere() -> None:
     ]
     assert links
     assert [link for document, link in links if not (document.parent / link).exists()] == []
+
+
+def headings(document: Path) -> set[str]:
+    """The headings of a page, as links name them."""
+    titles = re.findall(r"^#+ (.*)", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_every_link_to_a_heading_finds_it() -> None:
+    links = [
+        (document, link, heading)
+        for document in DOCUMENTS
+        for link, heading in re.findall(r"\]\((?!https?://)([^)#]*)#([^)]+)\)", document.read_text(encoding="utf-8"))
+    ]
+    assert links
+    lost = [
+        (document.name, link, heading)
+        for document, link, heading in links
+        if heading not in headings(document.parent / link if link else document)
+    ]
+    assert lost == []

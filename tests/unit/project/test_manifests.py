@@ -22,8 +22,8 @@ from peaks_scheduler.kube.kinds import KINDS
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.objects.supported_fields import unsupported_fields
 from peaks_scheduler.power.file import parse_models
-from peaks_scheduler.settings.reading import load
-from peaks_scheduler.settings.subjects import PowerSettings, Settings
+from peaks_scheduler.settings.loading import load_settings
+from peaks_scheduler.settings.settings import PowerSettings, Settings
 
 ROOT = Path(__file__).resolve().parents[3]
 MANIFESTS = ROOT / "manifests"
@@ -76,7 +76,7 @@ def container() -> Object:
 
 
 def configured() -> Settings:
-    settings, warnings = load((MANIFESTS / "config.yaml").read_text(encoding="utf-8"), "config.yaml", {}, {})
+    settings, warnings = load_settings((MANIFESTS / "config.yaml").read_text(encoding="utf-8"), "config.yaml", {}, {})
     assert warnings == ()
     return settings
 
@@ -351,8 +351,8 @@ def test_variables_of_services_cannot_be_taken_for_settings(rendered: dict[str, 
 
 def test_the_example_configuration_holds_the_defaults() -> None:
     text = (EXAMPLES / "config.yaml").read_text(encoding="utf-8")
-    settings, warnings = load(text, "config.yaml", {}, {})
-    default, _ = load("powerModels: /etc/peaks/models.yaml", "config.yaml", {}, {})
+    settings, warnings = load_settings(text, "config.yaml", {}, {})
+    default, _ = load_settings("powerModels: /etc/peaks/models.yaml", "config.yaml", {}, {})
     assert (settings, warnings) == (default, ())
 
 
@@ -365,7 +365,7 @@ def test_the_example_models_rise_between_no_and_full_load() -> None:
 
 def test_the_original_plugins_configuration_is_read_without_a_word() -> None:
     text = (EXAMPLES / "kube-scheduler-config.yaml").read_text(encoding="utf-8")
-    settings, warnings = load(text, "kube-scheduler-config.yaml", {}, {})
+    settings, warnings = load_settings(text, "kube-scheduler-config.yaml", {}, {})
     assert warnings == ()
     assert set(settings.power.inline.by_name) == {"worker-1", "worker-2"}
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from peaks_scheduler.commands.demo.table import why_lines
+from peaks_scheduler.commands.demo.summary import why_lines
 from peaks_scheduler.errors import Ambiguous
 from peaks_scheduler.objects.annotations import DECISION
 from peaks_scheduler.scheduling.decision import Detail

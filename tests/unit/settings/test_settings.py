@@ -1,4 +1,4 @@
-"""Where a setting may be given, which place wins, and what is said of one that is wrong."""
+"""Settings from file, environment and options: which of them wins, and the errors for wrong values."""
 
 import json
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ import yaml
 from peaks_scheduler.errors import ConfigurationError, PowerModelError
 from peaks_scheduler.objects.annotations import AnnotationRules
 from peaks_scheduler.objects.ceilings import Ceiling
-from peaks_scheduler.settings.headers import Header
-from peaks_scheduler.settings.keys import redacted
-from peaks_scheduler.settings.matchers import Matcher, Matchers
-from peaks_scheduler.settings.reading import load
-from peaks_scheduler.settings.subjects import LeaderElection, LoadSettings, PowerSettings, PrometheusSettings, Settings
+from peaks_scheduler.settings.http_headers import Header
+from peaks_scheduler.settings.loading import load_settings
+from peaks_scheduler.settings.promql_matchers import Matcher, Matchers
+from peaks_scheduler.settings.settings import LeaderElection, LoadSettings, PowerSettings, PrometheusSettings, Settings
+from peaks_scheduler.settings.table import redacted
 from peaks_scheduler.settings.values import Listen
 
 FULL = """
@@ -57,7 +57,7 @@ PLUGIN = {"worker-1": {"k0": 471.7, "k1": -91.5, "k2": -0.07186}}
 def settings(
     text: str | None = None, env: Mapping[str, str] | None = None, **flags: object
 ) -> tuple[Settings, tuple[str, ...]]:
-    return load(text, "config.yaml", env or {}, flags)
+    return load_settings(text, "config.yaml", env or {}, flags)
 
 
 def scheduler_configuration(args: dict[str, Any], profile: dict[str, Any] | None = None, **fields: Any) -> str:
@@ -415,7 +415,7 @@ def test_wrong_inline_models_are_refused_where_they_stand() -> None:
     ids=["JSON text", "YAML text", "in small letters", "all arguments as text"],
 )
 def test_inline_models_that_are_given_as_text_are_read(arguments: Any) -> None:
-    """Where a template quotes what it puts in, the models arrive as text."""
+    """A template that quotes its values makes text of the models."""
     read, warnings = settings(scheduler_configuration(arguments))
     assert read.power.inline == settings(scheduler_configuration({"nodePowerModel": PLUGIN}))[0].power.inline
     assert list(read.power.inline.by_name) == list(PLUGIN)

@@ -1,4 +1,4 @@
-"""What is asked of Prometheus, what comes out of its answers, and what is said when none comes."""
+"""The requests to Prometheus, what is read from its answers, and the errors."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peaks_scheduler.errors import ConfigurationError, LoadError
-from peaks_scheduler.settings.headers import Header
+from peaks_scheduler.settings.http_headers import Header
 from peaks_scheduler.sources.prometheus.answers import Matrix, Sample, Vector, read_matrix, read_vector
 from peaks_scheduler.sources.prometheus.api import MOST_POINTS, PrometheusApi
 

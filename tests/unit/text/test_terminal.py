@@ -1,4 +1,4 @@
-"""What others wrote into files and objects, printed by the commands: it moves no cursor and forges no line."""
+"""Foreign text in the output of commands: it moves no cursor and forges no line."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def test_an_error_that_nobody_takes_keeps_its_exit_code(place: str) -> None:
 
 
 def test_a_result_reaches_a_pipe_that_does_not_wait() -> None:
-    """Who reads it made the pipe so, for itself; both ends of a terminal share it."""
+    """A reader can set the pipe to non-blocking for itself; both ends of a terminal share that."""
     cluster = [node(f"worker-{i}") for i in range(3_000)] + [pod("web-0", cpu="1")]
     Path("cluster.json").write_text(json.dumps({"kind": "List", "apiVersion": "v1", "items": cluster}))
     reader, writer = os.pipe()

@@ -1,8 +1,8 @@
-"""What a sequence of placements comes to in CPU and watts, and what another rule would have made of it.
+"""The CPU use and watts after a sequence of placements: those that happened, or those of another rule.
 
-Owns the accounts of the demo's cluster: start from what runs there, take the pods in the order in which they were
-bound, let those that ended go at the same point of the order, and read the power off the true curves. The placements
-that happened and the ones of a rule go through the same few lines, so their difference is the rule's. Pure.
+A replay starts from what runs on the cluster before. It adds the pods in the order in which they were bound, removes
+pods at the point where they ended, and takes the power from the true curves. Recorded placements and the placements of
+a rule go through the same code, so a difference comes from the rule alone. Pure.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from peaks_scheduler.power.models import PowerModels
 from peaks_scheduler.scheduling.cycle import schedule
 from peaks_scheduler.scheduling.scoring.strategies import Strategy
 
-from .world import GIB, Machine, node_object, requesting, resident_object
+from .scenario import GIB, DemoNode, node_object, requesting, resident_object
 
 _LONG_AGO, _RECENTLY = "2020-01-01T00:00:00Z", 1.75e9  # when residents started; when the replay begins [s]
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PodPlaced:
     """A pod was bound."""
 
     pod: str
@@ -39,131 +39,131 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class PodEnded:
     """A bound pod finished or was removed."""
 
     pod: str
 
 
-Step = Placed | Ended
+Step = PodPlaced | PodEnded
 
 
 @dataclass(slots=True)
-class Accounts:
-    """N nodes. Index i is ``machines[i]`` in every array."""
+class ClusterUse:
+    """The use of N nodes. Index i is ``nodes[i]`` in every array."""
 
-    machines: tuple[Machine, ...]
-    millicores: Floats  # (N,) [millicores] asked for and used by pods
-    memory: Floats  # (N,) [bytes] asked for by pods
-    placed: Counter[str]  # node -> pods placed, ended ones too
+    nodes: tuple[DemoNode, ...]
+    millicores: Floats  # (N,) [millicores] requested and used by pods
+    memory: Floats  # (N,) [bytes] requested by pods
+    placed: Counter[str]  # node -> number of pods placed, ended ones included
     unplaced: int = 0  # pods that the rule found no node for
 
     def cores(self) -> Floats:
-        """(N,) [cores] in use: the pods' and the nodes' own."""
-        own = np.array([machine.own_cores for machine in self.machines], dtype=np.float64)
+        """(N,) [cores] used by pods and by the nodes themselves."""
+        own = np.array([node.own_cores for node in self.nodes], dtype=np.float64)
         return np.add(self.millicores / 1000.0, own, dtype=np.float64)
 
     def watts(self) -> Floats:
-        """(N,) [W] by the true curves."""
-        used = zip(self.machines, self.cores(), strict=True)
-        return np.array([machine.kind.curve.watts(min(cores / machine.kind.cores, 1.0)) for machine, cores in used])
+        """(N,) [W] power of each node, by the true curves."""
+        used = zip(self.nodes, self.cores(), strict=True)
+        return np.array([node.kind.curve.watts(min(cores / node.kind.cores, 1.0)) for node, cores in used])
 
 
-Rule = Callable[[Placed, Accounts], int | None]
-"""(pod, accounts) -> index of the node it goes to, None if it fits nowhere."""
+Rule = Callable[[PodPlaced, ClusterUse], int | None]
+"""(pod, use so far) -> index of the pod's node; None if it fits nowhere."""
 
 
-class Scheduled:
-    """The scheduler's own decisions, with another ceiling than in the run: a rule, and who tells it what ended.
+class SchedulerRule:
+    """The scheduler's own decisions, with another ceiling than in the run: ``place`` is the rule.
 
-    Every node's use is measured and known at each step, as if the load were told without delay.
+    Each decision knows the current use of every node, as if load were measured without delay.
     """
 
-    def __init__(
-        self, machines: tuple[Machine, ...], models: PowerModels, strategy: Strategy, ceiling: Ceiling
-    ) -> None:
-        self._machines, self._strategy = machines, strategy
+    def __init__(self, nodes: tuple[DemoNode, ...], models: PowerModels, strategy: Strategy, ceiling: Ceiling) -> None:
+        self._nodes, self._strategy = nodes, strategy
         self._ledger = Ledger(models=models, ceiling=ceiling)
-        for machine in machines:
-            self._ledger.observe_node(node_object(machine))
-            self._ledger.observe_pod(resident_object(machine, _LONG_AGO))
-        self._index = {machine.name: i for i, machine in enumerate(machines)}
+        for node in nodes:
+            self._ledger.observe_node(node_object(node))
+            self._ledger.observe_pod(resident_object(node, _LONG_AGO))
+        self._index = {node.name: i for i, node in enumerate(nodes)}
         self._now = _RECENTLY
 
-    def place(self, pod: Placed, accounts: Accounts) -> int | None:
-        self._tell(accounts)
+    def place(self, pod: PodPlaced, use: ClusterUse) -> int | None:
+        """The index of the node that the scheduler decides on; None if it finds no feasible node."""
+        self._report_load(use)
         wanted = pod_from_api(requesting(pod.pod, pod.millicores, pod.memory), pod.millicores)
         node = schedule(wanted, self._ledger.snapshot(), self._strategy, now=self._now).node
         if node is None:
             return None
         self._ledger.see(wanted)
         self._ledger.assume(wanted.uid, node)
-        # its use is in the accounts from now on
+        # from now on the pod's use is part of the reported load
         self._ledger.see(replaced(wanted, node_name=node, phase="Running", started=self._now))
         return self._index[node]
 
     def end(self, pod: str) -> None:
+        """Remove a pod that ended."""
         self._ledger.drop(f"default/{pod}", ended=self._now)
 
-    def _tell(self, accounts: Accounts) -> None:
+    def _report_load(self, use: ClusterUse) -> None:
         self._now += 1.0
-        used = zip(self._machines, accounts.cores().tolist(), accounts.memory.tolist(), strict=True)
+        used = zip(self._nodes, use.cores().tolist(), use.memory.tolist(), strict=True)
         at = self._now
-        loads = {machine.name: NodeLoad(None, at, at, cores, memory) for machine, cores, memory in used}
+        loads = {node.name: NodeLoad(None, at, at, cores, memory) for node, cores, memory in used}
         self._ledger.apply_load(loads, at)
 
 
-def opening(machines: tuple[Machine, ...]) -> Accounts:
-    """The cluster before the first pod."""
-    millicores = np.array([float(machine.resident_millicores) for machine in machines])
-    memory = np.array([float(machine.resident_memory) for machine in machines])
-    return Accounts(machines, millicores, memory, Counter())
+def use_before(nodes: tuple[DemoNode, ...]) -> ClusterUse:
+    """The use of the cluster before the first pod of the workload."""
+    millicores = np.array([float(node.resident_millicores) for node in nodes])
+    memory = np.array([float(node.resident_memory) for node in nodes])
+    return ClusterUse(nodes, millicores, memory, Counter())
 
 
 def replay(
-    machines: tuple[Machine, ...], steps: Sequence[Step], rule: Rule, ended: Callable[[str], None] | None = None
-) -> Accounts:
-    """The cluster after the last step, every pod placed by ``rule``; ``ended`` is told of each that ends."""
-    accounts = opening(machines)
-    homes: dict[str, tuple[int, Placed]] = {}
+    nodes: tuple[DemoNode, ...], steps: Sequence[Step], rule: Rule, ended: Callable[[str], None] | None = None
+) -> ClusterUse:
+    """The use after the last step, with every pod placed by ``rule``. ``ended`` is called for each pod that ends."""
+    use = use_before(nodes)
+    homes: dict[str, tuple[int, PodPlaced]] = {}
     for step in steps:
-        if isinstance(step, Ended):
+        if isinstance(step, PodEnded):
             if (home := homes.pop(step.pod, None)) is not None:
-                _add(accounts, *home, sign=-1)
+                _add(use, *home, sign=-1)
                 if ended:
                     ended(step.pod)
-        elif (index := rule(step, accounts)) is None:
-            accounts.unplaced += 1
+        elif (index := rule(step, use)) is None:
+            use.unplaced += 1
         else:
             homes[step.pod] = (index, step)
-            _add(accounts, index, step, sign=1)
-            accounts.placed[machines[index].name] += 1
-    return accounts
+            _add(use, index, step, sign=1)
+            use.placed[nodes[index].name] += 1
+    return use
 
 
-def _add(accounts: Accounts, index: int, pod: Placed, sign: int) -> None:
-    accounts.millicores[index] += sign * pod.millicores
-    accounts.memory[index] += sign * pod.memory
+def _add(use: ClusterUse, index: int, pod: PodPlaced, sign: int) -> None:
+    use.millicores[index] += sign * pod.millicores
+    use.memory[index] += sign * pod.memory
 
 
-def as_it_was(machines: tuple[Machine, ...]) -> Rule:
-    """The placements that happened."""
-    index = {machine.name: i for i, machine in enumerate(machines)}
-    return lambda pod, accounts: index[pod.node]
+def recorded_placements(nodes: tuple[DemoNode, ...]) -> Rule:
+    """The rule that repeats the placements that happened."""
+    index = {node.name: i for i, node in enumerate(nodes)}
+    return lambda pod, use: index[pod.node]
 
 
-def least_allocated(machines: tuple[Machine, ...]) -> Rule:
-    """kube-scheduler's LeastAllocated: the node with the largest mean of its free CPU and memory fractions.
+def least_allocated(nodes: tuple[DemoNode, ...]) -> Rule:
+    """The rule of kube-scheduler's LeastAllocated: the node with the largest mean of free CPU and memory fractions.
 
-    Requests alone count, as they do there; of equals the first. Source: ``noderesources/least_allocated.go``, without
-    its rounding to whole scores, which would leave ties to chance.
+    As there, only requests count. Of equal nodes the first one is taken. Source: ``noderesources/least_allocated.go``,
+    without its rounding to whole scores, which would leave ties to chance.
     """
-    cpu = np.array([machine.kind.cores * 1000.0 for machine in machines])
-    memory = np.array([float(machine.kind.memory_gib * GIB) for machine in machines])
+    cpu = np.array([node.kind.cores * 1000.0 for node in nodes])
+    memory = np.array([float(node.kind.memory_gib * GIB) for node in nodes])
 
-    def rule(pod: Placed, accounts: Accounts) -> int | None:
-        free_cpu = (cpu - accounts.millicores - pod.millicores) / cpu
-        free_memory = (memory - accounts.memory - pod.memory) / memory
+    def rule(pod: PodPlaced, use: ClusterUse) -> int | None:
+        free_cpu = (cpu - use.millicores - pod.millicores) / cpu
+        free_memory = (memory - use.memory - pod.memory) / memory
         fits = (free_cpu >= 0.0) & (free_memory >= 0.0)
         score = np.where(fits, (free_cpu + free_memory) / 2.0, -1.0)
         return int(score.argmax()) if fits.any() else None

@@ -1,8 +1,7 @@
-"""Power models out of measurements: ``peaks-scheduler fit``.
+"""``peaks-scheduler fit``: learns power models from measurements, and judges them.
 
-A door. ``options`` makes one request of what was typed; ``from_csv`` and ``from_prometheus`` read what was
-``measured`` on each node; ``fitting`` puts the series together, fits and judges; ``report``, ``plot`` and ``files``
-show and keep what was ``learned``; ``command`` is the order of it. A CSV file goes through ``table`` (its rows),
-``series`` (rows that are values of series), ``columns`` with ``numerals`` and ``instants`` (its numbers and times)
-and ``units``. Brings scipy with it: nobody imports this when the daemon starts.
+``flags`` has the options of the command line, and ``options`` makes one request of them. ``from_csv`` and
+``from_prometheus`` read the ``node_measurements``. ``peaks_scheduler.fitting`` joins the series, fits and judges;
+``node_fit`` is the result for one node. ``report`` and ``plot`` show it. ``command`` is the order of the steps. Imports
+scipy, so the daemon never imports this package.
 """

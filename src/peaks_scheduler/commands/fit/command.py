@@ -1,59 +1,55 @@
-"""``peaks-scheduler fit``: learn a power model for every node, judge it, show it, write it.
+"""``peaks-scheduler fit``: learns a power model for every node, shows it and writes it.
 
-Owns the order of things: what could fail for a wrong option fails before the work begins, and what was learned is
-printed before anything about the files is. Assumes options that the command line has parsed. Never judges: verdicts are
-``fitting``'s.
+Owns the order of the steps: a wrong option fails before the work begins, and the results are printed before the files
+are written. Assumes options that the command line has parsed. The verdicts come from ``peaks_scheduler.fitting``.
 """
 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-
-import click
 
 from peaks_scheduler.errors import ModelFitError
 from peaks_scheduler.files.writing import check_place, write_whole
 from peaks_scheduler.fitting.fit import fit
-from peaks_scheduler.power.scope import Scope, named
+from peaks_scheduler.power.scope import Scope, scope_named_in
+from peaks_scheduler.text.progress import ProgressBar
 from peaks_scheduler.text.terminal import note, say, show
 
-from .from_csv import Columns, Units, from_csv
-from .from_prometheus import Server, from_prometheus
-from .learned import Learned, write_models
-from .measured import Measured
+from .from_csv import CsvColumns, GivenUnits, from_csv
+from .from_prometheus import PrometheusRequest, from_prometheus
+from .node_fit import NodeFit, write_models
+from .node_measurements import NodeMeasurements
 from .plot import MOST_PANELS, check_format, picture
 from .report import as_table, summary
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What the command was asked for."""
+class FitRequest:
+    """The options of the command."""
 
-    source: Columns | Server
-    units: Units
+    source: CsvColumns | PrometheusRequest
+    units: GivenUnits
     model: str = "auto"
     plot: str | None = None
     out: str | None = None
     force: bool = False
-    """Refused nodes go into the model file, too."""
+    """Write refused nodes into the model file, too."""
     output: str = "table"
     scope: Scope | None = None
-    """Of what the watts are; None: what the series' or the column's name tells, else of the whole machine."""
+    """The scope of the watts; None: by the name of the series or column, else the whole machine."""
     words: str = ""
-    """The command as it was typed, for the model file's first line."""
+    """The command as it was typed, for the top of the model file."""
 
 
-def run_fit(request: Request) -> int:
-    """Learn, print, write. Returns the exit code: 0 where at least one node is not refused.
+def run_fit(request: FitRequest) -> int:
+    """Learn, print and write the models. Returns the exit code: 0 if at least one node is not refused, else 1.
 
-    Raises ConfigurationError, LoadError, and ModelFitError where Prometheus knows no node.
+    Raises ConfigurationError, LoadError, and ModelFitError if Prometheus has no node with such series.
     """
-    form = check_format(request.plot) if request.plot else ""
+    file_format = check_format(request.plot) if request.plot else ""
     for option, path in (("--plot", request.plot), ("--out", request.out)):
         if path:
             check_place(option, path)
@@ -66,52 +62,56 @@ def run_fit(request: Request) -> int:
             f"in that range{_that_match(request.source)}; found none: are they scraped? Or say --cpu-query and "
             "--power-query"
         )
-    nodes = _learned(measured, request.model)
+    nodes = _fits(measured, request.model)
     if request.output == "json":
         show(json.dumps({"nodes": {node.node: node.as_json() for node in nodes}}, indent=2, allow_nan=False))
     else:
         show(as_table(nodes))
     say(summary(nodes))
     if request.plot:
-        _draw(request.plot, form, nodes)
+        _draw(request.plot, file_format, nodes)
     if request.out:
         _write(request, request.out, nodes)
     return 0 if any(node.verdict != "refused" for node in nodes) else 1
 
 
-def _that_match(source: Columns | Server) -> str:
-    return f" that match {source.match}" if isinstance(source, Server) and source.match else ""
+def _that_match(source: CsvColumns | PrometheusRequest) -> str:
+    """The end of a message that names the matchers of ``--prometheus-match``, if there are any."""
+    return f" that match {source.match}" if isinstance(source, PrometheusRequest) and source.match else ""
 
 
-def _measured(request: Request) -> tuple[list[Measured], tuple[str, ...]]:
-    if isinstance(request.source, Columns):
+def _measured(request: FitRequest) -> tuple[list[NodeMeasurements], tuple[str, ...]]:
+    """The measurements of every node, and notes on the source."""
+    if isinstance(request.source, CsvColumns):
         nodes, notes = from_csv(request.source, request.units)
         column = request.source.power
-        if scope := request.scope or named(column):
+        if scope := request.scope or scope_named_in(column):
             why = "--scope says so" if request.scope else f"the name of its column, {column!r}, says so"
-            nodes = [each.of(scope, why) for each in nodes]
+            nodes = [each.with_scope(scope, why) for each in nodes]
         return nodes, notes
-    with _bar("reading") as progress:
-        nodes, notes = from_prometheus(request.source, progress)
-    return [each.of(request.scope, "--scope says so") if request.scope else each for each in nodes], notes
+    with ProgressBar("reading", least=2) as progress:
+        nodes, notes = from_prometheus(request.source, progress.update)
+    if request.scope:
+        nodes = [each.with_scope(request.scope, "--scope says so") for each in nodes]
+    return nodes, notes
 
 
-def _learned(measured: Sequence[Measured], model: str) -> list[Learned]:
+def _fits(measured: Sequence[NodeMeasurements], model: str) -> list[NodeFit]:
     nodes = []
-    with _bar("fitting") as progress:
+    with ProgressBar("fitting", least=2) as progress:
         for done, each in enumerate(measured):
-            progress(done, len(measured))
-            nodes.append(learn(each, model))
-        progress(len(measured), len(measured))
+            progress.update(done, len(measured))
+            nodes.append(fit_node(each, model))
+        progress.update(len(measured), len(measured))
     return nodes
 
 
-def learn(measured: Measured, model: str) -> Learned:
-    """One node's series put together and fitted."""
+def fit_node(measured: NodeMeasurements, model: str) -> NodeFit:
+    """Join one node's series and fit the ``model`` to them."""
     aligned = measured.aligned()
     if aligned is None:
-        return Learned(measured.node, notes=measured.notes, trouble=measured.trouble, asked=model)
-    return Learned(
+        return NodeFit(measured.node, notes=measured.notes, trouble=measured.trouble, asked=model)
+    return NodeFit(
         measured.node,
         fit(aligned.samples, model, doubt=measured.doubt),
         aligned.samples,
@@ -123,39 +123,20 @@ def learn(measured: Measured, model: str) -> Learned:
     )
 
 
-@contextmanager
-def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal's standard error, from the first report on; elsewhere nothing."""
-    bars: list[click._termui_impl.ProgressBar[int]] = []
-
-    def progress(done: int, of: int) -> None:
-        if not sys.stderr.isatty() or of < 2:
-            return
-        if not bars:
-            bars.append(click.progressbar(length=of, label=label, file=sys.stderr))
-        bars[0].update(done - bars[0].pos)
-
-    try:
-        yield progress
-    finally:
-        for bar in bars:
-            bar.render_finish()
-
-
-def _draw(path: str, form: str, nodes: Sequence[Learned]) -> None:
-    write_whole("--plot", path, picture(nodes, form))
+def _draw(path: str, file_format: str, nodes: Sequence[NodeFit]) -> None:
+    write_whole("--plot", path, picture(nodes, file_format))
     if len(nodes) > MOST_PANELS:
         note(f"{path} shows the first {MOST_PANELS} of {len(nodes)} nodes")
 
 
-def _write(request: Request, path: str, nodes: Sequence[Learned]) -> None:
-    """The model file of those that are not refused; with ``force`` of all that have a curve."""
+def _write(request: FitRequest, path: str, nodes: Sequence[NodeFit]) -> None:
+    """Write the model file of the nodes that are not refused; with ``force`` of all nodes with a curve."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     wanted = [node for node in nodes if request.force or node.verdict != "refused"]
     models = [model for node in wanted if (model := node.model(now)) is not None]
     left = [node.node for node in nodes if node.node not in {model.name for model in models}]
     if not models:
-        note(f"{path} is not written: no node has a model to be trusted")
+        note(f"{path} is not written: the models of all nodes are refused")
         return
     lines = [request.words, summary(nodes), f"left out: {', '.join(left)}" if left else ""]
     write_models(path, models, "\n".join(line for line in lines if line))

@@ -1,7 +1,7 @@
-"""Nodes out of a CSV file: which rows are whose, and their columns as readings in fractions and watts.
+"""Reads nodes from a CSV file: the rows of each node, with CPU as fractions and power in watts.
 
-Assumes that one unit holds for a whole column. Never fits and never puts the two columns together: where there are
-times, that is ``fitting.alignment``'s matter; rows without a time are samples as they stand.
+Assumes that a whole column has one unit. Does not join the two columns if there are times: ``fitting.alignment`` does
+that. Without times every row is a sample.
 """
 
 from __future__ import annotations
@@ -14,20 +14,23 @@ import numpy as np
 
 from peaks_scheduler.arrays import Floats, Ints
 from peaks_scheduler.errors import ConfigurationError
-from peaks_scheduler.files.csv.columns import Numbers, numbers
-from peaks_scheduler.files.csv.instants import times
-from peaks_scheduler.files.csv.rows import Table, csv_text, names_of, plain_table
-from peaks_scheduler.files.csv.series import annotated_table, is_annotated, spread
+from peaks_scheduler.files.csv.bounded_text import read_csv_text
+from peaks_scheduler.files.csv.csv_table import CsvTable
+from peaks_scheduler.files.csv.header import names_of
+from peaks_scheduler.files.csv.long_format import annotated_table, is_annotated, spread
+from peaks_scheduler.files.csv.number_columns import Numbers, numbers
+from peaks_scheduler.files.csv.rows import plain_table
+from peaks_scheduler.files.csv.time_columns import times
 from peaks_scheduler.fitting.alignment import screened
-from peaks_scheduler.fitting.track import Reading
+from peaks_scheduler.fitting.readings import Reading
 from peaks_scheduler.fitting.units import ENERGY, Unit, cpu_in_cell, cpu_unit, in_cell, kind_found, power_unit
 
-from .measured import Measured, rank
+from .node_measurements import NodeMeasurements, natural_order
 
 
 @dataclass(frozen=True, slots=True)
-class Units:
-    """What the user says of the series. None and ``auto``: found out."""
+class GivenUnits:
+    """The units and kinds that the options give. None and ``auto``: found out from the file."""
 
     cpu_unit: str | None = None
     cores: float | None = None
@@ -37,29 +40,29 @@ class Units:
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
-    """A CSV file and what is where in it."""
+class CsvColumns:
+    """A CSV file, and the names of its columns."""
 
     path: str
     """``-``: standard input."""
     cpu: str
     power: str
     node: str | None = None
-    """None: the whole file is one node, named after it."""
+    """Column of the node; None: the whole file is one node."""
     time: str | None = None
-    """None: each row is a sample of its own."""
+    """Column of the time; None: each row is a sample of its own."""
     name: str | None = None
-    """Of the node, where no column tells; None: the file's."""
+    """Name of the node, if there is no column of nodes; None: the file's name."""
     decimal: str = "auto"
-    """``point`` or ``comma``, where the numbers do not tell."""
+    """``point`` or ``comma``, if the numbers do not tell."""
     date_order: str | None = None
-    """``day-first`` or ``month-first``, where the dates do not tell."""
+    """``day-first`` or ``month-first``, if the dates do not tell."""
 
 
-def from_csv(columns: Columns, units: Units) -> tuple[list[Measured], tuple[str, ...]]:
-    """Every node of the file in the order of their names, and what was found out about the file.
+def from_csv(columns: CsvColumns, units: GivenUnits) -> tuple[list[NodeMeasurements], tuple[str, ...]]:
+    """The measurements of every node of the file, ordered by name, and notes on the file.
 
-    Raises ConfigurationError: a file, column or unit that cannot be used.
+    Raises ConfigurationError for a file, column or unit that cannot be used.
     """
     table = _table(columns)
     cpu = numbers(table, "--cpu-column", columns.cpu, columns.decimal, cpu_in_cell)
@@ -80,44 +83,45 @@ def from_csv(columns: Columns, units: Units) -> tuple[list[Measured], tuple[str,
     return nodes, notes
 
 
-def _table(columns: Columns) -> Table:
+def _table(columns: CsvColumns) -> CsvTable:
     wanted = [name for name in (columns.cpu, columns.power, columns.node, columns.time) if name is not None]
-    text = csv_text(columns.path)
+    text = read_csv_text(columns.path)
     if is_annotated(text):
         return annotated_table(columns.path, text, wanted)
     return spread(plain_table(columns.path, text, names_of(wanted)), wanted)
 
 
-def _with_cells(table: Table, columns: Columns, units: Units, cpu: Numbers, power: Numbers) -> Units:
-    """The units as the cells have them, which has to be what the user says of them.
+def _with_cells(table: CsvTable, columns: CsvColumns, units: GivenUnits, cpu: Numbers, power: Numbers) -> GivenUnits:
+    """The given units, completed by those that the cells contain (``45 %``).
 
-    Raises ConfigurationError where they differ.
+    Raises ConfigurationError where an option contradicts the cells.
     """
-    said = (
+    options = (
         ("--cpu-unit", columns.cpu, cpu.unit, units.cpu_unit or "auto"),
         ("--power-unit", columns.power, power.unit, units.power_unit),
     )
-    for option, name, unit, told in said:
-        if unit and told not in ("auto", unit):
+    for option, name, unit, given in options:
+        if unit and given not in ("auto", unit):
             raise ConfigurationError(
-                f"{table.origin}: {option} {told}: expected numbers alone in column {name!r}; its cells say {unit} "
-                "themselves: leave the option out"
+                f"{table.origin}: {option} {given}: expected only numbers in column {name!r}; its cells have the unit "
+                f"{unit}: leave the option out"
             )
     return replace(units, cpu_unit=cpu.unit or units.cpu_unit, power_unit=power.unit or units.power_unit)
 
 
-def _times(table: Table, columns: Columns) -> tuple[Floats, tuple[str, ...]]:
-    """(rows,) [s]; the numbers of the rows where no column tells."""
+def _times(table: CsvTable, columns: CsvColumns) -> tuple[Floats, tuple[str, ...]]:
+    """(R,) [s] the time of each row, or the number of the row if there is no column of times; and notes."""
     if columns.time is not None:
         return times(table, "--time-column", columns.time, columns.date_order, columns.decimal)
     if table.apart:
         raise ConfigurationError(
-            f"{table.origin}: expected --time-column as well: each row has one value, and only times put them together"
+            f"{table.origin}: expected --time-column as well: each row has one value, and only times can join them"
         )
     return np.arange(len(table.rows), dtype=np.float64), ()
 
 
-def _rows_by_node(table: Table, columns: Columns) -> tuple[Mapping[str, Ints], tuple[str, ...]]:
+def _rows_by_node(table: CsvTable, columns: CsvColumns) -> tuple[Mapping[str, Ints], tuple[str, ...]]:
+    """(node -> indices of its rows, ordered by name; notes)."""
     if columns.node is None:
         file = "node" if columns.path == "-" else PurePath(columns.path).name.removesuffix(".gz").removesuffix(".csv")
         return {columns.name or file: np.arange(len(table.rows))}, ()
@@ -128,7 +132,7 @@ def _rows_by_node(table: Table, columns: Columns) -> tuple[Mapping[str, Ints], t
     if not rows:
         raise ConfigurationError(f"{table.origin}: column {columns.node!r}: expected names of nodes; all are empty")
     notes = (f"{nameless} rows without a node's name, left out",) if nameless else ()
-    return {name: np.array(rows[name]) for name in sorted(rows, key=rank)}, notes
+    return {name: np.array(rows[name]) for name in sorted(rows, key=natural_order)}, notes
 
 
 def _readings(
@@ -144,7 +148,7 @@ def _readings(
     return [Reading(each.times, each.values, kind) for each in gauges]
 
 
-def _power_kind(units: Units) -> str:
+def _power_kind(units: GivenUnits) -> str:
     if units.power_unit not in ENERGY:
         return units.power_kind
     if units.power_kind == "gauge":
@@ -155,7 +159,7 @@ def _power_kind(units: Units) -> str:
 
 
 def _told(cpus: Sequence[Reading], of_cpu: Unit, draws: Sequence[Reading], of_power: Unit) -> tuple[str, ...]:
-    """Kinds and units, as far as they were found out or are unusual."""
+    """Notes on kinds and units that were found out or are unusual."""
     kinds = (cpus[0].kind, draws[0].kind)
     return tuple(
         f"{what}: a {kind} in {unit.shown}"
@@ -168,8 +172,8 @@ def _scaled(reading: Reading, unit: Unit) -> Reading:
     return Reading(reading.times, reading.values * unit.factor, reading.kind)
 
 
-def _measured(name: str, cpu: Reading, power: Reading, timed: bool, unit: Unit) -> Measured:
+def _measured(name: str, cpu: Reading, power: Reading, timed: bool, unit: Unit) -> NodeMeasurements:
     if timed:
-        return Measured(name, (cpu, power), cpu_unit=unit.name)
+        return NodeMeasurements(name, (cpu, power), cpu_unit=unit.name)
     samples, notes = screened(cpu.values, power.values)
-    return Measured(name, samples=samples, cpu_unit=unit.name, notes=notes)
+    return NodeMeasurements(name, samples=samples, cpu_unit=unit.name, notes=notes)

@@ -1,7 +1,7 @@
-"""Nodes out of Prometheus: what ``sources.node_series`` finds, over a range up to now.
+"""Nodes out of Prometheus: what ``power_history.discovery`` finds, over a range up to now.
 
-Assumes that an answer for some nodes is worth having: a node of which one series is missing comes out with the reason.
-Never chooses between series: that is the source's matter.
+Results for some of the nodes are useful: a node with a missing series is returned with the reason. The choice between
+several series is made by ``sources.power_history``.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from peaks_scheduler.errors import ConfigurationError
-from peaks_scheduler.settings.headers import Header
-from peaks_scheduler.settings.matchers import EVERYTHING, Matchers
+from peaks_scheduler.settings.http_headers import Header
+from peaks_scheduler.settings.promql_matchers import EVERYTHING, Matchers
 
-from .measured import Measured, rank
+from .node_measurements import NodeMeasurements, natural_order
 
 if TYPE_CHECKING:  # httpx and all: a CSV file needs none of it
-    from peaks_scheduler.sources.power_history.survey import Discovery, NodeSeries
+    from peaks_scheduler.sources.power_history.discovery import Discovery, NodeHistory
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
-    """A Prometheus, how to be let in, and what to ask."""
+class PrometheusRequest:
+    """A Prometheus: its address, how to authenticate, and what to ask for."""
 
     address: str
     range: float
-    """[s] back from now."""
+    """[s] length of the range up to now."""
     step: float
     """[s] between two samples."""
     power_query: str | None = None
     cpu_query: str | None = None
     cpu_unit: Literal["ratio", "percent", "cores"] | None = None
-    """Of ``cpu_query``."""
+    """The unit of ``cpu_query``."""
     cores: float | None = None
     token_file: str | None = None
     ca_file: str | None = None
@@ -42,29 +42,29 @@ class Server:
     password_file: str | None = None
     headers: tuple[Header, ...] = ()
     match: Matchers = EVERYTHING
-    """Which series count."""
+    """Matchers that are added to every query."""
     node_label: str | None = None
-    """Names a series' node before the usual labels do."""
+    """The label that names a series' node; None: the usual labels."""
 
 
 def from_prometheus(
-    server: Server, progress: Callable[[int, int], None] | None = None
-) -> tuple[list[Measured], tuple[str, ...]]:
-    """Every node that the server knows, in the order of their names, and what was odd about the answers.
+    server: PrometheusRequest, progress: Callable[[int, int], None] | None = None
+) -> tuple[list[NodeMeasurements], tuple[str, ...]]:
+    """The measurements of every node that Prometheus has, ordered by name, and notes on the answers.
 
-    ``progress(done, all)`` counts nodes. Raises LoadError where no query was answered, ConfigurationError for an
-    address or file that cannot be used.
+    ``progress(done, all)`` counts nodes. Raises LoadError if no query was answered, ConfigurationError for an address
+    or file that cannot be used.
     """
     if server.range < server.step:
         raise ConfigurationError(f"--range: expected at least one --step ({server.step:g} s); got {server.range:g} s")
-    found = asyncio.run(_asked(server, progress))
+    found = asyncio.run(_discover(server, progress))
     nodes = [_measured(each) for each in found.nodes]
-    nodes += [Measured(node, trouble=why) for node, why in found.incomplete.items()]
-    return sorted(nodes, key=lambda each: rank(each.node)), found.notes
+    nodes += [NodeMeasurements(node, trouble=why) for node, why in found.incomplete.items()]
+    return sorted(nodes, key=lambda each: natural_order(each.node)), found.notes
 
 
-async def _asked(server: Server, progress: Callable[[int, int], None] | None) -> Discovery:
-    from peaks_scheduler.sources.power_history.survey import discover
+async def _discover(server: PrometheusRequest, progress: Callable[[int, int], None] | None) -> Discovery:
+    from peaks_scheduler.sources.power_history.discovery import discover
     from peaks_scheduler.sources.prometheus.api import PrometheusApi
 
     api = PrometheusApi(
@@ -77,7 +77,7 @@ async def _asked(server: Server, progress: Callable[[int, int], None] | None) ->
         match=server.match,
         node_label=server.node_label,
     )
-    # at whole steps: the same question twice is about the same instants
+    # at whole steps, so that repeating the command asks for the same times
     end = time.time() // server.step * server.step
     try:
         return await discover(
@@ -95,9 +95,9 @@ async def _asked(server: Server, progress: Callable[[int, int], None] | None) ->
         await api.aclose()
 
 
-def _measured(node: NodeSeries) -> Measured:
+def _measured(node: NodeHistory) -> NodeMeasurements:
     sources = f"CPU: {node.cpu_source}; power of {node.part}: {node.power_source}"
-    return Measured(
+    return NodeMeasurements(
         node.node,
         (node.cpu, node.power),
         cpu_unit="ratio",

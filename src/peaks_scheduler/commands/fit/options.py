@@ -1,6 +1,6 @@
-"""The options of ``fit`` as one request: which of them belong together, which are missing, and how they are said again.
+"""Makes one request of the options of ``fit``: checks which options belong together and which are missing.
 
-Assumes that the command line has checked each one for itself. Raises ConfigurationError for what cannot work together.
+Assumes that the command line has checked every option by itself. Raises ConfigurationError for a wrong combination.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from peaks_scheduler.errors import ConfigurationError
-from peaks_scheduler.settings.headers import HIDDEN, Header, checked_headers
-from peaks_scheduler.settings.matchers import EVERYTHING, parse_matchers
+from peaks_scheduler.settings.http_headers import HIDDEN, Header, checked_headers
+from peaks_scheduler.settings.promql_matchers import EVERYTHING, parse_matchers
 from peaks_scheduler.settings.values import masked, parse_label, parse_prometheus_address, shown
 
-from .command import Request
-from .from_csv import Columns, Units
-from .from_prometheus import Server
+from .command import FitRequest
+from .from_csv import CsvColumns, GivenUnits
+from .from_prometheus import PrometheusRequest
 
 T = TypeVar("T")
 
@@ -34,8 +34,8 @@ _OF_PROMETHEUS = (
 )
 
 
-def request_of(flags: Mapping[str, Any]) -> Request:
-    """What the options ask for, by the names that Python gives them; None: not said.
+def request_of(flags: Mapping[str, Any]) -> FitRequest:
+    """The request of the options. ``flags``: option, with underscores, -> value; None: not given.
 
     Raises ConfigurationError.
     """
@@ -44,16 +44,16 @@ def request_of(flags: Mapping[str, Any]) -> Request:
     if flags["cores"] is not None and flags["cores"] <= 0.0:
         raise ConfigurationError(f"--cores: expected a number above 0; got {flags['cores']:g}")
     source = _server(flags) if flags["csv"] is None else _columns(flags)
-    units = Units(
+    units = GivenUnits(
         flags["cpu_unit"],
         flags["cores"],
         *(flags[name] or "auto" for name in ("cpu_kind", "power_kind", "power_unit")),
     )
     rest = {name: flags[name] for name in ("model", "plot", "out", "force", "output", "scope")}
-    return Request(source, units, **rest, words=_words(flags))
+    return FitRequest(source, units, **rest, words=_words(flags))
 
 
-def _columns(flags: Mapping[str, Any]) -> Columns:
+def _columns(flags: Mapping[str, Any]) -> CsvColumns:
     _none_of(flags, _OF_PROMETHEUS, "--csv")
     for name in ("cpu_column", "power_column"):
         if flags[name] is None:
@@ -62,10 +62,10 @@ def _columns(flags: Mapping[str, Any]) -> Columns:
         raise ConfigurationError("expected --node NAME or --node-column NAME, one of the two; got both")
     names = {"path": "csv", "cpu": "cpu_column", "power": "power_column", "node": "node_column", "time": "time_column"}
     given = {field: flags[name] for field, name in names.items()}
-    return Columns(**given, name=flags["node"], decimal=flags["decimal"] or "auto", date_order=flags["date_order"])
+    return CsvColumns(**given, name=flags["node"], decimal=flags["decimal"] or "auto", date_order=flags["date_order"])
 
 
-def _server(flags: Mapping[str, Any]) -> Server:
+def _server(flags: Mapping[str, Any]) -> PrometheusRequest:
     _none_of(flags, _OF_CSV, "--prometheus")
     if flags["username"] is not None and flags["token_file"] is not None:
         raise ConfigurationError("expected --prometheus-token-file or --username, one of the two; got both")
@@ -86,7 +86,7 @@ def _server(flags: Mapping[str, Any]) -> Server:
     rest = ("power_query", "cpu_query", "cpu_unit", "cores", "token_file", "ca_file", "username", "password_file")
     spans = (seconds("--range", flags["range"] or "7d"), seconds("--step", flags["step"] or "60s"))
     asked = {name: flags[name] for name in rest}
-    return Server(address, *spans, **asked, headers=headers, match=match, node_label=label)
+    return PrometheusRequest(address, *spans, **asked, headers=headers, match=match, node_label=label)
 
 
 def _read(name: str, value: str, read: Callable[[object], T]) -> T:
@@ -97,7 +97,7 @@ def _read(name: str, value: str, read: Callable[[object], T]) -> T:
 
 
 def _headers(flags: Mapping[str, Any]) -> tuple[Header, ...]:
-    """Never with a value in an error."""
+    """The headers of the options. An error never contains a value, which may be secret."""
     found: list[Header] = []
     for option in _HEADERS:
         for text in flags[option] or ():
@@ -114,7 +114,7 @@ def _headers(flags: Mapping[str, Any]) -> tuple[Header, ...]:
 
 
 def seconds(option: str, text: str) -> float:
-    """[s] of a duration as Prometheus writes it: ``7d``, ``1h30m``, ``60s``. Raises ConfigurationError."""
+    """The seconds of a duration in Prometheus' form: ``7d``, ``1h30m``, ``60s``. Raises ConfigurationError."""
     span = 0.0
     if re.fullmatch(f"(?:{_SPAN})+", text):
         span = sum(float(count) * _SECONDS[unit] for count, unit in re.findall(r"([0-9.]+)([a-z]+)", text))
@@ -124,6 +124,7 @@ def seconds(option: str, text: str) -> float:
 
 
 def _none_of(flags: Mapping[str, Any], names: tuple[str, ...], source: str) -> None:
+    """Raise if one of these options was given with ``source``."""
     for name in names:
         if flags[name] not in (None, ()):
             other = "--prometheus" if source == "--csv" else "--csv"
@@ -131,7 +132,7 @@ def _none_of(flags: Mapping[str, Any], names: tuple[str, ...], source: str) -> N
 
 
 def _words(flags: Mapping[str, Any]) -> str:
-    """The command as it could be typed again, for the top of a model file."""
+    """The command line, without secrets, for the top of the model file."""
     words = ["peaks-scheduler", "fit"]
     for name, value in flags.items():
         if value is True:

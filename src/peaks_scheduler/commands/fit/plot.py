@@ -1,10 +1,10 @@
-"""What was learned as a picture: one panel a node with its samples, curve, band and envelope.
+"""Draws the fits: one panel for each node with its samples, curve, band and envelope.
 
-Owns what the picture shows. Assumes matplotlib, an optional dependency that is imported here when it is asked for; uses
-figures of its own and none of pyplot's state, so it needs no display. Never chooses a file.
+Needs matplotlib, an optional dependency, and imports it only when a picture is drawn. Does not use pyplot, so it needs
+no display. Does not write files.
 
-Solid is the curve where it was measured, dashed where it goes on beyond. The band is where the curve lies with 95 %
-probability. The envelope, drawn where it differs, is what the strategy ``envelope`` judges a placement by.
+The curve is solid where it was measured and dashed beyond. The band contains the curve with 95 % probability. The
+envelope is drawn where it differs from the curve; the strategy ``envelope`` computes costs with it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from peaks_scheduler.arrays import Floats
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.power.curves import Curve
 
-from .learned import Learned
+from .node_fit import NodeFit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("png", "svg", "pdf")
 MOST_PANELS = 24
-"""More nodes than these are not drawn: nobody could read them."""
+"""Most nodes in one picture: more would be too small to read."""
 
 _MOST_POINTS = 3000  # samples of one panel
 _DPI = 120
@@ -49,7 +49,7 @@ _VERDICTS = {"good": "#007A53", "usable": "#9A6700", "refused": "#B3261E"}
 
 
 def check_format(path: str) -> str:
-    """The format that the file's name asks for. Raises ConfigurationError, also where matplotlib is missing."""
+    """The format that the file's name asks for. Raises ConfigurationError for another one, or without matplotlib."""
     ending = PurePath(path).suffix.removeprefix(".").lower()
     if ending not in FORMATS:
         raise ConfigurationError(f"--plot {path}: expected a file that ends in {', '.join('.' + e for e in FORMATS)}")
@@ -67,15 +67,15 @@ def check_format(path: str) -> str:
     return ending
 
 
-def picture(nodes: Sequence[Learned], form: str = "png") -> bytes:
-    """The first MOST_PANELS nodes, a panel each, as a file of that format."""
+def picture(nodes: Sequence[NodeFit], form: str = "png") -> bytes:
+    """The content of an image file of this format: a panel for each of the first MOST_PANELS nodes."""
     figure = _figure(nodes[:MOST_PANELS], len(nodes))
     file = io.BytesIO()
     figure.savefig(file, format=form, dpi=_DPI)
     return file.getvalue()
 
 
-def _figure(nodes: Sequence[Learned], of: int) -> Figure:
+def _figure(nodes: Sequence[NodeFit], of: int) -> Figure:
     from matplotlib.figure import Figure
 
     columns = min(_COLUMNS, max(1, math.ceil(math.sqrt(len(nodes)))))
@@ -106,7 +106,7 @@ def _figure(nodes: Sequence[Learned], of: int) -> Figure:
     return figure
 
 
-def _panel(panel: Axes, node: Learned, alone: bool) -> None:
+def _panel(panel: Axes, node: NodeFit, alone: bool) -> None:
     colour = _VERDICTS[node.verdict]
     panel.set_title(f"{node.node}: {node.verdict}", loc="left", color=colour, fontweight="bold", fontsize=11)
     panel.set_xlim(-2, 102)
@@ -117,7 +117,7 @@ def _panel(panel: Axes, node: Learned, alone: bool) -> None:
     tops = _points(panel, node)
     if node.fit is not None and node.fit.curve is not None:
         curve = _drawn(panel, node, node.fit.curve)
-        if node.verdict == "refused" and tops.size:  # a guess shall not make the samples small
+        if node.verdict == "refused" and tops.size:  # a bad curve must not make the samples small
             curve = np.clip(curve, tops.min() - 2.0 * np.ptp(tops), tops.max() + 2.0 * np.ptp(tops))
         tops = np.concatenate([tops, curve])
     if tops.size:
@@ -127,8 +127,8 @@ def _panel(panel: Axes, node: Learned, alone: bool) -> None:
     _caption(panel, node, alone)
 
 
-def _points(panel: Axes, node: Learned) -> Floats:
-    """Draws the samples; returns the powers that the panel has to have room for."""
+def _points(panel: Axes, node: NodeFit) -> Floats:
+    """Draw the samples. Returns the powers that the panel must show."""
     if node.samples is None or not len(samples := node.samples.usable()):
         return np.zeros(0)
     every = max(1, math.ceil(len(samples) / _MOST_POINTS))
@@ -136,14 +136,14 @@ def _points(panel: Axes, node: Learned) -> Floats:
     alpha = float(np.clip(6.0 / math.sqrt(len(cpu)), 0.12, 0.8))
     size = 30 if len(cpu) <= 50 else 12
     panel.scatter(100 * cpu, watts, s=size, color=_POINTS, alpha=alpha, linewidths=0, label=_SAMPLES, zorder=3)
-    # a few wild ones shall not flatten the rest
+    # a few outliers must not flatten the rest
     low, high = np.quantile(watts, [0.002, 0.998])
     room = 0.5 * (high - low)
     return np.array([max(watts.min(), low - room), min(watts.max(), high + room)])
 
 
-def _drawn(panel: Axes, node: Learned, curve: Curve) -> Floats:
-    """Draws the curve and what belongs to it; returns the powers that the panel has to have room for."""
+def _drawn(panel: Axes, node: NodeFit, curve: Curve) -> Floats:
+    """Draw the curve, its band and its envelope. Returns the powers that the panel must show."""
     fit, x = node.fit, 100 * _GRID
     assert fit is not None
     watts = _watts(curve)
@@ -165,8 +165,8 @@ def _watts(curve: Curve) -> Floats:
     return np.array([curve.watts(float(u)) for u in _GRID])
 
 
-def _caption(panel: Axes, node: Learned, alone: bool) -> None:
-    """In the upper left what kind of curve it is and how good; of a node that was refused, why."""
+def _caption(panel: Axes, node: NodeFit, alone: bool) -> None:
+    """Write the kind of curve and its error in the upper left; for a refused node also the reason."""
     quality = node.quality
     lines = []
     if node.fit is not None and node.fit.curve is not None:

@@ -1,4 +1,4 @@
-"""What was learned, as a table for a person: the verdict at a glance, its reasons below. Never measures anything."""
+"""The results as text: a table with a line for each node, and below it the parameters and reasons."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Sequence
 
 from peaks_scheduler.power.curves import Curve, Piecewise
 from peaks_scheduler.text.printable import cell, cells, visible
+from peaks_scheduler.text.table import aligned
 from peaks_scheduler.text.words import few
 
-from .learned import Learned, number
+from .node_fit import NodeFit, number
 
 MOST = 8192
-"""Characters of a line about a node."""
+"""Most characters of a line below the table."""
 _WORDS = ("node", "verdict", "confidence", "power of", "curve")
 _NUMBERS = ("idle", "full", "RMSE", "CV RMSE", "R²", "samples", "CPU measured")
 _HEADER = (*_WORDS, *_NUMBERS)
 
 
-def as_table(nodes: Sequence[Learned]) -> str:
-    """A line a node, and below the table what each curve is and what is to be said about it."""
+def as_table(nodes: Sequence[NodeFit]) -> str:
+    """The table with a line for each node, and below it each node's parameters, reasons and notes."""
     rows = [_HEADER, *(cells(_row(node)) for node in nodes)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADER))]
-    lines = [_aligned(row, widths) for row in rows]
+    lines = aligned(rows, range(len(_WORDS), len(_HEADER)))
     for node in nodes:
         about = [*_parameters(node), *(f"{node.verdict}: {reason}" for reason in node.reasons)]
         about += [f"note: {note}" for note in node.notes]
@@ -30,7 +30,7 @@ def as_table(nodes: Sequence[Learned]) -> str:
     return "\n".join(lines)
 
 
-def summary(nodes: Sequence[Learned]) -> str:
+def summary(nodes: Sequence[NodeFit]) -> str:
     """``3 nodes: 1 good, 1 usable, 1 refused (worker-3)``."""
     counts = Counter(node.verdict for node in nodes)
     refused = [node.node for node in nodes if node.verdict == "refused"]
@@ -39,7 +39,7 @@ def summary(nodes: Sequence[Learned]) -> str:
     return f"{len(nodes)} node{'' if len(nodes) == 1 else 's'}: {', '.join(parts)}{names}"
 
 
-def _row(node: Learned) -> tuple[str, ...]:
+def _row(node: NodeFit) -> tuple[str, ...]:
     quality, curve = node.quality, node.fit.curve if node.fit else None
     low, high = number(quality.cpu_min), number(quality.cpu_max)
     return (
@@ -58,19 +58,11 @@ def _row(node: Learned) -> tuple[str, ...]:
     )
 
 
-def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
-    aligned = [
-        text.ljust(width) if i < len(_WORDS) else text.rjust(width)
-        for i, (text, width) in enumerate(zip(row, widths, strict=True))
-    ]
-    return "  ".join(aligned).rstrip()
-
-
 def _watts(value: float | None, digits: int = 1) -> str:
     return "-" if (known := number(value)) is None else f"{known:.{digits}f} W"
 
 
-def _parameters(node: Learned) -> list[str]:
+def _parameters(node: NodeFit) -> list[str]:
     """``watts = k0 + k1*exp(k2*u): k0 = 179.6 ± 1.2 W, ...``, u the fraction of CPU in use."""
     if node.fit is None or (curve := node.fit.curve) is None:
         return []

@@ -1,7 +1,6 @@
-"""Power models that others have made, taken over: Kepler's model server, the original plugin, tables of load levels.
+"""``peaks-scheduler import-models``: imports power models from Kepler's model server, the original plugin, or tables.
 
-``command`` is ``peaks-scheduler import-models``; one module for each origin (``kepler``, ``plugin``, ``levels``) makes
-of what it reads the same thing (``imported``): models for nodes or labels, a comment for the head of the file, and
-notes on what was odd. A door that reads tables and writes files as ``learn`` does. Nothing that comes from here was
-measured on the node it is for, and the file says so.
+``command`` is the command line. One module for each origin (``kepler`` with ``kepler_server`` and ``kepler_weights``,
+``plugin``, ``levels`` with ``level_columns``) gives ``imported_models``: models for nodes or labels, a comment for the
+top of the file, and notes. No imported model was measured on the node that it is for, and the file says so.
 """

@@ -1,7 +1,7 @@
-"""``peaks-scheduler import-models``: its three kinds, their options, and how what was imported is shown and kept.
+"""``peaks-scheduler import-models``: its three subcommands, their options, and the output.
 
-Owns the words of the command line. Imports what does the work only when a command runs. Everything that is odd goes to
-stderr as a note; the file goes to -o, or to stdout.
+Owns the words of the command line. Imports the modules that do the work only when a command runs. Notes go to stderr;
+the file goes to -o, or to stdout.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from peaks_scheduler.errors import ConfigurationError
-from peaks_scheduler.files.reading import text_of
+from peaks_scheduler.files.reading import read_input_text
 from peaks_scheduler.text.terminal import note, say, show
 
 if TYPE_CHECKING:
-    from .imported import Imported
+    from .imported_models import ImportedModels
 
 F = TypeVar("F", bound=Callable[..., Any])
 TRAINERS = {
@@ -29,7 +29,7 @@ _MAX_FILE = 64 * 2**20  # bytes
 
 
 def targets(command: F) -> F:
-    """Options of every import that is one model for somebody."""
+    """Add the options that say which nodes a model is for."""
     for option in (
         click.option("--selector", multiple=True, metavar="LABEL=VALUE", help="For all nodes with these labels."),
         click.option("--nodes", multiple=True, metavar="NAME,...", help="For these nodes."),
@@ -54,7 +54,7 @@ out = click.option("-o", "--out", metavar="FILE", help="The power model file to 
 @click.option(
     "--trainer",
     type=click.Choice([*TRAINERS, "any"]),
-    help="Whose weights: what to ask for, or what a file holds.  [default: exponential; of a file: its name tells]",
+    help="The trainer to ask for, or of a file's weights.  [default: exponential; for a file: by its name]",
 )
 @click.option(
     "--source",
@@ -75,7 +75,7 @@ out = click.option("-o", "--out", metavar="FILE", help="The power model file to 
 @out
 def kepler(url: str | None, file: str | None, out: str | None, **flags: Any) -> None:
     """Weights of Kepler's model server, asked for or from a file."""
-    from .imported import target_of
+    from .imported_models import target_of
     from .kepler import import_kepler
     from .kepler_weights import read_weights
 
@@ -84,7 +84,7 @@ def kepler(url: str | None, file: str | None, out: str | None, **flags: Any) -> 
     target = target_of(flags["nodes"], flags["selector"])
     trainer = TRAINERS.get(flags["trainer"] or "")
     if url is None:
-        weights = read_weights(text_of("--file", str(file), _MAX_FILE), str(file), trainer)
+        weights = read_weights(read_input_text("--file", str(file), _MAX_FILE), str(file), trainer)
     else:
         weights = read_weights(*_asked(url, flags), trainer or (None if flags["trainer"] else TRAINERS["exponential"]))
     imported = import_kepler(weights, flags["cores"], flags["cpu_frequency"], not flags["without_dram"], target)
@@ -92,19 +92,16 @@ def kepler(url: str | None, file: str | None, out: str | None, **flags: Any) -> 
 
 
 def _asked(url: str, flags: dict[str, Any]) -> tuple[str, str]:
-    """The server's answer, and what messages call it."""
+    """(the server's answer, its name in messages)."""
     from peaks_scheduler.settings.values import masked
 
-    from .imported import pairs
+    from .imported_models import parse_pairs
     from .kepler_server import ask, request_body
 
     trainer = None if flags["trainer"] == "any" else TRAINERS[flags["trainer"] or "exponential"]
-    machine = pairs("--machine", flags["machine"])
+    machine = parse_pairs("--machine", flags["machine"])
     if flags["node_type"] is None and not machine:
-        note(
-            "neither --node-type nor --machine: the server gives the model with the smallest error, of whatever "
-            "machine it is"
-        )
+        note("neither --node-type nor --machine: the server gives the model with the smallest error, of any machine")
     body = request_body(flags["source"], trainer, flags["node_type"], machine)
     return ask(url, body), masked(url)
 
@@ -116,23 +113,23 @@ def _asked(url: str, flags: dict[str, Any]) -> tuple[str, str]:
     type=click.Choice(["percent", "ratio"]),
     default="percent",
     show_default=True,
-    help="What k2 is for; the plugin takes it to be percent.",
+    help="The unit of CPU that k2 is for; the plugin assumes percent.",
 )
 @out
 def plugin(file: str, cpu_unit: str, out: str | None) -> None:
     """Models of the original Peaks plugin: its JSON, a ConfigMap, a KubeSchedulerConfiguration; - is stdin."""
     from .plugin import import_plugin
 
-    _finish(import_plugin(text_of("FILE", file, _MAX_FILE), file, cpu_unit), out)
+    _finish(import_plugin(read_input_text("FILE", file, _MAX_FILE), file, cpu_unit), out)
 
 
 @click.command()
 @click.argument("file", metavar="FILE")
 @click.option("--match", multiple=True, metavar="COLUMN=TEXT", help="The rows to take; * is any text.")
-@click.option("--watts", metavar="NAME", help='What the levels\' columns have before the level, "PkgWatt".')
+@click.option("--watts", metavar="NAME", help='The columns\' name before the level, such as "PkgWatt".')
 @click.option("--name-column", metavar="COLUMN", help="A model for each value, for nodes with a label of that value.")
 @click.option("--selector-label", metavar="LABEL", help="That label.  [default: node.kubernetes.io/instance-type]")
-@click.option("--median", is_flag=True, help="Of several rows for one model, the median of each level.")
+@click.option("--median", is_flag=True, help="Of several rows for one model, take the median at each level.")
 @click.option(
     "--times",
     type=click.FloatRange(min=0, min_open=True),
@@ -147,17 +144,17 @@ def plugin(file: str, cpu_unit: str, out: str | None) -> None:
 @out
 def levels(file: str, out: str | None, **flags: Any) -> None:
     """A CSV of power at load levels (SPECpower's, Teads', watts_idle .. watts_100), as a first guess; - is stdin."""
-    from .imported import pairs, target_of
-    from .levels import INSTANCE_TYPE, Choice, import_levels
+    from .imported_models import parse_pairs, target_of
+    from .levels import INSTANCE_TYPE, LevelsRequest, import_levels
 
     named = flags["name_column"] is not None
     if named and (flags["nodes"] or flags["selector"]):
         raise ConfigurationError("expected --name-column, or --nodes or --selector; got both")
     if not named and flags["selector_label"] is not None:
         raise ConfigurationError("--selector-label: expected --name-column as well, where its values are; got none")
-    choice = Choice(
+    choice = LevelsRequest(
         file,
-        pairs("--match", flags["match"]),
+        parse_pairs("--match", flags["match"]),
         flags["watts"],
         flags["name_column"],
         flags["selector_label"] or INSTANCE_TYPE,
@@ -169,11 +166,11 @@ def levels(file: str, out: str | None, **flags: Any) -> None:
 
 
 def import_models(group: type[click.Group], command: type[click.Command]) -> click.Group:
-    """The command, made of the caller's classes, which turn errors into words."""
+    """The click command, made of the caller's classes, which print errors in words."""
 
     @click.group("import-models", cls=group)
     def found() -> None:
-        """Take over power models that others have made."""
+        """Import power models that others have made."""
 
     for each in (kepler, plugin, levels):
         found.add_command(_of(command, each))
@@ -187,8 +184,8 @@ def _of(command: type[click.Command], each: click.Command) -> click.Command:
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
-def _finish(imported: Imported, path: str | None) -> None:
-    """Notes to stderr, the models to their place."""
+def _finish(imported: ImportedModels, path: str | None) -> None:
+    """Print the notes to stderr and write the models to ``path``, or to stdout."""
     from peaks_scheduler.files.writing import write_whole
     from peaks_scheduler.power.file import parse_models
     from peaks_scheduler.power.writing import render_models
@@ -196,7 +193,7 @@ def _finish(imported: Imported, path: str | None) -> None:
     for text in imported.notes:
         note(text)
     written = render_models(imported.models, imported.comment)
-    parse_models(written, path or "stdout")  # as the daemon will
+    parse_models(written, path or "stdout")  # the daemon must be able to read it
     if path is None:
         show(written, newline=False)
         return

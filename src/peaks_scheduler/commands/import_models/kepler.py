@@ -1,8 +1,8 @@
-"""A model of Kepler's model server as a power curve over CPU utilisation.
+"""Imports a model of Kepler's model server as a power curve over CPU utilisation.
 
 Owns which components make up a node, and how their sum becomes one of our curves: exactly where the sum has the form of
-one, else by a fit to samples of it, which is shown for what it is. The platform is the whole machine and stands alone;
-without it sockets and memory (package + dram) are all that there is; core and uncore are parts of the package and are
+one, else by a fit to samples of it, which the file then says. The component ``platform`` is the whole machine and is
+used alone. Without it, ``package`` and ``dram`` are added; ``core`` and ``uncore`` are parts of the package and are
 never added. Pure.
 """
 
@@ -19,33 +19,35 @@ from peaks_scheduler.power.curves import Curve, Exponential, Linear, Piecewise
 from peaks_scheduler.power.models import Quality
 from peaks_scheduler.power.scope import PACKAGE, PLATFORM, Scope
 
-from .imported import Imported, Target, checked, collected
-from .kepler_weights import EXPONENTIAL, Component, Machine, Weights
+from .imported_models import ImportedModels, Target, checked_curve, models_of
+from .kepler_weights import EXPONENTIAL, Component, TargetMachine, Weights
 
 _LEVELS = np.arange(1001) / 1000.0
-_EACH = 10  # of the levels is a sample for a fit
-_CLOSE = 0.01  # of the power at full load: how far a fitted curve may be off
-_MOST_POINTS = 21  # of a curve of straight lines
-_ANOTHER = 1.25  # times: learned with so many more busy cores than the node has, or fewer
-_SAME_UNIT = 100.0  # times: beyond, the counters were not in milliseconds a second
-_IDLE = 0.02  # of the power at full load: less at no load is dynamic power alone
+_EACH = 10  # every 10th level is a sample for a fit
+_CLOSE = 0.01  # share of the power at full load: largest error of a fitted curve
+_MOST_POINTS = 21  # of a piecewise curve
+_ANOTHER = 1.25  # ratio of busy cores where the model was learned to the node's cores: beyond, a note is given
+_SAME_UNIT = 100.0  # the same ratio: beyond, the counters were not in milliseconds a second
+_IDLE = 0.02  # share of the power at full load: less at no load is dynamic power only
 
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """A curve made of weights, and how it was made."""
+    """A curve made of weights, and how it was made, in words."""
 
     curve: Curve
     how: str
 
 
-def import_kepler(weights: Weights, cores: float | None, mhz: float | None, dram: bool, target: Target) -> Imported:
-    """The model for ``target``, whose nodes have ``cores`` CPUs; None: as many as the answer says.
+def import_kepler(
+    weights: Weights, cores: float | None, mhz: float | None, dram: bool, target: Target
+) -> ImportedModels:
+    """The models for ``target``, whose nodes have ``cores`` CPUs of ``mhz``; None: as many as the answer says.
 
-    Raises ConfigurationError.
+    ``dram``: add the memory's power, where the platform is not known. Raises ConfigurationError.
     """
     notes: list[str] = []
-    machine = Machine(_cores(weights, cores, notes), mhz)
+    machine = TargetMachine(_cores(weights, cores, notes), mhz)
     parts = [weights.component(name, machine) for name in _names(weights, dram)]
     notes += _constant(weights, parts)
     reached = _reach(weights, parts, machine, notes)
@@ -59,11 +61,11 @@ def import_kepler(weights: Weights, cores: float | None, mhz: float | None, dram
     quality = Quality(cpu_max=reached, confidence="low")
     comment = _comment(weights, parts, machine, converted)
     scope: Scope = PLATFORM if parts[0].name == "platform" else PACKAGE
-    return Imported(collected(target.models(converted.curve, quality, scope)), comment, tuple(notes))
+    return ImportedModels(models_of(target.models(converted.curve, quality, scope)), comment, tuple(notes))
 
 
 def convert(where: str, parts: Sequence[Component]) -> Converted:
-    """Their sum as one curve. Raises ConfigurationError where it is no node's power."""
+    """The sum of the components as one curve. Raises ConfigurationError where it cannot be a node's power."""
     power = total(parts, _LEVELS)
     if not np.all(np.isfinite(power)) or power.min() < 0.0:
         first = int(np.argmin(np.where(np.isfinite(power), power, -np.inf)))
@@ -72,16 +74,17 @@ def convert(where: str, parts: Sequence[Component]) -> Converted:
             "ask for another trainer (--trainer), or is --cores right?"
         )
     converted = _exact(parts) or _fitted(power)
-    return Converted(checked(where, converted.curve), converted.how)
+    return Converted(checked_curve(where, converted.curve), converted.how)
 
 
 def total(parts: Sequence[Component], u: Floats) -> Floats:
-    """(M,) [W] what the components draw together at M utilisations."""
+    """(M,) [W] power of all components together at M utilisations."""
     power: Floats = np.sum([part.watts(u) for part in parts], axis=0)
     return power
 
 
 def _exact(parts: Sequence[Component]) -> Converted | None:
+    """The sum as a linear or exponential curve, where it is exactly one; else None."""
     constant, slope = (sum(getattr(part, name) for part in parts) for name in ("constant", "slope"))
     formed = [(part, part.form.trainer) for part in parts if part.form is not None]
     if not formed:
@@ -94,8 +97,8 @@ def _exact(parts: Sequence[Component]) -> Converted | None:
 
 
 def _fitted(power: Floats) -> Converted:
-    """A curve of ours through samples of it; where none comes close, straight lines between points of it."""
-    # scipy takes its time
+    """A curve fitted to samples of the power, or a piecewise curve through points of it where no fit is close."""
+    # here, since scipy is slow to import
     from peaks_scheduler.fitting.fit import fit
     from peaks_scheduler.fitting.samples import Samples
 
@@ -109,7 +112,7 @@ def _fitted(power: Floats) -> Converted:
 
 
 def _points(power: Floats) -> Piecewise:
-    """Straight lines through as few points as come close, each added where the error was largest."""
+    """A close piecewise curve: points are added where the error is largest, as few as needed."""
     knots = {0, len(_LEVELS) - 1}
     while True:
         at = sorted(knots)
@@ -121,7 +124,7 @@ def _points(power: Floats) -> Piecewise:
 
 
 def _errors(curve: Curve, power: Floats) -> Floats:
-    """(levels,) [W] how far the curve is off."""
+    """(levels,) [W] absolute errors of the curve."""
     errors: Floats = np.abs(np.array([curve.watts(u) for u in _LEVELS.tolist()]) - power)
     return errors
 
@@ -130,6 +133,7 @@ def _errors(curve: Curve, power: Floats) -> Floats:
 
 
 def _names(weights: Weights, dram: bool) -> tuple[str, ...]:
+    """The components to add."""
     if "platform" in weights.raw:
         return ("platform",)
     if "package" not in weights.raw:
@@ -141,11 +145,12 @@ def _names(weights: Weights, dram: bool) -> tuple[str, ...]:
 
 
 def _cores(weights: Weights, said: float | None, notes: list[str]) -> float:
+    """Number of CPUs of the nodes: as ``said``, or of the machine that the model was learned on."""
     if said is not None:
         return said
     there = weights.spec.get("cores")
     if isinstance(there, (int, float)) and there > 0:
-        notes.append(f"--cores not said: {there:g}, as the machine that the model was learned on has")
+        notes.append(f"--cores not given: {there:g}, as the machine that the model was learned on has")
         return float(there)
     raise ConfigurationError(
         "expected --cores N, how many CPUs the node has (status.capacity.cpu): the model counts milliseconds of CPU "
@@ -154,7 +159,7 @@ def _cores(weights: Weights, said: float | None, notes: list[str]) -> float:
 
 
 def _constant(weights: Weights, parts: Sequence[Component]) -> list[str]:
-    """Notes on fitted components that CPU use does not move."""
+    """Notes on fitted components that do not depend on CPU use."""
     return [
         f"{part.name} does not depend on CPU use where the model was learned: taken as constant, {part.constant:.4g} W"
         for part in parts
@@ -162,8 +167,8 @@ def _constant(weights: Weights, parts: Sequence[Component]) -> list[str]:
     ]
 
 
-def _reach(weights: Weights, parts: Sequence[Component], machine: Machine, notes: list[str]) -> float | None:
-    """Highest utilisation [fraction] of this machine at which the model was learned; None: nothing tells."""
+def _reach(weights: Weights, parts: Sequence[Component], machine: TargetMachine, notes: list[str]) -> float | None:
+    """Highest utilisation [fraction] of this machine that the model was learned on; None if it is not known."""
     if (busy := weights.learned_up_to(parts[0].name)) is None:
         return None
     share = busy / machine.cores
@@ -180,8 +185,8 @@ def _reach(weights: Weights, parts: Sequence[Component], machine: Machine, notes
     return min(share, 1.0)
 
 
-def _comment(weights: Weights, parts: Sequence[Component], machine: Machine, converted: Converted) -> str:
-    what = {"platform": "whole machine"}.get(parts[0].name, "sockets and memory alone, not the whole machine")
+def _comment(weights: Weights, parts: Sequence[Component], machine: TargetMachine, converted: Converted) -> str:
+    what = {"platform": "whole machine"}.get(parts[0].name, "sockets and memory only, not the whole machine")
     lines = [
         f"Weights of Kepler's model server: {weights.model or weights.trainer or 'model not named'}, {weights.origin}",
         f"{' + '.join(part.name for part in parts)} ({what}), converted for {machine.cores:g} CPUs {converted.how}.",
@@ -190,4 +195,4 @@ def _comment(weights: Weights, parts: Sequence[Component], machine: Machine, con
         lines.append("Learned on " + ", ".join(f"{key} {value}" for key, value in weights.spec.items()) + ".")
     if weights.mae is not None:
         lines.append(f"Mean absolute error where it was learned, by the server: {weights.mae:g} W.")
-    return "\n".join([*lines, "A first guess: it was never measured on these nodes (confidence: low)."])
+    return "\n".join([*lines, "A first guess: not measured on these nodes (confidence: low)."])

@@ -1,8 +1,8 @@
-"""Kepler's model server, asked for the weights of a model: ``POST /model`` on port 8100.
+"""Asks Kepler's model server for the weights of a model: ``POST /model`` on port 8100.
 
-Owns the request and the words for an answer that is none. Asks for models of CPU time alone (the feature group
-BPFOnly, whose second counter is hardly ever more than 0): of others we could not make a curve. Never sends more than
-one request.
+Owns the request and the errors for bad answers. Asks for models of CPU time only (the feature group BPFOnly, whose
+second counter is hardly ever above 0), since other models cannot be made into a curve. Never sends more than one
+request.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import httpx
 
 from peaks_scheduler.errors import ConfigurationError, LoadError
 from peaks_scheduler.settings.values import masked
-from peaks_scheduler.sources.http import UNPACKED, no_cookies, packing
+from peaks_scheduler.sources.http_client import UNPACKED, no_cookies, packing
 from peaks_scheduler.text.words import nearest
 from peaks_scheduler.tls import client_context, in_words
 
@@ -26,7 +26,7 @@ _MOST = 4 * 2**20  # bytes: weights are some kilobytes
 
 
 def request_body(source: str, trainer: str | None, node_type: int | None, spec: Mapping[str, str]) -> dict[str, object]:
-    """What the server is asked. ``trainer`` None: any that has weights; ``node_type`` None: any.
+    """The body of the request. ``trainer`` None: any that has weights; ``node_type`` None: any.
 
     Raises ConfigurationError for a ``spec`` that the server does not know.
     """
@@ -51,7 +51,7 @@ def _typed(value: str) -> int | str:
 
 
 def ask(url: str, body: Mapping[str, object], transport: httpx.BaseTransport | None = None) -> str:
-    """The server's answer as text. Raises LoadError where none came in time, ConfigurationError for no such model."""
+    """The server's answer as text. Raises LoadError if none came in time, ConfigurationError if no model matches."""
     where = f"Kepler's model server at {masked(url)}"
     try:
         address = httpx.URL(url)
@@ -60,7 +60,7 @@ def ask(url: str, body: Mapping[str, object], transport: httpx.BaseTransport | N
     except httpx.InvalidURL as error:
         raise ConfigurationError(f"--url: expected http://HOST:8100; got {masked(url)!r}: {error}") from error
     address = address.copy_with(path=address.path.rstrip("/").removesuffix("/model") + "/model")
-    # a service of the cluster, or forwarded from there: a proxy for the outside world has no part in it
+    # a service in the cluster, or a forwarded port of it: a proxy for the internet must not be used
     tls = client_context(verify=address.scheme == "https")
     with httpx.Client(
         transport=transport, timeout=TIMEOUT, trust_env=False, verify=tls, headers=UNPACKED, cookies=no_cookies()

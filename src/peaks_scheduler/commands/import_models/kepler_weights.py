@@ -1,8 +1,8 @@
-"""The weights of Kepler's model server, as watts over CPU utilisation.
+"""Reads the weights of Kepler's model server and gives the power of each component over CPU utilisation.
 
-Owns what such weights mean (kepler-model-server 0.7, ``train/trainer``, and Kepler 0.9, ``regressor``). A component's
-power is a function of x = counter / scale, counter: what the node's workloads use a second, scale: the highest that was
-seen where the model was learned.
+Owns the meaning of the weights (kepler-model-server 0.7, ``train/trainer``, and Kepler 0.9, ``regressor``). A
+component's power is a function of x = counter / scale. The counter is what the node's workloads use a second, the scale
+its highest value where the model was learned.
 
     trainer                          its weights          power of a component [W]
     SGDRegressorTrainer              Bias_Weight, weight  bias + sum of weight*x over all counters
@@ -10,10 +10,10 @@ seen where the model was learned.
     LogarithmicRegressionTrainer     a, b, c              a*ln(b*x + 1) + c
     LogisticRegressionTrainer        a, m, k, c           a/(1 + exp(-k*(x - m))) + c
 
-Three weights look the same whoever trained them, so the trainer's name has to come with them. Never takes x for a
-utilisation: the CPU time of a node at utilisation u is u * cores * 1000 ms a second. What CPU use does not tell
-(instructions, cache misses) is an error; but a counter that never moved where the model was learned, whose scale the
-server then leaves at 1, is 0 here, too. Pure.
+Three weights look the same for two trainers, so the trainer's name must be known. x is not a utilisation: the CPU time
+of a node at utilisation u is u * cores * 1000 ms a second. A counter that does not follow from CPU use (instructions,
+cache misses) is an error. But if a counter never moved where the model was learned, the server leaves its scale at 1,
+and it counts as 0 here. Pure.
 """
 
 from __future__ import annotations
@@ -38,26 +38,26 @@ _UNMOVED = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
-    """The node that the model is to be for."""
+class TargetMachine:
+    """The kind of node that the model will be for."""
 
     cores: float  # hardware threads, as Kubernetes counts CPUs
-    mhz: float | None = None  # [MHz] where cycles are counted
+    mhz: float | None = None  # [MHz] for models that count cycles
 
 
-_FULL_LOAD: Mapping[str, Callable[[Machine], float | None]] = {
-    # counter: how fast it grows at full load [1/s]; None: nobody said what that takes
+_FULL_LOAD: Mapping[str, Callable[[TargetMachine], float | None]] = {
+    # counter: its growth at full load [1/s]; None: the frequency is needed and not known
     "bpf_cpu_time_ms": lambda machine: 1e3 * machine.cores,
     "cpu_cycles": lambda machine: None if machine.mhz is None else 1e6 * machine.mhz * machine.cores,
 }
-# the one counter that a fitted curve looks at: the first of these that is among the component's
+# a fitted curve depends on one counter: the first of these that the component has
 _MAIN = ("cpu_instructions", "bpf_cpu_time_ms")
 _MAIN_OF_DRAM = ("cache_miss", "bpf_page_cache_hit")
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A function with parameters that the server fits."""
+    """A function that a trainer of the server fits."""
 
     trainer: str
     parameters: int
@@ -77,22 +77,22 @@ TRAINERS = (*FORMS, _LINEAR)
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """What a component's power depends on."""
+    """A counter that a component's power depends on."""
 
     name: str
-    scale: float  # [1/s] the highest where the model was learned
+    scale: float  # [1/s] its highest value where the model was learned
     weight: float = 0.0  # [W] in a linear model
 
-    def reach(self, where: str, machine: Machine) -> float:
-        """x of this machine at full load; at utilisation u it is u times that. Raises ConfigurationError."""
+    def reach(self, where: str, machine: TargetMachine) -> float:
+        """x at full load of this machine (at utilisation u it is u times that). Raises ConfigurationError."""
         if self.name in _FULL_LOAD:
             if (full := _FULL_LOAD[self.name](machine)) is None:
-                raise ConfigurationError(f"{where} looks at {self.name}: expected --cpu-frequency MHZ; got none")
+                raise ConfigurationError(f"{where} depends on {self.name}: expected --cpu-frequency MHZ; got none")
             return full / self.scale if self.scale else 0.0
         if self.scale in (0.0, _UNMOVED):
             return 0.0
         raise ConfigurationError(
-            f"{where} looks at {self.name}, which CPU use does not tell: expected {' or '.join(_FULL_LOAD)} alone: "
+            f"{where} depends on {self.name}, which CPU use does not tell: expected {' or '.join(_FULL_LOAD)} alone: "
             f"take {_LINEAR} or {EXPONENTIAL} of the feature group BPFOnly, as --url asks for"
             + (", or leave memory out: --without-dram" if where.endswith(" dram") else "")
         )
@@ -100,7 +100,7 @@ class Counter:
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """Power of one part of a node, a sum of three terms of which most models have two:
+    """The power of one part of a node, as a sum of three terms (most models have two of them):
 
     P(u) = constant + slope*u + form(reach*u)
     """
@@ -123,20 +123,20 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """One answer of the server, read but not yet understood: that takes the machine."""
+    """One answer of the server. Its meaning depends on the target machine: see ``component``."""
 
     origin: str
     raw: Mapping[str, Mapping[str, Any]]  # component: All_Weights
     trainer: str | None
     model: str | None
-    """Name of the model, where the answer has it."""
+    """Name of the model; None if the answer has none."""
     spec: Mapping[str, Any]
-    """The machine that it was learned on, where the answer has it."""
+    """The machine that it was learned on; empty if the answer has none."""
     mae: float | None
-    """[W] mean absolute error on data held back, where the answer has it."""
+    """[W] mean absolute error on held-back data; None if the answer has none."""
 
-    def component(self, name: str, machine: Machine) -> Component:
-        """What a component draws on this machine. Raises ConfigurationError."""
+    def component(self, name: str, machine: TargetMachine) -> Component:
+        """The power of a component on this machine. Raises ConfigurationError."""
         where = f"{self.origin}: {name}"
         raw, counters = self.raw[name], _counters(f"{self.origin}: {name}", self.raw[name])
         if "CurveFit_Weights" in raw:
@@ -147,14 +147,14 @@ class Weights:
         slope = sum(counter.weight * counter.reach(where, machine) for counter in moving)
         return Component(name, _number(f"{where}.Bias_Weight", raw["Bias_Weight"]), slope)
 
-    def _fitted(self, where: str, name: str, counters: tuple[Counter, ...], machine: Machine) -> Component:
+    def _fitted(self, where: str, name: str, counters: tuple[Counter, ...], machine: TargetMachine) -> Component:
         weights = _list(f"{where}.CurveFit_Weights", self.raw[name]["CurveFit_Weights"])
         form = self._form(where, len(weights))
         main = _MAIN_OF_DRAM if name == "dram" else _MAIN
-        looked_at = next((c for wanted in main for c in counters if c.name == wanted), counters[0])
-        reach = looked_at.reach(where, machine)
+        counter = next((c for wanted in main for c in counters if c.name == wanted), counters[0])
+        reach = counter.reach(where, machine)
         found = Component(name, form=form, weights=weights, reach=reach)
-        # nothing moves: a constant in any form
+        # it does not depend on CPU use: a constant
         return Component(name, float(found.watts(np.zeros(1))[0])) if reach == 0.0 or weights[0] == 0.0 else found
 
     def _form(self, where: str, count: int) -> Form:
@@ -172,13 +172,13 @@ class Weights:
         return form
 
     def learned_up_to(self, name: str) -> float | None:
-        """How many cores were busy at most where the component was learned, as far as CPU time tells."""
+        """Highest number of busy cores where the component was learned; None if it does not depend on CPU time."""
         scales = [c.scale for c in _counters(self.origin, self.raw[name]) if c.name == "bpf_cpu_time_ms"]
         return scales[0] / 1e3 if scales and scales[0] > 0.0 else None
 
 
 def read_weights(text: str, origin: str, trainer: str | None = None) -> Weights:
-    """The weights of an answer or a file. ``trainer``: whose they are, where they do not say it themselves.
+    """Read the weights of an answer or a file. ``trainer``: the trainer's name, if the text does not have it.
 
     Raises ConfigurationError.
     """
@@ -202,7 +202,7 @@ def read_weights(text: str, origin: str, trainer: str | None = None) -> Weights:
 
 
 def _trainer(name: Any) -> str | None:
-    """The trainer in a model's or a file's name: ExponentialRegressionTrainer_0."""
+    """The trainer in the name of a model or a file, such as ExponentialRegressionTrainer_0; None if there is none."""
     return next((trainer for trainer in TRAINERS if str(name).startswith(trainer)), None)
 
 

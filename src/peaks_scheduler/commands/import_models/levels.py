@@ -1,10 +1,8 @@
-"""A table of power at load levels, as SPECpower or Teads publish it, as a first guess at a node's power.
+"""Imports a table of power at load levels, as SPECpower and Teads publish them: a first guess of a node's power.
 
-Owns how such tables name their levels (``watts_idle, watts_10 .. watts_100``; SPEC's own ``Average watts @ active
-idle`` and ``@ 10% of target load``, or ``avg. watts @ 100%``; Teads' ``PkgWatt @ Idle, @ 10%, ..``; ``Min Watts, Max
-Watts``), which of the rows are meant, and that what comes of it is marked as a guess: the curve runs exactly through
-the levels, but their load is a share of the highest throughput, not of CPU time, and the machine is another one of the
-same kind at best. Reads with ``learn``'s table reader: any delimiter, decimal commas.
+``level_columns`` finds the columns; this module selects the rows and makes the models. Every model is marked as a guess
+(confidence: low). Its curve goes exactly through the levels, but load there is a share of the highest throughput, not
+of CPU time, and the machine is at best another one of the same kind. Reads any delimiter, and decimal commas.
 """
 
 from __future__ import annotations
@@ -18,190 +16,92 @@ import numpy as np
 
 from peaks_scheduler.arrays import Floats
 from peaks_scheduler.errors import ConfigurationError, PowerModelError
-from peaks_scheduler.files.csv.columns import numbers
-from peaks_scheduler.files.csv.rows import Table, csv_text, names_of, plain_table
+from peaks_scheduler.files.csv.bounded_text import read_csv_text
+from peaks_scheduler.files.csv.csv_table import CsvTable
+from peaks_scheduler.files.csv.header import names_of
+from peaks_scheduler.files.csv.number_columns import numbers
+from peaks_scheduler.files.csv.rows import plain_table
 from peaks_scheduler.fitting.units import in_cell
 from peaks_scheduler.power.curves import Curve, Linear, Piecewise
 from peaks_scheduler.power.models import Quality
-from peaks_scheduler.power.scope import counted, named
+from peaks_scheduler.power.scope import scope_named_in, scope_or_wall
 from peaks_scheduler.text.words import few, nearest
 
-from .imported import Entry, Imported, Target, checked, collected
+from .imported_models import Entry, ImportedModels, Target, checked_curve, models_of
+from .level_columns import LevelColumns, full_series, level_columns
 
 INSTANCE_TYPE = "node.kubernetes.io/instance-type"
-_LEVEL = re.compile(
-    r"(?P<what>.*?)[\s_@(:-]*(?P<level>(?:active[\s_]*)?idle|\d{1,3})\s*%?(?:\s*(?:of\s+)?(?:target[\s_]+)?load)?\)?",
-    re.I,
-)
-_ENDS = r"min(?:imum)?|idle|max(?:imum)?|full|peak"
-_POWER = r"(?:avg\.?|average)?[\s_]*(?:watts?|power)[\s_]*(?:\(?w(?:atts?)?\)?)?"
-_MIN_MAX = re.compile(
-    rf"(?P<level>{_ENDS})(?:[\s_-]*load)?[\s_-]*(?P<what>{_POWER})|(?P<what2>{_POWER})[\s_@-]*(?P<level2>{_ENDS})(?:[\s_-]*load)?",
-    re.IGNORECASE,
-)
-_WATTS = re.compile(_POWER, re.IGNORECASE)
-_FULL = ("max", "full", "peak")
-_ELSE = re.compile(r"ops|perf|load|throughput|util|score|result", re.IGNORECASE)  # levels of these are no watts
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
-_SMALL = 5.0  # [W] at full load: less is a part of a machine
-_LONG_NAME = 200  # characters of a column's name: a longer one is none of ours
+_SMALL = 5.0  # [W] at full load; less is a part of a machine
 _SHOWN = 4  # rows or columns in a message
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """What of a table is wanted."""
+class LevelsRequest:
+    """The options of ``import-models levels``: which rows and columns of a table to take."""
 
     path: str
     match: Mapping[str, str]
-    """Column: text of its cell, * for any part of it; a row has to match all."""
+    """Column -> text of its cell, with * for any part of it. A row must match all of them."""
     watts: str | None = None
-    """What the columns' names have before the level (``PkgWatt``); None: found out."""
+    """The columns' name before the level (``PkgWatt``); None: found out."""
     name_column: str | None = None
-    """A model for each value of this column, for nodes with a label of that value."""
+    """Make a model for each value of this column, for nodes with a label of that value."""
     label: str = INSTANCE_TYPE
+    """The label for ``name_column``."""
     median: bool = False
-    """Of several rows for one model each level's median, else that is an error."""
+    """If several rows are for one model, take the median at each level; otherwise they are an error."""
     times: float = 1.0
-    """Tables of watts per vCPU or core: how many of them the node has."""
+    """Factor to the watts. For tables of watts per vCPU or core: how many of them the node has."""
     decimal: str = "auto"
     """``point`` or ``comma``, where the numbers do not tell."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Levels:
-    """The columns with watts."""
-
-    what: str
-    columns: tuple[str, ...]
-    cpu: tuple[float, ...]  # fraction, rising; of each column
-
-
-def import_levels(choice: Choice, target: Target | None) -> Imported:
-    """Models of the table's rows: one for ``target``, or without it one for each value of ``choice.name_column``.
+def import_levels(request: LevelsRequest, target: Target | None) -> ImportedModels:
+    """The models of the table's rows: one for ``target``, or one for each value of ``request.name_column``.
 
     Raises ConfigurationError.
     """
-    table = _table(choice)
-    rows = _matching(table, choice.match)
-    levels = _levels(table, choice.watts)
-    columns = [numbers(table, "--watts", name, choice.decimal, in_cell) for name in levels.columns]
-    watts = np.stack([column.values for column in columns], axis=1) * choice.times
+    table = _table(request)
+    rows = _matching(table, request.match)
+    levels = level_columns(table, request.watts)
+    columns = [numbers(table, "--watts", name, request.decimal, in_cell) for name in levels.columns]
+    watts = np.stack([column.values for column in columns], axis=1) * request.times
     entries: list[Entry] = []
-    for name, of_name in _by_name(table, choice, rows).items():
-        where = target or Target(selector={choice.label: name})
-        curve = _curve(table, levels, _one(table, choice, of_name, watts))
+    for name, of_name in _by_name(table, request, rows).items():
+        nodes = target or Target(selector={request.label: name})
+        curve = _curve(table, levels, _watts_of(table, request, of_name, watts))
         quality = Quality(samples=len(levels.cpu), cpu_min=levels.cpu[0], cpu_max=levels.cpu[-1], confidence="low")
-        entries += where.models(curve, quality, counted(named(levels.what)))
+        entries += nodes.models(curve, quality, scope_or_wall(scope_named_in(levels.what)))
     notes = (*table.notes, *(note for column in columns for note in column.notes), *_odd(table, rows, entries))
-    return Imported(collected(entries), _comment(choice, levels, len(rows)), tuple(dict.fromkeys(notes)))
+    return ImportedModels(models_of(entries), _comment(request, levels, len(rows)), tuple(dict.fromkeys(notes)))
 
 
-def _table(choice: Choice) -> Table:
-    """The file's table: below the line that has levels, and the columns that are asked for."""
-    asked = names_of([*choice.match, *([choice.name_column] if choice.name_column else [])])
+def _table(request: LevelsRequest) -> CsvTable:
+    """The table of the file. Its header is the line with columns of levels and the columns that the options name."""
+    asked = names_of([*request.match, *([request.name_column] if request.name_column else [])])
 
     def score(cells: Sequence[str]) -> int:
-        return asked(cells) + 10 * sum(_covers(levels) for levels in _series(cells))
+        return asked(cells) + 10 * full_series(cells)
 
-    return plain_table(choice.path, csv_text(choice.path, "FILE"), score)
+    return plain_table(request.path, read_csv_text(request.path, "FILE"), score)
 
 
-def _curve(table: Table, levels: _Levels, row: tuple[Floats, int]) -> Curve:
+def _curve(table: CsvTable, levels: LevelColumns, row: tuple[Floats, int]) -> Curve:
     watts, line = row
     where = f"{table.origin}: line {line}"
     if not np.all(np.isfinite(watts)):
         missing = [name for name, each in zip(levels.columns, watts, strict=True) if not np.isfinite(each)]
         raise PowerModelError(f"{where}: expected a number at each level; got none for {few(missing, _SHOWN)}")
     power = tuple(watts.tolist())
-    return checked(where, Linear(*power) if levels.cpu == (0.0, 1.0) else Piecewise(levels.cpu, power))
-
-
-# --- columns ----------------------------------------------------------------------------------------------------------
-
-
-def _levels(table: Table, wanted: str | None) -> _Levels:
-    found = [levels for levels in _series(table.header) if _covers(levels)]
-    if wanted is not None:
-        chosen = [levels for levels in found if levels.what.casefold() == wanted.casefold()]
-        if not chosen:
-            there = [levels.what for levels in found]
-            hint = nearest(wanted, there)
-            raise ConfigurationError(f"--watts: expected {_or_none(there)}; got {wanted!r}{hint}")
-        return chosen[0]
-    if not found:
-        raise ConfigurationError(
-            f"{table.origin}: expected columns such as watts_idle, watts_10 .. watts_100, or Min Watts and Max Watts; "
-            f"it has {few([repr(name) for name in table.header], 20)}"
-        )
-    chosen = [levels for levels in found if _WATTS.fullmatch(levels.what)]
-    chosen = chosen or [levels for levels in found if _ELSE.search(levels.what) is None] or found
-    if len(chosen) > 1:
-        raise ConfigurationError(
-            f"{table.origin}: expected one series of levels; got {few([each.what for each in chosen], 20)}: say which "
-            "one with --watts"
-        )
-    return chosen[0]
-
-
-def _series(header: Sequence[str]) -> list[_Levels]:
-    """The columns that are named alike but for a level."""
-    series: dict[str, dict[float, str]] = {}
-    names: dict[str, str] = {}
-    for name in header:
-        if (level := _level(name)) is not None:
-            what, cpu = level
-            series.setdefault(what.casefold(), {})[cpu] = name
-            names.setdefault(what.casefold(), what)
-    found = [
-        _Levels(names[what], tuple(columns[cpu] for cpu in sorted(columns)), tuple(sorted(columns)))
-        for what, columns in series.items()
-    ]
-    return found if any(_covers(each) for each in found) else [*found, *_together(found)]
-
-
-def _together(found: Sequence[_Levels]) -> list[_Levels]:
-    """Columns of watts that are spelt in several ways (``Avg Watts``, ``avg. watts``), if they make one series."""
-    columns = {
-        cpu: name
-        for each in found
-        if _WATTS.fullmatch(each.what)
-        for cpu, name in zip(each.cpu, each.columns, strict=True)
-    }
-    count = sum(len(each.cpu) for each in found if _WATTS.fullmatch(each.what))
-    if not columns or len(columns) < count:
-        return []
-    return [_Levels("watts", tuple(columns[cpu] for cpu in sorted(columns)), tuple(sorted(columns)))]
-
-
-def _level(name: str) -> tuple[str, float] | None:
-    """(what the column is of, its level as a fraction); None for a column without a level."""
-    text = " ".join(name.split())
-    if len(text) > _LONG_NAME:
-        return None
-    if (match := _LEVEL.fullmatch(text)) is not None:
-        level = match["level"].lower()
-        return match["what"].strip(" _-"), 0.0 if level.endswith("idle") else int(level) / 100.0
-    if (match := _MIN_MAX.fullmatch(text)) is not None:
-        level = (match["level"] or match["level2"]).lower()
-        return (match["what"] or match["what2"]).strip(" _-"), float(level.startswith(_FULL))
-    return None
-
-
-def _covers(levels: _Levels) -> bool:
-    """From no to full load: nothing is made up beyond."""
-    return levels.cpu[0] == 0.0 and levels.cpu[-1] == 1.0
-
-
-def _or_none(names: Sequence[str]) -> str:
-    return few([repr(name) for name in names], 20) or "columns of levels, of which the table has none"
+    return checked_curve(where, Linear(*power) if levels.cpu == (0.0, 1.0) else Piecewise(levels.cpu, power))
 
 
 # --- rows -------------------------------------------------------------------------------------------------------------
 
 
-def _matching(table: Table, match: Mapping[str, str]) -> list[int]:
-    """Indices of the rows that match all. Raises ConfigurationError where none does."""
+def _matching(table: CsvTable, match: Mapping[str, str]) -> list[int]:
+    """Indices of the rows that match all patterns. Raises ConfigurationError if none does."""
     rows = list(range(len(table.rows)))
     for column, pattern in match.items():
         cells = [_folded(cell) for cell in table.column("--match", column)]
@@ -223,28 +123,28 @@ def _folded(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
-def _by_name(table: Table, choice: Choice, rows: Sequence[int]) -> dict[str, list[int]]:
-    """The rows of each model."""
-    if choice.name_column is None:
+def _by_name(table: CsvTable, request: LevelsRequest, rows: Sequence[int]) -> dict[str, list[int]]:
+    """Model's name (or "") -> indices of its rows."""
+    if request.name_column is None:
         return {"": list(rows)}
-    cells = table.column("--name-column", choice.name_column)
+    cells = table.column("--name-column", request.name_column)
     found: dict[str, list[int]] = {}
     for row in rows:
         if not cells[row]:
             raise ConfigurationError(
-                f"{table.origin}: line {table.lines[row]}: expected a name in column {choice.name_column!r}; it is "
+                f"{table.origin}: line {table.lines[row]}: expected a name in column {request.name_column!r}; it is "
                 "empty: choose rows with --match"
             )
         found.setdefault(cells[row], []).append(row)
     return found
 
 
-def _one(table: Table, choice: Choice, rows: Sequence[int], watts: Floats) -> tuple[Floats, int]:
-    """Watts at each level, and the line to name for them."""
+def _watts_of(table: CsvTable, request: LevelsRequest, rows: Sequence[int], watts: Floats) -> tuple[Floats, int]:
+    """(watts at each level, number of the line for messages) of one model's rows."""
     line = table.lines[rows[0]]
     if len({tuple(each) for each in watts[rows].tolist()}) == 1:
         return watts[rows[0]], line
-    if choice.median:
+    if request.median:
         median: Floats = np.median(watts[rows], axis=0)
         return median, line
     differing = [i for i in range(len(table.header)) if len({table.rows[each][i] for each in rows}) > 1]
@@ -255,28 +155,28 @@ def _one(table: Table, choice: Choice, rows: Sequence[int], watts: Floats) -> tu
     )
 
 
-def _cells(table: Table, columns: Sequence[int], row: int) -> str:
-    """What tells a row from the others."""
+def _cells(table: CsvTable, columns: Sequence[int], row: int) -> str:
+    """The cells of a row in these columns, as ``column=cell``."""
     return ", ".join(f"{table.header[i]}={table.rows[row][i][:30]}" for i in columns)
 
 
 # --- words ------------------------------------------------------------------------------------------------------------
 
 
-def _comment(choice: Choice, levels: _Levels, rows: int) -> str:
-    which = ", ".join(f"{column}={text}" for column, text in choice.match.items()) or "every row"
-    several = f", the median of each level of {rows} rows" if choice.median and rows > 1 else ""
-    times = f" times {choice.times:g}" if choice.times != 1.0 else ""
+def _comment(request: LevelsRequest, levels: LevelColumns, rows: int) -> str:
+    which = ", ".join(f"{column}={text}" for column, text in request.match.items()) or "every row"
+    several = f", the median of each level of {rows} rows" if request.median and rows > 1 else ""
+    times = f" times {request.times:g}" if request.times != 1.0 else ""
     what = levels.what or "levels"
     return (
-        f"Power at {len(levels.cpu)} load levels of {choice.path} ({which}){several}: {what}{times}, exactly.\n"
-        "Load there is the share of the highest throughput, not of CPU time, and the machine another one.\n"
-        "A first guess: it was never measured on these nodes (confidence: low)."
+        f"Power at {len(levels.cpu)} load levels of {request.path} ({which}){several}: {what}{times}, exactly.\n"
+        "Load there is a share of the highest throughput, not of CPU time, and the machine is another one.\n"
+        "A first guess: not measured on these nodes (confidence: low)."
     )
 
 
-def _odd(table: Table, rows: Sequence[int], entries: Sequence[Entry]) -> list[str]:
-    """What looks as if it were not the watts of one machine, or no name of a label."""
+def _odd(table: CsvTable, rows: Sequence[int], entries: Sequence[Entry]) -> list[str]:
+    """Notes on watts that do not look like one machine's, and on names that no label can have."""
     found = []
     if small := [model.name for _, model in entries if model.curve.watts(1.0) < _SMALL]:
         found.append(
@@ -290,14 +190,14 @@ def _odd(table: Table, rows: Sequence[int], entries: Sequence[Entry]) -> list[st
     values = {value for selector, _ in entries for value in (selector or {}).values()}
     if strange := sorted(value for value in values if _LABEL.fullmatch(value) is None):
         found.append(
-            f"no value that a label of a node can have: {few([repr(each) for each in strange], _SHOWN)}: no node will "
-            "match; write nodes or labels of yours into the file"
+            f"not a possible value of a node's label: {few([repr(each) for each in strange], _SHOWN)}: no node will "
+            "match; write your nodes or labels into the file"
         )
     return found
 
 
-def _machines(table: Table, row: int) -> int:
-    """How many machines SPEC measured together: its column of nodes; 1 where there is none."""
+def _machines(table: CsvTable, row: int) -> int:
+    """Number of machines that SPEC measured together, from its column ``nodes``; 1 without that column."""
     for i, name in enumerate(table.header):
         if _folded(name).lstrip("# ") == "nodes" and re.fullmatch("[0-9]{1,6}", table.rows[row][i]):
             return int(table.rows[row][i])

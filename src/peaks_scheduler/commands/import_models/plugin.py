@@ -1,8 +1,8 @@
-"""The original plugin's ``NodePowerModel`` in this scheduler's own words.
+"""Imports the models of the original plugin, its ``NodePowerModel``.
 
-Owns where such models are found (its JSON file, a ConfigMap that holds it, a KubeSchedulerConfiguration) and what may
-be wrong with each: a node whose curve cannot be true is named and left out, the others are taken. Numbers in quotes, as
-in the ConfigMap that the plugin ships for a sample and cannot itself read, are taken as the numbers they are. Pure.
+Finds them in the plugin's JSON file, in a ConfigMap with that file, or in a KubeSchedulerConfiguration. A node with an
+invalid curve is named and left out; the others are imported. Numbers in quotes are accepted: the plugin's own sample
+ConfigMap has them, although the plugin cannot read them. Pure.
 """
 
 from __future__ import annotations
@@ -13,26 +13,25 @@ from typing import Any
 
 from peaks_scheduler.errors import ConfigurationError, PowerModelError
 from peaks_scheduler.files.documents import parse_documents
-from peaks_scheduler.files.reading import decoded
+from peaks_scheduler.files.encodings import decoded
 from peaks_scheduler.power.curves import Exponential
 from peaks_scheduler.power.file import plugin_models
 from peaks_scheduler.power.models import PowerModel
-from peaks_scheduler.settings.plugin import every_arguments
+from peaks_scheduler.power.plausibility import LEAST_RISE, MOST_FIRST_RISE, too_flat, too_steep
+from peaks_scheduler.settings.kube_scheduler_configuration import every_arguments
 from peaks_scheduler.settings.values import shown
 
-from .imported import Imported, collected
+from .imported_models import ImportedModels, models_of
 
-_LEAST_RISE = 0.05  # of the power at full load: less is no machine
-_SUDDEN = 0.5  # share of the rise in the first hundredth of the load: more is none, either
 _PERCENT = {"percent": 1.0, "ratio": 0.01}  # k2 as the file has it, to one for percent
 
 Found = Mapping[str, Any]
 
 
-def import_plugin(text: str, origin: str, cpu_unit: str = "percent") -> Imported:
-    """The models in the text, k2 for CPU in ``cpu_unit``, which the plugin takes to be percent.
+def import_plugin(text: str, origin: str, cpu_unit: str = "percent") -> ImportedModels:
+    """The models in the text, whose k2 is for CPU in ``cpu_unit`` (the plugin itself assumes percent).
 
-    Raises ConfigurationError where there is not one that can be used.
+    Raises ConfigurationError if there is no valid model.
     """
     notes: list[str] = []
     models: list[PowerModel] = []
@@ -47,8 +46,11 @@ def import_plugin(text: str, origin: str, cpu_unit: str = "percent") -> Imported
     if not models:
         why = f": {'; '.join(notes)}" if notes else ""
         raise ConfigurationError(f"{origin}: expected a power curve at least of one node; got none{why}")
-    comment = f"Models of the original Peaks plugin, {origin}; its k2 was for CPU in {cpu_unit}.\nHow well they are "
-    return Imported(collected((None, model) for model in models), comment + "known it does not say.", tuple(notes))
+    comment = (
+        f"Models of the original Peaks plugin, {origin}; its k2 was for CPU in {cpu_unit}.\n"
+        "How large their errors are is not known."
+    )
+    return ImportedModels(models_of((None, model) for model in models), comment, tuple(notes))
 
 
 def _model(node: str, parameters: Any, origin: str, cpu_unit: str, notes: list[str]) -> PowerModel:
@@ -71,13 +73,12 @@ def _unquoted(value: Any) -> Any:
 
 
 def _odd(model: PowerModel, cpu_unit: str) -> list[str]:
-    """A hint where the curve looks as if k2 were for the other unit."""
+    """A hint, if the curve looks as if k2 were for the other unit."""
     other = "ratio" if cpu_unit == "percent" else "percent"
-    idle, full = model.curve.watts(0.0), model.curve.watts(1.0)
-    if cpu_unit == "percent" and model.curve.watts(0.01) - idle > _SUDDEN * (full - idle):
-        what = f"more than {_SUDDEN:.0%} of the rise comes with the first 1 % of load"
-    elif cpu_unit == "ratio" and full - idle < _LEAST_RISE * full:
-        what = f"from no to full load power rises by less than {_LEAST_RISE:.0%}"
+    if cpu_unit == "percent" and too_steep(model.curve):
+        what = f"more than {MOST_FIRST_RISE:.0%} of the rise comes with the first 1 % of load"
+    elif cpu_unit == "ratio" and too_flat(model.curve):
+        what = f"from no to full load power rises by less than {LEAST_RISE:.0%}"
     else:
         return []
     assert isinstance(model.curve, Exponential)
@@ -88,7 +89,7 @@ def _odd(model: PowerModel, cpu_unit: str) -> list[str]:
 
 
 def _found(text: str, origin: str, notes: list[str]) -> dict[str, Any]:
-    """node: parameters, of every document of the text."""
+    """Node -> parameters, from all documents of the text."""
     found: dict[str, Any] = {}
     for document in parse_documents(text, origin):
         for where, models in _power_models(document, origin, notes):
@@ -100,7 +101,7 @@ def _found(text: str, origin: str, notes: list[str]) -> dict[str, Any]:
 
 
 def _power_models(document: Any, origin: str, notes: list[str]) -> Iterator[tuple[str, Found]]:
-    """(where, node: parameters) of all that a document holds."""
+    """(place for messages, node -> parameters) of everything in a document."""
     if not isinstance(document, dict):
         raise ConfigurationError(f"{origin}: expected {{node: {{k0, k1, k2}}}}; got {shown(document)}")
     if isinstance(document.get("models"), list):
@@ -122,12 +123,12 @@ def _power_models(document: Any, origin: str, notes: list[str]) -> Iterator[tupl
                 f"{origin}: expected {{node: {{k0, k1, k2}}}}, a ConfigMap or a KubeSchedulerConfiguration; got {kind}"
             )
         case _:
-            # {node: {k0, k1, k2}}, and there may be a node that is called kind
+            # {node: {k0, k1, k2}}; a node may be called ``kind``
             yield origin, document
 
 
 def _of_config_map(document: Found, origin: str, notes: list[str]) -> Iterator[tuple[str, Found]]:
-    """What its keys hold; a key without models is named and passed over."""
+    """The models in the keys of a ConfigMap; a key without models is named and skipped."""
     texts, unread = _texts(document, origin)
     for where, text in texts:
         try:
@@ -152,7 +153,7 @@ def _keys(value: Any, where: str) -> Found:
 
 
 def _texts(document: Found, origin: str) -> tuple[list[tuple[str, str]], list[str]]:
-    """((where, text) of each key, what could not be read)."""
+    """((place for messages, text) of each key, notes on keys that could not be read)."""
     found, unread = [], []
     for part in ("data", "binaryData"):
         for name, value in _keys(document.get(part), f"{origin}: {part}").items():

@@ -23,12 +23,14 @@ from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.observability.serving import Health
 from peaks_scheduler.observability.telemetry import Telemetry
 from peaks_scheduler.power.models import PowerModel
-from peaks_scheduler.power.scope import alike
-from peaks_scheduler.settings.subjects import DriftSettings
+from peaks_scheduler.power.scope import comparable
+from peaks_scheduler.settings.settings import DriftSettings
 from peaks_scheduler.sources.node_identity import NodeAddresses
-from peaks_scheduler.sources.power_history.asking import AllAtOnce
-from peaks_scheduler.sources.power_history.node import NoSeriesError, Queries, Total, read_totals
+from peaks_scheduler.sources.power_history.node_queries import AllAtOnce
+from peaks_scheduler.sources.power_history.node_totals import read_totals
+from peaks_scheduler.sources.power_history.plan import NoSeriesError, Queries
 from peaks_scheduler.sources.power_history.survey import survey
+from peaks_scheduler.sources.power_history.total import Total
 from peaks_scheduler.sources.prometheus.api import PrometheusApi
 from peaks_scheduler.sources.prometheus.grid import Grid
 from peaks_scheduler.text.words import few
@@ -127,7 +129,7 @@ class DriftKeeper(Rounds):
             except LoadError as error:
                 failed.append(error)
                 continue
-            if not alike(model.scope, power.origin.scope):
+            if not comparable(model.scope, power.origin.scope):
                 of = model.scope or "wall, as far as is known"
                 unlike[plan.node] = f"model of {of}, {power.origin.scope} measured"
             elif drift := compared(model, grid, cpu, power):

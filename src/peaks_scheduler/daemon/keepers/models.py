@@ -25,7 +25,7 @@ from peaks_scheduler.ledger.power_columns import prepare
 from peaks_scheduler.observability.serving import Health
 from peaks_scheduler.power.file import parse_models
 from peaks_scheduler.power.models import EMPTY, PowerModels
-from peaks_scheduler.settings.subjects import Settings
+from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.text.words import few
 
 logger = logging.getLogger(__name__)

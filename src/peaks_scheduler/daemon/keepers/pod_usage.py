@@ -19,7 +19,7 @@ from peaks_scheduler.objects.pod import Pod
 from peaks_scheduler.observability.logs import ChangeLog
 from peaks_scheduler.observability.serving import Health
 from peaks_scheduler.observability.telemetry import Telemetry
-from peaks_scheduler.settings.subjects import PodUsageSettings
+from peaks_scheduler.settings.settings import PodUsageSettings
 from peaks_scheduler.sources.pod_usage import PodUsage, PodUsageSource
 from peaks_scheduler.text.words import few
 

@@ -28,19 +28,20 @@ from peaks_scheduler.objects.node import Node
 from peaks_scheduler.observability.serving import Health
 from peaks_scheduler.observability.telemetry import Telemetry
 from peaks_scheduler.power.models import PowerModel
-from peaks_scheduler.power.scope import ESTIMATE, as_wide, counted
-from peaks_scheduler.settings.subjects import RefitSettings
+from peaks_scheduler.power.scope import ESTIMATE, at_least_as_wide, scope_or_wall
+from peaks_scheduler.settings.settings import RefitSettings
 from peaks_scheduler.sources.node_identity import NodeAddresses
-from peaks_scheduler.sources.power_history.asking import NodeByNode
-from peaks_scheduler.sources.power_history.node import NoSeriesError, Queries
-from peaks_scheduler.sources.power_history.survey import NodeSeries, Survey, read, survey
+from peaks_scheduler.sources.power_history.discovery import NodeHistory, read
+from peaks_scheduler.sources.power_history.node_queries import NodeByNode
+from peaks_scheduler.sources.power_history.plan import NoSeriesError, Queries
+from peaks_scheduler.sources.power_history.survey import Survey, survey
 from peaks_scheduler.sources.prometheus.api import PrometheusApi
 from peaks_scheduler.sources.prometheus.grid import Grid
 
 from .keeper import Rounds
 
 if TYPE_CHECKING:
-    from peaks_scheduler.fitting.contest import Challenge
+    from peaks_scheduler.fitting.contest import Contest
 
 logger = logging.getLogger(__name__)
 
@@ -145,7 +146,7 @@ class RefitKeeper(Rounds):
         """The model that a learned one is judged against; predictions do not count here."""
         return self._ledger.power.up_to("learned", node.name, node.labels)
 
-    async def _one(self, node: Node, series: NodeSeries) -> str:
+    async def _one(self, node: Node, series: NodeHistory) -> str:
         champion = self._champion(node)
         if self._less(node.name, champion, series):
             return "kept"
@@ -168,12 +169,12 @@ class RefitKeeper(Rounds):
         self._tell(node.name, series, came)
         return came.outcome
 
-    def _challenge(self, series: NodeSeries, champion: PowerModel | None) -> Challenge:
-        from peaks_scheduler.fitting.contest import challenge
+    def _challenge(self, series: NodeHistory, champion: PowerModel | None) -> Contest:
+        from peaks_scheduler.fitting.contest import contest
 
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._wall()))
         settings = self._settings
-        return challenge(
+        return contest(
             series.node,
             series.cpu,
             series.power,
@@ -185,7 +186,7 @@ class RefitKeeper(Rounds):
             series.doubt,
         )
 
-    def _less(self, node: str, champion: PowerModel | None, series: NodeSeries) -> bool:
+    def _less(self, node: str, champion: PowerModel | None, series: NodeHistory) -> bool:
         """Are the measured watts of less of the machine than the model's, or of another part? Logged once."""
         own = self._parts.get(node) if champion is not None and champion.origin == "learned" else None
         if champion is None or not self._is_less(champion, own, series):
@@ -203,13 +204,13 @@ class RefitKeeper(Rounds):
         return True
 
     @staticmethod
-    def _is_less(champion: PowerModel, part: str | None, series: NodeSeries) -> bool:
-        if not as_wide(series.scope, champion.scope):
+    def _is_less(champion: PowerModel, part: str | None, series: NodeHistory) -> bool:
+        if not at_least_as_wide(series.scope, champion.scope):
             return True
         # the same scope, but another part of the machine: the package without its memory, for example
-        return part is not None and series.part != part and series.scope == counted(champion.scope)
+        return part is not None and series.part != part and series.scope == scope_or_wall(champion.scope)
 
-    def _tell(self, node: str, series: NodeSeries, came: Challenge) -> None:
+    def _tell(self, node: str, series: NodeHistory, came: Contest) -> None:
         facts = {
             "node": node,
             "rmse_before_watts": came.before,

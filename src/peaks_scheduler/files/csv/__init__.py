@@ -1,1 +1,1 @@
-"""CSV tables: rows, columns of numbers and times, and rows that are values of series."""
+"""CSV tables: reading their text, finding the header, and columns of numbers and of times."""

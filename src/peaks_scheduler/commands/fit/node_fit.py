@@ -1,0 +1,119 @@
+"""The result for one node, as JSON and as a power model: what the table, the JSON and the picture share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from peaks_scheduler.files.writing import write_whole
+from peaks_scheduler.fitting.result import Fit
+from peaks_scheduler.fitting.samples import Samples
+from peaks_scheduler.power.file import parse_models
+from peaks_scheduler.power.file_curves import CURVE_FIELDS
+from peaks_scheduler.power.models import PowerModel, PowerModels, Quality
+from peaks_scheduler.power.scope import Scope
+from peaks_scheduler.power.writing import curve_fields, render_models
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NodeFit:
+    """One node's fit, with its samples."""
+
+    node: str
+    fit: Fit | None = None
+    """None: there was nothing to fit."""
+    samples: Samples | None = None
+    lag: float = 0.0
+    """[s] by which power was found to follow the CPU."""
+    cpu_unit: str | None = None
+    notes: tuple[str, ...] = ()
+    trouble: str = ""
+    """Why there was nothing to fit."""
+    asked: str = "auto"
+    """The model that was asked for."""
+    scope: Scope | None = None
+    """The part of the machine that the watts are of; None: nothing was measured."""
+
+    @property
+    def verdict(self) -> str:
+        return self.fit.verdict if self.fit else "refused"
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        return self.fit.reasons if self.fit else (self.trouble,)
+
+    @property
+    def confidence(self) -> str:
+        """``low`` if it is refused or it is doubtful whether the watts were measured; else ``high``."""
+        return self.fit.confidence if self.fit else "low"
+
+    @property
+    def quality(self) -> Quality:
+        return self.fit.quality if self.fit else Quality(samples=0)
+
+    def standard_errors(self) -> tuple[float, ...] | None:
+        """Standard errors of the curve's parameters, for watts and fractions; None: not known."""
+        covariance = self.quality.covariance
+        return None if covariance is None else tuple(math.sqrt(max(row[i], 0.0)) for i, row in enumerate(covariance))
+
+    def model(self, fitted: str) -> PowerModel | None:
+        """The node's power model, with ``fitted`` as its time; None without a curve. Low confidence is marked."""
+        if self.fit is None or self.fit.curve is None:
+            return None
+        confidence = "low" if self.confidence == "low" else None
+        quality = replace(self.fit.quality, fitted=fitted, confidence=confidence)
+        return PowerModel(self.node, self.fit.curve, quality=quality, scope=self.scope)
+
+    def as_json(self) -> dict[str, Any]:
+        """The node's entry in the JSON output; ``null`` for what is not known."""
+        quality = self.quality
+        return {
+            **self._parameters(),
+            "rmseWatts": number(quality.rmse_watts),
+            "r2": number(quality.r2),
+            "cvRmseWatts": number(quality.cv_rmse_watts),
+            "samples": quality.samples or 0,
+            "cpuMin": number(quality.cpu_min),
+            "cpuMax": number(quality.cpu_max),
+            "scope": self.scope,
+            "verdict": self.verdict,
+            "confidence": self.confidence,
+            "reasons": list(self.reasons),
+            "standardErrors": self._errors(),
+            "noiseWatts": number(self.fit.noise_watts if self.fit else None),
+            "lagSeconds": self.lag,
+            "cpuUnit": self.cpu_unit,
+            "notes": list(self.notes),
+        }
+
+    def _parameters(self) -> dict[str, Any]:
+        if self.fit is not None and self.fit.curve is not None:
+            return {"kind": self.fit.curve.kind, **curve_fields(self.fit.curve)}
+        names = CURVE_FIELDS.get(self.asked, CURVE_FIELDS["exponential"])
+        return {"kind": None if self.asked == "auto" else self.asked, **dict.fromkeys(names)}
+
+    def _errors(self) -> dict[str, Any] | None:
+        errors = self.standard_errors()
+        if errors is None or self.fit is None or self.fit.curve is None:
+            return None
+        if self.fit.curve.kind == "piecewise":
+            return {"watts": [number(error) for error in errors]}
+        return dict(zip(self.fit.curve.parameters, map(number, errors), strict=True))
+
+
+def number(value: float | None) -> float | None:
+    """The number if it is finite, else None: JSON has neither NaN nor infinity."""
+    return None if value is None or not np.isfinite(value) else float(value)
+
+
+def write_models(path: str, models: Iterable[PowerModel], comment: str) -> None:
+    """Write a power model file, after reading it back as the daemon will. Raises ConfigurationError."""
+    by_name = {model.name: model for model in models}
+    text = render_models(PowerModels(MappingProxyType(by_name)), comment)
+    parse_models(text, path)
+    write_whole("--out", path, text.encode())
