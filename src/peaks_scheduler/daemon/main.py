@@ -53,6 +53,7 @@ from peaks_scheduler.observability.logs import dropped
 from peaks_scheduler.observability.sample import NodeMetrics, Sample
 from peaks_scheduler.observability.serving import Check, Findings, Health, Server, run_all
 from peaks_scheduler.observability.telemetry import Telemetry
+from peaks_scheduler.power.book import by_origin
 from peaks_scheduler.scheduling.preemption import Preemption
 from peaks_scheduler.scheduling.queue import SchedulingQueue
 from peaks_scheduler.scheduling.scoring.headroom import above, overshoot
@@ -472,6 +473,7 @@ class Daemon:
             load_problems=len(self.load.problems),
             pod_usage_groups=self.usage.groups if self.usage else {},
             power_model_valid=not self.models.failure,
+            power_models=by_origin(nodes.models),
             learned_power_models=self.measured_power.learned_models,
             power_drift=self.measured_power.drift_ratios,
             power_compared_nodes=self.measured_power.compared_nodes,

@@ -53,6 +53,8 @@ GAUGES: tuple[tuple[str, Labels, Callable[[Sample], Rows], str], ...] = (
      "Groups of pods with the same owner and images, by state: their CPU use is known, or still being learned."),
     ("peaks_power_model_valid", (), lambda s: _single(s.power_model_valid),
      "1 if the power models in use are those of the file; 0 if the file is missing or invalid."),
+    ("peaks_power_models", ("origin",), lambda s: _by_key(s.power_models),
+     "Nodes by the origin of the power model in force: file, learned while running, or predicted."),
     ("peaks_learned_power_models", (), lambda s: _single(s.learned_power_models),
      "Nodes that use a power model learned by this process."),
     ("peaks_power_model_drift_ratio", ("stat",), lambda s: _by_key(s.power_drift),

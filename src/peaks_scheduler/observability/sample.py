@@ -35,6 +35,7 @@ class Sample:
     load_problems: int = 0
     pod_usage_groups: Mapping[str, int] = field(default_factory=dict)  # known, learning -> groups of siblings
     power_model_valid: bool = False
+    power_models: Mapping[str, int] = field(default_factory=dict)  # file, learned, predicted -> nodes with such a model
     learned_power_models: int = 0  # nodes whose model was learned by this process
     power_drift: Mapping[str, float] = field(default_factory=dict)  # median, worst -> ratio; empty = not compared
     power_compared_nodes: int = 0

@@ -96,7 +96,7 @@ def _decision(
 
 
 def _from(model: PowerModel | None) -> str | None:
-    return None if model is None else "learned" if model.learned else "file"
+    return None if model is None else model.origin
 
 
 def _extra_watts(feasible: Mask, predicted: Predicted, i: int) -> float | None:

@@ -66,7 +66,7 @@ def _can_fail(pod: Pod, nodes: Snapshot) -> bool:
     """May a filter fail on some node, over the pod's own volumes or those of a nominated pod?"""
     if any(each.fails(pod, nodes) for each in FILTERS if each.fails):
         return True
-    return bool(pod.volumes) and bool(nodes.nominations.against(pod))
+    return bool(pod.volumes) and bool(nodes.nominator.against(pod))
 
 
 def _failure(pod: Pod, nodes: Snapshot) -> Diagnosis | None:
@@ -74,9 +74,9 @@ def _failure(pod: Pod, nodes: Snapshot) -> Diagnosis | None:
     nowhere."""
     left = np.ones(len(nodes), np.bool_)
     filters = _filters_with_nominated(pod, nodes)
-    for i in nodes.nominations.against(pod):
+    for i in nodes.nominator.against(pod):
         only = _only(i, nodes)
-        with nodes.nominations.granted(i, pod):
+        with nodes.nominator.with_nominated(i, pod):
             failure = _failure_among(pod, nodes, only, filters)
         if failure is not None:
             return failure
@@ -104,7 +104,7 @@ def feasible_nodes(pod: Pod, nodes: Snapshot) -> Mask:
         for _, mask in each.refuse(pod, nodes):
             refused |= mask
     feasible = np.logical_not(refused, out=refused)
-    for i in nodes.nominations.against(pod):
+    for i in nodes.nominator.against(pod):
         feasible[i] = feasible[i] and _fits_with_nominated(pod, nodes, i)
     return feasible
 
@@ -112,7 +112,7 @@ def feasible_nodes(pod: Pod, nodes: Snapshot) -> Mask:
 def _fits_with_nominated(pod: Pod, nodes: Snapshot, i: int) -> bool:
     """Does the pod still fit on node i with nominated pods counted?"""
     filters = _filters_with_nominated(pod, nodes)
-    with nodes.nominations.granted(i, pod):
+    with nodes.nominator.with_nominated(i, pod):
         return not any(mask[i] for each in filters for _, mask in each.refuse(pod, nodes))
 
 
@@ -138,10 +138,10 @@ def refusals_by_filter(pod: Pod, nodes: Snapshot) -> list[tuple[Filter, list[Ref
     may appear more than once.
     """
     found = list(first_refusals(pod, nodes, np.ones(len(nodes), np.bool_)))
-    for i in nodes.nominations.against(pod):
+    for i in nodes.nominator.against(pod):
         filters = _filters_with_nominated(pod, nodes)
         only = _only(i, nodes)
-        with nodes.nominations.granted(i, pod):
+        with nodes.nominator.with_nominated(i, pod):
             with_nominated = list(first_refusals(pod, nodes, only, filters))
         if not only[i]:
             found = [(each, _without(refusals, i)) for each, refusals in found] + with_nominated

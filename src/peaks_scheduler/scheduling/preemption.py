@@ -67,6 +67,6 @@ def _resolvable(pod: Pod, nodes: Snapshot) -> Mask:
 def _large_enough(pod: Pod, nodes: Snapshot) -> Mask:
     """(N,) nodes that could hold the pod if they were empty."""
     fits = np.ones(len(nodes), np.bool_)
-    for _, too_small in nodes.offers.too_small(pod.requests):
+    for _, too_small in nodes.resources.too_small(pod.requests):
         fits &= ~too_small
     return fits

@@ -14,9 +14,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from peaks_scheduler.objects.burden import bulky
+from peaks_scheduler.objects.affinity import AffinityTerm, SpreadConstraint
+from peaks_scheduler.objects.complexity import bulky
 from peaks_scheduler.objects.pod import Pod
-from peaks_scheduler.objects.selectors import AffinityTerm, LabelSelector, SpreadConstraint
+from peaks_scheduler.objects.selectors import LabelSelector
 
 from .events import ClusterEvent
 

@@ -635,12 +635,12 @@ async def test_a_thousand_waiting_pods_are_not_all_tried_again_for_a_placement_t
 async def test_what_was_refused_for_want_of_a_right_is_looked_at_when_the_right_is_there() -> None:
     api = Api(WITH_CLAIM)
     stage = Stage(api)
-    stage.ledger.unfed(frozenset({"persistentvolumeclaims"}))
+    stage.ledger.set_unreadable(frozenset({"persistentvolumeclaims"}))
     stage.sees(*BOUND_CLAIM, WITH_CLAIM)
     async with stage.running():
         await asyncio.sleep(20.0)
         assert api.conditions[-1]["reason"] == "UnsupportedConstraint"
-        stage.ledger.unfed(frozenset())
+        stage.ledger.set_unreadable(frozenset())
         stage.scheduler.kinds_changed()
         await asyncio.sleep(1.0)
     assert api.bindings == [("web-0", "worker-1")]
@@ -794,9 +794,9 @@ async def test_a_tenant_who_fills_all_nodes_by_name_and_leaves_again_closes_none
         for turn in range(3):
             big = [pod(f"evil-{turn}-{i}", cpu="40", node=f"node-{i}", scheduler="none") for i in range(count)]
             stage.sees(*big, kind="ADDED")
-            assert stage.ledger.snapshot().cooling.sum() <= count // 10
+            assert stage.ledger.snapshot().cooldown.sum() <= count // 10
             stage.loses(*big)
-            assert not stage.ledger.snapshot().cooling.any()
+            assert not stage.ledger.snapshot().cooldown.any()
             canary = f"canary-{len(api.bindings)}"
             await place(stage, api, canary, api.bindings[0][1], nodeSelector=ours[0]["spec"]["nodeSelector"])
 
@@ -813,7 +813,7 @@ async def test_nodes_that_reject_pods_which_name_them_themselves_do_not_rest() -
             api.pods[f"evil-{number}"] = there | {"status": {"phase": "Failed", "reason": "OutOfcpu"}}
             stage.loses(there)
             await asyncio.sleep(1.0)
-    assert not stage.ledger.snapshot().cooling.any()
+    assert not stage.ledger.snapshot().cooldown.any()
 
 
 @virtually
@@ -822,7 +822,7 @@ async def test_what_the_first_lists_show_is_no_new_overbooking() -> None:
     stage.leading = False
     stage.sees(bound(pod("theirs", cpu="5", scheduler="default-scheduler"), "worker-1"))
     assert stage.count("peaks_overbooked_total") == 0
-    assert not stage.ledger.snapshot().cooling.any()
+    assert not stage.ledger.snapshot().cooldown.any()
 
 
 @pytest.mark.parametrize(
@@ -846,7 +846,7 @@ def test_a_node_whose_kubelet_rejects_a_pod_for_lack_of_room_rests(status: Json,
             api.pods["web-0"] = there | {"status": status}
             stage.loses(there)  # as the watch shows a pod that finished: as it was before
             await asyncio.sleep(1.0)
-        assert stage.ledger.snapshot().cooling.tolist() == [rests, False]
+        assert stage.ledger.snapshot().cooldown.tolist() == [rests, False]
         assert stage.count("peaks_overbooked_total") == rests
 
     run_virtually(scenario())

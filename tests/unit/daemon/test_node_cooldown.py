@@ -23,7 +23,7 @@ class Cluster:
     @property
     def resting(self) -> list[str]:
         nodes = self.ledger.snapshot()
-        return [name for name, rests in zip(nodes.names, nodes.cooling, strict=True) if rests]
+        return [name for name, rests in zip(nodes.names, nodes.cooldown, strict=True) if rests]
 
     def place(self, name: str, cpu: str = "1") -> None:
         """A pod of ours comes to the node by a decision of ours."""

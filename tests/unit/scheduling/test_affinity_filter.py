@@ -290,7 +290,7 @@ def test_a_namespace_that_gets_the_label_is_meant_from_then_on() -> None:
 
 def test_every_namespace_is_known_without_reading_any() -> None:
     known = ledger(*NODES, db(namespace="other"))
-    known.unfed(frozenset({"namespaces"}))
+    known.set_unreadable(frozenset({"namespaces"}))
     assert feasible(near(pod_term(DB, "zone", namespaceSelector={})), known) == {"a0", "a1"}
 
 

@@ -117,7 +117,7 @@ def test_watts_beyond_any_number_are_null() -> None:
 
 def diagnosis(raw: Json, *objects: Json, resting: str = "") -> Diagnosis:
     known = ledger(*objects)
-    known.cool(resting, True)
+    known.set_cooldown(resting, True)
     found = decide(raw, known).diagnosis
     assert found is not None
     return found
@@ -144,7 +144,7 @@ BY_LABEL = anti_affinity({"app": "web"}, namespaceSelector={"matchLabels": {"tea
 
 def test_nor_on_one_kept_away_by_what_this_scheduler_does_not_read() -> None:
     known = ledger(node(), pod("there", node="worker-1", affinity=BY_LABEL))
-    known.unfed(frozenset({"namespaces"}))
+    known.set_unreadable(frozenset({"namespaces"}))
     found = decide(pod(labels={"app": "web"}), known).diagnosis
     assert found is not None
     assert found.condition == "WaitingForNodes"
@@ -167,7 +167,7 @@ UNREADABLE: dict[str, tuple[Json, str, str]] = {
 @pytest.mark.parametrize(("spec", "kind", "words"), UNREADABLE.values(), ids=UNREADABLE)
 def test_nor_on_one_that_depends_on_what_this_scheduler_does_not_read(spec: Json, kind: str, words: str) -> None:
     known = ledger(node())
-    known.unfed(frozenset({kind}))
+    known.set_unreadable(frozenset({kind}))
     found = decide(pod(**spec), known).diagnosis
     assert found is not None
     assert (found.condition, found.unsupported) == ("UnsupportedConstraint", (words,))
@@ -176,7 +176,7 @@ def test_nor_on_one_that_depends_on_what_this_scheduler_does_not_read(spec: Json
 @pytest.mark.parametrize("kind", ["namespaces", "persistentvolumeclaims"])
 def test_what_it_does_not_read_is_no_matter_to_others(kind: str) -> None:
     known = ledger(node())
-    known.unfed(frozenset({kind}))
+    known.set_unreadable(frozenset({kind}))
     assert decide(pod(affinity=anti_affinity({"app": "web"}, namespaceSelector={})), known).node == "worker-1"
 
 

@@ -115,10 +115,10 @@ def test_a_refused_node_is_refused_in_these_words(
 
 def test_a_resting_node_is_refused() -> None:
     known = ledger(node())
-    known.cool("worker-1", True)
+    known.set_cooldown("worker-1", True)
     reason = "node(s) were resting after a rejected pod or an overbooking"
     assert message(pod(), known) == f"0/1 nodes are available: 1 {reason}."
-    known.cool("worker-1", False)
+    known.set_cooldown("worker-1", False)
     assert decide(pod(), known).node == "worker-1"
 
 
@@ -126,7 +126,7 @@ def test_a_node_is_refused_that_may_be_closed_by_what_nobody_reads() -> None:
     by_label = anti_affinity({"app": "web"}, namespaceSelector={"matchLabels": {"team": "x"}})
     known = ledger(node(), pod("there", node="worker-1", affinity=by_label))
     assert decide(pod(labels={"app": "web"}), known).node == "worker-1"
-    known.unfed(frozenset({"namespaces"}))
+    known.set_unreadable(frozenset({"namespaces"}))
     reason = "node(s) had pods whose anti-affinity selects namespaces by label, which this scheduler does not read"
     assert message(pod(labels={"app": "web"}), known) == f"0/1 nodes are available: 1 {reason}."
 

@@ -23,7 +23,7 @@ from peaks_scheduler.kube.limiter import Limiter
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.ledger.records import Change, State
 from peaks_scheduler.ledger.storage.plan import VolumePlan
-from peaks_scheduler.objects.burden import large
+from peaks_scheduler.objects.complexity import large
 from peaks_scheduler.objects.pod import Pod
 from peaks_scheduler.objects.requests import Json
 from peaks_scheduler.observability.telemetry import Telemetry

@@ -51,7 +51,7 @@ class Cooling:
         length = present.length if present else min(2 * last.length, LONGEST_REST) if last else FIRST_REST
         until_it_is_gone = present is None or bool(present.pod)
         self._resting[node] = Rest(now + length, length, pod if until_it_is_gone else "")
-        self._ledger.cool(node, True)
+        self._ledger.set_cooldown(node, True)
         while len(self._resting) > max(1, int(MOST_RESTING * self._ledger.node_count)):
             self._end(next(iter(self._resting)))
         return length
@@ -78,7 +78,7 @@ class Cooling:
 
     def _end(self, node: str) -> None:
         del self._resting[node]
-        self._ledger.cool(node, False)
+        self._ledger.set_cooldown(node, False)
         self._over.append(node)
 
     def _forget(self, now: float) -> None:

@@ -24,8 +24,8 @@ from peaks_scheduler.kube.client import KubeClient
 from peaks_scheduler.kube.limiter import Limiter
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.ledger.records import State
+from peaks_scheduler.ledger.storage.from_api import SELECTED_NODE
 from peaks_scheduler.ledger.storage.plan import Binding, Provision, VolumePlan
-from peaks_scheduler.ledger.storage.reading import SELECTED_NODE
 from peaks_scheduler.ledger.storage.records import Claim
 
 from .job import FIRST_PAUSE, LAST_PAUSE, PATIENCE, Job

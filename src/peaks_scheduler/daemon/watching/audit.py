@@ -198,7 +198,7 @@ class Audit:
             node = self._ledger.node(nodes[uid])
             if node is not None and node.uid == uid:
                 self._telemetry.audit_repaired("nodes", "vanished")
-                self._ledger.departed.passes(NODES, node.name, uid, version, gone=True)
+                self._ledger.tombstones.passes(NODES, node.name, uid, version, gone=True)
                 self._scheduler.node_changed(self._ledger.drop_node(node.name))
         return {uid: ("nodes", *name) for uid, name in listed.items() if self._ledger.node(name[1]) is None}
 
@@ -213,9 +213,9 @@ class Audit:
         return {uid: ("pods", *listed[uid]) for uid in missing}
 
     async def _compare_kind(self, kind: Kind) -> dict[str, Name]:
-        before, holders = self._known(kind), self._ledger.departed.holders(kind.plural)
+        before, holders = self._known(kind), self._ledger.tombstones.holders(kind.plural)
         listed = await self._client.list_keys(kind.path)
-        now = self._ledger.departed.holders(kind.plural)
+        now = self._ledger.tombstones.holders(kind.plural)
         for key in (key for key in before - listed if holders.get(key) == now.get(key)):
             self._telemetry.audit_repaired(kind.plural, "vanished")
             self._feed.other(kind, "DELETED", named(kind, key))
@@ -225,7 +225,7 @@ class Audit:
         return self._ledger.namespaces() if kind.kind == "Namespace" else self._ledger.storage.keys(kind.kind)
 
     def _vanished(self, uid: str, version: str) -> None:
-        self._ledger.departed.add(uid, version)  # a watch may still hand on what it was
+        self._ledger.tombstones.add(uid, version)  # a watch may still hand on what it was
         before = self._ledger.pod(uid)
         change = self._ledger.drop(uid)
         if change:
@@ -246,7 +246,7 @@ class Audit:
             self._missing.pop(uid, None)
 
     async def _read_pod(self, uid: str, namespace: str, name: str) -> None:
-        doubtful = uid in self._ledger.departed  # before we ask: it may go while the answer is on its way
+        doubtful = uid in self._ledger.tombstones  # before we ask: it may go while the answer is on its way
         try:
             raw = await self._client.get_pod(namespace, name)
         except MalformedResponse:
@@ -263,10 +263,10 @@ class Audit:
     def _trust(self, raw: Json, doubtful: str) -> None:
         """Read after it was taken for gone, the object of this uid is there after all."""
         if raw["metadata"].get("uid") == doubtful:
-            self._ledger.departed.discard(doubtful)
+            self._ledger.tombstones.discard(doubtful)
 
     async def _read_node(self, uid: str, name: str) -> None:
-        doubtful = uid in self._ledger.departed
+        doubtful = uid in self._ledger.tombstones
         try:
             raw = await self._client.get_node(name)
         except NotFound:

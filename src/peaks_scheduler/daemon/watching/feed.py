@@ -6,7 +6,7 @@ of them can be read): kopf would try a forbidden one again every two seconds, an
 ``on.event`` handlers: all others write finalizers and annotations onto the pods. kopf keeps watches alive through lost
 connections and 410 Gone; what it cannot tell (objects that vanished meanwhile) the audit finds out. kopf keeps the
 order of what concerns one object, but not between objects, and hands on late what waits behind other things: the door
-passes over what is out of date (``departed``). Assumes one event loop.
+passes over what is out of date (``tombstones``). Assumes one event loop.
 
 kopf, ending, cancels every task that is younger than itself: the daemon's own tasks must exist before ``run`` is
 called.
@@ -146,8 +146,8 @@ class Feed:
         uid, version, gone = raw["metadata"]["uid"], raw["metadata"].get("resourceVersion") or "", kind == "DELETED"
         self.unheard.discard(uid)
         if gone:
-            ledger.departed.add(uid, version)
-        elif ledger.departed.is_late(uid, version):
+            ledger.tombstones.add(uid, version)
+        elif ledger.tombstones.is_late(uid, version):
             return True
         before = ledger.pod(uid)
         try:
@@ -202,7 +202,7 @@ class Feed:
         meta = raw["metadata"]
         key = f"{meta['namespace']}/{meta['name']}" if meta.get("namespace") else meta["name"]
         uid, version = meta.get("uid") or "", meta.get("resourceVersion") or ""
-        return self._ledger.departed.passes(plural, key, uid, version, gone=event == "DELETED")
+        return self._ledger.tombstones.passes(plural, key, uid, version, gone=event == "DELETED")
 
     def asked(self, resource: str, *, watch: bool) -> None:
         """kopf asked the API server for a list or a watch."""

@@ -132,4 +132,4 @@ class KindKeeper:
     def _tell_ledger(self) -> None:
         missing = frozenset(kind.plural for kind in KINDS if kind not in self._complete)
         if missing != self._ledger.unreadable:
-            self._ledger.unfed(missing)
+            self._ledger.set_unreadable(missing)

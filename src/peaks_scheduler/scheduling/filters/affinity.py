@@ -63,10 +63,10 @@ def _wanted_near(pod: Pod, index: NodeIndex) -> Mask:
     if missing is not None:
         return index.having(missing)  # no node at all
     labelled = _all([index.having(key) for key in keys])
-    counts = index.meant_by_all(pod.affinity)
+    counts = index.matched_by_all(pod.affinity)
     if not any(np.any(counts[index.having(key)]) for key in keys):
         # no pod matches yet: the first pod of a group with affinity to itself may go wherever the labels are
-        return labelled if index.all_mean(pod.affinity, pod) else np.zeros_like(labelled)
+        return labelled if index.all_match(pod.affinity, pod) else np.zeros_like(labelled)
     return _all([labelled, *(in_domain(key, counts > 0, index) for key in keys)])
 
 

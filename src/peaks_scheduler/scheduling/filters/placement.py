@@ -72,4 +72,4 @@ def declared_features(pod: Pod, nodes: Snapshot) -> list[Refusal]:
 
 def cooldown(pod: Pod, nodes: Snapshot) -> list[Refusal]:
     """Nodes in cooldown: another scheduler's pod and one of ours collided there a moment ago."""
-    return [(COOLDOWN, nodes.cooling)]
+    return [(COOLDOWN, nodes.cooldown)]

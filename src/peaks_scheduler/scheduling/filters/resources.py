@@ -3,7 +3,7 @@ fits."""
 
 from __future__ import annotations
 
-from peaks_scheduler.ledger.offers import PODS
+from peaks_scheduler.ledger.resources import PODS
 from peaks_scheduler.ledger.snapshot import Snapshot
 from peaks_scheduler.objects.pod import Pod
 
@@ -15,5 +15,5 @@ TOO_MANY_PODS = "Too many pods"
 def node_resources_fit(pod: Pod, nodes: Snapshot) -> list[Refusal]:
     """Nodes with too little left, a reason for each resource. A resource that no node has is short on all nodes."""
     refusals: list[Refusal] = [(TOO_MANY_PODS, nodes.free[nodes.rows[PODS]] < 1)]
-    refusals += [(f"Insufficient {resource}", short) for resource, short in nodes.offers.short(pod.requests)]
+    refusals += [(f"Insufficient {resource}", short) for resource, short in nodes.resources.short(pod.requests)]
     return refusals

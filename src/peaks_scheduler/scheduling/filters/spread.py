@@ -11,8 +11,8 @@ import numpy as np
 
 from peaks_scheduler.arrays import Floats, Mask
 from peaks_scheduler.ledger.snapshot import Selection, Snapshot
+from peaks_scheduler.objects.affinity import SpreadConstraint
 from peaks_scheduler.objects.pod import Pod
-from peaks_scheduler.objects.selectors import SpreadConstraint
 
 from .placement import untolerated
 from .refusal import Refusal
@@ -99,7 +99,7 @@ def domain_sums(pod: Pod, constraint: SpreadConstraint, nodes: Snapshot, eligibl
         selection = Selection(((constraint.selector, frozenset({pod.namespace})),), leaving=False)
         counts = np.where(eligible, nodes.index.pods_selected(selection), 0.0)
         sums = np.bincount(codes, weights=counts, minlength=size).astype(np.float64, copy=False)
-    for i, other in nodes.nominations.present:
+    for i, other in nodes.nominator.counted:
         sums[codes[i]] += eligible[i] and _overlooked(other, pod, constraint)
     return sums
 

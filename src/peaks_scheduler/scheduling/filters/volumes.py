@@ -18,8 +18,8 @@ import numpy as np
 from peaks_scheduler.arrays import Mask
 from peaks_scheduler.ledger.snapshot import Snapshot
 from peaks_scheduler.ledger.storage.attachments import csi_volumes
+from peaks_scheduler.ledger.storage.from_api import ZONE_LABELS
 from peaks_scheduler.ledger.storage.migration import BETA_REGION, BETA_ZONE, REGION, ZONE, CsiVolume, Untranslatable
-from peaks_scheduler.ledger.storage.reading import ZONE_LABELS
 from peaks_scheduler.ledger.storage.records import WAIT, Claim, Volume
 from peaks_scheduler.objects.pod import Pod
 from peaks_scheduler.objects.pod_volumes import EXCLUSIVE, Disk

@@ -21,8 +21,9 @@ import numpy as np
 
 from peaks_scheduler.arrays import Floats, Ints, Mask
 from peaks_scheduler.ledger.snapshot import NodeIndex, Selection, Snapshot
+from peaks_scheduler.objects.affinity import SpreadConstraint
 from peaks_scheduler.objects.pod import Pod
-from peaks_scheduler.objects.selectors import SpreadConstraint, Tolerated
+from peaks_scheduler.objects.selectors import Tolerated
 from peaks_scheduler.scheduling.filters.spread import Inclusion, domain_sums, having_all
 
 MOST = 100
