@@ -15,21 +15,19 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, cast
 
-from peaks_scheduler.daemon.scheduler.failures import Refusals
+from peaks_scheduler.daemon.scheduler.context import Context
 from peaks_scheduler.daemon.scheduler.loop import Scheduler
-from peaks_scheduler.daemon.scheduler.node_cooldown import Cooling
 from peaks_scheduler.daemon.watching.feed import Feed
 from peaks_scheduler.embedded.patching import merge_patch
 from peaks_scheduler.errors import Conflict, KubeError
 from peaks_scheduler.kube.client import KubeClient
 from peaks_scheduler.kube.connection import Connection
-from peaks_scheduler.kube.events import EventPoster, Reporter
+from peaks_scheduler.kube.events import EventRecorder
 from peaks_scheduler.kube.kinds import KINDS
 from peaks_scheduler.kube.limiter import Limiter
 from peaks_scheduler.objects.annotations import DECISION
 from peaks_scheduler.observability.telemetry import Telemetry
 from peaks_scheduler.scheduling.decision import Detail
-from peaks_scheduler.scheduling.preemption import Preemption
 from peaks_scheduler.scheduling.queue import SchedulingQueue
 from peaks_scheduler.scheduling.scoring.strategies import Strategy
 from peaks_scheduler.settings.subjects import Settings
@@ -144,41 +142,29 @@ class Stage:
         self.api, self.leading, self.fence_open = api, True, True
         self.clock = clock or asyncio.get_running_loop().time
         begun = self.clock()
+        settings = Settings(decision_annotation=detail)
         self.ledger = ledger(*nodes, power=POWER)
-        self.ledger.rules = Settings(decision_annotation=detail).annotation_rules
+        self.ledger.rules = settings.annotation_rules
         self.queue = SchedulingQueue(initial_backoff=backoff)
         self.limiter = Limiter(8, self.clock)
         self.telemetry = Telemetry("Peaks")
-        self.events = EventPoster(client, workers=2, clock=self.clock)
-        reporter = Reporter("Peaks", "stage")
+        self.events = EventRecorder(client, "Peaks", "stage", workers=2, clock=self.clock)
         self.wall = lambda: NOW + self.clock() - begun
-        self.refusals = Refusals(
-            client,
-            self.events,
-            reporter,
-            lambda: self.fence_open,
-            self.wall,
-            self.clock,
-            Preemption(self.ledger).word,
+        context = Context(
+            settings=settings,
+            ledger=self.ledger,
+            queue=self.queue,
+            client=client,
+            limiter=self.limiter,
+            events=self.events,
+            telemetry=self.telemetry,
+            may_decide=lambda: self.leading,
+            may_write=lambda: self.fence_open,
+            wall=self.wall,
+            clock=self.clock,
         )
-        self.scheduler = Scheduler(
-            self.ledger,
-            self.queue,
-            strategy,
-            0.0,
-            client,
-            self.limiter,
-            self.events,
-            reporter,
-            self.refusals,
-            Cooling(self.ledger),
-            self.telemetry,
-            lambda: self.leading,
-            lambda: self.fence_open,
-            self.wall,
-            self.clock,
-            detail=detail,
-        )
+        self.scheduler = Scheduler(context, strategy)
+        self.failures = self.scheduler.failures
         nobody = cast(Connection, None)
         tell = self.scheduler
         self.feed = Feed(
@@ -201,13 +187,13 @@ class Stage:
     async def running(self, binders: int = 8) -> AsyncIterator[None]:
         """The tasks of the daemon that schedule, bind, inspect and tell."""
         scheduler = self.scheduler
-        work = [scheduler.run(), scheduler.aftermath.inspect(), scheduler.aftermath.announcing()]
+        work = [scheduler.run(), scheduler.after_binding.inspect(), scheduler.after_binding.announcing()]
         work += [
             scheduler.binder.volumes.watch(),
             scheduler.binder.volumes.write_jobs(),
             scheduler.binder.volumes.write_jobs(),
         ]
-        work += [self.events.run(), self.refusals.run()]
+        work += [self.events.run(), self.failures.run()]
         tasks = [asyncio.create_task(each) for each in work]
         tasks += [asyncio.create_task(self.scheduler.binder.bind_jobs()) for _ in range(binders)]
         try:

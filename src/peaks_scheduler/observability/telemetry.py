@@ -5,9 +5,9 @@ Owns a registry of its own and every instrument in it, under kube-scheduler's na
 
 - What happened is counted when it happens, by a method named after it. Their cost is in every decision, so the
   children of every label known beforehand are bound once; a placed pod costs some 8 us.
-- What is (queues, nodes, load age, leadership) is never kept up to date: one `Sample` of it is taken on the event loop
-  for every scrape and turned into series in a thread, so that rendering never stalls the binds. A scrape sees one whole
-  sample, whatever other scrapes do.
+- What is (queues, nodes, the gauges of the keepers) is never kept up to date: one `Sample` of it is taken on the event
+  loop for every scrape and turned into series in a thread, so that rendering never stalls the binds. A scrape sees one
+  whole sample, whatever other scrapes do.
 
 The number of series is bounded whatever others write: labels hold words of ours, kinds of Kubernetes, pod fields that
 the API server knows, and, with node metrics, nodes; never a pod, a namespace or an error's text.
@@ -58,14 +58,42 @@ def _exponential(start: float, factor: float, count: int) -> list[float]:
 
 
 @dataclass(frozen=True, slots=True)
+class Gauge:
+    """A number of a keeper, or one for each value of its labels.
+
+    Gauges of one name, from several keepers, become one family: their help and labels must be alike.
+    """
+
+    name: str
+    help: str
+    rows: Callable[[], Rows]
+    """Called on the event loop for every scrape; label values -> number. What it returns must not change afterwards."""
+    labels: Labels = ()
+    per_node: bool = False
+    """The first label is a node: exported with node metrics only, for all nodes; NaN is left out."""
+
+
+Reading = tuple[Gauge, Rows]
+"""A gauge and its rows at one scrape."""
+
+
+def by(mapping: Mapping[str, float]) -> Rows:
+    """One row for each key, the value of the only label."""
+    return [((key,), value) for key, value in mapping.items()]
+
+
+def one(value: float) -> Rows:
+    """The row of a gauge without labels."""
+    return [((), value)]
+
+
+@dataclass(frozen=True, slots=True)
 class NodeSeries:
     """Numbers of N nodes, for ``node_metrics``. Index i is the same node everywhere; NaN is left out."""
 
     names: Sequence[str] = ()
     predicted_cpu: Iterable[float] = ()  # (N,) [1]  use of CPU as a fraction, running and assumed pods included
     jump_watts: Iterable[float] = ()  # (N,) [W]  rise of power for a pod of the default request
-    measured_watts: Iterable[float] = ()  # (N,) [W]  mean over the last minutes; empty = nothing is measured
-    predicted_watts: Iterable[float] = ()  # (N,) [W]  what the power model says for the CPU use of the same minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,83 +105,28 @@ class Sample:
     unschedulable: Mapping[str, int] = field(default_factory=dict)  # plugin -> pods it keeps from being scheduled
     cache: Mapping[str, int] = field(default_factory=dict)  # nodes, pods, assumed_pods -> how many
     standings: Mapping[str, int] = field(default_factory=dict)  # measured, estimated, above-ceiling, ... -> nodes
-    load_age: float | None = None  # [s]  None = no load was ever received
-    load_source_up: bool = False
-    load_unmatched_keys: int = 0
-    load_problems: int = 0
-    pod_usage_groups: Mapping[str, int] = field(default_factory=dict)  # known, learning -> groups of siblings
-    power_model_valid: bool = False
-    learned_power_models: int = 0  # nodes whose model was learned by this process
-    power_drift: Mapping[str, float] = field(default_factory=dict)  # median, worst -> ratio; empty = not compared
-    power_compared_nodes: int = 0
-    clock_offsets: Mapping[str, float] = field(default_factory=dict)  # peer -> its clock minus ours [s]
-    unread_kinds: Mapping[str, bool] = field(default_factory=dict)  # kind -> is it one that cannot be read?
-    common_unknown_fields: Mapping[str, float] = field(default_factory=dict)  # path -> share of new pods that have it
-    pods_awaiting_volumes: int = 0
     log_lines_dropped: Mapping[str, int] = field(default_factory=dict)  # why -> lines since the start
-    leader: bool = False
     binds_in_flight: int = 0
     binds_in_flight_limit: int = 0
-    oldest_unseen_pod: float = 0.0  # [s]  0 = the watch has shown us every pod that the API server lists
-    undecided_pods: int = 0
     nodes: NodeSeries = field(default_factory=NodeSeries)
-
-
-def _by(mapping: Mapping[str, float]) -> Rows:
-    return [((key,), value) for key, value in mapping.items()]
-
-
-def _one(value: float) -> Rows:
-    return [((), value)]
+    gauges: Sequence[Reading] = ()  # of the keepers
 
 
 # fmt: off
 # name, labels, rows of a sample, help; `profile` is filled in where it is named
 _GAUGES: tuple[tuple[str, Labels, Callable[[Sample], Rows], str], ...] = (
-    ("scheduler_pending_pods", ("queue",), lambda s: _by(s.queues),
+    ("scheduler_pending_pods", ("queue",), lambda s: by(s.queues),
      "Pods that wait, by queue: active for a decision, backoff for a time, unschedulable for an event, or gated."),
-    ("scheduler_unschedulable_pods", ("plugin", "profile"), lambda s: _by(s.unschedulable),
+    ("scheduler_unschedulable_pods", ("plugin", "profile"), lambda s: by(s.unschedulable),
      "Unschedulable pods by the filter that refused a node to them; a pod counts under every such filter."),
-    ("scheduler_cache_size", ("type",), lambda s: _by(s.cache),
+    ("scheduler_cache_size", ("type",), lambda s: by(s.cache),
      "Nodes, pods and assumed pods in the ledger."),
-    ("peaks_nodes", ("standing",), lambda s: _by(s.standings),
+    ("peaks_nodes", ("standing",), lambda s: by(s.standings),
      "Nodes by rank class: measured, estimated (load missing or stale), unmodelled, above-ceiling, over-full."),
-    ("peaks_load_age_seconds", (), lambda s: _one(math.inf if s.load_age is None else s.load_age),
-     "Age of the load data in use; +Inf before any was received."),
-    ("peaks_load_source_up", (), lambda s: _one(s.load_source_up),
-     "1 if the last request to the load source was answered with usable load."),
-    ("peaks_load_unmatched_keys", (), lambda s: _one(s.load_unmatched_keys),
-     "Keys in the load data that name no node, or more than one."),
-    ("peaks_load_problems", (), lambda s: _one(s.load_problems),
-     "Kinds of values in the load data that could not be used as they were: no number, negative, above 100 %."),
-    ("peaks_pod_usage_groups", ("state",), lambda s: _by(s.pod_usage_groups),
-     "Groups of pods of one owner and the same images: their use is known, or still being learnt."),
-    ("peaks_power_model_valid", (), lambda s: _one(s.power_model_valid),
-     "1 if the power models in force are those of the file; 0 if the file is missing or was refused."),
-    ("peaks_learned_power_models", (), lambda s: _one(s.learned_power_models),
-     "Nodes whose power model was learned while running and is in force."),
-    ("peaks_power_model_drift_ratio", ("stat",), lambda s: _by(s.power_drift),
-     "Difference of measured and predicted power over what was measured: the median and the worst of all nodes."),
-    ("peaks_power_compared_nodes", (), lambda s: _one(s.power_compared_nodes),
-     "Nodes whose measured power was compared with their model's lately."),
-    ("peaks_clock_offset_seconds", ("peer",), lambda s: _by(s.clock_offsets),
-     "A peer's clock minus ours, as last measured."),
-    ("peaks_unread_kinds", ("kind",), lambda s: _by(s.unread_kinds),
-     "1 if objects of this kind cannot be read: the API server does not have them, or a right is missing."),
-    ("peaks_common_unknown_pod_fields", ("field",), lambda s: _by(s.common_unknown_fields),
-     "Pod fields that this version does not know and more than half of new pods have, with the share that does."),
-    ("peaks_pods_awaiting_volumes", (), lambda s: _one(s.pods_awaiting_volumes),
-     "Pods with a node whose volumes are being bound or made."),
-    ("peaks_leader", (), lambda s: _one(s.leader),
-     "1 if this replica holds the lease and binds."),
-    ("peaks_binds_in_flight", (), lambda s: _one(s.binds_in_flight),
+    ("peaks_binds_in_flight", (), lambda s: one(s.binds_in_flight),
      "Bindings sent and not answered yet."),
-    ("peaks_binds_in_flight_limit", (), lambda s: _one(s.binds_in_flight_limit),
+    ("peaks_binds_in_flight_limit", (), lambda s: one(s.binds_in_flight_limit),
      "Bindings that may be in flight at once; shrinks when the API server answers 429 and recovers."),
-    ("peaks_oldest_unseen_pod_seconds", (), lambda s: _one(s.oldest_unseen_pod),
-     "For how long the API server has listed a pod of ours that the watch has not shown us; 0 if there is none."),
-    ("peaks_undecided_pods", (), lambda s: _one(s.undecided_pods),
-     "Pods of ours that wait for a decision, and have waited longer than they should."),
 )
 
 _NODE_GAUGES: tuple[tuple[str, Callable[[NodeSeries], Iterable[float]], str], ...] = (
@@ -161,11 +134,6 @@ _NODE_GAUGES: tuple[tuple[str, Callable[[NodeSeries], Iterable[float]], str], ..
      "Use of the node's CPU as a fraction, pods included that its load data cannot have seen yet."),
     ("peaks_node_jump_watts", lambda n: n.jump_watts,
      "Rise of the node's power if a pod of the default request were added."),
-)
-
-_POWER_KINDS: tuple[tuple[str, Callable[[NodeSeries], Iterable[float]]], ...] = (
-    ("measured", lambda n: n.measured_watts),
-    ("predicted", lambda n: n.predicted_watts),
 )
 # fmt: on
 
@@ -200,8 +168,20 @@ class _State(Collector):
         for reason, count in sample.log_lines_dropped.items():
             dropped.add_metric((reason,), count)
         yield dropped
+        yield from self._keepers_gauges(sample.gauges)
         if self._node_metrics:
             yield from _node_gauges(sample.nodes)
+
+    def _keepers_gauges(self, readings: Sequence[Reading]) -> Iterable[Metric]:
+        families: dict[str, GaugeMetricFamily] = {}
+        for gauge, rows in readings:
+            if gauge.per_node and not self._node_metrics:
+                continue
+            family = families.setdefault(gauge.name, GaugeMetricFamily(gauge.name, gauge.help, labels=gauge.labels))
+            for values, number in rows if gauge.per_node else islice(rows, MOST_SERIES):
+                if not (gauge.per_node and math.isnan(number)):
+                    family.add_metric(tuple(map(visible if gauge.per_node else _label, values)), float(number))
+        return families.values()
 
     def _gauge(self, name: str, text: str, labels: Labels, rows: Rows) -> Metric:
         gauge = GaugeMetricFamily(name, text, labels=labels)
@@ -237,16 +217,6 @@ def _node_gauges(nodes: NodeSeries) -> Iterator[Metric]:
             if not math.isnan(number):
                 gauge.add_metric((visible(node),), float(number))
         yield gauge
-    power = GaugeMetricFamily(
-        "peaks_node_power_watts",
-        "Mean power of the node over the last minutes: as measured, and as its model has it for the same CPU use.",
-        labels=("node", "kind"),
-    )
-    for kind, values in _POWER_KINDS:
-        for node, number in zip(nodes.names, values(nodes), strict=False):
-            if not math.isnan(number):
-                power.add_metric((visible(node), kind), float(number))
-    yield power
 
 
 async def _nothing() -> Sample:

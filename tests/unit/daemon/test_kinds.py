@@ -15,12 +15,12 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from peaks_scheduler import settings
 from peaks_scheduler.daemon.main import Daemon
 from peaks_scheduler.daemon.watching import kinds as kinds_module
 from peaks_scheduler.daemon.watching.kinds import LOOK_EVERY, LOOK_SOON, KindKeeper
 from peaks_scheduler.errors import Forbidden, NotFound, Unavailable
 from peaks_scheduler.kube.kinds import KINDS, Kind
+from peaks_scheduler.settings.reading import load
 from tests.support.builders import anti_affinity, ledger, node, pod
 from tests.support.daemon_stage import OTHERS, until
 from tests.support.server_thread import ServerThread
@@ -123,7 +123,7 @@ async def test_a_kind_that_the_cluster_lacks_is_not_fed_and_named(world: World) 
     assert health.level == "degraded"
     assert "this API server has no csinodes.storage.k8s.io in v1" in health.text
     assert "limits of volumes per node are not checked" in health.text
-    assert {kind for kind, unread in world.keeper.unread().items() if unread} == world.absent
+    assert {kind for kind, unread in world.keeper.unreadable().items() if unread} == world.absent
 
 
 @pytest.mark.parametrize("right", ["forbidden", "unwatchable"])
@@ -174,7 +174,7 @@ async def test_a_server_that_forbids_everything_for_a_moment_changes_nothing(wor
     await world.start()
     await asyncio.sleep(LOOK_EVERY - 10)
     world.forbidden = ALL
-    world.keeper.doubt()
+    world.keeper.ask_soon()
     await asyncio.sleep(LOOK_SOON + 2)
     world.forbidden = set()
     await asyncio.sleep(100.0)
@@ -186,7 +186,7 @@ async def test_a_server_that_forbids_everything_for_a_moment_changes_nothing(wor
 async def test_a_right_that_is_taken_away_for_good_ends_the_watching_of_that_kind(world: World) -> None:
     await world.start()
     world.forbidden = {"csinodes"}
-    world.keeper.doubt()
+    world.keeper.ask_soon()
     await asyncio.sleep(20.0)
     assert CSI_NODES not in world.keeper.fed
     assert world.ledger.unreadable == {"csinodes"}
@@ -241,10 +241,10 @@ async def running(api: ServerThread, folder: Path, caplog: pytest.LogCaptureFixt
         "load_address": "http://127.0.0.1:9",
         "leader_elect": False,
     }
-    daemon = Daemon(settings.load(None, "", {}, given)[0])
+    daemon = Daemon(load(None, "", {}, given)[0])
     living = asyncio.create_task(daemon.run())
     try:
-        await until(lambda: "serving" in caplog.messages and daemon.may_decide(), within=10.0)
+        await until(lambda: "serving" in caplog.messages and daemon.parts.core.gate.may_decide(), within=10.0)
         yield daemon
     finally:
         if not living.done():

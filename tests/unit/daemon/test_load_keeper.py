@@ -124,10 +124,10 @@ class TestLoad:
     async def test_names_are_resolved_anew_only_when_names_or_nodes_have_changed(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from peaks_scheduler.daemon.keepers import load as upkeep
+        from peaks_scheduler.daemon.keepers import load as load_module
 
-        resolutions, resolve = [], upkeep.resolve
-        monkeypatch.setattr(upkeep, "resolve", lambda *given: resolutions.append(1) or resolve(*given))
+        resolutions, resolve = [], load_module.resolve
+        monkeypatch.setattr(load_module, "resolve", lambda *given: resolutions.append(1) or resolve(*given))
         keeping = Keeping(BOTH, BOTH, BOTH, report({"worker-1": 0.3}))
         await keeping.fetch(3)
         assert len(resolutions) == 1

@@ -13,16 +13,18 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from peaks_scheduler.daemon.keeper import Keeper, Tasks
 from peaks_scheduler.errors import PowerModelError
 from peaks_scheduler.files.reading import MOST_MODELS, read_text, stamp
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.ledger.power_columns import prepare
-from peaks_scheduler.observability.serving import Health
+from peaks_scheduler.observability.serving import Check, Health
+from peaks_scheduler.observability.telemetry import Gauge, one
 from peaks_scheduler.power.file import parse_models
 from peaks_scheduler.power.models import EMPTY, PowerModels
 from peaks_scheduler.settings.subjects import Settings
@@ -36,7 +38,7 @@ _MOST_WORDS = 1000  # of a failure: a file's own words may be in it
 SLOW = 60.0  # [s] after which a look that has not ended is told
 
 
-class ModelKeeper:
+class ModelKeeper(Keeper):
     """Keeps the last good power models in force."""
 
     def __init__(self, settings: Settings, ledger: Ledger, changed: Callable[[], None]) -> None:
@@ -153,6 +155,16 @@ class ModelKeeper:
         """For ``/readyz?verbose``."""
         trouble = self.slow or self.failure or "; ".join(filter(None, (self.unmodelled(), self.unlike())))
         return Health.degraded(trouble) if trouble else Health.ok()
+
+    def tasks(self) -> Tasks:
+        return {"models": self.run()} if self._path else {}
+
+    def checks(self) -> Sequence[Check]:
+        return (Check("power-models", self.health),)
+
+    def gauges(self) -> Sequence[Gauge]:
+        text = "1 if the power models in force are those of the file; 0 if the file is missing or was refused."
+        return (Gauge("peaks_power_model_valid", text, lambda: one(not self.failure)),)
 
 
 def _caused(words: str, cause: Exception) -> PowerModelError:

@@ -34,7 +34,7 @@ from peaks_scheduler.objects.pod import Pod
 from peaks_scheduler.observability.telemetry import Telemetry, WatchTrouble
 
 from .kopf_log import EndTogether
-from .oddities import Oddities
+from .passed_over import PassedOver
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ class Feed:
         self._ledger, self._connection, self._telemetry, self._wall = ledger, connection, telemetry, wall
         self._pod_changed, self._node_changed, self._kind_changed = pod_changed, node_changed, kind_changed
         self._kinds, self._on_start = kinds, on_start
-        self._oddities = Oddities(telemetry)
+        self._passed_over = PassedOver(telemetry)
         self._settings = _settings()
         self._renew = asyncio.Event()
         self._wanted = {PODS, NODES}
@@ -153,7 +153,7 @@ class Feed:
             check_shape(PODS, raw)
             change = ledger.observe_pod(raw, gone=gone)
         except PeaksError as error:
-            self._oddities.note(PODS, "object", str(error), "pod not understood")
+            self._passed_over.note(PODS, "object", str(error), "pod not understood")
             return False
         except Exception as error:  # what nobody thought of must not cost more than the one pod
             text = f"pod {raw['metadata'].get('namespace')}/{raw['metadata'].get('name')}: {error!r}"
@@ -195,7 +195,7 @@ class Feed:
 
     def _not_understood(self, plural: str, message: str, error: Exception) -> None:
         why = str(error) if isinstance(error, PeaksError) else repr(error)
-        self._oddities.note(plural, "object", why, message)
+        self._passed_over.note(plural, "object", why, message)
 
     def _passes(self, plural: str, event: str | None, raw: dict[str, Any]) -> bool:
         meta = raw["metadata"]
@@ -213,7 +213,7 @@ class Feed:
 
     def odd(self, path: str, what: Oddity, why: str) -> None:
         """Something was passed over before kopf saw it."""
-        self._oddities.note(path, what, why)
+        self._passed_over.note(path, what, why)
         size = self._settings.watching.chunk_size or 1
         if what == "too-large" and size > 1:
             self._settings.watching.chunk_size = max(1, size // SMALLER)
