@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from peaks_scheduler.daemon.keepers.load import ClockKeeper, LoadKeeper
+from peaks_scheduler.daemon.keepers.clock import ClockKeeper
+from peaks_scheduler.daemon.keepers.load import LoadKeeper
 from peaks_scheduler.daemon.keepers.models import ModelKeeper
 from peaks_scheduler.errors import LoadError, PowerModelError
 from peaks_scheduler.kube.connection import Connection

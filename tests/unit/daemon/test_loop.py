@@ -720,9 +720,9 @@ async def test_nothing_is_kept_of_a_pod_that_is_gone() -> None:
     stage = Stage(api)
     stage.sees(BIG)
     async with stage.running():
-        await until(lambda: bool(stage.scheduler.unschedulable))
+        await until(lambda: bool(stage.scheduler.pending.unschedulable))
         stage.loses(BIG)
-        assert stage.scheduler.unschedulable == {}
+        assert stage.scheduler.pending.unschedulable == {}
         assert len(stage.queue) == 0
         stage.sees(pod("big", cpu="8", uid="its successor"))
         await asyncio.sleep(1.0)

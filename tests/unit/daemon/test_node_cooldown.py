@@ -13,7 +13,7 @@ OURS, THEIRS = "ours", "default-scheduler"
 
 
 class Cluster:
-    """Nodes of two cores in a real ledger, and who rests."""
+    """Nodes of two cores in a real ledger, and which are in cooldown."""
 
     def __init__(self, nodes: int = 20) -> None:
         self.names = [f"n{i}" for i in range(nodes)]
@@ -23,7 +23,7 @@ class Cluster:
     @property
     def resting(self) -> list[str]:
         nodes = self.ledger.snapshot()
-        return [name for name, rests in zip(nodes.names, nodes.cooling, strict=True) if rests]
+        return [name for name, cooling in zip(nodes.names, nodes.cooling, strict=True) if cooling]
 
     def place(self, name: str, cpu: str = "1") -> None:
         """A pod of ours comes to the node by a decision of ours."""
@@ -33,7 +33,7 @@ class Cluster:
         self.ledger.observe_pod(pod(f"ours-on-{name}", cpu=cpu, node=name))
 
     def overbook(self, name: str, cpu: str = "40", now: float = 0.0) -> Json:
-        """Somebody else's pod comes to the node; it rests if that is a collision with ours."""
+        """Somebody else's pod comes to the node; its cooldown starts if that is a collision with ours."""
         raw = pod(f"theirs-on-{name}", cpu=cpu, node=name, scheduler=THEIRS)
         uid = raw["metadata"]["uid"]
         assert self.ledger.observe_pod(raw) & Change.OVERBOOKED
@@ -63,14 +63,14 @@ def test_a_node_that_rejected_a_pod_rests_to_the_end_of_its_rest(nodes: Cluster)
 
 
 def test_a_rejection_soon_after_a_rest_doubles_the_next_one_up_to_a_limit(nodes: Cluster) -> None:
-    now, rests = 0.0, []
+    now, lengths = 0.0, []
     for _ in range(6):
-        rests.append(nodes.cooldown.start("n1", now))
-        now += rests[-1]
+        lengths.append(nodes.cooldown.start("n1", now))
+        now += lengths[-1]
         nodes.cooldown.tick(now)
         now += 60.0
-    assert rests == [15.0, 30.0, 60.0, 120.0, 240.0, 240.0]
-    assert rests[-1] == LONGEST_COOLDOWN
+    assert lengths == [15.0, 30.0, 60.0, 120.0, 240.0, 240.0]
+    assert lengths[-1] == LONGEST_COOLDOWN
 
 
 def test_a_rejection_long_after_a_rest_is_a_first_one(nodes: Cluster) -> None:

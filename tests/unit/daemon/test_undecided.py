@@ -32,7 +32,7 @@ class Watched:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self.undecided.run())
+        task = asyncio.create_task(self.undecided.tasks()["undecided"])
         try:
             async with self.stage.running():
                 yield

@@ -26,7 +26,7 @@ def offset_gauge(peer: str, offset: Callable[[], float | None]) -> Gauge:
     """The gauge of one peer's clock; ``offset`` [s] is None where it is not known."""
     return Gauge(
         "peaks_clock_offset_seconds",
-        "A peer's clock minus ours, as last measured.",
+        "Clock of the peer minus ours, as last measured.",
         lambda: by({} if (now := offset()) is None else {peer: now}),
         ("peer",),
     )

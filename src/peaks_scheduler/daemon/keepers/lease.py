@@ -49,4 +49,4 @@ class LeaseKeeper(Keeper):
         return (Check("lease", self.health),)
 
     def gauges(self) -> Sequence[Gauge]:
-        return (Gauge("peaks_leader", "1 if this replica holds the lease and binds.", lambda: one(self.leading)),)
+        return (Gauge("peaks_leader", "1 if this replica holds the Lease and binds pods.", lambda: one(self.leading)),)

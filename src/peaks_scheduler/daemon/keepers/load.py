@@ -165,15 +165,14 @@ class LoadKeeper(PeriodicKeeper):
     # fmt: off
     def gauges(self) -> Sequence[Gauge]:
         return (
-            Gauge("peaks_load_age_seconds", "Age of the load data in use; +Inf before any was received.",
+            Gauge("peaks_load_age_seconds", "Age of the load data in use; +Inf before the first data.",
                   lambda: one(math.inf if self.age is None else self.age)),
-            Gauge("peaks_load_source_up", "1 if the last request to the load source was answered with usable load.",
+            Gauge("peaks_load_source_up", "1 if the last request to the load source returned usable load.",
                   lambda: one(self.asked and not self.failure)),
-            Gauge("peaks_load_unmatched_keys", "Keys in the load data that name no node, or more than one.",
+            Gauge("peaks_load_unmatched_keys", "Names in the load data that match no node, or more than one.",
                   lambda: one(len(self.unmatched))),
             Gauge("peaks_load_problems",
-                  "Kinds of values in the load data that could not be used as they were: "
-                  "no number, negative, above 100 %.",
+                  "Kinds of invalid values in the load data: not a number, negative, above 100 %.",
                   lambda: one(len(self.problems))),
             offset_gauge("load", lambda: self.offset),
         )

@@ -68,18 +68,18 @@ class MeasuredPower(Keeper):
     # fmt: off
     def gauges(self) -> Sequence[Gauge]:
         return (
-            Gauge("peaks_learned_power_models", "Nodes whose power model was learned while running and is in force.",
+            Gauge("peaks_learned_power_models", "Nodes that use a power model learned by this process.",
                   lambda: one(self.refit.in_force if self.refit else 0)),
             Gauge("peaks_power_model_drift_ratio",
-                  "Difference of measured and predicted power over what was measured: "
-                  "the median and the worst of all nodes.",
+                  "Difference of measured and predicted power, divided by the measured power: "
+                  "median and worst of all nodes.",
                   lambda: by(self.drift.summary() if self.drift else {}), ("stat",)),
             Gauge("peaks_power_compared_nodes",
-                  "Nodes whose measured power was compared with their model's lately.",
+                  "Nodes whose measured power was compared with the prediction of their model lately.",
                   lambda: one(len(self.drift.nodes) if self.drift else 0)),
             Gauge("peaks_node_power_watts",
                   "Mean power of the node over the last minutes: "
-                  "as measured, and as its model has it for the same CPU use.",
+                  "measured, and predicted by its model for the same CPU use.",
                   self._watts, ("node", "kind"), per_node=True),
         )
     # fmt: on

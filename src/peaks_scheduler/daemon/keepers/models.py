@@ -163,7 +163,7 @@ class ModelKeeper(Keeper):
         return (Check("power-models", self.health),)
 
     def gauges(self) -> Sequence[Gauge]:
-        text = "1 if the power models in force are those of the file; 0 if the file is missing or was refused."
+        text = "1 if the power models in use are those of the file; 0 if the file is missing or invalid."
         return (Gauge("peaks_power_model_valid", text, lambda: one(not self.failure)),)
 
 

@@ -103,7 +103,9 @@ class UsageKeeper(PeriodicKeeper):
         return () if self._source is None else (Check(NAME, self.health),)
 
     def gauges(self) -> Sequence[Gauge]:
-        text = "Groups of pods of one owner and the same images: their use is known, or still being learnt."
+        text = (
+            "Groups of pods with the same owner and images, by state: their CPU use is known, or still being learned."
+        )
         return (Gauge("peaks_pod_usage_groups", text, lambda: by(dict(self.groups)), ("state",)),)
 
     async def aclose(self) -> None:

@@ -162,10 +162,11 @@ class Scheduler(Keeper):
     def gauges(self) -> Sequence[Gauge]:
         return (
             Gauge("peaks_common_unknown_pod_fields",
-                  "Pod fields that this version does not know and more than half of new pods have, "
-                  "with the share that does.",
+                  "Share of new pods that have this field, which this version does not know; "
+                  "only fields that more than half have.",
                   lambda: by(self._unknown_fields.common()), ("field",)),
-            Gauge("peaks_pods_awaiting_volumes", "Pods with a node whose volumes are being bound or made.",
+            Gauge("peaks_pods_awaiting_volumes",
+                  "Pods with a chosen node whose volumes are being bound or provisioned.",
                   lambda: one(len(self.binder.volumes))),
         )
     # fmt: on

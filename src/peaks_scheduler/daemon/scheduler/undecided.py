@@ -98,7 +98,7 @@ class UndecidedPods(Keeper):
         return (Check("undecided", self.health),)
 
     def gauges(self) -> Sequence[Gauge]:
-        text = "Pods of ours that wait for a decision, and have waited longer than they should."
+        text = "Pods of ours that have waited for a decision longer than they should."
         return (Gauge("peaks_undecided_pods", text, lambda: one(len(self))),)
 
     # -- finding

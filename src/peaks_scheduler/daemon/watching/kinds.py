@@ -78,7 +78,7 @@ class KindKeeper(Keeper):
         return (Check("kinds", self.health),)
 
     def gauges(self) -> Sequence[Gauge]:
-        text = "1 if objects of this kind cannot be read: the API server does not have them, or a right is missing."
+        text = "1 if objects of this kind cannot be read: the API server does not have the kind, or a right is missing."
         return (Gauge("peaks_unread_kinds", text, lambda: by(self.unreadable()), ("kind",)),)
 
     # -- what others tell
