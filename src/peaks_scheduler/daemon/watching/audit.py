@@ -79,7 +79,10 @@ class Audit(Keeper):
         return {"pending": self.watch_pending(), "names": self.compare_names()}
 
     def gauges(self) -> Sequence[Gauge]:
-        text = "Time for which the API server has listed a pod of ours that the watch has not delivered; 0 if there is none."
+        text = (
+            "Time for which the API server has listed a pod of ours that the watch has not delivered; "
+            "0 if there is none."
+        )
         return (Gauge("peaks_oldest_unseen_pod_seconds", text, lambda: one(self.oldest_unseen)),)
 
     # -- pending pods
