@@ -83,12 +83,12 @@ class Parts:
     events: EventRecorder
     lease: LeaseKeeper
     rivals: Rivals
-    scheduler: Scheduler
-    kinds: KindKeeper
-    feed: Feed
-    undecided: UndecidedPods
-    audit: Audit
     clock: ClockKeeper
+    scheduler: Scheduler = field(init=False)
+    undecided: UndecidedPods = field(init=False)
+    kinds: KindKeeper = field(init=False)
+    feed: Feed = field(init=False)
+    audit: Audit = field(init=False)
     on_first_lists: list[Callable[[], None]] = field(default_factory=list)
     """Called when all objects of the first lists are in the ledger."""
     keepers: Sequence[Keeper] = ()
@@ -167,70 +167,73 @@ def build_core(settings: Settings) -> Core:
 
 def build(core: Core, outside: Outside) -> Parts:
     """Build and connect all parts. Raises ConfigurationError for what shows only when a source is set up."""
-    settings, ledger, gate, connection = core.settings, core.ledger, core.gate, outside.connection
+    settings, gate, connection = core.settings, core.gate, outside.connection
     name, identity = settings.scheduler_name, unique_identity()
     telemetry = Telemetry(name, lambda: parts.status.sampled(), settings.node_metrics)
     client = KubeClient(connection, name, identity)
-    events = EventRecorder(client, name, identity, on_drop=telemetry.event_dropped)
-    lease = _lease(core, outside, connection.namespace or "kube-system", identity)
-    rivals = Rivals(name, telemetry, gate.may_decide)
-    context = Context(
-        settings=settings,
-        ledger=ledger,
-        queue=SchedulingQueue(),
-        client=client,
-        limiter=Limiter(WORKERS),
-        events=events,
-        telemetry=telemetry,
-        may_decide=gate.may_decide,
-        may_write=lease.may_write,
-        bound_by_another=rivals.bound_by_another,
-    )
-    scheduler = Scheduler(context, core.strategy, outside.heartbeat)
-    kinds = KindKeeper(client, ledger, lambda: _kinds_changed(parts), lambda: parts.feed.restart("kinds"))
-    feed = Feed(
-        ledger,
-        connection,
-        telemetry,
-        time.time,
-        scheduler.pod_changed,
-        scheduler.node_changed,
-        scheduler.kind_changed,
-        kinds.fed_now,
-        on_start=outside.on_kopf_start,
-    )
-    undecided = UndecidedPods(scheduler)
-    audit = Audit(
-        ledger,
-        client,
-        feed,
-        scheduler,
-        telemetry,
-        kinds,
-        lambda: _first_lists_in(parts),
-        unseen=undecided.unseen,
-    )
     parts = Parts(
         core=core,
         outside=outside,
         telemetry=telemetry,
         client=client,
-        events=events,
-        lease=lease,
-        rivals=rivals,
-        scheduler=scheduler,
-        kinds=kinds,
-        feed=feed,
-        undecided=undecided,
-        audit=audit,
-        clock=ClockKeeper(connection, ledger),
+        events=EventRecorder(client, name, identity, on_drop=telemetry.event_dropped),
+        lease=_lease(core, outside, connection.namespace or "kube-system", identity),
+        rivals=Rivals(name, telemetry, gate.may_decide),
+        clock=ClockKeeper(connection, core.ledger),
     )
-    connection.on_oddity = feed.odd
-    gate.require(audit.complete.is_set)
-    gate.require(lambda: lease.leading)
+    _schedule(parts)
+    _watch(parts)
+    gate.require(parts.audit.complete.is_set)
+    gate.require(lambda: parts.lease.leading)
     parts.keepers = [make(parts) for make in KEEPERS]
     _open_to_others(parts)
     return parts
+
+
+def _schedule(parts: Parts) -> None:
+    """What decides and binds."""
+    context = Context(
+        settings=parts.core.settings,
+        ledger=parts.core.ledger,
+        queue=SchedulingQueue(),
+        client=parts.client,
+        limiter=Limiter(WORKERS),
+        events=parts.events,
+        telemetry=parts.telemetry,
+        may_decide=parts.core.gate.may_decide,
+        may_write=parts.lease.may_write,
+        bound_by_another=parts.rivals.bound_by_another,
+    )
+    parts.scheduler = Scheduler(context, parts.core.strategy, parts.outside.heartbeat)
+    parts.undecided = UndecidedPods(parts.scheduler)
+
+
+def _watch(parts: Parts) -> None:
+    """What feeds the ledger, and audits it."""
+    ledger, client, scheduler, connection = parts.core.ledger, parts.client, parts.scheduler, parts.outside.connection
+    parts.kinds = KindKeeper(client, ledger, lambda: _kinds_changed(parts), lambda: parts.feed.restart("kinds"))
+    parts.feed = Feed(
+        ledger,
+        connection,
+        parts.telemetry,
+        time.time,
+        scheduler.pod_changed,
+        scheduler.node_changed,
+        scheduler.kind_changed,
+        parts.kinds.fed_now,
+        on_start=parts.outside.on_kopf_start,
+    )
+    connection.on_oddity = parts.feed.odd
+    parts.audit = Audit(
+        ledger,
+        client,
+        parts.feed,
+        scheduler,
+        parts.telemetry,
+        parts.kinds,
+        lambda: _first_lists_in(parts),
+        unseen=parts.undecided.unseen,
+    )
 
 
 def _lease(core: Core, outside: Outside, namespace: str, identity: str) -> LeaseKeeper:
@@ -247,7 +250,7 @@ def _lease(core: Core, outside: Outside, namespace: str, identity: str) -> Lease
 
 
 def _open_to_others(parts: Parts) -> None:
-    """What others ask, and the server that answers."""
+    """What answers probes and scrapes."""
     settings, outside, gate, scheduler = parts.core.settings, parts.outside, parts.core.gate, parts.scheduler
     parts.status = status = Status(
         scheduler, parts.audit, outside.connection.reach, outside.heartbeat, outside.background, parts.keepers
