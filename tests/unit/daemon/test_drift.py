@@ -1,4 +1,4 @@
-"""Measured watts beside what the models say: what is told, of whom, and for how long.
+"""Measured watts compared with the models: what is reported, of which nodes, and for how long.
 
 Sensors follow ``measured_nodes.true_watts``; a model that is 10 % below it at every load is 11 % off by what is
 predicted, 10 % by what is measured, and the latter is told.

@@ -1,4 +1,4 @@
-"""When a pod's owner is told that it fits nowhere, and when it is not said again."""
+"""When a pod's owner is told why it was not placed, and when that is not repeated."""
 
 from __future__ import annotations
 

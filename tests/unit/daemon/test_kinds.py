@@ -1,5 +1,4 @@
-"""A cluster without some of the kinds, or an account without some of the rights: who is refused, who is told, and who
-notices nothing."""
+"""A cluster without some kinds, or an account without some rights: which pods are refused, and what is reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever becomes of a Binding, its pod ends bound, waiting or gone, and its owner hears of it once.
+"""Whatever the outcome of a Binding, its pod ends bound, pending or gone, and its owner is told once.
 
 The first half speaks HTTP with the embedded API server; the second, where hours pass, runs in virtual time.
 """

@@ -1,6 +1,6 @@
 """The whole daemon in this process against an API server in another thread: its start, its health, its ends.
 
-Its exits are bounded by what a kubelet grants: ten seconds.
+Every exit must end within ten seconds, less than the grace period of a kubelet.
 """
 
 from __future__ import annotations
@@ -360,7 +360,7 @@ class TestEnds:
 
 
 class TestLongDecision:
-    """A decision that never ends by itself; what is asked meanwhile is asked from another thread, as a kubelet does."""
+    """A decision that never ends by itself. Requests meanwhile come from another thread, as a kubelet's do."""
 
     @pytest.fixture
     def long(self, monkeypatch: pytest.MonkeyPatch) -> LongDecision:

@@ -1,4 +1,4 @@
-"""Which nodes rest, how long, and what ends a rest. All times in seconds."""
+"""Which nodes are in cooldown, how long, and what ends it. All times in seconds."""
 
 from __future__ import annotations
 

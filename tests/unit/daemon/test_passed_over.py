@@ -1,4 +1,4 @@
-"""What could not be understood is said once a minute, counted every time; too large a page makes them smaller."""
+"""What cannot be parsed is logged once a minute and counted each time; after a too large list, pages are smaller."""
 
 from __future__ import annotations
 

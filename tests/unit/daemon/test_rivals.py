@@ -1,5 +1,4 @@
-"""A second daemon of our name: noticed by the pods that it takes, said on /readyz, counted, and told at most once a
-minute."""
+"""A second daemon of our name is noticed by the pods that it binds: counted, shown on /readyz, logged once a minute."""
 
 from __future__ import annotations
 

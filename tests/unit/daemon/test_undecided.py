@@ -1,4 +1,4 @@
-"""No pod of ours waits without a word: what keeps one from being decided is found, told, counted and mended."""
+"""Pods that wait too long for a decision are found, logged, counted and helped on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UID = "uid-default-web-0"
 
 
 class Watched:
-    """A stage with a watchman."""
+    """A stage, and the look at its overdue pods."""
 
     def __init__(self, *pods: dict[str, object]) -> None:
         self.api = Api(*pods)
@@ -56,7 +56,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
 
 @virtually
 async def test_a_pod_in_no_queue_is_queued_and_bound() -> None:
-    """Known to the ledger as pending, and nobody was going to look at it: it waited for two minutes and more."""
+    """Without this a pod that is pending in the ledger, and in no queue, waited for minutes."""
     watched = Watched(WEB)
     async with watched.running():
         watched.stage.ledger.observe_pod(WEB)
@@ -133,7 +133,7 @@ async def test_a_binding_that_hangs_is_told_and_left_alone() -> None:
 
 @virtually
 async def test_attempts_that_fail_in_silence_are_told() -> None:
-    """The fence is closed, but the Lease not lost: nothing may be sent, and nobody is told why."""
+    """The fence is closed though the Lease is not lost: nothing may be sent, and no owner is told why."""
     watched = Watched(WEB)
     watched.stage.fence_open = False
     async with watched.running():
@@ -150,7 +150,7 @@ async def test_attempts_that_fail_in_silence_are_told() -> None:
 
 @virtually
 async def test_who_came_back_while_a_decision_was_under_way_waits_again() -> None:
-    """The audit dropped it, and it was there all the same: the old decision must not take it out of the queue."""
+    """The audit dropped a pod that exists: the old decision must not take the pod out of the queue."""
     watched = Watched(WEB)
     stage = watched.stage
     watched.api.answers.append(Unavailable("away"))  # it will be sent once more
@@ -170,7 +170,7 @@ async def test_who_came_back_while_a_decision_was_under_way_waits_again() -> Non
 
 @virtually
 async def test_pods_that_are_decided_are_no_trouble() -> None:
-    """Bound, refused, gated, of another scheduler, on their way out: all of them wait, and rightly."""
+    """Pods that are bound, unschedulable, gated, being deleted or of another scheduler are not overdue."""
     big, gated = pod("big", cpu="100"), pod("gated", schedulingGates=[{"name": "later"}])
     others = [pod("foreign", scheduler="default-scheduler"), pod("leaving", deleting=True)]
     watched = Watched(WEB, big, gated, *others)

@@ -1,4 +1,4 @@
-"""What the daemon makes of pods' use: whose it is, what it does to the placing, and what is said when it does not come.
+"""Measured CPU use of pods: which pods it belongs to, its effect on placement, and what is reported without it.
 
 The source is played. A round is a fetch; sixty seconds pass between two.
 """
