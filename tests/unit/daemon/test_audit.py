@@ -130,7 +130,7 @@ class World:
     def completed(self, kinds: list[Kind]) -> None:
         self.read |= {kind.plural for kind in kinds}
 
-    def doubt(self) -> None:
+    def ask_soon(self) -> None:
         self.doubts += 1
 
     def _completed(self) -> None:
