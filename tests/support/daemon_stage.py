@@ -1,8 +1,7 @@
-"""The scheduling half of the daemon on a stage: real queue, ledger, limiter and events, and a test that is the watch.
+"""The scheduling half of the daemon for tests: real queue, ledger, limiter and events; the test plays the watches.
 
-``Api`` is an API server without sockets, for virtual time: it knows pods and claims, takes Bindings and patches, and
-answers the next ones as it is told. ``Stage`` takes it or a real client. Nothing reaches the ledger but what the test
-lets it see.
+``Api`` is an API server without sockets, for virtual time: it has pods and claims, accepts Bindings and patches, and
+answers as the test says. ``Stage`` uses it or a real client. Only what the test shows (``sees``) reaches the ledger.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from peaks_scheduler.settings.subjects import Settings
 from tests.support.builders import NOW, PEAKS, Json, ledger, models, node, when
 
 CHEAP, DEAR = (100.0, -40.0, -7.0), (100.0, -90.0, -7.0)
-"""(k0, k1, k2): on the first every pod costs less than half of what it costs on the second."""
+"""(k0, k1, k2): every pod costs on the first curve less than half of its cost on the second."""
 WORKERS = (node("worker-1", cpu="4"), node("worker-2", cpu="4"))
 POWER = models(worker_1=CHEAP, worker_2=DEAR)
 
@@ -53,7 +52,7 @@ def bound(raw: Json, to: str, annotations: Mapping[str, str] | None = None) -> J
 
 
 class Api:
-    """What of a KubeClient the scheduling asks. ``answers``: to the next Bindings; used up, all succeed."""
+    """The part of a KubeClient that scheduling uses. ``answers``: to the next Bindings; after them all succeed."""
 
     def __init__(self, *pods: Json) -> None:
         self.scheduler_name = "Peaks"
@@ -172,7 +171,7 @@ class Stage:
         )
 
     def sees(self, *objects: Json, kind: str | None = "MODIFIED") -> None:
-        """A watch brings these objects."""
+        """A watch shows these objects."""
         for raw in objects:
             if other := OTHERS.get(raw.get("kind", "")):
                 self.feed.other(other, kind, copy.deepcopy(raw))
@@ -180,7 +179,7 @@ class Stage:
                 (self.feed.node if raw.get("kind") == "Node" else self.feed.pod)(kind, copy.deepcopy(raw))
 
     def loses(self, *objects: Json) -> None:
-        """A watch tells that these are gone."""
+        """A watch shows that these objects were deleted."""
         self.sees(*objects, kind="DELETED")
 
     @contextlib.asynccontextmanager
@@ -224,7 +223,7 @@ def decided(raw: Json, to: str) -> Json:
 
 
 async def until(reached: Callable[[], bool], within: float = 5.0) -> None:
-    """Wait until it is so; an AssertionError after ``within`` [s] of the loop's time."""
+    """Wait until ``reached()``; AssertionError after ``within`` [s] of the loop's time."""
     try:
         async with asyncio.timeout(within):
             while not reached():  # noqa: ASYNC110 - whatever a test may wait for has no event of its own
