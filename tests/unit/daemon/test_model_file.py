@@ -1,4 +1,4 @@
-"""Whatever becomes of the power model file, the last good models stay in force, it is said once, and it heals."""
+"""Whatever happens to the power model file, the last good models stay in force; it is logged once, and can recover."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def test_after_a_restart_without_records_missing_events_are_posted_for_our_pods_
         theirs = pod("theirs", scheduler="another")
         stage.sees(bound(WEB, "worker-1"), bound(theirs, "worker-1"))
         async with stage.running():
-            stage.scheduler.aftermath.announce_recent()
+            stage.scheduler.after_binding.announce_recent()
             await until(lambda: bool(api.told("Scheduled")), within=60.0)
         assert api.told("Scheduled") == ["web-0"]
 

@@ -13,16 +13,18 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from peaks_scheduler.daemon.keeper import Keeper, Tasks
 from peaks_scheduler.errors import PowerModelError
 from peaks_scheduler.files.reading import MOST_MODELS, read_text, stamp
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.ledger.power_columns import prepare
-from peaks_scheduler.observability.serving import Health
+from peaks_scheduler.observability.gauge import Gauge, single
+from peaks_scheduler.observability.serving import Check, Health
 from peaks_scheduler.power.file import parse_models
 from peaks_scheduler.power.models import EMPTY, PowerModels
 from peaks_scheduler.settings.settings import Settings
@@ -36,8 +38,8 @@ _LONGEST = 1000  # [characters] of a failure: it may quote the file
 SLOW = 60.0  # [s] a look that takes longer is reported
 
 
-class ModelKeeper:
-    """Keeps the last good power models in force. ``changed`` is called when other models have come into force."""
+class ModelKeeper(Keeper):
+    """Keeps the last good power models in force."""
 
     def __init__(self, settings: Settings, ledger: Ledger, changed: Callable[[], None]) -> None:
         self._path = Path(settings.power.file) if settings.power.file else None
@@ -160,6 +162,16 @@ class ModelKeeper:
         """For ``/readyz?verbose``."""
         trouble = self.slow or self.failure or "; ".join(filter(None, (self.unmodelled(), self.unlike())))
         return Health.degraded(trouble) if trouble else Health.ok(self.layers())
+
+    def tasks(self) -> Tasks:
+        return {"models": self.run()} if self._path else {}
+
+    def checks(self) -> Sequence[Check]:
+        return (Check("power-models", self.health),)
+
+    def gauges(self) -> Sequence[Gauge]:
+        text = "1 if the power models in use are those of the file; 0 if the file is missing or invalid."
+        return (Gauge("peaks_power_model_valid", text, lambda: single(not self.failure)),)
 
 
 def _caused(words: str, cause: Exception) -> PowerModelError:

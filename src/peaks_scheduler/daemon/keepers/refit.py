@@ -18,14 +18,14 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from peaks_scheduler.errors import LoadError
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.objects.node import Node
-from peaks_scheduler.observability.serving import Health
+from peaks_scheduler.observability.serving import Check, Health
 from peaks_scheduler.observability.telemetry import Telemetry
 from peaks_scheduler.power.models import PowerModel
 from peaks_scheduler.power.scope import ESTIMATE, at_least_as_wide, scope_or_wall
@@ -38,7 +38,7 @@ from peaks_scheduler.sources.power_history.survey import Survey, survey
 from peaks_scheduler.sources.prometheus.api import PrometheusApi
 from peaks_scheduler.sources.prometheus.grid import Grid
 
-from .keeper import Rounds
+from .periodic import PeriodicKeeper
 
 if TYPE_CHECKING:
     from peaks_scheduler.fitting.contest import Contest
@@ -60,8 +60,8 @@ class Learned:
     """The part of the machine that was measured."""
 
 
-class RefitKeeper(Rounds):
-    """Keeps the learned layer of the power book.
+class RefitKeeper(PeriodicKeeper):
+    """Keeps the power models as good as what is measured.
 
     Args:
         known: set once all nodes are in the ledger.
@@ -79,7 +79,16 @@ class RefitKeeper(Rounds):
         changed: Callable[[], None],
         wall: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(NAME, "power models not learned, they stay", settings.interval, telemetry, known, AGAIN)
+        super().__init__(
+            NAME,
+            NAME,
+            "power models not learned, they stay",
+            settings.interval,
+            telemetry,
+            known=known,
+            retry=AGAIN,
+            least_pause=1.0,
+        )
         self._api, self._settings, self._ledger = api, settings, ledger
         self._changed, self._wall = changed, wall
         self._queries = Queries(settings.power_query, settings.cpu_query)
@@ -95,14 +104,18 @@ class RefitKeeper(Rounds):
         """How many nodes have a learned model that counts."""
         return len(self._ledger.power.nodes_of("learned"))
 
-    async def _round(self) -> str:
-        """Learn a model of every node; the words for the log."""
+    async def once(self) -> None:
+        """One round over all nodes."""
+        if await self._answer(self._round()) is not None:
+            self._succeeded("power models are being learned")
+
+    async def _round(self) -> Counter[str]:
         try:
             outcomes = await self._over_all()
         finally:
             self._apply()
         logger.info("power models looked at", extra={"nodes": outcomes.total(), **outcomes})
-        return "power models are being learned"
+        return outcomes
 
     async def _over_all(self) -> Counter[str]:
         settings, nodes = self._settings, {node.name: node for node in self._ledger.nodes()}
@@ -244,3 +257,6 @@ class RefitKeeper(Rounds):
     def health(self) -> Health:
         """For ``/readyz?verbose``; it never makes us unready."""
         return Health.degraded(f"{self.failure}; the power models stay as they are") if self.failure else Health.ok()
+
+    def checks(self) -> Sequence[Check]:
+        return (Check(NAME, self.health),)
