@@ -125,6 +125,8 @@ async def test_every_promised_gauge_is_exported_with_its_labels_and_says_what_it
         await until(daemon.parts.core.gate.may_decide)
         answer: httpx.Response = await get(caplog, "/metrics")
         ready = (await get(caplog, "/readyz?verbose")).text
+        brought = {gauge.name for keeper in daemon.parts.keepers for gauge in keeper.gauges()}
+    assert brought == {*EXPORTED, *WITHOUT_ROWS}
     families = {family.name: family for family in text_string_to_metric_families(answer.text)}
     assert families.keys() >= {*EXPORTED, *WITHOUT_ROWS}
     for name in (*EXPORTED, *WITHOUT_ROWS):

@@ -24,6 +24,7 @@ from peaks_scheduler.scheduling.filters.filters import FILTERS
 from peaks_scheduler.settings.loading import load_settings
 from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.settings.table import redacted
+from tests.unit.daemon.test_keepers import EXPORTED, WITHOUT_ROWS
 from tools.settings_reference import reference, with_reference
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -131,15 +132,16 @@ def test_every_documented_variable_is_read(option: str, variable: str) -> None:
 
 
 def exported() -> dict[str, str]:
-    """Name -> type of all that is exported, the process collector's left out."""
+    """Name -> type of all that is exported, by keepers too; the process collector's are left out."""
     suffix = {"counter": "_total", "info": "_info"}
     kind = {"info": "gauge"}
     families = Telemetry("Peaks", node_metrics=True).registry.collect()
-    return {
+    ours = {
         family.name + suffix.get(family.type, ""): kind.get(family.type, family.type)
         for family in families
         if not family.name.startswith("process_")
     }
+    return ours | dict.fromkeys((*EXPORTED, *WITHOUT_ROWS), "gauge")
 
 
 def test_every_metric_is_documented_with_its_type_and_nothing_else() -> None:

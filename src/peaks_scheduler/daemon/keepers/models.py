@@ -23,8 +23,9 @@ from peaks_scheduler.errors import PowerModelError
 from peaks_scheduler.files.reading import MOST_MODELS, read_text, stamp
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.ledger.power_columns import prepare
-from peaks_scheduler.observability.gauge import Gauge, single
+from peaks_scheduler.observability.gauge import Gauge, by_key, single
 from peaks_scheduler.observability.serving import Check, Health
+from peaks_scheduler.power.book import by_origin
 from peaks_scheduler.power.file import parse_models
 from peaks_scheduler.power.models import EMPTY, PowerModels
 from peaks_scheduler.settings.settings import Settings
@@ -170,8 +171,14 @@ class ModelKeeper(Keeper):
         return (Check("power-models", self.health),)
 
     def gauges(self) -> Sequence[Gauge]:
-        text = "1 if the power models in use are those of the file; 0 if the file is missing or invalid."
-        return (Gauge("peaks_power_model_valid", text, lambda: single(not self.failure)),)
+        valid = "1 if the power models in use are those of the file; 0 if the file is missing or invalid."
+        origins = "Nodes by the origin of the power model in force: file, learned while running, or predicted."
+        return (
+            Gauge("peaks_power_model_valid", valid, lambda: single(not self.failure)),
+            Gauge(
+                "peaks_power_models", origins, lambda: by_key(by_origin(self._ledger.snapshot().models)), ("origin",)
+            ),
+        )
 
 
 def _caused(words: str, cause: Exception) -> PowerModelError:
