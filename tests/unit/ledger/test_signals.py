@@ -25,7 +25,7 @@ def carbon(pod: Pod, nodes: Snapshot) -> Floats:
     return grams
 
 
-CARBON = Strategy("carbon", "the emissions of the pod", carbon, envelope=False)
+CARBON = Strategy("carbon", "the emissions of the pod", carbon, unit="g/h")
 
 
 def test_a_keeper_sets_a_signal_and_a_strategy_decides_by_it() -> None:
