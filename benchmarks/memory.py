@@ -30,13 +30,15 @@ UNITS: dict[str, tuple[str, Better]] = {
     "while a large pod is read, for each byte": ("bytes", "lower"),
     "left after the first time filled and emptied": ("MB", "lower"),
     "left after the last time": ("MB", "lower"),
+    "a fork of the ledger, five times the pods": ("MB", "lower"),
+    "a fork of the ledger, five times the pods, time": ("s", "lower"),
 }
 
 
 def measure(plan: Plan, say: Callable[[str], None]) -> tuple[list[Figure], list[Aim]]:
     """All measurements, one after the other."""
     found: dict[str, float] = {}
-    for question in ("plain", "large", "churn"):
+    for question in ("plain", "large", "churn", "fork"):
         say(f"memory: {question}")
         found |= _ask(question, plan)
     grown = found["left after the last time"] - found["left after the first time filled and emptied"]

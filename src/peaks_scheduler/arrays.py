@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,3 +12,5 @@ Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Codes = NDArray[np.int32]
 Counts = NDArray[np.int32]
+Hashes = NDArray[np.uint64]
+AnyArray = NDArray[Any]

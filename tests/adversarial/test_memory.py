@@ -13,8 +13,8 @@ import pytest
 
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.objects import requests
+from peaks_scheduler.objects.memo import BUDGET
 from peaks_scheduler.objects.pod import Pod
-from peaks_scheduler.objects.sharing import BUDGET
 from tests.support.builders import (
     NOW,
     PEAKS,
@@ -109,7 +109,7 @@ def test_thousands_of_refusals_share_their_masks() -> None:
     known = ledger(*(node(f"worker-{i}") for i in range(50)), node("odd", more=devices(500)))
     wanted = pod(requests=devices(500) | devices(500, "absent"))
     known.observe_pod(wanted)
-    found = list(known.snapshot().offers.short(known.pod(wanted["metadata"]["uid"]).requests))  # type: ignore[union-attr]
+    found = list(known.snapshot().resources.short(known.pod(wanted["metadata"]["uid"]).requests))  # type: ignore[union-attr]
     assert len(found) == 1000
     assert len({id(mask) for _, mask in found}) <= 3
 

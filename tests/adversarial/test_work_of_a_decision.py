@@ -16,9 +16,10 @@ import pytest
 
 from peaks_scheduler.ledger.indices.bulk import Hashed, Selectors
 from peaks_scheduler.ledger.ledger import Ledger
-from peaks_scheduler.objects.burden import bulky
+from peaks_scheduler.objects.affinity import AffinityTerm
+from peaks_scheduler.objects.complexity import bulky
 from peaks_scheduler.objects.pod import Pod
-from peaks_scheduler.objects.selectors import AffinityTerm, LabelSelector, Requirement, Taint, Tolerated, Toleration
+from peaks_scheduler.objects.selectors import LabelSelector, Requirement, Taint, Tolerated, Toleration
 from peaks_scheduler.scheduling.decision import MESSAGE_LENGTH
 from tests.adversarial.builders import Json, grown, held, size
 from tests.adversarial.worst_pods import OF_NODES, OF_PODS, nodes
@@ -207,9 +208,9 @@ def test_many_terms_mean_what_each_means(seed: int, known: Ledger) -> None:
     weighted = tuple((rng.randint(1, 9), term) for term in terms)
     one_by_one = [index.near((each,)) for each in weighted]
     assert _sums(known, index.near(weighted)) == _sums(known, (each for near in one_by_one for each in near))
-    one = index.meant_by_all(terms[:1])
-    assert index.meant_by_all(terms[:1] * 100).tolist() == one.tolist()
-    assert index.all_mean(terms[:1] * 100, incoming) == index.all_mean(terms[:1], incoming)
+    one = index.matched_by_all(terms[:1])
+    assert index.matched_by_all(terms[:1] * 100).tolist() == one.tolist()
+    assert index.all_match(terms[:1] * 100, incoming) == index.all_match(terms[:1], incoming)
     assert _repelled(known, terms, rng.randint(0, NODES - 1), incoming)
 
 

@@ -264,7 +264,7 @@ def test_a_node_that_rejects_a_pod_for_lack_of_room_rests(control_plane: Control
         rejection = {"phase": "Failed", "reason": "OutOfcpu", "startTime": "2026-11-20T10:00:00Z"}
         status = "/api/v1/namespaces/default/pods/rejected/status"
         control_plane.api.patch(status, {"status": rejection})
-        line = daemon.wait_for("node rests", node="worker-0")
+        line = daemon.wait_for("node in cooldown", node="worker-0")
         assert (line["pod"], line["reason"]) == ("default/rejected", "OutOfcpu")
         assert daemon.metric("peaks_overbooked_total") == 1
         control_plane.create_nodes([node("worker-1")])

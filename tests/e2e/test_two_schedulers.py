@@ -96,7 +96,7 @@ def test_when_the_nodes_fill_up_every_overbooking_is_noticed_counted_and_cooled(
     # we put nothing onto a full node, so each pod too many is one of theirs, and each of them is one overbooking
     many = too_many(control_plane)
     wait_until(lambda: daemon.metric("peaks_overbooked_total") >= many, f"{many} overbookings counted")
-    lines = daemon.lines("node rests")
+    lines = daemon.lines("node in cooldown")
     assert daemon.metric("peaks_overbooked_total") == len(lines) == many
     assert {line["reason"] for line in lines} <= {"overbooked"}
     assert {line["node"] for line in lines} == overcommitted(control_plane).keys()
@@ -127,7 +127,7 @@ def test_an_overbooking_by_another_hand_is_noticed_and_the_node_left_in_peace(
     control_plane.create_pods([pod("ours", cpu="1500m"), pod("theirs", cpu="1", scheduler="nobody")])
     assert wait_placed(control_plane, "ours") == "worker-0"
     control_plane.bind("theirs", "worker-0")
-    line = daemon.wait_for("node rests", node="worker-0", pod="default/theirs")
+    line = daemon.wait_for("node in cooldown", node="worker-0", pod="default/theirs")
     bound = condition(control_plane.api.get("/api/v1/namespaces/default/pods/theirs"))["lastTransitionTime"]
     # the server's stamp is in whole seconds
     assert seconds(line["time"]) - seconds(bound) <= 1.0 + NOTICED_WITHIN

@@ -1,8 +1,7 @@
-"""The scheduling half of the daemon on a stage: real queue, ledger, limiter and events, and a test that is the watch.
+"""The scheduling half of the daemon for tests: real queue, ledger, limiter and events; the test plays the watches.
 
-``Api`` is an API server without sockets, for virtual time: it knows pods and claims, takes Bindings and patches, and
-answers the next ones as it is told. ``Stage`` takes it or a real client. Nothing reaches the ledger but what the test
-lets it see.
+``Api`` is an API server without sockets, for virtual time: it has pods and claims, accepts Bindings and patches, and
+answers as the test says. ``Stage`` uses it or a real client. Only what the test shows (``sees``) reaches the ledger.
 """
 
 from __future__ import annotations
@@ -15,28 +14,26 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, cast
 
-from peaks_scheduler.daemon.scheduler.failures import Refusals
+from peaks_scheduler.daemon.scheduler.context import Context
 from peaks_scheduler.daemon.scheduler.loop import Scheduler
-from peaks_scheduler.daemon.scheduler.node_cooldown import Cooling
 from peaks_scheduler.daemon.watching.feed import Feed
 from peaks_scheduler.embedded.patching import merge_patch
 from peaks_scheduler.errors import Conflict, KubeError
 from peaks_scheduler.kube.client import KubeClient
 from peaks_scheduler.kube.connection import Connection
-from peaks_scheduler.kube.events import EventPoster, Reporter
+from peaks_scheduler.kube.events import EventRecorder
 from peaks_scheduler.kube.kinds import KINDS
 from peaks_scheduler.kube.limiter import Limiter
 from peaks_scheduler.objects.annotations import DECISION
 from peaks_scheduler.observability.telemetry import Telemetry
 from peaks_scheduler.scheduling.decision import Detail
-from peaks_scheduler.scheduling.preemption import Preemption
 from peaks_scheduler.scheduling.queue import SchedulingQueue
 from peaks_scheduler.scheduling.scoring.strategies import Strategy
 from peaks_scheduler.settings.settings import Settings
 from tests.support.builders import NOW, PEAKS, Json, ledger, models, node, when
 
 CHEAP, DEAR = (100.0, -40.0, -7.0), (100.0, -90.0, -7.0)
-"""(k0, k1, k2): on the first every pod costs less than half of what it costs on the second."""
+"""(k0, k1, k2): every pod costs on the first curve less than half of its cost on the second."""
 WORKERS = (node("worker-1", cpu="4"), node("worker-2", cpu="4"))
 POWER = models(worker_1=CHEAP, worker_2=DEAR)
 
@@ -55,7 +52,7 @@ def bound(raw: Json, to: str, annotations: Mapping[str, str] | None = None) -> J
 
 
 class Api:
-    """What of a KubeClient the scheduling asks. ``answers``: to the next Bindings; used up, all succeed."""
+    """The part of a KubeClient that scheduling uses. ``answers``: to the next Bindings; after them all succeed."""
 
     def __init__(self, *pods: Json) -> None:
         self.scheduler_name = "Peaks"
@@ -144,41 +141,29 @@ class Stage:
         self.api, self.leading, self.fence_open = api, True, True
         self.clock = clock or asyncio.get_running_loop().time
         begun = self.clock()
+        settings = Settings(decision_annotation=detail)
         self.ledger = ledger(*nodes, power=POWER)
-        self.ledger.rules = Settings(decision_annotation=detail).annotation_rules
+        self.ledger.rules = settings.annotation_rules
         self.queue = SchedulingQueue(initial_backoff=backoff)
         self.limiter = Limiter(8, self.clock)
         self.telemetry = Telemetry("Peaks")
-        self.events = EventPoster(client, workers=2, clock=self.clock)
-        reporter = Reporter("Peaks", "stage")
+        self.events = EventRecorder(client, "Peaks", "stage", workers=2, clock=self.clock)
         self.wall = lambda: NOW + self.clock() - begun
-        self.refusals = Refusals(
-            client,
-            self.events,
-            reporter,
-            lambda: self.fence_open,
-            self.wall,
-            self.clock,
-            Preemption(self.ledger).word,
+        context = Context(
+            settings=settings,
+            ledger=self.ledger,
+            queue=self.queue,
+            client=client,
+            limiter=self.limiter,
+            events=self.events,
+            telemetry=self.telemetry,
+            may_decide=lambda: self.leading,
+            may_write=lambda: self.fence_open,
+            wall=self.wall,
+            clock=self.clock,
         )
-        self.scheduler = Scheduler(
-            self.ledger,
-            self.queue,
-            strategy,
-            0.0,
-            client,
-            self.limiter,
-            self.events,
-            reporter,
-            self.refusals,
-            Cooling(self.ledger),
-            self.telemetry,
-            lambda: self.leading,
-            lambda: self.fence_open,
-            self.wall,
-            self.clock,
-            detail=detail,
-        )
+        self.scheduler = Scheduler(context, strategy)
+        self.failures = self.scheduler.failures
         nobody = cast(Connection, None)
         tell = self.scheduler
         self.feed = Feed(
@@ -186,7 +171,7 @@ class Stage:
         )
 
     def sees(self, *objects: Json, kind: str | None = "MODIFIED") -> None:
-        """A watch brings these objects."""
+        """A watch shows these objects."""
         for raw in objects:
             if other := OTHERS.get(raw.get("kind", "")):
                 self.feed.other(other, kind, copy.deepcopy(raw))
@@ -194,20 +179,20 @@ class Stage:
                 (self.feed.node if raw.get("kind") == "Node" else self.feed.pod)(kind, copy.deepcopy(raw))
 
     def loses(self, *objects: Json) -> None:
-        """A watch tells that these are gone."""
+        """A watch shows that these objects were deleted."""
         self.sees(*objects, kind="DELETED")
 
     @contextlib.asynccontextmanager
     async def running(self, binders: int = 8) -> AsyncIterator[None]:
         """The tasks of the daemon that schedule, bind, inspect and tell."""
         scheduler = self.scheduler
-        work = [scheduler.run(), scheduler.aftermath.inspect(), scheduler.aftermath.announcing()]
+        work = [scheduler.run(), scheduler.after_binding.inspect(), scheduler.after_binding.announcing()]
         work += [
             scheduler.binder.volumes.watch(),
             scheduler.binder.volumes.write_jobs(),
             scheduler.binder.volumes.write_jobs(),
         ]
-        work += [self.events.run(), self.refusals.run()]
+        work += [self.events.run(), self.failures.run()]
         tasks = [asyncio.create_task(each) for each in work]
         tasks += [asyncio.create_task(self.scheduler.binder.bind_jobs()) for _ in range(binders)]
         try:
@@ -238,7 +223,7 @@ def decided(raw: Json, to: str) -> Json:
 
 
 async def until(reached: Callable[[], bool], within: float = 5.0) -> None:
-    """Wait until it is so; an AssertionError after ``within`` [s] of the loop's time."""
+    """Wait until ``reached()``; AssertionError after ``within`` [s] of the loop's time."""
     try:
         async with asyncio.timeout(within):
             while not reached():  # noqa: ASYNC110 - whatever a test may wait for has no event of its own

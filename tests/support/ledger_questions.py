@@ -10,9 +10,9 @@ from typing import Any
 from peaks_scheduler.arrays import Mask
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.ledger.snapshot import Selection, Snapshot
-from peaks_scheduler.objects.pod import HostPort
+from peaks_scheduler.objects.constraints import HostPort
 from peaks_scheduler.objects.selectors import LabelSelector, label_selector_from
-from peaks_scheduler.scheduling.cycle import judge
+from peaks_scheduler.scheduling.verdicts import judge
 from tests.support.builders import (
     HOSTNAME,
     PEAKS,
@@ -174,7 +174,7 @@ def arrays(known: Ledger) -> Any:
     whole: dict[str, Any] = {uid: (known.state(uid), known.node_of(uid)) for uid in UIDS}
     for i, name in enumerate(nodes.names):
         offered = dict(nodes.index.node(i).allocatable)
-        amounts = {r: (offered.get(r, 0), nodes.offers.left(i, r)) for r in sorted({*usual, *offered})}
+        amounts = {r: (offered.get(r, 0), nodes.resources.left(i, r)) for r in sorted({*usual, *offered})}
         whole[name] = (
             {r: pair for r, pair in amounts.items() if pair != (0, 0)},
             {field: repr(getattr(nodes, field)[i]) for field in fields},

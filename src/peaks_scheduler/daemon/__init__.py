@@ -1,4 +1,5 @@
-"""The daemon: kopf's watches feed the ledger, one task decides, workers bind, keepers keep load and models fresh.
+"""The daemon: kopf's watches feed the ledger, one task decides, workers bind, keepers bring load, models and health.
 
-``main.run`` wires it and names every task of the process.
+``main`` is the life of the process, ``wiring`` builds its parts, ``keeper`` says what a source of facts must have,
+``status`` answers probes and scrapes.
 """

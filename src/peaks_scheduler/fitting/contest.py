@@ -83,7 +83,7 @@ def contest(
         return Contest("refused", samples=len(held_back), reasons=found.reasons)
     after = error(found.curve, held_back)
     quality = replace(found.quality, fitted=now)
-    model = PowerModel(node, found.curve, _standby(champion, found.curve), quality, scope, learned=True)
+    model = PowerModel(node, found.curve, _standby(champion, found.curve), quality, scope, "learned")
     if champion is None:
         return Contest("learned", model, None, after, len(held_back), found.reasons)
     before = error(champion.curve, held_back)

@@ -18,7 +18,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from peaks_scheduler.errors import Ambiguous, Conflict, Forbidden, KubeError, NotFound, TooManyRequests, Unavailable
 from peaks_scheduler.text.printable import visible
@@ -234,3 +234,19 @@ class EventPoster:
                 self._refused.clear()
             self._refused.add(event.namespace)
             logger.warning("event dropped", extra={"namespace": event.namespace, "reason": event.reason, "error": why})
+
+
+class EventRecorder(EventPoster):
+    """Writes events and posts them. ``name`` is the scheduler's, ``instance`` names its process."""
+
+    def __init__(self, client: EventSink, name: str, instance: str, **options: Any) -> None:
+        super().__init__(client, **options)
+        self._reporter = Reporter(name, instance)
+
+    def scheduled(self, namespace: str, name: str, uid: str, node: str, now: float) -> None:
+        """Post ``Scheduled``. ``now``: seconds since the epoch."""
+        self.post(self._reporter.scheduled(namespace, name, uid, node, now))
+
+    def failed_scheduling(self, namespace: str, name: str, uid: str, message: str, now: float) -> None:
+        """Post ``FailedScheduling``. ``now``: seconds since the epoch."""
+        self.post(self._reporter.failed_scheduling(namespace, name, uid, message, now))

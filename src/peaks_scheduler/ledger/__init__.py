@@ -1,1 +1,1 @@
-"""What runs where: pods, nodes, load and storage, and the arrays that a decision reads. Pure."""
+"""What runs where: pods, nodes, load, storage and signals, and the arrays that a decision reads. Pure."""

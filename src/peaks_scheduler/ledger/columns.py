@@ -1,4 +1,4 @@
-"""Arrays of one row per node that grow and shrink as nodes come and go."""
+"""The ledger's arrays, one element a node, which grow and shrink as nodes come and go."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from peaks_scheduler.arrays import Floats
 from peaks_scheduler.power.table import CurveRows
 from peaks_scheduler.power.uncertainty import CELLS
 
-from .offers import Offers
+from .resources import NodeResources
+from .signals import Signals
 
 
 class Columns:
-    """Growing arrays with a common length, kept dense: the last node moves into the place of a removed one."""
+    """Arrays of one common length without gaps: when a node is removed, the last node moves into its place."""
 
     SINGLE: Mapping[str, tuple[Any, Any]] = {  # name -> (dtype, value of a new node)
         "unschedulable": (np.bool_, False),
-        "cooling": (np.bool_, False),
+        "cooldown": (np.bool_, False),
         "cpu_capacity": (np.float64, 1.0),
         "cpu_low": (np.float64, 0.0),
         "cpu_high": (np.float64, 0.0),
@@ -39,29 +40,32 @@ class Columns:
         self.length = 0
         self.capacity = capacity
         self.single = {name: np.full(capacity, fill, dtype) for name, (dtype, fill) in self.SINGLE.items()}
-        self.offers = Offers(capacity)
+        self.resources = NodeResources(capacity)
+        self.signals = Signals(capacity)
         self.slope_errors: Floats = np.zeros((2, CELLS + 1, capacity))
         self.curves = {"curves": CurveRows(capacity), "envelopes": CurveRows(capacity)}
 
     def append(self) -> int:
-        """Room for one more node, with every column at its first value; its index."""
+        """Add a node with the first value in every column; its index."""
         if self.length == self.capacity:
             self._grow()
         i = self.length
         self.length += 1
         for name, (_, fill) in self.SINGLE.items():
             self.single[name][i] = fill
-        self.offers.append()
+        self.resources.append()
+        self.signals.append()
         self.slope_errors[:, :, i] = 0.0
         for curves in self.curves.values():
             curves.write(i, None)
         return i
 
     def remove(self, i: int) -> int | None:
-        """Take node i out; the old index of the node that moved into its place, None if none had to."""
+        """Remove node i. Returns the old index of the node that moved into its place; None if node i was the last."""
         self.length -= 1
         last = self.length
-        self.offers.remove(i)
+        self.resources.remove(i)
+        self.signals.remove(i)
         if i == last:
             return None
         for column in self.single.values():
@@ -76,16 +80,28 @@ class Columns:
         self.capacity += more
         for name, (dtype, fill) in self.SINGLE.items():
             self.single[name] = np.concatenate([self.single[name], np.full(more, fill, dtype)])
-        self.offers.grow(more)
+        self.resources.grow(more)
+        self.signals.grow(more)
         self.slope_errors = np.pad(self.slope_errors, ((0, 0), (0, 0), (0, more)))
         for curves in self.curves.values():
             curves.grow(more)
+
+    def copy(self) -> Columns:
+        """An independent copy."""
+        other = Columns(0)
+        other.length, other.capacity = self.length, self.capacity
+        other.single = {name: column.copy() for name, column in self.single.items()}
+        other.resources, other.signals = self.resources.copy(), self.signals.copy()
+        other.slope_errors = self.slope_errors.copy()
+        for name, curves in self.curves.items():
+            other.curves[name].rows = curves.rows.copy()
+        return other
 
     def views(self) -> dict[str, Any]:
         """Read-only views of the filled part of every column, by the names of Snapshot's fields."""
         n = self.length
         views: dict[str, Any] = {name: column[:n] for name, column in self.single.items()}
-        views["allocatable"], views["free"] = self.offers.allocatable, self.offers.free
+        views["allocatable"], views["free"] = self.resources.allocatable, self.resources.free
         views["slope_errors"] = self.slope_errors[:, :, :n]
         for view in views.values():
             view.flags.writeable = False

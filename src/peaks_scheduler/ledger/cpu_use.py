@@ -1,7 +1,9 @@
-"""What a node uses now: its load, corrected for what the average cannot have seen, or a range where none is fresh.
+"""What a node uses now: its measured load with a correction, or a range where no load is fresh.
 
-Owns that arithmetic over the ledger's records. Assumes that the ledger says when a node's load or pods have changed.
-Corrections are integers (nanocores), so that adding and taking off pods leaves no trace.
+The load is an average over a window. It misses the use of pods that started within the window, and it still has the
+use of pods that ended within it; the correction adds the one and subtracts the other. Assumes that the ledger calls
+when a node's load or pods have changed. Corrections are integers (nanocores): adding and removing a pod leaves no
+rounding error.
 """
 
 from __future__ import annotations
@@ -14,30 +16,30 @@ import numpy as np
 from .node_load import NANO, still_seen, unseen
 from .records import NodeSlot
 
-REMEMBERED = 3600.0  # [s] that ended pods of a node without a load are kept for the one that may come
-KEPT = 1000  # ended pods of a node; where more end within a window it is taken to be busier than it is
+REMEMBERED = 3600.0  # [s] ended pods of a node without a load are kept so long, for a load that may still come
+KEPT = 1000  # ended pods of a node; where more end within a window, the node counts as busier than it is
 
 
 def correct(slot: NodeSlot, now: float) -> None:
-    """Work the correction of a node's load out anew, for the load it has now."""
+    """Recompute the correction of a node's load from its pods."""
     load = slot.load
     since = load.window_start if load is not None else now - REMEMBERED
     if slot.ended:
         slot.ended = [pod for pod in slot.ended[-KEPT:] if pod.finished > since]
     total = memory = 0
-    for entry in slot.entries.values():
-        entry.unseen, entry.unseen_memory = unseen(entry.pod, load)
-        total += entry.unseen
-        memory += entry.unseen_memory
+    for record in slot.records.values():
+        record.unseen, record.unseen_memory = unseen(record.pod, load)
+        total += record.unseen
+        memory += record.unseen_memory
     slot.unseen = total - sum(still_seen(pod, load) for pod in slot.ended)
-    # memory of ended pods is not taken off: some sources measure it in an instant, in which it is gone already
+    # memory of ended pods is not subtracted: some sources measure an instant, in which it is already free
     slot.unseen_memory = memory
 
 
 def estimate(slot: NodeSlot, columns: Mapping[str, Any], requested: int, now: float, expiry: float) -> None:
-    """Bracket the node's present use in the arrays of ``columns``: one number where a load no older than ``expiry`` [s]
-    exists, a range where not. Memory that was not measured counts as ``requested`` [bytes], or as it was last seen
-    where that is more."""
+    """Write the node's use into ``columns``: one number where its load is not older than ``expiry`` [s], else a range
+    from zero to the larger of the last load and what its pods are expected to use. Memory that was not measured counts
+    as ``requested`` [bytes], or as last measured where that is more."""
     i, load, asked = slot.index, slot.load, slot.asked / 1000.0
     corrected = 0.0
     if load is not None:

@@ -1,8 +1,8 @@
-"""What runs where, and what is left.
+"""The ledger: which pod runs on which node, and what is free.
 
-Owns every pod that is not finished, and where it stands; ``accounts`` keeps the nodes' books. Pods of every scheduler
-count. The one door for what the API server says is ``observe_pod`` and ``observe_node``; who feeds it (a watch, a list,
-a file) makes no difference, and neither does the order.
+Owns every pod that is not finished, with its state; ``nodes`` has the nodes and the sums over their pods. Pods of every
+scheduler count. Objects of the API server come in through the ``observe`` methods alone; their source (a watch, a list,
+a file) and their order make no difference.
 
     state        on a node?   left by
     pending      no           assume -> assumed;  observe(bound) -> bound;  observe(gone) -> unknown
@@ -10,18 +10,19 @@ a file) makes no difference, and neither does the order.
     bound        yes          observe(gone) -> unknown
 
     1. An assumed pod holds its node's resources as a bound one does, until the watch confirms it or the binder
-       forgets it; being seen pending meanwhile changes nothing until then, for that is mostly old news.
-    2. The API server has the last word: a pod seen on another node than the assumed one is moved there.
-    3. Any observation may come twice, late, or for an object never seen; a bound pod never becomes pending again (a
-       uid is bound once). Who feeds the ledger asks ``departed`` first: a late observation would bring back a pod
-       that is gone.
-    4. Pods on a node not seen yet are held for it and counted when it comes.
+       forgets it. That it is observed pending in between changes nothing: such an observation is mostly out of date.
+    2. The API server has the last word: a pod observed on another node than the assumed one is moved there.
+    3. An observation may come twice, late, or for an object never seen. A bound pod never becomes pending again (a uid
+       is bound once). Who feeds the ledger asks ``tombstones`` first: a late observation would bring back a deleted
+       pod.
+    4. Pods on a node that was not observed yet are kept, and counted when the node comes.
 
 No I/O, no clock: ``now`` is an argument, times are ours, in seconds.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -34,23 +35,29 @@ from peaks_scheduler.objects.requests import Json
 from peaks_scheduler.power.chord_savings import Savings
 from peaks_scheduler.power.models import EMPTY, PowerModels
 
-from .departed import Departed
 from .node_load import Ended, unseen
-from .nodes import NodeAccounts
+from .nodes import NodeLedger
 from .nominator import NominatedPods
-from .records import Change, Entry, NodeSlot, State, asks_less, holds, selected_by, wants
+from .records import Change, NodeSlot, PodRecord, State, asks_less, holds, selected_by, wants
 from .snapshot import Snapshot
+from .tombstones import Tombstones
 
-__all__ = ["Change", "Entry", "Ledger", "State"]
+__all__ = ["Change", "Ledger", "PodRecord", "State"]
 
 
-class Ledger(NodeAccounts):
-    """See the module. ``default_cpu`` [mCPU] is what a pod with neither request nor limit is taken to use, ``ignored``
-    paths of unknown pod fields that are to be passed over (``spec.newField``), ``rules`` how the pods' annotations are
-    read. ``clock_offset`` [s] is how far the API server's clock is ahead of ours: who feeds the ledger keeps it, and
-    ``now``. ``ours``: the scheduler whose pods are decided about; of all others and of those on nodes no more is kept
-    than counts there. Empty: any pod may be. ``unreadable`` names the kinds of objects that nobody feeds
-    (``unfed``)."""
+class Ledger(NodeLedger):
+    """See the module.
+
+    Args:
+        default_cpu: [mCPU] expected use of a pod with neither request nor limit.
+        ignored: paths of unknown pod fields that do not make a pod unsupported (``spec.newField``).
+        rules: how annotations of pods are read.
+        ours: name of the scheduler whose pods are decided here. Of other pods, and of pods on nodes, only the part that
+            still counts is kept. Empty: any pod may be decided.
+
+    ``clock_offset`` [s] is the API server's clock minus ours; who feeds the ledger sets it, and ``now``. ``unreadable``
+    has the kinds of objects that cannot be read.
+    """
 
     def __init__(
         self,
@@ -71,16 +78,39 @@ class Ledger(NodeAccounts):
         self.ours = ours
         self.clock_offset = 0.0
         self.unreadable: frozenset[str] = frozenset()
-        self.present: Sequence[tuple[int, Pod]] = ()
-        self.departed = Departed()
-        self._pods: dict[str, Entry] = {}
+        self.counted: Sequence[tuple[int, Pod]] = ()
+        self.tombstones = Tombstones()
+        self._pods: dict[str, PodRecord] = {}
         self._nominated = NominatedPods()
         self._usage: dict[str, int] = {}  # [mCPU] by siblings' name
+
+    def fork(self) -> Ledger:
+        """An independent copy for what-if questions: it gives the same answers, and neither of the two sees what the
+        other observes, assumes or is told from now on.
+
+        Pods, nodes and models are shared, for they never change; sums and arrays are copied, indices are built anew.
+        Not to be called while ``with_nominated`` lasts.
+        """
+        assert not self.counted, "nominated pods are counted: the copy would keep them"
+        other = copy.copy(self)
+        slots = other._own_nodes()
+        other.tombstones, other._usage = self.tombstones.copy(), dict(self._usage)
+        other._nominated = NominatedPods()
+        other._pods = {uid: record.copy() for uid, record in self._pods.items()}
+        for uid, record in self._pods.items():
+            if record.nominated:
+                other._nominate(other._pods[uid], record.nominated)
+        for slot in self._by_name.values():
+            for uid in slot.records:
+                other._enter(other._pods[uid], slots[slot.name])
+        return other
 
     # -- reading
 
     def snapshot(self) -> Snapshot:
         """All nodes now; valid until the next change of the ledger."""
+        if self._power_version != self.power.version:
+            self._write_models()
         if self._snapshot is None:
             names = [slot.name for slot in self._slots]
             models = [slot.model for slot in self._slots]
@@ -90,41 +120,44 @@ class Ledger(NodeAccounts):
                 models=models,
                 index=self._indices,
                 storage=self.storage,
-                nominations=self,
+                nominator=self,
                 unreadable=self.unreadable,
-                offers=self._columns.offers,
-                rows=self._columns.offers.rows,
+                resources=self._columns.resources,
+                signals=self._columns.signals,
+                rows=self._columns.resources.rows,
                 savings=Savings(columns["curves"], columns["envelopes"]),
                 **columns,
             )
         return self._snapshot
 
     def pod(self, uid: str) -> Pod | None:
-        entry = self._pods.get(uid)
-        return entry.pod if entry else None
+        record = self._pods.get(uid)
+        return record.pod if record else None
 
     def state(self, uid: str) -> State | None:
-        entry = self._pods.get(uid)
-        return entry.state if entry else None
+        record = self._pods.get(uid)
+        return record.state if record else None
 
     def node_of(self, uid: str) -> str:
         """Name of the node that holds the pod; empty while pending or unknown."""
-        entry = self._pods.get(uid)
-        return entry.slot.name if entry and entry.slot else ""
+        record = self._pods.get(uid)
+        return record.slot.name if record and record.slot else ""
 
     def pods(self) -> Iterator[tuple[Pod, State]]:
-        return ((entry.pod, entry.state) for entry in self._pods.values())
+        return ((record.pod, record.state) for record in self._pods.values())
 
     def collides(self, uid: str) -> bool:
-        """Is the node that the pod is on overbooked, by another's pod and one that was assumed there? Who may create
-        pods may write every name and annotation, but not what we have done ourselves."""
-        entry = self._pods.get(uid)
-        if entry is None or entry.slot is None or not self._overbooked(entry):
+        """Is the pod's node overbooked because another scheduler bound this pod there and we bound a pod there too?
+
+        Which pods are ours is known from our own assumptions: whoever creates a pod can write any name and annotation.
+        """
+        record = self._pods.get(uid)
+        if record is None or record.slot is None or not self._overbooked(record):
             return False
-        pod, name = entry.pod, entry.slot.name
-        ours = [each.pod for each in entry.slot.entries.values() if each.chosen == name]
-        if entry.chosen == name or (pod.decided_at is not None and any(_akin(pod, each) for each in ours)):
-            return False  # its Binding was given up for lost, here or by our predecessor: nobody else is about
+        pod, name = record.pod, record.slot.name
+        ours = [each.pod for each in record.slot.records.values() if each.chosen == name]
+        if record.chosen == name or (pod.decided_at is not None and any(_akin(pod, each) for each in ours)):
+            return False  # a Binding of ours, or of our predecessor, that was believed lost: no other scheduler
         return bool(ours)
 
     def namespaces(self) -> frozenset[str]:
@@ -134,21 +167,24 @@ class Ledger(NodeAccounts):
     # -- observing pods
 
     def observe_pod(self, raw: Json, *, gone: bool = False) -> Change:
-        """A pod as the API server has it; ``gone``: it was deleted or finished. Raises ObjectError, QuantityError."""
+        """Observe a pod as the API server has it; ``gone``: it was deleted or has ended.
+
+        Raises ObjectError, QuantityError.
+        """
         return self.see(pod_from_api(raw, self.default_cpu, self.clock_offset, self.ignored, self.rules), gone=gone)
 
     def see(self, pod: Pod, *, gone: bool = False) -> Change:
-        """``observe_pod`` for a pod already read."""
+        """``observe_pod`` for a pod that is already read from its JSON."""
         pod = self._kept(pod.using(self._usage.get(pod.siblings)))
-        entry = self._pods.get(pod.uid)
+        record = self._pods.get(pod.uid)
         if gone or pod.phase in FINISHED:
             return self._gone(pod)
         if not pod.node_name:
-            return self._seen_pending(entry, pod)
-        return self._seen_bound(entry, pod)
+            return self._seen_pending(record, pod)
+        return self._seen_bound(record, pod)
 
     def _kept(self, pod: Pod) -> Pod:
-        """What of it can ever matter."""
+        """The part of a pod that can count from now on."""
         if not self.ours:
             return pod
         if pod.node_name or pod.nominated:
@@ -159,183 +195,184 @@ class Ledger(NodeAccounts):
         return self.drop(pod.uid, ended=pod.finished)
 
     def drop(self, uid: str, *, ended: float | None = None) -> Change:
-        """The pod exists no more; ``ended``: when it stopped using CPU, now where not known."""
-        self.departed.add(uid)
-        entry = self._pods.pop(uid, None)
-        if entry is None:
+        """The pod is deleted or finished; ``ended`` [s]: when it stopped using CPU; None: now."""
+        self.tombstones.add(uid)
+        record = self._pods.pop(uid, None)
+        if record is None:
             return Change.NOTHING
-        self._nominate(entry, "")
+        self._nominate(record, "")
         self.storage.forget(uid)
         self._indices.release()
-        slot = entry.slot
+        slot = record.slot
         if slot is None:
             return Change.GONE
-        self._take_off(entry)
-        if entry.pod.started is not None:
+        self._take_off(record)
+        if record.pod.started is not None:
             finished = self.now if ended is None else ended
-            slot.ended.append(Ended.of(entry.pod, entry.pod.started, finished))
+            slot.ended.append(Ended.of(record.pod, record.pod.started, finished))
             self._correct(slot)
         self._forget_empty(slot)
-        chosen = Change.CHOSEN if (entry.state, entry.chosen) == (State.BOUND, slot.name) else Change.NOTHING
+        chosen = Change.CHOSEN if (record.state, record.chosen) == (State.BOUND, slot.name) else Change.NOTHING
         return Change.GONE | Change.FREED | chosen
 
-    def _seen_pending(self, entry: Entry | None, pod: Pod) -> Change:
-        if entry is None:
-            entry = self._pods[pod.uid] = Entry(pod, State.PENDING)
-            self._nominate(entry, pod.nominated)
+    def _seen_pending(self, record: PodRecord | None, pod: Pod) -> Change:
+        if record is None:
+            record = self._pods[pod.uid] = PodRecord(pod, State.PENDING)
+            self._nominate(record, pod.nominated)
             return Change.PENDING
-        if entry.state is State.BOUND:
+        if record.state is State.BOUND:
             return Change.NOTHING
-        if entry.state is State.ASSUMED:
-            entry.later = pod
+        if record.state is State.ASSUMED:
+            record.later = pod
             return Change.NOTHING
-        different = wants(entry.pod) != wants(pod)
-        freed = entry.pod.nominated not in ("", pod.nominated)
-        entry.pod = pod
-        self._nominate(entry, pod.nominated)
+        different = wants(record.pod) != wants(pod)
+        freed = record.pod.nominated not in ("", pod.nominated)
+        record.pod = pod
+        self._nominate(record, pod.nominated)
         return (Change.CHANGED if different else Change.NOTHING) | (Change.FREED if freed else Change.NOTHING)
 
-    def _seen_bound(self, entry: Entry | None, pod: Pod) -> Change:
-        if entry is None:
-            entry = self._pods[pod.uid] = Entry(pod, State.BOUND)
-        confirmed = entry.state is State.ASSUMED and entry.slot is not None and entry.slot.name == pod.node_name
-        known = entry.slot is not None and entry.slot.name == pod.node_name
-        freed = entry.slot is not None and (not known or asks_less(entry.pod, pod))
-        relabelled = known and selected_by(entry.pod) != selected_by(pod)
-        self._nominate(entry, "")
+    def _seen_bound(self, record: PodRecord | None, pod: Pod) -> Change:
+        if record is None:
+            record = self._pods[pod.uid] = PodRecord(pod, State.BOUND)
+        confirmed = record.state is State.ASSUMED and record.slot is not None and record.slot.name == pod.node_name
+        known = record.slot is not None and record.slot.name == pod.node_name
+        freed = record.slot is not None and (not known or asks_less(record.pod, pod))
+        relabelled = known and selected_by(record.pod) != selected_by(pod)
+        self._nominate(record, "")
         self.storage.forget(pod.uid)
-        entry.state = State.BOUND
-        if known and not relabelled and holds(entry.pod) == holds(pod):
-            entry.pod = pod
+        record.state = State.BOUND
+        if known and not relabelled and holds(record.pod) == holds(pod):
+            record.pod = pod
         else:
-            self._move(entry, pod, self._slot(pod.node_name))
+            self._move(record, pod, self._slot(pod.node_name))
         change = (Change.FREED if freed else Change.NOTHING) | (Change.RELABELLED if relabelled else Change.NOTHING)
         if confirmed:
             return change | Change.CONFIRMED
         if known:
             return change
-        return change | Change.PLACED | (Change.OVERBOOKED if self._overbooked(entry) else Change.NOTHING)
+        return change | Change.PLACED | (Change.OVERBOOKED if self._overbooked(record) else Change.NOTHING)
 
     # -- assuming
 
     def assume(self, uid: str, node: str, volumes: VolumePlan | None = None) -> None:
-        """The pod is on its way to ``node``: hold its resources there, and the volumes that are to be its own. KeyError
-        for a pod that is not pending or a node not seen."""
-        entry = self._pods[uid]
+        """Assume the pod on ``node``: hold its resources there, and the volumes of its plan.
+
+        Raises KeyError for a pod that is not pending, for a node that is not known, and for a volume that has changed.
+        """
+        record = self._pods[uid]
         slot = self._by_name[node]
-        if entry.state is not State.PENDING or slot.node is None:
-            raise KeyError(f"cannot assume {entry.pod.key}, {entry.state.value}, on {node}")
-        entry.state, entry.chosen = State.ASSUMED, node
-        self._nominate(entry, "")
-        self._put(entry, slot)
+        if record.state is not State.PENDING or slot.node is None:
+            raise KeyError(f"cannot assume {record.pod.key}, {record.state.value}, on {node}")
+        record.state, record.chosen = State.ASSUMED, node
+        self._nominate(record, "")
+        self._put(record, slot)
         if volumes is not None:
             self.storage.assume(uid, volumes)
 
     def forget(self, uid: str) -> bool:
-        """The pod did not get there: give its resources back. False where it is not assumed (bound after all, or
-        gone)."""
-        entry = self._pods.get(uid)
-        if entry is None or entry.state is not State.ASSUMED:
+        """The pod was not bound: give its resources back. False if it is not assumed (bound after all, or gone)."""
+        record = self._pods.get(uid)
+        if record is None or record.state is not State.ASSUMED:
             return False
-        slot = entry.slot
-        self._take_off(entry)
+        slot = record.slot
+        self._take_off(record)
         self.storage.forget(uid)
-        entry.state = State.PENDING
-        entry.pod, entry.later = entry.later or entry.pod, None
-        self._nominate(entry, entry.pod.nominated)
+        record.state = State.PENDING
+        record.pod, record.later = record.later or record.pod, None
+        self._nominate(record, record.pod.nominated)
         if slot is not None:
             self._forget_empty(slot)
         return True
 
-    # -- nominations
+    # -- nominated pods
 
-    def _nominate(self, entry: Entry, node: str) -> None:
-        self._nominated.keep(entry, node)
+    def _nominate(self, record: PodRecord, node: str) -> None:
+        self._nominated.keep(record, node)
 
     def against(self, pod: Pod) -> Sequence[int]:
-        """See ``snapshot.Nominations``."""
+        """See ``snapshot.Nominator``."""
         if not self._nominated:
             return ()
         slots = (self._by_name.get(node) for node in self._nominated.nodes_against(pod))
         return [slot.index for slot in slots if slot is not None and slot.index >= 0]
 
     @contextmanager
-    def granted(self, i: int, pod: Pod) -> Iterator[None]:
-        """See ``snapshot.Nominations``."""
+    def with_nominated(self, i: int, pod: Pod) -> Iterator[None]:
+        """See ``snapshot.Nominator``."""
         slot = self._slots[i]
-        rivals = self._nominated.rivals(pod, slot.name)
-        for entry in rivals:
-            self._put(entry, slot)
-        self.present = [(i, entry.pod) for entry in rivals]
+        nominated = self._nominated.before(pod, slot.name)
+        for record in nominated:
+            self._put(record, slot)
+        self.counted = [(i, record.pod) for record in nominated]
         try:
             yield
         finally:
-            self.present = ()
-            for entry in rivals:
-                self._take_off(entry)
+            self.counted = ()
+            for record in nominated:
+                self._take_off(record)
 
     # -- the sums
 
-    def _move(self, entry: Entry, pod: Pod, slot: NodeSlot) -> None:
-        previous = entry.slot
+    def _move(self, record: PodRecord, pod: Pod, slot: NodeSlot) -> None:
+        previous = record.slot
         if previous is not None:
-            self._take_off(entry)
-        entry.pod = pod
-        self._put(entry, slot)
+            self._take_off(record)
+        record.pod = pod
+        self._put(record, slot)
         if previous is not None and previous is not slot:
             self._forget_empty(previous)
 
     # -- observing nodes
 
     def observe_node(self, raw: Json, *, gone: bool = False) -> Change:
-        """A node as the API server has it. Raises ObjectError, QuantityError."""
+        """Observe a node as the API server has it. Raises ObjectError, QuantityError."""
         node = node_from_api(raw)
         return self.drop_node(node.name) if gone else self.see_node(node)
 
-    # -- observing what else decides where a pod may go
+    # -- observing namespaces and storage
 
     def observe_namespace(self, raw: Json, *, gone: bool = False) -> bool:
-        """A namespace as the API server has it; True if its labels are news. Raises ObjectError."""
+        """Observe a namespace as the API server has it; True if its labels changed. Raises ObjectError."""
         name, labels = namespace_from_api(raw)
         return self._indices.namespace_changed(name, None if gone else labels)
 
     def observe_storage(self, raw: Json, *, gone: bool = False) -> bool:
-        """A claim, a volume or another kind of ``storage.KINDS``; True if placing may come out differently. Raises
-        ObjectError, QuantityError."""
+        """Observe a claim, a volume or another kind of ``storage.KINDS``; True if a decision may come out differently.
+        Raises ObjectError, QuantityError."""
         return self.storage.observe(raw, gone=gone)
 
-    def unfed(self, kinds: frozenset[str]) -> None:
-        """These kinds are not read: pods that depend on them are refused."""
+    def set_unreadable(self, kinds: frozenset[str]) -> None:
+        """Objects of these kinds cannot be read: pods that depend on them are refused."""
         self.unreadable, self._snapshot = kinds, None
         self._indices.namespaces_known = "namespaces" not in kinds
 
-    # -- models and load
+    # -- expected use
 
     def apply_usage(self, estimates: Mapping[str, int | None]) -> None:
-        """Pods of these siblings are taken to use so much [mCPU] from now on, wherever they are; None: what they state.
-        What filters go by, their requests, is not touched."""
+        """Set the expected use [mCPU] of all pods of these siblings; None: as their specs state. Requests, which the
+        filters compare, do not change."""
         self._usage.update({siblings: cpu for siblings, cpu in estimates.items() if cpu is not None})
         for siblings in (siblings for siblings, cpu in estimates.items() if cpu is None):
             self._usage.pop(siblings, None)
-        for entry in self._pods.values():
-            if entry.pod.siblings in estimates:
-                self._use_anew(entry, estimates[entry.pod.siblings])
-            if entry.later is not None and entry.later.siblings in estimates:
-                entry.later = entry.later.using(estimates[entry.later.siblings])
+        for record in self._pods.values():
+            if record.pod.siblings in estimates:
+                self._set_use(record, estimates[record.pod.siblings])
+            if record.later is not None and record.later.siblings in estimates:
+                record.later = record.later.using(estimates[record.later.siblings])
         for slot in self._by_name.values():
             if any(each.siblings in estimates for each in slot.ended):
                 slot.ended = [each.using(self._usage.get(each.siblings)) for each in slot.ended]
                 self._correct(slot)
 
-    def _use_anew(self, entry: Entry, cpu: int | None) -> None:
-        before, slot = entry.pod, entry.slot
-        entry.pod = before.using(cpu)
-        if slot is None or entry.pod is before:
+    def _set_use(self, record: PodRecord, cpu: int | None) -> None:
+        before, slot = record.pod, record.slot
+        record.pod = before.using(cpu)
+        if slot is None or record.pod is before:
             return
-        slot.asked += entry.pod.cpu - before.cpu
-        slot.unseen -= entry.unseen
-        entry.unseen, _ = unseen(entry.pod, slot.load)
-        slot.unseen += entry.unseen
+        slot.asked += record.pod.cpu - before.cpu
+        slot.unseen -= record.unseen
+        record.unseen, _ = unseen(record.pod, slot.load)
+        slot.unseen += record.unseen
         self._estimate(slot)
 
 

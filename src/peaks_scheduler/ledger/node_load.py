@@ -1,8 +1,8 @@
-"""How busy the nodes were, as a load source told it, and what an average over a window cannot have seen yet.
+"""Load of the nodes as a load source reports it, and which part of a pod's use an average over a window has.
 
-Owns the two forms that every source delivers and the one piece of arithmetic on windows. Assumes that all times are on
-our own clock, in seconds since the epoch: sources correct for the offset of theirs at the door. Never decides whether a
-load is stale: who uses it knows how old it may be. Pure.
+Owns the two records that every source delivers, and the arithmetic on windows. Assumes that all times are on our own
+clock, in seconds since the epoch: sources correct for the offset of theirs. Never decides whether a load is stale.
+Pure.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ NANO = 1_000_000  # nanocores in a millicore
 class NodeLoad:
     """CPU use of one node: the average from ``window_start`` to ``window_end``.
 
-    Said as a fraction of the node's capacity, or in cores by sources that do not know the capacity: one of the two.
+    Either ``cpu`` or ``cores`` is given: sources that do not know the node's capacity report cores.
     """
 
     cpu: float | None
-    """Utilisation, a fraction 0..1 of the node's capacity; None: ``cores`` says it."""
+    """Utilisation, a fraction 0..1 of the node's capacity; None: see ``cores``."""
     window_start: float
     """[s] since the epoch, our clock."""
     window_end: float
-    """[s] since the epoch, our clock; what the load's age is counted from. Never before ``window_start``."""
+    """[s] since the epoch, our clock; the load's age counts from here. Never before ``window_start``."""
     cores: float | None = None
-    """[cores] in use; None: ``cpu`` says it."""
+    """[cores] in use; None: see ``cpu``."""
     memory: float | None = None
-    """[bytes] in use; None: ``memory_share`` says it, or the source does not."""
+    """[bytes] in use; None: see ``memory_share``."""
     memory_share: float | None = None
-    """Memory in use, a fraction of the node's capacity, from sources that do not know the capacity."""
+    """Memory in use, a fraction of the node's capacity; None: the source does not report memory, or in bytes."""
 
     def used(self, capacity: float) -> float:
-        """[cores] in use on a node that has ``capacity`` [cores]: no more than all of them."""
+        """[cores] in use on a node of ``capacity`` [cores], at most that many."""
         if self.cores is not None:
             return min(self.cores, capacity)
-        # a load that says nothing does not make its node look idle
+        # a load without a value must not make its node look idle
         return capacity * (self.cpu if self.cpu is not None else 1.0)
 
     def memory_used(self, capacity: float) -> float | None:
-        """[bytes] in use on a node that has ``capacity`` [bytes]; None: not known."""
+        """[bytes] in use on a node of ``capacity`` [bytes]; None: not known."""
         if self.memory is not None or self.memory_share is None:
             return self.memory
         return capacity * self.memory_share if capacity > 0.0 else None
@@ -54,33 +54,33 @@ class NodeLoad:
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """One answer of a load source, as far as it could be used."""
+    """The usable part of one answer of a load source."""
 
     nodes: Mapping[str, NodeLoad]
-    """Keys as the source names its nodes; sources/matching.py finds out which node each is."""
+    """By the source's name of the node; ``sources/matching.py`` finds the node."""
     timestamp: float
     """When the source made the answer [s], our clock."""
     fetched_at: float
-    """When the answer was here [s], our clock."""
+    """When the answer was received [s], our clock."""
     clock_offset: float | None = None
-    """The source's clock minus ours [s], to about a second; None: the source did not say its time."""
+    """The source's clock minus ours [s], to about a second; None: the source did not tell its time."""
     problems: tuple[str, ...] = ()
-    """What was left out and why, for people; the same text for the same trouble, so that a change can be told."""
+    """What was left out and why, in words; the same problem has the same text, so that a change can be noticed."""
     spare: frozenset[str] = frozenset()
-    """Keys of ``nodes`` that count only for a node which none of the others means: a second collector's."""
+    """Keys of ``nodes`` from a second collector: they count only for nodes that no other key matches."""
 
     def one_of(self, keys: Iterable[str]) -> str | None:
-        """Which of several keys that mean one node counts; None: what they say contradicts."""
+        """The key that counts among several of one node; None: their loads contradict."""
         return one_of({key: self.nodes[key] for key in keys})
 
 
-_ALIKE = 0.1  # of all CPUs, or of the cores in use and a little: averages whose windows end some scrapes apart
-_OF_CORES = 0.2
-_SAME_WINDOW = 0.5  # of a window: what ended earlier than the newest by more is what an exporter left behind
+_ALIKE = 0.1  # difference of two averages whose windows end a few scrapes apart, as a share of all CPUs ...
+_OF_CORES = 0.2  # ... or this share of the cores in use and ``_ALIKE`` cores
+_SAME_WINDOW = 0.5  # of a window: a load that ended earlier than the newest by more is left from an old exporter
 
 
 def alike(one: NodeLoad, other: NodeLoad) -> bool:
-    """May both be of the same node at the same time?"""
+    """Can both be loads of the same node at the same time?"""
     if one.cores is not None and other.cores is not None:
         return abs(one.cores - other.cores) <= _ALIKE + _OF_CORES * max(one.cores, other.cores)
     if one.cpu is not None and other.cpu is not None:
@@ -89,9 +89,9 @@ def alike(one: NodeLoad, other: NodeLoad) -> bool:
 
 
 def one_of(loads: Mapping[Key, NodeLoad]) -> Key | None:
-    """Which of several loads that are said of one node counts: the newest, the larger of two; None: they contradict.
+    """The load that counts among several of one node: the newest, then the largest; None: they contradict.
 
-    An exporter that was replaced leaves its last average behind for a window: that is no contradiction.
+    The last average of an exporter that was replaced stays for one window and is no contradiction.
     """
     newest = max(loads, key=lambda key: (loads[key].window_end, loads[key].cpu or loads[key].cores or 0.0))
     load = loads[newest]
@@ -101,11 +101,11 @@ def one_of(loads: Mapping[Key, NodeLoad]) -> Key | None:
 
 
 def seen_share(started: float | None, ended: float | None, window_start: float, window_end: float) -> float:
-    """Share of a window that a pod lived through, 0..1: so much of its use the window's average contains.
+    """Share of a window in which a pod ran, 0..1: the window's average contains this share of the pod's use.
 
-    ``started`` and ``ended`` [s]: None for a pod that has not started (0), not ended. A window of no length is an
-    instant: 1 if the pod lived then. An average misses ``1 - seen_share`` of a running pod and still holds
-    ``seen_share`` of an ended one.
+    ``started`` [s]: None if it has not started (0); ``ended`` [s]: None if it has not ended. A window of length zero is
+    an instant: 1 if the pod ran then. The average misses ``1 - seen_share`` of a running pod's use, and contains
+    ``seen_share`` of an ended pod's.
     """
     if started is None:
         return 0.0
@@ -118,10 +118,10 @@ def seen_share(started: float | None, ended: float | None, window_start: float, 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A pod that ended: all that an average which still holds some of its use needs, not the whole pod."""
+    """A pod that ended: what the correction of an average needs of it."""
 
     cpu: int
-    """[mCPU] what it was taken to use."""
+    """[mCPU] its expected use."""
     stated_cpu: int
     started: float
     finished: float
@@ -133,14 +133,14 @@ class Ended:
         return cls(pod.cpu, pod.stated_cpu, started, finished, pod.siblings)
 
     def using(self, cpu: int | None) -> Ended:
-        """The same, taken to have used ``cpu`` [mCPU]; None: what it stated."""
+        """The same with an expected use of ``cpu`` [mCPU]; None: as its spec states."""
         return replace(self, cpu=self.stated_cpu if cpu is None else cpu)
 
 
 def unseen(pod: Pod, load: NodeLoad | None) -> tuple[int, int]:
-    """[nanocores], [bytes] the part of a running pod's use that is missing from the load.
+    """[nanocores], [bytes] the part of a running pod's use that the load misses.
 
-    Of memory it is the same share: what a pod holds grows after its start, also where memory is measured in an instant.
+    Memory misses the same share, even if it is measured in an instant: a pod's memory grows after its start.
     """
     if load is None:
         return 0, 0
@@ -149,7 +149,7 @@ def unseen(pod: Pod, load: NodeLoad | None) -> tuple[int, int]:
 
 
 def still_seen(pod: Ended, load: NodeLoad | None) -> int:
-    """[nanocores] the part of an ended pod's use that is still in the load."""
+    """[nanocores] the part of an ended pod's use that the load still contains."""
     if load is None:
         return 0
     return round(pod.cpu * NANO * seen_share(pod.started, pod.finished, load.window_start, load.window_end))

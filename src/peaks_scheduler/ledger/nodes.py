@@ -1,9 +1,9 @@
-"""The books of the nodes: what each has, what is left of it, and what it is taken to use.
+"""The nodes of the ledger: their resources, load, models and signals, and the sums over their pods.
 
-Owns the nodes, the arrays that decisions are made from, and the sums that pods make in them. Assumes that the ledger
-says which pod is where. Resource sums are integers (millicores, bytes, units) and stay exact under any sequence of
-adding and taking off. So are the corrections of the load (nanocores): what a pod adds is kept with it, and exactly that
-is taken off. No I/O, no clock: ``now`` is an argument, times are ours, in seconds.
+Owns the nodes and the arrays that decisions are made from. Assumes that the ledger says which pod is on which node.
+Sums of requests are integers (millicores, bytes, units): adding and removing a pod leaves no rounding error. So are
+the corrections of the load (nanocores): each pod's part is kept with the pod, and exactly that part is removed. No I/O,
+no clock: ``now`` is an argument, times are ours, in seconds.
 """
 
 from __future__ import annotations
@@ -19,21 +19,29 @@ from peaks_scheduler.ledger.storage.store import Storage
 from peaks_scheduler.objects.ceilings import NO_CEILING, Ceiling
 from peaks_scheduler.objects.node import Node
 from peaks_scheduler.objects.pod import Pod
+from peaks_scheduler.power.book import PowerBook
 from peaks_scheduler.power.models import EMPTY, PowerModels
 
 from .columns import Columns
 from .cpu_use import correct, estimate
 from .node_load import NodeLoad, unseen
 from .power_columns import write_model
-from .records import Change, Entry, NodeSlot, same_node
+from .records import Change, NodeSlot, PodRecord, same_node
 from .snapshot import NO_CPUS, Snapshot
 
 
-class NodeAccounts:
-    """See the module. ``expiry`` [s] is the age beyond which a load counts as stale, ``seed`` what ties are broken by,
-    ``ceiling`` that of nodes and pods which have none of their own.
-    ``now`` is the time of what is being observed, ``node_changes`` counts nodes that came, changed or went, ``storage``
-    has claims, volumes and the like."""
+class NodeLedger:
+    """See the module.
+
+    Args:
+        expiry: [s] age above which a load is stale.
+        seed: of the hashes that break ties.
+        models: those of the power model file.
+        ceiling: of nodes and pods that have none of their own.
+
+    ``now`` [s] is the time of the current observation, ``node_changes`` the number of times that a node came, changed
+    or went, ``power`` the book of power models, ``storage`` the claims, volumes and their kin.
+    """
 
     def __init__(
         self, *, expiry: float = 300.0, seed: int = 0, models: PowerModels = EMPTY, ceiling: Ceiling = NO_CEILING
@@ -41,17 +49,34 @@ class NodeAccounts:
         self.expiry = expiry
         self.ceiling = ceiling
         self.seed = seed
-        self.models = models
+        self.power = PowerBook(models)
         self.now = 0.0
         self.node_changes = 0
         self.storage = Storage()
-        self.oddities: dict[str, tuple[str, ...]] = {}  # by node: what of it could not be read, in words
+        self.oddities: dict[str, tuple[str, ...]] = {}  # node -> its annotations that could not be read, in words
         self._columns = Columns()
         self._slots: list[NodeSlot] = []  # by index
-        self._by_name: dict[str, NodeSlot] = {}  # also those of nodes not seen yet
+        self._by_name: dict[str, NodeSlot] = {}  # also of nodes that were not observed yet
         self._indices = Indices(self._slots)
-        self._priorities: Counter[int] = Counter()  # of the pods on nodes; none is there with a count of zero
+        self._priorities: Counter[int] = Counter()  # priority -> pods on nodes; without zeros
         self._snapshot: Snapshot | None = None
+        self._power_version = self.power.version  # of the models in the arrays
+
+    def _own_nodes(self) -> dict[str, NodeSlot]:
+        """Make a shallow copy of a ledger independent in all that concerns nodes; its slots by name, without pods."""
+        self.power = self.power.copy()
+        self.storage = self.storage.copy()
+        self.oddities = dict(self.oddities)
+        self._columns = self._columns.copy()
+        self._priorities = self._priorities.copy()
+        self._by_name = {name: slot.copy() for name, slot in self._by_name.items()}
+        self._slots = [self._by_name[slot.name] for slot in self._slots]
+        self._indices = self._indices.empty(self._slots)
+        self._snapshot = None
+        for slot in self._slots:
+            assert slot.node is not None
+            self._indices.node_changed(slot, slot.node, placed=True)
+        return self._by_name
 
     # -- reading
 
@@ -64,7 +89,7 @@ class NodeAccounts:
 
     @property
     def node_count(self) -> int:
-        """Nodes that there are."""
+        """Number of nodes."""
         return len(self._slots)
 
     def load_of(self, name: str) -> NodeLoad | None:
@@ -77,7 +102,7 @@ class NodeAccounts:
 
     def ranks_above_one_on(self, i: int, pod: Pod) -> bool:
         """Is there a pod of a lower priority on the node of this index?"""
-        return any(entry.pod.priority < pod.priority for entry in self._slots[i].entries.values())
+        return any(record.pod.priority < pod.priority for record in self._slots[i].records.values())
 
     # -- the sums
 
@@ -87,30 +112,34 @@ class NodeAccounts:
             slot = self._by_name[name] = NodeSlot(name)
         return slot
 
-    def _put(self, entry: Entry, slot: NodeSlot) -> None:
-        pod = entry.pod
-        entry.slot = slot
-        slot.entries[pod.uid] = entry
+    def _put(self, record: PodRecord, slot: NodeSlot) -> None:
+        pod = record.pod
         slot.asked += pod.cpu
-        entry.unseen, entry.unseen_memory = unseen(pod, slot.load)
-        slot.unseen += entry.unseen
-        slot.unseen_memory += entry.unseen_memory
+        record.unseen, record.unseen_memory = unseen(pod, slot.load)
+        slot.unseen += record.unseen
+        slot.unseen_memory += record.unseen_memory
         self._priorities[pod.priority] += 1
-        self._indices.pod_added(slot, pod)
-        if pod.volumes:
-            self.storage.pod_added(slot.name, pod)
+        self._enter(record, slot)
         self._hold(slot, pod, 1)
         self._estimate(slot)
 
-    def _take_off(self, entry: Entry) -> None:
-        pod, slot = entry.pod, entry.slot
+    def _enter(self, record: PodRecord, slot: NodeSlot) -> None:
+        """Enter the pod at its node and in every index; the sums are the caller's."""
+        record.slot = slot
+        slot.records[record.pod.uid] = record
+        self._indices.pod_added(slot, record.pod)
+        if record.pod.volumes:
+            self.storage.pod_added(slot.name, record.pod)
+
+    def _take_off(self, record: PodRecord) -> None:
+        pod, slot = record.pod, record.slot
         assert slot is not None
-        entry.slot = None
-        del slot.entries[pod.uid]
+        record.slot = None
+        del slot.records[pod.uid]
         slot.asked -= pod.cpu
-        slot.unseen -= entry.unseen
-        slot.unseen_memory -= entry.unseen_memory
-        entry.unseen = entry.unseen_memory = 0
+        slot.unseen -= record.unseen
+        slot.unseen_memory -= record.unseen_memory
+        record.unseen = record.unseen_memory = 0
         self._priorities[pod.priority] -= 1
         if not self._priorities[pod.priority]:
             del self._priorities[pod.priority]
@@ -122,23 +151,23 @@ class NodeAccounts:
 
     def _hold(self, slot: NodeSlot, pod: Pod, sign: int) -> None:
         if slot.index >= 0:
-            self._columns.offers.hold(slot.index, pod.requests, sign)
+            self._columns.resources.hold(slot.index, pod.requests, sign)
 
-    def _overbooked(self, entry: Entry) -> bool:
-        slot = entry.slot
+    def _overbooked(self, record: PodRecord) -> bool:
+        slot = record.slot
         if slot is None or slot.index < 0:
             return False
-        return self._columns.offers.overbooked(slot.index, entry.pod.requests)
+        return self._columns.resources.overbooked(slot.index, record.pod.requests)
 
     def _forget_empty(self, slot: NodeSlot) -> None:
-        """A node that is not there is kept only for the pods on it."""
-        if slot.node is None and not slot.entries:
+        """Remove the slot of a node that is gone once its last pod is."""
+        if slot.node is None and not slot.records:
             self._by_name.pop(slot.name, None)
 
     # -- nodes
 
     def see_node(self, node: Node) -> Change:
-        """``observe_node`` for a node already read."""
+        """``observe_node`` for a node that is already read from its JSON."""
         slot = self._slot(node.name)
         previous = slot.node
         if previous is not None and same_node(previous, node):
@@ -159,9 +188,9 @@ class NodeAccounts:
         return Change.NODE_NEW if previous is None else Change.NODE_CHANGED
 
     def _write_offer(self, slot: NodeSlot, node: Node) -> None:
-        self._columns.offers.write(slot.index, node.allocatable)
-        for entry in slot.entries.values():
-            self._hold(slot, entry.pod, 1)
+        self._columns.resources.write(slot.index, node.allocatable)
+        for record in slot.records.values():
+            self._hold(slot, record.pod, 1)
 
     def _write_node(self, slot: NodeSlot, node: Node) -> None:
         i, columns = slot.index, self._columns
@@ -184,7 +213,7 @@ class NodeAccounts:
             single[f"ceiling_{name}"][i] = next((each for each in (given, configured) if each is not None), np.inf)
 
     def drop_node(self, name: str) -> Change:
-        """The node exists no more; pods on it stay until they are observed gone."""
+        """The node is deleted; pods on it stay until they are observed gone."""
         slot = self._by_name.get(name)
         if slot is None or slot.node is None:
             return Change.NOTHING
@@ -204,32 +233,53 @@ class NodeAccounts:
         self._snapshot = None
         return Change.NODE_GONE
 
-    def cool(self, name: str, resting: bool) -> None:
-        """Rest a node, or let it work again."""
+    def set_cooldown(self, name: str, on: bool) -> None:
+        """Start or end the cooldown of a node: no pod of ours goes there meanwhile."""
         slot = self._by_name.get(name)
         if slot is not None and slot.index >= 0:
-            self._columns.single["cooling"][slot.index] = resting
+            self._columns.single["cooldown"][slot.index] = on
 
-    # -- models and load
+    # -- signals, models and load
+
+    def set_signal(
+        self, name: str, values: Mapping[str, float], *, unit: str, time: float, expires: float = np.inf
+    ) -> None:
+        """Set a signal of these nodes; nodes not named keep their value, names that are no node are passed over.
+
+        ``time`` [s] is when the values were measured, ``expires`` [s] from when on they do not count. NaN: unknown.
+        Raises ValueError where the signal is in use with another unit.
+        """
+        slots = {slot.index: value for node, value in values.items() if (slot := self._by_name.get(node)) is not None}
+        slots.pop(-1, None)
+        self._columns.signals.write(name, slots, unit, time, expires)
+        self._columns.signals.expire(self.now)
+
+    @property
+    def models(self) -> PowerModels:
+        """The models that count; ``power`` says of which layer each is."""
+        return self.power.models
 
     def apply_models(self, models: PowerModels) -> None:
-        """Use these models from now on."""
-        self.models = models
+        """Use these models of the file from now on. Other layers are written in ``power``."""
+        self.power.set_file(models, self.now)
+
+    def _write_models(self) -> None:
+        """Bring the arrays up to date with ``power``."""
+        self._power_version = self.power.version
         self._snapshot = None
         for slot in self._slots:
             assert slot.node is not None
             self._write_model(slot, slot.node)
 
     def _write_model(self, slot: NodeSlot, node: Node) -> None:
-        model = self.models.for_node(node.name, node.labels) if node.cpu_capacity else None
+        model = self.power.for_node(node.name, node.labels) if node.cpu_capacity else None
         # to write 5,000 models with their errors takes most of a second
         if model != slot.model or model is None:
             write_model(self._columns, slot.index, model)
         slot.model = model
 
     def apply_load(self, loads: Mapping[str, NodeLoad], now: float) -> None:
-        """Fresh loads by node name; nodes not named keep what they had, until it is stale. Names that are no node are
-        passed over."""
+        """Set fresh loads by node name. Nodes not named keep theirs until it is stale; unknown names do nothing."""
         for name, load in loads.items():
             slot = self._by_name.get(name)
             if slot is not None and slot.node is not None:
@@ -237,8 +287,10 @@ class NodeAccounts:
         self.refresh(now)
 
     def refresh(self, now: float) -> None:
-        """Let time pass: loads grow stale, pods grow into their windows."""
+        """Let time pass: loads become stale, models expire, and load windows cover more of the pods' use."""
         self.now = now
+        self.power.expire(now)
+        self._columns.signals.expire(now)
         for slot in self._slots:
             self._correct(slot)
 
@@ -249,11 +301,11 @@ class NodeAccounts:
     def _estimate(self, slot: NodeSlot) -> None:
         if slot.index < 0:
             return
-        requested = self._columns.offers.held(slot.index, "memory")
+        requested = self._columns.resources.held(slot.index, "memory")
         estimate(slot, self._columns.single, requested, self.now, self.expiry)
 
 
 def _tie(name: str, seed: int) -> np.uint64:
-    """A hash of the name that differs with the seed and is the same in every process."""
+    """A hash of name and seed, the same in every process."""
     text = name.encode()
     return np.uint64((zlib.crc32(text, seed & 0xFFFFFFFF) << 32) | zlib.crc32(text[::-1], ~seed & 0xFFFFFFFF))

@@ -1,7 +1,7 @@
-"""What is known of a node's power, written into the arrays: its curve, the envelope, how well they are known.
+"""A node's power model in the ledger's arrays: curve, envelope, and the errors of both.
 
-Owns that translation. Assumes that the ledger says when a node's model has changed. What follows from a model is worked
-out once for all nodes that share it, and kept as long as the model is: ``prepare`` does so ahead, in any thread.
+Assumes that the ledger calls ``write_model`` when a node's model has changed. Envelope and errors of a model are
+computed once for all its nodes and kept as long as the model; ``prepare`` computes them ahead, in any thread.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from .columns import Columns
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What the arrays have of a model."""
+class Prepared:
+    """What the arrays need of a model."""
 
     curve: Curve
     envelope: Curve
@@ -26,8 +26,8 @@ class Known:
 
 
 def write_model(columns: Columns, i: int, model: PowerModel | None) -> None:
-    """Node i has this model from now on; None: none."""
-    known = None if model is None else _known(model)
+    """Write the model of node i; None: it has none."""
+    known = None if model is None else _prepared(model)
     columns.curves["curves"].write(i, known.curve if known else None)
     columns.curves["envelopes"].write(i, known.envelope if known else None)
     errors = known.errors if known else UNKNOWN
@@ -36,16 +36,16 @@ def write_model(columns: Columns, i: int, model: PowerModel | None) -> None:
 
 
 def prepare(models: PowerModels) -> None:
-    """Work out what the arrays have of each model. 5,000 of them take most of a second; the writing takes little."""
+    """Compute what the arrays need of each model. 5,000 models take most of a second; writing them takes little."""
     for model in (*models.by_name.values(), *(model for _, model in models.by_selector)):
-        _known(model)
+        _prepared(model)
 
 
-_KNOWN: WeakKeyDictionary[PowerModel, Known] = WeakKeyDictionary()
+_PREPARED: WeakKeyDictionary[PowerModel, Prepared] = WeakKeyDictionary()
 
 
-def _known(model: PowerModel) -> Known:
-    if (known := _KNOWN.get(model)) is None:
-        known = Known(model.curve, model.curve.envelope(model.standby_watts), error_profile(model))
-        _KNOWN[model] = known
+def _prepared(model: PowerModel) -> Prepared:
+    if (known := _PREPARED.get(model)) is None:
+        known = Prepared(model.curve, model.curve.envelope(model.standby_watts), error_profile(model))
+        _PREPARED[model] = known
     return known

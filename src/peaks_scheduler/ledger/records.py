@@ -1,7 +1,4 @@
-"""What the ledger keeps of each pod and each node, and when two records of one say the same.
-
-Owns the records and the words for what an observation changed; the ledger owns their life. Pure.
-"""
+"""Records of pods and nodes in the ledger, and what an observation changed. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from .node_load import Ended, NodeLoad
 
 
 class State(enum.Enum):
-    """Where a pod is in its life; see the module's drawing."""
+    """State of a pod in the ledger; see the table in ``ledger``."""
 
     PENDING = "pending"
     ASSUMED = "assumed"
@@ -25,52 +22,70 @@ class State(enum.Enum):
 
 
 class Change(enum.Flag):
-    """What an observation changed, for those who wait for it."""
+    """What an observation changed: which waiting pods may be schedulable now follows from it."""
 
     NOTHING = 0
     PENDING = enum.auto()  # a pod without a node is new
-    CHANGED = enum.auto()  # ... or may be placed differently than before
+    CHANGED = enum.auto()  # a pod without a node may be placed differently than before
     CONFIRMED = enum.auto()  # an assumed pod is bound where it was assumed
     PLACED = enum.auto()  # a pod is bound that was not assumed there
     GONE = enum.auto()  # a pod finished or vanished
-    FREED = enum.auto()  # resources came back: the pod is gone, asks for less, or is elsewhere
-    RELABELLED = enum.auto()  # a pod on a node has other labels, or began to end: others may or may not be near it
-    OVERBOOKED = enum.auto()  # the pod just placed does not fit where it is
-    CHOSEN = enum.auto()  # the pod that is gone was bound where it had been assumed: we had put it there
+    FREED = enum.auto()  # resources became free: the pod is gone, requests less, or is on another node
+    RELABELLED = enum.auto()  # a pod on a node has other labels, or is being deleted: affinity may come out differently
+    OVERBOOKED = enum.auto()  # the pod just placed does not fit on its node
+    CHOSEN = enum.auto()  # the pod that is gone was bound where it had been assumed: we had chosen the node
     NODE_NEW = enum.auto()
     NODE_CHANGED = enum.auto()
     NODE_GONE = enum.auto()
 
 
 @dataclass(slots=True, eq=False)
-class Entry:
-    """A pod in the ledger."""
+class PodRecord:
+    """A pod, its state, and its node."""
 
     pod: Pod
     state: State
     slot: NodeSlot | None = None
-    unseen: int = 0  # [nanocores] its part of the node's correction
-    unseen_memory: int = 0  # [bytes] likewise
-    nominated: str = ""  # the node that keeps room for it while it is pending
-    later: Pod | None = None  # as it was last seen while assumed: what it is if the assumption is forgotten
-    chosen: str = ""  # the node that it was last assumed on: there it is one of our pods
+    unseen: int = 0  # [nanocores] its part of the correction of the node's load
+    unseen_memory: int = 0  # [bytes] likewise of memory
+    nominated: str = ""  # the node that it is nominated to while it is pending; empty: none
+    later: Pod | None = None  # the pod as last observed while assumed: it counts if the assumption is forgotten
+    chosen: str = ""  # the node that it was last assumed on; empty: never
+
+    def copy(self) -> PodRecord:
+        """The same, on no node and nominated to none."""
+        return PodRecord(self.pod, self.state, None, self.unseen, self.unseen_memory, "", self.later, self.chosen)
 
 
 @dataclass(slots=True, eq=False)
 class NodeSlot(Slot):
-    """A node's place, with what the ledger keeps per node beyond the arrays."""
+    """A node's slot, with what the ledger keeps for each node beside the arrays."""
 
-    entries: dict[str, Entry] = field(default_factory=dict)
-    asked: int = 0  # [mCPU] sum of what its pods are taken to use
-    unseen: int = 0  # [nanocores] what the load average cannot have seen yet, less what it still sees and is gone
-    unseen_memory: int = 0  # [bytes] what the measured memory cannot have seen yet
+    records: dict[str, PodRecord] = field(default_factory=dict)
+    asked: int = 0  # [mCPU] sum of the expected CPU use of its pods
+    unseen: int = 0  # [nanocores] correction of the load: use that the average misses, minus use of ended pods in it
+    unseen_memory: int = 0  # [bytes] memory use that the measurement misses
     ended: list[Ended] = field(default_factory=list)  # pods that ended within the load's window, the latest
     load: NodeLoad | None = None
     model: PowerModel | None = None
 
+    def copy(self) -> NodeSlot:
+        """The same, with its sums but without its pods."""
+        return NodeSlot(
+            self.name,
+            self.node,
+            self.index,
+            asked=self.asked,
+            unseen=self.unseen,
+            unseen_memory=self.unseen_memory,
+            ended=list(self.ended),
+            load=self.load,
+            model=self.model,
+        )
+
 
 def asks_less(before: Pod, after: Pod) -> bool:
-    """Did a resize give some of a resource back?"""
+    """Does the pod request less of a resource than before?"""
     if before.requests == after.requests:
         return False
     now = dict(after.requests)
@@ -78,17 +93,17 @@ def asks_less(before: Pod, after: Pod) -> bool:
 
 
 def holds(pod: Pod) -> tuple[object, ...]:
-    """What a pod on a node takes of it, and may come to take less or more of."""
+    """What a pod takes of its node; a resize may change it."""
     return pod.requests, pod.started, pod.cpu, pod.ports
 
 
 def selected_by(pod: Pod) -> tuple[object, ...]:
-    """What selectors of other pods look at."""
+    """What other pods' selectors read."""
     return pod.labels, pod.deleting
 
 
 def same_node(a: Node, b: Node) -> bool:
-    """Do two records of a node say the same of it? Heartbeats change nothing here."""
+    """Are two observations of a node equal in all that counts? Heartbeats are."""
     return _facts(a) == _facts(b)
 
 
@@ -99,5 +114,5 @@ def _facts(node: Node) -> tuple[object, ...]:
 
 
 def wants(pod: Pod) -> tuple[object, ...]:
-    """What decides where and when a pending pod may go."""
+    """What decides where and when a pending pod can be placed."""
     return pod.labels, pod.priority, pod.deleting, pod.gated, pod.requests, pod.where, pod.tolerations, pod.unsupported

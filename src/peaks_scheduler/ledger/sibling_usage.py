@@ -1,13 +1,13 @@
-"""What pods really use: observations of siblings, and a percentile of them once there are enough.
+"""Measured CPU use of siblings, and a percentile of it once there are enough observations.
 
-Pods are siblings when one owner made them from the same images (``Pod.siblings``): another image starts anew, for other
-code may use anything. Owns what is kept of the observations and the statistics. Assumes that whoever observes knows the
-pods; times are ours, in seconds since the epoch. Pure: no I/O, no clock. Nothing outlives the process.
+Pods are siblings when one owner made them from the same images (``Pod.siblings``); other images are another group,
+because other code may use anything. Owns the observations and the statistics. Times are ours, in seconds since the
+epoch. Pure: no I/O, no clock. Nothing is kept beyond the process.
 
-What is kept of siblings is bounded: MOST observations, none older than ``keep``. Where that is reached every
-twenty-fourth of ``keep`` (an hour of a day) gives up what it has beyond its share: so that a night does not crowd out
-the day, and in each of them every pod keeps one before any keeps two. In the percentile every pod weighs the same,
-however many observations it has: one that runs for ever, or away, does not speak for all.
+Of each group at most MOST observations are kept, none older than ``keep``. When there are more, every twenty-fourth of
+``keep`` (an hour of a day) keeps an equal share, so that a night does not displace the day, and within it every pod
+keeps one observation before any keeps two. In the percentile every pod has the same weight, however many observations
+it has: a pod that runs long, or runs away, does not dominate.
 """
 
 from __future__ import annotations
@@ -16,28 +16,27 @@ import math
 import zlib
 from array import array
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from peaks_scheduler.arrays import AnyArray, Ints
 from peaks_scheduler.objects.pod import Pod
 
 MOST = 256
-"""Observations of siblings: 3 KiB, and at the 90th percentile two ranks of a hundred to either side."""
+"""Observations of a group: 3 KiB; the error of the 90th percentile is about two percentiles."""
 MOST_SIBLINGS = 20_000
-"""Groups of siblings that are known at once."""
-STRETCHES = 24  # of ``keep``, that have equal shares
+"""Groups that are kept."""
+STRETCHES = 24  # parts of ``keep`` with equal shares
 LEAST_CHANGE = 0.1
-"""Of an estimate, by which the next one must differ: the pods that run are accounted for anew each time."""
-LEAST = 1  # [mCPU] an idle pod is not free
+"""Share of an estimate by which a new one must differ: each change updates all running pods of the group."""
+LEAST = 1  # [mCPU] of an estimate: an idle pod is not free
 
 
 @dataclass(slots=True, eq=False)
 class _Siblings:
-    """Three columns; observation i is the same one in each."""
+    """The observations of a group, as columns; row i is one observation."""
 
-    stretch: float  # [s]
+    stretch: float  # [s] length of a part of ``keep``
     pods: array[int] = field(default_factory=lambda: array("I"))  # a hash of the uid
     ends: array[int] = field(default_factory=lambda: array("I"))  # [s] of the window, whole seconds
     use: array[float] = field(default_factory=lambda: array("f"))  # [mCPU]
@@ -58,23 +57,23 @@ class _Siblings:
             self._keep(np.flatnonzero(np.array(self.ends) >= time))
 
     def _halve(self) -> None:
-        """Down to half: which of a stretch's observations stay is drawn by lot, one of every pod before a second."""
+        """Drop half of the observations: those kept are drawn at random, one of every pod before a second one."""
         pods, ends = np.array(self.pods, np.uint64), np.array(self.ends, np.uint64)
-        # the lot is a hash, the same one each time: what is left is as good as drawn from all that ever came
+        # the random number is a fixed hash: what is kept is a sample of all observations that ever came
         lot = (ends << np.uint64(32) | pods) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(32)
         stretches = (ends / self.stretch).astype(np.int64)
-        turn = _places(_places(lot, pods, stretches), stretches)
+        turn = _ranks(_ranks(lot, pods, stretches), stretches)
         counts = np.unique(stretches, return_counts=True)[1]
         share = next(share for share in range(MOST // 2, -1, -1) if np.minimum(counts, share).sum() <= MOST // 2)
         self._keep(np.flatnonzero(turn < share))
 
-    def _keep(self, kept: npt.NDArray[np.int64]) -> None:
+    def _keep(self, kept: Ints) -> None:
         self.pods = array("I", np.array(self.pods)[kept].tobytes())
         self.ends = array("I", np.array(self.ends)[kept].tobytes())
         self.use = array("f", np.array(self.use)[kept].tobytes())
 
     def percentile(self, percentile: float) -> float:
-        """[mCPU] the least use that so many percent of the observations do not exceed, each pod weighing the same."""
+        """[mCPU] percentile of the use; every pod has the same weight."""
         use = np.array(self.use)
         _, pod, counts = np.unique(np.array(self.pods), return_inverse=True, return_counts=True)
         order = np.argsort(use, kind="stable")
@@ -82,20 +81,25 @@ class _Siblings:
         return float(use[order][np.searchsorted(weight[:-1], percentile / 100.0 - 1e-9)])
 
 
-def _places(values: npt.NDArray[Any], *groups: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """(N,) which place each of N has among those of its own groups, the least value's being 0."""
+def _ranks(values: AnyArray, *groups: AnyArray) -> Ints:
+    """(N,) rank of each value among the values of equal groups, from 0."""
     order = np.lexsort((values, *groups))
-    places = np.arange(len(order))
+    ranks = np.arange(len(order))
     new = np.logical_or.reduce([np.diff(group[order].astype(np.int64), prepend=-1) != 0 for group in groups])
-    of = np.empty_like(places)
-    of[order] = places - np.maximum.accumulate(np.where(new, places, 0))
+    of = np.empty_like(ranks)
+    of[order] = ranks - np.maximum.accumulate(np.where(new, ranks, 0))
     return of
 
 
 class UsageBook:
-    """What is known of whose use. ``percentile`` 0..100 of the siblings' use; ``warm_up`` [s] that a pod must have run
-    before its window began; ``min_samples`` observations without which nothing is said; ``keep`` [s] for which an
-    observation counts."""
+    """The measured use of all groups of siblings.
+
+    Args:
+        percentile: 0..100, of the siblings' use.
+        warm_up: [s] a pod must have run so long before its window begins.
+        min_samples: observations of a group below which there is no estimate.
+        keep: [s] an observation counts for so long.
+    """
 
     def __init__(
         self, *, percentile: float = 90.0, warm_up: float = 120.0, min_samples: int = 10, keep: float = 86400.0
@@ -106,8 +110,10 @@ class UsageBook:
         self._now: dict[str, float] = {}
 
     def observe(self, pod: Pod, cores: float, window_start: float, window_end: float) -> None:
-        """``pod`` used ``cores`` on average over this window. Passed over: a pod without siblings or not warm yet, a
-        window that was seen before, a use that is none."""
+        """``pod`` used ``cores`` on average over this window.
+
+        Nothing is noted for a pod without siblings or not warm yet, for a window seen before, and for an invalid use.
+        """
         if not pod.siblings or not (math.isfinite(cores) and cores >= 0.0):
             return
         if pod.started is None or window_start < pod.started + self._warm_up:
@@ -119,8 +125,8 @@ class UsageBook:
             siblings.add(pod.uid, window_end, 1000.0 * cores)
 
     def review(self, now: float) -> dict[str, int | None]:
-        """A round of observations is complete, or there was none: the estimates [mCPU] by ``Pod.siblings`` that have
-        changed, None where nothing can be said any more. What is too old is forgotten."""
+        """End a round of observations. Returns the estimates [mCPU] that have changed, by ``Pod.siblings``; None: there
+        is none any more. Observations that are too old are dropped."""
         if self._now:
             self._before, self._now = self._now, {}
         changes: dict[str, int | None] = {}
@@ -137,7 +143,7 @@ class UsageBook:
         return changes
 
     def _too_many(self) -> list[str]:
-        """Siblings that were not observed for longest: whoever may create pods may invent owners."""
+        """Groups beyond ``MOST_SIBLINGS``, those observed last first to stay: anybody can invent owners."""
         beyond = len(self._known) - MOST_SIBLINGS
         return sorted(self._known, key=lambda name: max(self._known[name].ends))[:beyond] if beyond > 0 else []
 
@@ -149,11 +155,11 @@ class UsageBook:
         return before if near else found
 
     def estimate(self, siblings: str) -> int | None:
-        """[mCPU] that one of them is taken to use, as of the last review; None: not known."""
+        """[mCPU] expected use of a pod of the group, as of the last review; None: not known."""
         known = self._known.get(siblings)
         return known.estimate if known else None
 
     def counts(self) -> tuple[int, int]:
-        """Groups of siblings whose use is known, and those of which not enough was seen yet."""
+        """(groups with an estimate, groups with too few observations)."""
         known = sum(each.estimate is not None for each in self._known.values())
         return known, len(self._known) - known

@@ -1,8 +1,8 @@
-"""What annotations of pods may ask for, and how far an administrator lets them go.
+"""Annotations of pods, and the limits that an administrator sets to them.
 
-Owns the names of the annotations ``decision`` and ``tolerance-watts``, the reading of the latter, and
-``AnnotationRules``. Whoever may create a pod writes its annotations: a text of any length must cost next to nothing,
-and a value beyond a limit counts as the limit and is said to be odd. ``ceilings`` reads the third annotation. Pure.
+Owns the names of the annotations ``decision`` and ``tolerance-watts``, the reading of the latter, and the limits
+(``AnnotationRules``). ``ceilings`` reads the third annotation. Anybody who may create a pod can write any annotation: a
+long text must cost little, and a value beyond the limit counts as the limit and is reported. Pure.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from .ceilings import NO_CEILING, Ceiling
 DECISION = "peaks-scheduler/decision"
 """Annotation that records our decision on a pod."""
 TOLERANCE = "peaks-scheduler/tolerance-watts"
-"""Annotation by which a pod has a tolerance of its own."""
+"""Annotation with a pod's own tolerance."""
 
-# digits that only one part of the pattern can take: a long text is refused in linear time
+# each digit can match only one part of the pattern: a long text is refused in linear time
 _WATTS = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 
 
@@ -29,21 +29,23 @@ class AnnotationRules:
     """How annotations of pods are read."""
 
     max_tolerance: float = math.inf
-    """[W] A pod's tolerance counts up to here."""
+    """[W] Limit of a pod's tolerance."""
     max_ceiling: Ceiling = NO_CEILING
-    """A pod's ceilings count up to here. Not a node's: who may change nodes is no tenant."""
+    """Limit of a pod's ceiling. A node's has no limit: tenants cannot change nodes."""
     unrecorded: str = ""
-    """Name of our scheduler where its Bindings carry no decision record: its pods are taken as bound by us. Empty: the
-    record tells."""
+    """Name of our scheduler if its Bindings carry no decision record: pods of this name count as bound by us. Empty:
+    the record tells."""
 
 
 FREE = AnnotationRules()
-"""No limit but what the values themselves have."""
+"""No limits."""
 
 
 def own_tolerance(annotations: Mapping[str, Any] | None, most: float) -> tuple[float | None, tuple[str, ...]]:
-    """The pod's own tolerance [W], ``most`` where it is above that, None where it has none or one that is no number of
-    watts; then what is odd."""
+    """The pod's own tolerance [W], at most ``most``, and what is wrong with the annotation, in words.
+
+    The tolerance is None if the pod has none, or one that is not a number of watts.
+    """
     if not annotations or TOLERANCE not in annotations:
         return None, ()
     text = annotations[TOLERANCE]

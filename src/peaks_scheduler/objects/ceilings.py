@@ -1,7 +1,7 @@
-"""How full a node may get before it only takes what no other node can: the value, and its words in an annotation.
+"""Ceilings: the predicted use above which a node gets a pod only if no other node can take it.
 
-Owns ``Ceiling`` and the annotation ``peaks-scheduler/ceiling`` of pods and nodes. What stands in neither counts as the
-configuration says. Never decides: ``scoring.headroom`` compares. Pure.
+Owns ``Ceiling`` and the annotation ``peaks-scheduler/ceiling`` of pods and nodes; without it the configured ceiling
+counts. ``scoring.headroom`` compares with it. Pure.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from typing import Any
 
 ANNOTATION = "peaks-scheduler/ceiling"
-"""On a node: its own ceiling. On a pod: a ceiling of its own, which never raises a node's own."""
+"""On a node: its own ceiling. On a pod: the pod's ceiling, which never raises that of a node."""
 
 EXPECTED = "a share of the node above 0 and up to 100 %, such as 80% or 0.8"
-# digits that only one part of the pattern can take: whoever creates a pod writes the text, of any length
+# each digit can match only one part of the pattern: a long text is refused in linear time
 _SHARE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(%?)", re.ASCII)
 _PART = re.compile(r"(cpu|memory)\s*[=:]\s*(\S.*)", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
-    """Predicted use above which a node ranks behind all that stay below. Fractions of capacity; None: not said."""
+    """Predicted use above which a node ranks behind all nodes below theirs. Fractions of capacity; None: not given."""
 
     cpu: float | None = None
     memory: float | None = None
@@ -68,8 +68,10 @@ def parse_ceiling(text: object) -> Ceiling:
 def annotated(
     annotations: Mapping[str, Any] | None, most: Ceiling = NO_CEILING
 ) -> tuple[Ceiling | None, tuple[str, ...]]:
-    """The ceiling among the annotations, cut where it is above ``most``; None where there is none or none that can be
-    read. Then what is odd."""
+    """The ceiling among the annotations, at most ``most``, and what is wrong with it, in words.
+
+    The ceiling is None if there is none, or none that can be read.
+    """
     if not annotations or ANNOTATION not in annotations:
         return None, ()
     text = annotations[ANNOTATION]
@@ -80,7 +82,7 @@ def annotated(
 
 
 def _cut(asked: Ceiling, most: Ceiling, text: object) -> tuple[Ceiling, tuple[str, ...]]:
-    """``asked`` where ``most`` allows it; what was cut, in words."""
+    """``asked``, at most ``most``, and what was cut, in words."""
     cpu, memory = _lower(asked.cpu, most.cpu), _lower(asked.memory, most.memory)
     odd = tuple(
         f"{ANNOTATION}: expected at most {100 * limit:g}% of {name} ({key}), which count; got {str(text)[:80]!r}"

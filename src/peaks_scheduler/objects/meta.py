@@ -1,4 +1,4 @@
-"""What every API object has: its identity and its times."""
+"""Identity and times of an API object."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .requests import Json
 
 
 def parse_time(text: str | None) -> float | None:
-    """RFC 3339 as the API server writes it, in seconds since the epoch; None for nothing or nonsense."""
+    """RFC 3339 as the API server writes it, in seconds since the epoch; None if empty or invalid."""
     if not text:
         return None
     try:
@@ -20,6 +20,7 @@ def parse_time(text: str | None) -> float | None:
 
 
 def identity(raw: Json, kind: str) -> Json:
+    """``metadata`` of an object. Raises ObjectError if it has no name."""
     meta = raw.get("metadata")
     if not isinstance(meta, dict) or not meta.get("name"):
         raise ObjectError(f"expected a {kind} with metadata.name, got {str(raw)[:200]!r}")

@@ -1,4 +1,4 @@
-"""``Node`` and namespaces from API objects."""
+"""Nodes, as much of them as a decision needs, and namespaces, from API objects."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Node:
     uid: str
     labels: Mapping[str, str]
     taints: tuple[Taint, ...]
-    """Those that keep pods away: NoSchedule and NoExecute."""
+    """NoSchedule and NoExecute."""
     mild_taints: tuple[Taint, ...]
     """PreferNoSchedule."""
     features: frozenset[str]
@@ -33,21 +33,20 @@ class Node:
     unschedulable: bool
     allocatable: Requests
     cpu_capacity: float
-    """[cores] ``status.capacity``: what the load percentages of the node refer to."""
+    """[cores] ``status.capacity``; utilisation is a fraction of it."""
     addresses: tuple[tuple[str, str], ...]
     """(type, address) pairs."""
     provider_id: str
     memory_capacity: int = 0
-    """[bytes] ``status.capacity``; 0: not said."""
+    """[bytes] ``status.capacity``; 0: not given."""
     ceiling: Ceiling | None = None
-    """Its own; None: the configured one."""
+    """Its own ceiling; None: the configured one."""
     oddities: tuple[str, ...] = ()
-    """What of it could not be read and is not used, in words."""
+    """Annotations that could not be read, in words."""
 
 
 def node_from_api(raw: Json) -> Node:
-    """A node from its API object. Raises ObjectError without a name, QuantityError for an amount that is no
-    quantity."""
+    """A node from its API object. Raises ObjectError if it has no name, QuantityError for an invalid quantity."""
     meta = identity(raw, "node")
     spec: Json = raw.get("spec") or {}
     status: Json = raw.get("status") or {}
@@ -76,7 +75,7 @@ def node_from_api(raw: Json) -> Node:
 
 
 def namespace_from_api(raw: Json) -> tuple[str, Mapping[str, str]]:
-    """Name and labels of a namespace. Raises ObjectError without a name."""
+    """Name and labels of a namespace. Raises ObjectError if it has no name."""
     meta = identity(raw, "namespace")
     return meta["name"], meta.get("labels") or {}
 

@@ -1,12 +1,10 @@
-"""A pod's own volumes, as far as a filter reads them: claims, generic ephemeral volumes, and disks named in the pod.
+"""Volumes of a pod that filters read: claims, generic ephemeral volumes, and disks named in the pod.
 
-Owns the records, their reading from a pod's spec and the rule by which two pods collide over a disk. Assumes nothing
-about the claims and volumes meant: what they are is looked up in ``storage``. A source that no filter reads leaves
-nothing here, so the usual pod has ``()``.
+Owns the records, their reading from a pod's spec, and the rule by which two pods conflict over a disk. The claims and
+volumes themselves are in ``ledger.storage``. Sources that no filter reads are left out, so the usual pod has ``()``.
 
-Sources that are fully honoured: ``persistentVolumeClaim``, ``ephemeral`` and those of ``DISKS``. ``azureFile`` and
-``vsphereVolume`` need nothing: kube-scheduler knows how to translate them to CSI and never does, since their migration
-is not among those it takes for granted.
+Supported sources: ``persistentVolumeClaim``, ``ephemeral`` and those of ``DISKS``. ``azureFile`` and ``vsphereVolume``
+need nothing: kube-scheduler can translate them to CSI but never does, since it does not assume their migration.
 """
 
 from __future__ import annotations
@@ -14,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from .memo import memoized
 from .requests import Json
-from .sharing import remembered
 
 DISKS: Mapping[str, str] = {  # source -> the field that names the disk
     "gcePersistentDisk": "pdName",
@@ -26,15 +24,11 @@ DISKS: Mapping[str, str] = {  # source -> the field that names the disk
     "cinder": "volumeID",
     "portworxVolume": "volumeID",
 }
-"""Disks in the pod itself: the first four collide with other pods', all but iSCSI and RBD count against limits."""
+"""Disks in the pod itself: the first four can conflict between pods, all but iSCSI and RBD count against limits."""
 
-HONOURED_SOURCES = frozenset({"persistentVolumeClaim", "ephemeral", *DISKS})
-"""Volume sources that the filters judge."""
-
-_EXCLUSIVE = frozenset({"gcePersistentDisk", "awsElasticBlockStore", "iscsi", "rbd"})
 _SHARED_READ_ONLY = frozenset({"gcePersistentDisk", "iscsi", "rbd"})
 EXCLUSIVE = _SHARED_READ_ONLY | {"awsElasticBlockStore"}
-"""Sources of disks that pods on one node may not both have."""
+"""Sources of disks that two pods on one node may not both have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +48,16 @@ class Disk:
 
     @property
     def identity(self) -> tuple[str, str, str]:
-        """Disks that differ in it never collide."""
+        """Disks with different identities never conflict."""
         return self.source, self.name, self.pool
 
     @property
     def exclusive(self) -> bool:
-        """Is it of a kind that two pods on one node may not have both?"""
-        return self.source in _EXCLUSIVE
+        """Is it of a source that two pods on one node may not both have?"""
+        return self.source in EXCLUSIVE
 
     def conflicts(self, other: Disk) -> bool:
-        """May two pods on one node not have both? EBS never; GCE, iSCSI and RBD unless both only read."""
+        """Do the two disks conflict on one node? EBS always; GCE, iSCSI and RBD unless both are read-only."""
         if self.identity != other.identity:
             return False
         if self.source not in _SHARED_READ_ONLY:
@@ -79,7 +73,7 @@ class PodVolume:
 
     name: str
     claim: str | None = None
-    """Name of the claim in the pod's namespace; for an ephemeral volume the one that its controller makes."""
+    """Name of the claim in the pod's namespace; for an ephemeral volume the claim that its controller creates."""
     ephemeral: bool = False
     disk: Disk | None = None
 
@@ -97,7 +91,7 @@ def disk_from(source: str, raw: Json) -> Disk:
 
 
 def pod_volumes(spec: Json, pod_name: str) -> tuple[PodVolume, ...]:
-    """The volumes of a pod that constrain where it may run, in its order."""
+    """The volumes of a pod that constrain where it can run, in the order of its spec."""
     raw = spec.get("volumes")
     if not raw:
         return ()
@@ -118,6 +112,6 @@ def _read(volumes: list[Json], pod_name: str) -> Iterator[PodVolume]:
             yield from (PodVolume(name, disk=disk) for disk in disks)
 
 
-@remembered()
+@memoized()
 def _shared(volumes: tuple[PodVolume, ...]) -> tuple[PodVolume, ...]:
     return volumes

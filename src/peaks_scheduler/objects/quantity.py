@@ -4,10 +4,9 @@ Owns the grammar of ``k8s.io/apimachinery/pkg/api/resource`` (ParseQuantity, 0.3
 scheduler uses, MilliValue and Value. Assumes nothing about what a quantity counts. Never uses a float: a value is a
 Fraction on the nano grid, so sums of any length are exact and the rounding up happens once, where a caller asks for it.
 
-It takes what ParseQuantity takes, the oddities too ("" and "1e" are errors; ".", "+" and "k" are zero). One difference:
-what passes 2^63-1 is 2^63-1, for every suffix. Go does so for Ki..Ei alone and lets MilliValue of "1e30" wrap to 0,
-which would place a pod that asks for everything as one that asks for nothing. (So it does for large negative ones,
-which no API object has.)
+It accepts what ParseQuantity accepts, the oddities too ("" and "1e" are errors; ".", "+" and "k" are zero). One
+difference: a value above 2^63-1 is 2^63-1 for every suffix. Go does so for Ki..Ei alone; its MilliValue of "1e30" wraps
+to 0, and a pod that requests everything would be placed as one that requests nothing.
 """
 
 import re
@@ -23,8 +22,8 @@ _NANO_DIGITS = 9
 _LARGEST_DIGITS = 19  # of 2^63-1: shorter whole numbers need no second look
 _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
-# what Go's scanner lets through: sign, digits, point, digits, then a suffix out of the table or an exponent; in one way
-# only, for a long text would else be tried in every way
+# what Go's scanner accepts: sign, digits, point, digits, then a suffix or an exponent. Each text matches in one way
+# only, so that a long one is refused in linear time
 _FORM = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?(?:([eEinumkKMGTP]+)([+-]?[0-9]*))?", re.ASCII)
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50, "Ei": 2**60}
@@ -38,8 +37,8 @@ _REMEMBERED = 4096  # such quantities; about 400 bytes each
 def parse_quantity(value: object) -> Fraction:
     """The exact value of a quantity, a whole number of nano-units between -(2^63-1) and 2^63-1.
 
-    A digit below nano rounds away from zero: who wants some of a resource gets some. A number (YAML's ``cpu: 2`` or
-    ``0.5``) is read as its text, as Go does. Raises QuantityError, which names the text, for all that Go refuses.
+    A digit below nano rounds away from zero: a request for a little of a resource is not zero. A number (YAML's
+    ``cpu: 2`` or ``0.5``) is read as its text, as in Go. Raises QuantityError, with the text, for all that Go refuses.
     """
     return Fraction(parse_nanos(value), _NANO)
 

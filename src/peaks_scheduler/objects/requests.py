@@ -1,8 +1,8 @@
-"""What a pod holds on a node, and what it is taken to use.
+"""What a pod requests on a node, and its expected CPU use by its spec.
 
 Owns the effective request: containers, sidecars, init containers, overhead, pod-level resources, resize. Sums are exact
-(nano-units) and rounded up once a pod; the work is linear in what the pod says, which may be a megabyte. Assumes JSON
-already decoded into dicts. Raises QuantityError for what is no quantity.
+(nano-units) and rounded up once a pod. The work is linear in the size of the pod, which may be a megabyte. Assumes JSON
+already decoded into dicts. Raises QuantityError for an invalid quantity.
 
 Sources: k8s.io/component-helpers/resource/helpers.go (PodRequests), KEP-753 (sidecars), KEP-2837 (pod-level resources),
 KEP-1287 (in-place resize).
@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
+from .memo import memoized
 from .quantity import milli_of, parse_nanos, units_of
-from .sharing import remembered
 
 Json = Mapping[str, Any]
 Requests = tuple[tuple[str, int], ...]
@@ -24,7 +24,7 @@ Amounts = dict[str, int]
 """[nano-units] by resource name."""
 
 CpuFrom = Literal["request", "limit", "default", "siblings"]
-"""What says how much CPU a pod is taken to use; ``siblings``: what others like it really use."""
+"""Where a pod's expected CPU use comes from; ``siblings``: from measurements of its siblings."""
 
 
 def _amounts(raw: Json | None) -> Amounts:
@@ -43,12 +43,12 @@ def _raise_to(total: Amounts, least: Mapping[str, int]) -> None:
 
 
 def _rounded(total: Mapping[str, int]) -> Requests:
-    """Exact sums, rounded up once a pod."""
+    """Exact sums rounded up."""
     pairs = ((name, milli_of(amount) if name == "cpu" else units_of(amount)) for name, amount in sorted(total.items()))
     return tuple((name, amount) for name, amount in pairs if amount > 0)
 
 
-@remembered()
+@memoized()
 def rounded_plain(items: tuple[tuple[str, str], ...]) -> Requests:
     return _rounded(_amounts(dict(items)))
 
@@ -59,8 +59,7 @@ def _resize_infeasible(status: Json) -> bool:
 
 
 def _effective(spec: Json | None, state: Json | None, allocated: Json | None, infeasible: bool) -> Amounts:
-    """The largest of what was asked for, what was given and what is in force; without the asked-for part of a resize
-    that cannot be."""
+    """The largest of the amounts requested, allocated and in force; an infeasible resize's request does not count."""
     amounts = {} if infeasible else _amounts(spec)
     _raise_to(amounts, _amounts((state or {}).get("requests")))
     _raise_to(amounts, _amounts(allocated))
@@ -76,11 +75,10 @@ def _pod_level(name: str) -> bool:
 
 
 def _aggregate(spec: Json, amounts_of: Callable[[Json, bool], Amounts]) -> Amounts:
-    """Sum over containers and sidecars, at least the largest that any init container needs beside the sidecars before
-    it.
+    """Sum over containers and sidecars, or, if larger, what an init container needs with the sidecars before it.
 
-    Of a resource that an init container does not ask for it needs what those sidecars do, which the sum has already:
-    only its own resources are looked at.
+    Of a resource that an init container does not request only those sidecars need some, and they are in the sum: only
+    the init container's own resources are compared.
     """
     total: Amounts = {}
     for container in spec.get("containers") or ():
@@ -99,7 +97,7 @@ def _aggregate(spec: Json, amounts_of: Callable[[Json, bool], Amounts]) -> Amoun
 
 
 def pod_requests(spec: Json, status: Json) -> Requests:
-    """What the pod holds on a node, as kube-scheduler's ``PodRequests`` with resize and pod-level resources on."""
+    """What the pod holds on a node: kube-scheduler's ``PodRequests`` with resize and pod-level resources enabled."""
     containers: Sequence[Json] = spec.get("containers") or ()
     resized = any("resources" in c or "allocatedResources" in c for c in status.get("containerStatuses") or ())
     simple = len(containers) == 1 and not (
@@ -151,8 +149,10 @@ def _cpu_limit(spec: Json) -> int:
 
 
 def pod_cpu(spec: Json, requests: Requests, default: int) -> tuple[int, CpuFrom]:
-    """[mCPU] what the pod is taken to use by its own word, and by which: request, else limit, else ``default``. A
-    request of zero says nothing about use."""
+    """[mCPU] expected CPU use by the pod's spec, and where it comes from: request, else limit, else ``default``.
+
+    A request of zero counts as none.
+    """
     for name, amount in requests:
         if name == "cpu":
             return amount, "request"

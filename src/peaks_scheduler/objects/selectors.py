@@ -1,9 +1,9 @@
 """Selectors and tolerations as Kubernetes evaluates them.
 
-Owns label selectors, node selector terms, taints and tolerations: frozen, hashable values built from API objects, each
-with one pure predicate. Hashable, so that the ledger can keep the verdict on every node for a constraint that many pods
-share. Assumes nothing about validity: objects may come from files that no API server has checked. Never raises on
-them: a term that Kubernetes could not parse matches nothing.
+Owns label selectors, node selector terms, taints and tolerations: frozen, hashable values read from API objects, each
+with one pure predicate. They are hashable so that the ledger can cache the matching nodes of a constraint that many
+pods have. Objects from files may be invalid: a term that Kubernetes could not parse matches nothing, and nothing
+raises.
 
 Sources: k8s.io/apimachinery/pkg/labels, k8s.io/component-helpers/scheduling/corev1 (nodeaffinity, helpers).
 """
@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_INTEGER = re.compile(r"[+-]?0*[0-9]{1,19}")  # 2^63 has 19 digits: no longer text is worth reading
+_INTEGER = re.compile(r"[+-]?0*[0-9]{1,19}")  # 2^63 has 19 digits: a longer number is out of range
 _INT64 = range(-(2**63), 2**63)
 _WORD = r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?"
 _VALUE = re.compile(rf"(?:{_WORD})?")
@@ -24,7 +24,7 @@ _KEY = re.compile(rf"(?:(?P<prefix>[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?)/)?(?P<name>
 
 
 def parse_int64(text: str) -> int | None:
-    """Go's ``strconv.ParseInt(text, 10, 64)``; None where it fails. ``08`` is valid, ``1_000``, ``7.5`` and 2^63 are
+    """Go's ``strconv.ParseInt(text, 10, 64)``; None if it fails. ``08`` is valid; ``1_000``, ``7.5`` and 2^63 are
     not."""
     if not _INTEGER.fullmatch(text):
         return None
@@ -47,7 +47,7 @@ def _well_formed_key(key: str) -> bool:
 
 
 def _valid_value(value: str) -> bool:
-    return len(value) <= _LONGEST_VALUE and _well_formed_value(value)  # a long one is not remembered
+    return len(value) <= _LONGEST_VALUE and _well_formed_value(value)  # a long one is not cached
 
 
 def _valid_key(key: str) -> bool:
@@ -57,9 +57,7 @@ def _valid_key(key: str) -> bool:
 def _valid_values(values: tuple[str, ...]) -> bool:
     if len(values) <= 64:
         return all(map(_valid_value, values))
-    return all(
-        len(value) <= _LONGEST_VALUE and _VALUE.fullmatch(value) for value in values
-    )  # too many to be remembered
+    return all(len(value) <= _LONGEST_VALUE and _VALUE.fullmatch(value) for value in values)  # too many for the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +70,7 @@ class Requirement:
 
     @property
     def valid(self) -> bool:
-        """Would Kubernetes accept it? An invalid requirement spoils its whole term."""
+        """Would Kubernetes accept it? A term with an invalid requirement matches nothing."""
         if not (_valid_key(self.key) and _valid_values(self.values)):
             return False
         if self.operator in ("In", "NotIn"):
@@ -130,7 +128,7 @@ class NodeSelectorTerm:
 
     @property
     def names(self) -> frozenset[str] | None:
-        """The nodes that its fields name; None where they name none."""
+        """Names of the only nodes that its fields allow; None: the fields name no nodes."""
         if not self.fields:
             return None
         named = [frozenset(r.values) for r in self.fields if r.key == "metadata.name" and r.operator == "In"]
@@ -148,26 +146,25 @@ _EMPTY = NodeSelectorTerm()
 
 
 def node_selector_term_from(raw: Mapping[str, Any]) -> NodeSelectorTerm:
-    if not raw:  # half a million of them fit into a pod
+    if not raw:  # half a million empty terms fit into a pod
         return _EMPTY
     return NodeSelectorTerm(requirements_from(raw.get("matchExpressions")), requirements_from(raw.get("matchFields")))
 
 
 @dataclass(frozen=True, slots=True)
 class NodeRequirement:
-    """Where a pod may go by labels and names: ``nodeSelector`` and required node affinity, both of which must hold."""
+    """``nodeSelector`` and required node affinity of a pod; a node must match both."""
 
     selector: tuple[tuple[str, str], ...] = ()
     terms: tuple[NodeSelectorTerm, ...] | None = None
-    """ORed; None where the pod has no required node affinity."""
+    """ORed; None: the pod has no required node affinity."""
 
     def __bool__(self) -> bool:
         return bool(self.selector) or self.terms is not None
 
     @property
     def names(self) -> frozenset[str] | None:
-        """The only nodes allowed, where each of the ORed terms names some; empty where their names conflict, else
-        None."""
+        """Names of the only nodes allowed, if every term names some; empty if the names conflict; else None."""
         known: list[frozenset[str]] = []
         for term in self.terms or ():
             names = term.names
@@ -199,7 +196,7 @@ class LabelSelector:
 
 
 def label_selector_from(raw: Any) -> LabelSelector | None:
-    """The selector, or None where there is none: which matches nothing."""
+    """Read a selector; None, which matches nothing, if there is none."""
     if not isinstance(raw, dict):
         return None
     return LabelSelector(
@@ -233,7 +230,7 @@ class Toleration:
 
 
 class Tolerated:
-    """What a pod's tolerations tolerate, found by key and value: as many as there may be, a taint costs four looks."""
+    """A pod's tolerations by key and value: a taint takes four lookups, however many tolerations there are."""
 
     __slots__ = ("_effects",)
 
@@ -245,7 +242,7 @@ class Tolerated:
                 self._effects.setdefault((each.key, value), set()).add(each.effect)
 
     def includes(self, taint: Taint) -> bool:
-        """Does one of them tolerate the taint? See ``Toleration.tolerates``."""
+        """Does a toleration tolerate the taint? See ``Toleration.tolerates``."""
         for place in ((taint.key, taint.value), (taint.key, None), ("", taint.value), ("", None)):
             effects = self._effects.get(place, ())
             if taint.effect in effects or "" in effects:
@@ -261,68 +258,3 @@ def toleration_from(raw: Mapping[str, Any]) -> Toleration:
 
 def taint_from(raw: Mapping[str, Any]) -> Taint:
     return Taint(raw.get("key") or "", raw.get("value") or "", raw.get("effect") or "")
-
-
-@dataclass(frozen=True, slots=True)
-class AffinityTerm:
-    """Pods that a pod wants in its ``topology_key`` domain, or wants out of it."""
-
-    topology_key: str
-    selector: LabelSelector | None
-    namespaces: frozenset[str]
-    namespace_selector: LabelSelector | None
-    """None: the term names its namespaces; an empty selector means every namespace."""
-
-    def selects(self, labels: Mapping[str, str]) -> bool:
-        """Does it select pods with these labels, whatever their namespace?"""
-        return self.selector is not None and self.selector.matches(labels)
-
-    def in_namespace(self, namespace: str, labels: Mapping[str, str] | None) -> bool:
-        """Does it look into the namespace? ``labels`` are the namespace's; None: there is no such namespace object."""
-        if namespace in self.namespaces:
-            return True
-        return self.namespace_selector is not None and self.namespace_selector.matches(labels or {})
-
-
-def affinity_term_from(raw: Mapping[str, Any], namespace: str) -> AffinityTerm:
-    """A term of a pod in ``namespace``, which is meant where the term says nothing of namespaces."""
-    namespaces = frozenset(raw.get("namespaces") or ())
-    selector = label_selector_from(raw.get("namespaceSelector"))
-    if not namespaces and selector is None:
-        namespaces = frozenset({namespace})
-    return AffinityTerm(
-        raw.get("topologyKey") or "", label_selector_from(raw.get("labelSelector")), namespaces, selector
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class SpreadConstraint:
-    """How evenly pods like this one are to be spread over the domains of ``topology_key``."""
-
-    topology_key: str
-    max_skew: int
-    selector: LabelSelector | None
-    """None selects nothing. The pod's values of ``matchLabelKeys`` are in it."""
-    min_domains: int = 1
-    honour_affinity: bool = True
-    """Domains are those of nodes that the pod's node selector and affinity allow."""
-    honour_taints: bool = False
-    """... and whose taints it tolerates."""
-
-
-def spread_constraint_from(raw: Mapping[str, Any], labels: Mapping[str, str]) -> SpreadConstraint:
-    """A constraint of a pod that has these ``labels``."""
-    selector = label_selector_from(raw.get("labelSelector"))
-    own = {key: labels[key] for key in raw.get("matchLabelKeys") or () if key in labels}
-    if selector is not None and own:
-        more = tuple(Requirement(key, "In", (value,)) for key, value in sorted(own.items()))
-        selector = LabelSelector(selector.labels, selector.expressions + more)
-    minimum = raw.get("minDomains")
-    return SpreadConstraint(
-        raw.get("topologyKey") or "",
-        raw.get("maxSkew") or 0,
-        selector,
-        1 if minimum is None else minimum,
-        (raw.get("nodeAffinityPolicy") or "Honor") == "Honor",
-        raw.get("nodeTaintsPolicy") == "Honor",
-    )

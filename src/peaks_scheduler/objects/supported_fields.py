@@ -1,8 +1,7 @@
-"""Which fields of a pod are honoured when it is placed, which need not be, and which refuse it.
+"""Which fields of a pod are supported, which do not matter for placement, and which make the pod unsupported.
 
-Owns the three lists. A field that stands in none of them is refused like one that is known not to be honoured, unless
-the configuration says to ignore it: a pod is never placed wrongly because a newer API server knows more than this
-version.
+Owns the three lists. A field in none of them makes the pod unsupported too, unless the configuration ignores it: a pod
+is never placed wrongly because a newer API server knows more fields than this version.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from collections.abc import Iterable
 
 from .requests import Json
 
-HONOURED = frozenset(
+SUPPORTED = frozenset(
     {
         "containers",
         "initContainers",
@@ -25,7 +24,7 @@ HONOURED = frozenset(
     }
     | {"schedulingGates", "tolerations", "topologySpreadConstraints", "volumes"}
 )
-"""Fields of a pod's spec that placing reads; some of their parts are refused below."""
+"""Fields of a pod's spec that a decision reads; some of their parts are refused below."""
 
 HARMLESS = frozenset(
     {
@@ -58,12 +57,12 @@ HARMLESS = frozenset(
     | {"serviceAccount", "serviceAccountName", "setHostnameAsFQDN", "shareProcessNamespace", "subdomain"}
     | {"terminationGracePeriodSeconds"}
 )
-"""Fields that no filter of kube-scheduler reads, but for ``hostNetwork`` and ``hostUsers``, which ``objects`` reads."""
+"""Fields that no filter of kube-scheduler reads, except ``hostNetwork`` and ``hostUsers``: see ``constraints``."""
 
 REFUSED = frozenset({"resourceClaims", "schedulingGroup", "workloadRef"})
-"""Fields that constrain placement and are known not to be honoured; so are claims in a container's resources."""
+"""Fields that constrain placement and are not supported; neither are claims in a container's resources."""
 
-HONOURED_VOLUMES = frozenset(
+SUPPORTED_VOLUMES = frozenset(
     {
         "awsElasticBlockStore",
         "azureDisk",
@@ -76,7 +75,7 @@ HONOURED_VOLUMES = frozenset(
         "rbd",
     }
 )
-"""Volume sources that bind a pod to places, keep others out or count against limits."""
+"""Volume sources that bind a pod to nodes, exclude other pods, or count against limits."""
 
 HARMLESS_VOLUMES = frozenset(
     {
@@ -107,24 +106,23 @@ HARMLESS_VOLUMES = frozenset(
 
 
 def unsupported_fields(spec: Json, ignored: frozenset[str] = frozenset()) -> tuple[str, ...]:
-    """Paths of the fields that constrain placement and are not honoured by this version, fields unknown to it
-    included but for those ``ignored``."""
+    """Paths of the fields that make a pod unsupported, unknown fields included, except those ``ignored``."""
     return tuple(path for path in _unsupported(spec) if path not in ignored or not is_unknown(path))
 
 
 def is_unknown(path: str) -> bool:
-    """Is the path of an unsupported field one that this version does not know at all?"""
+    """Is the path of an unsupported field unknown to this version?"""
     field = path.removeprefix("spec.")
     return field not in REFUSED and not field.endswith(".resources.claims")
 
 
 def _unsupported(spec: Json) -> Iterable[str]:
-    yield from (f"spec.{key}" for key in spec if key not in HONOURED and key not in HARMLESS)
+    yield from (f"spec.{key}" for key in spec if key not in SUPPORTED and key not in HARMLESS)
     for i, volume in enumerate(spec.get("volumes") or ()):
         yield from (
             f"spec.volumes[{i}].{source}"
             for source in volume
-            if source != "name" and source not in HARMLESS_VOLUMES and source not in HONOURED_VOLUMES
+            if source != "name" and source not in HARMLESS_VOLUMES and source not in SUPPORTED_VOLUMES
         )
     for kind in ("containers", "initContainers"):
         for i, container in enumerate(spec.get(kind) or ()):

@@ -1,12 +1,13 @@
 """Gauges: a table of what is exported, and the collector that turns a sample into series.
 
-A new gauge is one field of `Sample` and one line of ``GAUGES``. The number of series is bounded, whatever others write.
+The scheduler's own gauges are fields of `Sample` and lines of ``GAUGES``; all others come from the keepers. The number
+of series is bounded, whatever others write.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -14,69 +15,25 @@ from prometheus_client.registry import Collector
 
 from peaks_scheduler.text.printable import visible
 
+from .gauge import GaugeReading, Labels, Rows, by_key, single
 from .metric_labels import MOST_SERIES, label_value
 from .sample import NodeMetrics, Sample
-
-Labels = tuple[str, ...]
-Rows = Iterable[tuple[Labels, float]]
-"""(values of the labels, number) of each series."""
-
-
-def _by_key(mapping: Mapping[str, float]) -> Rows:
-    return [((key,), value) for key, value in mapping.items()]
-
-
-def _single(value: float) -> Rows:
-    return [((), value)]
-
 
 # fmt: off
 # name, labels, rows of a sample, help; the collector adds the value of the label `profile`
 GAUGES: tuple[tuple[str, Labels, Callable[[Sample], Rows], str], ...] = (
-    ("scheduler_pending_pods", ("queue",), lambda s: _by_key(s.queues),
+    ("scheduler_pending_pods", ("queue",), lambda s: by_key(s.queues),
      "Pending pods by queue: active wait for a decision, backoff for a time, unschedulable for an event, or gated."),
-    ("scheduler_unschedulable_pods", ("plugin", "profile"), lambda s: _by_key(s.unschedulable),
+    ("scheduler_unschedulable_pods", ("plugin", "profile"), lambda s: by_key(s.unschedulable),
      "Unschedulable pods by the filter that rejected a node; a pod is counted for each such filter."),
-    ("scheduler_cache_size", ("type",), lambda s: _by_key(s.cache),
+    ("scheduler_cache_size", ("type",), lambda s: by_key(s.cache),
      "Nodes, pods and assumed pods in the ledger."),
-    ("peaks_nodes", ("standing",), lambda s: _by_key(s.standings),
+    ("peaks_nodes", ("standing",), lambda s: by_key(s.standings),
      "Nodes by rank class: measured, estimated (load missing or stale), unmodelled, above-ceiling, over-full."),
-    ("peaks_load_age_seconds", (), lambda s: _single(math.inf if s.load_age is None else s.load_age),
-     "Age of the load data in use; +Inf before the first data."),
-    ("peaks_load_source_up", (), lambda s: _single(s.load_source_up),
-     "1 if the last request to the load source returned usable load."),
-    ("peaks_load_unmatched_keys", (), lambda s: _single(s.load_unmatched_keys),
-     "Names in the load data that match no node, or more than one."),
-    ("peaks_load_problems", (), lambda s: _single(s.load_problems),
-     "Kinds of invalid values in the load data: not a number, negative, above 100 %."),
-    ("peaks_pod_usage_groups", ("state",), lambda s: _by_key(s.pod_usage_groups),
-     "Groups of pods with the same owner and images, by state: their CPU use is known, or still being learned."),
-    ("peaks_power_model_valid", (), lambda s: _single(s.power_model_valid),
-     "1 if the power models in use are those of the file; 0 if the file is missing or invalid."),
-    ("peaks_learned_power_models", (), lambda s: _single(s.learned_power_models),
-     "Nodes that use a power model learned by this process."),
-    ("peaks_power_model_drift_ratio", ("stat",), lambda s: _by_key(s.power_drift),
-     "Difference of measured and predicted power, divided by the measured power: median and worst of all nodes."),
-    ("peaks_power_compared_nodes", (), lambda s: _single(s.power_compared_nodes),
-     "Nodes whose measured power was compared with the prediction of their model lately."),
-    ("peaks_clock_offset_seconds", ("peer",), lambda s: _by_key(s.clock_offsets),
-     "Clock of the peer minus ours, as last measured."),
-    ("peaks_unread_kinds", ("kind",), lambda s: _by_key(s.unread_kinds),
-     "1 if objects of this kind cannot be read: the API server does not have the kind, or a right is missing."),
-    ("peaks_common_unknown_pod_fields", ("field",), lambda s: _by_key(s.common_unknown_fields),
-     "Share of new pods that have this field, which this version does not know; only fields that more than half have."),
-    ("peaks_pods_awaiting_volumes", (), lambda s: _single(s.pods_awaiting_volumes),
-     "Pods with a chosen node whose volumes are being bound or provisioned."),
-    ("peaks_leader", (), lambda s: _single(s.leader),
-     "1 if this replica holds the Lease and binds pods."),
-    ("peaks_binds_in_flight", (), lambda s: _single(s.binds_in_flight),
+    ("peaks_binds_in_flight", (), lambda s: single(s.binds_in_flight),
      "Bindings that were sent and are not answered yet."),
-    ("peaks_binds_in_flight_limit", (), lambda s: _single(s.binds_in_flight_limit),
+    ("peaks_binds_in_flight_limit", (), lambda s: single(s.binds_in_flight_limit),
      "Bindings that may be in flight at the same time; shrinks when the API server answers 429, and recovers."),
-    ("peaks_oldest_unseen_pod_seconds", (), lambda s: _single(s.oldest_unseen_pod),
-     "Time for which the API server has listed a pod of ours that the watch has not delivered; 0 if there is none."),
-    ("peaks_undecided_pods", (), lambda s: _single(s.undecided_pods),
-     "Pods of ours that have waited for a decision longer than they should."),
 )
 
 NODE_GAUGES: tuple[tuple[str, Callable[[NodeMetrics], Iterable[float]], str], ...] = (
@@ -84,11 +41,6 @@ NODE_GAUGES: tuple[tuple[str, Callable[[NodeMetrics], Iterable[float]], str], ..
      "CPU use of the node as a fraction, including pods that are too new for its load data."),
     ("peaks_node_jump_watts", lambda n: n.jump_watts,
      "Rise of the node's power if a pod with the default request were added."),
-)
-
-POWER_KINDS: tuple[tuple[str, Callable[[NodeMetrics], Iterable[float]]], ...] = (
-    ("measured", lambda n: n.measured_watts),
-    ("predicted", lambda n: n.predicted_watts),
 )
 # fmt: on
 
@@ -111,9 +63,20 @@ class GaugeCollector(Collector):
             yield self._gauge(name, text, labels, rows(sample))
         yield _incoming(sample.incoming)
         yield _log_lines_dropped(sample.log_lines_dropped)
+        yield from self._keepers_gauges(sample.gauges)
         if self._node_metrics:
             yield from _node_gauges(sample.nodes)
-            yield _node_power(sample.nodes)
+
+    def _keepers_gauges(self, readings: Sequence[GaugeReading]) -> Iterable[Metric]:
+        families: dict[str, GaugeMetricFamily] = {}
+        for gauge, rows in readings:
+            if gauge.per_node and not self._node_metrics:
+                continue
+            family = families.setdefault(gauge.name, GaugeMetricFamily(gauge.name, gauge.help, labels=gauge.labels))
+            for values, number in rows if gauge.per_node else islice(rows, MOST_SERIES):
+                if not (gauge.per_node and math.isnan(number)):
+                    family.add_metric(tuple(map(visible if gauge.per_node else label_value, values)), float(number))
+        return families.values()
 
     def _gauge(self, name: str, text: str, labels: Labels, rows: Rows) -> Metric:
         gauge = GaugeMetricFamily(name, text, labels=labels)
@@ -150,16 +113,3 @@ def _node_gauges(nodes: NodeMetrics) -> Iterator[Metric]:
             if not math.isnan(number):
                 gauge.add_metric((visible(node),), float(number))
         yield gauge
-
-
-def _node_power(nodes: NodeMetrics) -> Metric:
-    gauge = GaugeMetricFamily(
-        "peaks_node_power_watts",
-        "Mean power of the node over the last minutes: measured, and predicted by its model for the same CPU use.",
-        labels=("node", "kind"),
-    )
-    for kind, values in POWER_KINDS:
-        for node, number in zip(nodes.names, values(nodes), strict=False):
-            if not math.isnan(number):
-                gauge.add_metric((visible(node), kind), float(number))
-    return gauge

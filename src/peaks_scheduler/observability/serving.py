@@ -61,8 +61,8 @@ class Health:
     text: str = ""
 
     @classmethod
-    def ok(cls) -> Health:
-        return cls("ok")
+    def ok(cls, text: str = "") -> Health:
+        return cls("ok", text)
 
     @classmethod
     def degraded(cls, text: str) -> Health:
@@ -241,7 +241,7 @@ async def _health(name: str, shared: ResponseCache[Findings], request: web.BaseR
 def _line(name: str, health: Health) -> str:
     text = cell(" ".join(health.text.split()))  # one line, even if an exception's text has several
     return {
-        "ok": f"[+]{name} ok",
+        "ok": f"[+]{name} ok: {text}" if text else f"[+]{name} ok",
         "degraded": f"[!]{name}: {text}",
         "failed": f"[-]{name} failed: {text}",
     }[health.level]

@@ -28,7 +28,8 @@ from prometheus_client.exposition import choose_encoder
 
 from peaks_scheduler import __version__
 
-from .gauges import GaugeCollector, Labels
+from .gauge import Labels
+from .gauges import GaugeCollector
 from .metric_labels import BoundedLabel
 from .sample import Sample
 

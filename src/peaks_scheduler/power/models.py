@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Literal, get_args
 
 from .curves import Curve
 from .scope import SCOPES, Scope, scope_or_wall
@@ -17,10 +18,15 @@ from .scope import SCOPES, Scope, scope_or_wall
 Pair = tuple[str, str]
 """A label and its value."""
 
+Origin = Literal["file", "learned", "predicted"]
+"""Where a model comes from: the model file, measurements while this process runs, or a prediction."""
+ORIGINS: tuple[Origin, ...] = get_args(Origin)
+"""The layers of the power book: a later one counts before an earlier one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """How well the curve was known where it was fitted. None: the file does not say."""
+    """How good the fit of a curve was. None: the file does not say."""
 
     rmse_watts: float | None = None
     """Root mean square error of the fit [W]."""
@@ -37,12 +43,12 @@ class Quality:
     covariance: tuple[tuple[float, ...], ...] | None = None
     """(P, P) of the curve's parameters in the order of ``curve.parameters``, for watts and fractions."""
     confidence: str | None = None
-    """``low`` for what was never measured on this node, or hardly can have been."""
+    """``low``: the power of this node was not measured, or probably not."""
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class PowerModel:
-    """One node's, or one kind of node's, power."""
+    """The power of one node, or of one kind of node."""
 
     name: str
     """Node name, or the text of the selector (``a=b,c=d``; ``*`` for the empty one): what decision records show."""
@@ -51,46 +57,46 @@ class PowerModel:
     """Power [W] when switched off; None: the node is never switched off."""
     quality: Quality | None = None
     scope: Scope | None = None
-    """Of what the watts are; None: it does not say, and counts as the whole machine."""
-    learned: bool = False
-    """By this process, while it runs; else it is from the file."""
+    """The part of the machine that the watts are of; None: not said, which counts as the whole machine."""
+    origin: Origin = "file"
 
     @property
     def measured(self) -> bool:
-        """Do its watts come from a meter, as far as it says?"""
+        """Do its watts come from a meter?"""
         return self.quality is None or self.quality.confidence != "low"
 
 
 @dataclass(frozen=True, slots=True)
 class PowerModels:
-    """All models of one file: by node name, and by labels for the nodes that no entry names."""
+    """Models by node name, and by labels for the nodes that no name stands for."""
 
     by_name: Mapping[str, PowerModel] = field(default_factory=lambda: MappingProxyType({}))
     by_selector: tuple[tuple[Mapping[str, str], PowerModel], ...] = ()
     _by_pair: Mapping[Pair | None, tuple[int, ...]] = field(init=False, repr=False, compare=False)
-    """Which of ``by_selector`` a label may fulfil: a node is not compared with thousands of selectors."""
+    """Label -> indices of ``by_selector`` that ask for it: a node is not compared with thousands of selectors."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_by_pair", _by_rarest_pair([selector for selector, _ in self.by_selector]))
 
     def for_node(self, name: str, labels: Mapping[str, str]) -> PowerModel | None:
-        """The model of a node; a name beats a selector. None: no entry is for it, or more than one selector is."""
+        """The model of a node; a name beats a selector. None: there is none, or more than one selector matches."""
         if (named := self.by_name.get(name)) is not None:
             return named
         matching = self._matching(labels)
         return matching[0] if len(matching) == 1 else None
 
     def ambiguous(self, name: str, labels: Mapping[str, str]) -> tuple[str, ...]:
-        """The selectors that claim a node that no entry names, when they are more than one; else ()."""
+        """The selectors that match a node, where they are more than one and no name beats them; else ()."""
         if name in self.by_name:
             return ()
         matching = self._matching(labels)
         return tuple(model.name for model in matching) if len(matching) > 1 else ()
 
     def unlike(self, nodes: Iterable[tuple[str, Mapping[str, str]]]) -> Mapping[Scope, tuple[str, ...]]:
-        """Scope -> the nodes (name, labels) whose models are of it, the widest first; empty where all are of one.
+        """Scope -> names of the nodes (name, labels) with a model of that scope, the widest scope first; empty where
+        all models are of one scope.
 
-        Placements compare watts of all nodes: a part of one machine against the whole of another is no comparison.
+        A decision compares the watts of all nodes: a part of one machine does not compare with the whole of another.
         """
         found: dict[Scope, list[str]] = {}
         for name, labels in nodes:
@@ -100,7 +106,7 @@ class PowerModels:
         return ordered if len(ordered) > 1 else {}
 
     def with_named(self, models: Iterable[PowerModel]) -> PowerModels:
-        """These models, with ``models`` by their names in the place of any that were there."""
+        """These models, with ``models`` added by name; one of the same name is replaced."""
         named = {model.name: model for model in models}
         return PowerModels(MappingProxyType({**self.by_name, **named}), self.by_selector)
 
@@ -112,7 +118,8 @@ class PowerModels:
 
 
 def _by_rarest_pair(selectors: Sequence[Mapping[str, str]]) -> Mapping[Pair | None, tuple[int, ...]]:
-    """Each selector's number under its label that fewest others ask for; None: it asks for no label."""
+    """Label -> indices of the selectors, each under its label that the fewest selectors ask for; None: it asks for no
+    label."""
     asked = Counter(pair for selector in selectors for pair in selector.items())
     found: dict[Pair | None, list[int]] = {}
     for i, selector in enumerate(selectors):

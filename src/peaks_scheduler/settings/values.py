@@ -12,7 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from peaks_scheduler.errors import QuantityError
 from peaks_scheduler.objects.quantity import milli, parse_quantity
-from peaks_scheduler.objects.supported_fields import HARMLESS, HONOURED, is_unknown
+from peaks_scheduler.objects.supported_fields import HARMLESS, SUPPORTED, is_unknown
 from peaks_scheduler.text.masking import mask_url
 
 DEFAULT_PORT = 10261
@@ -148,7 +148,7 @@ def parse_field_paths(value: object) -> frozenset[str]:
     if not isinstance(value, list) or not all(isinstance(path, str) and _FIELD.fullmatch(path) for path in value):
         raise ValueError("a list of paths of fields of a pod, such as [spec.newField]")
     for path in value:
-        if not is_unknown(path) or path.removeprefix("spec.") in HONOURED | HARMLESS:
+        if not is_unknown(path) or path.removeprefix("spec.") in SUPPORTED | HARMLESS:
             raise ValueError(f"fields that this version does not know; it knows {path}")
     return frozenset(value)
 

@@ -23,8 +23,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from types import MappingProxyType
 from typing import Self, TypeVar
 
+from peaks_scheduler.objects.memo import memoized
 from peaks_scheduler.objects.node import Node
-from peaks_scheduler.objects.sharing import remembered
 
 from .limits import MOST_NAME
 
@@ -144,7 +144,7 @@ def identity(text: str) -> Identity:
     return _identity(text) if len(text) <= MOST_NAME else text
 
 
-@remembered(largest=1024, budget=16 << 20)  # four names and addresses of each of ten thousand nodes
+@memoized(largest=1024, budget=16 << 20)  # four names and addresses of each of ten thousand nodes
 def _identity(text: str) -> Identity:
     bare = text.strip().lower().rpartition("://")[2].partition("/")[0]
     readings = _readings(bare)

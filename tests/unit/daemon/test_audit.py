@@ -1,4 +1,4 @@
-"""Is a watch that went silent found out in time, and the trouble of others never taken for it? In virtual time."""
+"""A silent watch is noticed in time, and no other trouble is taken for one. In virtual time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LATEST_LOOK = 30.0  # [s] between two looks, as long as nothing is wrong
 
 
 class World:
-    """An API server, and watches that show of it what the test lets through."""
+    """An API server, and watches that show only what the test lets through."""
 
     def __init__(self, *objects: Json) -> None:
         self.objects = {each["metadata"].get("uid", each["metadata"]["name"]): each for each in objects}
@@ -130,7 +130,7 @@ class World:
     def completed(self, kinds: list[Kind]) -> None:
         self.read |= {kind.plural for kind in kinds}
 
-    def doubt(self) -> None:
+    def ask_soon(self) -> None:
         self.doubts += 1
 
     def _completed(self) -> None:
@@ -402,7 +402,7 @@ async def test_a_kind_that_is_not_fed_is_not_asked_for() -> None:
 
 
 class Misread(World):
-    """Whose door makes no sense of anything called odd, and whose answers about odd pods have another shape."""
+    """A world whose feed cannot parse objects named odd, and whose answers about odd pods have a wrong shape."""
 
     def other(self, kind: Kind, event: str | None, raw: Json) -> bool:
         if raw["metadata"]["name"] == "odd":

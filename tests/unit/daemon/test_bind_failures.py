@@ -1,4 +1,4 @@
-"""A pod found its node and did not get there: what ``kubectl describe pod`` shows its owner, in the server's words."""
+"""A Binding fails: what ``kubectl describe pod`` shows the pod's owner, in the API server's words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measured watts beside what the models say: what is told, of whom, and for how long.
+"""Measured watts compared with the models: what is reported, of which nodes, and for how long.
 
 Sensors follow ``measured_nodes.true_watts``; a model that is 10 % below it at every load is 11 % off by what is
 predicted, 10 % by what is measured, and the latter is told.
@@ -10,14 +10,15 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
-from peaks_scheduler.daemon.keepers.drift import DriftKeeper
+from peaks_scheduler.daemon.keepers.drift import Drift, DriftKeeper
 from peaks_scheduler.daemon.keepers.measured_power import MeasuredPower
-from peaks_scheduler.observability.sample import NodeMetrics, Sample
+from peaks_scheduler.observability.sample import Sample
 from peaks_scheduler.observability.telemetry import Telemetry
 from peaks_scheduler.power.curves import Exponential
 from peaks_scheduler.power.models import PowerModel, PowerModels
@@ -184,28 +185,33 @@ class TestTrouble:
 # --- what is exported -------------------------------------------------------------------------------------------------
 
 
-async def exported(sample: Sample, node_metrics: bool = False) -> list[str]:
+async def exported(power: MeasuredPower, node_metrics: bool = False) -> list[str]:
+    sample = Sample(gauges=[(gauge, tuple(gauge.rows())) for gauge in power.gauges()])
     text, _ = await Telemetry("Peaks", lambda: asyncio.sleep(0, sample), node_metrics).render()
     return [line for line in text.decode().splitlines() if "_power_" in line and not line.startswith("#")]
 
 
 async def test_the_median_and_the_worst_are_exported_and_each_node_only_where_asked_for() -> None:
-    series = NodeMetrics(("worker-1", "worker-2"), (0.1, 0.2), (1.0, 2.0), (120.0, np.nan), (108.0, np.nan))
-    sample = Sample(power_drift={"median": 0.1, "worst": 0.3}, power_compared_nodes=3, nodes=series)
-    lines = await exported(sample)
+    power = measured_power("prometheus: {address: 'http://p:9090'}")
+    nodes = {"worker-1": Drift(120.0, 108.0), "gone": Drift(100.0, 70.0), "also-gone": Drift(100.0, 90.0)}
+    compared = SimpleNamespace(nodes=nodes, summary=lambda: {"median": 0.1, "worst": 0.3})
+    power.drift = cast(DriftKeeper, compared)
+    lines = await exported(power)
     assert 'peaks_power_model_drift_ratio{stat="median"} 0.1' in lines
     assert 'peaks_power_model_drift_ratio{stat="worst"} 0.3' in lines
     assert "peaks_power_compared_nodes 3.0" in lines
     assert not any("peaks_node_power_watts" in line for line in lines)
-    assert [line for line in await exported(sample, node_metrics=True) if "node_power" in line] == [
+    assert [line for line in await exported(power, node_metrics=True) if "node_power" in line] == [
         'peaks_node_power_watts{kind="measured",node="worker-1"} 120.0',
         'peaks_node_power_watts{kind="predicted",node="worker-1"} 108.0',
     ]
+    await power.aclose()
 
 
 def measured_power(file: str | None) -> MeasuredPower:
     settings, _ = load_settings(file, "", {}, {})
-    return MeasuredPower(settings, ledger(), Telemetry("Peaks"), asyncio.Event(), lambda: None)
+    known = ledger(node("worker-1"), node("worker-2"))
+    return MeasuredPower(settings, known, Telemetry("Peaks"), asyncio.Event(), lambda: None)
 
 
 @pytest.mark.parametrize(
@@ -224,6 +230,10 @@ async def test_what_goes_on_is_what_is_configured(file: str | None, names: list[
     for task in tasks.values():
         task.close()
     assert list(tasks) == [check.name for check in power.checks()] == names
-    assert (power.learned_models, power.drift_ratios, power.compared_nodes) == (0, {}, 0)
-    assert all(np.isnan(each).all() for each in power.watts(["worker-1"]))
+    assert {gauge.name: list(gauge.rows()) for gauge in power.gauges()} == {
+        "peaks_learned_power_models": [((), 0)],
+        "peaks_power_model_drift_ratio": [],
+        "peaks_power_compared_nodes": [((), 0)],
+        "peaks_node_power_watts": [],
+    }
     await power.aclose()

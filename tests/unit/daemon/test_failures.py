@@ -1,4 +1,4 @@
-"""When a pod's owner is told that it fits nowhere, and when it is not said again."""
+"""When a pod's owner is told why it was not placed, and when that is not repeated."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def on_stage(scenario: Scenario) -> Callable[[], None]:
 
 async def refuse(stage: Stage, diagnosis: Diagnosis, whom: Pod = POD) -> bool:
     """An attempt failed; whether it was worth telling, once that is written."""
-    said = stage.refusals.failed(whom, diagnosis)
+    said = stage.failures.failed(whom, diagnosis)
     await asyncio.sleep(0.1)
     return said
 
@@ -102,7 +102,7 @@ async def pass_seconds(stage: Stage, seconds: int) -> None:
     """As the daemon does every second."""
     for _ in range(seconds):
         await asyncio.sleep(1.0)
-        stage.refusals.tick()
+        stage.failures.tick()
     await asyncio.sleep(0.1)
 
 
@@ -129,11 +129,11 @@ async def test_words_that_were_taken_back_in_time_are_never_said(api: Api, stage
 async def test_of_a_pod_that_found_a_node_nothing_more_is_said(api: Api, stage: Stage) -> None:
     await refuse(stage, NO_CPU)
     await refuse(stage, NO_MEMORY)
-    stage.refusals.withdraw(POD.uid)
+    stage.failures.withdraw(POD.uid)
     await pass_seconds(stage, 20)
     other = read(pod("web-1"))
-    stage.refusals.failed(other, NO_CPU)
-    stage.refusals.withdraw(other.uid)
+    stage.failures.failed(other, NO_CPU)
+    stage.failures.withdraw(other.uid)
     await pass_seconds(stage, 20)
     assert messages(api) == [NO_CPU.message]
     # its event was posted; the condition that was withdrawn unwritten is written when the pod is refused again
@@ -153,14 +153,14 @@ async def test_pods_are_told_apart(api: Api, stage: Stage) -> None:
 @on_stage
 async def test_a_pod_that_was_placed_and_is_refused_anew_is_told_anew(api: Api, stage: Stage) -> None:
     await refuse(stage, NO_CPU)
-    stage.refusals.forget(POD.uid)
+    stage.failures.forget(POD.uid)
     assert await refuse(stage, NO_CPU)
 
 
 @on_stage
 async def test_a_pod_placed_before_its_condition_was_written_keeps_a_clean_record(api: Api, stage: Stage) -> None:
-    stage.refusals.failed(POD, NO_CPU)
-    stage.refusals.forget(POD.uid)
+    stage.failures.failed(POD, NO_CPU)
+    stage.failures.forget(POD.uid)
     other = read(pod("web-1"))
     await refuse(stage, NO_MEMORY, other)
     assert [condition["pod"] for condition in api.conditions] == ["web-1"]
@@ -230,7 +230,7 @@ async def test_a_condition_that_waits_for_the_api_server_is_not_written_over_a_n
 ) -> None:
     api.condition_answers.append(Unavailable("down"))
     await refuse(stage, NO_CPU)
-    stage.refusals.withdraw(POD.uid)
+    stage.failures.withdraw(POD.uid)
     await asyncio.sleep(15.0)
     assert api.conditions == []
 
@@ -239,25 +239,25 @@ async def test_a_condition_that_waits_for_the_api_server_is_not_written_over_a_n
 async def test_pods_whose_conditions_are_refused_hold_up_no_other(api: Api, stage: Stage) -> None:
     api.condition_answers.extend([Denied("by a policy", 403)] * 50)
     for i in range(51):
-        stage.refusals.failed(read(pod(f"web-{i}")), NO_CPU)
+        stage.failures.failed(read(pod(f"web-{i}")), NO_CPU)
     await asyncio.sleep(0.5)
     assert [condition["pod"] for condition in api.conditions] == ["web-50"]
 
 
 @on_stage
 async def test_a_message_of_any_length_fits_into_event_and_condition(api: Api, stage: Stage) -> None:
-    stage.refusals.say(POD, "SchedulerError", "nein, ä " * 4000)
+    stage.failures.say(POD, "SchedulerError", "nein, ä " * 4000)
     await asyncio.sleep(0.1)
     note, message = api.events[0]["note"], api.conditions[0]["message"]
     assert len(note.encode()) <= 1024 < len(message.encode()) <= 4096
     assert (note[-4:], message[-4:]) == (" ...", " ...")
     # cut texts differ in nothing that is seen
-    assert not stage.refusals.say(POD, "SchedulerError", "nein, ä " * 4000)
+    assert not stage.failures.say(POD, "SchedulerError", "nein, ä " * 4000)
 
 
 @on_stage
 async def test_no_token_or_password_comes_into_event_or_condition(api: Api, stage: Stage) -> None:
-    stage.refusals.say(POD, "SchedulerError", "proxy http://me:geheim@proxy:3128: Bearer abc.def refused")
+    stage.failures.say(POD, "SchedulerError", "proxy http://me:geheim@proxy:3128: Bearer abc.def refused")
     await asyncio.sleep(0.1)
     told = api.events[0]["note"] + api.conditions[0]["message"]
     assert "refused" in told
@@ -267,7 +267,7 @@ async def test_no_token_or_password_comes_into_event_or_condition(api: Api, stag
 @on_stage
 async def test_words_that_count_as_alike_are_said_once(api: Api, stage: Stage) -> None:
     for port in (40001, 40002):
-        stage.refusals.say(POD, "SchedulerError", f"from port {port}: reset", alike="from port #: reset")
+        stage.failures.say(POD, "SchedulerError", f"from port {port}: reset", alike="from port #: reset")
         await asyncio.sleep(20.0)
     assert [event["note"] for event in api.events] == ["from port 40001: reset"]
 
@@ -282,7 +282,7 @@ def test_of_a_pod_that_may_be_bound_unseen_it_is_looked_up_first(then: str) -> N
             "another of that name": {"web-0": pod(uid="other")},
             "gone": {},
         }[then]
-        stage.refusals.say(POD, "SchedulerError", "no answer", look_first=True)
+        stage.failures.say(POD, "SchedulerError", "no answer", look_first=True)
         await asyncio.sleep(5.0)
         assert api.conditions == []
         assert api.told("FailedScheduling") == ["web-0"]
@@ -313,7 +313,7 @@ async def test_one_condition_that_fails_for_no_known_reason_does_not_end_the_wri
 
 @on_stage
 async def test_a_node_that_was_found_in_vain_is_told_in_its_own_words(api: Api, stage: Stage) -> None:
-    assert stage.refusals.say(POD, "SchedulerError", "binding volumes: too late")
+    assert stage.failures.say(POD, "SchedulerError", "binding volumes: too late")
     await asyncio.sleep(0.1)
     assert (api.conditions[0]["reason"], api.conditions[0]["message"]) == (
         "SchedulerError",
@@ -391,7 +391,7 @@ async def test_nobody_is_asked_for_a_postscript_that_is_not_posted(api: Api, sta
         return " and more"
 
     for _ in range(3):
-        stage.refusals.say(POD, "Unschedulable", "no", more)
+        stage.failures.say(POD, "Unschedulable", "no", more)
     await asyncio.sleep(0.1)
     assert asked == ["now"]
     assert [event["note"] for event in api.events] == ["no and more"]

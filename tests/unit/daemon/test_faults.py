@@ -1,6 +1,6 @@
-"""The whole process against an API server that misbehaves on command, as a real one cannot be made to.
+"""The whole process against an API server that misbehaves on command.
 
-Bursts of pods meet refusals, lost answers and broken watches by the dozen; afterwards each pod is bound and told once.
+Bursts of pods meet dozens of refusals, lost answers and broken watches; afterwards each pod is bound and told once.
 """
 
 from __future__ import annotations

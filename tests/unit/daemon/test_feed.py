@@ -1,4 +1,4 @@
-"""kopf in front of the ledger: what it brings in, what it must not do to a cluster, and that it never stays away."""
+"""kopf and the ledger: what comes in, what kopf must not do to a cluster, and that it runs again after a failure."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ UID = "uid-default-web-0"
 
 
 class Heard:
-    """A feed into an empty ledger, and what it told."""
+    """A feed into an empty ledger, and the changes it told."""
 
     def __init__(self, connection: Connection | None = None) -> None:
         self.ledger: Ledger = ledger()

@@ -1,5 +1,4 @@
-"""A cluster without some of the kinds, or an account without some of the rights: who is refused, who is told, and who
-notices nothing."""
+"""A cluster without some kinds, or an account without some rights: which pods are refused, and what is reported."""
 
 from __future__ import annotations
 
@@ -123,7 +122,7 @@ async def test_a_kind_that_the_cluster_lacks_is_not_fed_and_named(world: World) 
     assert health.level == "degraded"
     assert "this API server has no csinodes.storage.k8s.io in v1" in health.text
     assert "limits of volumes per node are not checked" in health.text
-    assert {kind for kind, unread in world.keeper.unread().items() if unread} == world.absent
+    assert {kind for kind, unread in world.keeper.unreadable().items() if unread} == world.absent
 
 
 @pytest.mark.parametrize("right", ["forbidden", "unwatchable"])
@@ -174,7 +173,7 @@ async def test_a_server_that_forbids_everything_for_a_moment_changes_nothing(wor
     await world.start()
     await asyncio.sleep(LOOK_EVERY - 10)
     world.forbidden = ALL
-    world.keeper.doubt()
+    world.keeper.ask_soon()
     await asyncio.sleep(LOOK_SOON + 2)
     world.forbidden = set()
     await asyncio.sleep(100.0)
@@ -186,7 +185,7 @@ async def test_a_server_that_forbids_everything_for_a_moment_changes_nothing(wor
 async def test_a_right_that_is_taken_away_for_good_ends_the_watching_of_that_kind(world: World) -> None:
     await world.start()
     world.forbidden = {"csinodes"}
-    world.keeper.doubt()
+    world.keeper.ask_soon()
     await asyncio.sleep(20.0)
     assert CSI_NODES not in world.keeper.fed
     assert world.ledger.unreadable == {"csinodes"}
@@ -244,7 +243,7 @@ async def running(api: ServerThread, folder: Path, caplog: pytest.LogCaptureFixt
     daemon = Daemon(load_settings(None, "", {}, given)[0])
     living = asyncio.create_task(daemon.run())
     try:
-        await until(lambda: "serving" in caplog.messages and daemon.may_decide(), within=10.0)
+        await until(lambda: "serving" in caplog.messages and daemon.parts.core.gate.may_decide(), within=10.0)
         yield daemon
     finally:
         if not living.done():

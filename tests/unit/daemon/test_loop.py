@@ -1,4 +1,4 @@
-"""Whatever becomes of a Binding, its pod ends bound, waiting or gone, and its owner hears of it once.
+"""Whatever the outcome of a Binding, its pod ends bound, pending or gone, and its owner is told once.
 
 The first half speaks HTTP with the embedded API server; the second, where hours pass, runs in virtual time.
 """
@@ -635,12 +635,12 @@ async def test_a_thousand_waiting_pods_are_not_all_tried_again_for_a_placement_t
 async def test_what_was_refused_for_want_of_a_right_is_looked_at_when_the_right_is_there() -> None:
     api = Api(WITH_CLAIM)
     stage = Stage(api)
-    stage.ledger.unfed(frozenset({"persistentvolumeclaims"}))
+    stage.ledger.set_unreadable(frozenset({"persistentvolumeclaims"}))
     stage.sees(*BOUND_CLAIM, WITH_CLAIM)
     async with stage.running():
         await asyncio.sleep(20.0)
         assert api.conditions[-1]["reason"] == "UnsupportedConstraint"
-        stage.ledger.unfed(frozenset())
+        stage.ledger.set_unreadable(frozenset())
         stage.scheduler.kinds_changed()
         await asyncio.sleep(1.0)
     assert api.bindings == [("web-0", "worker-1")]
@@ -679,7 +679,7 @@ async def test_an_owner_hears_of_a_changed_reason_though_it_came_soon_after_the_
         stage.sees(node("worker-3", cpu="1"), kind="ADDED")
         for _ in range(10):
             await asyncio.sleep(1.0)
-            stage.scheduler.rested()
+            stage.scheduler.tick()
         await asyncio.sleep(1.0)
     assert [condition["message"][:3] for condition in api.conditions] == ["0/2", "0/3"]
 
@@ -697,7 +697,7 @@ async def test_no_refusal_is_written_over_a_pod_that_is_on_its_way_to_a_node() -
         stage.sees(node("worker-4", cpu="16"), kind="ADDED")
         await until(lambda: len(api.bindings) == 1)
         for _ in range(30):
-            stage.scheduler.rested()
+            stage.scheduler.tick()
             await asyncio.sleep(1.0)
     assert [condition["message"] for condition in api.conditions] == ["0/2 nodes are available: 2 Insufficient cpu."]
 
@@ -720,9 +720,9 @@ async def test_nothing_is_kept_of_a_pod_that_is_gone() -> None:
     stage = Stage(api)
     stage.sees(BIG)
     async with stage.running():
-        await until(lambda: bool(stage.scheduler.unschedulable))
+        await until(lambda: bool(stage.scheduler.pending.unschedulable))
         stage.loses(BIG)
-        assert stage.scheduler.unschedulable == {}
+        assert stage.scheduler.pending.unschedulable == {}
         assert len(stage.queue) == 0
         stage.sees(pod("big", cpu="8", uid="its successor"))
         await asyncio.sleep(1.0)
@@ -770,12 +770,12 @@ async def test_a_pod_that_fits_only_a_resting_node_is_placed_when_the_rest_is_ov
         stage.sees(choosy)
         for _ in range(14):
             await asyncio.sleep(1.0)
-            stage.scheduler.rested()
+            stage.scheduler.tick()
         assert len(api.bindings) == 1
         assert api.conditions[-1]["reason"] == "WaitingForNodes"  # no word for an autoscaler
         for _ in range(3):
             await asyncio.sleep(1.0)
-            stage.scheduler.rested()
+            stage.scheduler.tick()
     assert api.bindings[-1] == ("choosy", "worker-1")
 
 
@@ -794,9 +794,9 @@ async def test_a_tenant_who_fills_all_nodes_by_name_and_leaves_again_closes_none
         for turn in range(3):
             big = [pod(f"evil-{turn}-{i}", cpu="40", node=f"node-{i}", scheduler="none") for i in range(count)]
             stage.sees(*big, kind="ADDED")
-            assert stage.ledger.snapshot().cooling.sum() <= count // 10
+            assert stage.ledger.snapshot().cooldown.sum() <= count // 10
             stage.loses(*big)
-            assert not stage.ledger.snapshot().cooling.any()
+            assert not stage.ledger.snapshot().cooldown.any()
             canary = f"canary-{len(api.bindings)}"
             await place(stage, api, canary, api.bindings[0][1], nodeSelector=ours[0]["spec"]["nodeSelector"])
 
@@ -813,7 +813,7 @@ async def test_nodes_that_reject_pods_which_name_them_themselves_do_not_rest() -
             api.pods[f"evil-{number}"] = there | {"status": {"phase": "Failed", "reason": "OutOfcpu"}}
             stage.loses(there)
             await asyncio.sleep(1.0)
-    assert not stage.ledger.snapshot().cooling.any()
+    assert not stage.ledger.snapshot().cooldown.any()
 
 
 @virtually
@@ -822,7 +822,7 @@ async def test_what_the_first_lists_show_is_no_new_overbooking() -> None:
     stage.leading = False
     stage.sees(bound(pod("theirs", cpu="5", scheduler="default-scheduler"), "worker-1"))
     assert stage.count("peaks_overbooked_total") == 0
-    assert not stage.ledger.snapshot().cooling.any()
+    assert not stage.ledger.snapshot().cooldown.any()
 
 
 @pytest.mark.parametrize(
@@ -846,7 +846,7 @@ def test_a_node_whose_kubelet_rejects_a_pod_for_lack_of_room_rests(status: Json,
             api.pods["web-0"] = there | {"status": status}
             stage.loses(there)  # as the watch shows a pod that finished: as it was before
             await asyncio.sleep(1.0)
-        assert stage.ledger.snapshot().cooling.tolist() == [rests, False]
+        assert stage.ledger.snapshot().cooldown.tolist() == [rests, False]
         assert stage.count("peaks_overbooked_total") == rests
 
     run_virtually(scenario())
@@ -884,8 +884,8 @@ async def test_a_new_leader_makes_up_for_the_events_that_its_predecessor_did_not
     async with stage.running():
         await asyncio.sleep(1.0)
         assert api.events == []  # a standby says nothing
-        stage.scheduler.aftermath.announce_recent()
-        stage.scheduler.aftermath.announce_recent()
+        stage.scheduler.after_binding.announce_recent()
+        stage.scheduler.after_binding.announce_recent()
         await asyncio.sleep(1.0)
     assert api.told("Scheduled") == ["web-0"]
 
@@ -903,7 +903,7 @@ async def test_a_new_leaders_old_news_do_not_flood_the_queue_of_events() -> None
         return len(api.events) == 200
 
     async with stage.running():
-        stage.scheduler.aftermath.announce_recent()
+        stage.scheduler.after_binding.announce_recent()
         await until(all_told, within=60.0)
     assert max(backlogs) <= PACE
 
@@ -916,7 +916,7 @@ async def test_what_was_bound_long_ago_is_no_news() -> None:
     old["status"]["conditions"][0]["lastTransitionTime"] = "2026-11-22T10:00:00Z"  # NOW is in January 2027
     stage.sees(old)
     async with stage.running():
-        stage.scheduler.aftermath.announce_recent()
+        stage.scheduler.after_binding.announce_recent()
         await asyncio.sleep(1.0)
     assert api.events == []
 

@@ -1,6 +1,6 @@
 """The whole daemon in this process against an API server in another thread: its start, its health, its ends.
 
-Its exits are bounded by what a kubelet grants: ten seconds.
+Every exit must end within ten seconds, less than the grace period of a kubelet.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
-from peaks_scheduler.daemon import main
+from peaks_scheduler.daemon import status
+from peaks_scheduler.daemon.keepers.load import LoadKeeper
 from peaks_scheduler.daemon.main import Daemon
 from peaks_scheduler.daemon.scheduler import loop as scheduling
+from peaks_scheduler.daemon.watching.feed import Feed
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.ledger.records import State
 from peaks_scheduler.settings.loading import load_settings
@@ -203,7 +205,7 @@ class TestWork:
         api(lambda server: server.add_node(node("bare", cpu="0")))
         api(lambda server: server.add_pod(pod("idler", node="bare", cpu="100m")))
         async with run(leader_elect=False, node_metrics=True) as daemon:
-            await until(daemon.may_decide)
+            await until(daemon.parts.core.gate.may_decide)
             ready = (await get(caplog, "/readyz?verbose")).text
             assert "[+]first-lists ok" in ready
             assert "[!]load: unreachable:" in ready
@@ -221,10 +223,10 @@ class TestWork:
     async def test_it_is_not_ready_while_the_api_server_answers_nothing(
         self, api: ServerThread, run: Run, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(main, "UNREACHED", 0.2)
+        monkeypatch.setattr(status, "UNREACHED", 0.2)
 
         async with run(leader_elect=False) as daemon:
-            await until(daemon.may_decide)
+            await until(daemon.parts.core.gate.may_decide)
             assert (await get(caplog, "/readyz")).text == "ok"
             api(lambda server: (server.fail_next(10_000, 503), server.drop_watches()))
             await becomes(caplog, "/readyz", 500)
@@ -252,15 +254,16 @@ class TestWork:
             assert (await client.post(url, json=lease)).status_code == 201
         api(lambda server: server.add_pod(pod(cpu="1")))
         async with run() as daemon:
-            await until(
-                lambda: daemon.ledger.state("uid-default-web-0") is State.PENDING and daemon.audit.complete.is_set()
-            )
-            await until(lambda: daemon.load.asked and daemon.elector.holder == "the-other")
+            parts = daemon.parts
+            ledger, lists = parts.core.ledger, parts.audit.complete
+            await until(lambda: ledger.state("uid-default-web-0") is State.PENDING and lists.is_set())
+            (source,) = (keeper for keeper in daemon.parts.keepers if isinstance(keeper, LoadKeeper))
+            await until(lambda: source.asked and daemon.parts.lease.elector.holder == "the-other")
             answer = await get(caplog, "/readyz?verbose")
             assert answer.status_code == 200
             assert "[!]lease: standing by; the lease is held by the-other" in answer.text
-            assert not daemon.may_decide()
-            assert not daemon.may_write()
+            assert not daemon.parts.core.gate.may_decide()
+            assert not daemon.parts.lease.may_write()
         assert on_node(api, "web-0") is None
         assert holder(api) == "the-other"
 
@@ -269,12 +272,12 @@ class TestWork:
         api.server.clock = lambda: started  # the server's clock is an hour ahead of ours, and stands still
         api(lambda server: server.add_pod(pod(node="worker-1", started=started)))
         async with run(leader_elect=False) as daemon:
-            await until(lambda: daemon.ledger.pod("uid-default-web-0") is not None)
-            known = daemon.ledger.pod("uid-default-web-0")
+            await until(lambda: daemon.parts.core.ledger.pod("uid-default-web-0") is not None)
+            known = daemon.parts.core.ledger.pod("uid-default-web-0")
             assert known is not None
             assert known.started is not None
             assert abs(known.started - (started - 3600.0)) < 5.0
-            said = re.fullmatch(r"the API server's clock is \+(\d+) s from ours", daemon.clock.health().text)
+            said = re.fullmatch(r"the API server's clock is \+(\d+) s from ours", daemon.parts.clock.health().text)
             assert said is not None
             assert abs(int(said[1]) - 3600) < 5  # ours went on while the daemon started
 
@@ -292,31 +295,31 @@ class TestEnds:
         async with run() as daemon:
 
             async def release(_: float) -> None:
-                states.append(daemon.ledger.state("uid-default-web-0"))
+                states.append(daemon.parts.core.ledger.state("uid-default-web-0"))
 
-            monkeypatch.setattr(daemon.elector, "release", release)
-            await until(lambda: daemon.elector.leading and daemon.may_decide())
+            monkeypatch.setattr(daemon.parts.lease.elector, "release", release)
+            await until(lambda: daemon.parts.lease.elector.leading and daemon.parts.core.gate.may_decide())
             api.stop()
-            daemon.feed.pod("ADDED", pod(cpu="1"))
-            await until(lambda: daemon.ledger.state("uid-default-web-0") is State.ASSUMED)
+            daemon.parts.feed.pod("ADDED", pod(cpu="1"))
+            await until(lambda: daemon.parts.core.ledger.state("uid-default-web-0") is State.ASSUMED)
         assert "binds left in flight" in caplog.messages
         # the Lease goes only when no worker has a Binding in its hands any more
         assert states == [State.PENDING]
 
     async def test_a_sigterm_waits_for_the_bind_in_flight(self, api: ServerThread, run: Run) -> None:
         async with run() as daemon:
-            await until(daemon.may_decide)
+            await until(daemon.parts.core.gate.may_decide)
             api(lambda server: server.delay("binding", 0.5))
             api(lambda server: server.add_pod(pod(cpu="1")))
-            await until(lambda: daemon.limiter.in_flight == 1)
+            await until(lambda: daemon.parts.scheduler.context.limiter.in_flight == 1)
         assert on_node(api, "web-0") is not None
         assert told(api, "Scheduled") == ["web-0"]
 
     async def test_a_signal_is_ours_also_after_kopf_was_started_again(self, api: ServerThread, run: Run) -> None:
         async with run() as daemon:
-            await until(daemon.may_decide)
+            await until(daemon.parts.core.gate.may_decide)
             watches = api.server.requests["watch", "pods"]
-            daemon.feed.restart()
+            daemon.parts.feed.restart()
             await until(lambda: api.server.requests["watch", "pods"] > watches, within=10.0)
             signal.raise_signal(signal.SIGTERM)
             for _ in range(5):
@@ -350,14 +353,14 @@ class TestEnds:
         async def broken(*_: object) -> None:
             raise ZeroDivisionError("a bug")
 
-        monkeypatch.setattr(main.Feed, "run", broken)
+        monkeypatch.setattr(Feed, "run", broken)
         async with run(code=1) as daemon:
             await until(daemon.stop.is_set)
         assert [r.__dict__["task"] for r in caplog.records if r.levelno == logging.CRITICAL] == ["kopf"]
 
 
 class TestLongDecision:
-    """A decision that never ends by itself; what is asked meanwhile is asked from another thread, as a kubelet does."""
+    """A decision that never ends by itself. Requests meanwhile come from another thread, as a kubelet's do."""
 
     @pytest.fixture
     def long(self, monkeypatch: pytest.MonkeyPatch) -> LongDecision:
@@ -369,7 +372,7 @@ class TestLongDecision:
         self, api: ServerThread, run: Run, caplog: pytest.LogCaptureFixture, long: LongDecision
     ) -> None:
         async with run() as daemon:
-            await until(daemon.may_decide)
+            await until(daemon.parts.core.gate.may_decide)
             meanwhile = long.when_begun(lambda: seen_while_deciding(api, caplog))
             api(lambda server: server.add_pod(pod(cpu="1")))
             live, ready, renewals = await meanwhile
@@ -378,13 +381,13 @@ class TestLongDecision:
             assert re.search(r"^\[!\]loop: deciding about default/web-0 for \d+ s$", ready.text, re.M)
             assert "[+]first-lists ok" in ready.text
             assert renewals > 0
-            assert daemon.elector.leading
+            assert daemon.parts.lease.elector.leading
         (slow,) = (record for record in caplog.records if record.message == "a decision takes long")
         assert slow.__dict__["pod"] == "default/web-0"
 
     async def test_a_sigterm_breaks_it_off(self, api: ServerThread, run: Run, long: LongDecision) -> None:
         async with run() as daemon:
-            await until(daemon.may_decide)
+            await until(daemon.parts.core.gate.may_decide)
             killed = long.when_begun(lambda: signal.pthread_kill(MAIN, signal.SIGTERM), ends=False)
             api(lambda server: server.add_pod(pod(cpu="1")))
             await killed

@@ -1,4 +1,4 @@
-"""Whatever becomes of the power model file, the last good models stay in force, it is said once, and it heals."""
+"""Whatever happens to the power model file, the last good models stay in force; it is logged once, and can recover."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ import pytest
 from peaks_scheduler.daemon.keepers import models as model_file
 from peaks_scheduler.daemon.keepers.models import ModelKeeper
 from peaks_scheduler.errors import PowerModelError
-from peaks_scheduler.ledger import power_columns as known_power
+from peaks_scheduler.ledger import power_columns
 from peaks_scheduler.ledger.ledger import Ledger
+from peaks_scheduler.observability.serving import Health
+from peaks_scheduler.power.curves import Linear
 from peaks_scheduler.power.file import parse_models
 from peaks_scheduler.power.models import PowerModel, PowerModels
 from peaks_scheduler.settings.settings import PowerSettings, Settings
@@ -211,7 +213,7 @@ async def test_what_takes_long_is_done_before_the_models_come_to_the_loop(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     profiled: list[int] = []
-    profile = known_power.error_profile
+    profile = power_columns.error_profile
 
     def noted(model: PowerModel) -> Any:
         profiled.append(threading.get_ident())
@@ -219,7 +221,7 @@ async def test_what_takes_long_is_done_before_the_models_come_to_the_loop(
 
     stage.keeper.load()
     monkeypatch.setattr(model_file, "MODELS_EVERY", 0.001)
-    monkeypatch.setattr(known_power, "error_profile", noted)
+    monkeypatch.setattr(power_columns, "error_profile", noted)
     task = asyncio.create_task(stage.keeper.run())
     stage.turn(stage.file("new", good(217.0)))  # a model that no other test has
     await _until(lambda: stage.k0 == [217.0])
@@ -257,3 +259,10 @@ def test_several_selectors_that_match_are_named_in_the_order_of_the_file() -> No
     assert models.ambiguous("w", {"a": "1", "b": "1"}) == ("b=1", "*", "a=1,b=1")
     assert models.for_node("w", {"a": "1", "b": "1"}) is None
     assert models.ambiguous("w", {"a": "1"}) == ()
+
+
+def test_health_tells_the_layers_where_another_than_the_file_has_models(stage: Stage) -> None:
+    stage.keeper.load()
+    assert stage.keeper.health() == Health.ok()
+    stage.ledger.power.predict([PowerModel("worker-1", Linear(1.0, 2.0))], 0.0, 60.0)
+    assert stage.keeper.health() == Health.ok("nodes by the origin of their model: file 0, learned 0, predicted 1")

@@ -229,6 +229,17 @@ class TestRounds:
         await keeping.keeper.once()
         assert keeping.curve("worker-1") not in (OFF_BY_20, None)
 
+    async def test_a_prediction_counts_before_what_is_learned_and_neither_hinders_the_other(self) -> None:
+        keeping = Keeping()
+        keeping.ledger.power.predict([PowerModel("worker-1", Linear(1.0, 2.0))], NOW, NOW + 60.0)
+        await keeping.keeper.once()
+        assert (keeping.curve("worker-1"), keeping.keeper.in_force) == (Linear(1.0, 2.0), 1)
+        keeping.ledger.refresh(NOW + 60.0)
+        learned = keeping.curve("worker-1")
+        assert learned is not None
+        assert learned.watts(0.3) == pytest.approx(true_watts(0.3), abs=1.0)
+        assert keeping.keeper.in_force == 2
+
     async def test_a_model_file_that_changes_while_models_are_learned_wins(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -315,7 +326,7 @@ class TestScopes:
         keeping = Keeping(with_cpu(PACKAGE), of_scope("estimate", worker_1=Linear(30.0, 55.0)))
         await keeping.keeper.once()
         model = keeping.ledger.models.by_name["worker-1"]
-        assert (model.scope, model.learned) == ("package", True)
+        assert (model.scope, model.origin) == ("package", "learned")
         assert model.curve.watts(0.5) == pytest.approx(part_of_it(0.5), abs=1.0)
         meter = of_kepler_0_7("worker-1", "platform", "redfish", whole)
         keeping.api.series = with_cpu(PACKAGE, meter)

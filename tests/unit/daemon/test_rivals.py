@@ -1,5 +1,4 @@
-"""A second daemon of our name: noticed by the pods that it takes, said on /readyz, counted, and told at most once a
-minute."""
+"""A second daemon of our name is noticed by the pods that it binds: counted, shown on /readyz, logged once a minute."""
 
 from __future__ import annotations
 
@@ -7,7 +6,7 @@ import logging
 
 import pytest
 
-from peaks_scheduler.daemon.rivals import Rivals
+from peaks_scheduler.daemon.keepers.rivals import Rivals
 from peaks_scheduler.objects.annotations import DECISION
 from peaks_scheduler.objects.pod import Pod, pod_from_api
 from peaks_scheduler.observability.telemetry import Telemetry
@@ -20,7 +19,8 @@ class World:
     def __init__(self) -> None:
         self.now = NOW
         self.telemetry = Telemetry("Peaks")
-        self.rivals = Rivals("Peaks", self.telemetry, lambda: self.now, lambda: self.now)
+        self.deciding = True
+        self.rivals = Rivals("Peaks", self.telemetry, lambda: self.deciding, lambda: self.now, lambda: self.now)
 
     def counted(self, by: str) -> float:
         return self.telemetry.registry.get_sample_value("peaks_rival_bindings_total", {"by": by}) or 0.0
@@ -29,7 +29,7 @@ class World:
 @pytest.fixture
 def world() -> World:
     made = World()
-    made.rivals.look(deciding=True)
+    made.rivals.look()
     made.now += 60.0
     return made
 
@@ -75,9 +75,11 @@ def test_pods_of_another_scheduler_are_its_own_affair(world: World) -> None:
 
 def test_what_a_predecessor_bound_last_is_no_rivals(world: World) -> None:
     late = by_a_daemon(world)
-    world.rivals.look(deciding=False)
+    world.deciding = False
+    world.rivals.look()
     world.now += 1.0
-    world.rivals.look(deciding=True)
+    world.deciding = True
+    world.rivals.look()
     world.now += 2.0
     world.rivals.bound_by_another(late)
     world.rivals.bound_by_another(by_a_daemon(world, "web-1"))  # its Binding was on its way
@@ -85,7 +87,8 @@ def test_what_a_predecessor_bound_last_is_no_rivals(world: World) -> None:
 
 
 def test_a_standby_sees_its_leader_bind(world: World) -> None:
-    world.rivals.look(deciding=False)
+    world.deciding = False
+    world.rivals.look()
     world.rivals.bound_by_another(by_a_daemon(world))
     assert world.rivals.health().level == "ok"
 

@@ -1,4 +1,4 @@
-"""No pod of ours waits without a word: what keeps one from being decided is found, told, counted and mended."""
+"""Pods that wait too long for a decision are found, logged, counted and helped on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import get_args
 
 import pytest
 
-from peaks_scheduler.daemon.scheduler.undecided import BINDING, LOOK_EVERY, MOST_TOLD, OVERDUE, Watchman
+from peaks_scheduler.daemon.scheduler.undecided import BINDING, LOOK_EVERY, MOST_TOLD, OVERDUE, UndecidedPods
 from peaks_scheduler.errors import Unavailable
 from peaks_scheduler.ledger.records import State
 from peaks_scheduler.observability.telemetry import Undecided
@@ -23,16 +23,16 @@ UID = "uid-default-web-0"
 
 
 class Watched:
-    """A stage with a watchman."""
+    """A stage, and the look at its overdue pods."""
 
     def __init__(self, *pods: dict[str, object]) -> None:
         self.api = Api(*pods)
         self.stage = Stage(self.api)
-        self.watchman = Watchman(self.stage.scheduler)
+        self.undecided = UndecidedPods(self.stage.scheduler)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self.watchman.run())
+        task = asyncio.create_task(self.undecided.tasks()["undecided"])
         try:
             async with self.stage.running():
                 yield
@@ -56,7 +56,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
 
 @virtually
 async def test_a_pod_in_no_queue_is_queued_and_bound() -> None:
-    """Known to the ledger as pending, and nobody was going to look at it: it waited for two minutes and more."""
+    """Without this a pod that is pending in the ledger, and in no queue, waited for minutes."""
     watched = Watched(WEB)
     async with watched.running():
         watched.stage.ledger.observe_pod(WEB)
@@ -121,19 +121,19 @@ async def test_a_binding_that_hangs_is_told_and_left_alone() -> None:
     async with watched.running():
         watched.stage.sees(WEB)
         await asyncio.sleep(BINDING + 2 * LOOK_EVERY)
-        assert "its Binding is under way" in watched.watchman.health().text
+        assert "its Binding is under way" in watched.undecided.health().text
         assert watched.stage.ledger.state(UID) is State.ASSUMED
-        assert len(watched.watchman) == 1
+        assert len(watched.undecided) == 1
         hangs.set()
         await asyncio.sleep(2 * LOOK_EVERY)
-        assert watched.watchman.health().level == "ok"
+        assert watched.undecided.health().level == "ok"
     assert watched.bound == ["web-0"]
     assert watched.found("binding") == 1
 
 
 @virtually
 async def test_attempts_that_fail_in_silence_are_told() -> None:
-    """The fence is closed, but the Lease not lost: nothing may be sent, and nobody is told why."""
+    """The fence is closed though the Lease is not lost: nothing may be sent, and no owner is told why."""
     watched = Watched(WEB)
     watched.stage.fence_open = False
     async with watched.running():
@@ -145,12 +145,12 @@ async def test_attempts_that_fail_in_silence_are_told() -> None:
         watched.stage.fence_open = True
         await asyncio.sleep(12.0 + LOOK_EVERY)
         assert watched.stage.ledger.state(UID) is State.ASSUMED
-        assert watched.watchman.health().level == "ok"
+        assert watched.undecided.health().level == "ok"
 
 
 @virtually
 async def test_who_came_back_while_a_decision_was_under_way_waits_again() -> None:
-    """The audit dropped it, and it was there all the same: the old decision must not take it out of the queue."""
+    """The audit dropped a pod that exists: the old decision must not take the pod out of the queue."""
     watched = Watched(WEB)
     stage = watched.stage
     watched.api.answers.append(Unavailable("away"))  # it will be sent once more
@@ -170,14 +170,14 @@ async def test_who_came_back_while_a_decision_was_under_way_waits_again() -> Non
 
 @virtually
 async def test_pods_that_are_decided_are_no_trouble() -> None:
-    """Bound, refused, gated, of another scheduler, on their way out: all of them wait, and rightly."""
+    """Pods that are bound, unschedulable, gated, being deleted or of another scheduler are not overdue."""
     big, gated = pod("big", cpu="100"), pod("gated", schedulingGates=[{"name": "later"}])
     others = [pod("foreign", scheduler="default-scheduler"), pod("leaving", deleting=True)]
     watched = Watched(WEB, big, gated, *others)
     async with watched.running():
         watched.stage.sees(WEB, big, gated, *others)
         await asyncio.sleep(10 * OVERDUE)
-        assert watched.watchman.health().level == "ok"
+        assert watched.undecided.health().level == "ok"
     assert watched.bound == ["web-0"]  # no watch confirms it: the audit's affair
     assert sum(watched.found(reason) for reason in get_args(Undecided)) == 0
 
@@ -192,7 +192,7 @@ async def test_a_standby_is_late_with_nothing_and_a_new_leader_has_its_time() ->
         await asyncio.sleep(10 * OVERDUE)
         watched.stage.leading = True
         await asyncio.sleep(LOOK_EVERY)
-        assert len(watched.watchman) == 0
+        assert len(watched.undecided) == 0
         watched.stage.scheduler.load_changed()
         await until(lambda: len(watched.bound) == 3)
     assert watched.found("waiting") == 0
@@ -207,11 +207,11 @@ def test_every_pod_is_told_once_and_not_all_at_once(stuck: int, caplog: pytest.L
         for raw in pods:
             watched.stage.ledger.observe_pod(raw)
             watched.stage.queue.add(raw["metadata"]["uid"], raw["metadata"]["name"], 0, 0.0, now=watched.stage.clock())
-        watched.watchman.look()
+        watched.undecided.look()
         await asyncio.sleep(OVERDUE)
         told = []
         for _ in range(5):
-            watched.watchman.look()
+            watched.undecided.look()
             told.append(len(lines(caplog)))
         assert told == [min(stuck, MOST_TOLD * (turn + 1)) for turn in range(5)]
         assert len({name for name, _ in lines(caplog)}) == stuck
@@ -226,8 +226,8 @@ async def test_the_health_check_names_a_few() -> None:
     watched = Watched()
     for number in range(5):
         watched.stage.ledger.observe_pod(pod(f"web-{number}"))
-    watched.watchman.look()
-    health = watched.watchman.health()
+    watched.undecided.look()
+    health = watched.undecided.health()
     assert health.level == "degraded"
     assert "default/web-0 (in no queue: queued)" in health.text
     assert health.text.endswith("and 2 more")

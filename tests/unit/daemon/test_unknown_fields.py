@@ -1,4 +1,4 @@
-"""A field that a newer API server defaults everywhere would refuse every pod: somebody must hear of it, once."""
+"""A field that a newer API server sets by default makes every pod unschedulable: it is logged, once."""
 
 from __future__ import annotations
 

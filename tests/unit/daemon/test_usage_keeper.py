@@ -1,4 +1,4 @@
-"""What the daemon makes of pods' use: whose it is, what it does to the placing, and what is said when it does not come.
+"""Measured CPU use of pods: which pods it belongs to, its effect on placement, and what is reported without it.
 
 The source is played. A round is a fetch; sixty seconds pass between two.
 """
@@ -44,6 +44,9 @@ class Source:
 
     async def aclose(self) -> None:
         pass
+
+
+UNEXPECTED = "source failed in a way that is not known"
 
 
 class Keeping:
@@ -124,7 +127,9 @@ async def test_trouble_is_shown_and_what_is_known_stays(
     await keeping.rounds(1)
     assert keeping.health == "ok"
     received, lost = "use of pods received", "use of pods not known, going on without"
-    assert caplog.messages == [received, lost, received]  # once for every change
+    told = [message for message in caplog.messages if message != UNEXPECTED]
+    assert told == [received, lost, received]  # once for every change
+    assert caplog.messages.count(UNEXPECTED) == isinstance(trouble, UnicodeError)  # with its traceback
 
 
 async def test_what_nobody_has_confirmed_for_a_day_is_forgotten_though_the_source_is_down() -> None:

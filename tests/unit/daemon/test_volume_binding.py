@@ -1,4 +1,4 @@
-"""A pod with volumes is bound when they are, and not a moment sooner; what comes to nothing leaves no trace.
+"""A pod with volumes is bound after they are bound, never before; an attempt that fails leaves no trace.
 
 The first half speaks HTTP with the embedded API server, the test being volume controller and provisioner; the second,
 where minutes pass, runs in virtual time.

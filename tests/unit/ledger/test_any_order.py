@@ -33,12 +33,12 @@ from peaks_scheduler.ledger.indices.pods import PodsByLabels
 from peaks_scheduler.ledger.indices.slots import Slot
 from peaks_scheduler.ledger.indices.terms import Terms, Weighted
 from peaks_scheduler.ledger.ledger import Ledger
-from peaks_scheduler.ledger.records import Entry
+from peaks_scheduler.ledger.records import PodRecord
 from peaks_scheduler.ledger.storage.plan import VolumePlan
 from peaks_scheduler.ledger.storage.store import Storage
 from peaks_scheduler.objects.node import Node
-from peaks_scheduler.scheduling.cycle import judge
 from peaks_scheduler.scheduling.filters.volume_binding import plan_volumes
+from peaks_scheduler.scheduling.verdicts import judge
 from tests.support.builders import (
     BENT_DOWN,
     NOW,
@@ -386,7 +386,7 @@ def _only_the_first(self: Indices, name: str, labels: Any, changed: Any = Indice
     return name not in self._namespaces and bool(changed(self, name, labels))
 
 
-def _only_new_ones(self: Ledger, entry: Entry, node: str, nominate: Any = Ledger._nominate) -> None:
+def _only_new_ones(self: Ledger, entry: PodRecord, node: str, nominate: Any = Ledger._nominate) -> None:
     if node:
         nominate(self, entry, node)
 
@@ -403,7 +403,7 @@ LEFT_OUT: dict[str, tuple[Any, str, Any]] = {
     "verdicts on nodes are kept though nodes change": (NodeLabels, "forget", nothing),
     "columns of labels are not kept up to date": (NodeLabels, "node_changed", _only_what_is_remembered),
     "a namespace keeps its first labels": (Indices, "namespace_changed", _only_the_first),
-    "pods on nodes keep what they were taken to use": (Ledger, "_use_anew", nothing),
+    "pods on nodes keep what they were taken to use": (Ledger, "_set_use", nothing),
     "a nomination outlives its reason": (Ledger, "_nominate", _only_new_ones),
     "who used a claim uses it for ever": (Storage, "pod_removed", nothing),
     "what an assumed pod took of storage is not given back": (Storage, "forget", nothing),

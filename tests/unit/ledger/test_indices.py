@@ -15,7 +15,7 @@ from peaks_scheduler.ledger.indices.labels import KEYS, REMEMBERED
 from peaks_scheduler.ledger.indices.pods import REMEMBERED as TALLIES
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.ledger.snapshot import Selection
-from peaks_scheduler.objects.pod import HostPort
+from peaks_scheduler.objects.constraints import HostPort
 from peaks_scheduler.objects.selectors import LabelSelector, NodeRequirement, label_selector_from
 from tests.support.builders import (
     PREFERRED,
@@ -99,14 +99,14 @@ ZONES = [node(f"{zone}{i}", labels={"zone": zone}) for zone in "ab" for i in ran
 BY_ZONE = anti_affinity(WEB, topology="zone")
 
 
-def repelled(incoming: Json, *there: Json, unfed: bool = False) -> set[str]:
-    """Nodes that the pods there keep the incoming one off; ``unfed``: nobody reads namespaces, and it is perhaps."""
+def repelled(incoming: Json, *there: Json, unreadable: bool = False) -> set[str]:
+    """Nodes that existing pods repel the incoming pod from; ``unreadable``: namespaces are not read, so perhaps."""
     known = ledger(*ZONES, *there)
     index = known.snapshot().index
-    if not unfed:
+    if not unreadable:
         assert index.perhaps_repelled_by(read(incoming)) is None
         return names(known, index.repelled_by(read(incoming)))
-    known.unfed(frozenset({"namespaces"}))
+    known.set_unreadable(frozenset({"namespaces"}))
     return names(known, index.perhaps_repelled_by(read(incoming)))
 
 
@@ -185,7 +185,7 @@ UNFED: dict[str, tuple[dict[str, Any], bool]] = {
 def test_where_nobody_reads_namespaces_a_label_of_theirs_may_mean_any_of_them(
     there: dict[str, Any], refused: bool
 ) -> None:
-    assert repelled(pod(labels=WEB), resident(**there), unfed=True) == ({"a0", "a1"} if refused else set())
+    assert repelled(pod(labels=WEB), resident(**there), unreadable=True) == ({"a0", "a1"} if refused else set())
 
 
 def test_a_namespace_that_changes_its_labels_changes_who_is_kept_out() -> None:

@@ -21,9 +21,9 @@ from peaks_scheduler.daemon.watching.audit import Audit
 from peaks_scheduler.daemon.watching.feed import Feed
 from peaks_scheduler.kube.client import Listing
 from peaks_scheduler.kube.kinds import KINDS, Kind
-from peaks_scheduler.ledger.departed import Departed
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.ledger.records import Change
+from peaks_scheduler.ledger.tombstones import Tombstones
 from peaks_scheduler.objects.pod import Pod
 from peaks_scheduler.observability.telemetry import Telemetry
 from tests.support.builders import NOW, Json, ledger, namespace, node, pod
@@ -297,11 +297,11 @@ def test_a_claim_made_anew_while_its_name_is_listed_is_not_dropped(cluster: Clus
 
 
 def test_so_many_of_the_gone_are_remembered_and_no_more() -> None:
-    departed = Departed(kept=3)
+    tombstones = Tombstones(kept=3)
     for number in range(5):
-        departed.add(f"u{number}")
-    assert [f"u{number}" in departed for number in range(5)] == [False, False, True, True, True]
-    assert len(departed) == 3
+        tombstones.add(f"u{number}")
+    assert [f"u{number}" in tombstones for number in range(5)] == [False, False, True, True, True]
+    assert len(tombstones) == 3
 
 
 @pytest.mark.parametrize(
@@ -310,9 +310,9 @@ def test_so_many_of_the_gone_are_remembered_and_no_more() -> None:
     ids=["older", "its end", "newer", "none", "no number", "no version"],
 )
 def test_what_is_not_newer_than_the_end_is_late(version: str, late: bool) -> None:
-    departed = Departed()
-    departed.add("u1", "10")
-    assert departed.is_late("u1", version) is late
+    tombstones = Tombstones()
+    tombstones.add("u1", "10")
+    assert tombstones.is_late("u1", version) is late
 
 
 # --- any order --------------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ NODES = (node("worker-1", cpu="4"), node("worker-2", cpu="4"))
 
 def free(known: Ledger, name: str, resource: str = "cpu") -> int:
     nodes = known.snapshot()
-    return nodes.offers.left(list(nodes.names).index(name), resource)
+    return nodes.resources.left(list(nodes.names).index(name), resource)
 
 
 def column(known: Ledger, name: str, field: str) -> Any:
@@ -265,9 +265,9 @@ def test_what_kind_of_objects_nobody_reads_is_known_to_the_decision() -> None:
     known = unknown()
     kept_apart = anti_affinity({"app": "web"}, namespaceSelector={"matchLabels": {"env": "prod"}})
     assert feasible(pod(affinity=kept_apart), known) == {"worker-1", "worker-2"}
-    known.unfed(frozenset({"namespaces"}))
+    known.set_unreadable(frozenset({"namespaces"}))
     assert feasible(pod(affinity=kept_apart), known) == set()
-    known.unfed(frozenset())
+    known.set_unreadable(frozenset())
     assert feasible(pod(affinity=kept_apart), known) == {"worker-1", "worker-2"}
 
 
@@ -338,12 +338,12 @@ def test_a_removed_node_takes_nothing_from_the_others() -> None:
 
 def test_a_node_that_comes_back_starts_anew_with_the_pods_still_on_it() -> None:
     known = ledger(*NODES, BOUND, loads={"worker-1": 0.5})
-    known.cool("worker-1", True)
+    known.set_cooldown("worker-1", True)
     known.observe_node(NODES[0], gone=True)
     known.observe_node(node("worker-1", cpu="16"))
     assert free(known, "worker-1") == 15000
     assert known.load_of("worker-1") is None
-    assert not column(known, "worker-1", "cooling")
+    assert not column(known, "worker-1", "cooldown")
     assert not column(known, "worker-1", "measured")
 
 

@@ -221,23 +221,23 @@ def test_while_it_lasts_the_nominees_are_there_and_afterwards_all_is_as_before()
     known = ledger(*workers(2), pod("there", cpu="1", node="worker-0"), RICH, power=BENT_UP, loads={"worker-0": 0.3})
     nodes, before = known.snapshot(), state(known)
     i = list(nodes.names).index("worker-0")
-    with nodes.nominations.granted(i, read(SMALL)):
+    with nodes.nominator.with_nominated(i, read(SMALL)):
         granted = state(known)
         assert granted["free"][nodes.rows["cpu"]][i] == before["free"][nodes.rows["cpu"]][i] - 333
         assert granted["pods"][i] == 2
         assert granted["taken"][i]
         assert granted["repelled"][i]
         assert granted["liked"] == [(1, [(i, 1)])]
-        assert nodes.nominations.present
+        assert nodes.nominator.counted
     assert state(known) == before
-    assert not nodes.nominations.present
+    assert not nodes.nominator.counted
     assert known.snapshot() is nodes
 
 
 def test_that_holds_even_if_what_is_done_meanwhile_fails() -> None:
     known = ledger(*workers(2), RICH)
     before = state(known)
-    with pytest.raises(RuntimeError), known.granted(0, read(SMALL)):
+    with pytest.raises(RuntimeError), known.with_nominated(0, read(SMALL)):
         raise RuntimeError
     assert state(known) == before
 

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from peaks_scheduler.errors import ObjectError, QuantityError
+from peaks_scheduler.objects.constraints import HostPort
 from peaks_scheduler.objects.meta import parse_time
 from peaks_scheduler.objects.node import namespace_from_api, node_from_api
-from peaks_scheduler.objects.pod import HostPort, pod_from_api
+from peaks_scheduler.objects.pod import pod_from_api
 from tests.support.builders import (
     NOW,
     PREFERRED,

@@ -8,7 +8,7 @@ import pytest
 
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.ledger.ledger import Ledger
-from peaks_scheduler.objects.supported_fields import HARMLESS, HONOURED, REFUSED, is_unknown, unsupported_fields
+from peaks_scheduler.objects.supported_fields import HARMLESS, REFUSED, SUPPORTED, is_unknown, unsupported_fields
 from peaks_scheduler.settings.loading import load_settings
 from peaks_scheduler.settings.table import redacted
 from tests.support.builders import pod
@@ -52,7 +52,7 @@ def test_claims_of_a_container_are_known_and_refused() -> None:
 
 
 def test_no_field_stands_in_two_of_the_lists() -> None:
-    lists = (*HONOURED, *HARMLESS, *REFUSED)
+    lists = (*SUPPORTED, *HARMLESS, *REFUSED)
     assert len(set(lists)) == len(lists)
 
 

@@ -8,17 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from peaks_scheduler.objects.affinity import affinity_term_from, spread_constraint_from
 from peaks_scheduler.objects.selectors import (
     NodeRequirement,
     NodeSelectorTerm,
     Requirement,
     Taint,
     Toleration,
-    affinity_term_from,
     label_selector_from,
     parse_int64,
     requirements_from,
-    spread_constraint_from,
     toleration_from,
 )
 from tests.support.builders import expression, pod_term, spread

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from peaks_scheduler.objects.pod_volumes import HONOURED_SOURCES, Disk, PodVolume, disk_from, pod_volumes
-from peaks_scheduler.objects.supported_fields import HARMLESS_VOLUMES, HONOURED_VOLUMES
+from peaks_scheduler.objects.pod_volumes import DISKS as SOURCES
+from peaks_scheduler.objects.pod_volumes import Disk, PodVolume, disk_from, pod_volumes
+from peaks_scheduler.objects.supported_fields import HARMLESS_VOLUMES, SUPPORTED_VOLUMES
 from tests.support.builders import pod, read
 
 
@@ -53,8 +54,8 @@ def test_the_pod_carries_them() -> None:
 
 
 def test_every_source_that_is_judged_is_allowed_and_none_is_called_harmless() -> None:
-    assert HONOURED_SOURCES <= HONOURED_VOLUMES
-    assert not HONOURED_SOURCES & HARMLESS_VOLUMES
+    assert {"persistentVolumeClaim", "ephemeral", *SOURCES} <= SUPPORTED_VOLUMES
+    assert not {"persistentVolumeClaim", "ephemeral", *SOURCES} & HARMLESS_VOLUMES
 
 
 DISKS: dict[str, tuple[str, dict[str, Any], dict[str, Any], bool]] = {

@@ -10,12 +10,13 @@ from collections.abc import Awaitable, Callable
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from peaks_scheduler.observability.gauge import Gauge, GaugeReading, by_key, single
 from peaks_scheduler.observability.sample import NodeMetrics, Sample
 from peaks_scheduler.observability.telemetry import CPU_SOURCES, Telemetry
 
 SLI = "scheduler_pod_scheduling_sli_duration_seconds"
 
-# the names of the contract and their labels
+# the names of the contract and their labels; those of keepers are in tests/unit/daemon/test_keepers.py
 EXPORTED = {
     "scheduler_schedule_attempts_total": {"result", "profile"},
     "scheduler_scheduling_attempt_duration_seconds_count": {"result", "profile"},
@@ -29,28 +30,16 @@ EXPORTED = {
     "peaks_decided_jump_watts_total": set(),
     "peaks_predicted_rise_watts_total": set(),
     "peaks_decided_pods_total": {"cpu_from"},
-    "peaks_pod_usage_groups": {"state"},
-    "peaks_load_age_seconds": set(),
-    "peaks_load_source_up": set(),
-    "peaks_load_unmatched_keys": set(),
-    "peaks_load_problems": set(),
     "peaks_nodes": {"standing"},
-    "peaks_power_model_valid": set(),
     "peaks_binding_conflicts_total": {"reason"},
     "peaks_overbooked_total": set(),
-    "peaks_leader": set(),
     "peaks_source_errors_total": {"source"},
-    "peaks_clock_offset_seconds": {"peer"},
     "peaks_binds_in_flight": set(),
     "peaks_binds_in_flight_limit": set(),
     "peaks_events_dropped_total": set(),
     "peaks_watch_requests_total": {"resource", "kind"},
     "peaks_watch_restarts_total": {"resource", "reason"},
     "peaks_audit_repairs_total": {"resource", "kind"},
-    "peaks_oldest_unseen_pod_seconds": set(),
-    "peaks_unread_kinds": {"kind"},
-    "peaks_common_unknown_pod_fields": {"field"},
-    "peaks_pods_awaiting_volumes": set(),
     "peaks_log_lines_dropped_total": {"reason"},
     "peaks_build_info": {"version", "python"},
 }
@@ -66,20 +55,8 @@ BUSY = Sample(
     unschedulable={"NodeResourcesFit": 2},
     cache={"nodes": 5, "pods": 9, "assumed_pods": 1},
     standings={"measured": 4, "unmodelled": 1},
-    load_age=12.5,
-    load_source_up=True,
-    load_unmatched_keys=1,
-    load_problems=1,
-    pod_usage_groups={"known": 3, "learning": 1},
-    power_model_valid=True,
-    clock_offsets={"api-server": -0.25},
-    leader=True,
     binds_in_flight=7,
     binds_in_flight_limit=32,
-    oldest_unseen_pod=1.5,
-    unread_kinds={"csinodes": True, "namespaces": False},
-    common_unknown_fields={"spec.newField": 0.75},
-    pods_awaiting_volumes=3,
     log_lines_dropped={"unread": 12, "repeated": 0},
 )
 
@@ -214,8 +191,36 @@ async def test_the_state_is_sampled_anew_for_every_scrape() -> None:
     assert ("scheduler_pending_pods", "queue=backoff") not in second
 
 
-async def test_load_never_received_is_older_than_any_limit() -> None:
-    assert (await scrape(Telemetry("Peaks")))["peaks_load_age_seconds",] == math.inf
+def readings(*gauges: Gauge) -> list[GaugeReading]:
+    return [(gauge, tuple(gauge.rows())) for gauge in gauges]
+
+
+async def test_gauges_of_keepers_are_exported_and_those_of_one_name_are_one_family() -> None:
+    ours = Gauge("peaks_offset", "A sentence.", lambda: by_key({"ours": 1.5}), ("peer",))
+    theirs = Gauge("peaks_offset", "A sentence.", lambda: by_key({"theirs": -2.0}), ("peer",))
+    sample = Sample(gauges=readings(ours, Gauge("peaks_up", "Another.", lambda: single(True)), theirs))
+    text, _ = await Telemetry("Peaks", always(sample)).render()
+    assert [line for line in text.decode().splitlines() if "peaks_offset" in line or "peaks_up" in line] == [
+        "# HELP peaks_offset A sentence.",
+        "# TYPE peaks_offset gauge",
+        'peaks_offset{peer="ours"} 1.5',
+        'peaks_offset{peer="theirs"} -2.0',
+        "# HELP peaks_up Another.",
+        "# TYPE peaks_up gauge",
+        "peaks_up 1.0",
+    ]
+
+
+async def test_a_gauge_per_node_exists_only_when_asked_for_and_unknown_values_are_left_out() -> None:
+    rows = [(("a", "measured"), 120.0), (("b", "measured"), math.nan)]
+    rows += [((f"{i:0>200}", "measured"), 1.0) for i in range(100)]  # longer and more than labels of other gauges
+    gauge = Gauge("peaks_node_w", "A sentence.", lambda: rows, ("node", "kind"), per_node=True)
+    sample = Sample(gauges=readings(gauge))
+    assert not any(key[0] == "peaks_node_w" for key in await scrape(Telemetry("Peaks", always(sample))))
+    seen = await scrape(Telemetry("Peaks", always(sample), node_metrics=True))
+    assert seen["peaks_node_w", "kind=measured", "node=a"] == 120.0
+    assert sum(key[0] == "peaks_node_w" for key in seen) == 101
+    assert ("peaks_node_w", "kind=measured", f"node={99:0>200}") in seen
 
 
 async def test_series_per_node_exist_only_when_asked_for_and_unknown_values_are_left_out() -> None:
@@ -316,14 +321,18 @@ async def test_a_label_grows_no_series_without_bound_whatever_it_is_told() -> No
 
 async def test_a_state_with_a_thousand_values_is_a_few_series() -> None:
     fields = {f"spec.field{i}": 0.6 for i in range(1_000)}
-    seen = await scrape(Telemetry("Peaks", always(Sample(common_unknown_fields=fields))))
+    sample = Sample(
+        gauges=readings(Gauge("peaks_common_unknown_pod_fields", "A sentence.", lambda: by_key(fields), ("field",)))
+    )
+    seen = await scrape(Telemetry("Peaks", always(sample)))
     assert sum(key[0] == "peaks_common_unknown_pod_fields" for key in seen) == 64
 
 
 @pytest.mark.parametrize("name", ["\ud800", "a\nb", "\u202egnp", "\x1b[2J", "x" * 1_000_000], ids=repr_short)
 async def test_no_value_of_a_label_spoils_the_scrape(name: str) -> None:
     nodes = NodeMetrics((name[:253],), (0.5,), (1.0,))
-    sample = Sample(common_unknown_fields={name: 0.6}, nodes=nodes)
+    fields = Gauge("peaks_common_unknown_pod_fields", "A sentence.", lambda: by_key({name: 0.6}), ("field",))
+    sample = Sample(nodes=nodes, gauges=readings(fields))
     telemetry = Telemetry("Peaks", always(sample), node_metrics=True)
     telemetry.conflicted(name)
     text, _ = await telemetry.render()

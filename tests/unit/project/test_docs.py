@@ -17,7 +17,7 @@ import yaml
 
 from peaks_scheduler.cli import main
 from peaks_scheduler.objects.pod import pod_from_api
-from peaks_scheduler.objects.supported_fields import HARMLESS_VOLUMES, HONOURED_VOLUMES, REFUSED
+from peaks_scheduler.objects.supported_fields import HARMLESS_VOLUMES, REFUSED, SUPPORTED_VOLUMES
 from peaks_scheduler.observability.telemetry import Telemetry
 from peaks_scheduler.scheduling.decision import Decision
 from peaks_scheduler.scheduling.filters.filters import FILTERS
@@ -191,7 +191,7 @@ def test_every_filter_is_named_in_its_order_and_nothing_else() -> None:
 
 def test_every_volume_is_named_as_what_it_counts() -> None:
     *honoured, harmless = [named(cells[0]) for cells in rows(CONSTRAINTS, "volume")]
-    assert sorted(name for names in honoured for name in names) == sorted(HONOURED_VOLUMES)
+    assert sorted(name for names in honoured for name in names) == sorted(SUPPORTED_VOLUMES)
     assert harmless == sorted(HARMLESS_VOLUMES)
 
 

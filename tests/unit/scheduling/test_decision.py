@@ -1,4 +1,4 @@
-"""What people and programs read of a decision: the annotation, the record, the message, the condition's reason."""
+"""The texts of a decision: annotation, record, message, and the reason of the condition."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_a_models_name_is_kept_where_there_is_room_and_cut_where_there_is_none()
 
 
 def test_watts_beyond_any_number_are_null() -> None:
-    # a pod that may use a thousand nodes' worth, on a steep curve: feasible, over-full, and no number for its watts
+    # a pod that may use a thousand nodes of CPU, on a steep curve: feasible, over-full, and its watts are infinite
     known = ledger(node(), power=(100.0, 1e-3, 9.0))
     decision = decide(pod(limits={"cpu": "900000"}), known)
     assert (decision.node, decision.standing, decision.jump_watts) == ("worker-1", "over-full", None)
@@ -117,7 +117,7 @@ def test_watts_beyond_any_number_are_null() -> None:
 
 def diagnosis(raw: Json, *objects: Json, resting: str = "") -> Diagnosis:
     known = ledger(*objects)
-    known.cool(resting, True)
+    known.set_cooldown(resting, True)
     found = decide(raw, known).diagnosis
     assert found is not None
     return found
@@ -144,13 +144,13 @@ BY_LABEL = anti_affinity({"app": "web"}, namespaceSelector={"matchLabels": {"tea
 
 def test_nor_on_one_kept_away_by_what_this_scheduler_does_not_read() -> None:
     known = ledger(node(), pod("there", node="worker-1", affinity=BY_LABEL))
-    known.unfed(frozenset({"namespaces"}))
+    known.set_unreadable(frozenset({"namespaces"}))
     found = decide(pod(labels={"app": "web"}), known).diagnosis
     assert found is not None
     assert found.condition == "WaitingForNodes"
 
 
-UNREAD: dict[str, tuple[Json, str, str]] = {
+UNREADABLE: dict[str, tuple[Json, str, str]] = {
     "labels of namespaces": (
         {"affinity": BY_LABEL},
         "namespaces",
@@ -164,10 +164,10 @@ UNREAD: dict[str, tuple[Json, str, str]] = {
 }
 
 
-@pytest.mark.parametrize(("spec", "kind", "words"), UNREAD.values(), ids=UNREAD)
+@pytest.mark.parametrize(("spec", "kind", "words"), UNREADABLE.values(), ids=UNREADABLE)
 def test_nor_on_one_that_depends_on_what_this_scheduler_does_not_read(spec: Json, kind: str, words: str) -> None:
     known = ledger(node())
-    known.unfed(frozenset({kind}))
+    known.set_unreadable(frozenset({kind}))
     found = decide(pod(**spec), known).diagnosis
     assert found is not None
     assert (found.condition, found.unsupported) == ("UnsupportedConstraint", (words,))
@@ -176,7 +176,7 @@ def test_nor_on_one_that_depends_on_what_this_scheduler_does_not_read(spec: Json
 @pytest.mark.parametrize("kind", ["namespaces", "persistentvolumeclaims"])
 def test_what_it_does_not_read_is_no_matter_to_others(kind: str) -> None:
     known = ledger(node())
-    known.unfed(frozenset({kind}))
+    known.set_unreadable(frozenset({kind}))
     assert decide(pod(affinity=anti_affinity({"app": "web"}, namespaceSelector={})), known).node == "worker-1"
 
 

@@ -80,7 +80,7 @@ async def live(load_path: str | None, settings: Settings, key: str | None = None
         await connection.close()
     objects = [(connection.server, raw) for raw in (*listed.objects, *finished)]
     cluster = _cluster(objects, settings, load, time.time(), offset)
-    cluster.ledger.unfed(listed.unreadable)
+    cluster.ledger.set_unreadable(listed.unreadable)
     return replace(cluster, notes=[*listed.notes, *cluster.notes], other_models=_other_models(settings))
 
 

@@ -1,1 +1,1 @@
-"""What keeps outside facts up to date: load, models, pod usage, clocks, measured power."""
+"""Keepers of facts from outside the watches: load, power models, pod usage, clock, Lease, measured power, rivals."""

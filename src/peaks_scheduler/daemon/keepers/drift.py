@@ -1,11 +1,11 @@
-"""How far the power models are from what is measured, now.
+"""Drift of the power models: the difference between measured and predicted power, now.
 
-Owns the comparison: every few minutes the newest minutes of each node's CPU use and power come from Prometheus, in a
-few queries for all nodes together, and the mean of the measured watts stands against the mean of what the node's model
-says for that CPU use. A model that was right once goes wrong when a power supply, a fan curve or a BIOS setting
-changes; the scheduler then goes on deciding by watts that nobody draws. Says so, changes nothing. Holds a model only
-against watts of the same scope: what processors draw is no drift of a whole machine's model. Assumes that sensors are
-read at least once in a step; what was found more than three intervals ago is no longer told.
+Owns the comparison: every few minutes the last ten minutes of each node's CPU use and power are read from Prometheus,
+in a few queries for all nodes together, and the mean of the measured watts is compared with the mean of the watts that
+the node's model predicts for that CPU use. A model that was right goes wrong when a power supply, a fan curve or a BIOS
+setting changes; the scheduler then decides by watts that nobody draws. Reports the drift and changes nothing. Compares
+a model only with watts of the same scope: the power of the processors is no drift of a whole machine's model. Assumes
+that sensors are read at least once in a step. A result older than three intervals is not reported any more.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from peaks_scheduler.errors import LoadError
 from peaks_scheduler.ledger.ledger import Ledger
-from peaks_scheduler.observability.serving import Health
+from peaks_scheduler.observability.serving import Check, Health
 from peaks_scheduler.observability.telemetry import Telemetry
 from peaks_scheduler.power.models import PowerModel
 from peaks_scheduler.power.scope import comparable
@@ -35,13 +35,13 @@ from peaks_scheduler.sources.prometheus.api import PrometheusApi
 from peaks_scheduler.sources.prometheus.grid import Grid
 from peaks_scheduler.text.words import few
 
-from .keeper import Rounds
+from .periodic import PeriodicKeeper
 
 NAME = "drift"
-WINDOW = 600.0  # [s] that are compared
-STEP = 120.0  # [s] that a mean is taken over: a multiple of the usual times between two scrapes
-LEAST_STEPS = 3  # with both CPU and power: of fewer nothing is told
-EXPIRE = 3.0  # intervals
+WINDOW = 600.0  # [s] of measurements that are compared
+STEP = 120.0  # [s] of each mean: a multiple of the usual time between two scrapes
+LEAST_STEPS = 3  # with both CPU and power: fewer are not compared
+EXPIRE = 3.0  # [intervals]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,8 @@ class Drift:
         return abs(self.measured - self.predicted) / self.measured
 
 
-class DriftKeeper(Rounds):
-    """Keeps measured and predicted watts side by side."""
+class DriftKeeper(PeriodicKeeper):
+    """Compares measured with predicted watts. ``known`` is set once all nodes are in the ledger."""
 
     def __init__(
         self,
@@ -74,23 +74,26 @@ class DriftKeeper(Rounds):
         window: float = WINDOW,
         step: float = STEP,
     ) -> None:
-        super().__init__(NAME, "measured power not known", settings.interval, telemetry, known)
+        super().__init__(
+            NAME, NAME, "measured power not known", settings.interval, telemetry, known=known, least_pause=1.0
+        )
         self._api, self._queries, self._window, self._step = api, queries, window, step
         self._ledger, self._wall = ledger, wall
         self._nodes: Mapping[str, Drift] = {}
         self.unlike: Mapping[str, str] = {}
-        """Node whose model is of another scope than what is measured -> in words, of which."""
+        """Node whose model has another scope than its measured power -> both scopes, in words."""
         self._compared_at = -float("inf")
 
-    async def _round(self) -> str:
+    async def once(self) -> None:
         """One comparison of all nodes."""
-        self._nodes = await self._compare()
-        self._compared_at = self._wall()
-        return "measured power compared with the models"
+        nodes = await self._answer(self._compare())
+        if nodes is not None:
+            self._nodes, self._compared_at = nodes, self._wall()
+            self._succeeded("measured power compared with the models")
 
     @property
     def nodes(self) -> Mapping[str, Drift]:
-        """By node; empty where nothing was compared for long."""
+        """Node -> its drift; empty after three intervals without a comparison."""
         return self._nodes if self._wall() - self._compared_at <= EXPIRE * self._interval else {}
 
     def summary(self) -> Mapping[str, float]:
@@ -107,6 +110,9 @@ class DriftKeeper(Rounds):
             return Health.degraded(f"not comparable, models and meters are of other parts of the machine: {named}")
         return Health.ok()
 
+    def checks(self) -> Sequence[Check]:
+        return (Check(NAME, self.health),)
+
     # -- one comparison
 
     async def _compare(self) -> Mapping[str, Drift]:
@@ -114,7 +120,7 @@ class DriftKeeper(Rounds):
         grid = Grid(end - self._window, end, self._step)
         nodes = {node.name: node for node in self._ledger.nodes()}
         found = await survey(self._api, grid, self._queries, [NodeAddresses.of(node) for node in nodes.values()])
-        if found.failed:  # the best of a node's series may be among them: watts of less of it would look like drift
+        if found.failed:  # a node's best series may be missing: watts of a smaller part of it would look like drift
             raise LoadError("query", f"not all series are known: {'; '.join(found.failed[:3])}")
         asker, drifts, failed = AllAtOnce(self._api, grid), dict[str, Drift](), list[LoadError]()
         unlike: dict[str, str] = {}
@@ -134,7 +140,7 @@ class DriftKeeper(Rounds):
                 unlike[plan.node] = f"model of {of}, {power.origin.scope} measured"
             elif drift := compared(model, grid, cpu, power):
                 drifts[plan.node] = drift
-            await asyncio.sleep(0)  # thousands of nodes, and pods that wait
+            await asyncio.sleep(0)  # there may be thousands of nodes: decisions come first
         if failed and not drifts:
             raise failed[0]
         if not found.plans:
@@ -144,10 +150,10 @@ class DriftKeeper(Rounds):
 
 
 def compared(model: PowerModel, grid: Grid, cpu: Total, power: Total) -> Drift | None:
-    """Measured and predicted power over the steps that have both; None where these are too few to tell."""
+    """Measured and predicted power over the steps that have both; None where there are too few."""
     use, watts = _means(grid, cpu), _means(grid, power)
     both = ~np.isnan(use) & ~np.isnan(watts)
-    # energy that stands still for a step is read less often than that: the next step would have it all
+    # an energy counter that does not rise during a step is read less often: the next step would have all the energy
     if np.count_nonzero(both) < LEAST_STEPS or np.any(watts[both] <= 0.0):
         return None
     predicted = [model.curve.watts(min(max(float(u), 0.0), 1.0)) for u in use[both]]
@@ -155,6 +161,6 @@ def compared(model: PowerModel, grid: Grid, cpu: Total, power: Total) -> Drift |
 
 
 def _means(grid: Grid, total: Total) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """(T-1,) mean over each step, NaN across a reset or where nothing is known."""
+    """(T-1,) mean of each step; NaN where the counter was reset or is unknown."""
     rises = np.diff(total.values) / grid.step
     return np.where(rises < 0.0, np.nan, rises)

@@ -1,23 +1,20 @@
-"""What the ledger is told beside the watches: the nodes' load, their annotations, the offset of the API server's clock.
+"""The nodes' load, fetched from one source every few seconds and put into the ledger.
 
-Owns the task that fetches, and what is known about the health of each. Trouble is logged once per change and shown all
-the time; it never stops the scheduling, which goes on with estimates.
+Owns the task that fetches, which node a name in the load stands for, and what is known about the load's health. Trouble
+is logged once per change and shown all the time; it never stops the scheduling, which goes on with estimates.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
+import math
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from peaks_scheduler.errors import LoadError
-from peaks_scheduler.kube.connection import Connection
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.ledger.node_load import LoadReport
-from peaks_scheduler.observability.logs import ChangeLog
-from peaks_scheduler.observability.serving import Health
+from peaks_scheduler.observability.gauge import Gauge, single
+from peaks_scheduler.observability.serving import Check, Health
 from peaks_scheduler.observability.telemetry import Telemetry
 from peaks_scheduler.sources.matching import AMBIGUOUS, MatchedLoad, match, resolve_report
 from peaks_scheduler.sources.node_identity import Resolution
@@ -25,37 +22,16 @@ from peaks_scheduler.sources.off_loop import off_loop
 from peaks_scheduler.sources.source import LoadSource
 from peaks_scheduler.text.words import few
 
-logger = logging.getLogger(__name__)
+from .clock import far, offset_gauge
+from .periodic import PeriodicKeeper
+from .troubles import Troubles
 
-OFFSET_WARNING = 5.0  # [s] clocks further apart than this are named
-OFFSET_STEP = 0.5  # [s] a smaller change of the API server's offset is not followed
 _OFF_THE_LOOP = 500  # keys of load: more are matched with the nodes in a thread
 
 
-class Troubles:
-    """Tells of each trouble when it begins, when it changes, and when it is over."""
-
-    def __init__(self) -> None:
-        self._log = ChangeLog(logger)
-        self._now: set[str] = set()
-
-    def tell(self, message: str, trouble: Hashable, **fields: object) -> None:
-        """``trouble``: what is wrong in this respect; falsy: nothing."""
-        if trouble:
-            self._now.add(message)
-            self._log.report(message, trouble, logging.WARNING, message, **fields)
-        elif message in self._now:
-            self._now.remove(message)
-            self._log.forget(message)
-            logger.info("trouble is over", extra={"trouble": message})
-
-
-def _far(offset: float | None) -> bool:
-    return offset is not None and abs(offset) > OFFSET_WARNING
-
-
-class LoadKeeper:
-    """Keeps the ledger's load fresh from one source."""
+class LoadKeeper(PeriodicKeeper):
+    """Keeps the ledger's load fresh from one source. ``changed`` is called when decisions may come out otherwise;
+    ``wall`` is seconds since the epoch."""
 
     def __init__(
         self,
@@ -66,17 +42,17 @@ class LoadKeeper:
         changed: Callable[[], None],
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._source, self._interval, self._ledger, self._telemetry = source, interval, ledger, telemetry
-        self._changed, self._wall = changed, wall
-        self._log, self._troubles = ChangeLog(logger), Troubles()
+        super().__init__("load", source.name, "no load, going on with estimates", interval, telemetry)
+        self._source, self._ledger, self._changed, self._wall = source, ledger, changed, wall
+        self._troubles = Troubles()
         self.asked = False
-        """Was one fetch answered, or has failed? Until then nothing is decided."""
-        self.failure = ""
+        """Has one fetch ended, well or not? Until then nothing is decided."""
         self.offset: float | None = None
+        """[s] the source's clock minus ours; None: not known."""
         self._newest: float | None = None  # [s] end of the newest window, our clock
         self.unmatched: tuple[str, ...] = ()
         self._report: LoadReport | None = None
-        self._known: tuple[object, ...] | None = None  # keys and number of node changes at the last resolution
+        self._matched_for: tuple[object, ...] | None = None  # keys and number of node changes at the last resolution
         self._complete = False
         self._resolution, self._matched = Resolution(), MatchedLoad()
 
@@ -87,24 +63,14 @@ class LoadKeeper:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What of the last answer could not be used as it was."""
+        """Values of the last answer that could not be used as they were."""
         return self._report.problems if self._report else ()
-
-    async def run(self) -> None:
-        """Fetch every interval until cancelled."""
-        while True:
-            begun = time.monotonic()
-            await self.once()
-            await asyncio.sleep(max(0.05, self._interval - (time.monotonic() - begun)))
 
     async def once(self) -> None:
         """One fetch into the ledger."""
-        try:
-            report = await self._source.fetch()
-        except LoadError as error:
-            self._failed(error.kind, error)
-        except Exception as error:  # whatever a source comes up with, scheduling goes on
-            self._failed(type(error).__name__, error)
+        report = await self._answer(self._source.fetch())
+        if report is None:
+            self._ledger.refresh(self._wall())
         else:
             await self._match(report)
             self._take(report)
@@ -113,42 +79,35 @@ class LoadKeeper:
         if first or not self.failure:
             self._changed()
 
-    def _failed(self, kind: str, error: Exception) -> None:
-        self.failure = f"{kind}: {error}"
-        self._telemetry.source_failed(self._source.name)
-        self._log.report("fetch", kind, logging.WARNING, "no load, going on with estimates", error=str(error))
-        self._ledger.refresh(self._wall())
-
     def _take(self, report: LoadReport) -> None:
-        self.failure = ""
-        self._log.report("fetch", "", logging.INFO, "load received", nodes=len(report.nodes), source=self._source.name)
+        self._succeeded("load received", nodes=len(report.nodes), source=self._source.name)
         self._report = report
         self.offset = report.clock_offset
         self._apply(report)
         self._report_problems(report)
 
     def nodes_known(self) -> None:
-        """The first lists are in: what came before can be matched with them."""
+        """Match the last report with the nodes of the first lists."""
         self._complete = True
         if self._report is not None:
             self._resolution = self._asked_of(self._report)()
             self._apply(self._report)
 
     async def _match(self, report: LoadReport) -> None:
-        """Find out which nodes the report's keys mean, where keys or nodes are others than the last time."""
+        """Find the node of each key, unless keys and nodes are as they were the last time."""
         state = (frozenset(report.nodes), report.spare, self._ledger.node_changes)
-        if state == self._known:
+        if state == self._matched_for:
             return
         find = self._asked_of(report)
         # thousands of addresses take a third of a second
-        self._resolution = await off_loop(find) if len(report.nodes) > _OFF_THE_LOOP else find()
-        self._known = state
+        self._found = await off_loop(find) if len(report.nodes) > _OFF_THE_LOOP else find()
+        self._matched_for = state
 
     def _asked_of(self, report: LoadReport) -> Callable[[], Resolution]:
         return partial(resolve_report, report, tuple(self._ledger.nodes()))
 
     def _apply(self, report: LoadReport) -> None:
-        self._matched = match(report, self._resolution)
+        self._matched = match(report, self._found)
         self._ledger.apply_load(self._matched.loads, self._wall())
         self._newest = max((load.window_end for load in report.nodes.values()), default=report.timestamp)
         if self._complete:
@@ -163,7 +122,7 @@ class LoadKeeper:
     def _report_problems(self, report: LoadReport) -> None:
         self._troubles.tell("load left out", report.problems, problems=few(report.problems))
         self._troubles.tell(
-            "clock of the load source differs from ours", _far(self.offset), seconds=round(self.offset or 0.0, 1)
+            "clock of the load source differs from ours", far(self.offset), seconds=round(self.offset or 0.0, 1)
         )
 
     def _report_age(self) -> None:
@@ -171,7 +130,7 @@ class LoadKeeper:
         self._troubles.tell("load is stale", stale, seconds=round(self.age or 0.0, 1))
 
     def health(self) -> Health:
-        """For ``/readyz?verbose``: what of the load is missing, which never makes us unready."""
+        """For ``/readyz?verbose``; after the first fetch it never makes us unready."""
         if not self.asked:
             return Health.failed("no answer from the load source yet")
         if self.failure:
@@ -192,54 +151,27 @@ class LoadKeeper:
             yield f"names that may be any of several nodes: {few(self._matched.warnings()[AMBIGUOUS])}"
         if found.duplicates:
             yield f"nodes with several names: {few(tuple(found.duplicates))}"
-        if self.offset is not None and _far(self.offset):
+        if self.offset is not None and far(self.offset):
             yield f"its clock is {self.offset:+.0f} s from ours"
 
+    def checks(self) -> Sequence[Check]:
+        return (Check("load", self.health),)
 
-class AnnotationKeeper:
-    """Tells which annotations of nodes could not be read."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self._troubles = Troubles()
-
-    def _odd(self) -> tuple[str, ...]:
-        return tuple(f"{node}: {'; '.join(texts)}" for node, texts in sorted(self._ledger.oddities.items()))
-
-    def look(self) -> None:
-        """Log what is new."""
-        odd = self._odd()
-        self._troubles.tell("annotation of a node not used", odd, nodes=few(odd))
-
-    def health(self) -> Health:
-        """For ``/readyz?verbose``."""
-        odd = self._odd()
-        return Health.degraded(f"annotations of nodes not used: {few(odd)}") if odd else Health.ok()
-
-
-class ClockKeeper:
-    """Keeps the ledger's idea of the API server's clock."""
-
-    def __init__(self, connection: Connection, ledger: Ledger) -> None:
-        self._connection, self._ledger = connection, ledger
-        self._troubles = Troubles()
-
-    @property
-    def offset(self) -> float:
-        """[s] the API server's clock minus ours."""
-        return self._connection.clock_offset
-
-    def look(self) -> None:
-        if abs(self.offset - self._ledger.clock_offset) > OFFSET_STEP:
-            self._ledger.clock_offset = self.offset
-        self._troubles.tell(
-            "clock of the API server differs from ours", _far(self.offset), seconds=round(self.offset, 1)
+    # fmt: off
+    def gauges(self) -> Sequence[Gauge]:
+        return (
+            Gauge("peaks_load_age_seconds", "Age of the load data in use; +Inf before the first data.",
+                  lambda: single(math.inf if self.age is None else self.age)),
+            Gauge("peaks_load_source_up", "1 if the last request to the load source returned usable load.",
+                  lambda: single(self.asked and not self.failure)),
+            Gauge("peaks_load_unmatched_keys", "Names in the load data that match no node, or more than one.",
+                  lambda: single(len(self.unmatched))),
+            Gauge("peaks_load_problems",
+                  "Kinds of invalid values in the load data: not a number, negative, above 100 %.",
+                  lambda: single(len(self.problems))),
+            offset_gauge("load", lambda: self.offset),
         )
+    # fmt: on
 
-    def health(self) -> Health:
-        """For ``/readyz?verbose``."""
-        if odd := self._connection.odd_date:
-            return Health.degraded(f"expected the API server's time in its Date header, got {odd!r}: passed over")
-        if _far(self.offset):
-            return Health.degraded(f"the API server's clock is {self.offset:+.0f} s from ours")
-        return Health.ok()
+    async def aclose(self) -> None:
+        await self._source.aclose()

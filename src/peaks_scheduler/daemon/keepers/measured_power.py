@@ -1,31 +1,37 @@
-"""What is made of measured power while the scheduler runs: models learned anew, and how far the present ones are off.
+"""Measured power while the scheduler runs: models learned anew from it, and the drift of the models in force.
 
-Owns which of the two goes on by configuration, and the one connection to Prometheus that they share. Without a
-``prometheus.address`` there is neither.
+Owns which of the two the configuration asks for, their gauges (exported also where neither runs), and the connection to
+Prometheus that they share. Without ``prometheus.address`` neither runs.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
-import numpy as np
-
-from peaks_scheduler.arrays import Floats
+from peaks_scheduler.daemon.keeper import Keeper, Tasks
 from peaks_scheduler.ledger.ledger import Ledger
+from peaks_scheduler.observability.gauge import Gauge, Rows, by_key, single
 from peaks_scheduler.observability.serving import Check
 from peaks_scheduler.observability.telemetry import Telemetry
 from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.sources.factory import prometheus_api
 from peaks_scheduler.sources.power_history.plan import Queries
 
-from . import drift, refit
+from .drift import Drift, DriftKeeper
+from .refit import RefitKeeper
 
 
-class MeasuredPower:
-    """The tasks around measured power. ``known`` is set once all nodes are in the ledger; ``changed`` is called when
-    other models have come into force. Raises ConfigurationError for a file of certificates that cannot be used."""
+class MeasuredPower(Keeper):
+    """See the module.
+
+    Args:
+        known: set once all nodes are in the ledger.
+        changed: called when other models have come into force.
+
+    Raises:
+        ConfigurationError: a file of certificates cannot be used.
+    """
 
     def __init__(
         self,
@@ -35,53 +41,56 @@ class MeasuredPower:
         known: asyncio.Event,
         changed: Callable[[], None],
     ) -> None:
+        self._ledger = ledger
         self._api = (
             prometheus_api(settings, nodes=lambda: sum(1 for _ in ledger.nodes()))
             if settings.prometheus.address
             else None
         )
-        self.refit: refit.RefitKeeper | None = None
-        self.drift: drift.DriftKeeper | None = None
+        self.refit: RefitKeeper | None = None
+        self.drift: DriftKeeper | None = None
         if self._api is None:
             return
         if settings.refit.enabled:
-            self.refit = refit.RefitKeeper(self._api, settings.refit, ledger, telemetry, known, changed)
+            self.refit = RefitKeeper(self._api, settings.refit, ledger, telemetry, known, changed)
         if settings.drift.enabled:
             queries = Queries(settings.refit.power_query, settings.refit.cpu_query)
-            self.drift = drift.DriftKeeper(self._api, settings.drift, queries, ledger, telemetry, known)
+            self.drift = DriftKeeper(self._api, settings.drift, queries, ledger, telemetry, known)
 
-    def tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
-        """By name."""
-        keepers = {refit.NAME: self.refit, drift.NAME: self.drift}
-        return {name: keeper.run() for name, keeper in keepers.items() if keeper}
+    def _keepers(self) -> Iterator[Keeper]:
+        return (keeper for keeper in (self.refit, self.drift) if keeper is not None)
 
-    def checks(self) -> list[Check]:
-        """For ``/readyz?verbose``."""
-        keepers = {refit.NAME: self.refit, drift.NAME: self.drift}
-        return [Check(name, keeper.health) for name, keeper in keepers.items() if keeper]
+    def tasks(self) -> Tasks:
+        return {name: task for keeper in self._keepers() for name, task in keeper.tasks().items()}
 
-    @property
-    def learned_models(self) -> int:
-        """Nodes whose model was learned by this process."""
-        return self.refit.in_force if self.refit else 0
+    def checks(self) -> Sequence[Check]:
+        return [check for keeper in self._keepers() for check in keeper.checks()]
 
-    @property
-    def drift_ratios(self) -> Mapping[str, float]:
-        """``median`` and ``worst`` over the nodes; empty where nothing was compared."""
-        return self.drift.summary() if self.drift else {}
+    # fmt: off
+    def gauges(self) -> Sequence[Gauge]:
+        return (
+            Gauge("peaks_learned_power_models", "Nodes that use a power model learned by this process.",
+                  lambda: single(self.refit.in_force if self.refit else 0)),
+            Gauge("peaks_power_model_drift_ratio",
+                  "Difference of measured and predicted power, divided by the measured power: "
+                  "median and worst of all nodes.",
+                  lambda: by_key(self.drift.summary() if self.drift else {}), ("stat",)),
+            Gauge("peaks_power_compared_nodes",
+                  "Nodes whose measured power was compared with the prediction of their model lately.",
+                  lambda: single(len(self.drift.nodes) if self.drift else 0)),
+            Gauge("peaks_node_power_watts",
+                  "Mean power of the node over the last minutes: "
+                  "measured, and predicted by its model for the same CPU use.",
+                  self._watts, ("node", "kind"), per_node=True),
+        )
+    # fmt: on
 
-    @property
-    def compared_nodes(self) -> int:
-        return len(self.drift.nodes) if self.drift else 0
-
-    def watts(self, names: Sequence[str]) -> tuple[Floats, Floats]:
-        """((N,) measured, (N,) predicted) [W] of these nodes, NaN where nothing was compared."""
+    def _watts(self) -> Rows:
         nodes = self.drift.nodes if self.drift else {}
-        rows = [(found.measured, found.predicted) if (found := nodes.get(name)) else (np.nan, np.nan) for name in names]
-        measured, predicted = np.array(rows, np.float64).reshape(-1, 2).T
-        return measured, predicted
+        known: list[tuple[str, Drift]] = [(n.name, nodes[n.name]) for n in self._ledger.nodes() if n.name in nodes]
+        yield from (((name, "measured"), drift.measured) for name, drift in known)
+        yield from (((name, "predicted"), drift.predicted) for name, drift in known)
 
     async def aclose(self) -> None:
-        """Close the connections."""
         if self._api is not None:
             await self._api.aclose()

@@ -1,9 +1,9 @@
 """The power model file while the daemon runs: read at the start, and again whenever it changes.
 
-Owns the promise that the last good models stay in force whatever becomes of the file: it may be taken away, change its
-kind, be wrong, be slow, or make a parser fail in a way that nobody foresaw. Reading and parsing happen in a thread of
-their own, so that a large file, or a file system that does not answer, holds up neither a decision nor the end of the
-process. Trouble is logged once per change and shown on ``/readyz?verbose`` until the file is good again.
+Writes the file layer of the power book. Owns the promise that the last good models stay in force whatever happens to
+the file: it may vanish, change its kind, be wrong, be slow, or make a parser fail in an unforeseen way. Reading and
+parsing have a thread of their own: a large file, or a file system that does not answer, delays neither a decision nor
+the end of the process. Trouble is logged once per change and shown on ``/readyz?verbose`` until the file is good again.
 """
 
 from __future__ import annotations
@@ -13,16 +13,18 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from peaks_scheduler.daemon.keeper import Keeper, Tasks
 from peaks_scheduler.errors import PowerModelError
 from peaks_scheduler.files.reading import MOST_MODELS, read_text, stamp
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.ledger.power_columns import prepare
-from peaks_scheduler.observability.serving import Health
+from peaks_scheduler.observability.gauge import Gauge, single
+from peaks_scheduler.observability.serving import Check, Health
 from peaks_scheduler.power.file import parse_models
 from peaks_scheduler.power.models import EMPTY, PowerModels
 from peaks_scheduler.settings.settings import Settings
@@ -32,11 +34,11 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 MODELS_EVERY = 2.0  # [s] between two looks at the file
-_MOST_WORDS = 1000  # of a failure: a file's own words may be in it
-SLOW = 60.0  # [s] after which a look that has not ended is told
+_LONGEST = 1000  # [characters] of a failure: it may quote the file
+SLOW = 60.0  # [s] a look that takes longer is reported
 
 
-class ModelKeeper:
+class ModelKeeper(Keeper):
     """Keeps the last good power models in force."""
 
     def __init__(self, settings: Settings, ledger: Ledger, changed: Callable[[], None]) -> None:
@@ -44,10 +46,10 @@ class ModelKeeper:
         self._inline = settings.power.inline
         self._ledger, self._changed = ledger, changed
         self._seen: tuple[int, ...] | None = None
-        """The file's stamp when it was last read; None: it could not be."""
+        """The file's stamp when it was last read; None: it could not be read."""
         self.failure = ""
         self.slow = ""
-        """A look that does not end, in words."""
+        """Why a look does not end, in words; empty: none is slow."""
 
     def load(self) -> None:
         """Read the models at the start; a missing file is a warning. Raises PowerModelError for an unusable one."""
@@ -86,14 +88,14 @@ class ModelKeeper:
     # -- in the thread
 
     def _read(self, path: Path) -> PowerModels | PowerModelError | None:
-        """The models of a file that changed, or what is wrong with it; None where it is as it was."""
+        """The models of a changed file, or what is wrong with it; None if it has not changed."""
         try:
             return self._news(path)
         except PowerModelError as error:
             return error
         except (OSError, UnicodeDecodeError) as error:
             return _caused(f"{path}: expected a readable power model file, got: {error}", error)
-        except Exception as error:  # whatever a file does to its reader, the daemon goes on
+        except Exception as error:  # whatever the file makes the parser do, the daemon goes on
             logger.exception("power model file not understood", extra={"file": str(path)})
             return _caused(f"{path}: expected a power model file, got: {type(error).__name__}: {error}", error)
 
@@ -102,7 +104,7 @@ class ModelKeeper:
         now = stamp(os.stat(path))
         if now != before:
             text = read_text(path, MOST_MODELS)
-            self._seen = now  # what is wrong with this text stays wrong
+            self._seen = now  # a wrong text is not read again until it changes
             models = parse_models(text, str(path))
             prepare(models)
             return models
@@ -115,7 +117,7 @@ class ModelKeeper:
         if isinstance(found, PowerModels):
             self._use(found)
             self._changed()
-        elif found is not None and self.failure != (failure := str(found)[:_MOST_WORDS]):
+        elif found is not None and self.failure != (failure := str(found)[:_LONGEST]):
             self.failure = failure
             logger.warning("power model file not used, the last good one stays in force", extra={"error": self.failure})
 
@@ -134,7 +136,7 @@ class ModelKeeper:
     # -- health
 
     def unmodelled(self) -> str:
-        """Which nodes have no model, in words; empty where all have."""
+        """Which nodes have no model, in words; empty if all have one."""
         models = self._ledger.models
         without = [node for node in self._ledger.nodes() if models.for_node(node.name, node.labels) is None]
         twice = [node.name for node in without if models.ambiguous(node.name, node.labels)]
@@ -143,16 +145,33 @@ class ModelKeeper:
         return f"nodes without a model: {few(tuple(node.name for node in without))}" if without else ""
 
     def unlike(self) -> str:
-        """Which nodes' models are of other parts of the machine than others', in words; empty where all are alike."""
+        """Which nodes' models are of different parts of the machine, in words; empty if all are of one part."""
         models, nodes = self._ledger.models, self._ledger.nodes()
         found = models.unlike((node.name, node.labels) for node in nodes)
         kinds = "; ".join(f"{scope}: {few(names)}" for scope, names in found.items())
         return f"models of unlike watts, the less of the machine the cheaper a node looks ({kinds})" if found else ""
 
+    def layers(self) -> str:
+        """How many nodes have a model of each layer of the power book, in words; empty where only the file has any."""
+        counts = self._ledger.power.counts((node.name, node.labels) for node in self._ledger.nodes())
+        if counts["learned"] == counts["predicted"] == 0:
+            return ""
+        return "nodes by the origin of their model: " + ", ".join(f"{origin} {n}" for origin, n in counts.items())
+
     def health(self) -> Health:
         """For ``/readyz?verbose``."""
         trouble = self.slow or self.failure or "; ".join(filter(None, (self.unmodelled(), self.unlike())))
-        return Health.degraded(trouble) if trouble else Health.ok()
+        return Health.degraded(trouble) if trouble else Health.ok(self.layers())
+
+    def tasks(self) -> Tasks:
+        return {"models": self.run()} if self._path else {}
+
+    def checks(self) -> Sequence[Check]:
+        return (Check("power-models", self.health),)
+
+    def gauges(self) -> Sequence[Gauge]:
+        text = "1 if the power models in use are those of the file; 0 if the file is missing or invalid."
+        return (Gauge("peaks_power_model_valid", text, lambda: single(not self.failure)),)
 
 
 def _caused(words: str, cause: Exception) -> PowerModelError:
@@ -162,7 +181,7 @@ def _caused(words: str, cause: Exception) -> PowerModelError:
 
 
 def in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
-    """What ``work`` returns, done in a thread that the end of the process does not wait for."""
+    """Run ``work`` in a thread that the end of the process does not wait for; its result."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 

@@ -1,15 +1,15 @@
-"""Power models learned anew while the scheduler runs, from what Prometheus has measured lately.
+"""Power models learned while the scheduler runs, from the power that Prometheus has measured lately.
 
-Owns the rounds over all nodes: every interval each node's last day is read, a model is learned from it in a thread
-(``contest.py``, which is not imported before) and, where it wins, put in the place of the model so far. Nodes are
-read and learned one at a time, with pauses as long as the work was, so that binds keep the processor. What was learned
-is in memory alone: a restart, or a change of the model file, begins again with the file's models, which then serve
-until the next round. Trouble stops nothing; the models stay as they are.
+Writes the learned layer of the power book. Every interval it reads each node's last day, learns a model from it in a
+thread (``fitting/contest.py``, which is not imported before), and writes the model where it wins against the model of
+file and learned layer; predictions play no part. Nodes are read and learned one at a time, with pauses as long as the
+work, so that binds keep the processor. Learned models are in memory alone: a restart, or a new model file, begins again
+with the file's models until the next round. Trouble stops nothing; the models stay as they are.
 
-A round is given up where a query fails that asks which power series there are: with the best one missing for a moment,
-a lesser one would take its place, and its watts pass for the same. For that reason, too, a model is never replaced by
-one of less of the machine, one that was learned here only by one of the same part of it or of more, and a node without
-a model gets no estimate while other nodes are measured: of all it would look the cheapest.
+A round is given up if a query fails that asks which power series exist: with the best series missing for a moment, a
+lesser one would take its place, and its watts would pass for the same. For the same reason a model is never replaced by
+one of a smaller part of the machine, a learned model only by one of the same part or a larger one, and a node without
+a model gets no estimate while other nodes are measured: it would look the cheapest of all.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from peaks_scheduler.errors import LoadError
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.objects.node import Node
-from peaks_scheduler.observability.serving import Health
+from peaks_scheduler.observability.serving import Check, Health
 from peaks_scheduler.observability.telemetry import Telemetry
 from peaks_scheduler.power.models import PowerModel
 from peaks_scheduler.power.scope import ESTIMATE, at_least_as_wide, scope_or_wall
@@ -38,7 +38,7 @@ from peaks_scheduler.sources.power_history.survey import Survey, survey
 from peaks_scheduler.sources.prometheus.api import PrometheusApi
 from peaks_scheduler.sources.prometheus.grid import Grid
 
-from .keeper import Rounds
+from .periodic import PeriodicKeeper
 
 if TYPE_CHECKING:
     from peaks_scheduler.fitting.contest import Contest
@@ -53,14 +53,14 @@ LONGEST_PAUSE = 5.0  # [s]
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """A model that was learned here."""
+    """A model that was learned, to be written into the book."""
 
     model: PowerModel
     part: str
-    """What of the machine was measured."""
+    """The part of the machine that was measured."""
 
 
-class RefitKeeper(Rounds):
+class RefitKeeper(PeriodicKeeper):
     """Keeps the power models as good as what is measured.
 
     Args:
@@ -79,33 +79,47 @@ class RefitKeeper(Rounds):
         changed: Callable[[], None],
         wall: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(NAME, "power models not learned, they stay", settings.interval, telemetry, known, AGAIN)
+        super().__init__(
+            NAME,
+            NAME,
+            "power models not learned, they stay",
+            settings.interval,
+            telemetry,
+            known=known,
+            retry=AGAIN,
+            least_pause=1.0,
+        )
         self._api, self._settings, self._ledger = api, settings, ledger
         self._changed, self._wall = changed, wall
         self._queries = Queries(settings.power_query, settings.cpu_query)
-        self._learned: dict[str, Learned] = {}
+        self._parts: dict[str, str] = {}
+        """Node -> the part of the machine that its learned model was measured on."""
         self._waiting: dict[str, tuple[PowerModel | None, Learned]] = {}
+        """Node -> (the model it was judged against, the one to be written)."""
         self._others_measured = False
-        """Does any node have measured power, or a model of it?"""
+        """Does any node have measured power, or a model of measured power?"""
 
     @property
     def in_force(self) -> int:
-        """Nodes whose model was learned here."""
-        models = self._ledger.models.by_name
-        return sum(models.get(node) is learned.model for node, learned in self._learned.items())
+        """How many nodes have a learned model that counts."""
+        return len(self._ledger.power.nodes_of("learned"))
 
-    async def _round(self) -> str:
-        """Over all nodes."""
+    async def once(self) -> None:
+        """One round over all nodes."""
+        if await self._answer(self._round()) is not None:
+            self._succeeded("power models are being learned")
+
+    async def _round(self) -> Counter[str]:
         try:
             outcomes = await self._over_all()
         finally:
             self._apply()
         logger.info("power models looked at", extra={"nodes": outcomes.total(), **outcomes})
-        return "power models are being learned"
+        return outcomes
 
     async def _over_all(self) -> Counter[str]:
         settings, nodes = self._settings, {node.name: node for node in self._ledger.nodes()}
-        # at whole steps: the same question twice is about the same instants
+        # at whole steps: a repeated query is about the same instants
         end = self._wall() // settings.step * settings.step
         grid = Grid(end - settings.range // settings.step * settings.step, end, settings.step)
         found = await self._survey(grid, nodes)
@@ -134,15 +148,19 @@ class RefitKeeper(Rounds):
         return found
 
     def _any_measured(self, found: Survey, nodes: Mapping[str, Node]) -> bool:
-        models = (self._ledger.models.for_node(node.name, node.labels) for node in nodes.values())
+        models = map(self._champion, nodes.values())
         return any(not plan.power[0].estimated for plan in found.plans) or any(
             model is not None and model.scope != ESTIMATE for model in models
         )
 
     # -- one node
 
+    def _champion(self, node: Node) -> PowerModel | None:
+        """The model that a learned one is judged against; predictions do not count here."""
+        return self._ledger.power.up_to("learned", node.name, node.labels)
+
     async def _one(self, node: Node, series: NodeHistory) -> str:
-        champion = self._ledger.models.for_node(node.name, node.labels)
+        champion = self._champion(node)
         if self._less(node.name, champion, series):
             return "kept"
         if champion is None and series.scope == ESTIMATE and self._others_measured:
@@ -182,10 +200,9 @@ class RefitKeeper(Rounds):
         )
 
     def _less(self, node: str, champion: PowerModel | None, series: NodeHistory) -> bool:
-        """Are the watts of less of the machine than the model's, or of another part of it? That is said once."""
-        learned = self._learned.get(node)
-        own = learned is not None and learned.model is champion
-        if champion is None or not self._is_less(champion, learned.part if own and learned else None, series):
+        """Are the measured watts of less of the machine than the model's, or of another part? Logged once."""
+        own = self._parts.get(node) if champion is not None and champion.origin == "learned" else None
+        if champion is None or not self._is_less(champion, own, series):
             return False
         of_file = "power is measured of less of the machine than the model is of, the model stays"
         self._log.report(
@@ -194,7 +211,7 @@ class RefitKeeper(Rounds):
             logging.WARNING,
             "power is measured otherwise now, the model stays" if own else of_file,
             node=node,
-            before=learned.part if own and learned else champion.scope or "not said, counts as wall",
+            before=own or champion.scope or "not said, counts as wall",
             now=f"{series.scope} ({series.part})",
         )
         return True
@@ -203,7 +220,7 @@ class RefitKeeper(Rounds):
     def _is_less(champion: PowerModel, part: str | None, series: NodeHistory) -> bool:
         if not at_least_as_wide(series.scope, champion.scope):
             return True
-        # the same scope by another part of the machine: package without its memory, say
+        # the same scope, but another part of the machine: the package without its memory, for example
         return part is not None and series.part != part and series.scope == scope_or_wall(champion.scope)
 
     def _tell(self, node: str, series: NodeHistory, came: Contest) -> None:
@@ -225,19 +242,21 @@ class RefitKeeper(Rounds):
             logger.debug("power model kept", extra={**facts, "why": came.reasons})
 
     def _apply(self) -> None:
-        """Put what has won into force, unless the file has spoken meanwhile."""
-        models, nodes = self._ledger.models, {node.name: node for node in self._ledger.nodes()}
-        won: list[PowerModel] = []
+        """Write the models that have won into the book, which refuses those of nodes whose model changed meanwhile."""
+        nodes, power = {node.name: node for node in self._ledger.nodes()}, self._ledger.power
+        changed = False
         for name, (champion, learned) in self._waiting.items():
             node = nodes.get(name)
-            if node is not None and models.for_node(name, node.labels) is champion:
-                self._learned[name] = learned
-                won.append(learned.model)
+            if node is not None and power.learn(learned.model, node.labels, self._wall(), instead_of=champion):
+                self._parts[name] = learned.part
+                changed = True
         self._waiting.clear()
-        if won:
-            self._ledger.apply_models(models.with_named(won))
+        if changed:
             self._changed()
 
     def health(self) -> Health:
         """For ``/readyz?verbose``; it never makes us unready."""
         return Health.degraded(f"{self.failure}; the power models stay as they are") if self.failure else Health.ok()
+
+    def checks(self) -> Sequence[Check]:
+        return (Check(NAME, self.health),)

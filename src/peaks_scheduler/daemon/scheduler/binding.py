@@ -1,9 +1,9 @@
-"""What carries decisions out: one Binding for each, after its volumes where it has some to be bound first.
+"""Carries decisions out: one Binding for each, after the pod's volumes where some must be bound first.
 
-A fixed set of workers sends the Bindings; ``volumes`` sees to what must come before. Owns every path that a decision
-can take: bound, refused by the API server, unknown outcome, fenced off. A pod's owner is told of every failure that is
-not our own affair (a lost Lease, our end), in the server's words. Assumes that the ledger holds the pod's place until
-it is settled here. Never sends a Binding that the fence does not allow, never leaves an assumption behind.
+A fixed set of workers sends the Bindings; ``volumes`` does what must come before. Owns every way a decision can end:
+bound, refused by the API server, outcome unknown, fenced off. The pod's owner is told of every failure, in the server's
+words, except a lost Lease and our own end. Assumes that the ledger holds the pod's place until the decision has ended.
+Never sends a Binding that the fence forbids, never leaves an assumption behind.
 
 The workers exist from the start (none is made per pod): kopf, when it restarts, cancels every task younger than itself.
 """
@@ -17,74 +17,58 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from peaks_scheduler.daemon.keeper import Tasks
 from peaks_scheduler.errors import Ambiguous, Conflict, KubeError, NotFound, TooManyRequests, Unavailable
-from peaks_scheduler.kube.client import KubeClient
-from peaks_scheduler.kube.events import EventPoster, Reporter
-from peaks_scheduler.kube.limiter import Limiter
-from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.ledger.records import Change, State
 from peaks_scheduler.objects.annotations import DECISION
 from peaks_scheduler.objects.pod import Pod
 from peaks_scheduler.objects.requests import Json
-from peaks_scheduler.observability.telemetry import Telemetry
-from peaks_scheduler.scheduling.decision import FAILED, Detail
-from peaks_scheduler.scheduling.queue import SchedulingQueue
+from peaks_scheduler.scheduling.decision import FAILED
+from peaks_scheduler.scheduling.events import ClusterEvent
 
-from .failures import Refusals
+from .context import Context
+from .failures import Failures
 from .job import FIRST_PAUSE, LAST_PAUSE, PATIENCE, Job
+from .pending import PendingPods
 from .volume_binding import Volumes
 
 logger = logging.getLogger(__name__)
 
 WORKERS = 64
-VOLUMES_FAILED = ("volumes", "volumes-timeout")  # reasons that lie in the node, as far as anybody can tell
-AHEAD = 16  # decisions that may wait for a worker: more would only be decided on older knowledge
-BIND = 'running Bind plugin "DefaultBinder"'  # kube-scheduler's words, which people look for
+VOLUMES_FAILED = ("volumes", "volumes-timeout")  # reasons that another node may not have
+AHEAD = 16  # decisions that may wait for a worker: more of them would be based on an older snapshot
+BIND = 'running Bind plugin "DefaultBinder"'  # kube-scheduler's words
 VOLUMES = 'running PreBind plugin "VolumeBinding"'
-_NUMBER = re.compile(r"\d+")  # a port, a time: the same trouble all the same
+_NUMBER = re.compile(r"\d+")  # a port or a time, which varies between two messages of one failure
 
 
 class Binder:
-    """See the module. ``seen`` is told of what the ledger observed here, ``done(uid)`` that a pod is nobody's business
-    any more, ``freed`` that room has come back."""
+    """See the module. ``seen`` is told of what the ledger observed of a pod that was read here."""
 
     def __init__(
         self,
-        ledger: Ledger,
-        queue: SchedulingQueue,
-        client: KubeClient,
-        limiter: Limiter,
-        events: EventPoster,
-        reporter: Reporter,
-        refusals: Refusals,
-        telemetry: Telemetry,
-        fence: Callable[[], bool],
-        volume_timeout: float,
+        context: Context,
+        pending: PendingPods,
+        failures: Failures,
         seen: Callable[[str, Change, Pod | None], None],
-        done: Callable[[str], None],
-        freed: Callable[[], None],
-        wall: Callable[[], float] = time.time,
-        clock: Callable[[], float] = time.monotonic,
-        detail: Detail = "full",
-        bound_by_another: Callable[[Pod], None] = lambda pod: None,
     ) -> None:
-        self._detail, self._bound_by_another = detail, bound_by_another
-        self._ledger, self._queue, self._client, self._limiter = ledger, queue, client, limiter
-        self._events, self._reporter, self._refusals, self._telemetry = events, reporter, refusals, telemetry
-        self._fence, self._seen, self._done, self._freed = fence, seen, done, freed
-        self._wall, self._clock = wall, clock
+        self._context, self._pending, self._failures, self._seen = context, pending, failures, seen
+        self._ledger, self._client, self._telemetry = context.ledger, context.client, context.telemetry
+        self._wall, self._clock = context.wall, context.clock
         self._jobs: asyncio.Queue[Job] = asyncio.Queue(AHEAD)
-        self.volumes = Volumes(
-            ledger, client, limiter, fence, volume_timeout, self._jobs.put, self._without_volumes, clock
-        )
+        self.volumes = Volumes(context, bound=self._jobs.put, failed=self._without_volumes)
         self._carried: dict[str, Job] = {}
         self.given_up: set[str] = set()
-        """uids of pods whose Binding may have been taken all the same."""
+        """uids of pods whose Binding was given up, though it may take effect."""
         self.failed_on: dict[str, set[str]] = {}
-        """uid -> nodes on which the pod's volumes did not come about: the next attempt had better be elsewhere."""
+        """uid -> nodes on which the pod's volumes could not be bound: the next attempt prefers other nodes."""
+
+    def tasks(self) -> Tasks:
+        """The workers."""
+        return {f"bind-{i}": self.bind_jobs() for i in range(WORKERS)} | dict(self.volumes.tasks())
 
     async def take(self, job: Job) -> None:
-        """Carry it out; waits for room, but not for volumes."""
+        """Begin to carry a job out; waits for a free worker, but not for volumes."""
         self._carried[job.pod.uid] = job
         if job.plan is not None:
             self.volumes.begin(job)
@@ -101,6 +85,7 @@ class Binder:
 
     def settled(self, uid: str) -> None:
         """The pod is bound, gone, or not ours."""
+        self._pending.settled(uid)
         self.given_up.discard(uid)
         self.failed_on.pop(uid, None)
         self.volumes.settled(uid)
@@ -163,17 +148,17 @@ class Binder:
     async def _bind(self, job: Job) -> bool:
         """Send the Binding; False: the fence does not allow it."""
         pod = job.pod
-        async with self._limiter:
-            if not self._fence():
+        async with self._context.limiter:
+            if not self._context.may_write():
                 return False
-            text = job.decision.annotation(self._detail)
+            text = job.decision.annotation(self._context.settings.decision_annotation)
             record = {DECISION: text} if text else {}
-            await self._client.bind(pod.namespace, pod.name, pod.uid, job.node, record, self._fence)
+            await self._client.bind(pod.namespace, pod.name, pod.uid, job.node, record, self._context.may_write)
         return True
 
     async def _find_out(self, job: Job, error: KubeError, ours: bool) -> bool:
-        """Was the pod bound, by us or another? True: the matter is settled; False: nothing happened, try again.
-        ``ours``: a Binding of ours may have been taken."""
+        """Read the pod to learn whether it was bound, by us or another. True: the job has ended; False: nothing
+        happened, try again. ``ours``: a Binding of ours may have been taken."""
         pod = job.pod
         try:
             raw = await self._client.get_pod(pod.namespace, pod.name)
@@ -184,7 +169,8 @@ class Binder:
             self._seen(pod.uid, self._ledger.drop(pod.uid), pod)
             return True
         node = (raw.get("spec") or {}).get("nodeName")
-        if node == job.node and (self._detail == "none" or DECISION in (raw["metadata"].get("annotations") or {})):
+        recorded = DECISION in (raw["metadata"].get("annotations") or {})
+        if node == job.node and (recorded or self._context.settings.decision_annotation == "none"):
             if not ours:
                 self._notice(job, node)
             self._bound(job)
@@ -193,7 +179,7 @@ class Binder:
             self._telemetry.conflicted("already-bound")
             logger.info("bound by another", extra={"pod": pod.key, "node": node})
             self._read(pod, raw)
-            self._done(pod.uid)
+            self.settled(pod.uid)
             return True
         if isinstance(error, Conflict):
             self._give_up(job, "being-deleted" if "deletionTimestamp" in raw["metadata"] else "conflict")
@@ -203,30 +189,31 @@ class Binder:
         return False
 
     def _notice(self, job: Job, node: str) -> None:
-        """None of our Bindings was taken, and yet the pod is where we wanted it. Where it is elsewhere the ledger's
-        observers know."""
+        """Tell that somebody else bound the pod to the node of our decision. (A pod on another node is told when the
+        ledger observes it.)"""
         if node == job.node:
-            self._bound_by_another(replace(job.pod, node_name=node, decided_at=self._wall()))
+            self._context.bound_by_another(replace(job.pod, node_name=node, decided_at=self._wall()))
 
     def _read(self, pod: Pod, raw: Json) -> None:
-        """Observe what we read ourselves, unless the watch has seen the pod's end meanwhile."""
+        """Observe a pod that was read here, unless the watch has shown its end meanwhile."""
         if self._ledger.pod(pod.uid) is not None:
             self._seen(pod.uid, self._ledger.observe_pod(raw), pod)
 
     def _overtaken(self, job: Job) -> None:
-        """The watch knew first: our Binding was taken and its answer lost, another was faster, or the pod is gone."""
+        """End a job that the watch overtook: the answer to our Binding was lost, another was faster, or the pod is
+        gone."""
         uid = job.pod.uid
         pod = self._ledger.pod(uid)
         if pod is not None and pod.node_name == job.node and pod.decided_at is not None:
             self._bound(job)
         elif self._ledger.state(uid) is State.PENDING:
-            self._queue.retry(uid, self._clock())  # it went and came back: it waits again, and must not be forgotten
+            self._context.queue.retry(uid, self._clock())  # it went and came back: it is pending again
         else:
-            self._done(uid)
+            self.settled(uid)
 
     def _give_up(self, job: Job, reason: str, words: str = "") -> None:
-        """The pod did not get there: its place is free again, and it is tried again after a backoff. ``words``: what
-        its owner is told."""
+        """End a job without success: free the pod's place and try the pod again after a backoff. ``words``: told to
+        the pod's owner."""
         if self._ledger.state(job.pod.uid) is State.BOUND:
             self._overtaken(job)
             return
@@ -234,24 +221,24 @@ class Binder:
         self._telemetry.failed(time.perf_counter() - job.begun)
         if self._ledger.forget(job.pod.uid):
             self.given_up.add(job.pod.uid)
-            self._queue.retry(job.pod.uid, self._clock())
-            self._freed()
+            self._context.queue.retry(job.pod.uid, self._clock())
+            self._pending.wake(ClusterEvent.POD_GONE)
         if job.plan is not None:
             self.volumes.undo(job)
         if words:
             self._tell(job.pod, words)
 
     def _tell(self, pod: Pod, words: str) -> None:
-        """Tell the owner of a pod that still waits why its last attempt failed."""
+        """Tell the owner of a pod that is still pending why its last attempt failed."""
         known = self._ledger.pod(pod.uid)
         if known is None or known.deleting or self._ledger.state(pod.uid) is not State.PENDING:
             return
-        # an answer that was lost may have been "bound"
-        if self._refusals.say(pod, FAILED, words, alike=_NUMBER.sub("#", words), look_first=True):
+        # a lost answer may have been a success
+        if self._failures.say(pod, FAILED, words, alike=_NUMBER.sub("#", words), look_first=True):
             logger.info("not placed", extra={"pod": pod.key, "reason": FAILED, "text": words})
 
     def _without_volumes(self, job: Job, reason: str, words: str) -> None:
-        """The pod's volumes did not come about; ``words``: what its owner is told."""
+        """End a job whose volumes could not be bound. ``words``: told to the pod's owner."""
         self._dropped(job)
         self._give_up(job, reason, words and f"{VOLUMES}: {words}")
         if reason in VOLUMES_FAILED and self._ledger.pod(job.pod.uid) is not None:
@@ -259,8 +246,8 @@ class Binder:
 
     def _bound(self, job: Job) -> None:
         pod = job.pod
-        self._done(pod.uid)
-        self._events.post(self._reporter.scheduled(pod.namespace, pod.name, pod.uid, job.node, self._wall()))
+        self.settled(pod.uid)
+        self._context.events.scheduled(pod.namespace, pod.name, pod.uid, job.node, self._wall())
         self._telemetry.bound(
             job.decision.jump_watts, time.perf_counter() - job.begun, self._clock() - job.first, max(1, job.attempts)
         )

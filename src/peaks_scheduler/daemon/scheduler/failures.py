@@ -1,38 +1,38 @@
-"""Tells a pod's owner why it was not placed: the ``PodScheduled`` condition and a ``FailedScheduling`` event.
+"""Tells a pod's owner why an attempt failed: the ``PodScheduled`` condition and a ``FailedScheduling`` event.
 
-Owns when that is written: at once when it is new, not again while it is unchanged (at most once in five minutes a
-pod), and not faster than every ten seconds when the words keep changing (the last ones wait so long). A condition that
-could not be written is written once it can be, without another event. Assumes that ``failed`` or ``say`` is called for
-every failed attempt. Never waits for the API server: two workers write conditions behind, the last word of a pod wins.
+Owns when these are written: a new reason at once, the same reason again after five minutes, another reason at most
+every ten seconds (the newest one waits until then). A condition that could not be written is written as soon as it can
+be, without another event. Assumes that ``failed`` or ``say`` is called for every failed attempt. Never waits for the
+API server: two workers write the conditions, and only the newest one of each pod.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from peaks_scheduler.daemon.keeper import Tasks
 from peaks_scheduler.errors import Ambiguous, Conflict, Forbidden, KubeError, NotFound, TooManyRequests, Unavailable
-from peaks_scheduler.kube.client import KubeClient
 from peaks_scheduler.kube.clock import whole_time
-from peaks_scheduler.kube.events import EventPoster, Reporter, cut
+from peaks_scheduler.kube.events import cut
 from peaks_scheduler.objects.pod import Pod
 from peaks_scheduler.scheduling.decision import Diagnosis
 from peaks_scheduler.text.masking import mask
 from peaks_scheduler.text.printable import visible
 
+from .context import Context
 from .job import PATIENCE
 
 logger = logging.getLogger(__name__)
 
 UNCHANGED = 300.0  # [s] before the same words are written again
-CHANGED = 10.0  # [s] before other words are
+CHANGED = 10.0  # [s] before other words are written
 WORKERS = 2
 RETRY = 2.0  # [s] after the API server did not answer
-CONDITION_LIMIT = 4096  # [bytes] of a condition's message: a webhook may say any amount
+CONDITION_LIMIT = 4096  # [bytes] of a condition's message: a webhook's answer may be of any length
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,46 +41,38 @@ class Condition:
     reason: str
     message: str
     look_first: bool = False
-    """The pod may be bound without our knowing, and then this must not be written over it."""
+    """The pod may be bound without our knowledge: read it first, and write nothing if it is."""
 
 
 @dataclass(slots=True)
 class Said:
-    """What a pod's owner was told last."""
+    """The last message to a pod's owner."""
 
     words: tuple[str, str]
     at: float
     condition: Condition
     written: Condition | None
-    """The last one of ours that is on the pod; None: there is none yet, and the next one begins its time."""
+    """Our last condition on the pod; None: there is none, and the next one sets ``lastTransitionTime``."""
     refused: bool = False
-    """The API server did not take it, and the log says so."""
+    """Was it logged that the API server did not take the condition?"""
 
 
-class Refusals:
-    """See the module. ``fence`` is asked before each write, ``postscript`` for what an event says beyond the
-    condition."""
+class Failures:
+    """See the module. ``postscript`` gives what an event says beyond the condition."""
 
     def __init__(
-        self,
-        client: KubeClient,
-        events: EventPoster,
-        reporter: Reporter,
-        fence: Callable[[], bool],
-        wall: Callable[[], float] = time.time,
-        clock: Callable[[], float] = time.monotonic,
-        postscript: Callable[[Pod, Diagnosis], str] = lambda pod, diagnosis: "",
+        self, context: Context, postscript: Callable[[Pod, Diagnosis], str] = lambda pod, diagnosis: ""
     ) -> None:
-        self._client, self._events, self._reporter, self._fence = client, events, reporter, fence
-        self._wall, self._clock, self._postscript = wall, clock, postscript
+        self._client, self._events, self._fence = context.client, context.events, context.may_write
+        self._wall, self._clock, self._postscript = context.wall, context.clock, postscript
         self._said: dict[str, Said] = {}
-        self._held: dict[str, Callable[[], bool]] = {}  # other words that came too soon, the latest of each pod
+        self._held: dict[str, Callable[[], bool]] = {}  # other words that came too soon, the newest of each pod
         self._waiting: dict[str, Condition] = {}
-        self._writing: dict[str, Condition] = {}  # in a worker's hand, and not withdrawn meanwhile
+        self._writing: dict[str, Condition] = {}  # being written, and not withdrawn
         self._work = asyncio.Semaphore(0)
 
     def failed(self, pod: Pod, diagnosis: Diagnosis) -> bool:
-        """No node can take the pod; True if it is worth telling (and a line in the log)."""
+        """Tell that no node can take the pod. True: it is told now (and worth a line in the log)."""
         more = partial(self._postscript, pod, diagnosis)
         return self.say(pod, diagnosis.condition, diagnosis.message, more)
 
@@ -93,9 +85,13 @@ class Refusals:
         alike: str = "",
         look_first: bool = False,
     ) -> bool:
-        """An attempt failed for this reason; True if it is worth telling. ``more``, which the event says as well, is
-        asked for only when one is posted. ``alike``: what counts as unchanged where the message itself varies.
-        ``look_first``: see Condition."""
+        """Tell why an attempt failed. True: it is told now.
+
+        Args:
+            more: gives the rest of the event's text; called only if an event is posted.
+            alike: compared instead of the message, for messages of one failure that vary; empty: the message.
+            look_first: see Condition.
+        """
         message = cut(visible(mask(message)[: CONDITION_LIMIT + 1]), CONDITION_LIMIT)
         words = (reason, alike or message)
         now, last = self._clock(), self._said.get(pod.uid)
@@ -110,28 +106,32 @@ class Refusals:
         self._said[pod.uid] = Said(words, now, condition, last.written if last else None)
         self._write_soon(condition)
         note = message + more()
-        self._events.post(self._reporter.failed_scheduling(pod.namespace, pod.name, pod.uid, note, self._wall()))
+        self._events.failed_scheduling(pod.namespace, pod.name, pod.uid, note, self._wall())
         return True
 
     def told(self, uid: str) -> bool:
-        """Was the pod's owner told anything, and the pod is still not placed?"""
+        """Was the owner of this pod, which is not placed, told anything?"""
         return uid in self._said
 
     def tick(self) -> None:
-        """Say what came too soon and is still the last word. To be called every second or so."""
+        """Tell what came too soon before. To be called about every second."""
         for say in list(self._held.values()):
             say()
 
     def withdraw(self, uid: str) -> None:
-        """A node was found after all: what is not written yet must not be written over the pod's binding."""
+        """Drop a pod's unwritten condition: a node was found, and a late write would be wrong."""
         self._held.pop(uid, None)
         self._writing.pop(uid, None)
-        self._waiting.pop(uid, None)  # its permit stays: the worker finds nothing and goes on
+        self._waiting.pop(uid, None)  # its permit stays: a worker finds nothing and goes on
 
     def forget(self, uid: str) -> None:
         """The pod was placed or is gone."""
         self.withdraw(uid)
         self._said.pop(uid, None)
+
+    def tasks(self) -> Tasks:
+        """The workers."""
+        return {f"condition-{i}": self.run() for i in range(WORKERS)}
 
     # -- conditions
 
@@ -183,7 +183,8 @@ class Refusals:
         await self._client.patch_pod_scheduled(pod.namespace, pod.name, pod.uid, *words, version=version)
 
     async def _version_waiting(self, pod: Pod) -> str | None:
-        """The version in which the pod still waits; None where we may not look. Raises Conflict where it does not."""
+        """The version of the pod, which is pending; None where we may not read it. Raises Conflict where it is not
+        pending."""
         try:
             raw = await self._client.get_pod(pod.namespace, pod.name)
         except Forbidden:

@@ -1,4 +1,4 @@
-"""A decision on its way to the API server: what the deciding task hands to those who carry it out."""
+"""A job: one decision to be carried out, passed from the deciding task to the binding workers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from peaks_scheduler.ledger.storage.plan import VolumePlan
 from peaks_scheduler.objects.pod import Pod
 from peaks_scheduler.scheduling.decision import Decision
 
-PATIENCE = 30.0  # [s] a write is tried for before the pod goes back to the queue
-FIRST_PAUSE, LAST_PAUSE = 0.25, 2.0  # [s] between two tries; twice as long each time
+PATIENCE = 30.0  # [s] of tries to write before the pod goes back to the queue
+FIRST_PAUSE, LAST_PAUSE = 0.25, 2.0  # [s] between two tries; doubled each time
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Job:
     begun: float  # [s] perf_counter: when deciding began
     first: float  # [s] monotonic: the pod's first attempt
     attempts: int
-    plan: VolumePlan | None = None  # what must be written, and waited for, before the Binding
+    plan: VolumePlan | None = None  # of volumes to be bound before the Binding
 
     @property
     def pod(self) -> Pod:

@@ -1,8 +1,8 @@
 """Pod fields that this version does not know, and how common they are among new pods.
 
-Owns the count over the last pods seen. A field that most new pods carry was probably put there by a newer API server,
-which defaults it everywhere: then every pod would be refused, and somebody must be told to name it in
-``podFields.ignore`` or to update. Never refuses anything itself.
+Owns the counts over the last pods. A field in most new pods is probably a default of a newer API server. Every pod
+would then be unschedulable, so the log says to update or to name the field in ``podFields.ignore``. Never decides about
+a pod itself.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from peaks_scheduler.objects.supported_fields import is_unknown
 
 logger = logging.getLogger(__name__)
 
-WINDOW = 100  # pods that are looked back at
-ENOUGH = 20  # pods below which nothing is said
-COMMON = 0.5  # share of them beyond which a field is common
+WINDOW = 100  # last pods that are counted
+ENOUGH = 20  # with fewer pods no field is common
+COMMON = 0.5  # a field in a larger share of the pods is common
 
 _INDEX = re.compile(r"\[\d+\]")
 
@@ -32,19 +32,19 @@ class UnknownFields:
         self._warned: set[str] = set()
 
     def saw(self, pod: Pod) -> None:
-        """A new pod, of whatever scheduler."""
+        """Count a new pod, of any scheduler."""
         fields = frozenset(_INDEX.sub("[]", path) for path in pod.unsupported if is_unknown(path))
         self._last.append(fields)
         self._counts.update(fields)
         if len(self._last) > WINDOW:
             self._counts.subtract(self._last.popleft())
-            self._counts = +self._counts  # a field that none of them has is forgotten
+            self._counts = +self._counts  # drops fields with count 0
         for field in fields & self.common().keys() - self._warned if fields else ():
             self._warned.add(field)
             logger.warning("most new pods have a field that is not known", extra={"field": field, "remedy": _REMEDY})
 
     def common(self) -> dict[str, float]:
-        """Fields that more than half of the last pods have, and the share of pods that do."""
+        """Field -> share of the last pods that have it, for fields in more than half of them."""
         seen = len(self._last)
         if seen < ENOUGH:
             return {}

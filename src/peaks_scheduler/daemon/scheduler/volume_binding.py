@@ -1,10 +1,11 @@
-"""Pods whose volumes are on their way: written for the node that was chosen, waited for, then bound or given back.
+"""Pods whose volumes are being bound: the plan is written, then waited for, then the pod is bound or given up.
 
-Owns the table of these pods and the tasks around it: a few workers write and take back (``volume_writes``), one looks
-at the pods that storage news are about, and at all of them every second. Assumes that the ledger holds each pod's place
-and plan while it is here, and that news are told after the ledger has them. A pod leaves by ``bound``, which sends its
-Binding, or by ``failed``, which gives its place back and asks for ``undo``. When the Lease is lost or the process ends
-nothing is taken back: the claim's annotation makes the next one choose the same node. Never holds up a Binding.
+Owns the table of these pods and the tasks around it: a few workers write plans and take them back (``volume_writes``),
+one task looks at the pods that a change of storage concerns, and at all of them every second. Assumes that the ledger
+holds each pod's place and plan while it is in the table, and has each change before it is told here. A pod leaves by
+``bound``, which sends its Binding, or by ``failed``, which frees its place and calls ``undo``. When the Lease is lost,
+or the process ends, nothing is taken back: the claim's annotation makes the next leader choose the same node. Never
+delays a Binding.
 
 The tasks exist from the start (none is made per pod): kopf, when it restarts, cancels every task younger than itself.
 
@@ -16,23 +17,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass
 
-from peaks_scheduler.kube.client import KubeClient
-from peaks_scheduler.kube.limiter import Limiter
-from peaks_scheduler.ledger.ledger import Ledger
+from peaks_scheduler.daemon.keeper import Tasks
 from peaks_scheduler.ledger.storage.plan import VolumePlan, plan_progress
 from peaks_scheduler.objects.requests import Json
 
+from .context import Context
 from .job import Job
 from .volume_writes import NotWritten, VolumeWriter
 
 logger = logging.getLogger(__name__)
 
 WORKERS = 8
-LOOK_EVERY = 1.0  # [s] at all that wait, as kube-scheduler does
+LOOK_EVERY = 1.0  # [s] between two looks at all waiting pods, as kube-scheduler does
 LATE = "context deadline exceeded"  # kube-scheduler's words for a wait that was too long
 
 
@@ -46,66 +45,64 @@ class Waiting:
 
 
 class Volumes:
-    """See the module. ``timeout`` [s] is how long a pod waits; ``bound(job)`` and ``failed(job, reason, words)`` are
-    told how it ended."""
+    """See the module. ``bound(job)`` and ``failed(job, reason, words)`` are told how a pod's volumes ended."""
 
     def __init__(
         self,
-        ledger: Ledger,
-        client: KubeClient,
-        limiter: Limiter,
-        fence: Callable[[], bool],
-        timeout: float,
+        context: Context,
         bound: Callable[[Job], Awaitable[None]],
         failed: Callable[[Job, str, str], None],
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._ledger, self._fence, self._timeout, self._clock = ledger, fence, timeout, clock
+        self._ledger, self._fence, self._clock = context.ledger, context.may_write, context.clock
+        self._timeout = context.settings.volume_bind_timeout
         self._bound, self._failed = bound, failed
-        self._writer = VolumeWriter(ledger, client, limiter, self._may_write, clock)
+        self._writer = VolumeWriter(context, self._may_write)
         self._todo: asyncio.Queue[tuple[Callable[[Job], Awaitable[None]], Job]] = asyncio.Queue()
         self._waiting: dict[str, Waiting] = {}
         self._about: dict[str, set[str]] = {}  # claim or volume -> pods that wait for it
-        self._news: dict[str, None] = {}
+        self._due: dict[str, None] = {}
         self._wakeup = asyncio.Event()
         self._stopping = False
 
     def __len__(self) -> int:
-        """Pods whose volumes are written and not bound yet."""
+        """Number of pods whose plan is written and whose volumes are not bound yet."""
         return len(self._waiting)
 
     def __contains__(self, uid: object) -> bool:
         return uid in self._waiting
 
+    def tasks(self) -> Tasks:
+        return {"volumes": self.watch()} | {f"bind-volumes-{i}": self.write_jobs() for i in range(WORKERS)}
+
     # -- told by others
 
     def begin(self, job: Job) -> None:
-        """The pod's place is held: see to its volumes."""
+        """Write the plan of a pod that is assumed in the ledger."""
         self._todo.put_nowait((self._write, job))
 
     def undo(self, job: Job) -> None:
-        """The pod will not get there, and its place is given back."""
+        """Take a plan back: the pod's place is free again."""
         if not self._stopping:
             self._todo.put_nowait((self._writer.take_back, job))
 
     def changed(self, kind: str, raw: Json) -> None:
-        """The ledger has seen a change of something of storage."""
+        """The ledger observed an object of storage."""
         if self._waiting:
             for key in _subjects(kind, raw):
                 self._look_at(self._about.get(key, ()))
 
     def settled(self, uid: str) -> None:
-        """Something has become of a pod."""
+        """The pod is bound, gone, or not ours."""
         if uid in self._waiting:
             self._look_at((uid,))
 
     def _look_at(self, uids: Collection[str]) -> None:
         if uids:
-            self._news.update(dict.fromkeys(uids))
+            self._due.update(dict.fromkeys(uids))
             self._wakeup.set()
 
     async def finish(self) -> None:
-        """Write nothing more, and wait for what is being written."""
+        """Write nothing more, and wait for the writes under way."""
         self._stopping = True
         await self._todo.join()
 
@@ -164,11 +161,11 @@ class Volumes:
                     await self._wakeup.wait()
             self._wakeup.clear()
             if self._clock() >= due:
-                self._news.update(dict.fromkeys(self._waiting))
+                self._due.update(dict.fromkeys(self._waiting))
                 due = self._clock() + LOOK_EVERY
-            while self._news:
-                uid = next(iter(self._news))
-                del self._news[uid]
+            while self._due:
+                uid = next(iter(self._due))
+                del self._due[uid]
                 await self._look(uid)
 
     async def _look(self, uid: str) -> None:
@@ -187,7 +184,7 @@ class Volumes:
                 self._failed(self._leave(waiting), "error", f"{type(error).__name__}: {error}")
 
     def _complete(self, waiting: Waiting) -> bool:
-        """Is all of it bound? Raises NotWritten where that will not be."""
+        """Are all volumes of the plan bound? Raises NotWritten where they never will be."""
         self._writer.check(waiting.job)
         node = self._ledger.node(waiting.job.node)
         assert node is not None, "it was checked"
@@ -200,7 +197,7 @@ class Volumes:
 
 
 def _objects(plan: VolumePlan) -> Iterator[str]:
-    """What a plan is about: names of volumes, ``namespace/name`` of claims."""
+    """Objects of a plan: names of volumes, ``namespace/name`` of claims."""
     for binding in plan.bindings:
         yield binding.volume
         yield binding.claim_key
@@ -209,7 +206,7 @@ def _objects(plan: VolumePlan) -> Iterator[str]:
 
 
 def _subjects(kind: str, raw: Json) -> Iterator[str]:
-    """What news of an object are about, in the same words: a volume is also about the claim that it names."""
+    """Objects that a change concerns, named as in ``_objects``: the object, and the claim that a volume names."""
     meta = raw["metadata"]
     if kind == "PersistentVolumeClaim":
         yield f"{meta.get('namespace') or 'default'}/{meta['name']}"

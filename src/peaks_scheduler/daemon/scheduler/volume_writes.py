@@ -1,46 +1,44 @@
-"""What is written about a pod's volumes before its Binding, and what of it is taken back.
+"""Writes the plan for a pod's volumes before its Binding, and takes it back if the pod goes elsewhere.
 
-Owns the PATCHes of a plan (volumes bound to claims first, then the node that claims are to be provisioned for), their
-repetition, and ``status.nominatedNodeName`` for as long as volumes are bound, so that node removers spare the node.
-Every write has the version that the plan was made on as its precondition. Assumes that the ledger holds the pod's place
+Owns the PATCHes of a plan (first the volumes bound to claims, then the node for which claims are provisioned), their
+repetition, and ``status.nominatedNodeName`` while volumes are being bound, so that autoscalers do not remove the node.
+The precondition of every write is the version on which the plan was made. Assumes that the ledger holds the pod's place
 and its plan. Never waits for the volume controller.
 
-Taken back is the annotation ``selected-node``, from claims that are not bound yet, where it is still ours and no other
-pod counts on it. A volume that was bound to a claim stays so: the volume controller is finishing it already.
+Only the annotation ``selected-node`` is taken back, from unbound claims, if it is still ours and no other pod depends
+on it. A volume that was bound to a claim stays bound: the volume controller is completing that already.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from peaks_scheduler.errors import Ambiguous, Conflict, Denied, KubeError, NotFound, TooManyRequests, Unavailable
-from peaks_scheduler.kube.client import KubeClient
-from peaks_scheduler.kube.limiter import Limiter
-from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.ledger.records import State
+from peaks_scheduler.ledger.storage.from_api import SELECTED_NODE
 from peaks_scheduler.ledger.storage.plan import Binding, Provision, VolumePlan
-from peaks_scheduler.ledger.storage.reading import SELECTED_NODE
 from peaks_scheduler.ledger.storage.records import Claim
 
+from .context import Context
 from .job import FIRST_PAUSE, LAST_PAUSE, PATIENCE, Job
 
 logger = logging.getLogger(__name__)
 
-ECHO = 2.0  # [s] for the watch to show what a write has done
+ECHO = 2.0  # [s] for the watch to show our write
 UNDO_TRIES = 6
 
 PASSING = (Conflict, TooManyRequests, Unavailable, Ambiguous, Denied)
-"""Refusals after which a write that takes something back is tried again."""
+"""Errors after which taking back is tried again."""
 
 
 class NotWritten(Exception):  # noqa: N818 - how an attempt ends; never leaves the daemon
-    """The plan will not be carried out. ``reason`` is a short stable word; ``words``, for the owner, may be empty."""
+    """The plan will not be carried out. ``reason`` is a short stable word, ``words`` are for the pod's owner and may
+    be empty."""
 
     def __init__(self, reason: str, words: str = "") -> None:
         super().__init__(words or reason)
@@ -49,34 +47,27 @@ class NotWritten(Exception):  # noqa: N818 - how an attempt ends; never leaves t
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One object of a plan."""
+    """The write of one object of a plan."""
 
     kind: str
     key: str
     send: Callable[[], Awaitable[dict[str, Any]]]
     shown: Callable[[], str]
-    """The version in which the watch shows it as it is to be; empty: it does not."""
+    """The version in which the watch shows the object as written; empty: it does not yet."""
 
 
 class VolumeWriter:
     """See the module. ``fence`` is asked before each write, and again in the moment of sending."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        client: KubeClient,
-        limiter: Limiter,
-        fence: Callable[[], bool],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._ledger, self._client, self._limiter = ledger, client, limiter
-        self._fence, self._clock = fence, clock
-        self._touched: dict[str, set[str]] = {}  # uid -> what was, or may have been, written for it
+    def __init__(self, context: Context, fence: Callable[[], bool]) -> None:
+        self._ledger, self._client, self._limiter = context.ledger, context.client, context.limiter
+        self._fence, self._clock = fence, context.clock
+        self._touched: dict[str, set[str]] = {}  # uid -> objects that were, or may have been, written for it
 
     # -- carrying out
 
     async def carry_out(self, job: Job) -> VolumePlan:
-        """Write the plan; the plan in the versions that came of it. Raises NotWritten."""
+        """Write the plan; the plan with the new versions. Raises NotWritten."""
         plan = job.plan
         assert plan is not None, "only jobs with a plan come here"
         self.check(job)
@@ -88,7 +79,7 @@ class VolumeWriter:
         return plan.written(versions)
 
     def check(self, job: Job) -> None:
-        """Raises NotWritten where the pod is not on its way any more, or nothing may be written."""
+        """Raises NotWritten where the pod is not assumed any more, its node is gone, or nothing may be written."""
         if self._ledger.state(job.pod.uid) is not State.ASSUMED:
             raise NotWritten("pod-gone")
         if self._ledger.node(job.node) is None:
@@ -129,7 +120,7 @@ class VolumeWriter:
                 version = str((answer.get("metadata") or {}).get("resourceVersion") or "")
                 if version:
                     return version
-                in_doubt = True  # taken, and then the answer broke off
+                in_doubt = True  # it was taken, and then the answer broke off
             except TooManyRequests as error:
                 trouble = error.said
                 continue  # the limiter holds the next turn back
@@ -150,7 +141,7 @@ class VolumeWriter:
         raise NotWritten("unavailable", trouble or "the API server's answer broke off")
 
     async def _nominate(self, job: Job) -> None:
-        """Say where the pod is going. Failing that it goes there all the same."""
+        """Set ``status.nominatedNodeName``; a failure does not matter."""
         pod = job.pod
         try:
             async with self._limiter:
@@ -161,11 +152,11 @@ class VolumeWriter:
     # -- taking back
 
     def done(self, job: Job) -> None:
-        """Everything is bound: there is nothing left to be taken back."""
+        """Forget what was written: all volumes are bound, and nothing is taken back."""
         self._touched.pop(job.pod.uid, None)
 
     async def take_back(self, job: Job) -> None:
-        """The pod will not get there by this plan, and its place is free again."""
+        """Take back what was written for a pod whose place is free again."""
         touched = self._touched.pop(job.pod.uid, set())
         for provision in job.plan.provisions if job.plan is not None else ():
             if provision.claim_key in touched:
@@ -210,7 +201,7 @@ class VolumeWriter:
 
 
 async def _until(shown: Callable[[], str], within: float) -> str:
-    """What is shown as soon as it is, at most ``within`` [s] later; empty then."""
+    """The version that ``shown`` gives, as soon as it gives one; empty after ``within`` [s] without one."""
     for _ in range(round(within / 0.1)):
         if version := shown():
             return version

@@ -1,10 +1,10 @@
-"""Are the watches telling the truth? Lists of our own against the ledger.
+"""Audit of the watches: lists of our own, compared with the ledger.
 
-Owns two questions. Every 30 seconds a small list of our pending pods: one that stays unseen means a watch that is
-dead while the process looks healthy (kopf#957, kopf#1276); then the watches are started again, and when that does not
-help liveness fails. And, at the start, after a watch was broken and every five minutes, the names of all pods, nodes
-and other objects that are fed: what vanished during a gap no watch will ever tell. Assumes that a uid that is gone
-never comes back. Trouble of the API server is not ours: a list that fails is tried again later and fails nothing.
+Owns two comparisons. Every 30 seconds our pending pods are listed: if one stays unseen, a watch is dead while the
+process looks healthy (kopf#957, kopf#1276). Then the watches are restarted, and if that does not help liveness fails.
+At the start, after a watch broke and every five minutes the names of all watched objects are listed: no watch tells of
+an object that vanished during a gap. Assumes that a uid that is gone never comes back. A list that fails is tried again
+later: trouble of the API server has no further effect here.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from peaks_scheduler.daemon.keeper import Keeper, Tasks
 from peaks_scheduler.daemon.scheduler.loop import Scheduler
 from peaks_scheduler.errors import Forbidden, KubeError, MalformedResponse, NotFound
 from peaks_scheduler.kube.client import KubeClient
 from peaks_scheduler.kube.kinds import Kind
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.objects.requests import Json
+from peaks_scheduler.observability.gauge import Gauge, single
 from peaks_scheduler.observability.telemetry import Telemetry
 
 from .feed import NODES, Feed
@@ -29,20 +31,21 @@ from .kinds import KindKeeper
 logger = logging.getLogger(__name__)
 
 PENDING_EVERY = 30.0  # [s]
-UNSEEN_RESTART = 25.0  # [s] unseen this long: the watches are started again
-UNSEEN_DEAD = 60.0  # [s] unseen this long: liveness fails
+UNSEEN_READ = 10.0  # [s] a pod that is unseen for so long is read
+UNSEEN_RESTART = 25.0  # [s] after so long the watches are restarted
+UNSEEN_DEAD = 60.0  # [s] after so long liveness fails
 NAMES_EVERY = 300.0  # [s]
-UNSEEN_READ = 10.0  # [s] unseen this long: it is read
-MOST_READ = 50  # pods read at one look
-SETTLE = 2.0  # [s] after a watch came back before the names are compared
-PATIENCE = 30.0  # [s] for the watches to show what a list did
+MOST_READ = 50  # pods read in one round
+SETTLE = 2.0  # [s] between the return of a watch and the comparison of names
+PATIENCE = 30.0  # [s] for the watches to show what a list showed
 
 Name = tuple[Kind | str, str, str]
-"""(pods, nodes or another kind, namespace, name); of another kind the name is all of its key"""
+"""(pods, nodes or another kind, namespace, name); for another kind the name is its whole key."""
 
 
-class Audit:
-    """See the module. ``changed`` is called when the first lists are in; ``clock`` is monotonic seconds."""
+class Audit(Keeper):
+    """See the module. ``complete`` is set, and ``changed`` called, when the first lists are in the ledger. ``unseen``
+    is told of a pod (name, seconds) that was read because no watch showed it. ``clock`` is monotonic seconds."""
 
     def __init__(
         self,
@@ -61,22 +64,32 @@ class Audit:
         self._telemetry, self._changed, self._clock = telemetry, changed, clock
         self._tell_unseen = unseen
         self._unseen: dict[str, float] = {}
-        self._unclear: set[str] = set()  # uids of pods that nobody can make sense of: no watch is to blame
-        self._odd: set[str] = set()  # nodes and other objects likewise: what is missing of them never comes
+        self._unclear: set[str] = set()  # uids of pods that cannot be parsed: they stay missing
+        self._unparsed: set[str] = set()  # nodes and other objects likewise
         self._missing: dict[str, Name] = {}
         self.complete = asyncio.Event()
-        """Set when the ledger holds everything that a list of names showed: the first lists are in."""
+        """Set once the ledger holds every object that a list of names showed: the first lists are in."""
 
     @property
     def oldest_unseen(self) -> float:
-        """[s] for how long one of our pending pods has been listed without a watch showing it; 0: none."""
-        # a list of them first: the probes ask from another thread
+        """[s] for which the oldest unseen pod has been listed without a watch showing it; 0: none."""
+        # copied to a list first: the probes ask from another thread
         return max((self._clock() - since for since in list(self._unseen.values())), default=0.0)
+
+    def tasks(self) -> Tasks:
+        return {"pending": self.watch_pending(), "names": self.compare_names()}
+
+    def gauges(self) -> Sequence[Gauge]:
+        text = (
+            "Time for which the API server has listed a pod of ours that the watch has not delivered; "
+            "0 if there is none."
+        )
+        return (Gauge("peaks_oldest_unseen_pod_seconds", text, lambda: single(self.oldest_unseen)),)
 
     # -- pending pods
 
     async def watch_pending(self) -> None:
-        """Look at our pending pods until cancelled."""
+        """List our pending pods until cancelled."""
         restarted = False
         while True:
             await asyncio.sleep(PENDING_EVERY if not self._unseen else PENDING_EVERY / 3)
@@ -84,7 +97,7 @@ class Audit:
                 pending = await self._client.list_pending()
             except KubeError as error:
                 logger.debug("pending pods not listed", extra={"error": str(error)})
-                self._unseen.clear()  # the API server's trouble, not a dead watch
+                self._unseen.clear()  # trouble of the API server is no dead watch
                 continue
             self.note_pending(pending.objects)
             try:
@@ -102,15 +115,15 @@ class Audit:
                 self._feed.restart()
 
     def note_pending(self, uids: Iterable[str]) -> None:
-        """These are pending by the list; remember since when those are unseen that no watch has shown. One that was
-        read here and has been bound since counts until a watch shows it: else a dead watch would stay unnoticed."""
+        """Note since when each of these listed pods is unseen. A pod that was read here counts as unseen until a watch
+        shows it, even if it was bound since: otherwise a dead watch would stay unnoticed."""
         now, unheard = self._clock(), self._feed.unheard
         unheard &= {uid for uid in unheard if self._ledger.pod(uid) is not None}
         unseen = [uid for uid in uids if self._ledger.pod(uid) is None and uid not in self._unclear]
         self._unseen = {uid: self._unseen.get(uid, now) for uid in (*unseen, *unheard)}
 
     async def _read_unseen(self, names: Mapping[str, tuple[str, str]]) -> None:
-        """Read pods that wait unseen for a while: they need not wait until the watches are mended."""
+        """Read pods that are unseen for a while: they do not wait until the watches are back."""
         now = self._clock()
         late = [uid for uid, since in self._unseen.items() if now - since >= UNSEEN_READ and uid in names]
         for uid in [uid for uid in late if self._ledger.pod(uid) is None][:MOST_READ]:
@@ -123,7 +136,7 @@ class Audit:
     # -- names
 
     async def compare_names(self) -> None:
-        """Compare the names of all that is fed with the ledger until cancelled."""
+        """Compare the names of all watched objects with the ledger until cancelled."""
         await self._feed.listed.wait()
         while True:
             try:
@@ -141,10 +154,10 @@ class Audit:
             await self._until_due()
 
     async def _all_seen(self) -> bool:
-        """Wait a moment for what was listed and not seen yet: a watch may be a little behind."""
+        """Wait a moment for objects that were listed and not seen yet. True: all were seen."""
         until = self._clock() + PATIENCE
         while True:
-            # seen once is enough: some end again while the others are waited for
+            # an object that was seen may end while the others are waited for
             self._missing = self._unseen_of(self._missing)
             if not self._missing or self._clock() >= until:
                 return not self._missing
@@ -174,7 +187,7 @@ class Audit:
         await asyncio.sleep(SETTLE)
 
     async def _compare(self) -> list[Kind]:
-        """Drop what vanished and note what is missing; the kinds, beside pods and nodes, that were compared."""
+        """Drop what vanished, read what stays missing; the kinds, beside pods and nodes, that were compared."""
         missing = await self._compare_nodes() | await self._compare_pods()
         compared = []
         for kind in self._kinds.fed:
@@ -182,9 +195,9 @@ class Audit:
                 missing |= await self._compare_kind(kind)
                 compared.append(kind)
             except (Forbidden, NotFound):
-                self._kinds.doubt()
-        self._odd &= missing.keys()
-        missing = {uid: name for uid, name in missing.items() if uid not in self._odd}
+                self._kinds.ask_soon()
+        self._unparsed &= missing.keys()
+        missing = {uid: name for uid, name in missing.items() if uid not in self._unparsed}
         twice = {uid: name for uid, name in missing.items() if uid in self._missing}
         self._missing = missing
         await self._read(twice)
@@ -198,7 +211,7 @@ class Audit:
             node = self._ledger.node(nodes[uid])
             if node is not None and node.uid == uid:
                 self._telemetry.audit_repaired("nodes", "vanished")
-                self._ledger.departed.passes(NODES, node.name, uid, version, gone=True)
+                self._ledger.tombstones.passes(NODES, node.name, uid, version, gone=True)
                 self._scheduler.node_changed(self._ledger.drop_node(node.name))
         return {uid: ("nodes", *name) for uid, name in listed.items() if self._ledger.node(name[1]) is None}
 
@@ -213,9 +226,9 @@ class Audit:
         return {uid: ("pods", *listed[uid]) for uid in missing}
 
     async def _compare_kind(self, kind: Kind) -> dict[str, Name]:
-        before, holders = self._known(kind), self._ledger.departed.holders(kind.plural)
+        before, holders = self._known(kind), self._ledger.tombstones.holders(kind.plural)
         listed = await self._client.list_keys(kind.path)
-        now = self._ledger.departed.holders(kind.plural)
+        now = self._ledger.tombstones.holders(kind.plural)
         for key in (key for key in before - listed if holders.get(key) == now.get(key)):
             self._telemetry.audit_repaired(kind.plural, "vanished")
             self._feed.other(kind, "DELETED", named(kind, key))
@@ -225,7 +238,7 @@ class Audit:
         return self._ledger.namespaces() if kind.kind == "Namespace" else self._ledger.storage.keys(kind.kind)
 
     def _vanished(self, uid: str, version: str) -> None:
-        self._ledger.departed.add(uid, version)  # a watch may still hand on what it was
+        self._ledger.tombstones.add(uid, version)  # a watch may still hand on an old event of it
         before = self._ledger.pod(uid)
         change = self._ledger.drop(uid)
         if change:
@@ -233,7 +246,7 @@ class Audit:
             self._scheduler.pod_changed(uid, change, before)
 
     async def _read(self, lost: dict[str, Name]) -> None:
-        """Read what two lists showed and no watch did."""
+        """Read objects that two lists showed and no watch did."""
         for other in {kind for kind, _, _ in lost.values() if isinstance(kind, Kind)}:
             await self._read_kind(other, {name for kind, _, name in lost.values() if kind == other})
         for uid, (kind, namespace, name) in lost.items():
@@ -246,7 +259,7 @@ class Audit:
             self._missing.pop(uid, None)
 
     async def _read_pod(self, uid: str, namespace: str, name: str) -> None:
-        doubtful = uid in self._ledger.departed  # before we ask: it may go while the answer is on its way
+        departed = uid in self._ledger.tombstones  # before we ask: it may end before the answer comes
         try:
             raw = await self._client.get_pod(namespace, name)
         except MalformedResponse:
@@ -254,42 +267,42 @@ class Audit:
             return
         if raw is None:
             return
-        self._trust(raw, uid if doubtful else "")
+        self._trust(raw, uid if departed else "")
         if not isinstance(raw["metadata"].get("uid"), str) or not self._feed.pod(None, raw):
             self._unclear.add(uid)
         else:
             self._telemetry.audit_repaired("pods", "missing")
 
-    def _trust(self, raw: Json, doubtful: str) -> None:
-        """Read after it was taken for gone, the object of this uid is there after all."""
-        if raw["metadata"].get("uid") == doubtful:
-            self._ledger.departed.discard(doubtful)
+    def _trust(self, raw: Json, departed: str) -> None:
+        """Correct the ledger's belief that the object of this uid is gone: it was read just now."""
+        if raw["metadata"].get("uid") == departed:
+            self._ledger.tombstones.discard(departed)
 
     async def _read_node(self, uid: str, name: str) -> None:
-        doubtful = uid in self._ledger.departed
+        departed = uid in self._ledger.tombstones
         try:
             raw = await self._client.get_node(name)
         except NotFound:
             return
         except MalformedResponse:
-            self._odd.add(uid)
+            self._unparsed.add(uid)
             return
-        self._trust(raw, uid if doubtful else "")
+        self._trust(raw, uid if departed else "")
         if self._feed.node(None, raw) is False:
-            self._odd.add(uid)
+            self._unparsed.add(uid)
         else:
             self._telemetry.audit_repaired("nodes", "missing")
 
     async def _read_kind(self, kind: Kind, lost: set[str]) -> None:
-        """All of them by one list: there is no right to get one."""
-        odd = set(lost)  # unless it is found, and understood
+        """Read them by one list: there is no right to get a single one."""
+        unparsed = set(lost)  # unless found, and parsed
         for raw in await self._client.list_objects(kind.path):
             meta = raw["metadata"]
             key = next((key for key in (meta["name"], f"{meta.get('namespace')}/{meta['name']}") if key in lost), None)
             if key is not None and self._feed.other(kind, None, raw) is not False:
-                odd.discard(key)
+                unparsed.discard(key)
                 self._telemetry.audit_repaired(kind.plural, "missing")
-        self._odd |= {f"{kind.plural} {key}" for key in odd}
+        self._unparsed |= {f"{kind.plural} {key}" for key in unparsed}
 
 
 def named(kind: Kind, key: str) -> dict[str, Any]:

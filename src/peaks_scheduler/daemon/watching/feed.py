@@ -1,14 +1,14 @@
-"""kopf: what the API server says about pods, nodes and the other kinds that placing reads, into the ledger.
+"""The feed: kopf's watches of pods, nodes and other kinds, written into the ledger.
 
-Owns the kopf operator: its settings, its handlers (three lines each, O(1)), and that it runs again when it fails. Which
-kinds are watched beside pods and nodes is asked for at every start (``kube.kinds`` is the table, ``kinds`` knows which
-of them can be read): kopf would try a forbidden one again every two seconds, and end over one that is not there. Only
-``on.event`` handlers: all others write finalizers and annotations onto the pods. kopf keeps watches alive through lost
-connections and 410 Gone; what it cannot tell (objects that vanished meanwhile) the audit finds out. kopf keeps the
-order of what concerns one object, but not between objects, and hands on late what waits behind other things: the door
-passes over what is out of date (``departed``). Assumes one event loop.
+Owns the kopf operator: its settings, its handlers (three lines each, O(1)), and its restart after a failure. The kinds
+to be watched beside pods and nodes are asked for at every start (``kube.kinds`` has the table, ``kinds`` knows which of
+them can be read): kopf would retry a forbidden kind every two seconds, and end at a kind that does not exist. Only
+``on.event`` handlers are used: all others write finalizers and annotations onto the pods. kopf keeps watches alive
+through lost connections and 410 Gone; objects that vanished meanwhile are found by the audit. kopf keeps the order of
+one object's events, but not between objects, and may deliver events late: out-of-date ones are dropped (``departed``).
+Assumes one event loop.
 
-kopf, ending, cancels every task that is younger than itself: the daemon's own tasks must exist before ``run`` is
+When kopf ends it cancels every task that is younger than itself: the daemon's own tasks must exist before ``run`` is
 called.
 """
 
@@ -35,13 +35,13 @@ from peaks_scheduler.objects.pod import Pod
 from peaks_scheduler.observability.telemetry import Telemetry, WatchTrouble
 
 from .kopf_log import EndTogether
-from .oddities import Oddities
+from .passed_over import PassedOver
 
 logger = logging.getLogger(__name__)
 
 IDENTITY: Any = "peaks-scheduler"
-"""Who we are to kopf, which asks the machine where it is not told: for the user's name, which nobody need have (a
-container's user seldom does), and a name server for the host's. Nothing is done with it: there are no peers."""
+"""Our name for kopf. Without one kopf asks the machine for the user's name, which a container's user often lacks, and
+a name server for the host's. It has no effect: there are no peers."""
 
 RESTART_PAUSE = 1.0  # [s] before kopf runs again after it failed
 
@@ -53,7 +53,7 @@ PODS, NODES = "pods", "nodes"
 
 
 async def no_more_kinds() -> Sequence[Kind]:
-    """Pods and nodes, and that is all."""
+    """No kinds beside pods and nodes."""
     return ()
 
 
@@ -62,8 +62,7 @@ def _nobody(*_: object) -> None:
 
 
 class NoStorage(kopf.DiffBaseStorage, kopf.ProgressStorage):
-    """Nothing is kept on the objects and nothing compared: with ``on.event`` alone kopf needs neither, and it costs
-    most of its time."""
+    """Stores and compares nothing: with ``on.event`` alone kopf needs neither, and they cost most of its time."""
 
     def fetch(self, **_: Any) -> None:
         return None
@@ -88,15 +87,15 @@ class NoStorage(kopf.DiffBaseStorage, kopf.ProgressStorage):
 
 
 class NoMemories(ResourceMemories):
-    """kopf keeps a record of every object it has seen, for handlers of other kinds than ours, and for ever where it
-    misses the object's end."""
+    """Remembers no objects: kopf needs a record of each only for other handlers than ours, and keeps it for ever if it
+    misses the object's deletion."""
 
     async def recall(self, raw_body: Any, **options: Any) -> ResourceMemory:
         return await super().recall(raw_body, **{**options, "ephemeral": True})
 
 
 class Endless:
-    """Pauses between the tries of a watch: short, then two seconds, and never the last one."""
+    """Pauses between the tries of a watch [s]: short ones, then two seconds without end."""
 
     def __iter__(self) -> Iterator[float]:
         yield from (0.2, 0.5, 1.0)
@@ -105,9 +104,13 @@ class Endless:
 
 
 class Feed:
-    """The ledger's door for the watches. ``pod_changed``, ``node_changed`` and, for all other kinds, ``kind_changed``
-    are told of what came in, ``kinds`` is asked what to watch beside pods and nodes, ``on_start`` is called whenever
-    kopf has started (and has put signal handlers of its own in place)."""
+    """See the module.
+
+    Args:
+        pod_changed, node_changed, kind_changed: called after the ledger observed an object (of another kind).
+        kinds: asked at every start what to watch beside pods and nodes.
+        on_start: called when kopf has started, and has replaced the signal handlers by its own.
+    """
 
     def __init__(
         self,
@@ -124,39 +127,38 @@ class Feed:
         self._ledger, self._connection, self._telemetry, self._wall = ledger, connection, telemetry, wall
         self._pod_changed, self._node_changed, self._kind_changed = pod_changed, node_changed, kind_changed
         self._kinds, self._on_start = kinds, on_start
-        self._oddities = Oddities(telemetry)
+        self._passed_over = PassedOver(telemetry)
         self._settings = _settings()
         self._renew = asyncio.Event()
         self._wanted = {PODS, NODES}
         self._watching: set[str] = set()
         self.unheard: set[str] = set()
-        """uids that the audit waits for a watch to show."""
+        """uids of pods that the audit read and no watch has shown yet."""
         self.listed = asyncio.Event()
-        """Set when all that is to be fed is watched: kopf has read its first lists, though it may not have handed on
-        all of them yet."""
+        """Set when all kinds are watched: kopf has read its first lists, but may not have delivered all of them."""
         self.relisted = asyncio.Event()
-        """Set when objects were listed again: some may have vanished meanwhile."""
+        """Set after a new list: objects may have vanished before it."""
 
-    # -- the ledger's door
+    # -- into the ledger
 
     def pod(self, kind: str | None, raw: dict[str, Any]) -> bool:
-        """A pod as a watch or list brought it; ``kind`` None: from a list. False: we cannot make sense of it."""
+        """Observe a pod from a watch or list; ``kind`` None: from a list. False: it cannot be parsed."""
         ledger = self._ledger
         ledger.now = self._wall()
         uid, version, gone = raw["metadata"]["uid"], raw["metadata"].get("resourceVersion") or "", kind == "DELETED"
         self.unheard.discard(uid)
         if gone:
-            ledger.departed.add(uid, version)
-        elif ledger.departed.is_late(uid, version):
+            ledger.tombstones.add(uid, version)
+        elif ledger.tombstones.is_late(uid, version):
             return True
         before = ledger.pod(uid)
         try:
             check_schema(PODS, raw)
             change = ledger.observe_pod(raw, gone=gone)
         except PeaksError as error:
-            self._oddities.note(PODS, "object", str(error), "pod not understood")
+            self._passed_over.note(PODS, "object", str(error), "pod not understood")
             return False
-        except Exception as error:  # what nobody thought of must not cost more than the one pod
+        except Exception as error:  # an unforeseen error must cost only this pod
             text = f"pod {raw['metadata'].get('namespace')}/{raw['metadata'].get('name')}: {error!r}"
             logger.exception("pod not understood", extra={"error": text})
             return False
@@ -165,13 +167,13 @@ class Feed:
         return True
 
     def node(self, kind: str | None, raw: dict[str, Any]) -> bool:
-        """A node likewise."""
+        """Observe a node likewise."""
         if not self._passes(NODES, kind, raw):
             return True
         try:
             check_schema(NODES, raw)
             change = self._ledger.observe_node(raw, gone=kind == "DELETED")
-        except Exception as error:  # nor more than the one node
+        except Exception as error:  # likewise only this node
             self._not_understood(NODES, "node not understood", error)
             return False
         if change:
@@ -179,12 +181,12 @@ class Feed:
         return True
 
     def other(self, kind: Kind, event: str | None, raw: dict[str, Any]) -> bool:
-        """An object of one of the other kinds likewise."""
+        """Observe an object of another kind likewise."""
         if not self._passes(kind.plural, event, raw):
             return True
         observe = self._ledger.observe_namespace if kind.kind == "Namespace" else self._ledger.observe_storage
         try:
-            if event != "DELETED":  # the audit knows no more than the name of one that has vanished
+            if event != "DELETED":  # of a vanished object the audit knows the name alone
                 check_schema(kind.plural, raw)
             changed = observe(raw, gone=event == "DELETED")
         except Exception as error:
@@ -196,16 +198,16 @@ class Feed:
 
     def _not_understood(self, plural: str, message: str, error: Exception) -> None:
         why = str(error) if isinstance(error, PeaksError) else repr(error)
-        self._oddities.note(plural, "object", why, message)
+        self._passed_over.note(plural, "object", why, message)
 
     def _passes(self, plural: str, event: str | None, raw: dict[str, Any]) -> bool:
         meta = raw["metadata"]
         key = f"{meta['namespace']}/{meta['name']}" if meta.get("namespace") else meta["name"]
         uid, version = meta.get("uid") or "", meta.get("resourceVersion") or ""
-        return self._ledger.departed.passes(plural, key, uid, version, gone=event == "DELETED")
+        return self._ledger.tombstones.passes(plural, key, uid, version, gone=event == "DELETED")
 
     def asked(self, resource: str, *, watch: bool) -> None:
-        """kopf asked the API server for a list or a watch."""
+        """Count a list or watch that kopf asked for."""
         self._telemetry.watch_requested(resource, "watch" if watch else "list")
         if watch:
             self._watching.add(resource)
@@ -213,8 +215,9 @@ class Feed:
                 self.listed.set()
 
     def odd(self, path: str, what: Malformed, why: str) -> None:
-        """Something was passed over before kopf saw it."""
-        self._oddities.note(path, what, why)
+        """Count something that was left out before kopf saw it; after a list that was too large, ask for smaller
+        pages."""
+        self._passed_over.note(path, what, why)
         size = self._settings.watching.chunk_size or 1
         if what == "too-large" and size > 1:
             self._settings.watching.chunk_size = max(1, size // SMALLER)
@@ -236,7 +239,7 @@ class Feed:
                 await asyncio.sleep(RESTART_PAUSE)
 
     def restart(self, reason: WatchTrouble = "inactive") -> None:
-        """List and watch anew: the watches look dead, or other kinds are to be watched."""
+        """List and watch anew: the watches look dead, or the kinds to be watched have changed."""
         self._telemetry.watch_restarted("all", reason)
         self._renew.set()
 
@@ -267,12 +270,11 @@ class Feed:
 
         @kopf.on.login(registry=registry)
         async def login(**_: Any) -> Any:
-            asyncio.get_running_loop().call_soon(self._on_start)  # kopf's own start goes on in this turn of the loop
+            asyncio.get_running_loop().call_soon(self._on_start)  # after kopf has set its signal handlers
             return as_kopf_login(self._connection)
 
-        # The ledger is fed in the handlers' filters, which kopf calls for every event before it sets up the task and
-        # the logger that a handler would have: the same order, 0.25 instead of 0.36 ms a change. The handlers
-        # themselves never run.
+        # The ledger is fed in the handlers' filters. kopf calls them for every event, in the same order, before it
+        # creates the handler's task and logger: 0.25 ms instead of 0.36 ms an event. The handlers never run.
         def take_pod(event: Any, **_: Any) -> bool:
             self.pod(event["type"], event["object"])
             return False
@@ -308,14 +310,14 @@ async def _when(event: asyncio.Event, end: asyncio.Event) -> None:
 def _settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.watching.field_selectors["pods"] = UNFINISHED_PODS
-    settings.watching.chunk_size = 500  # pages: no spike of memory at the first list
+    settings.watching.chunk_size = 500  # in pages: no peak of memory at the first list
     settings.watching.reconnect_backoff = 0.1
-    settings.scanning.disabled = True  # else it wants to list CRDs and namespaces
+    settings.scanning.disabled = True  # otherwise it lists CRDs and namespaces
     settings.posting.enabled = False
-    settings.networking.error_backoffs = Endless()  # a watch has no last try
+    settings.networking.error_backoffs = Endless()  # a watch is retried for ever
     settings.persistence.diffbase_storage = NoStorage()
     settings.persistence.progress_storage = NoStorage()
-    settings.queueing.idle_timeout = 1.0  # an object's worker, queue and timer weigh 10 kB: ten thousand need not stay
+    settings.queueing.idle_timeout = 1.0  # an object's worker, queue and timer take 10 kB
     settings.queueing.exit_timeout = 0.5
     settings.process.ultimate_exiting_timeout = None
     return settings

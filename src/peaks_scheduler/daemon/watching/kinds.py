@@ -1,40 +1,42 @@
-"""Which of the kinds beside pods and nodes are read, now that the API server has been asked?
+"""Which kinds, beside pods and nodes, this process can read.
 
-Owns what is known of each kind: that it is fed by the watches, that all of it is in the ledger, or why it is not read.
-What is missing refuses only the pods that need it, is said once in the log and shown all the time; it is asked about
-again every few minutes and whenever kopf starts, and fed once it has come. Assumes that the watches are started anew
-when told to, and that the audit says when a kind is complete. Never a reason to stop.
+Owns the state of each kind: watched, completely in the ledger, or unreadable and why. An unreadable kind makes only
+those pods unschedulable that need it. It is logged once and shown all the time; the API server is asked about it again
+every few minutes and whenever kopf starts, and it is watched as soon as it can be read. Assumes that the watches are
+restarted when told to, and that the audit says when a kind is complete. Never stops the process.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
+from peaks_scheduler.daemon.keeper import Keeper, Tasks
 from peaks_scheduler.errors import KubeError
 from peaks_scheduler.kube.client import KubeClient
 from peaks_scheduler.kube.kinds import KINDS, Kind, unread
 from peaks_scheduler.ledger.ledger import Ledger
-from peaks_scheduler.observability.serving import Health
+from peaks_scheduler.observability.gauge import Gauge, by_key
+from peaks_scheduler.observability.serving import Check, Health
 
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY = 180.0  # [s]
-LOOK_SOON = 5.0  # [s] an API server that just started knows no rights yet; twice as long after each look in vain
+LOOK_SOON = 5.0  # [s] an API server that just started forbids everything; doubled after each look without success
 RETRY = 1.0  # [s] after the API server did not answer the first question
 
 
-class KindKeeper:
-    """See the module. ``changed`` is called when a kind has become readable, ``restart`` when other kinds than now are
-    to be watched."""
+class KindKeeper(Keeper):
+    """See the module. ``changed`` is called when a kind has become readable, ``restart`` when the kinds to be watched
+    have changed."""
 
     def __init__(
         self, client: KubeClient, ledger: Ledger, changed: Callable[[], None], restart: Callable[[], None]
     ) -> None:
         self._client, self._ledger, self._changed, self._restart = client, ledger, changed, restart
         self._troubles: Mapping[Kind, str] | None = None
-        self._sudden: set[Kind] = set()  # readable a moment ago, and not by the last answer
+        self._sudden: set[Kind] = set()  # readable before the last answer
         self._complete: set[Kind] = set()
         self._watched: tuple[Kind, ...] | None = None
         self._soon = asyncio.Event()
@@ -44,11 +46,11 @@ class KindKeeper:
 
     @property
     def fed(self) -> tuple[Kind, ...]:
-        """Those that are to be watched. None before the API server was asked."""
+        """Kinds to be watched; empty before the API server was asked."""
         return () if self._troubles is None else tuple(kind for kind in KINDS if kind not in self._troubles)
 
     async def fed_now(self) -> tuple[Kind, ...]:
-        """``fed`` by what the API server says now; waits for its first answer."""
+        """``fed`` after the API server was asked again; waits for its first answer."""
         while True:
             try:
                 await self.look()
@@ -60,27 +62,37 @@ class KindKeeper:
             self._watched = self.fed
             return self.fed
 
-    def unread(self) -> dict[str, bool]:
-        """Kind -> is it one that cannot be read?"""
+    def unreadable(self) -> dict[str, bool]:
+        """Plural of each kind -> is it unreadable?"""
         return {kind.plural: kind in (self._troubles or {}) for kind in KINDS}
 
     def health(self) -> Health:
-        """For ``/readyz?verbose``: what cannot be read, and what comes of it, which never makes us unready."""
+        """For ``/readyz?verbose``: unreadable kinds and their consequence. It never makes us unready."""
         words = [f"{why} (until then {kind.without})" for kind, why in (self._troubles or {}).items()]
         return Health.degraded("; ".join(words)) if words else Health.ok()
+
+    def tasks(self) -> Tasks:
+        return {"kinds": self.run()}
+
+    def checks(self) -> Sequence[Check]:
+        return (Check("kinds", self.health),)
+
+    def gauges(self) -> Sequence[Gauge]:
+        text = "1 if objects of this kind cannot be read: the API server does not have the kind, or a right is missing."
+        return (Gauge("peaks_unread_kinds", text, lambda: by_key(self.unreadable()), ("kind",)),)
 
     # -- what others tell
 
     def completed(self, kinds: Collection[Kind]) -> None:
-        """All objects of these kinds that a list showed are in the ledger."""
+        """Note that all listed objects of these kinds are in the ledger."""
         news = {kind for kind in kinds if kind in self.fed} - self._complete
         if news:
             self._complete |= news
             self._tell_ledger()
             self._changed()
 
-    def doubt(self) -> None:
-        """Somebody was refused: ask again soon."""
+    def ask_soon(self) -> None:
+        """Ask again soon: a request for one of the kinds was refused."""
         self._soon.set()
 
     # -- asking
@@ -109,8 +121,8 @@ class KindKeeper:
         await asyncio.sleep(LOOK_SOON)
 
     async def look(self) -> None:
-        """Ask the API server once. A kind that was readable a moment ago must fail twice: servers that restart forbid
-        everything for a while. Raises KubeError where there was no answer."""
+        """Ask the API server once. A readable kind becomes unreadable only after two refusals: an API server that
+        restarts forbids everything for a while. Raises KubeError where there was no answer."""
         found = await unread(self._client)
         if self._troubles is not None:
             sudden = {kind for kind in found if kind not in self._troubles}
@@ -132,4 +144,4 @@ class KindKeeper:
     def _tell_ledger(self) -> None:
         missing = frozenset(kind.plural for kind in KINDS if kind not in self._complete)
         if missing != self._ledger.unreadable:
-            self._ledger.unfed(missing)
+            self._ledger.set_unreadable(missing)

@@ -1,7 +1,7 @@
-"""What only kopf's log tells: which watches broke, and that one has failed for good.
+"""Facts that only kopf's log tells: which watches broke, and that one has failed for good.
 
-Owns two listeners on kopf's own loggers, the words they listen for (a test holds them against kopf's source), and what
-kopf's end leaves behind. Assumes kopf 1.45. Never lets debug lines into our log.
+Owns two handlers on kopf's loggers, the words they look for (a test compares them with kopf's source), and the clean-up
+after kopf. Assumes kopf 1.45. Never lets debug lines into our log.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STREAM = "infinite_watch"  # what it calls their streams
 
 
 class RestartCounter(logging.Handler):
-    """Counts broken watches. kopf restarts them in silence; its debug lines are the one place where it says so."""
+    """Counts broken watches. kopf restarts them and says so in debug lines only."""
 
     SIGNS = (("Restarting the watch-stream for ", "gone"), ("is inactive, reconnecting", "inactive"))
 
@@ -52,15 +52,15 @@ class RestartCounter(logging.Handler):
             yield
         finally:
             source.removeHandler(self)
-            source.setLevel(before[0])  # not .level: what is logged is remembered, and this forgets it
+            source.setLevel(before[0])  # not .level: setLevel also clears the logger's cache
             source.propagate = before[1]
 
 
 class EndTogether(logging.Handler):
-    """Has all watches end when one has failed for good: a kind that is there no more, an error in a stream.
+    """Ends all watches when one has failed for good: its kind is gone, or its stream has an error.
 
-    kopf 1.45 then wants to end, but ends what its other watches need before it ends the watches: they would wait for
-    ever, and with them kopf, all watches dead. Ended first, and all at once, they end well, and kopf after them.
+    kopf 1.45 then ends, but stops what the other watches need before it stops the watches: they, and kopf, would wait
+    for ever. Cancelled first and all at once, the watches end, and kopf after them.
     """
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ class EndTogether(logging.Handler):
 
 
 def pass_over_open_streams(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """An event loop's exception handler for the end. A watch that kopf stops while it hands an event on leaves its
-    stream open; the end of the loop closes it, and kopf's own clean-up then complains."""
+    """Exception handler of the event loop for the end of the process: ignores errors of streams that were left open.
+    kopf leaves a watch's stream open if it stops the watch during an event; closing it later raises an error."""
     if getattr(context.get("asyncgen"), "__name__", "") != STREAM:
         loop.default_exception_handler(context)

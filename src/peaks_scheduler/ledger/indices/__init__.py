@@ -1,6 +1,6 @@
-"""Answers about nodes and pods that filters need beyond arrays, kept up to date by the ledger.
+"""What filters ask about nodes and pods beyond arrays, kept up to date by the ledger.
 
-``indices.Indices`` owns them: node labels by value (``labels``, ``columns``), taints and features (``alike``), pods by
-their labels (``pods``), affinity terms of running pods (``terms``) and of an incoming pod (``near``), many selectors at
-once (``bulk``), host ports (``ports``).
+``indices.Indices`` is the way in. Behind it: node labels (``labels``, ``label_column``), taints and features
+(``by_value``), pods by their labels (``pods``), affinity terms of existing pods (``terms``) and of an incoming pod
+(``near``), many selectors at once (``bulk``), host ports (``ports``).
 """

@@ -1,9 +1,8 @@
 """Many label selectors at once: which of ten thousand match these labels?
 
-Owns a pod's selectors compiled into sorted tables of the labels they speak of, so that one look costs a few passes over
-numbers however many they are. Text is compared by its 64-bit hash, which is seeded
-anew in every process: nobody can prepare two texts that are one to it. Assumes nothing about validity: an invalid
-selector matches nothing, as in ``selectors``. Never looks at nodes.
+Owns a pod's selectors compiled into sorted tables of the labels that they name: a lookup takes a few passes over
+numbers, however many selectors there are. Texts are compared by their 64-bit hash, which every process seeds anew:
+nobody can prepare two texts of equal hash. An invalid selector matches nothing, as in ``selectors``.
 """
 
 from __future__ import annotations
@@ -11,31 +10,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from peaks_scheduler.arrays import Mask
+from peaks_scheduler.arrays import Ints, Mask
 from peaks_scheduler.objects.selectors import LabelSelector
 
-Hashes = NDArray[np.int64]
-Rows = NDArray[np.int64]
 Spoken = tuple[list[object], list[int]]
-"""What selectors speak of, and their rows"""
-NO_ROWS: Rows = np.zeros(0, np.int64)
+"""Labels or label keys that selectors name, and the rows of these selectors."""
+NO_ROWS: Ints = np.zeros(0, np.int64)
 
 
 class Hashed:
-    """Labels as the tables look them up."""
+    """Labels with their hashes, as the tables look them up."""
 
     __slots__ = ("keys", "labels", "pairs")
 
     def __init__(self, labels: Mapping[str, str]) -> None:
         self.labels = labels
-        self.keys: Hashes = np.fromiter(map(hash, labels), np.int64, len(labels))
-        self.pairs: Hashes = np.fromiter(map(hash, labels.items()), np.int64, len(labels))
+        self.keys: Ints = np.fromiter(map(hash, labels), np.int64, len(labels))
+        self.pairs: Ints = np.fromiter(map(hash, labels.items()), np.int64, len(labels))
 
 
 class Table:
-    """Rows by what they speak of."""
+    """Rows of selectors by the labels or keys that they name."""
 
     __slots__ = ("_hashes", "_rows")
 
@@ -44,8 +40,8 @@ class Table:
         order = np.argsort(hashes, kind="stable")
         self._hashes, self._rows = hashes[order], np.array(rows, np.int32)[order]
 
-    def rows(self, wanted: Hashes) -> Rows:
-        """The rows that speak of one of these, as often as they do."""
+    def rows(self, wanted: Ints) -> Ints:
+        """Rows that name one of these hashes, once for each that they name."""
         if not len(self._hashes):
             return NO_ROWS
         begin, end = (np.searchsorted(self._hashes, wanted, side) for side in ("left", "right"))
@@ -69,7 +65,7 @@ class Selectors:
 
     def _sort_in(self, row: int, selector: LabelSelector, kinds: Mapping[str, Spoken]) -> None:
         if any(each.operator not in kinds for each in selector.expressions):
-            self._others.append((row, selector))  # no API server lets such a selector of pods pass
+            self._others.append((row, selector))  # the API server accepts no such selector of pods
             return
         self._needed[row] = len(selector.labels)
         _speak(kinds["In"], selector.labels, row)
@@ -78,7 +74,7 @@ class Selectors:
             _speak(kinds[each.operator], [(each.key, v) for v in set(each.values)] or [each.key], row)
 
     def matching(self, labels: Hashed) -> Mask:
-        """(T,) selectors that match."""
+        """(T,) selectors that match these labels."""
         met = np.concatenate([self._one_of.rows(labels.pairs), self._having.rows(labels.keys)])
         matching: Mask = np.bincount(met, minlength=len(self._needed)) == self._needed
         matching[self._none_of.rows(labels.pairs)] = False

@@ -1,10 +1,9 @@
-"""Indices over nodes and the pods on them, kept up to date by the ledger: no decision walks over all pods.
+"""Indices over nodes and the pods on them, kept up to date by the ledger: no decision loops over all pods.
 
-Owns the answers of ``snapshot.NodeIndex``: node labels by value (``labels``), taints and features (``alike``), pods by
-what their labels say (``pods``), affinity terms of pods that are there (``terms``) and of one that is about to come
-(``near``), host ports (``ports``), and here namespaces. Whatever a pod says, what is kept of it grows with its bytes
-and goes with it; what others' decisions cost does not grow with it. Assumes every change of a slot is told to it. Never
-looks at resources or load.
+Answers ``snapshot.NodeIndex``: node labels (``labels``), taints and features (``by_value``), pods by their labels
+(``pods``), affinity terms of existing pods (``terms``) and of an incoming pod (``near``), host ports (``ports``), and
+namespaces here. What is kept of a pod grows with the pod's size and is removed with the pod; decisions about other pods
+do not get slower by it. Assumes that every change of a slot is told to it. Never looks at resources or load.
 """
 
 from __future__ import annotations
@@ -15,17 +14,19 @@ import numpy as np
 
 from peaks_scheduler.arrays import Codes, Counts, Mask
 from peaks_scheduler.ledger.snapshot import Selection
+from peaks_scheduler.objects.affinity import AffinityTerm
+from peaks_scheduler.objects.constraints import HostPort
 from peaks_scheduler.objects.node import Node
-from peaks_scheduler.objects.pod import HostPort, Pod
-from peaks_scheduler.objects.selectors import AffinityTerm, LabelSelector, NodeRequirement, NodeSelectorTerm, Taint
+from peaks_scheduler.objects.pod import Pod
+from peaks_scheduler.objects.selectors import LabelSelector, NodeRequirement, NodeSelectorTerm, Taint
 
-from .alike import Alike
+from .by_value import NodesByValue
 from .labels import NodeLabels
 from .near import Near, Neighbours
 from .pods import PodsByLabels
 from .ports import HostPorts
 from .slots import Slot
-from .terms import Force, Terms, Weighted
+from .terms import BundleTerm, Terms, Weighted
 
 
 class Indices:
@@ -35,19 +36,26 @@ class Indices:
         self._slots = slots
         self._labels = NodeLabels(slots)
         self._pods = PodsByLabels(slots)
-        self._taints: Alike[tuple[Taint, ...]] = Alike()
-        self._mild: Alike[tuple[Taint, ...]] = Alike()
-        self._features: Alike[frozenset[str]] = Alike()
+        self._taints: NodesByValue[tuple[Taint, ...]] = NodesByValue()
+        self._mild: NodesByValue[tuple[Taint, ...]] = NodesByValue()
+        self._features: NodesByValue[frozenset[str]] = NodesByValue()
         self._ports = HostPorts(slots)
         self._repelling = Terms(self._labels)
         self._liking = Terms(self._labels)
         self._near = Neighbours(self._labels, self._pods)
         self.namespaces_known = True
 
+    def empty(self, slots: Sequence[Slot]) -> Indices:
+        """New indices of other slots, with the same namespaces. Nodes and pods are still to be told to them."""
+        other = Indices(slots)
+        other._near.namespaces = dict(self._namespaces)
+        other.namespaces_known = self.namespaces_known
+        return other
+
     # -- nodes
 
     def node_changed(self, slot: Slot, node: Node, *, placed: bool) -> None:
-        """The node is new or has moved to its index (``placed``), or has changed."""
+        """The node has changed; ``placed``: it is new at its index."""
         i = slot.index
         self._labels.node_changed(i, node)
         self._taints.changed(i, node.taints)
@@ -57,7 +65,7 @@ class Indices:
             self._pods.node_placed(slot)
 
     def node_gone(self) -> None:
-        """A node went; the last one took its index, as ``node_changed`` was told."""
+        """The last index is gone; ``node_changed`` was called for the node that moved from there."""
         for each in (self._labels.node_gone, self._taints.gone, self._mild.gone, self._features.gone):
             each()
 
@@ -114,7 +122,7 @@ class Indices:
         return self._near.namespaces
 
     def namespace_changed(self, name: str, labels: Mapping[str, str] | None) -> bool:
-        """A namespace has these labels, or is gone (None); False where that is no news."""
+        """A namespace has these labels, or is gone (None); False if nothing changed."""
         if self._namespaces.get(name) == labels:
             return False
         if labels is None:
@@ -124,7 +132,7 @@ class Indices:
         return True
 
     def namespaces(self) -> frozenset[str]:
-        """Names of those seen."""
+        """Names of the namespaces that were observed."""
         return frozenset(self._namespaces)
 
     def namespaces_of(self, term: AffinityTerm) -> frozenset[str] | None:
@@ -149,7 +157,7 @@ class Indices:
             self._liking.change(_liked(pod), slot, by)
 
     def release(self) -> None:
-        """Keep nothing of the pod that was decided last."""
+        """Forget what was computed for the pod decided last."""
         self._labels.release()
         self._near.release()
 
@@ -162,29 +170,29 @@ class Indices:
     def near(self, terms: Weighted) -> Near:
         return self._near.near(terms)
 
-    def meant_by_all(self, terms: Sequence[AffinityTerm]) -> Counts:
-        return self._near.meant_by_all(terms)
+    def matched_by_all(self, terms: Sequence[AffinityTerm]) -> Counts:
+        return self._near.matched_by_all(terms)
 
-    def all_mean(self, terms: Sequence[AffinityTerm], pod: Pod) -> bool:
-        return self._near.all_mean(terms, pod)
+    def all_match(self, terms: Sequence[AffinityTerm], pod: Pod) -> bool:
+        return self._near.all_match(terms, pod)
 
     def repelled_by(self, pod: Pod) -> Mask | None:
         if not self._repelling:
             return None
-        return self._domains(self._repelling.meaning(pod.namespace, pod.labels, self._namespaces.get(pod.namespace)))
+        return self._domains(self._repelling.matching(pod.namespace, pod.labels, self._namespaces.get(pod.namespace)))
 
     def perhaps_repelled_by(self, pod: Pod) -> Mask | None:
         if self.namespaces_known or not self._repelling:
             return None
-        return self._domains(self._repelling.perhaps_meaning(pod.namespace, pod.labels))
+        return self._domains(self._repelling.perhaps_matching(pod.namespace, pod.labels))
 
-    def _domains(self, forces: Iterable[Force]) -> Mask | None:
-        """(N,) nodes that share a value of a force's topology key with one where it is in force. None: nowhere."""
+    def _domains(self, found: Iterable[BundleTerm]) -> Mask | None:
+        """(N,) nodes in the topology domain of a node with such a term; None: no node."""
         shared: dict[str, Mask] = {}
-        for force in forces:
-            codes, size = self.codes(force.topology_key)
-            domains = shared.setdefault(force.topology_key, np.zeros(size, np.bool_))
-            domains[codes[force.bundle.indices(self._labels.places)]] = True
+        for term in found:
+            codes, size = self.codes(term.topology_key)
+            domains = shared.setdefault(term.topology_key, np.zeros(size, np.bool_))
+            domains[codes[term.bundle.indices(self._labels.places)]] = True
         repelled: Mask | None = None
         for key, domains in shared.items():
             domains[0] = False
@@ -192,14 +200,16 @@ class Indices:
             repelled = within if repelled is None else repelled | within
         return repelled
 
-    def liked_by(self, pod: Pod) -> Iterator[tuple[int, Force]]:
+    def liked_by(self, pod: Pod) -> Iterator[tuple[int, BundleTerm]]:
         if not self._liking:
             return
-        for force in self._liking.meaning(pod.namespace, pod.labels, self._namespaces.get(pod.namespace)):
-            yield force.weight, force
+        for term in self._liking.matching(pod.namespace, pod.labels, self._namespaces.get(pod.namespace)):
+            yield term.weight, term
 
 
 def _liked(pod: Pod) -> Weighted:
-    """What a pod there wants near it, or away (below zero): a required affinity counts 1, kube-scheduler's
-    ``hardPodAffinityWeight``."""
+    """(weight, term) by which an existing pod prefers pods near it, below zero: away from it.
+
+    A required affinity has the weight 1, kube-scheduler's ``hardPodAffinityWeight``.
+    """
     return (*((1, term) for term in pod.affinity), *pod.preferences.pods)

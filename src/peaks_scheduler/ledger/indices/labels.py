@@ -1,10 +1,9 @@
-"""Labels of the nodes, as columns: a requirement is looked up per distinct value, not per node.
+"""Labels of the nodes, as columns: a requirement is evaluated for each distinct value, not for each node.
 
-Owns which nodes have a label at all, one column per label key that anybody asked about (a small number for each
-distinct value, 0 where a node has no such label), and remembered verdicts. Verdicts follow by indexing with the column.
-A key that no node has gets no column: what it asks for is answered at once, for anybody may write any number of keys
-into a pod. Assumes every change of a node is told to it; only what it changes is forgotten. Never looks at anything but
-names and labels.
+Owns which nodes have a label at all, a column of codes for each label key that was asked about (``label_column``), and
+cached results. A key that no node has gets no column: a pod may name any number of keys. Assumes that every change of a
+node is told to it; only results that depend on the changed labels are dropped. Never looks at anything but names and
+labels.
 """
 
 from __future__ import annotations
@@ -15,21 +14,21 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from peaks_scheduler.arrays import Codes, Mask
-from peaks_scheduler.objects.burden import bulky
+from peaks_scheduler.objects.complexity import bulky
 from peaks_scheduler.objects.node import Node
 from peaks_scheduler.objects.selectors import LabelSelector, NodeRequirement, NodeSelectorTerm, Requirement
 
-from .columns import Column
+from .label_column import LabelColumn
 from .slots import Slot
 
 KEYS = 256
-"""Label keys that columns are kept for; beyond it the one not asked about for longest is forgotten."""
+"""Columns that are kept; beyond it the one used least recently is dropped."""
 REMEMBERED = 1024
-"""Distinct node requirements whose verdict is kept until it changes; those of very many parts are not."""
+"""Distinct requirements whose result is cached until it changes; very large requirements are not cached."""
 _NAME = "metadata.name"
 
 Asked = NodeRequirement | LabelSelector
-Answer = Mask | bool
+Matched = Mask | bool
 """(N,) nodes; True: all of them, False: none."""
 
 
@@ -38,14 +37,14 @@ class NodeLabels:
 
     def __init__(self, slots: Sequence[Slot]) -> None:
         self._slots = slots
-        self._told: list[tuple[str, Mapping[str, str]]] = []  # (name, labels) by index
+        self._told: list[tuple[str, Mapping[str, str]]] = []  # (name, labels) by index, as last told
         self._carriers: dict[str, set[int]] = {}
-        self._columns: OrderedDict[str, Column] = OrderedDict()
+        self._columns: OrderedDict[str, LabelColumn] = OrderedDict()
         self._verdicts: dict[Asked, Mask] = {}
         self._latest: tuple[Asked, Mask] | None = None
         self._positions: dict[str, int] = {}
         self.built = 0
-        """Columns ever built, for whoever wants to know what an answer cost."""
+        """Columns built so far: a measure of cost for tests."""
         self.shape = 0
         self.places = 0
         """Changes when nodes come, go, or get other indices."""
@@ -58,7 +57,7 @@ class NodeLabels:
     # -- told
 
     def node_changed(self, i: int, node: Node) -> None:
-        """The node at index i is new, has other labels, or has moved there."""
+        """The node at index i is new there, or has changed."""
         if i == len(self._told):
             self._told.append(("", {}))
         name, labels = self._told[i]
@@ -69,7 +68,7 @@ class NodeLabels:
         self._relabelled(i, labels, node.labels)
 
     def node_gone(self) -> None:
-        """A node went; the last one took its index, as ``node_changed`` was told."""
+        """The last index is gone; ``node_changed`` was called for the node that moved from there."""
         name, labels = self._told.pop()
         i = len(self._told)
         self._relabelled(i, labels, {})
@@ -108,7 +107,7 @@ class NodeLabels:
             self._columns[key].put(i, value)
 
     def forget(self, changed: set[str] | None = None) -> None:
-        """A node changed these labels: what was remembered of them holds no more. None: nodes came, went or moved."""
+        """Drop cached results that depend on these label keys; all of them if nodes came, went or moved (None)."""
         self.shape += 1
         self._latest = None
         if changed is None:
@@ -119,13 +118,13 @@ class NodeLabels:
                 del self._verdicts[each]
 
     def release(self) -> None:
-        """Keep nothing of the large requirement that was asked about last."""
+        """Forget the result of the large requirement that was asked last."""
         self._latest = None
 
     # -- asked
 
     def carried(self, key: str) -> bool:
-        """Has a node a label of this key?"""
+        """Does any node have a label of this key?"""
         return key in self._carriers
 
     def position(self, name: str) -> int | None:
@@ -133,7 +132,7 @@ class NodeLabels:
         return self._positions.get(name)
 
     def codes(self, key: str) -> tuple[Codes, int]:
-        """(N,) the number of each node's value of a label, 0 where it has none; and how many numbers there are."""
+        """(N,) codes of a label's values, 0 where a node has no such label; and one more than the highest code."""
         if key not in self._carriers:
             return np.zeros(len(self._slots), np.int32), 1
         column = self._column(key)
@@ -148,15 +147,15 @@ class NodeLabels:
         return self._mask(self._valued(key, values))
 
     def matching(self, where: NodeRequirement) -> Mask:
-        """(N,) nodes that meet it."""
+        """(N,) nodes that match node selector and node affinity."""
         return self._known(where) if self._latest is None or self._latest[0] is not where else self._latest[1]
 
     def selecting(self, selector: LabelSelector) -> Mask:
-        """(N,) nodes whose labels it selects."""
+        """(N,) nodes whose labels the selector selects."""
         return self._known(selector)
 
-    def term(self, term: NodeSelectorTerm) -> Answer:
-        """Nodes that meet every requirement of the term; none where it is empty or invalid."""
+    def term(self, term: NodeSelectorTerm) -> Matched:
+        """Nodes that match every requirement of the term; none if it is empty or invalid."""
         if not (term.expressions or term.fields) or not term.valid:
             return False
         fits = self._all(term.expressions)
@@ -166,60 +165,60 @@ class NodeLabels:
             fits = _both(fits, self._named(each))
         return fits
 
-    # -- remembered
+    # -- cached
 
     def _known(self, what: Asked) -> Mask:
         if bulky(what):
-            verdict = self._worked_out(what)
-            self._latest = (what, verdict)  # one decision asks it several times
+            verdict = self._computed(what)
+            self._latest = (what, verdict)  # one decision asks for it several times
             return verdict
         known = self._verdicts.get(what)
         if known is None:
             if len(self._verdicts) >= REMEMBERED:
                 self._verdicts.clear()
-            known = self._verdicts[what] = self._worked_out(what)
+            known = self._verdicts[what] = self._computed(what)
         return known
 
-    def _worked_out(self, what: Asked) -> Mask:
+    def _computed(self, what: Asked) -> Mask:
         answer = self._matching(what) if isinstance(what, NodeRequirement) else self._selecting(what)
         verdict = self._mask(answer)
         verdict.flags.writeable = False
         return verdict
 
-    def _mask(self, answer: Answer) -> Mask:
+    def _mask(self, answer: Matched) -> Mask:
         return np.full(len(self._slots), answer, np.bool_) if isinstance(answer, bool) else answer
 
-    # -- worked out
+    # -- computed
 
-    def _column(self, key: str) -> Column:
-        """The column of a label that some node has."""
+    def _column(self, key: str) -> LabelColumn:
+        """The column of a label that a node has."""
         column = self._columns.get(key)
         if column is not None:
             self._columns.move_to_end(key)
             return column
         self.built += 1
-        column = self._columns[key] = Column(max(64, len(self._slots)))
+        column = self._columns[key] = LabelColumn(max(64, len(self._slots)))
         for i in self._carriers[key]:
             column.put(i, self._told[i][1][key])
         if len(self._columns) > KEYS:
             self._columns.popitem(last=False)
         return column
 
-    def _matching(self, where: NodeRequirement) -> Answer:
+    def _matching(self, where: NodeRequirement) -> Matched:
         fits = self._labelled(where.selector)
         return fits if fits is False or where.terms is None else _both(fits, self._any(where.terms))
 
-    def _labelled(self, pairs: Iterable[tuple[str, str]]) -> Answer:
-        """Nodes that have every one of these labels."""
-        fits: Answer = True
+    def _labelled(self, pairs: Iterable[tuple[str, str]]) -> Matched:
+        """Nodes with all of these labels."""
+        fits: Matched = True
         for key, value in pairs:
             fits = _both(fits, self._valued(key, (value,)))
             if fits is False:
                 return False
         return fits
 
-    def _any(self, terms: Iterable[NodeSelectorTerm]) -> Answer:
-        """Nodes that meet one of the terms."""
+    def _any(self, terms: Iterable[NodeSelectorTerm]) -> Matched:
+        """Nodes that match one of the terms."""
         anywhere = np.zeros(len(self._slots), np.bool_)
         for term in terms:
             found = self.term(term)
@@ -229,25 +228,25 @@ class NodeLabels:
                 anywhere |= found
         return anywhere
 
-    def _selecting(self, selector: LabelSelector) -> Answer:
+    def _selecting(self, selector: LabelSelector) -> Matched:
         fits = self._labelled(selector.labels)
         if fits is False or not all(each.valid for each in selector.expressions):
             return False
         return _both(fits, self._all(selector.expressions))
 
-    def _all(self, requirements: Iterable[Requirement]) -> Answer:
-        """Nodes that meet every requirement."""
-        fits: Answer = True
+    def _all(self, requirements: Iterable[Requirement]) -> Matched:
+        """Nodes that match every requirement."""
+        fits: Matched = True
         for each in requirements:
             fits = _both(fits, self._meeting(each))
             if fits is False:
                 return False
         return fits
 
-    def _having(self, key: str) -> Answer:
+    def _having(self, key: str) -> Matched:
         return self._column(key).codes[: len(self._slots)] != 0 if key in self._carriers else False
 
-    def _valued(self, key: str, values: Iterable[str]) -> Answer:
+    def _valued(self, key: str, values: Iterable[str]) -> Matched:
         if key not in self._carriers:
             return False
         column = self._column(key)
@@ -257,7 +256,7 @@ class NodeLabels:
             return codes == numbers[0] if numbers else False
         return column.table(numbers)[codes]
 
-    def _meeting(self, requirement: Requirement) -> Answer:
+    def _meeting(self, requirement: Requirement) -> Matched:
         match requirement.operator:
             case "In":
                 return self._valued(requirement.key, requirement.values)
@@ -271,7 +270,7 @@ class NodeLabels:
                 return self._column(requirement.key).compared(requirement, len(self._slots))
         return False
 
-    def _named(self, requirement: Requirement) -> Answer:
+    def _named(self, requirement: Requirement) -> Matched:
         found = [i for name in requirement.values if (i := self.position(name)) is not None]
         if not found:
             return requirement.operator == "NotIn"
@@ -280,7 +279,7 @@ class NodeLabels:
         return ~named if requirement.operator == "NotIn" else named
 
 
-def _both(a: Answer, b: Answer) -> Answer:
+def _both(a: Matched, b: Matched) -> Matched:
     if isinstance(a, bool):
         return b if a else False
     if isinstance(b, bool):
@@ -289,12 +288,12 @@ def _both(a: Answer, b: Answer) -> Answer:
     return both if both.any() else False
 
 
-def _not(answer: Answer) -> Answer:
+def _not(answer: Matched) -> Matched:
     return not answer if isinstance(answer, bool) else ~answer
 
 
 def _keys(what: Asked) -> Iterable[str]:
-    """Label keys that a requirement of few parts speaks of."""
+    """Label keys that a requirement names."""
     if isinstance(what, LabelSelector):
         return (*(key for key, _ in what.labels), *(each.key for each in what.expressions))
     terms = (each.key for term in what.terms or () for each in term.expressions)

@@ -1,8 +1,8 @@
-"""Affinity terms of a pod that is about to come: which pods that are there do they mean?
+"""Affinity terms of an incoming pod: which existing pods do they match?
 
-Owns the two ways to an answer. A few terms are asked one by one, each for its pods on every node, which is remembered.
-Terms of many parts (``MANY``) are compiled and asked group of pods by group, some passes over numbers for each. Terms
-over a label that no node has mean nobody and are passed over first. Never evaluates topology.
+Owns the two ways to an answer. A few terms are evaluated one by one, with cached counts of pods on every node. Terms of
+many parts (``MANY``) are compiled and evaluated for one group of equal pods after the other. A term over a topology key
+that no node has matches no pod. Never evaluates topology.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import numpy as np
 
 from peaks_scheduler.arrays import Counts, Mask
 from peaks_scheduler.ledger.snapshot import Selection
-from peaks_scheduler.objects.burden import bulky
+from peaks_scheduler.objects.affinity import AffinityTerm
+from peaks_scheduler.objects.complexity import bulky
 from peaks_scheduler.objects.pod import Pod
-from peaks_scheduler.objects.selectors import AffinityTerm
 
 from .bulk import Hashed
 from .labels import NodeLabels
@@ -23,7 +23,7 @@ from .pods import PodsByLabels
 from .terms import Compiled, Weighted
 
 MANY = 256
-"""Parts (``bulk.bulky``) of a pod's terms beyond which they are compiled."""
+"""Parts (``complexity.bulky``) of a pod's terms beyond which they are compiled."""
 
 Near = Iterator[tuple[int, str, Counts]]
 """(weight, topology key, (N,) pods); or a weight of 1 and (N,) sums of weights"""
@@ -40,11 +40,11 @@ class Neighbours:
         self._latest: Compiled | None = None
 
     def release(self) -> None:
-        """Keep nothing of the pod that was asked about last."""
+        """Forget what was compiled for the pod asked about last."""
         self._latest = None
 
     def near(self, terms: Weighted) -> Near:
-        """Pods that each of the terms means."""
+        """Pods that each of the terms matches."""
         if bulky(terms, MANY):
             yield from self._sums(terms)
             return
@@ -53,8 +53,8 @@ class Neighbours:
                 selection = Selection(((term.selector, self.namespaces_of(term)),))
                 yield weight, term.topology_key, self._pods.counts(selection)
 
-    def meant_by_all(self, terms: Sequence[AffinityTerm]) -> Counts:
-        """(N,) pods that all of the terms mean."""
+    def matched_by_all(self, terms: Sequence[AffinityTerm]) -> Counts:
+        """(N,) number of pods on each node that match all of the terms."""
         if bulky(tuple(terms), MANY):
             return self._counted(terms)
         matchers = [(term.selector, self.namespaces_of(term)) for term in terms if term.selector is not None]
@@ -62,20 +62,20 @@ class Neighbours:
             return np.zeros(len(self._labels), np.int32)
         return self._pods.counts(Selection(tuple(matchers)))
 
-    def all_mean(self, terms: Sequence[AffinityTerm], pod: Pod) -> bool:
-        """Does every term mean the pod itself?"""
+    def all_match(self, terms: Sequence[AffinityTerm], pod: Pod) -> bool:
+        """Does every term match the pod itself?"""
         if bulky(tuple(terms), MANY):
-            compiled = self._compiled(_alike(terms))
+            compiled = self._compiled(_unweighted(terms))
             mean = self._looking(compiled, pod.namespace) & compiled.selecting(Hashed(pod.labels))
             return bool(mean.all())
         return all(term.selects(pod.labels) and self._looks_into(term, pod.namespace) for term in terms)
 
     def namespaces_of(self, term: AffinityTerm) -> frozenset[str] | None:
-        """Names of the namespaces that the term looks into; None: all."""
+        """Names of the term's namespaces; None: all namespaces."""
         selector = term.namespace_selector
         if selector is None:
             return term.namespaces
-        if selector.matches({}):  # kube-scheduler then asks it again without any labels, whatever the namespace
+        if selector.matches({}):  # kube-scheduler evaluates it without labels too, whatever the namespace
             return None
         return term.namespaces | {name for name, labels in self.namespaces.items() if selector.matches(labels)}
 
@@ -98,7 +98,7 @@ class Neighbours:
         yield from ((1, key, at) for key, at in sums.items())
 
     def _counted(self, terms: Sequence[AffinityTerm]) -> Counts:
-        compiled, counts = self._compiled(_alike(terms)), np.zeros(len(self._labels), np.int32)
+        compiled, counts = self._compiled(_unweighted(terms)), np.zeros(len(self._labels), np.int32)
         for namespace, groups in self._pods.within(_named(terms)):
             if not self._looking(compiled, namespace).all():
                 continue
@@ -109,24 +109,24 @@ class Neighbours:
         return counts
 
     def _compiled(self, terms: Weighted) -> Compiled:
-        """One decision asks for the same ones several times."""
+        """The terms, compiled; one decision asks for the same terms several times."""
         if self._latest is None or not self._latest.of(terms):
             self._latest = Compiled(terms)
         return self._latest
 
     def _looking(self, compiled: Compiled, namespace: str) -> Mask:
-        """(T,) terms that look into the namespace; see ``namespaces_of``."""
+        """(T,) terms whose namespaces include this one; see ``namespaces_of``."""
         looking = compiled.looking_into(namespace, Hashed({}))
         labels = self.namespaces.get(namespace)
         return looking | compiled.looking_into(namespace, Hashed(labels)) if labels else looking
 
 
-def _alike(terms: Iterable[AffinityTerm]) -> Weighted:
+def _unweighted(terms: Iterable[AffinityTerm]) -> Weighted:
     return tuple((1, term) for term in terms)
 
 
 def _named(terms: Iterable[AffinityTerm]) -> frozenset[str] | None:
-    """The only namespaces that the terms can look into; None: any."""
+    """The namespaces that the terms name; None: a term selects namespaces by label."""
     named: set[str] = set()
     for term in terms:
         if term.namespace_selector is not None:

@@ -1,10 +1,10 @@
-"""Pods on nodes, by what their labels say: how many that a selector selects are where?
+"""Pods on nodes by their labels: how many pods on each node does a selection select?
 
-Owns groups of pods that are alike in namespace and labels, found by label, and tallies: for a selection, the number of
-selected pods per node, kept up to date from then on. A Deployment is one group, so a decision looks at a few groups and
-never at all pods. A pod of very many labels (``burden.BULKY``) is a group of its own that every search looks at, and a
-selection of very many parts is worked out anew each time: neither leaves much behind. Assumes every pod that comes to
-or leaves a node, and every node that comes, goes or moves, is told to it. Never looks at anything else of a pod.
+Owns groups of pods with equal namespace and labels, found by label, and tallies: the number of selected pods on each
+node for one selection, kept up to date once it was asked for. The pods of a Deployment are one group, so a decision
+looks at a few groups and never at all pods. A pod with very many labels (``complexity.BULKY``) is a group of its own
+that every search looks at, and a very large selection is counted each time: neither takes much memory for long. Assumes
+that it is told of every pod that comes to or leaves a node, and of every node that comes, goes or moves.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 from peaks_scheduler.arrays import Counts
 from peaks_scheduler.ledger.snapshot import Selection
-from peaks_scheduler.objects.burden import BULKY, bulky
+from peaks_scheduler.objects.complexity import BULKY, bulky
 from peaks_scheduler.objects.pod import Pod
 from peaks_scheduler.objects.selectors import LabelSelector
 
@@ -26,17 +26,17 @@ from .bulk import Hashed, Selectors
 from .slots import Slot, roomy
 
 REMEMBERED = 256
-"""Selections whose tally is kept; beyond it the one not asked for longest is forgotten."""
+"""Tallies that are kept; beyond it the one used least recently is dropped."""
 
 K = TypeVar("K")
 
-Alike = tuple[str, frozenset[tuple[str, str]] | str, bool]
-"""(namespace, labels or, where they are very many, the pod's uid; on its way out)"""
+GroupKey = tuple[str, frozenset[tuple[str, str]] | str, bool]
+"""(namespace; labels or, where these are very many, the pod's uid; is it being deleted?)"""
 
 
 @dataclass(slots=True, eq=False)
 class Tally:
-    """Pods that one selection selects, per node."""
+    """Number of pods that a selection selects, by node."""
 
     selection: Selection
     counts: Counts  # (capacity,)
@@ -45,27 +45,27 @@ class Tally:
 
 @dataclass(slots=True, eq=False)
 class Group:
-    """Pods alike in namespace, labels, and in whether they are on their way out."""
+    """Pods with equal namespace and labels that are all, or all not, being deleted."""
 
-    alike: Alike
+    key: GroupKey
     labels: Mapping[str, str]
     there: dict[Slot, int] = field(default_factory=dict)
     tallies: list[Tally] = field(default_factory=list)
 
     @property
     def namespace(self) -> str:
-        return self.alike[0]
+        return self.key[0]
 
     @property
     def leaving(self) -> bool:
-        return self.alike[2]
+        return self.key[2]
 
     @property
     def bulky(self) -> bool:
-        return isinstance(self.alike[1], str)
+        return isinstance(self.key[1], str)
 
     def counts(self) -> Iterator[tuple[int, int]]:
-        """(index, pods) of every node where there are some."""
+        """(node index, number of pods) of every node with pods of the group."""
         return ((slot.index, count) for slot, count in self.there.items() if slot.index >= 0)
 
 
@@ -74,7 +74,7 @@ class PodsByLabels:
 
     def __init__(self, slots: Sequence[Slot]) -> None:
         self._slots = slots
-        self._groups: dict[Alike, Group] = {}
+        self._groups: dict[GroupKey, Group] = {}
         self._by_pair: dict[tuple[str, str], set[Group]] = {}
         self._by_key: dict[str, set[Group]] = {}
         self._by_namespace: dict[str, set[Group]] = {}
@@ -92,7 +92,7 @@ class PodsByLabels:
                 tally.counts[slot.index] += 1
 
     def pod_removed(self, slot: Slot, pod: Pod) -> None:
-        group = self._groups[_alike(pod)]
+        group = self._groups[_group_key(pod)]
         _take_one(group.there, slot)
         _take_one(slot.groups, group)
         if slot.index >= 0:
@@ -102,7 +102,7 @@ class PodsByLabels:
             self._dissolve(group)
 
     def node_placed(self, slot: Slot) -> None:
-        """The slot has an index that it had not: its pods count there now."""
+        """The slot has a new index: count its pods there."""
         for tally in self._tallies.values():
             tally.counts = roomy(tally.counts, slot.index)
             tally.counts[slot.index] = 0
@@ -113,7 +113,7 @@ class PodsByLabels:
     # -- asked
 
     def counts(self, selection: Selection) -> Counts:
-        """(N,) pods that the selection selects."""
+        """(N,) number of selected pods on each node."""
         tally = self._tallies.get(selection)
         if tally is None:
             if bulky(selection):
@@ -124,17 +124,17 @@ class PodsByLabels:
         return tally.counts[: len(self._slots)]
 
     def within(self, namespaces: frozenset[str] | None) -> Iterator[tuple[str, Collection[Group]]]:
-        """Pods alike, by namespace: of these ones; None: of all."""
+        """(namespace, its groups) of these namespaces; None: of all."""
         for name in self._by_namespace if namespaces is None else self._by_namespace.keys() & namespaces:
             yield name, self._by_namespace[name]
 
     # -- groups
 
     def _group(self, pod: Pod) -> Group:
-        alike = _alike(pod)
-        group = self._groups.get(alike)
+        key = _group_key(pod)
+        group = self._groups.get(key)
         if group is None:
-            group = self._groups[alike] = Group(alike, pod.labels)
+            group = self._groups[key] = Group(key, pod.labels)
             for found in self._homes(group):
                 found.add(group)
             for tally in self._tallies.values():
@@ -143,7 +143,7 @@ class PodsByLabels:
         return group
 
     def _homes(self, group: Group) -> list[set[Group]]:
-        """The sets that a group is found in."""
+        """The sets of groups that a group belongs to."""
         homes = [self._by_namespace.setdefault(group.namespace, set())]
         if group.bulky:
             return [*homes, self._bulky]
@@ -153,7 +153,7 @@ class PodsByLabels:
         return homes
 
     def _dissolve(self, group: Group) -> None:
-        del self._groups[group.alike]
+        del self._groups[group.key]
         for found in self._homes(group):
             found.discard(group)
         for tally in group.tallies:
@@ -161,7 +161,7 @@ class PodsByLabels:
         self._drop_empty(group)
 
     def _drop_empty(self, group: Group) -> None:
-        """Labels come and go with the pods: what nobody is found by any more is not kept."""
+        """Remove the sets that are empty now: labels come and go with the pods."""
         if not self._by_namespace[group.namespace]:
             del self._by_namespace[group.namespace]
         for key, value in () if group.bulky else group.labels.items():
@@ -186,7 +186,7 @@ class PodsByLabels:
         return tally
 
     def _counted(self, selection: Selection) -> Counts:
-        """(N,) pods that the selection selects, remembered by nobody."""
+        """(N,) number of selected pods on each node, counted without a tally."""
         counts = np.zeros(len(self._slots), np.int32)
         selectors = Selectors([selector for selector, _ in selection.matchers])
         for group in self._candidates(selection):
@@ -196,7 +196,7 @@ class PodsByLabels:
         return counts
 
     def _candidates(self, selection: Selection) -> Collection[Group]:
-        """Groups among which the selected ones are: the fewest that one requirement leaves."""
+        """The fewest groups that contain the selected ones, by a single label or namespace."""
         least: Collection[Group] = self._groups.values()
         for selector, namespaces in selection.matchers:
             for found in self._by_labels(selector):
@@ -223,7 +223,7 @@ class PodsByLabels:
         return self._by_namespace.get(next(iter(namespaces)), ())
 
 
-def _alike(pod: Pod) -> Alike:
+def _group_key(pod: Pod) -> GroupKey:
     labels = frozenset(pod.labels.items()) if len(pod.labels) <= BULKY else pod.uid
     return pod.namespace, labels, pod.deleting
 
@@ -244,7 +244,7 @@ def _selects(selection: Selection, group: Group) -> bool:
 
 
 def _may_select(selection: Selection, group: Group) -> bool:
-    """Could it, whatever the labels?"""
+    """Can the selection select the group, whatever its labels?"""
     if group.leaving and not selection.leaving:
         return False
     return all(names is None or group.namespace in names for _, names in selection.matchers)

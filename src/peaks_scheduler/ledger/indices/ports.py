@@ -1,7 +1,7 @@
-"""Host ports that pods on nodes have: on which nodes is one of these taken?
+"""Host ports that pods hold on nodes: on which nodes is one of these ports taken?
 
-Owns who has which port, by protocol and number, then by node and address. Assumes every pod that comes to or leaves a
-node is told to it.
+Owns the ports in use, by protocol and number, then by node and address. Assumes that it is told of every pod that comes
+to or leaves a node.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from peaks_scheduler.arrays import Mask
-from peaks_scheduler.objects.pod import HostPort
+from peaks_scheduler.objects.constraints import HostPort
 
 from .slots import Slot
 
@@ -48,7 +48,7 @@ class HostPorts:
                 del self._there[number]
 
     def holding(self, ports: Iterable[HostPort]) -> Mask | None:
-        """(N,) is one of these host ports taken? None: on no node."""
+        """(N,) nodes where one of these host ports is taken; None: no node."""
         taken: set[int] = set()
         for port in ports:
             for slot, addresses in self._there.get((port.protocol, port.port), {}).items():

@@ -1,10 +1,10 @@
-"""Affinity terms that pods brought with them to their nodes: which of them mean a pod that is about to come?
+"""Affinity terms of existing pods: which of them match an incoming pod?
 
-Owns the terms in force and on which nodes, by bundle: all that pods alike brought. A bundle's few terms are found by
-namespace and by a label that they ask for, so that a decision looks only at those that ask for one of the pod's labels,
-or for none in particular. A bundle of very many (``burden.BULKY``) is compiled once, when its first pod comes: whoever
-writes ten thousand terms pays for them, and nobody else. Terms over a label that no node has mean nobody. Assumes every
-pod that comes to or leaves a node is told to it. Never evaluates topology: that is the caller's.
+Owns the terms and the nodes of their pods, by bundle: equal pods have one bundle of terms. A term is found by namespace
+and by a label that it asks for, so a decision looks only at terms that ask for one of the pod's labels or for none in
+particular. A bundle of very many terms (``complexity.BULKY``) is compiled once, when its first pod comes: a pod with
+ten thousand terms does not slow down other decisions. A term over a topology key that no node has matches no pod.
+Assumes that it is told of every pod that comes to or leaves a node. Never evaluates topology.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from peaks_scheduler.arrays import Mask
-from peaks_scheduler.objects.burden import bulky
-from peaks_scheduler.objects.selectors import AffinityTerm, LabelSelector
+from peaks_scheduler.arrays import Ints, Mask
+from peaks_scheduler.objects.affinity import AffinityTerm
+from peaks_scheduler.objects.complexity import bulky
+from peaks_scheduler.objects.selectors import LabelSelector
 
 from .bulk import Hashed, Selectors, Table
 from .slots import Slot
@@ -28,35 +28,35 @@ Weighted = tuple[tuple[int, AffinityTerm], ...]
 Label = tuple[str, str] | str | None
 Asked = Sequence[Label]
 Home = tuple[str | None, Label]
-"""(namespace, label or label's key) of the pods that can be meant; None: whichever."""
+"""(namespace, label or label key) of the pods that a term can match; None: any."""
 HOMES = 16
-"""Beyond as many a term is found under its labels alone."""
+"""A term that would be found under more of them is found by its labels alone."""
 
 
 class Carried(Protocol):
-    """Which labels do nodes have?"""
+    """Tells which label keys nodes have."""
 
     @property
     def keys_changed(self) -> int:
-        """Changes when the answer to ``carried`` does."""
+        """A number that changes when an answer of ``carried`` does."""
 
     def carried(self, key: str) -> bool:
-        """Has a node a label of this key?"""
+        """Does any node have a label of this key?"""
 
 
 @dataclass(slots=True, eq=False)
 class Bundle:
-    """Where the terms that pods alike brought are in force."""
+    """The terms of equal pods, and the nodes of these pods."""
 
     terms: Weighted
     there: dict[Slot, int] = field(default_factory=dict)
     compiled: Compiled | None = None
-    homes: list[tuple[Home, Force]] = field(default_factory=list)
-    _indices: NDArray[np.int64] | None = None
+    homes: list[tuple[Home, BundleTerm]] = field(default_factory=list)
+    _indices: Ints | None = None
     _places: int = -1
 
-    def indices(self, places: int) -> NDArray[np.int64]:
-        """(M,) nodes where they are, once each; ``places`` changes when nodes get other indices."""
+    def indices(self, places: int) -> Ints:
+        """(M,) indices of the nodes with such pods; ``places`` changes when nodes get other indices."""
         if self._indices is None or self._places != places:
             found = [slot.index for slot in self.there if slot.index >= 0]
             self._indices, self._places = np.array(found, np.int64), places
@@ -72,8 +72,8 @@ class Bundle:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Force:
-    """A bundle's terms over one topology key: one of them, or those of very many that mean a pod."""
+class BundleTerm:
+    """A term of a bundle, or, of a compiled bundle, the sum of its terms over one topology key that match a pod."""
 
     topology_key: str
     bundle: Bundle
@@ -81,12 +81,12 @@ class Force:
     term: AffinityTerm | None = None
 
     def counts(self) -> Iterator[tuple[int, int]]:
-        """(index, times) of every node where it is in force."""
+        """(node index, number of pods with the term) of every node with such a pod."""
         return ((slot.index, count) for slot, count in self.bundle.there.items() if slot.index >= 0)
 
 
 class Compiled:
-    """Very many terms, made ready to be asked at once."""
+    """Very many terms, compiled: they are all evaluated at once."""
 
     def __init__(self, terms: Weighted) -> None:
         self._terms = terms
@@ -104,34 +104,34 @@ class Compiled:
         self._carried = np.zeros(0, np.bool_)
 
     def of(self, terms: Weighted) -> bool:
-        """Is it made of these very terms?"""
+        """Is it compiled from these term objects?"""
         pairs = zip(self._terms, terms, strict=False)
         return len(self._terms) == len(terms) and all(a[1] is b[1] and a[0] == b[0] for a, b in pairs)
 
     def pulls(self, pod: Hashed, namespace: str, of: Hashed, nodes: Carried) -> list[tuple[str, int]]:
-        """(topology key, sum of weights) of the terms that mean a pod with these labels in ``namespace``, whose own
-        labels are ``of``; of keys that nodes have."""
+        """(topology key, sum of weights) of the terms that match a pod with these labels in ``namespace``, a namespace
+        with the labels ``of``. Only topology keys that nodes have."""
         carried = self.carried_by(nodes)
         if not carried.any():
             return []
         return self.sums(carried & self.selecting(pod) & self.looking_into(namespace, of))
 
     def perhaps(self, pod: Hashed, namespace: str, nodes: Carried) -> list[tuple[str, int]]:
-        """Likewise of those that may mean it, for they select namespaces by labels that nobody reads."""
-        unread = self._by_selector & ~self._naming(namespace)
-        return self.sums(self.carried_by(nodes) & self.selecting(pod) & unread)
+        """The same of terms that may match, because they select namespaces by labels that cannot be read."""
+        unreadable = self._by_selector & ~self._naming(namespace)
+        return self.sums(self.carried_by(nodes) & self.selecting(pod) & unreadable)
 
     def selecting(self, pod: Hashed) -> Mask:
         """(T,) terms that select pods with these labels, whatever their namespace."""
         return self._selectors.matching(pod)
 
     def looking_into(self, namespace: str, of: Hashed) -> Mask:
-        """(T,) terms that look into a namespace with these labels."""
+        """(T,) terms whose namespaces include this one, which has the labels ``of``."""
         looking: Mask = self._naming(namespace) | self._namespaces.matching(of)
         return looking
 
     def sums(self, which: Mask) -> list[tuple[str, int]]:
-        """(topology key, sum of weights) of these terms."""
+        """(topology key, sum of weights) of the terms ``which``."""
         codes = self._codes[which]
         sums = np.bincount(codes, weights=self._weights[which], minlength=len(self._keys))
         return [(self._keys[code], int(sums[code])) for code in np.unique(codes)]
@@ -142,7 +142,7 @@ class Compiled:
         return naming
 
     def carried_by(self, nodes: Carried) -> Mask:
-        """(T,) terms over a label that a node has."""
+        """(T,) terms over a topology key that a node has."""
         if self._known != nodes.keys_changed:
             known = np.fromiter(map(nodes.carried, self._keys), np.bool_, len(self._keys))
             self._known, self._carried = nodes.keys_changed, known[self._codes]
@@ -155,14 +155,14 @@ class Terms:
     def __init__(self, nodes: Carried) -> None:
         self._nodes = nodes
         self._bundles: dict[Weighted, Bundle] = {}
-        self._homes: dict[str | None, dict[Label, dict[Force, None]]] = {}
+        self._homes: dict[str | None, dict[Label, dict[BundleTerm, None]]] = {}
         self._bulky: dict[Bundle, Compiled] = {}
 
     def __len__(self) -> int:
         return len(self._bundles)
 
     def change(self, terms: Weighted, slot: Slot, by: int) -> None:
-        """All of a pod's terms are in force ``by`` (1, -1) more times on this node."""
+        """A pod with these terms comes to the node (``by`` 1) or leaves it (-1)."""
         bundle = self._bundles.get(terms)
         if bundle is None:
             bundle = self._bundles[terms] = Bundle(terms)
@@ -171,33 +171,33 @@ class Terms:
         if not bundle.there:
             self._remove(bundle)
 
-    def meaning(self, namespace: str, labels: Mapping[str, str], of: Mapping[str, str] | None) -> Iterator[Force]:
-        """Terms that select a pod with these labels in ``namespace``, whose own labels are ``of`` (None: unknown)."""
-        for force in self._candidates(namespace, labels):
-            if self._means(force, labels) and force.term.in_namespace(namespace, of):  # type: ignore[union-attr]
-                yield force
+    def matching(self, namespace: str, labels: Mapping[str, str], of: Mapping[str, str] | None) -> Iterator[BundleTerm]:
+        """Terms that match a pod with these labels in ``namespace``, whose labels are ``of`` (None: unknown)."""
+        for placed in self._candidates(namespace, labels):
+            if self._matches(placed, labels) and placed.term.in_namespace(namespace, of):  # type: ignore[union-attr]
+                yield placed
         if self._bulky:
             hashed, hashed_of = Hashed(labels), Hashed(of or {})
             for bundle, compiled in self._bulky.items():
                 for key, weight in compiled.pulls(hashed, namespace, hashed_of, self._nodes):
-                    yield Force(key, bundle, weight)
+                    yield BundleTerm(key, bundle, weight)
 
-    def perhaps_meaning(self, namespace: str, labels: Mapping[str, str]) -> Iterator[Force]:
-        """Terms that may mean it, for they select namespaces by labels that nobody reads."""
-        for force in self._candidates(namespace, labels):
-            term = force.term
-            if term and term.namespace_selector and namespace not in term.namespaces and self._means(force, labels):
-                yield force
+    def perhaps_matching(self, namespace: str, labels: Mapping[str, str]) -> Iterator[BundleTerm]:
+        """Terms that may match, because they select namespaces by labels that cannot be read."""
+        for placed in self._candidates(namespace, labels):
+            term = placed.term
+            if term and term.namespace_selector and namespace not in term.namespaces and self._matches(placed, labels):
+                yield placed
         hashed = Hashed(labels) if self._bulky else None
         for bundle, compiled in self._bulky.items() if hashed else ():
             for key, weight in compiled.perhaps(hashed, namespace, self._nodes):  # type: ignore[arg-type]
-                yield Force(key, bundle, weight)
+                yield BundleTerm(key, bundle, weight)
 
-    def _means(self, force: Force, labels: Mapping[str, str]) -> bool:
-        assert force.term is not None, "only compiled terms have none"
-        return self._nodes.carried(force.topology_key) and force.term.selects(labels)
+    def _matches(self, placed: BundleTerm, labels: Mapping[str, str]) -> bool:
+        assert placed.term is not None, "only compiled terms have none"
+        return self._nodes.carried(placed.topology_key) and placed.term.selects(labels)
 
-    def _candidates(self, namespace: str, labels: Mapping[str, str]) -> Iterator[Force]:
+    def _candidates(self, namespace: str, labels: Mapping[str, str]) -> Iterator[BundleTerm]:
         for scope in (namespace, None):
             homes = self._homes.get(scope)
             if homes is None:
@@ -214,13 +214,13 @@ class Terms:
             bundle.compiled = self._bulky[bundle] = Compiled(bundle.terms)
             return
         for weight, term in bundle.terms:
-            force = Force(term.topology_key, bundle, weight, term)
+            placed = BundleTerm(term.topology_key, bundle, weight, term)
             for scope, label in self._homes_of(term):
-                self._homes.setdefault(scope, {}).setdefault(label, {})[force] = None
-                bundle.homes.append(((scope, label), force))
+                self._homes.setdefault(scope, {}).setdefault(label, {})[placed] = None
+                bundle.homes.append(((scope, label), placed))
 
     def _homes_of(self, term: AffinityTerm) -> list[Home]:
-        """Where it is found: under few of the labels of which a selected pod must have one."""
+        """Where a term is found: under few labels, one of which every matching pod has."""
         if term.selector is None:
             return []
         scopes: Sequence[str | None] = (None,) if term.namespace_selector is not None else tuple(term.namespaces)
@@ -240,9 +240,9 @@ class Terms:
     def _remove(self, bundle: Bundle) -> None:
         del self._bundles[bundle.terms]
         self._bulky.pop(bundle, None)
-        for (scope, label), force in bundle.homes:
+        for (scope, label), placed in bundle.homes:
             homes = self._homes[scope]
-            del homes[label][force]
+            del homes[label][placed]
             if not homes[label]:
                 del homes[label]
             if not homes:

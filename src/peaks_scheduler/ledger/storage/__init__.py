@@ -1,7 +1,7 @@
-"""Claims, volumes and what stands behind them: which there are, who uses them, and what is to be written for a pod.
+"""Claims, volumes and related objects: which exist, which pods use them, and what must be written for a pod.
 
-``store`` is the picture that filters read, made of ``records`` (``reading`` gets them from API objects, ``migration``
-says what in-tree volumes are as CSI ones). In it ``cache`` lets a pod on its way take volumes and claims, ``pool`` has
-the volumes that are still to be had, ``users`` who uses what, ``attachments`` what nodes can still attach. ``plan`` is
+``store`` is what filters read, made of ``records``; ``from_api`` reads these from API objects, ``migration`` translates
+in-tree volumes to CSI. Behind the store: ``assume_cache`` has what is assumed for a pod, ``pool`` the volumes that are
+free, ``users`` the pods that use a claim or disk, ``attachments`` how many volumes nodes can still attach. ``plan`` is
 what must be written for a pod.
 """

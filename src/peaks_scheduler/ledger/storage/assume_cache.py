@@ -1,7 +1,7 @@
 """Objects as the API server has them, and as we assume them to be: kube-scheduler's passive assume cache.
 
-Owns the rule between the two. An assumption stands on one version of an object and holds until the API server shows
-another one, whatever that says, or until it is taken back. It is never sent anywhere from here.
+Owns the rule between the two. An assumption is based on one version of an object. It holds until the API server shows
+another version, or until it is taken back. Nothing is written to the API server from here.
 
     observe(another version, or gone)   the assumption is dropped
     observe(the same version)           a repetition: it stays
@@ -10,7 +10,7 @@ another one, whatever that says, or until it is taken back. It is never sent any
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Generic, Protocol, TypeVar
 
 
@@ -35,7 +35,7 @@ class AssumeCache(Generic[T]):
         return iter(self._observed)
 
     def get(self, key: str) -> T | None:
-        """As it is assumed to be, else as it was observed."""
+        """As assumed, else as observed."""
         assumed = self._assumed.get(key)
         return self._observed.get(key) if assumed is None else assumed
 
@@ -43,8 +43,12 @@ class AssumeCache(Generic[T]):
         """As the API server last showed it."""
         return self._observed.get(key)
 
+    def assumptions(self) -> Mapping[str, T]:
+        """What is assumed, by key."""
+        return self._assumed
+
     def observe(self, key: str, record: T | None) -> None:
-        """The API server has it so; None: it is gone."""
+        """Observe an object as the API server has it; None: it is gone."""
         assumed = self._assumed.get(key)
         if assumed is not None and (record is None or record.version != assumed.version):
             del self._assumed[key]
@@ -54,16 +58,16 @@ class AssumeCache(Generic[T]):
             self._observed[key] = record
 
     def in_step(self, key: str, version: str) -> bool:
-        """Is this the version that was observed last?"""
+        """Is this the version observed last?"""
         record = self._observed.get(key)
         return record is not None and record.version == version
 
     def assume(self, key: str, record: T) -> None:
-        """Take it to be so. The caller has made sure that the two are ``in_step``."""
+        """Assume the object to be so. The caller has checked that its version is ``in_step``."""
         self._assumed[key] = record
 
     def restore(self, key: str, version: str) -> None:
-        """Take back what was assumed on that version."""
+        """Take back what was assumed on this version."""
         assumed = self._assumed.get(key)
         if assumed is not None and assumed.version == version:
             del self._assumed[key]

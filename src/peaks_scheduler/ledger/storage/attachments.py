@@ -1,9 +1,8 @@
 """How many more volumes of each CSI driver a node can attach.
 
-Owns, per node that has a limit at all, the CSI volumes that its pods use, and per driver the array of what is left.
-Recounts a node only when it was touched: its pods, their claims and volumes, its CSINode or what is attached to it
-changed. Assumes that the storage touches it then. What is not reached by pods but attached still counts
-(VolumeAttachment), once.
+Owns the CSI volumes that the pods of each node with limits use, and for each driver the array of what is left. A node
+is counted again only after ``touch``: the storage calls it when the node's pods, their claims and volumes, its CSINode
+or its VolumeAttachments have changed. A volume that is attached without a pod counts too, once.
 
 Source: kube-scheduler's nodevolumelimits/csi.go.
 """
@@ -16,8 +15,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from peaks_scheduler.arrays import Ints
 from peaks_scheduler.objects.pod import Pod
 from peaks_scheduler.objects.pod_volumes import PodVolume
 
@@ -29,18 +28,18 @@ NO_ROOM = -1
 
 
 class Layout(Protocol):
-    """Which node is where in an array."""
+    """Indices of the nodes in arrays."""
 
     @property
     def shape(self) -> int:
-        """Another number whenever nodes come, go or get other indices."""
+        """A number that changes when nodes come, go or get other indices."""
 
     def position(self, name: str) -> int | None:
         """Index of the node of that name."""
 
 
 class Lookup(Protocol):
-    """What the storage knows."""
+    """What is read from the storage."""
 
     def claim(self, namespace: str, name: str) -> Claim | None: ...
 
@@ -51,14 +50,14 @@ class Lookup(Protocol):
     def csi_node(self, name: str) -> CsiNode | None: ...
 
     def pods_on(self, node: str) -> Iterable[Pod]:
-        """Those with volumes."""
+        """Pods with volumes on the node."""
 
     def attached_to(self, node: str) -> Iterable[Attachment]:
-        """What the API server says is attached."""
+        """VolumeAttachments to the node."""
 
 
 def csi_volumes(pod: Pod, known: Lookup) -> Iterator[CsiVolume | Untranslatable]:
-    """What of the pod counts against limits, on nodes that have any. A claim that is not there does not count."""
+    """Volumes of the pod that count against the limits of nodes. A claim that does not exist does not count."""
     for volume in pod.volumes:
         found = _of_disk(volume) if volume.disk is not None else _of_claim(volume, pod, known)
         if found is not None:
@@ -86,18 +85,18 @@ def _of_claim(volume: PodVolume, pod: Pod, known: Lookup) -> CsiVolume | Untrans
         return bound_to.counted
     its_class = known.storage_class(claim.class_name)
     driver = driver_of(its_class.provisioner) if its_class else ""
-    # a handle that no real volume has: one that is still to come counts as well, once
+    # a handle that no real volume has: a volume that does not exist yet counts too, once
     return CsiVolume(driver, f"of claim {claim.key}") if driver else None
 
 
 def not_owner(claim: Claim, pod: Pod) -> str:
-    """Of a claim that stands in the place of a pod's ephemeral volume."""
+    """Why a claim is not that of the pod's ephemeral volume, in words."""
     return f"PVC {claim.key} was not created for pod {pod.key} (pod is not owner)"
 
 
 @dataclass(frozen=True, slots=True)
 class _Count:
-    """What a node with limits has."""
+    """Limits and use of a node."""
 
     limits: Mapping[str, int]
     used: frozenset[CsiVolume]
@@ -120,18 +119,18 @@ class Attachments:
         self._using: defaultdict[CsiVolume, set[str]] = defaultdict(set)
         self._faults: dict[str, str] = {}
         self._stale: set[str] = set()
-        self._room: dict[str, NDArray[np.int64]] = {}  # by driver, of the nodes in the layout of ...
+        self._room: dict[str, Ints] = {}  # by driver, of the nodes in the layout of ...
         self._shape = -1
 
     def touch(self, nodes: Iterable[str]) -> None:
-        """Something about what these nodes attach is, or may be, other than it was."""
+        """Count these nodes again: what they attach may have changed."""
         self._stale.update(nodes)
 
     def touch_all(self) -> None:
         self._stale.update(self._counts)
 
-    def room(self, driver: str, length: int, layout: Layout) -> NDArray[np.int64]:
-        """(N,) how many more volumes of the driver; ``UNLIMITED`` where it has no limit."""
+    def room(self, driver: str, length: int, layout: Layout) -> Ints:
+        """(N,) number of volumes of the driver that can still be attached; ``UNLIMITED`` without a limit."""
         self._recount(layout)
         if driver not in self._room:
             room = self._room[driver] = np.full(length, UNLIMITED, np.int64)
@@ -140,12 +139,12 @@ class Attachments:
         return self._room[driver]
 
     def using(self, volume: CsiVolume, layout: Layout) -> set[str]:
-        """Nodes with limits whose pods use the volume already: one more pod attaches nothing."""
+        """Nodes with limits whose pods use the volume already: another pod attaches nothing more."""
         self._recount(layout)
         return self._using.get(volume, set())
 
     def faults(self, layout: Layout) -> Mapping[str, str]:
-        """Nodes with limits where the volumes of a pod cannot be counted, and why."""
+        """Node with limits -> why the volumes of its pods cannot be counted."""
         self._recount(layout)
         return self._faults
 
@@ -173,7 +172,7 @@ class Attachments:
         return _Count(csi_node.limits, frozenset(used), attached, None)
 
     def _attached(self, node: str) -> Iterator[CsiVolume]:
-        """kube-scheduler takes the driver that the attachment names, and only looks at volumes that are CSI's own."""
+        """As in kube-scheduler: the driver is the attachment's, and only volumes with a CSI source count."""
         for attachment in self._known.attached_to(node):
             volume = self._known.volume(attachment.volume_name)
             if volume is not None and volume.csi is not None:
@@ -195,7 +194,7 @@ class Attachments:
             self._faults[node] = count.fault
 
 
-def _put(room: NDArray[np.int64], layout: Layout, node: str, amount: int) -> None:
+def _put(room: Ints, layout: Layout, node: str, amount: int) -> None:
     i = layout.position(node)
     if i is not None:
         room[i] = amount

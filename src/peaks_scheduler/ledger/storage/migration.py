@@ -1,9 +1,9 @@
-"""In-tree volumes as the CSI volumes that they are served as: driver, handle, and where they can be reached.
+"""Translation of in-tree volumes to CSI: driver, handle and topology.
 
-Owns as much of ``k8s.io/csi-translation-lib`` 0.36 as a verdict depends on: the five plugins whose migration
-kube-scheduler takes for granted (``isCSIMigrationOn``). Azure Files and vSphere are not among them: they are known by
-name, never translated, and count against no limit. What cannot be translated is an answer in the library's own words,
-not an exception. Looks at nothing but what it is given.
+Owns the part of ``k8s.io/csi-translation-lib`` 0.36 that decisions depend on: the five plugins whose migration
+kube-scheduler assumes (``isCSIMigrationOn``). Azure Files and vSphere are not among them: they are never translated and
+count against no limit. A volume that cannot be translated gives ``Untranslatable`` with the library's own words, not an
+exception. Pure.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Terms = tuple[NodeSelectorTerm, ...] | None
 ZONE, REGION = "topology.kubernetes.io/zone", "topology.kubernetes.io/region"
 BETA_ZONE, BETA_REGION = "failure-domain.beta.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/region"
 ZONES_APART_BY = "__"
-"""Between the zones in the label of a volume that is in more than one."""
+"""Separator of the zones in a volume's label."""
 
 _UNSPECIFIED = "UNSPECIFIED"
 _EBS_ID = re.compile(r"vol-[^/]*")
@@ -31,7 +31,7 @@ _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 @dataclass(frozen=True, slots=True)
 class CsiVolume:
-    """A volume as its CSI driver knows it: what is attached to a node once, whatever many pods use it."""
+    """A volume as its CSI driver knows it. It is attached to a node once, however many pods use it."""
 
     driver: str
     handle: str
@@ -39,24 +39,24 @@ class CsiVolume:
 
 @dataclass(frozen=True, slots=True)
 class Untranslatable:
-    """A volume that has no CSI form."""
+    """A volume that cannot be translated, and why."""
 
     words: str
 
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """An in-tree volume plugin and what took its place."""
+    """An in-tree volume plugin and the CSI driver that replaces it."""
 
     name: str
     driver: str
     zone: str = ""
-    """Label by which the driver's nodes say their zone; empty: topology stays as it is."""
+    """Label of the driver for a node's zone; empty: the topology is not translated."""
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """A PersistentVolume of an in-tree plugin as it is on nodes where the plugin has been migrated."""
+    """A PersistentVolume of an in-tree plugin, translated for nodes where the plugin is migrated."""
 
     plugin: str
     volume: CsiVolume | Untranslatable
@@ -75,19 +75,19 @@ _NEVER_MIGRATED = frozenset({"kubernetes.io/azure-file", "kubernetes.io/vsphere-
 
 
 def driver_of(provisioner: str) -> str:
-    """The CSI driver that serves the volumes of a provisioner; empty where they count against no limit."""
+    """The CSI driver of a provisioner's volumes; empty: they count against no limit."""
     return "" if provisioner in _NEVER_MIGRATED else _DRIVERS.get(provisioner, provisioner)
 
 
 def inline_volume(disk: Disk) -> CsiVolume | Untranslatable | None:
-    """A disk that a pod names itself; None for one that no CSI driver took over."""
+    """Translate a disk that a pod names itself; None if no CSI driver replaces its plugin."""
     if disk.source not in PLUGINS:
         return None
     return _volume(disk, (_UNSPECIFIED,))
 
 
 def migrated(disk: Disk, labels: Mapping[str, str], terms: Terms) -> Migration | None:
-    """A PersistentVolume with this source, ``labels`` and node affinity; None for one that no CSI driver took over."""
+    """Translate a PersistentVolume of this source, labels and affinity; None if no CSI driver replaces its plugin."""
     plugin = PLUGINS.get(disk.source)
     if plugin is None:
         return None
@@ -153,7 +153,7 @@ def _gce_region(zones: Sequence[str]) -> str | Untranslatable:
 
 
 def _translated_topology(terms: Terms, labels: Mapping[str, str], key: str) -> Terms:
-    """Zones in the driver's own label ``key``, and regions in today's: translateTopologyFromInTreeToCSI."""
+    """The terms with zones under the driver's label ``key``: translateTopologyFromInTreeToCSI."""
     zone, region = _topology_labels(terms, labels)
     if _names_any(terms, zone):
         terms = _renamed(terms, zone, key)
@@ -165,7 +165,7 @@ def _translated_topology(terms: Terms, labels: Mapping[str, str], key: str) -> T
 
 
 def _topology_labels(terms: Terms, labels: Mapping[str, str]) -> tuple[str, str]:
-    """Does this volume speak today's labels or the beta ones? Its affinity goes before its labels."""
+    """(zone, region) labels that the volume uses, stable or beta; its node affinity counts before its labels."""
     for zones in ({r.key for r in _expressions(terms)}, labels):
         if ZONE in zones:
             return ZONE, REGION
@@ -190,7 +190,7 @@ def _renamed(terms: Terms, old: str, new: str) -> Terms:
 
 
 def _confined(terms: Terms, key: str, zones: Sequence[str]) -> Terms:
-    """Every term also asks for one of the zones; blank ones do not count."""
+    """The terms, each of which also requires one of the zones; blank zones do not count."""
     named = sorted({zone.strip() for zone in zones} - {""})
     if not named:
         return terms

@@ -1,8 +1,8 @@
-"""What must be written before a pod with unbound claims can run on a node, and how far it has come.
+"""What must be written before a pod with unbound claims can run on a node, and whether it is done.
 
-Owns the plan (which volume is bound to which claim, which claim is told its node), the patches that carry it out, and
-the question whether the volume controller has done its part (kube-scheduler's checkBindings). The writing and the
-waiting are for others. A patch carries the version it was planned on, so that the API server refuses what has changed.
+Owns the plan (which volume is bound to which claim, for which claim a volume is provisioned), its patches, and the
+check whether the volume controller has done its part (kube-scheduler's checkBindings). Writing and waiting are done
+elsewhere. A patch carries the version it was planned on, so that the API server refuses it if the object has changed.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any, Literal, Protocol
 
 from peaks_scheduler.objects.node import Node
 
+from .from_api import BOUND_BY_CONTROLLER, SELECTED_NODE
 from .migration import Untranslatable
-from .reading import BOUND_BY_CONTROLLER, SELECTED_NODE
 from .records import Claim, CsiNode, Volume
 
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A volume that is there already, for a claim."""
+    """An existing volume for a claim."""
 
     volume: str
     volume_uid: str
@@ -30,9 +30,9 @@ class Binding:
     claim_uid: str
     claim_version: str
     annotate: bool
-    """The volume must say that no user bound the two."""
+    """Must the volume be annotated as bound by the controller?"""
     needed: bool
-    """False: the volume says all of it already."""
+    """False: the volume is bound to the claim already."""
 
     @property
     def claim_key(self) -> str:
@@ -56,7 +56,7 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Provision:
-    """A claim whose volume is to be made for a node."""
+    """A claim whose volume is provisioned for a node."""
 
     namespace: str
     claim: str
@@ -76,15 +76,15 @@ class Provision:
 
 @dataclass(frozen=True, slots=True)
 class VolumePlan:
-    """For one pod on one node. Bindings are written before provisions, each in this order."""
+    """What to write for one pod on one node: bindings first, then provisions, each in this order."""
 
     node: str
     bindings: tuple[Binding, ...]
     provisions: tuple[Provision, ...]
 
     def written(self, versions: Mapping[str, str]) -> VolumePlan:
-        """The same plan once the API server has answered: by name of the volume, by ``namespace/name`` of a claim
-        to provision, the version it gave. What it shows before that version is old news."""
+        """The plan with the versions that the API server answered with: by name of the volume, or ``namespace/name`` of
+        a claim to provision. Earlier versions observed later are out of date."""
         return replace(
             self,
             bindings=tuple(replace(b, volume_version=versions.get(b.volume, b.volume_version)) for b in self.bindings),
@@ -96,18 +96,18 @@ class VolumePlan:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a plan has come."""
+    """State of a plan."""
 
     state: Literal["bound", "waiting", "failed"]
     words: str = ""
-    """Why it failed, as kube-scheduler says it."""
+    """Why it failed, in kube-scheduler's words."""
 
 
 BOUND, WAITING = Progress("bound"), Progress("waiting")
 
 
 class Observed(Protocol):
-    """What the API server shows, whatever we assume."""
+    """Objects as observed, without assumptions."""
 
     def observed_volume(self, name: str) -> Volume | None: ...
 
@@ -117,9 +117,9 @@ class Observed(Protocol):
 
 
 def plan_progress(plan: VolumePlan, storage: Observed, node: Node) -> Progress:
-    """Is everything bound that the plan is about? ``plan`` as ``written``, ``node`` the one it is for.
+    """Are all claims of the plan bound? ``plan`` is as ``written``, ``node`` the node of the plan.
 
-    A failed plan is over: the pod must be tried again. Whether the pod still exists is for the caller to know.
+    After a failure the pod must be scheduled again. The caller checks whether the pod still exists.
     """
     steps = (
         *(_binding_progress(binding, storage, node) for binding in plan.bindings),
@@ -152,12 +152,12 @@ def _provision_progress(provision: Provision, storage: Observed, node: Node) -> 
     if _older(claim.version, provision.claim_version):
         return WAITING
     if claim.selected_node != provision.node:
-        # a provisioner that fails takes the annotation away, and so asks for another try
+        # a provisioner that fails removes the annotation: the pod must be scheduled again
         return _failed(f'provisioning failed for PVC "{claim.name}"')
     if claim.volume_name:
         volume = storage.observed_volume(claim.volume_name)
         if volume is None:
-            return WAITING  # the claim's news came before its volume's
+            return WAITING  # the claim was observed before its volume
         misplaced = _misplaced(volume, storage, node)
         if misplaced:
             return _failed(misplaced)
@@ -165,7 +165,7 @@ def _provision_progress(provision: Provision, storage: Observed, node: Node) -> 
 
 
 def _misplaced(volume: Volume, storage: Observed, node: Node, prefix: str = "") -> str:
-    """Why the volume cannot be reached from the node; empty where it can."""
+    """Why the volume cannot be used on the node, in words; empty if it can."""
     where = volume.where
     csi_node = storage.csi_node(node.name)
     if volume.migration is not None and csi_node is not None and volume.migration.plugin in csi_node.migrated:
@@ -178,7 +178,7 @@ def _misplaced(volume: Volume, storage: Observed, node: Node, prefix: str = "") 
 
 
 def _older(version: str, than: str) -> bool:
-    """Versions are numbers that grow; of others nothing can be said."""
+    """Is the first version older? Versions that are not numbers cannot be compared: False."""
     return version.isdecimal() and than.isdecimal() and int(version) < int(than)
 
 

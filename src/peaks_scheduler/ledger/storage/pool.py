@@ -1,7 +1,7 @@
-"""Volumes that a claim may still get, by storage class: sorted by size, so that the smallest fit comes first.
+"""Volumes that a claim can still get, by storage class and sorted by size: the smallest that fits comes first.
 
-Owns the order of the free ones and the lookup of those kept for one claim. Assumes that it is told every change of a
-volume, assumptions included. Volumes that belong to a claim for good cost nothing here.
+Owns the order of the free volumes, and the lookup of volumes that are reserved for one claim. Assumes that it is told
+of every change of a volume, assumptions included.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from .records import Claim, Volume
 
 Place = tuple[int, str]
-"""(size [nB], name): the order in which volumes are tried. kube-scheduler leaves it open among equal sizes."""
+"""(size [nB], name): volumes are tried in this order. kube-scheduler has no order among equal sizes."""
 
 
 class VolumePool:
@@ -25,23 +25,23 @@ class VolumePool:
         self._changes: Counter[str] = Counter()
 
     def change(self, before: Volume | None, after: Volume | None) -> None:
-        """A volume is new, another than before, or gone."""
+        """A volume is new (``before`` is None), has changed, or is gone (``after`` is None)."""
         if before is not None:
             self._take_out(before)
         if after is not None:
             self._put_in(after)
 
     def changes(self, class_name: str) -> int:
-        """A number that differs whenever the volumes of the class do."""
+        """A number that changes when the volumes of the class do."""
         return self._changes[class_name]
 
     def free(self, class_name: str, at_least: int) -> Sequence[Place]:
-        """Volumes of no claim, of at least that size [nB], in order. Not all of them need be available."""
+        """Volumes without a claim, of at least that size [nB], in order. Some may not be available."""
         places = self._free.get(class_name, [])
         return places[bisect_left(places, (at_least, "")) :]
 
     def kept_for(self, claim: Claim) -> list[str]:
-        """Names of volumes of the claim's class that say they are for one of its name, in order."""
+        """Names of the volumes of the claim's class that are reserved for a claim of its name, sorted."""
         return sorted(self._kept.get((claim.class_name, claim.namespace, claim.name), ()))
 
     def _put_in(self, volume: Volume) -> None:

@@ -1,7 +1,7 @@
-"""Claims, volumes, classes and what CSI drivers say of nodes: as much of them as placing reads.
+"""Records of claims, volumes, classes and CSI objects: as much of them as a decision reads.
 
-Owns the records. Two are equal when they say the same of placing: their versions do not count. Sizes are whole
-nano-bytes, which hold any quantity exactly. Never looks anything up: a record knows the names of others, not them.
+Two records are equal if decisions read the same from them: versions do not count. Sizes are whole nano-bytes, which
+hold any quantity exactly. A record has the names of other objects, never the objects. Pure.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ EVERYWHERE = NodeRequirement()
 
 @dataclass(frozen=True, slots=True)
 class ClaimRef:
-    """Whom a volume belongs to, or is kept for."""
+    """The claim that a volume is bound to or reserved for."""
 
     namespace: str
     name: str
     uid: str
-    """Empty: whatever claim has that name."""
+    """Empty: any claim of that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +47,23 @@ class Volume:
     attributes_class: str
     claim: ClaimRef | None
     by_controller: bool
-    """Has it the annotation by which the volume controller knows that it, not a user, bound the two?"""
+    """Does its annotation say that the volume controller, not a user, bound it?"""
     available: bool
     """``status.phase`` is ``Available``"""
     deleting: bool
     where: NodeRequirement
-    """On labels alone: fields are not looked at."""
+    """Node affinity by labels; fields are not read."""
     csi: CsiVolume | None
-    """Its own CSI source."""
+    """Its CSI source; None: it has another source."""
     migration: Migration | None
     migrated_where: NodeRequirement
-    """``where`` on nodes to which its in-tree plugin was migrated."""
+    """``where`` on nodes where its in-tree plugin is migrated to CSI."""
     zones: tuple[tuple[str, frozenset[str]], ...]
-    """(label, values) pairs of its own labels that a node must share."""
+    """(label, values): a node must have one of the values of each label."""
 
     @property
     def counted(self) -> CsiVolume | None:
-        """What counts against a node's limit; None: nothing."""
+        """The CSI volume that counts against a node's limit; None: none."""
         found = self.csi
         if found is None and self.migration is not None and isinstance(self.migration.volume, CsiVolume):
             found = self.migration.volume
@@ -90,18 +90,18 @@ class Claim:
     class_name: str
     volume_name: str
     bound: bool
-    """Fully: it names its volume, and the volume controller has finished with it."""
+    """Does it name its volume, and has the volume controller completed the binding?"""
     lost: bool
     deleting: bool
     selected_node: str | None
     size: int | None
-    """[nB] None: it asks for no size."""
+    """[nB] requested; None: no size is requested."""
     access_modes: frozenset[str]
     mode: str
     attributes_class: str
     selector: LabelSelector | None
     owner: str
-    """uid of the object that controls it; empty: none."""
+    """uid of its controlling owner; empty: none."""
 
     @property
     def key(self) -> str:
@@ -121,9 +121,9 @@ class StorageClass:
 class CsiNode:
     name: str
     limits: Mapping[str, int]
-    """How many volumes of a driver can be attached; a driver that is not here has no limit."""
+    """Driver -> number of volumes that can be attached; a driver not in it has no limit."""
     migrated: frozenset[str]
-    """In-tree plugins that CSI drivers have taken over on this node."""
+    """In-tree plugins that are migrated to CSI on this node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +134,12 @@ class CsiDriver:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """A CSIStorageCapacity: how much can be provisioned for a class on some nodes."""
+    """A CSIStorageCapacity: how large a volume of a class can be provisioned on some nodes."""
 
     key: str
     class_name: str
     limit: int | None
-    """[B] the largest volume; None: not known, so none."""
+    """[B] the largest volume; None: not known, and no volume counts as possible."""
     topology: LabelSelector | None
     """The nodes; None: none."""
 
@@ -152,4 +152,4 @@ class Attachment:
     node: str
     driver: str
     volume_name: str
-    """Empty: it is of a volume that is in no PersistentVolume."""
+    """Empty: the volume has no PersistentVolume."""

@@ -1,10 +1,10 @@
-"""Claims, volumes, classes, CSI nodes and drivers, capacities, attachments: what there is, and who uses it.
+"""Claims, volumes, classes, CSI nodes and drivers, capacities, attachments: which exist, and which pods use them.
 
-Owns the one picture of storage that filters read. ``observe`` is the one door for what the API server says; whoever
-feeds it (a watch, a list, a file) makes no difference, and neither does the order. ``pod_added`` and ``pod_removed``
-are for whoever keeps pods on nodes. A pod on its way takes the volumes and claims of its plan (``assume``) until the
-API server shows newer ones or it is given up (``forget``). Filters keep what they worked out here (``remember``), each
-with a stamp of what it depends on. No I/O, no clock.
+Owns all that filters read about storage. Objects of the API server come in through ``observe`` alone; their source (a
+watch, a list, a file) and their order make no difference. The ledger tells of pods on nodes (``pod_added``,
+``pod_removed``). An assumed pod takes the volumes and claims of its plan (``assume``) until the API server shows newer
+versions or the pod is forgotten (``forget``). Filters cache their results here (``remember``), each with a stamp of
+what it depends on. No I/O, no clock.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from peaks_scheduler.objects.requests import Json
 
 from .assume_cache import AssumeCache
 from .attachments import Attachments
+from .from_api import READERS, key_of
 from .plan import VolumePlan
 from .pool import VolumePool
-from .reading import READERS, key_of
 from .records import Attachment, Capacity, Claim, ClaimRef, CsiDriver, CsiNode, StorageClass, Volume
 from .users import Users
 
@@ -38,14 +38,14 @@ KINDS: Mapping[str, str] = {
     "CSIStorageCapacity": "/apis/storage.k8s.io/v1/csistoragecapacities",
     "VolumeAttachment": "/apis/storage.k8s.io/v1/volumeattachments",
 }
-"""What is observed, and where the API server has it."""
+"""Kind -> path of its list on the API server."""
 
 REMEMBERED = 1024
-"""Answers of filters beyond which all are forgotten."""
+"""Cached results of filters; when there are so many, all are dropped."""
 
 
 class Storage:
-    """See the module. ``changes`` counts, by kind, observations and assumptions that changed something."""
+    """See the module. ``changes`` counts by kind the observations and assumptions that changed something."""
 
     def __init__(self) -> None:
         self.changes: Counter[str] = Counter()
@@ -55,17 +55,37 @@ class Storage:
         self._volumes: AssumeCache[Volume] = AssumeCache()
         self._claims: AssumeCache[Claim] = AssumeCache()
         self._others: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
-        self._claims_on: defaultdict[str, set[str]] = defaultdict(set)  # volume -> claims that name it
+        self._claims_on: defaultdict[str, set[str]] = defaultdict(set)  # volume -> claims bound to it
         self._attachments_of: defaultdict[str, set[str]] = defaultdict(set)  # volume -> attachments
         self._attachments_to: defaultdict[str, set[str]] = defaultdict(set)  # node -> attachments
         self._assumed: dict[str, dict[tuple[str, str], str]] = {}  # pod -> (kind, key) -> version
         self._remembered: dict[Hashable, tuple[Hashable, Any]] = {}
 
+    def copy(self) -> Storage:
+        """An independent copy without the pods on nodes: tell it of them with ``pod_added``."""
+        other = Storage()
+        for name in self._volumes:
+            other._set("PersistentVolume", name, self._volumes.observed(name))
+        for key in self._claims:
+            other._set("PersistentVolumeClaim", key, self._claims.observed(key))
+        for kind, records in self._others.items():
+            for key, record in records.items():
+                other._set(kind, key, record)
+        for name, volume in self._volumes.assumptions().items():
+            other._change_volume(name, partial(other._volumes.assume, name, volume))
+        for key, claim in self._claims.assumptions().items():
+            other._change_claim(key, partial(other._claims.assume, key, claim))
+        other._assumed = {uid: dict(taken) for uid, taken in self._assumed.items()}
+        other.changes = self.changes.copy()
+        return other
+
     # -- observing
 
     def observe(self, raw: Json, *, gone: bool = False, kind: str | None = None) -> bool:
-        """An object as the API server has it; True if placing may come out differently. ``kind`` is for items of a
-        list, which do not say theirs. Raises ObjectError, QuantityError."""
+        """Observe an object as the API server has it; True if a decision may come out differently.
+
+        ``kind`` is for items of a list, which do not have theirs. Raises ObjectError, QuantityError.
+        """
         kind = kind or raw.get("kind") or ""
         if kind not in KINDS:
             raise ObjectError(f"expected one of the kinds {', '.join(KINDS)}; got {kind or str(raw)[:200]!r}")
@@ -73,11 +93,11 @@ class Storage:
         return self._set(kind, key, None if gone else READERS[kind](raw))
 
     def drop(self, kind: str, key: str) -> bool:
-        """The object exists no more. ``key`` is one of ``keys``."""
+        """The object is deleted. ``key`` is one of ``keys``."""
         return self._set(kind, key, None)
 
     def keys(self, kind: str) -> frozenset[str]:
-        """Names, or ``namespace/name``, of what is there of a kind."""
+        """Names, or ``namespace/name``, of the objects of a kind."""
         if kind == "PersistentVolume":
             return frozenset(self._volumes)
         return frozenset(self._claims if kind == "PersistentVolumeClaim" else self._others[kind])
@@ -128,7 +148,7 @@ class Storage:
         elif kind == "CSINode":
             self.attachments.touch((key,))
         elif kind == "StorageClass":
-            self.attachments.touch_all()  # unbound claims count for the driver of their class
+            self.attachments.touch_all()  # an unbound claim counts for the driver of its class
         self.changes[kind] += 1
         return True
 
@@ -140,14 +160,14 @@ class Storage:
     # -- reading
 
     def volume(self, name: str) -> Volume | None:
-        """As it is assumed to be, else as the API server has it."""
+        """As assumed, else as the API server has it."""
         return self._volumes.get(name)
 
     def observed_volume(self, name: str) -> Volume | None:
         return self._volumes.observed(name)
 
     def claim(self, namespace: str, name: str) -> Claim | None:
-        """As it is assumed to be, else as the API server has it."""
+        """As assumed, else as the API server has it."""
         return self._claims.get(f"{namespace}/{name}")
 
     def observed_claim(self, key: str) -> Claim | None:
@@ -175,18 +195,18 @@ class Storage:
     # -- pods
 
     def pod_added(self, node: str, pod: Pod) -> None:
-        """The pod is on the node, bound or assumed; whether that node is known makes no difference."""
+        """The pod is on the node, bound or assumed; the node need not be known."""
         if pod.volumes:
             self.users.add(node, pod)
             self.attachments.touch((node,))
 
     def pod_removed(self, node: str, pod: Pod) -> None:
-        """The pod is there no more."""
+        """The pod is not on the node any more."""
         if pod.volumes:
             self.users.remove(node, pod)
             self.attachments.touch((node,))
 
-    # -- what is counted
+    # -- for attachments
 
     def pods_on(self, node: str) -> Iterable[Pod]:
         """See ``attachments.Lookup``."""
@@ -199,8 +219,10 @@ class Storage:
     # -- assuming
 
     def assume(self, uid: str, plan: VolumePlan) -> None:
-        """The volumes and claims of the plan are taken by pod ``uid``, for now. KeyError, and nothing is taken, if one
-        of them is not what it was when the plan was made."""
+        """Assume that pod ``uid`` takes the volumes and claims of the plan.
+
+        Raises KeyError, and takes nothing, if one of them has changed since the plan was made.
+        """
         self.forget(uid)
         bindings = [each for each in plan.bindings if each.needed]
         taken = {("PersistentVolume", each.volume): each.volume_version for each in bindings}
@@ -228,35 +250,35 @@ class Storage:
         self._change_claim(key, lambda: self._claims.assume(key, selected))
 
     def written(self, uid: str, kind: str, key: str) -> None:
-        """The API server has taken this part of the pod's plan: it is left as assumed until the newer object is
-        observed, even if the pod is given up."""
+        """The API server has accepted this part of the pod's plan: it stays assumed until the newer object is
+        observed, even if the pod is forgotten."""
         self._assumed.get(uid, {}).pop((kind, key), None)
 
     def forget(self, uid: str) -> None:
-        """The pod is where it was to be, or will not be: what it took is as the API server has it."""
+        """The pod is bound or not assumed any more: what it took is again as the API server has it."""
         for (kind, key), version in self._assumed.pop(uid, {}).items():
             if kind == "PersistentVolume":
                 self._change_volume(key, partial(self._volumes.restore, key, version))
             else:
                 self._change_claim(key, partial(self._claims.restore, key, version))
 
-    # -- what filters worked out
+    # -- cached results of filters
 
     def remember(self, question: Hashable, stamp: Hashable, answer: Callable[[], T]) -> T:
-        """The answer, worked out anew where the stamp is another than when it was."""
+        """The cached answer, computed again if the stamp has changed since."""
         known = self._remembered.get(question)
         if known is not None and known[0] == stamp:
             found: T = known[1]
             return found
         if len(self._remembered) >= REMEMBERED:
             self._remembered.clear()
-        worked_out = answer()
-        self._remembered[question] = (stamp, worked_out)
-        return worked_out
+        computed = answer()
+        self._remembered[question] = (stamp, computed)
+        return computed
 
 
 def _move(index: defaultdict[str, set[str]], key: str, before: str, after: str) -> None:
-    """``key`` is listed under ``after``, no longer under ``before``."""
+    """Move ``key`` from the set of ``before`` to that of ``after``; an empty name has no set."""
     if before and before != after:
         index[before].discard(key)
         if not index[before]:

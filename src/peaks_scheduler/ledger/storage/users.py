@@ -1,7 +1,7 @@
 """Which pods on which nodes use which claims and disks.
 
-Owns pods with volumes by node, and the two lookups the other way round. Assumes that whoever places pods tells of each
-that comes to a node or leaves it, bound or assumed; telling twice changes nothing. Never looks into a claim.
+Owns pods with volumes by node, and the lookups by claim and by disk. Assumes that it is told of every pod that comes to
+a node or leaves it, bound or assumed; telling twice changes nothing. Never reads a claim.
 """
 
 from __future__ import annotations
@@ -25,11 +25,14 @@ class Users:
 
     def __init__(self) -> None:
         self._pods: defaultdict[str, dict[str, Pod]] = defaultdict(dict)  # by node, by uid
-        self._claims: defaultdict[str, dict[tuple[str, str], bool]] = defaultdict(dict)  # (node, uid) -> by its name?
+        self._claims: defaultdict[str, dict[tuple[str, str], bool]] = defaultdict(
+            dict
+        )  # (node, uid) -> does it name the claim?
         self._disks: defaultdict[tuple[str, str, str], dict[tuple[str, str], list[Disk]]] = defaultdict(dict)
         self._nominated: dict[tuple[str, str], Pod] = {}
 
     def add(self, node: str, pod: Pod) -> None:
+        """The pod is on the node."""
         self.remove(node, pod)
         self._pods[node][pod.uid] = pod
         user = (node, pod.uid)
@@ -43,7 +46,7 @@ class Users:
                 self._disks[volume.disk.identity].setdefault(user, []).append(volume.disk)
 
     def remove(self, node: str, pod: Pod) -> None:
-        """What was told of the pod on this node holds no more."""
+        """The pod is not on the node any more."""
         known = self._pods[node].pop(pod.uid, None)
         if not self._pods[node]:
             del self._pods[node]
@@ -61,15 +64,15 @@ class Users:
         return self._pods.get(node, _NOBODY).values()
 
     def nodes_using(self, claim: str) -> set[str]:
-        """Nodes of the pods that use a claim in whatever way."""
+        """Nodes of the pods that use the claim, by name or for an ephemeral volume."""
         return {node for node, _ in self._claims.get(claim, ())}
 
     def nodes_naming(self, claim: str) -> set[str]:
-        """Nodes of the pods that name the claim; one that stands for an ephemeral volume does not count."""
+        """Nodes of the pods that name the claim; a claim of an ephemeral volume is not named."""
         return {node for (node, _), named in self._claims.get(claim, _UNUSED).items() if named}
 
     def nominations_naming(self, names: Container[str]) -> set[str]:
-        """Nodes of the pods, not there yet but nominated, that name such a claim in whatever namespace."""
+        """Nodes of the nominated pods that name one of these claims, in any namespace."""
         return {
             node
             for (node, _), pod in self._nominated.items()
@@ -77,7 +80,7 @@ class Users:
         }
 
     def nodes_conflicting(self, disk: Disk) -> set[str]:
-        """Nodes with a pod that holds the same disk and does not share it."""
+        """Nodes with a pod whose disk conflicts with this one."""
         users = self._disks.get(disk.identity, {})
         return {node for (node, _), disks in users.items() if any(disk.conflicts(each) for each in disks)}
 

@@ -1,8 +1,8 @@
-"""One object for equal ones, without keeping alive what nobody needs: memory bounded by bytes, not by number.
+"""Memoised functions: equal arguments give one object, within a number of bytes.
 
-Pods of one Deployment say the same thousands of times, and whoever may create a pod may say anything once, a megabyte
-long. So what is small is remembered, up to a number of bytes, and what is large is not. Owns that memory and the
-weighing. Safe to call from several threads: at worst something is worked out twice. Pure.
+Thousands of pods of one Deployment are equal in most parts, and anybody who may create a pod can write a megabyte that
+comes once. Small results are therefore kept, up to a number of bytes, and large ones are not. Safe to call from several
+threads: at worst a result is computed twice. Pure.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 LARGEST = 4096
-"""[bytes] of a key with its value; larger ones are not remembered."""
+"""[bytes] of a key with its value; larger ones are not kept."""
 BUDGET = 1 << 20
-"""[bytes] that all of them may have in one place."""
+"""[bytes] that the results of one function may have."""
 _ENTRY = 200  # [bytes] of a dict's place for one more, twice over
 
 
 def weight(thing: object, most: int) -> int:
-    """[bytes] of an object and all that it consists of; more than ``most`` is said as soon as it is known.
+    """[bytes] of an object and its parts; stops as soon as the sum is above ``most``.
 
-    Of containers tuples, frozensets and the project's own records (``__slots__``) are looked into.
+    Parts are the elements of tuples and frozensets, and the fields of dataclasses.
     """
     total, left = 0, [thing]
     while left and total <= most:
@@ -41,10 +41,11 @@ def _fields(kind: type) -> tuple[str, ...]:
     return tuple(getattr(kind, "__dataclass_fields__", ()))
 
 
-class Remembered(Generic[K, V]):
-    """``make``, which remembers what it made of small keys: the last used ones, ``budget`` bytes at most.
+class Memo(Generic[K, V]):
+    """``make`` with the results of small keys kept: those used last, ``budget`` bytes at most.
 
-    Two generations: what is used moves to the young one, and when that has half of the budget the old one is let go.
+    There are two generations: a result that is used moves to the young one; when that has half of the budget, the old
+    one is dropped.
     """
 
     def __init__(self, make: Callable[[K], V], largest: int = LARGEST, budget: int = BUDGET) -> None:
@@ -78,6 +79,6 @@ class Remembered(Generic[K, V]):
 _NOTHING = object()
 
 
-def remembered(largest: int = LARGEST, budget: int = BUDGET) -> Callable[[Callable[[K], V]], Remembered[K, V]]:
+def memoized(largest: int = LARGEST, budget: int = BUDGET) -> Callable[[Callable[[K], V]], Memo[K, V]]:
     """``functools.lru_cache`` by bytes."""
-    return lambda make: Remembered(make, largest, budget)
+    return lambda make: Memo(make, largest, budget)

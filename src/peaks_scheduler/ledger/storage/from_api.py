@@ -1,7 +1,7 @@
-"""Storage objects as records, from API objects.
+"""Records of storage objects, read from API objects.
 
-Owns the reading, one function a kind, and the annotations and labels that are read. Assumes JSON already decoded into
-dicts; never keeps the dict. Raises ObjectError for an object without a name, QuantityError for a size that is none.
+Owns one function for each kind, and the names of the annotations and labels that are read. Assumes JSON already decoded
+into dicts; never keeps the dict. Raises ObjectError for an object without a name, QuantityError for an invalid size.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from peaks_scheduler.errors import ObjectError, QuantityError
+from peaks_scheduler.objects.memo import memoized
 from peaks_scheduler.objects.pod_volumes import DISKS, disk_from
 from peaks_scheduler.objects.quantity import parse_quantity, units
 from peaks_scheduler.objects.requests import Json
@@ -20,7 +21,6 @@ from peaks_scheduler.objects.selectors import (
     label_selector_from,
     node_selector_term_from,
 )
-from peaks_scheduler.objects.sharing import remembered
 
 from .migration import BETA_REGION, BETA_ZONE, REGION, ZONE, ZONES_APART_BY, CsiVolume, Terms, migrated
 from .records import EVERYWHERE, NANO, Attachment, Capacity, Claim, ClaimRef, CsiDriver, CsiNode, StorageClass, Volume
@@ -31,11 +31,11 @@ BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
 MIGRATED_PLUGINS = "storage.alpha.kubernetes.io/migrated-plugins"
 ZONE_LABELS = (BETA_ZONE, BETA_REGION, ZONE, REGION)
-"""What a volume's own labels may say of where it is."""
+"""Labels of a volume that give its zone or region."""
 
 
 def key_of(raw: Json, kind: str) -> str:
-    """``namespace/name``, or the name alone of an object that is in no namespace. Raises ObjectError."""
+    """``namespace/name``, or the name alone of a cluster-wide object. Raises ObjectError."""
     meta = raw.get("metadata")
     if not isinstance(meta, dict) or not meta.get("name"):
         raise ObjectError(f"expected a {kind} with metadata.name, got {str(raw)[:200]!r}")
@@ -97,10 +97,13 @@ def _terms(spec: Json) -> Terms:
     return tuple(node_selector_term_from(term) for term in required.get("nodeSelectorTerms") or ())
 
 
-@remembered()  # one object for equal requirements: volumes of one zone are told by it
+@memoized()  # one object for equal requirements: filters recognise volumes of one zone by it
 def _by_labels(terms: Terms) -> NodeRequirement:
-    """CheckNodeAffinity asks with a node that has labels but no name: requirements on fields are then passed over, if
-    only they can be parsed, and a term of nothing else holds everywhere."""
+    """The terms without their fields, as CheckNodeAffinity evaluates them.
+
+    It asks with a node that has labels but no name: valid requirements on fields are passed over, a term of nothing
+    else matches everywhere, and a term with an invalid field matches nowhere.
+    """
     if terms is None:
         return EVERYWHERE
     left = []
@@ -114,7 +117,7 @@ def _by_labels(terms: Terms) -> NodeRequirement:
 
 
 def _zones(labels: Mapping[str, str]) -> list[tuple[str, frozenset[str]]]:
-    """A label with an empty zone in it is passed over."""
+    """(label, its zones); a label with an empty zone is passed over."""
     listed = [
         (key, {zone.strip() for zone in labels[key].split(ZONES_APART_BY)}) for key in ZONE_LABELS if key in labels
     ]
@@ -185,7 +188,7 @@ def _csi_driver(raw: Json) -> CsiDriver:
 
 
 def _capacity(raw: Json) -> Capacity:
-    """``maximumVolumeSize`` is the more precise of the two."""
+    """``maximumVolumeSize`` counts before ``capacity``."""
     key = key_of(raw, "CSIStorageCapacity")
     given = raw.get("maximumVolumeSize")
     given = raw.get("capacity") if given is None else given

@@ -1,8 +1,8 @@
 """An event loop in a thread of its own, for what must not wait for decisions: the Lease, the probes, the watchdog.
 
-Owns the thread. The interpreter passes from one thread to another every few milliseconds, so a decision of any length
-leaves it its turns. What runs here may read of the scheduler only what is one assignment (a number, a flag, a tuple);
-all else it asks the deciding loop for, with a limit to its patience. Never runs anything of its own accord.
+Owns the thread. The interpreter switches between threads every few milliseconds, so this one also runs during a long
+decision. Code that runs here may read of the scheduler only what is set in one assignment (a number, a flag, a tuple);
+for everything else it asks the scheduling loop, with a timeout. Never starts work of its own.
 """
 
 from __future__ import annotations
@@ -15,38 +15,38 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-JOIN = 2.0  # [s] for the thread to end: one that does not is no reason to stay
+JOIN = 2.0  # [s] to wait for the thread's end
 
 
-class Aside:
-    """The loop, from ``start`` to ``stop``; made in the loop that it stands beside."""
+class BackgroundLoop:
+    """The loop, from ``start`` to ``stop``. Create it in the scheduling loop."""
 
     def __init__(self) -> None:
         self._main = asyncio.get_running_loop()
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="aside", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="background", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """``await work`` over there, from here: its result or its error, and cancelled with us."""
+        """Await ``work`` in the background loop: its result or its error; cancelled together with the caller."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     async def ask(self, question: Callable[[], T], within: float) -> T:
-        """``question()`` in the deciding loop, from over there. Raises TimeoutError where it is not answered in time,
-        within [s]."""
+        """The result of ``question()``, called in the scheduling loop; to be used in the background loop. Raises
+        TimeoutError without an answer within so many seconds."""
         answer: Future[T] = Future()
         self._main.call_soon_threadsafe(_reply, question, answer)
         async with asyncio.timeout(within):
             return await asyncio.wrap_future(answer)
 
     def tell(self, message: Callable[..., object], *words: object) -> None:
-        """Have the deciding loop call ``message(*words)``, from over there."""
+        """Call ``message(*words)`` in the scheduling loop soon; to be used in the background loop."""
         self._main.call_soon_threadsafe(message, *words)
 
     async def stop(self) -> None:
-        """End the loop and what still runs in it."""
+        """End the loop and the tasks in it."""
         if not self._thread.is_alive():
             self._loop.close()
             return

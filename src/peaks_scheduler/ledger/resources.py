@@ -1,13 +1,13 @@
-"""What nodes offer, and what pods have left of it.
+"""Resources of the nodes: what is allocatable, and what of it is free.
 
-Owns the amounts by resource and node. A resource that many nodes offer has a row: an amount for each node, from which a
-filter answers in one step. One that few offer is kept for those nodes alone, since whoever writes a node's status (a
-device plugin) may list thousands, and each row weighs as much as all nodes. What no node offers is kept nowhere,
-however many pods ask for it. So all of it weighs no more than a few hundred bytes for each resource of each node.
+Owns the amounts by resource and node. A resource that many nodes have gets a row: one amount for each node, which a
+filter compares in one step. A resource that few nodes have is kept for those nodes alone: a device plugin may list
+thousands, and a row is as large as the number of nodes. A resource that no node has is not kept, however many pods
+request it. The memory is thus at most a few hundred bytes for each resource of each node.
 
-Amounts are integers and stay exact under any sequence of holding and giving back. CPU, memory, ephemeral storage and
-pods are counted on every node; any other resource only where the node offers it, for elsewhere nothing of it can be
-left. Assumes that whoever writes a node's offer tells again what its pods hold. No I/O.
+Amounts are integers: holding and giving back leaves no rounding error. CPU, memory, ephemeral storage and pods are
+counted on every node, any other resource only on nodes that have it. Assumes that after ``write`` the requests of the
+node's pods are told again. No I/O.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ PODS = "pods"
 EVERYWHERE = ("cpu", "memory", "ephemeral-storage", PODS)
 """Resources that always have a row, in this order."""
 COMMON = 16
-"""A resource gets a row when one of so many nodes offers it, and loses it when one of twice as many does no more."""
+"""A resource gets a row when one node in ``COMMON`` has it, and loses the row below one in twice as many."""
 MOST_HELD = 2**50
-"""A pod holds no more than this of a resource [mCPU, bytes, units]: two of 2^63 would wrap around and leave room."""
-_MANY = 16  # requests of one pod above which equal answers are kept once
+"""A request counts up to here [mCPU, bytes, units]: the sum of two requests of 2^63 would overflow and leave room."""
+_MANY = 16  # a pod with more requests gets equal masks as one object
 _ROOM = 8  # rows to begin with
 
 Short = tuple[str, Mask]
-"""A resource, and the (N,) nodes that have too little of it."""
+"""A resource and the (N,) nodes that have too little of it."""
 
 
-class Offers:
-    """See the module. Index i is a node; ``capacity`` is for how many there is room."""
+class NodeResources:
+    """See the module. Index i is a node; ``capacity`` is the number of nodes that the arrays have room for."""
 
     def __init__(self, capacity: int) -> None:
         self.rows: dict[str, int] = {name: row for row, name in enumerate(EVERYWHERE)}
@@ -42,32 +42,41 @@ class Offers:
         self._allocatable: Ints = np.zeros((_ROOM, capacity), np.int64)
         self._free: Ints = np.zeros((_ROOM, capacity), np.int64)
         self._offered: list[Requests] = []  # by node
-        self._counts: dict[str, int] = {}  # nodes that offer it, of those with a row beyond the usual four
+        self._counts: dict[str, int] = {}  # resource with a row, beyond the first four -> nodes that have it
         self._names = list(EVERYWHERE)  # by row
         self._rare: dict[str, dict[int, tuple[int, int]]] = {}  # resource -> node -> (allocatable, free)
 
     def __len__(self) -> int:
         return len(self._offered)
 
+    def copy(self) -> NodeResources:
+        """An independent copy."""
+        other = NodeResources(0)
+        other._capacity, other.rows = self._capacity, dict(self.rows)
+        other._allocatable, other._free = self._allocatable.copy(), self._free.copy()
+        other._offered, other._counts, other._names = list(self._offered), dict(self._counts), list(self._names)
+        other._rare = {name: dict(amounts) for name, amounts in self._rare.items()}
+        return other
+
     # -- reading
 
     @property
     def allocatable(self) -> Ints:
-        """(R, N) [mCPU, bytes, pods, units] of the resources that have a row."""
+        """(R, N) [mCPU, bytes, pods, units] of the resources with a row."""
         return self._allocatable[: len(self.rows), : len(self)]
 
     @property
     def free(self) -> Ints:
-        """(R, N) the same less what pods hold; negative where overbooked."""
+        """(R, N) the same minus the requests of the pods; negative where overbooked."""
         return self._free[: len(self.rows), : len(self)]
 
     def left(self, i: int, resource: str) -> int:
-        """What node i has left; negative where pods hold more than there is, 0 of what it does not offer."""
+        """The free amount on node i: negative where overbooked, 0 of a resource that the node does not have."""
         row = self.rows.get(resource)
         return self._rare.get(resource, {}).get(i, (0, 0))[1] if row is None else int(self._free[row, i])
 
     def overbooked(self, i: int, requests: Requests) -> bool:
-        """Do the pods on node i hold more than there is of the pods or of one of these resources?"""
+        """Is node i overbooked in the number of pods or in one of these resources?"""
         return self.left(i, PODS) < 0 or any(self._lacks(i, name) for name, _ in requests)
 
     def _lacks(self, i: int, resource: str) -> bool:
@@ -77,16 +86,16 @@ class Offers:
         return bool(self._free[row, i] < 0) or not self._counted(row, i)
 
     def held(self, i: int, resource: str) -> int:
-        """What pods hold of a resource that is counted everywhere."""
+        """What the pods on node i hold of a resource that is counted everywhere."""
         row = self.rows[resource]
         return int(self._allocatable[row, i] - self._free[row, i])
 
     def short(self, requests: Requests) -> Iterator[Short]:
-        """Each resource that is asked for, with the nodes that have less than that left."""
+        """Each requested resource, with the nodes that have too little of it free."""
         return self._judged(requests, 1)
 
     def too_small(self, requests: Requests) -> Iterator[Short]:
-        """The same if no pod were there."""
+        """Each requested resource, with the nodes whose allocatable amount is too small."""
         return self._judged(requests, 0)
 
     def _judged(self, requests: Requests, which: int) -> Iterator[Short]:
@@ -104,7 +113,7 @@ class Offers:
             else:
                 short = np.ones(n, np.bool_)
                 short[[i for i, amounts in self._rare[name].items() if amounts[which] >= amount]] = False
-            # ten thousand masks of five thousand nodes are 50 MB, and mostly the same ones
+            # ten thousand masks of five thousand nodes are 50 MB, and most are equal
             yield name, short if len(requests) <= _MANY else alike.setdefault(short.tobytes(), short)
 
     def _counted(self, row: int, i: int) -> bool:
@@ -113,14 +122,14 @@ class Offers:
     # -- nodes
 
     def append(self) -> None:
-        """One more node, which offers nothing yet."""
+        """Add a node that has nothing yet."""
         i = len(self)
         self._offered.append(())
         self._allocatable[:, i] = 0
         self._free[:, i] = 0
 
     def remove(self, i: int) -> None:
-        """Take node i out; the last node moves into its place."""
+        """Remove node i; the last node moves into its place."""
         self.write(i, ())
         last = len(self) - 1
         if i != last:
@@ -133,7 +142,7 @@ class Offers:
         self._offered.pop()
 
     def grow(self, more: int) -> None:
-        """Room for so many more nodes."""
+        """Make room for so many more nodes."""
         self._capacity += more
         pad = ((0, 0), (0, more))
         self._allocatable, self._free = np.pad(self._allocatable, pad), np.pad(self._free, pad)
@@ -141,7 +150,7 @@ class Offers:
             self._keep_row_while_common(name)
 
     def write(self, i: int, offered: Requests) -> None:
-        """Node i offers this from now on and nothing else, and nothing of it is held."""
+        """Node i has these allocatable amounts and no others, and all of them are free."""
         before, self._offered[i] = self._offered[i], offered
         now = dict(offered)
         gone = [name for name, _ in before if name not in now]
@@ -177,7 +186,7 @@ class Offers:
     # -- pods
 
     def hold(self, i: int, requests: Requests, sign: int) -> None:
-        """A pod that asks for this comes to node i (1) or leaves it (-1)."""
+        """A pod with these requests comes to node i (``sign`` 1) or leaves it (-1)."""
         for name, amount in requests:
             row = self.rows.get(name)
             amount = sign * min(amount, MOST_HELD)
@@ -215,7 +224,7 @@ class Offers:
         self._take_row(name)
 
     def _take_row(self, name: str) -> None:
-        """The last row moves into its place."""
+        """Remove the row; the last row moves into its place."""
         row, other, last = self.rows.pop(name), self._names.pop(), len(self.rows)
         if row != last:
             self._allocatable[row], self._free[row] = self._allocatable[last], self._free[last]

@@ -1,4 +1,4 @@
-"""The daemon as a process whose log nobody reads, or whose port is besieged: pods are placed, and SIGTERM ends it."""
+"""The process while nobody reads its log, or many hold its port: it places pods, and SIGTERM ends it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def wait_for(api: ServerThread, pods: int, process: subprocess.Popen[bytes]) -> 
 
 
 def ended(process: subprocess.Popen[bytes]) -> int:
-    """Its exit code after a SIGTERM, within what a kubelet grants."""
+    """Its exit code after a SIGTERM, within the grace period of a kubelet."""
     process.send_signal(signal.SIGTERM)
     return process.wait(timeout=10.0)
 

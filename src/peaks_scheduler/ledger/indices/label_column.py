@@ -1,7 +1,7 @@
 """One label of all nodes, as numbers.
 
-Owns the numbering of its values: 1, 2, ... for those that nodes have, each given back with the last node that had it,
-so that a label that changes all the time needs no more of them; 0 is no such label.
+Owns the code of each value that a node has: 1, 2, ...; 0 stands for no such label. A code is reused when the last node
+with the value is gone, so a label that changes all the time does not use up codes.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from peaks_scheduler.arrays import Mask
+from peaks_scheduler.arrays import Codes, Ints, Mask
 from peaks_scheduler.objects.selectors import Requirement, parse_int64
 
 from .slots import roomy
@@ -19,23 +18,23 @@ from .slots import roomy
 _MISSING = 0
 
 
-class Column:
-    """Values of one label. ``codes`` (capacity,) number them."""
+class LabelColumn:
+    """See the module. ``codes`` (capacity,) are by node, ``numbers`` the code of each value."""
 
     __slots__ = ("_free", "_integers", "_is_integer", "_uses", "_values", "codes", "numbers")
 
     def __init__(self, capacity: int) -> None:
         self.numbers: dict[str, int] = {}
-        self.codes: NDArray[np.int32] = np.zeros(capacity, np.int32)
-        self._values: list[str] = [""]  # by number
+        self.codes: Codes = np.zeros(capacity, np.int32)
+        self._values: list[str] = [""]  # by code
         self._uses: list[int] = [0]
         self._free: list[int] = []
-        self._integers: NDArray[np.int64] | None = None  # by node; made when somebody compares
+        self._integers: Ints | None = None  # by node; made at the first comparison
         self._is_integer: Mask = np.zeros(0, np.bool_)
 
     @property
     def size(self) -> int:
-        """One more than the highest number."""
+        """One more than the highest code."""
         return len(self._values)
 
     def put(self, i: int, value: str | None) -> None:
@@ -52,13 +51,13 @@ class Column:
                 self._free.append(before)
 
     def table(self, numbers: Sequence[int]) -> Mask:
-        """(size,) True at these numbers, to be indexed by a code."""
+        """(size,) True at these codes."""
         table = np.zeros(self.size, np.bool_)
         table[numbers] = True
         return table
 
     def compared(self, requirement: Requirement, n: int) -> Mask:
-        """(n,) nodes that meet ``Gt`` or ``Lt``, as Kubernetes compares: whole numbers of 64 bits."""
+        """(n,) nodes that match ``Gt`` or ``Lt``: Kubernetes compares whole numbers of 64 bits."""
         bound = parse_int64(requirement.values[0]) if len(requirement.values) == 1 else None
         if bound is None:
             return np.zeros(n, np.bool_)

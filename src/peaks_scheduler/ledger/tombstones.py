@@ -1,14 +1,13 @@
-"""Which objects are gone, so that late news of them can be told from news?
+"""Tombstones: which objects were deleted, so that a late observation of one is not taken for a new object.
 
-Owns two memories: the uids of the last objects that went, with the version in which they went, and, for objects that
-are known by their names, the uid of the one that has each name now. A uid that is gone does not come back, whereas a
-name does. News come late in many ways: watches hand on what waits for one object beside what waits for another, the
-pages of a list are older than the watch that follows it, and the answer to a question of ours may have been on its way
-when its object went. Whoever lets observations in asks here first. Never keeps more than ``KEPT`` uids of the gone:
-that many may vanish in one outage. Pure.
+Owns the uids of the objects deleted last, with the version of the deletion, and, for kinds that are known by name, the
+uid of the object that has each name now. A deleted uid never comes back; a name can. Observations come late in many
+ways: events of several objects overtake one another, the pages of a list are older than the watch that follows, and
+the answer to a request may have been sent before its object was deleted. Who feeds the ledger asks here first. Keeps
+at most ``KEPT`` uids: as many may vanish in one outage. Pure.
 
-Versions (``metadata.resourceVersion``) are compared as the numbers that they are. Where one is missing or no number,
-everything about an object that is gone counts as late.
+Versions (``metadata.resourceVersion``) are compared as numbers. Where a version is missing or is not a number, every
+observation of a deleted object counts as late.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ KEPT = 10_000
 """As many pods as a cluster of the usual size has; some 2 MB."""
 
 NEVER = 2**63
-"""Later than every version: when the object went is not known."""
+"""Larger than every version: the version of the deletion is not known."""
 
 
-class Departed:
+class Tombstones:
     """See the module."""
 
     def __init__(self, kept: int = KEPT) -> None:
@@ -33,8 +32,15 @@ class Departed:
     def __len__(self) -> int:
         return len(self._gone)
 
+    def copy(self) -> Tombstones:
+        """An independent copy."""
+        other = Tombstones(self._kept)
+        other._gone = dict(self._gone)
+        other._holders.update({kind: dict(holders) for kind, holders in self._holders.items()})
+        return other
+
     def add(self, uid: str, version: str = "") -> None:
-        """The object exists no more, and did not in this version of the cluster either."""
+        """The object is deleted, and was in this version of the cluster already."""
         if not uid:
             return
         known, number = self._gone.pop(uid, NEVER), _number(version)
@@ -43,28 +49,28 @@ class Departed:
             del self._gone[next(iter(self._gone))]
 
     def discard(self, uid: str) -> None:
-        """It exists after all: it was read anew, long after it was taken for gone."""
+        """The object exists after all: it was read again, long after it was taken for deleted."""
         self._gone.pop(uid, None)
 
     def __contains__(self, uid: object) -> bool:
         return uid in self._gone
 
     def is_late(self, uid: str, version: str = "") -> bool:
-        """Is this version of an object older than its end?"""
+        """Is this version of an object from before its deletion?"""
         end, number = self._gone.get(uid), _number(version)
         return end is not None and (number is None or number <= end)
 
-    # -- objects that are known by their names
+    # -- objects that are known by name
 
     def holders(self, kind: str) -> dict[str, str]:
-        """Name -> uid of the object that has it."""
+        """Name -> uid of the object that has the name."""
         return {name: uid for name, (uid, _) in self._holders[kind].items()}
 
     def passes(self, kind: str, name: str, uid: str, version: str = "", *, gone: bool = False) -> bool:
-        """May this observation of an object be let in? If so, it is noted.
+        """May the ledger take this observation? If so, it is noted here.
 
-        Kept out is everything about an object that is gone, and about one whose name another has had since. An empty
-        ``uid``: whoever has the name.
+        Refused are observations of a deleted object, and of one whose name another object has taken since. An empty
+        ``uid`` means the object that has the name now.
         """
         holders = self._holders[kind]
         holder, seen = holders.get(name, (uid, 0))
@@ -81,7 +87,7 @@ class Departed:
             self.add(uid)
             return False
         if holder != uid:
-            self.add(holder)  # its end, still to come, is not the end of this one
+            self.add(holder)  # when its deletion is observed later, that is not the deletion of this object
         if uid:
             holders[name] = (uid, seen if number is None else number)
         return True
