@@ -16,7 +16,7 @@ from peaks_scheduler.text.words import nearest
 
 from .combinations import check_limits, check_prometheus, unused_settings, with_addresses
 from .kube_scheduler_configuration import Given, read_plugin_configuration
-from .settings import Settings
+from .settings import Settings, default_lease_name
 from .table import BY_PATH, BY_VARIABLE, TABLE
 from .value_types import ValueType
 from .values import duration_text, parse_lease_name, shown
@@ -117,7 +117,7 @@ def _parsed(value_type: ValueType, value: object, where: str) -> Any:
 
 def _with_lease_name(settings: Settings) -> Settings:
     try:
-        name = parse_lease_name(f"peaks-scheduler-{settings.scheduler_name.lower()}")
+        name = parse_lease_name(default_lease_name(settings.scheduler_name))
     except ValueError as error:
         raise ConfigurationError(
             f"schedulerName {settings.scheduler_name!r} makes no name of a Lease: set leaderElection.name"

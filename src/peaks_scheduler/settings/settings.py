@@ -151,7 +151,12 @@ class LeaderElection:
     enabled: bool = True
     """Off for a single process outside a cluster, which then needs no Lease."""
     name: str = ""
-    """Name of the Lease; empty until ``load_settings`` sets it to ``peaks-scheduler-<schedulerName in lower case>``."""
+    """Name of the Lease; empty until ``load_settings`` sets it to ``default_lease_name``."""
+
+
+def default_lease_name(scheduler_name: str) -> str:
+    """``peaks-scheduler-<schedulerName in lower case>``: the Lease of a scheduler whose settings name none."""
+    return f"peaks-scheduler-{scheduler_name.lower()}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from peaks_scheduler.errors import Forbidden, PeaksError
 from peaks_scheduler.kube.decoding import Json
 from peaks_scheduler.objects.meta import parse_time
+from peaks_scheduler.settings.settings import default_lease_name
 
 from . import other_daemons
 from .facts import Facts
@@ -41,7 +42,7 @@ def lease(facts: Facts) -> Iterator[Finding]:
 
 def _clashes(facts: Facts) -> Iterator[Finding]:
     name, ours = facts.settings.leader_election.name, facts.settings.scheduler_name
-    usual = other_daemons.usual_lease(ours)
+    usual = default_lease_name(ours)
     remedy = f"set leaderElection.name to {usual}, or leave it out"
     if name in TAKEN_LEASES:
         yield failed("lease", f"{name} is the Lease of another program: one of the two would never work", remedy)

@@ -17,7 +17,7 @@ from peaks_scheduler.kube.client import KubeClient
 from peaks_scheduler.kube.decoding import Json
 from peaks_scheduler.kube.lease import duration_of, holder_of, spec_of
 from peaks_scheduler.objects.meta import parse_time
-from peaks_scheduler.settings.settings import Settings
+from peaks_scheduler.settings.settings import Settings, default_lease_name
 
 from .finding import CLOCKS_APART, Finding, failed, ok, warning
 
@@ -39,14 +39,9 @@ class Traces:
     events: Sequence[Json] = ()
 
 
-def usual_lease(scheduler_name: str) -> str:
-    """The default of ``leaderElection.name``."""
-    return f"peaks-scheduler-{scheduler_name.lower()}"
-
-
 async def read(client: KubeClient, settings: Settings) -> Traces:
     """Ask the API server for all of them. Never raises a PeaksError."""
-    names = {settings.leader_election.name, usual_lease(settings.scheduler_name)}
+    names = {settings.leader_election.name, default_lease_name(settings.scheduler_name)}
     chosen = f"reason=Scheduled,reportingComponent={settings.scheduler_name}"
     return Traces(
         [
