@@ -137,8 +137,8 @@ def test_the_platform_is_the_whole_machine_and_stands_alone(weights: Write) -> N
 
 
 def test_memory_that_follows_a_counter_which_never_moved_is_a_constant(weights: Write) -> None:
-    """The server's curve of dram is over bpf_page_cache_hit, which was always 0, so its scale stays 1. Read as CPU time,
-    the memory would draw -2305*e + 2326 W at full load."""
+    """The server's curve of dram is over bpf_page_cache_hit, which was always 0, so its scale stays 1. Read as CPU
+    time, the memory would draw -2305*e + 2326 W at full load."""
     counters = {"bpf_cpu_time_ms": SCALE, "bpf_page_cache_hit": 1.0}
     file = weights(package=fitted(A, B, C, **counters), dram=fitted(-2305.067, 1.0, 2326.027, **counters))
     models, result = imported("kepler", "--file", file, "--cores", 96, "--nodes", "a")
