@@ -67,8 +67,8 @@ def everywhere(curve: Curve) -> np.ndarray:
 
 def rounding(curve: Curve, u: float = 1.0) -> float:
     """Largest rounding error [W] of a value up to ``u``: about 16 roundings (an exponential of 4 ulp, the others of
-    half an ulp) of the largest intermediate number, which is k0 or k1 where a curve is nearly straight. The rounding error
-    of an exponent is multiplied by the exponent."""
+    half an ulp) of the largest intermediate number, which is k0 or k1 where a curve is nearly straight. The rounding
+    error of an exponent is multiplied by the exponent."""
     if isinstance(curve, Exponential | IdleExponential):
         top = (1.0 + abs(curve.k2) * u) * abs(curve.k1) * math.exp(max(curve.k2 * u, 0.0))
         return 16 * EPS * (abs(curve.k0) + top + abs(curve.watts(0.0)))
@@ -163,8 +163,8 @@ def test_the_envelope_is_the_largest_convex_function_below_the_curve(curve: Curv
 
 
 def found_to(curve: Curve) -> float:
-    """Largest error [W] of an envelope: its chord's end is as inexact as the bisection, on a curve of this slope at most,
-    or as rounding makes it."""
+    """Largest error [W] of an envelope: its chord's end is as inexact as the bisection, on a curve of this slope at
+    most, or as rounding makes it."""
     rise = curve.watts(1.0) - curve.watts(0.0)
     steepest = rise * (1.0 + abs(curve.k2)) if isinstance(curve, Exponential) else rise
     return 2 * BISECTED * steepest + 4 * rounding(curve)
