@@ -146,8 +146,9 @@ def explain(
     Reads the live cluster, or with --from a cluster in files, as `kubectl get nodes,pods -A -o json` prints it. For a
     Deployment or another workload in these files, say its NAMESPACE/NAME: the pod that it would make is explained.
     """
-    from peaks_scheduler.commands.explain.answer import as_table, passed_over
     from peaks_scheduler.commands.explain.answer import explain as answers_for
+    from peaks_scheduler.commands.explain.answer import passed_over
+    from peaks_scheduler.commands.explain.answer_table import as_table
     from peaks_scheduler.commands.explain.cluster import from_files, live
 
     if (pod is None) != all_pending:

@@ -116,7 +116,7 @@ def test_load_names_and_models_that_are_wrong_have_a_line_each(ready: Preflight)
         found = ready.found()
         assert ready.run().returncode == 1
     (unmatched, without), (models,) = found["load names"], found["power models"]
-    assert unmatched == ("warning", "no node of this cluster: db-1")
+    assert unmatched == ("warning", "load names that are no node of this cluster: db-1")
     assert without == ("warning", "2 of 3 nodes without load, estimated: worker-1, worker-2")
     assert models[0] == "failed"
 

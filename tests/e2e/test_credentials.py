@@ -107,7 +107,7 @@ def test_check_reports_the_rights_of_whom_the_kubeconfig_acts_as(control_plane: 
 
     account = f"system:serviceaccount:kube-system:{ACCOUNT}"
     found = check(rewritten(control_plane.admin_kubeconfig, path, **admin, **{"as": account}), tmp_path)
-    assert found["identity"][0][1].startswith(f"{account}, whom the kubeconfig's `as` names")
+    assert found["identity"][0][1].startswith(f"{account}, named by `as` in the kubeconfig")
     assert [status for status, _ in found["rights"]] == ["ok"]
 
     found = check(rewritten(control_plane.admin_kubeconfig, path, **admin, **{"as": "jane"}), tmp_path)
@@ -147,4 +147,4 @@ def test_a_context_is_chosen_by_name(control_plane: ControlPlane, tmp_path: Path
     assert found["API server"][0][0] == "ok"
     assert found["identity"] == [["ok", f"admin; kubeconfig {tmp_path}/kubeconfig, context 'loopback'"]]
     ((status, finding),) = check(tmp_path / "kubeconfig", tmp_path, "--context", "nobody")["identity"]
-    assert (status, finding.partition(";")[0]) == ("failed", "the API server takes us for nobody")
+    assert (status, finding.partition(";")[0]) == ("failed", "the API server treats us as anonymous")

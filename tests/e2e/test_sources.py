@@ -347,7 +347,7 @@ def test_what_pods_use_becomes_load_becomes_the_next_decision(metered_plane: Met
 
         plane.stop_metrics_server()
         wait_until(lambda: daemon.health("load").startswith("[!]load: unavailable: metrics-server"), "it is missed")
-        assert "install metrics-server, or look why its APIService" in daemon.health("load")
+        assert "install metrics-server, or find out why its APIService" in daemon.health("load")
         assert daemon.metric("peaks_source_errors_total", source="metrics-server") >= 1
         plane.create_pods([using("web-2", "1")])
         wait_placed(plane, "web-2")

@@ -13,7 +13,8 @@ import yaml
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from peaks_scheduler.commands.explain.answer import as_table, explain
+from peaks_scheduler.commands.explain.answer import explain
+from peaks_scheduler.commands.explain.answer_table import as_table
 from peaks_scheduler.commands.explain.cluster import from_files
 from peaks_scheduler.commands.import_models.kepler_weights import read_weights
 from peaks_scheduler.commands.import_models.plugin import import_plugin

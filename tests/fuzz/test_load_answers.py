@@ -16,13 +16,14 @@ from hypothesis.strategies import SearchStrategy
 from peaks_scheduler.commands.import_models.kepler_server import ask
 from peaks_scheduler.errors import LoadError, PeaksError
 from peaks_scheduler.ledger.node_load import LoadReport
-from peaks_scheduler.sources.http import _date
+from peaks_scheduler.sources.http_client import _date
 from peaks_scheduler.sources.json_reader import JsonReader
 from peaks_scheduler.sources.load_watcher import read_report
 from peaks_scheduler.sources.metrics_server import read_nodes
 from peaks_scheduler.sources.node_identity import NodeAddresses, resolve
 from peaks_scheduler.sources.pod_usage import read_pods, read_series
-from peaks_scheduler.sources.prometheus.answers import read_failure, read_matrix, read_vector
+from peaks_scheduler.sources.prometheus.answers import read_matrix, read_vector
+from peaks_scheduler.sources.prometheus.failures import read_failure
 from tests.fuzz.profile import fuzzed
 from tests.fuzz.strategies import json_texts, json_values, mutated, mutated_bytes, mutated_text, odd_texts
 

@@ -57,7 +57,7 @@ class LoadReport:
     """One answer of a load source, as far as it could be used."""
 
     nodes: Mapping[str, NodeLoad]
-    """Keys as the source names its nodes; sources/identity.py finds out which node each is."""
+    """Keys as the source names its nodes; sources/matching.py finds out which node each is."""
     timestamp: float
     """When the source made the answer [s], our clock."""
     fetched_at: float

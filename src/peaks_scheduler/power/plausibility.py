@@ -12,6 +12,11 @@ LEAST, MOST = 1.0, 20_000.0
 """[W] from no to full load, of anything that runs pods: a board computer, a shelf of blades."""
 USUAL_LEAST, USUAL_MOST = 5.0, 5000.0
 """[W] of one server."""
+LEAST_RISE = 0.05
+"""Of the power at full load: a curve that rises by less was likely fitted for percent and is read as one for 0..1."""
+MOST_FIRST_RISE = 0.5
+"""Share of the whole rise: a curve that rises by more in the first 1 % of the load was likely fitted for 0..1 and is
+read as one for percent. (In SPECpower_ssj2008 the first 10 % of the load take at most 39 % of the rise.)"""
 
 # what a series may be in whose numbers were taken for watts (or joules, where it counts)
 _OTHERS = (
@@ -31,6 +36,18 @@ def plausible(watts: float) -> bool:
 def usual(idle: float, full: float) -> bool:
     """Does a server draw so much, from no to full load?"""
     return USUAL_LEAST <= idle <= full <= USUAL_MOST
+
+
+def too_flat(curve: Curve) -> bool:
+    """Does power rise by less than LEAST_RISE from no to full load?"""
+    idle, full = curve.watts(0.0), curve.watts(1.0)
+    return full - idle < LEAST_RISE * full
+
+
+def too_steep(curve: Curve) -> bool:
+    """Does power rise by more than MOST_FIRST_RISE in the first 1 % of the load?"""
+    idle, full = curve.watts(0.0), curve.watts(1.0)
+    return curve.watts(0.01) - idle > MOST_FIRST_RISE * (full - idle)
 
 
 def implausible(curve: Curve) -> str:

@@ -1,1 +1,1 @@
-"""Where load and measured power come from: one protocol (``source``), a module for each source."""
+"""Load of nodes, use of pods and measured power: one protocol for load (``source``), a module for each source."""

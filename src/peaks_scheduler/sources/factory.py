@@ -1,10 +1,13 @@
-"""From the configuration to the source that it means.
+"""Make the sources that the configuration names.
 
-Owns nothing but that choice. Everybody who wants load, or Prometheus, comes here, so that all ask alike.
+Owns the table of load sources: a new source is one function and one line in LOAD_SOURCES. The daemon and all commands
+use these functions, so that they ask the same servers in the same way.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.settings.settings import Settings
@@ -27,26 +30,61 @@ def load_source(
 ) -> LoadSource:
     """The source that ``load.source`` names.
 
-    ``get_json`` asks the API server (``KubeClient.get_json``), whose clock is ``cluster_ahead`` seconds ahead of
-    ``clock``, ours. ``nodes`` tells how many the cluster has, 0 where that is not known. Raises ConfigurationError for
-    a file of certificates that cannot be used.
+    Args:
+        get_json: asks the API server (``KubeClient.get_json``).
+        cluster_ahead: [s] by which the API server's clock is ahead of ``clock``.
+        clock: [s] since the epoch, ours.
+        nodes: number of nodes in the cluster; 0: not known.
+
+    Raises ConfigurationError for a certificate file that cannot be used.
     """
-    load = settings.load
-    if load.source == "metrics-server":
-        return MetricsServer(get_json, load.timeout, clock, cluster_ahead, nodes)
-    if load.address is None:
-        raise ConfigurationError(f"load.source is {load.source}: expected its URL as load.address; got none")
-    if load.source == "load-watcher":
-        return LoadWatcher(load.address, load.timeout, clock, nodes=nodes)
+    return LOAD_SOURCES[settings.load.source](_Given(settings, get_json, cluster_ahead, clock, nodes))
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """The arguments of ``load_source``."""
+
+    settings: Settings
+    get_json: GetJson
+    cluster_ahead: Callable[[], float]
+    clock: Callable[[], float]
+    nodes: Callable[[], int]
+
+    @property
+    def address(self) -> str:
+        """``load.address``. Raises ConfigurationError without one."""
+        load = self.settings.load
+        if load.address is None:
+            raise ConfigurationError(f"load.source is {load.source}: expected its URL as load.address; got none")
+        return load.address
+
+
+def _load_watcher(given: _Given) -> LoadSource:
+    return LoadWatcher(given.address, given.settings.load.timeout, given.clock, nodes=given.nodes)
+
+
+def _metrics_server(given: _Given) -> LoadSource:
+    return MetricsServer(given.get_json, given.settings.load.timeout, given.clock, given.cluster_ahead, given.nodes)
+
+
+def _prometheus(given: _Given) -> LoadSource:
+    load = given.settings.load
     return PrometheusLoad(
-        prometheus_api(settings, load.address, load.timeout, clock, nodes),
+        prometheus_api(given.settings, given.address, load.timeout, given.clock, given.nodes),
         window=load.window,
         cpu_query=load.cpu_query,
         memory_query=load.memory_query,
         cpu_unit=load.cpu_unit,
         node_label=load.node_label,
-        clock=clock,
+        clock=given.clock,
     )
+
+
+LOAD_SOURCES: Mapping[str, Callable[[_Given], LoadSource]] = MappingProxyType(
+    {"load-watcher": _load_watcher, "metrics-server": _metrics_server, "prometheus": _prometheus}
+)
+"""``load.source`` -> how it is made."""
 
 
 def pod_usage_source(
@@ -56,8 +94,11 @@ def pod_usage_source(
     clock: Callable[[], float] = time.time,
     pods: Callable[[], int] = lambda: 0,
 ) -> PodUsageSource | None:
-    """The source of pods' use that ``podUsage.source`` means; None: there is none. ``pods`` tells how many the cluster
-    has, 0 where that is not known; other arguments and errors as of ``load_source``."""
+    """The source that ``podUsage.source`` names; None: none is configured.
+
+    ``pods`` gives the number of pods in the cluster, 0 if it is not known. Other arguments and errors as for
+    ``load_source``.
+    """
     if settings.usage_source == "metrics-server":
         return MetricsServerPods(get_json, settings.load.timeout, cluster_ahead, pods)
     if settings.usage_source == "prometheus":
@@ -72,26 +113,26 @@ def prometheus_api(
     clock: Callable[[], float] = time.time,
     nodes: Callable[[], int] = lambda: 0,
 ) -> PrometheusApi:
-    """Prometheus as ``prometheus.*`` has it; ``address`` and ``timeout`` [s] in place of those there. ``nodes`` as of
-    ``load_source``.
+    """The Prometheus that ``prometheus.*`` describes; ``address`` and ``timeout`` [s] override its own.
 
-    Raises ConfigurationError where there is no address, or for a file of certificates that cannot be used.
+    ``nodes`` as for ``load_source``. Raises ConfigurationError without an address, and for a certificate file that
+    cannot be used.
     """
-    asked = settings.prometheus
-    where = address or asked.address
+    configured = settings.prometheus
+    where = address or configured.address
     if where is None:
         raise ConfigurationError("expected the URL of a Prometheus as prometheus.address; got none")
     return PrometheusApi(
         where,
-        token_file=asked.token_file,
-        ca_file=asked.ca_file,
-        username=asked.username,
-        password_file=asked.password_file,
-        insecure_skip_verify=asked.insecure_skip_verify,
-        headers=asked.headers,
-        match=asked.match,
-        node_label=asked.node_label,
-        timeout=timeout or asked.timeout,
+        token_file=configured.token_file,
+        ca_file=configured.ca_file,
+        username=configured.username,
+        password_file=configured.password_file,
+        insecure_skip_verify=configured.insecure_skip_verify,
+        headers=configured.headers,
+        match=configured.match,
+        node_label=configured.node_label,
+        timeout=timeout or configured.timeout,
         clock=clock,
         nodes=nodes,
     )

@@ -1,9 +1,9 @@
-"""JSON of any size read piece by piece: no call takes long, nothing is in memory that nobody asked for.
+"""Read JSON of any size piece by piece, so that no call takes long and only wanted parts are in memory.
 
-Owns the walk through objects and arrays; the pieces are read by Python's own decoder. One call of it for a whole answer
-would hold the interpreter for as long as it takes, in a thread too: 60 MB of ``[{},{},...]`` are five seconds in which
-no pod is decided, and gigabytes of empty objects. Here the caller says what it wants of each part, and stops where it
-has enough. Assumes a caller that reads or passes over the value after every key. Never trusts a piece to be small.
+Owns the walk through objects and arrays; Python's own decoder reads the pieces. If it read a whole answer, it would
+block the interpreter for that time, even in a thread: 60 MB of ``[{},{},...]`` take five seconds and gigabytes. Here
+the caller takes what it wants of each part and stops when it has enough. Assumes that the caller reads the value after
+every key. The size of each piece is checked.
 """
 
 import codecs
@@ -12,16 +12,16 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-_STEP = 2**16  # bytes that become text at a time
+_STEP = 2**16  # bytes that are decoded to text at a time
 _SPACE = re.compile(r"[ \t\n\r]*")
 _decode = json.JSONDecoder().raw_decode
 
 
 class JsonReader:
-    """At the beginning of ``body``, UTF-8. No value that is read as a whole is longer than ``most`` characters.
+    """A reader at the beginning of ``body``, which is UTF-8. ``most``: characters of one value that is read whole.
 
-    All methods raise ValueError where the text is no JSON or a value is too long, RecursionError where it is nested
-    too deeply.
+    All methods raise ValueError for invalid JSON or a value that is too long, RecursionError for one that is nested too
+    deeply.
     """
 
     def __init__(self, body: bytes | bytearray, most: int = _STEP) -> None:
@@ -30,7 +30,7 @@ class JsonReader:
         self._text, self._at = "", 0
 
     def kind(self) -> str:
-        """First character of what comes next: ``{``, ``[``, ``"``, ...; empty at the end."""
+        """The first character of the next value: ``{``, ``[``, ``"``, ...; empty at the end."""
         while True:
             found = _SPACE.match(self._text, self._at)
             self._at = found.end() if found else self._at
@@ -38,24 +38,24 @@ class JsonReader:
                 return self._text[self._at : self._at + 1]
 
     def value(self) -> Any:
-        """The value that comes next, whole."""
+        """The next value, whole."""
         self.kind()
         while True:
             try:
                 value, end = _decode(self._text, self._at)
             except json.JSONDecodeError as error:
                 if self._too_long():
-                    raise ValueError(f"a value that is none, or is longer than {self._most:,} characters") from error
+                    raise ValueError(f"an invalid value, or one longer than {self._most:,} characters") from error
                 if not self._more():
                     raise ValueError(error.msg) from error
                 continue
-            # a number may go on in what is no text yet
+            # a number at the end of the text may go on in the next bytes
             if end < len(self._text) or not self._more():
                 self._at = end
                 return value
 
     def members(self) -> Iterator[str]:
-        """Each key of the object that comes next; its value is to be read before the next key."""
+        """Each key of the next object; read its value before the next key."""
         for _ in self._items("{", "}"):
             if self.kind() != '"':
                 raise ValueError("expected a key in quotes")
@@ -64,11 +64,11 @@ class JsonReader:
             yield key
 
     def elements(self) -> Iterator[None]:
-        """Once for each element of the array that comes next; it is to be read before the next one."""
+        """Once for each element of the next array; read it before the next one."""
         return self._items("[", "]")
 
     def end(self) -> None:
-        """Nothing may follow."""
+        """Raises ValueError if anything follows."""
         if self.kind():
             raise ValueError("more text after the end")
 
@@ -93,7 +93,7 @@ class JsonReader:
         return len(self._text) - self._at >= self._most
 
     def _more(self) -> bool:
-        """Make text of more bytes, as much again as there is: a long piece is not begun again too often."""
+        """Decode more bytes, as many as there is text left: then a long piece is not started again too often."""
         if self._next >= len(self._body):
             return False
         step = max(_STEP, len(self._text) - self._at)

@@ -1,8 +1,8 @@
-"""How much of an answer is taken: bytes, series and nodes, by what the cluster can have.
+"""The largest answer that is accepted, in bytes, series and nodes, for the size of the cluster.
 
-Owns these numbers and the words for an answer beyond them. A source that tells of more than the cluster can have is
-wrong, of another cluster, or means harm; taking it all would cost the memory that the scheduler runs on. Where the size
-of the cluster is not known yet, nor to a command, it is taken to be LARGE. Pure.
+Owns these numbers and the message for an answer beyond them. A source that tells of more than the cluster can have is
+wrong, belongs to another cluster, or is hostile; reading all of it could use up the scheduler's memory. A cluster of
+unknown size counts as LARGE. Pure.
 """
 
 from dataclasses import dataclass
@@ -11,22 +11,22 @@ from typing import Self
 from peaks_scheduler.errors import LoadError
 
 LARGE = 5_000
-"""Nodes that a cluster is taken to have whose size is not known."""
+"""Nodes of a cluster of unknown size."""
 LARGE_PODS = 50_000
 MOST_NAME = 512
-"""Characters of a name that may mean a node: a DNS name has 253, a URL around it some more."""
+"""Characters of a name for a node: a DNS name has up to 253, a URL around it some more."""
 MOST_TIME = 1e11
-"""[s] since the epoch: the year 5138. Of what is further off nothing can be made."""
+"""[s] since the epoch: the year 5138. A later time is an error."""
 MOST_BODY = 64 * 2**20
 KIB = 2**10
-_FEW = 4 * 2**20  # bytes that any answer may have
+_FEW = 4 * 2**20  # bytes that every answer may have
 _FEW_PODS = 8 * 2**20
 _FEW_RANGES = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is taken of one answer."""
+    """The largest answer that is accepted."""
 
     body: int
     """[bytes]"""
@@ -35,28 +35,28 @@ class Limits:
 
     @classmethod
     def of_nodes(cls, nodes: int) -> Self:
-        """Of load-watcher: 8 KiB a node, four times what it says of one with all metrics that it has."""
+        """For load-watcher: 8 KiB a node, four times what it sends with all metrics that it has."""
         return cls(_within(8 * KIB * (nodes or LARGE), _FEW), _series(nodes))
 
     @classmethod
     def of_vector(cls, nodes: int) -> Self:
-        """Of an instant query about nodes: eight series of 400 bytes a node, two replicas of a Prometheus and two jobs
-        among them, or one series with all labels of a Kubernetes node."""
+        """For an instant query about nodes: 3 KiB a node, which is eight series of 400 bytes (as from two replicas and
+        two jobs), or one series with all labels of a Kubernetes node."""
         return cls(_within(3 * KIB * (nodes or LARGE), _FEW), _series(nodes))
 
     @classmethod
     def of_range(cls, nodes: int) -> Self:
-        """Of a range query about nodes: 16 KiB a node, of 48 points several series."""
+        """For a range query about nodes: 16 KiB a node, which is several series of 48 points."""
         return cls(_within(16 * KIB * (nodes or LARGE), _FEW_RANGES), _series(nodes))
 
     @classmethod
     def of_pods(cls, pods: int) -> Self:
-        """Of an instant query about pods: four series of 500 bytes a pod."""
+        """For an instant query about pods: four series of 500 bytes a pod."""
         known = pods or LARGE_PODS
         return cls(_within(2 * KIB * known, _FEW_PODS), max(20_000, min(4 * known, 400_000)))
 
     def count(self, number: int, what: str) -> None:
-        """Raises LoadError where ``number`` is one too many of ``what``."""
+        """Raises LoadError if ``number`` of ``what`` (series, nodes) are too many."""
         if number > self.series:
             raise LoadError(
                 "malformed",

@@ -1,13 +1,12 @@
-"""Load from a load-watcher (the trimaran plugins' collector): ``GET /watcher``, every node's CPU use in percent.
+"""Load from a load-watcher (the trimaran plugins' collector): ``GET /watcher``, the CPU use of all nodes in percent.
 
-Owns the wire contract and which of a node's several numbers counts. Assumes that the server's clock is what its
-``Date`` header says, and brings all times onto ours by it. Never judges age: load-watcher serves its last answer for
-ever with 200 when its Prometheus is gone, and whoever uses the load sees that from the window's end. Never retries: the
-next interval comes soon.
+Owns the wire format and the choice among a node's metrics. Assumes that the server's clock is what its ``Date`` header
+says, and converts all times to our clock. Never judges the age of a load: without its Prometheus load-watcher serves
+its last answer for ever with status 200, and the window's end tells. Never retries: the next interval comes soon.
 
-What counts of a node's CPU metrics: operator AVG, else Latest, else none named (older servers). Percent becomes a
-fraction; a value that is no number, not finite or negative drops the node, so does one above 110 %; up to there it
-counts as full load.
+Of a node's CPU metrics the one with operator AVG is used, else Latest, else one without an operator (older servers).
+Percent becomes a fraction. A node whose value is no number, not finite, negative or above 110 % is left out; a value
+from 100 to 110 % counts as full load.
 """
 
 import time
@@ -24,27 +23,32 @@ from peaks_scheduler.ledger.node_load import LoadReport, NodeLoad
 from peaks_scheduler.settings.values import parse_address, shown
 from peaks_scheduler.text.words import few
 
-from .http import Server
+from .http_client import HttpClient
 from .json_reader import JsonReader
 from .limits import MOST_NAME, Limits
 from .off_loop import off_loop
 from .problems import Problems
 
-_OFF_THE_LOOP = 2**16  # a body above this is parsed in a thread: it takes long enough to delay a bind
+_OFF_THE_LOOP = 2**16  # bytes: a larger body is parsed in a thread, because it takes long enough to delay a bind
 _OPERATORS = ("avg", "latest", "")
-# "Latest" is no average over the window: metrics-server, whence it comes, scrapes at most this far apart
+# "Latest" is no average over the window: it comes from metrics-server, which scrapes at least this often
 _LATEST_SECONDS = 60.0
-_FULL, _BEYOND_BELIEF = 100.0, 110.0
+_FULL, _MOST_PLAUSIBLE = 100.0, 110.0  # [percent]
 _FUTURE_SECONDS = 5.0
 _ANY = Limits.of_nodes(0)
-_YEAR_3000 = 32_503_680_000.0  # beyond it a time is in milliseconds
+_YEAR_3000 = 32_503_680_000.0  # a later time is in milliseconds
 
 
 class LoadWatcher:
-    """One load-watcher at ``address``, a URL without the path. ``clock`` gives seconds since the epoch.
+    """The load-watcher at ``address``, a URL without the path.
 
-    ``timeout`` [s] bounds a whole fetch. ``nodes`` tells how many the cluster has, 0 where that is not known: more than
-    it can have is not taken. ``transport`` is the seam for tests. Raises ConfigurationError for a wrong address.
+    Args:
+        timeout: [s] for a whole fetch.
+        clock: [s] since the epoch, ours.
+        transport: the seam for tests.
+        nodes: number of nodes in the cluster, 0 if it is not known; an answer with too many is refused.
+
+    Raises ConfigurationError for a wrong address.
     """
 
     name = "load-watcher"
@@ -61,31 +65,31 @@ class LoadWatcher:
             url = parse_address(address) + "/watcher"
         except ValueError as error:
             raise ConfigurationError(f"load address: expected {error}; got {shown(address)}") from error
-        self._server = Server(self.name, url, timeout, clock, transport)
+        self._http = HttpClient(self.name, url, timeout, clock, transport)
         self._nodes = nodes
 
     async def fetch(self) -> LoadReport:
         """Ask once. Raises LoadError of kind unreachable, dns, timeout, http-<status>, empty or malformed."""
         limits = Limits.of_nodes(self._nodes())
-        answer = await self._server.ask(most=limits.body)
+        answer = await self._http.ask(most=limits.body)
         if answer.status != httpx.codes.OK:
             raise self._refused(answer.status)
         read = partial(read_report, answer.body, answer.fetched_at, answer.clock_offset, answer.correction, limits)
         try:
             return await off_loop(read) if len(answer.body) > _OFF_THE_LOOP else read()
         except LoadError as error:
-            raise LoadError(error.kind, f"{self._server.where}: {error}") from error
+            raise LoadError(error.kind, f"{self._http.where}: {error}") from error
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._server.aclose()
+        await self._http.aclose()
 
     def _refused(self, status: int) -> LoadError:
         remedy = {
             404: "is this the address of a load-watcher (port 2020), without a path?",
             500: "it has nothing cached yet, or its metrics provider does not answer: see its log",
         }.get(status, "see its log")
-        return LoadError(f"http-{status}", f"{self._server.where}: expected 200; got {status}: {remedy}")
+        return LoadError(f"http-{status}", f"{self._http.where}: expected 200; got {status}: {remedy}")
 
 
 def read_report(
@@ -95,9 +99,9 @@ def read_report(
     correction: float = 0.0,
     limits: Limits = _ANY,
 ) -> LoadReport:
-    """A load-watcher answer as a report; also how a recorded answer is read.
+    """A load-watcher answer, fresh or recorded, as a report.
 
-    ``correction`` [s] is taken off the answer's times to have them on our clock. Raises LoadError (empty, malformed).
+    ``correction`` [s] is subtracted from the answer's times to get ours. Raises LoadError (empty, malformed).
     """
     answer = _parsed(body.encode("utf-8", "replace") if isinstance(body, str) else body, limits)
     if answer.nodes is None:
@@ -110,7 +114,7 @@ def read_report(
     for problem in answer.problems:
         problems.add(problem)
     if (ahead := end - fetched_at) > _FUTURE_SECONDS:
-        # its clock runs ahead and no Date header told; left there, the load would seem fresh long after it is not
+        # its clock is ahead and there was no Date header; uncorrected, the load would seem fresh for too long
         start, end = start - ahead, end - ahead
         problems.add("its window ends in the future: taken to end now")
     loads = {}
@@ -126,9 +130,10 @@ def read_report(
 
 
 class _Cpu(NamedTuple):
-    """One node's CPU use, None where none can be used, and what is odd about it."""
+    """One node's CPU use, and its problem in words."""
 
     fraction: float | None
+    """None: there is no usable value."""
     operator: str = ""
     problem: str = ""
 
@@ -148,14 +153,14 @@ def _cpu(node: Any) -> _Cpu:
     percent = ranked[operator]
     if isinstance(percent, bool) or not isinstance(percent, (int, float)) or percent != percent:
         return _Cpu(None, problem="a CPU value that is no number")
-    if not 0.0 <= percent <= _BEYOND_BELIEF:
-        return _Cpu(None, problem=f"a CPU value outside 0..{_BEYOND_BELIEF:g} %")
+    if not 0.0 <= percent <= _MOST_PLAUSIBLE:
+        return _Cpu(None, problem=f"a CPU value outside 0..{_MOST_PLAUSIBLE:g} %")
     above = "" if percent <= _FULL else "a CPU value above 100 %, taken as 100 %"
     return _Cpu(min(percent, _FULL) / _FULL, operator, above)
 
 
 def _memory(node: Any) -> float | None:
-    """Share of the node's memory in use; None where it is not said or cannot be true: the node's CPU counts anyway."""
+    """Share of the node's memory in use; None if it is missing or wrong, which is no problem: CPU use is enough."""
     ranked = _by_operator(node, "memory")
     percent = next((ranked[name] for name in _OPERATORS if name in ranked), None)
     if isinstance(percent, bool) or not isinstance(percent, (int, float)) or not 0.0 <= percent <= _FULL:
@@ -174,22 +179,22 @@ def _by_operator(node: Any, kind: str) -> dict[str, Any]:
 
 
 @dataclass(slots=True)
-class _Answer:
-    """What stands in the whole of an answer, as far as it is of use."""
+class _Parsed:
+    """The useful parts of an answer."""
 
     fields: dict[str, Any] = field(default_factory=dict)
     """``timestamp`` and ``window``."""
     data: list[str] = field(default_factory=list)
-    """The first keys of ``data`` that are not ``NodeMetricsMap``."""
+    """The first keys of ``data`` other than ``NodeMetricsMap``, for messages."""
     nodes: dict[str, tuple[_Cpu, float | None]] | None = None
     """Name -> CPU use and share of memory in use; None: there is no ``NodeMetricsMap``."""
-    beside: bool = False
-    """Does a node stand in ``data`` itself?"""
+    flat: bool = False
+    """Is a node directly in ``data``?"""
     problems: set[str] = field(default_factory=set)
 
 
-def _parsed(body: bytes | bytearray, limits: Limits) -> _Answer:
-    reader, answer = JsonReader(body), _Answer()
+def _parsed(body: bytes | bytearray, limits: Limits) -> _Parsed:
+    reader, answer = JsonReader(body), _Parsed()
     try:
         for key in _members(reader, "the answer"):
             if key == "data":
@@ -202,7 +207,7 @@ def _parsed(body: bytes | bytearray, limits: Limits) -> _Answer:
     except (ValueError, RecursionError) as error:
         text = bytes(body[:40]).decode("utf-8", "replace")
         raise LoadError(
-            "malformed", f"expected JSON; got {len(body)} bytes beginning {text!r} that are none ({error}): cut short?"
+            "malformed", f"expected JSON; got {len(body)} bytes that begin with {text!r} ({error}): cut short?"
         ) from error
     if "data" not in answer.fields:
         raise LoadError("malformed", "expected data to be an object; got None")
@@ -213,13 +218,13 @@ _FIELDS = ("timestamp", "window")
 
 
 def _members(reader: JsonReader, what: str) -> Iterator[str]:
-    """Raises LoadError where no object comes next."""
+    """The members of the next value, called ``what`` in messages. Raises LoadError if it is no object."""
     if reader.kind() != "{":
         raise LoadError("malformed", f"expected {what} to be an object; got {shown(reader.value())}")
     return reader.members()
 
 
-def _read_data(reader: JsonReader, answer: _Answer, limits: Limits) -> None:
+def _read_data(reader: JsonReader, answer: _Parsed, limits: Limits) -> None:
     answer.fields["data"] = True
     for number, key in enumerate(_members(reader, "data"), 1):
         limits.count(number, "nodes")
@@ -227,7 +232,7 @@ def _read_data(reader: JsonReader, answer: _Answer, limits: Limits) -> None:
             answer.nodes = _read_nodes(reader, answer.problems, limits)
             continue
         value = reader.value()
-        answer.beside |= isinstance(value, dict) and "metrics" in value
+        answer.flat |= isinstance(value, dict) and "metrics" in value
         answer.data += [key] if len(answer.data) < _SHOWN else []
 
 
@@ -236,7 +241,7 @@ _SHOWN = 4
 
 def _read_nodes(reader: JsonReader, problems: set[str], limits: Limits) -> dict[str, tuple[_Cpu, float | None]]:
     nodes: dict[str, tuple[_Cpu, float | None]] = {}
-    if reader.kind() == "n":  # Go writes null for a map of nothing
+    if reader.kind() == "n":  # Go writes null for an empty map
         reader.value()
         return nodes
     for number, key in enumerate(_members(reader, "data.NodeMetricsMap"), 1):
@@ -246,13 +251,13 @@ def _read_nodes(reader: JsonReader, problems: set[str], limits: Limits) -> dict[
             problems.add("a name that no node can have")
             continue
         if key in nodes:
-            problems.add("a name that is there twice, of which the last counts")
+            problems.add("a name that comes twice, the last one is used")
         nodes[key] = _cpu(node), _memory(node)
     return nodes
 
 
-def _no_map(answer: _Answer) -> LoadError:
-    if answer.beside:
+def _no_map(answer: _Parsed) -> LoadError:
+    if answer.flat:
         return LoadError(
             "malformed",
             "expected the nodes under data.NodeMetricsMap, where a running load-watcher has them; got them under data, "

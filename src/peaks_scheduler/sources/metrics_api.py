@@ -1,7 +1,7 @@
-"""The ``metrics.k8s.io`` API, which metrics-server serves behind the API server: its lists and what an item says.
+"""The ``metrics.k8s.io`` API, which metrics-server serves through the API server: its lists and their items.
 
-Owns the wire format (quantities, RFC 3339 times, Go durations) and the words for an API that is missing, out of order
-or forbidden. Is given ``get_json``: who asks the API server is not this room's business. Never retries.
+Owns the wire format (quantities, RFC 3339 times, Go durations) and the messages for an API that is missing, does not
+work or is forbidden. The caller passes ``get_json``, which asks the API server. Never retries.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -16,17 +16,17 @@ from peaks_scheduler.settings.values import parse_duration, shown
 from .limits import MOST_NAME
 
 GetJson = Callable[[str, Mapping[str, str]], Awaitable[Mapping[str, Any]]]
-"""The object that the API server answers for a path and a query. Raises KubeError."""
+"""Gives the API server's JSON object for a path and a query. Raises KubeError."""
 
 GROUP = "/apis/metrics.k8s.io/v1beta1"
-PAGE = "500"  # metrics-server itself answers everything at once, others need not
+PAGE = "500"  # metrics-server answers everything at once, other implementations may not
 _WHERE = "metrics-server (metrics.k8s.io)"
-_INSTALL = "install metrics-server, or look why its APIService v1beta1.metrics.k8s.io is not available"
+_INSTALL = "install metrics-server, or find out why its APIService v1beta1.metrics.k8s.io is not available"
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one item says."""
+    """The measured use of one item."""
 
     cores: float
     memory: float | None
@@ -34,10 +34,11 @@ class Usage:
     window_start: float
     """[s] since the epoch, the cluster's clock."""
     window_end: float
+    """[s] as ``window_start``."""
 
 
 async def items(get_json: GetJson, resource: str, most: int) -> list[Mapping[str, Any]]:
-    """Every item of ``nodes`` or ``pods``, of which there may be ``most``.
+    """Every item of ``resource`` (``nodes`` or ``pods``), up to ``most`` of them.
 
     Raises LoadError of kind not-installed, unavailable, forbidden, unreachable or malformed.
     """
@@ -53,7 +54,7 @@ async def items(get_json: GetJson, resource: str, most: int) -> list[Mapping[str
             raise LoadError("malformed", f"{_WHERE}: expected at most {most:,} {resource} in this cluster; more came")
         metadata = answer.get("metadata")
         token = metadata.get("continue") if isinstance(metadata, dict) else None
-        if not token or not listed:  # a page of nothing has no next
+        if not token or not listed:  # an empty page is the last one
             return found
         query = {"limit": PAGE, "continue": str(token)}
 
@@ -74,7 +75,7 @@ async def _page(get_json: GetJson, resource: str, query: Mapping[str, str]) -> M
 
 
 def name_of(item: Mapping[str, Any]) -> tuple[str, str]:
-    """Namespace and name; empty where it has none that can be one."""
+    """Namespace and name; empty if it is missing or no valid name."""
     metadata = item.get("metadata")
     known = metadata if isinstance(metadata, dict) else {}
     namespace, name = (known.get(each) for each in ("namespace", "name"))
@@ -86,9 +87,9 @@ def _word(value: object) -> str:
 
 
 def usage_of(item: Mapping[str, Any], usages: Sequence[object]) -> Usage:
-    """What ``item`` says, with the sum of ``usages`` (its own, or its containers').
+    """The use of ``item``: the sum of ``usages``, which are its own or its containers'.
 
-    Raises ValueError, whose text says what is wrong with it.
+    Raises ValueError whose text says what is wrong with it.
     """
     end = parse_time(str(item.get("timestamp") or "")[:64])
     if end is None:

@@ -1,8 +1,8 @@
-"""Load from metrics-server: NodeMetrics of ``metrics.k8s.io``, every node's CPU use in cores.
+"""Load from metrics-server: NodeMetrics of ``metrics.k8s.io``, the CPU use of all nodes in cores.
 
-Owns the translation of a list of NodeMetrics into a report. Nodes go by their names there, so none is mistaken. Times
-are those of the nodes' kubelets: taken to be the cluster's, whose offset from our clock the API server tells. Never
-judges age, never retries.
+Owns the translation of a list of NodeMetrics into a report. Their names are the nodes' names. Their times are on the
+kubelets' clocks, which are assumed to agree with the API server's, whose offset from ours is known. Never judges the
+age of a load, never retries.
 """
 
 import asyncio
@@ -21,14 +21,18 @@ from .off_loop import off_loop
 from .problems import Problems
 
 _FUTURE_SECONDS = 5.0
-_OFF_THE_LOOP = 500  # more nodes are read in a thread: 5,000 take 35 ms, which would delay a bind
+_OFF_THE_LOOP = 500  # nodes: more are read in a thread, because 5,000 take 35 ms, which would delay a bind
 
 
 class MetricsServer:
-    """The metrics-server of the cluster that ``get_json`` asks.
+    """The metrics-server of one cluster.
 
-    ``timeout`` [s] bounds a whole fetch; ``clock`` gives seconds since the epoch; ``cluster_ahead`` tells by how many
-    seconds the cluster's clock is ahead of it; ``nodes`` how many it has, 0 where that is not known.
+    Args:
+        get_json: asks the API server of the cluster.
+        timeout: [s] for a whole fetch.
+        clock: [s] since the epoch, ours.
+        cluster_ahead: [s] by which the cluster's clock is ahead of ``clock``.
+        nodes: number of nodes in the cluster; 0: not known.
     """
 
     name = "metrics-server"
@@ -56,11 +60,11 @@ class MetricsServer:
         return await off_loop(read) if len(found) > _OFF_THE_LOOP else read()
 
     async def aclose(self) -> None:
-        """Nothing to give back: the connections are the API server's."""
+        """Nothing to close: the connections belong to the API server's client."""
 
 
 def read_nodes(found: list[Mapping[str, Any]], fetched_at: float, ahead: float = 0.0) -> LoadReport:
-    """NodeMetrics as a report. ``ahead`` [s] is taken off their times. Raises LoadError (empty)."""
+    """NodeMetrics as a report. ``ahead`` [s] is subtracted from their times. Raises LoadError (empty)."""
     problems, loads = Problems(), {}
     for item in found:
         _, name = name_of(item)
@@ -74,7 +78,7 @@ def read_nodes(found: list[Mapping[str, Any]], fetched_at: float, ahead: float =
         else:
             loads[name] = _load(name, usage, fetched_at, ahead, problems)
     if not loads:
-        why = f": {'; '.join(problems.texts())}" if found else ", which is so for a minute after it started"
+        why = f": {'; '.join(problems.texts())}" if found else ", as in the first minute after it started"
         raise LoadError("empty", f"metrics-server: expected the CPU use of some node; got none{why}")
     newest = max(load.window_end for load in loads.values())
     return LoadReport(MappingProxyType(loads), newest, fetched_at, None, problems.texts())
@@ -83,7 +87,7 @@ def read_nodes(found: list[Mapping[str, Any]], fetched_at: float, ahead: float =
 def _load(name: str, usage: Usage, fetched_at: float, ahead: float, problems: Problems) -> NodeLoad:
     start, end = usage.window_start - ahead, usage.window_end - ahead
     if (future := end - fetched_at) > _FUTURE_SECONDS:
-        # left there, the load would seem fresh long after it is not
+        # uncorrected, the load would seem fresh for too long
         start, end = start - future, end - future
-        problems.add("measured in the future, by that node's clock: taken as of now", name)
+        problems.add("measured in the future, by that node's clock: taken as measured now", name)
     return NodeLoad(None, start, end, usage.cores, usage.memory)

@@ -1,18 +1,19 @@
-"""Which node does a load source mean by ``10.0.0.1:9100``, ``[fd00::1]:9100`` or ``worker-1.example.org``?
+"""Which node does a source mean by ``10.0.0.1:9100``, ``[fd00::1]:9100`` or ``worker-1.example.org``?
 
-Load sources name nodes by whatever their collector was told: a Prometheus ``instance`` label, a short name, an FQDN, an
-address with a port. Owns the rules, from the surest to the least sure; the first rule that knows the key decides:
+Sources name nodes as their collector was configured: by a Prometheus ``instance`` label, a short name, an FQDN, an
+address with a port. Such a name is a key here. Owns the rules that match keys with nodes, from the surest to the least
+sure; the first rule that finds a node for the key decides:
 
-    1. node name, as it stands
-    2. node name, after scheme, port, brackets, zone, case and a final dot are taken off
+    1. node name, exactly
+    2. node name, without scheme, port, brackets, zone, case and a final dot
     3. host name label
     4. address, by value (``fd00::1`` is ``fd00:0:0::1``, ``::ffff:10.0.0.1`` is ``10.0.0.1``) or host name
-    5. the machine's id of the cloud provider
-    6. short name against FQDN, either way round
+    5. the cloud provider's id of the machine
+    6. short name against FQDN, or the reverse
 
-Assumes nothing about the source. Never guesses: where a rule finds two nodes for a key, or two keys end up at a node
-(and none of them is its exact name), none is matched, since load at the wrong node is worse than no load. Whoever
-knows what the keys say may choose among those that a rule before the last one found. Pure.
+Assumes nothing about the source. Never guesses: if a rule finds two nodes for a key, or two keys mean one node (and
+neither is its exact name), nothing is matched, because load at the wrong node is worse than no load. If two keys mean
+one node by rules 1 to 5, the caller may choose one of them by what they report (``Resolution.chosen``). Pure.
 """
 
 import re
@@ -35,7 +36,7 @@ _Table = dict[Identity, set[str]]
 
 @dataclass(frozen=True, slots=True)
 class NodeAddresses:
-    """All that a node goes by."""
+    """All names and addresses of one node."""
 
     name: str
     hostname: str = ""
@@ -43,36 +44,37 @@ class NodeAddresses:
     addresses: tuple[str, ...] = ()
     """``status.addresses[].address`` of any type: IPs and host names."""
     provider_id: str = ""
-    """``spec.providerID``, such as ``aws:///eu-west-1a/i-0abc``; its last part counts."""
+    """``spec.providerID``, such as ``aws:///eu-west-1a/i-0abc``; its last part is compared."""
 
     @classmethod
     def of(cls, node: Node) -> Self:
-        """All that ``node`` goes by."""
+        """All names and addresses of ``node``."""
         addresses = tuple(address for _, address in node.addresses)
         return cls(node.name, node.labels.get("kubernetes.io/hostname", ""), addresses, node.provider_id)
 
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What became of every key: each is in exactly one of the five."""
+    """Which node each key means: each key is in exactly one of the first five fields."""
 
     matched: Mapping[str, str] = field(default_factory=dict)
     """Node -> its key."""
     unmatched: tuple[str, ...] = ()
-    """Keys that no node goes by."""
+    """Keys that mean no node."""
     ambiguous: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Key -> the nodes that go by it."""
+    """Key -> the several nodes that it may mean."""
     duplicates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Node -> the several keys that mean it; it is not matched."""
+    """Node -> the several keys that mean it; the node is not matched."""
     superseded: tuple[str, ...] = ()
-    """Keys of nodes that are matched by another one: their exact name, the one that was chosen of several, or one that
-    is not spare."""
+    """Keys that mean a node which another key is used for: its exact name, the chosen one, or one that is not spare."""
     sure: frozenset[str] = field(default=frozenset(), compare=False)
-    """Keys that a rule before the last one found."""
+    """Keys whose node was found by rules 1 to 5."""
 
     def chosen(self, choose: Callable[[Sequence[str]], str | None]) -> Self:
-        """The same once it is known which of several keys counts that mean one node for sure: two exporters of one
-        machine, say. ``choose`` gives one of them, or None where none does."""
+        """This resolution, with one key chosen for each node that several sure keys mean (two exporters, say).
+
+        ``choose`` gets the keys of one node and gives one of them, or None if none can be used.
+        """
         asked = {node: choose(keys) for node, keys in self.duplicates.items() if self.sure.issuperset(keys)}
         taken = {node: key for node, key in asked.items() if key is not None}
         if not taken:
@@ -87,9 +89,9 @@ class Resolution:
 
 
 def resolve(keys: Iterable[str], nodes: Sequence[NodeAddresses], spare: Set[str] = frozenset()) -> Resolution:
-    """Match a source's keys to nodes. The order of keys and nodes plays no part in which match which.
+    """Match a source's keys with nodes. The result does not depend on the order of keys or nodes.
 
-    ``spare`` are those of the keys that are used only for nodes which no other key means.
+    ``spare`` are keys that are used only for nodes that no other key means.
     """
     unique = set(keys)
     first, second = _resolve(unique - spare, nodes), _resolve(unique & spare, nodes)
@@ -117,7 +119,7 @@ def _resolve(keys: Set[str], nodes: Sequence[NodeAddresses]) -> Resolution:
     unique = sorted(keys)
     matched = {key: key for key in unique if key in names}
     others = [key for key in unique if key not in names]
-    # most sources with relabelling name nodes exactly: then no index is built
+    # many sources name nodes exactly: then no index is built
     found, sure = _find_all(others, nodes) if others else ({}, frozenset[str]())
     claims: dict[str, list[str]] = {}
     superseded: list[str] = []
@@ -137,8 +139,8 @@ def _resolve(keys: Set[str], nodes: Sequence[NodeAddresses]) -> Resolution:
 
 
 def identity(text: str) -> Identity:
-    """What a key or an address says without its dress: an IP by value, or a lower-case host name. May be empty."""
-    # what is longer than any name is no node's, and is not worth keeping
+    """A key or an address in a form to compare: an IP by value, or a host name in lower case. May be empty."""
+    # a text longer than any name means no node, and is not worth remembering
     return _identity(text) if len(text) <= MOST_NAME else text
 
 
@@ -149,27 +151,27 @@ def _identity(text: str) -> Identity:
     for reading in readings:
         bare_address = reading.partition("%")[0]
         if not _LIKE_AN_ADDRESS.fullmatch(bare_address):
-            continue  # what is none takes ten times as long to refuse
+            continue  # ip_address takes ten times as long to refuse it
         try:
             address = ip_address(bare_address)
         except ValueError:
             continue
-        # one machine, two spellings: dual-stack sockets report IPv4 peers as mapped IPv6
+        # dual-stack sockets report IPv4 peers as mapped IPv6: both are the same machine
         return getattr(address, "ipv4_mapped", None) or address
     return readings[-1].rstrip(".")
 
 
 def _readings(bare: str) -> list[str]:
-    """What ``[v6]:port``, ``v6``, ``host:port`` or ``host`` may mean, an address taken whole first."""
+    """The hosts that ``[v6]:port``, ``v6``, ``host:port`` or ``host`` may mean; the whole text as an address first."""
     if bare.startswith("["):
         return [bare[1:].partition("]")[0]]
     host, colon, port = bare.rpartition(":")
-    # without brackets fd00::1:9100 is an address, not fd00::1 and a port
+    # without brackets, fd00::1:9100 is an address, not fd00::1 with a port
     return [bare, host] if colon and (port.isdigit() or not port) else [bare]
 
 
 def _find_all(keys: Iterable[str], nodes: Sequence[NodeAddresses]) -> tuple[dict[str, tuple[str, ...]], frozenset[str]]:
-    """Key -> the nodes that go by it; and the keys that a rule before the last one found."""
+    """Key -> the nodes that it may mean, by rules 2 to 6; and the keys that rules 2 to 5 found."""
     rules, by_first_label = _tables(nodes)
     found, sure = {}, set()
     for key in keys:
@@ -182,7 +184,7 @@ def _find_all(keys: Iterable[str], nodes: Sequence[NodeAddresses]) -> tuple[dict
 
 
 def _by_short(wanted: Identity, rules: Sequence[_Table], by_first_label: _Table) -> set[str]:
-    """Rule 6. Two FQDNs that differ are two machines, whatever their first labels."""
+    """The nodes found by rule 6. Two different FQDNs are two machines, even with the same first label."""
     if not isinstance(wanted, str):
         return set()
     first, dot, _ = wanted.partition(".")
@@ -193,7 +195,7 @@ def _by_short(wanted: Identity, rules: Sequence[_Table], by_first_label: _Table)
 
 
 def _tables(nodes: Sequence[NodeAddresses]) -> tuple[tuple[_Table, ...], _Table]:
-    """Rules 2 to 5, then names and host names by their first label: identity -> the nodes that go by it."""
+    """Identity -> nodes, for each of rules 2 to 5; and first label of a name or host name -> nodes, for rule 6."""
     rules: tuple[_Table, ...] = ({}, {}, {}, {})
     by_first_label: _Table = {}
     for node in nodes:

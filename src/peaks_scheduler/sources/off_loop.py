@@ -1,8 +1,8 @@
-"""The one thread in which answers are read, so that no pod waits for it.
+"""Parse large answers in a thread, so that the event loop goes on and no pod waits.
 
-One, whatever is asked: a thread that works holds the interpreter for 5 ms at a time, and the event loop would wait for
-each of several in turn. Assumes work that makes no single call that takes long: nobody can take the interpreter from
-one. Never does anything that is short.
+All work shares one thread: a busy thread holds the interpreter for 5 ms at a time, and with several threads the event
+loop would wait for each of them in turn. Assumes that the work makes no single long call, because Python cannot
+interrupt one.
 """
 
 import asyncio
@@ -16,5 +16,5 @@ _THREAD = ThreadPoolExecutor(1, "answers")
 
 
 async def off_loop(work: Callable[[], T]) -> T:
-    """What ``work`` gives, and whatever it raises."""
+    """The result of ``work``, done in the thread. Raises what it raises."""
     return await asyncio.get_running_loop().run_in_executor(_THREAD, work)

@@ -1,9 +1,9 @@
-"""What running pods really use: one protocol, from metrics-server's PodMetrics or from Prometheus' cAdvisor series.
+"""The measured CPU use of running pods, from metrics-server's PodMetrics or from cAdvisor's series in Prometheus.
 
-Owns the two questions and their translation into cores. Several series of one pod that agree are one: two replicas of a
-Prometheus, or two jobs, saw the same. Where they contradict, the pod is left out, and it is said. Assumes nothing about
-whose pods they are. Never judges whether a pod has run long enough to say what its siblings will use: one younger than
-its window has used less than it will.
+Owns the two queries and their translation into cores. Several series of one pod that agree count as one: two replicas
+of a Prometheus, or two jobs, have scraped the same. If they contradict each other, the pod is left out, with a problem.
+Gives pods of all schedulers. Never judges whether a pod has run long enough to predict what its siblings will use: in a
+window longer than its life, its average is too low.
 """
 
 import asyncio
@@ -27,10 +27,10 @@ from .metrics_api import GetJson, items, name_of, usage_of
 from .off_loop import off_loop
 from .problems import Problems
 
-# not the pod's own control group, which is the sum, nor its pause
+# without the pod's own control group, which is the sum of its containers, and without the pause container
 _REAL = ('container!=""', 'container!="POD"', 'pod!=""')
 _INNER = "container, id, image, name, cpu"
-"""Labels that tell the containers of a pod apart, and one container before and after its restart."""
+"""Labels in which the containers of a pod differ, and a container before and after its restart."""
 _ONE_TARGET = frozenset(("job", "endpoint", "service", "metrics_path"))
 
 
@@ -41,7 +41,7 @@ class PodUsage:
     namespace: str
     name: str
     cores: float
-    """[cores] all its containers together."""
+    """[cores] sum of its containers."""
     window_start: float
     """[s] since the epoch, our clock."""
     window_end: float
@@ -49,21 +49,21 @@ class PodUsage:
 
 
 class PodUsageSource(Protocol):
-    """Something that can be asked what pods use."""
+    """Tells the measured use of pods."""
 
     problems: tuple[str, ...]
-    """What of the last answer could not be used, in words."""
+    """Parts of the last answer that could not be used, in words."""
 
     async def fetch(self) -> tuple[PodUsage, ...]:
-        """All running pods, of every namespace. Raises LoadError, and nothing else."""
+        """The use of running pods in all namespaces. Raises LoadError, and nothing else."""
 
     async def aclose(self) -> None:
-        """Give back connections; fetch is not called afterwards."""
+        """Close connections; ``fetch`` is not called afterwards."""
 
 
 class MetricsServerPods:
-    """PodMetrics of the cluster that ``get_json`` asks. Arguments as MetricsServer's; ``pods`` tells how many it has,
-    0 where that is not known."""
+    """The use of pods from PodMetrics. Arguments as of MetricsServer; ``pods`` gives the number of pods in the cluster,
+    0 if it is not known."""
 
     def __init__(
         self,
@@ -76,21 +76,22 @@ class MetricsServerPods:
         self.problems: tuple[str, ...] = ()
 
     async def fetch(self) -> tuple[PodUsage, ...]:
-        """Raises LoadError, of the kinds of MetricsServer.fetch; no pod is no error."""
+        """The use of all pods with PodMetrics; none is no error. Raises LoadError, of the kinds of
+        MetricsServer.fetch."""
         try:
             async with asyncio.timeout(self._timeout):
                 found = await items(self._get_json, "pods", Limits.of_pods(self._pods()).series)
         except TimeoutError as error:
             raise LoadError("timeout", f"metrics-server: no whole answer within {self._timeout:g} s") from error
-        # tens of thousands of pods take a while to read: off the loop, so that no bind waits for it
+        # in a thread: tens of thousands of pods take long enough to delay a bind
         return await off_loop(partial(read_pods, found, self._cluster_ahead()))
 
     async def aclose(self) -> None:
-        """Nothing to give back: the connections are the API server's."""
+        """Nothing to close: the connections belong to the API server's client."""
 
 
 def read_pods(found: list[Mapping[str, Any]], ahead: float = 0.0) -> tuple[PodUsage, ...]:
-    """PodMetrics as usage; one without all that it should say is left out. ``ahead`` [s] is taken off their times."""
+    """PodMetrics as usage; incomplete ones are left out. ``ahead`` [s] is subtracted from their times."""
     pods = []
     for item in found:
         listed = item.get("containers")
@@ -108,8 +109,10 @@ def read_pods(found: list[Mapping[str, Any]], ahead: float = 0.0) -> tuple[PodUs
 
 
 class PrometheusPods:
-    """cAdvisor's ``container_cpu_usage_seconds_total`` (the kubelet serves it), averaged over ``window`` [s]. ``pods``
-    as of MetricsServerPods."""
+    """The use of pods from cAdvisor's ``container_cpu_usage_seconds_total``, averaged over ``window`` [s].
+
+    The kubelet serves these series. ``pods`` as for MetricsServerPods.
+    """
 
     def __init__(
         self,
@@ -121,16 +124,16 @@ class PrometheusPods:
         self._api, self._window, self._clock, self._pods = api, window, clock, pods
         self.problems: tuple[str, ...] = ()
         series = api.match.selector("container_cpu_usage_seconds_total", *_REAL)
-        # what scraped them stays among the labels: added up over two replicas a pod would use twice as much
+        # the labels of the scraper are kept: a sum over two replicas would be twice the pod's use
         self.usage = f"sum without ({_INNER}) ({rise(series, window)}) / {window:g}"
         self.newest = f"max without ({_INNER}) (timestamp({series}))"
 
     async def fetch(self) -> tuple[PodUsage, ...]:
-        """Pods whose containers are scraped now. Raises LoadError, of the kinds of PrometheusApi.query."""
+        """The use of pods whose containers are scraped now. Raises LoadError, of the kinds of PrometheusApi.query."""
         limits = Limits.of_pods(self._pods())
         asked = (self._api.query(promql, limits=limits) for promql in (self.usage, self.newest))
         usage, newest = await asyncio.gather(*asked)
-        # tens of thousands of pods take a while to read: off the loop
+        # in a thread: tens of thousands of pods take long enough to delay a bind
         pods, self.problems = await off_loop(partial(read_series, usage, newest, self._window, self._clock()))
         return pods
 
@@ -142,7 +145,10 @@ class PrometheusPods:
 def read_series(
     usage: Vector, newest: Vector, window: float, fetched_at: float
 ) -> tuple[tuple[PodUsage, ...], tuple[str, ...]]:
-    """Usage and time of the newest sample, joined; a pod that is in one of them only is left out. And what is odd."""
+    """The use of pods, and the problems in words, from the answers for use and for the time of the newest sample.
+
+    A pod that is in one of the two answers only is left out.
+    """
     ends = {_target(sample.labels): sample.value - usage.correction for sample in newest.samples}
     cores: dict[tuple[str, str], dict[_Target, float]] = {}
     for sample in usage.samples:
@@ -153,37 +159,37 @@ def read_series(
     pods, problems = [], Problems()
     for pod, its in cores.items():
         seen = {target: _seen(used, min(ends[target], fetched_at), window) for target, used in its.items()}
-        if (load := _counting(seen)) is not None:
+        if (load := _agreed(seen)) is not None:
             pods.append(PodUsage(*pod, load.cores or 0.0, load.window_start, load.window_end))
             continue
         problems.add(
-            "several series say otherwise of one pod's use, none counts: they differ in "
-            f"{unlike([dict(each) for each in its])}; choose by prometheus.match",
+            "several series contradict each other about one pod's use, none is used: they differ in "
+            f"{unlike([dict(each) for each in its])}; choose one by prometheus.match",
             "/".join(pod),
         )
     return tuple(pods), problems.texts()
 
 
 _Target = Labels
-"""Labels of whatever scraped a pod, and the pod's."""
+"""The pod's labels, and those of the target that it was scraped from."""
 
 
 def _seen(cores: float, end: float, window: float) -> NodeLoad:
     return NodeLoad(None, end - window, end, cores=cores)
 
 
-def _counting(seen: Mapping[_Target, NodeLoad]) -> NodeLoad | None:
-    """What all of them say; None where they contradict."""
+def _agreed(seen: Mapping[_Target, NodeLoad]) -> NodeLoad | None:
+    """The use that the targets agree on; None if they contradict each other."""
     target = one_of(seen)
     if target is not None:
         return seen[target]
     if _ONE_TARGET.issuperset(differing([dict(each) for each in seen])):
-        return max(seen.values(), key=lambda load: load.cores or 0.0)  # one of two jobs does not keep all containers
+        return max(seen.values(), key=lambda load: load.cores or 0.0)  # one of the two jobs drops some containers
     return None
 
 
 def _target(labels: Mapping[str, str]) -> _Target:
-    # a cAdvisor of one's own has each container's labels and environment among its series'
+    # a stand-alone cAdvisor adds each container's own labels and environment
     return Labels(labels).without(lambda name: name.startswith(("container_label_", "container_env_")))
 
 

@@ -1,7 +1,7 @@
-"""Where load comes from: one protocol, a module for each source, and which node a source's key means.
+"""The protocol of a load source.
 
-Sources fetch and translate; they keep nothing, retry nothing and never judge how old a load is. A source's times come
-out on our clock, its percent as fractions. ``choice.py`` makes the one that the configuration names.
+A source asks one server and translates its answer: its times become ours, its percentages fractions. It keeps nothing,
+retries nothing and never judges the age of a load. ``factory.py`` makes the source that the configuration names.
 """
 
 from typing import Protocol
@@ -10,14 +10,14 @@ from peaks_scheduler.ledger.node_load import LoadReport
 
 
 class LoadSource(Protocol):
-    """Something that can be asked how busy the nodes are."""
+    """Tells how busy the nodes are."""
 
     @property
     def name(self) -> str:
-        """The configuration's word for it (``load-watcher``): label of logs and telemetry."""
+        """Its name in the configuration (``load-watcher``), in logs and in telemetry."""
 
     async def fetch(self) -> LoadReport:
-        """Ask once. Raises LoadError, and nothing else, where no usable load came in time."""
+        """Ask once. Raises LoadError, and nothing else, if no usable load comes in time."""
 
     async def aclose(self) -> None:
-        """Give back connections; fetch is not called afterwards."""
+        """Close connections; ``fetch`` is not called afterwards."""

@@ -1,4 +1,4 @@
-"""``peaks-scheduler check``: each trouble has its line, its words and its remedy, and hides no other.
+"""``peaks-scheduler check``: each problem has its line and its remedy, and hides no other problem.
 
 Most tests judge made-up facts; those at the end ask an embedded API server and a load endpoint, as a person would.
 """
@@ -17,8 +17,8 @@ import yaml
 from click.testing import CliRunner, Result
 
 from peaks_scheduler.cli import main
+from peaks_scheduler.commands.check.facts import Facts
 from peaks_scheduler.commands.check.finding import Finding, as_json, as_lines, summary
-from peaks_scheduler.commands.check.reading import Facts, Json
 from peaks_scheduler.commands.check.rights import Right, rights
 from peaks_scheduler.commands.check.run import CHECKS, check, judge
 from peaks_scheduler.embedded.apiserver import EmbeddedApiServer
@@ -31,7 +31,7 @@ from peaks_scheduler.power.curves import Exponential, Linear
 from peaks_scheduler.power.models import EMPTY, PowerModel, PowerModels, Quality
 from peaks_scheduler.settings.settings import LeaderElection, LoadSettings, PowerSettings, Settings
 from tests.e2e.support.load_endpoint import LoadEndpoint, Reply
-from tests.support.builders import BENT_DOWN, NOW, node, pod, when
+from tests.support.builders import BENT_DOWN, NOW, Json, node, pod, when
 
 RBAC = Path(__file__).resolve().parents[3] / "manifests" / "rbac.yaml"
 MEASURED = Quality(rmse_watts=1.7, r2=0.99, samples=900, cpu_min=0.02, cpu_max=0.93, fitted="2026-11-20T10:00:00Z")
@@ -81,7 +81,7 @@ def facts(**changes: Any) -> Facts:
         user="system:serviceaccount:kube-system:peaks-scheduler",
         clock_offset=0.2,
         rights=dict.fromkeys(rights(SETTINGS, "kube-system"), True),
-        absent=[],
+        not_served=[],
         lease=None,
         nodes=nodes("worker-1", "worker-2"),
         pods=[],
@@ -122,20 +122,20 @@ def test_where_nothing_is_wrong_every_check_has_one_line_and_all_are_ok() -> Non
 def test_whatever_is_missing_no_check_is_silent() -> None:
     broken = PeaksError("no")
     nothing = facts(
-        version=DOWN, rights=DOWN, absent=DOWN, lease=DOWN, nodes=DOWN, pods=DOWN, load=broken, models=broken
+        version=DOWN, rights=DOWN, not_served=DOWN, lease=DOWN, nodes=DOWN, pods=DOWN, load=broken, models=broken
     )
     assert {finding.check for finding in judge(nothing)} == {name for name, _ in CHECKS}
 
 
 def test_what_is_wrong_has_a_remedy_or_points_to_the_check_that_has_one() -> None:
-    nothing = facts(version=DOWN, rights=DOWN, absent=DOWN, lease=DOWN, nodes=DOWN, pods=DOWN, models=EMPTY)
+    nothing = facts(version=DOWN, rights=DOWN, not_served=DOWN, lease=DOWN, nodes=DOWN, pods=DOWN, models=EMPTY)
     worth = [finding for finding in judge(nothing) if finding.status != "ok"]
     assert worth
-    assert all(finding.remedy or "not looked at" in finding.text for finding in worth)
+    assert all(finding.remedy or "not checked" in finding.text for finding in worth)
 
 
 def test_an_api_server_that_is_down_fails_once_and_load_and_models_are_looked_at_all_the_same() -> None:
-    findings = judge(facts(version=DOWN, rights=DOWN, absent=DOWN, lease=DOWN, nodes=DOWN, pods=DOWN))
+    findings = judge(facts(version=DOWN, rights=DOWN, not_served=DOWN, lease=DOWN, nodes=DOWN, pods=DOWN))
     assert [finding.check for finding in findings if finding.status == "failed"] == ["API server"]
     good = {finding.check for finding in findings if finding.status == "ok"}
     assert {"load source", "load age", "power models", "power curves"} <= good
@@ -278,7 +278,7 @@ def test_an_operators_own_rights_are_not_taken_for_the_accounts() -> None:
 
 def test_a_kind_that_the_server_does_not_have_is_named_with_what_comes_of_it() -> None:
     (lost,) = [kind for kind in KINDS if kind.plural == "csinodes"]
-    assert said("kinds", absent=[lost]).startswith(
+    assert said("kinds", not_served=[lost]).startswith(
         "warning: this API server has no csinodes.storage.k8s.io in v1: limits"
     )
 
@@ -341,7 +341,7 @@ def test_nodes_that_cannot_be_listed_fail_and_what_needs_them_says_so() -> None:
     refused = Forbidden("GET /api/v1/nodes: 403 nodes is forbidden", 403)
     assert "403 nodes is forbidden" in said("nodes", nodes=refused)
     for blind in ("load names", "models of nodes", "fitted range"):
-        assert "not looked at" in only(blind, nodes=refused).text
+        assert "not checked" in only(blind, nodes=refused).text
     assert only("power curves", nodes=refused).status == "ok"
 
 
@@ -421,8 +421,8 @@ def test_names_that_may_be_several_nodes_or_share_one_are_named() -> None:
     texts = " | ".join(
         f.text for f in found("load names", nodes=here, load=load({"web": 0.1, "db": 0.1, "db:9100": 0.1}))
     )
-    assert "web may be any of web.north.example, web.south.example" in texts
-    assert "db, db:9100 all mean db.example, none is used" in texts
+    assert "names that may be any of several nodes, not used: web: web.north.example, web.south.example" in texts
+    assert "several load names mean one node, none is used: db.example: db, db:9100" in texts
 
 
 def test_many_nodes_at_full_load_raise_the_question_of_percent_and_ratio() -> None:
@@ -473,7 +473,7 @@ def test_where_no_prometheus_is_configured_nothing_is_said_of_it() -> None:
 @pytest.mark.parametrize(
     ("models", "words"),
     [
-        (EMPTY, "models.yaml has none: watts play no part"),
+        (EMPTY, "models.yaml has none: pods are not placed by watts"),
         (ConfigurationError("models.yaml: models[0].cpu: expected `ratio`"), "models.yaml: models[0].cpu: expected"),
     ],
 )
@@ -485,7 +485,9 @@ def test_without_usable_models_it_fails_and_says_how_to_make_some(models: Any, w
 
 def test_nodes_without_a_model_are_named() -> None:
     line = said("models of nodes", models=named(curve_of("worker-1")))
-    assert line.startswith("warning: 1 of 2 nodes without one, they take pods only when no other node can: worker-2")
+    assert line.startswith(
+        "warning: 1 of 2 nodes without one, they get pods only if no other node is feasible: worker-2"
+    )
 
 
 def test_models_for_other_nodes_only_fail_and_show_both_sides() -> None:
@@ -503,7 +505,7 @@ def test_models_of_nodes_that_are_not_there_are_a_warning() -> None:
 def test_a_node_that_two_selectors_match_is_named_with_them() -> None:
     here = nodes("worker-1", labels={"type": "m5", "zone": "a"}) + nodes("worker-2", labels={"type": "m5"})
     line = said("models of nodes", nodes=here, models=selecting({"type": "m5"}, {"zone": "a"}))
-    assert line.startswith("warning: several selectors match worker-1 (type=m5, zone=a): none counts")
+    assert line.startswith("warning: several selectors match worker-1 (type=m5, zone=a): none is used")
 
 
 def test_where_selectors_claim_every_node_twice_that_alone_is_said() -> None:
@@ -541,7 +543,7 @@ def test_curves_of_real_servers_pass() -> None:
 @pytest.mark.parametrize(
     ("quality", "words"),
     [
-        pytest.param(None, "nothing is said of how well it is known", id="none"),
+        pytest.param(None, "the file does not say how good the fit is", id="none"),
         pytest.param(Quality(confidence="low"), "a first guess, never measured", id="nothing but a word"),
         pytest.param(replace(MEASURED, confidence="low"), "a first guess, never measured", id="guess"),
         pytest.param(replace(MEASURED, r2=0.3), "load explains little", id="R2"),
@@ -561,13 +563,13 @@ def test_nodes_that_run_where_their_model_was_not_measured_are_named() -> None:
     finding = only("fitted range", load=used, models=named(*map(curve_of, ("worker-1", "worker-2"))))
     # 93 % is the end, and 5 points beyond it are allowed
     assert finding.text == (
-        "1 of 2 nodes run where their model was not measured: worker-1 (at 99 %, fitted on 2 to 93 %)"
+        "1 of 2 nodes have a load at which their model was not measured: worker-1 (at 99 %, fitted on 2 to 93 %)"
     )
 
 
 def test_models_that_do_not_say_their_range_are_not_judged_by_it() -> None:
     models = named(curve_of("worker-1", T1, None), curve_of("worker-2", T1, None))
-    assert "no model says its range" in only("fitted range", models=models).text
+    assert "no model has its range" in only("fitted range", models=models).text
 
 
 # --- asked for real ---------------------------------------------------------------------------------------------------
@@ -636,7 +638,7 @@ async def test_a_cluster_that_is_ready_is_exit_0_with_one_line_a_check(scene: Sc
     lines = result.stdout.splitlines()
     assert [line.split("  ")[0] for line in lines] == ["ok"] * (
         len(CHECKS) - 2
-    )  # nobody tells what pods use, no Prometheus is configured
+    )  # no source of pods' use and no Prometheus are configured
     assert result.stderr == f"{len(CHECKS) - 2} ok, 0 warnings, 0 failed\n"
 
 
@@ -725,7 +727,7 @@ async def test_a_kubeconfig_that_is_not_there_is_exit_2(scene: Scene) -> None:
 
 def test_an_error_that_is_no_answer_and_one_that_is_are_told_apart() -> None:
     assert facts(version=KubeError("500", 500)).reached
-    assert not facts(version=DOWN, rights=DOWN, absent=DOWN, lease=DOWN, nodes=DOWN, pods=DOWN).reached
+    assert not facts(version=DOWN, rights=DOWN, not_served=DOWN, lease=DOWN, nodes=DOWN, pods=DOWN).reached
 
 
 def test_models_of_other_parts_of_the_machine_are_told() -> None:

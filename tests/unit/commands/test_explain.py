@@ -1,4 +1,4 @@
-"""``peaks-scheduler explain`` and ``strategies`` as a person types them: JSON, table, and every trouble in words."""
+"""``peaks-scheduler explain`` and ``strategies`` as a person types them: JSON, table, and errors in words."""
 
 from __future__ import annotations
 
@@ -610,7 +610,7 @@ async def refusing(_: Asked) -> web.StreamResponse:
 
 
 async def told_live(folder: Path, **answers: Any) -> Result:
-    """What is said of web-0 on such a cluster."""
+    """The command's result for web-0 on such a cluster."""
     async with RecordingServer() as server:
         server.answer = cluster_of(load=None, **answers)
         args = ["explain", "web-0", "--kubeconfig", write_kubeconfig(folder, server.url, token="abc")]
@@ -655,8 +655,10 @@ def cluster_of(
     hidden: Mapping[str, int] | None = None,
     pods: Mapping[str, Json] | None = None,
 ) -> Answer:
-    """An API server with these objects by plural, of the usual nodes and pods unless ``listed`` has others; what is
-    ``hidden`` is refused with that status. ``pods`` are shown to who asks for one by name."""
+    """An API server with the objects ``listed`` by plural; by default it has the usual nodes and pods.
+
+    A plural in ``hidden`` is refused with that status. ``pods`` can only be read by name.
+    """
     whole = {"nodes": BARE, "pods": [WEB], **(listed or {})}
 
     async def answering(asked: Asked) -> web.StreamResponse:

@@ -1,4 +1,4 @@
-"""``peaks-scheduler explain --from`` with workloads: the pods that they would make, as a person asks about them."""
+"""``peaks-scheduler explain --from`` with workloads explains the pods that they would make."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_a_deployment_of_no_replicas_is_explained_when_asked_for() -> None:
     objects = [*NODES, workload(spec={"replicas": 0, "template": TEMPLATE})]
     result = run(objects, "--all-pending")
     assert result.stdout == "no pending pod of Peaks\n"
-    assert "0 replicas, explained when asked for by name: Deployment default/web" in result.stderr
+    assert "0 replicas, explained only when asked for by name: Deployment default/web" in result.stderr
     assert set(told(objects, "default/web")) == {"default/web"}
 
 
@@ -173,11 +173,11 @@ def test_in_a_cluster_that_is_dumped_pods_that_are_there_speak_for_their_workloa
     replicas = owned(workload("ReplicaSet", "web-1"), "Deployment", "web")
     there = owned(pod("web-1-a", node="large"), "ReplicaSet", "web-1")
     assert told([*NODES, workload(), replicas, there]) == {}
-    # without the ReplicaSet the pod's name and hash tell
+    # without the ReplicaSet, the pod's name and hash name the Deployment
     hashed = owned(pod("web-1-a", node="large"), "ReplicaSet", "web-1", **{"pod-template-hash": "1"})
     assert told([*NODES, workload(), hashed]) == {}
     assert set(told([*NODES, workload(), hashed], "default/web")) == {"default/web"}
-    # and without pods the Deployment stands for all three
+    # without pods, the Deployment is explained for all three
     assert set(told([*NODES, workload(), replicas])) == {"default/web"}
 
 
@@ -230,12 +230,12 @@ CLAIM = {"metadata": {"name": "data"}, "spec": STORAGE}
 def test_a_stateful_set_gets_its_claims_with_the_default_class() -> None:
     raw = workload("StatefulSet", spec={"replicas": 2, "template": TEMPLATE, "volumeClaimTemplates": [CLAIM]})
     assert told([*NODES, CLASS, raw])["default/web"]["node"] == "large"
-    # without a class nobody would make the volume, and that is the answer
+    # without a class no volume would be made, and the answer says so
     assert told([*NODES, raw])["default/web"]["node"] is None
 
 
 def test_a_claim_that_is_there_already_counts_as_it_is() -> None:
-    """The first pod's volume of an earlier life lies on a node that is too small now."""
+    """The volume of an earlier first pod is on a node that is too small now."""
     raw = workload("StatefulSet", spec={"replicas": 1, "template": TEMPLATE, "volumeClaimTemplates": [CLAIM]})
     bound = {
         "kind": "PersistentVolumeClaim",
@@ -270,7 +270,7 @@ def test_a_daemon_sets_pod_tolerates_what_its_controller_lets_it_and_a_note_says
     raw = workload("DaemonSet", spec={"template": TEMPLATE})
     result = run([cordoned, raw], "--all-pending")
     assert "default/web (DaemonSet) -> cordoned" in result.stdout
-    assert "note: default/web: its controller makes a pod for each node" in result.stderr
+    assert "note: default/web: its controller makes one pod for each node" in result.stderr
 
 
 # --- shares of nothing ------------------------------------------------------------------------------------------------

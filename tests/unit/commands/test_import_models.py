@@ -22,7 +22,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from peaks_scheduler.cli import main
-from peaks_scheduler.commands.check.models import quality
+from peaks_scheduler.commands.check.model_checks import quality
 from peaks_scheduler.commands.import_models.kepler_server import ask
 from peaks_scheduler.power.curves import Exponential, Linear, Piecewise
 from peaks_scheduler.power.file import parse_models

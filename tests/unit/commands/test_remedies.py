@@ -1,4 +1,4 @@
-"""What texts of the program tell people to do can be done: every option and setting in them exists and plays a part."""
+"""People can do what the program's texts tell them: every option and setting in them exists and has an effect."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 import peaks_scheduler
 from peaks_scheduler.cli import main
-from peaks_scheduler.commands.check.models import FIT
+from peaks_scheduler.commands.check.model_checks import FIT
 from peaks_scheduler.commands.check.rights import rights
 from peaks_scheduler.power.curves import Curve, Exponential, Linear, Piecewise
 from peaks_scheduler.power.models import PowerModel, PowerModels
@@ -59,7 +59,7 @@ def test_every_setting_that_a_text_names_is_one() -> None:
 
 
 def test_the_command_to_make_models_says_only_what_plays_a_part() -> None:
-    """Without a --cpu-query of one's own Prometheus' series say themselves what they are."""
+    """Without --cpu-query, options for its unit would have no effect."""
     words = FIT.split()
     command = main.commands["fit"]  # type: ignore[attr-defined]
     with command.make_context("fit", words[2:], resilient_parsing=True) as context:

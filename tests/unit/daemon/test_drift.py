@@ -23,7 +23,7 @@ from peaks_scheduler.power.models import PowerModel, PowerModels
 from peaks_scheduler.power.scope import Scope
 from peaks_scheduler.settings.loading import load_settings
 from peaks_scheduler.settings.settings import DriftSettings
-from peaks_scheduler.sources.power_history.node import Queries
+from peaks_scheduler.sources.power_history.plan import Queries
 from tests.support.builders import ledger, node
 from tests.support.measured_nodes import EACH, NOW, loads, scraped, true_watts
 from tests.support.played_prometheus import PlayedPrometheus, Raw

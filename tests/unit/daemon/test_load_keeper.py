@@ -126,8 +126,8 @@ class TestLoad:
     ) -> None:
         from peaks_scheduler.daemon.keepers import load as upkeep
 
-        resolutions, resolve = [], upkeep.resolve
-        monkeypatch.setattr(upkeep, "resolve", lambda *given: resolutions.append(1) or resolve(*given))
+        resolutions, resolve = [], upkeep.resolve_report
+        monkeypatch.setattr(upkeep, "resolve_report", lambda *given: resolutions.append(1) or resolve(*given))
         keeping = Keeping(BOTH, BOTH, BOTH, report({"worker-1": 0.3}))
         await keeping.fetch(3)
         assert len(resolutions) == 1

@@ -20,13 +20,13 @@ import yaml
 from click.testing import CliRunner, Result
 
 from peaks_scheduler.cli import main
-from peaks_scheduler.commands.check.reading import _models
 from peaks_scheduler.daemon.keepers.models import ModelKeeper
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.files.encodings import decoded
 from peaks_scheduler.files.reading import read_input_text
 from peaks_scheduler.power.models import PowerModels
 from peaks_scheduler.settings.loading import load_settings
+from peaks_scheduler.settings.power_models import configured_models
 from peaks_scheduler.sources.prometheus.api import PrometheusApi
 from tests.support.builders import node, pod
 
@@ -133,7 +133,7 @@ def test_the_daemon_and_check_read_the_model_file_in_any_encoding(encode: Write)
     ledger: Any = SimpleNamespace(apply_models=applied.append)
     ModelKeeper(settings, ledger, lambda: None).load()
     assert list(applied[0].by_name) == ["worker-1"]
-    assert _models(settings) == applied[0]
+    assert configured_models(settings) == applied[0]
 
 
 @every_encoding

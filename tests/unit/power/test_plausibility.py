@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from peaks_scheduler.power.curves import Exponential, Linear
-from peaks_scheduler.power.plausibility import implausible, plausible, usual
+from peaks_scheduler.power.curves import Curve, Exponential, Linear
+from peaks_scheduler.power.plausibility import implausible, plausible, too_flat, too_steep, usual
 
 
 @pytest.mark.parametrize("watts", [1.0, 2.1, 45.0, 2148.0, 20_000.0])
@@ -39,3 +39,17 @@ def test_a_usual_server_is_within_narrower_bounds() -> None:
     assert usual(45.0, 2148.0)
     assert not usual(3.0, 12.0)
     assert not usual(100.0, 6000.0)
+
+
+@pytest.mark.parametrize(
+    ("curve", "flat", "steep"),
+    [
+        pytest.param(Exponential(471.7, -91.5, -7.186), False, False, id="for 0..1, read as such"),
+        pytest.param(Exponential(471.7, -91.5, -0.07186), True, False, id="for percent, read as one for 0..1"),
+        pytest.param(Exponential(471.7, -91.5, -718.6), False, True, id="for 0..1, read as one for percent"),
+        # 44.7 W to 58 W: the least rise in SPECpower_ssj2008 is by 1.3
+        pytest.param(Linear(44.7, 58.0), False, False, id="the flattest server"),
+    ],
+)
+def test_a_curve_in_the_wrong_unit_of_cpu_is_too_flat_or_too_steep(curve: Curve, flat: bool, steep: bool) -> None:
+    assert (too_flat(curve), too_steep(curve)) == (flat, steep)

@@ -228,3 +228,24 @@ def test_every_link_within_the_project_leads_somewhere() -> None:
     ]
     assert links
     assert [link for document, link in links if not (document.parent / link).exists()] == []
+
+
+def headings(document: Path) -> set[str]:
+    """The headings of a page, as links name them."""
+    titles = re.findall(r"^#+ (.*)", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_every_link_to_a_heading_finds_it() -> None:
+    links = [
+        (document, link, heading)
+        for document in DOCUMENTS
+        for link, heading in re.findall(r"\]\((?!https?://)([^)#]*)#([^)]+)\)", document.read_text(encoding="utf-8"))
+    ]
+    assert links
+    lost = [
+        (document.name, link, heading)
+        for document, link, heading in links
+        if heading not in headings(document.parent / link if link else document)
+    ]
+    assert lost == []

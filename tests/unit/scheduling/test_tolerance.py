@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peaks_scheduler.cli import main
-from peaks_scheduler.commands.explain.answer import Answer, headline
+from peaks_scheduler.commands.explain.answer import Answer
+from peaks_scheduler.commands.explain.answer_table import headline
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.objects.annotations import TOLERANCE, AnnotationRules
 from peaks_scheduler.objects.pod import pod_from_api

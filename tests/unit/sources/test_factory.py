@@ -1,4 +1,4 @@
-"""The configuration's words make the source that they name."""
+"""The configuration names the source that is made."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +8,9 @@ import pytest
 
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.settings.loading import load_settings
-from peaks_scheduler.sources.factory import load_source, prometheus_api
+from peaks_scheduler.settings.settings import LoadSettings, Settings
+from peaks_scheduler.settings.values import LOAD_SOURCES as CONFIGURABLE
+from peaks_scheduler.sources.factory import LOAD_SOURCES, load_source, prometheus_api
 from peaks_scheduler.sources.source import LoadSource
 
 
@@ -32,6 +34,17 @@ async def test_the_source_is_the_one_that_is_named(text: str, name: str) -> None
     made = source(text)
     assert made.name == name
     await made.aclose()
+
+
+def test_every_source_that_can_be_configured_has_a_line_in_the_table() -> None:
+    assert set(LOAD_SOURCES) == set(CONFIGURABLE)
+
+
+@pytest.mark.parametrize("name", ["load-watcher", "prometheus"])
+def test_a_source_with_a_server_of_its_own_wants_its_address(name: str) -> None:
+    settings = Settings(load=LoadSettings(source=name, address=None))
+    with pytest.raises(ConfigurationError, match=f"load.source is {name}: expected its URL as load.address"):
+        load_source(settings, nobody)
 
 
 def test_certificates_that_cannot_be_read_are_a_wrong_configuration(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A load source that is broken or means harm costs one fetch: no memory, no time of others, one error in words."""
+"""A broken or hostile load source fails one fetch with one error; it takes no memory and delays nothing else."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def peak() -> Iterator[Peak]:
 
 
 class Parts(httpx.AsyncByteStream):
-    """A body without end, in parts."""
+    """An endless body, in parts."""
 
     def __init__(self, part: bytes) -> None:
         self.part, self.sent = part, 0
@@ -135,7 +135,7 @@ async def test_a_body_that_is_compressed_all_the_same_is_not_unpacked(fetch: Any
     peak.start()
     headers = {"Content-Encoding": encoding}
     text = await refusal(fetch, lambda request: httpx.Response(200, headers=headers, stream=httpx.ByteStream(bomb)))
-    assert f"Content-Encoding '{encoding}': switch compression off there, or in the proxy before it" in text
+    assert f"Content-Encoding '{encoding}': switch compression off there, or in the proxy in front of it" in text
     assert peak.size < 2 * MIB
 
 
@@ -353,7 +353,7 @@ def test_a_name_given_twice_counts_once_and_is_said() -> None:
     first, second = (f'{{"metrics":[{{"type":"CPU","value":{value}}}]}}' for value in (10, 20))
     report = read_report(watcher(f'{{"a":{first},"a":{second}}}'), NOW)
     assert report.nodes["a"].cpu == pytest.approx(0.2)
-    assert report.problems == ("a name that is there twice, of which the last counts",)
+    assert report.problems == ("a name that comes twice, the last one is used",)
 
 
 async def test_a_sample_of_a_time_that_cannot_be_is_taken_as_of_the_window() -> None:
@@ -377,7 +377,7 @@ async def test_all_that_is_read_off_the_loop_is_read_by_one_thread() -> None:
 
 
 class Noted(dict[str, NodeLoad]):
-    """Loads that note which threads walk through them."""
+    """Loads that record which threads read them."""
 
     def __init__(self, count: int) -> None:
         super().__init__({f"10.0.{i // 250}.{i % 250}:9100": NodeLoad(0.5, NOW - 60.0, NOW) for i in range(count)})

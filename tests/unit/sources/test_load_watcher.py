@@ -1,4 +1,4 @@
-"""What comes out of a load-watcher's answer, good or bad, over a transport that the test plays."""
+"""The load in a load-watcher's answer, or the error; the test plays the server."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from peaks_scheduler.errors import ConfigurationError, LoadError
 from peaks_scheduler.ledger.node_load import LoadReport, NodeLoad
-from peaks_scheduler.sources.http import MAX_BODY
+from peaks_scheduler.sources.http_client import MAX_BODY
 from peaks_scheduler.sources.load_watcher import LoadWatcher, read_report
 
 NOW = 1_795_394_835.0

@@ -1,4 +1,4 @@
-"""The nodes' load out of metrics-server's NodeMetrics, as the API server passes them on, and what is said without."""
+"""The nodes' load from metrics-server's NodeMetrics, as the API server passes them on, or the error."""
 
 import asyncio
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ def listed(*items: Any, token: str = "") -> dict[str, Any]:
 
 
 class ApiServer:
-    """Answers in turn, the last one again and again; notes what it was asked."""
+    """Gives the answers in turn, then the last one for ever; records what it was asked."""
 
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)
@@ -107,7 +107,7 @@ async def test_times_are_brought_onto_our_clock() -> None:
 async def test_a_measurement_from_the_future_does_not_stay_fresh_for_ever() -> None:
     report = await fetch(listed(item("a", age=-3600.0)))
     assert report.nodes["a"] == NodeLoad(None, NOW - 20.0, NOW, 0.25, 2**30)
-    assert report.problems == ("measured in the future, by that node's clock: taken as of now: a",)
+    assert report.problems == ("measured in the future, by that node's clock: taken as measured now: a",)
 
 
 DROPPED = {
@@ -140,7 +140,7 @@ async def test_a_node_without_memory_has_its_cpu() -> None:
 async def test_no_node_is_empty_and_says_that_it_may_come_yet() -> None:
     kind, words = await trouble(listed())
     assert kind == "empty"
-    assert words.endswith("expected the CPU use of some node; got none, which is so for a minute after it started")
+    assert words.endswith("expected the CPU use of some node; got none, as in the first minute after it started")
     assert "no cpu usage that is a quantity: a" in (await trouble(listed(item("a", cpu="x"))))[1]
 
 

@@ -1,4 +1,4 @@
-"""A load source's keys find the nodes they mean, and none where that is not sure."""
+"""The keys of a load source are matched with the nodes that they mean, and with none if that is not sure."""
 
 import random
 from ipaddress import ip_address

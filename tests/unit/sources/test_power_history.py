@@ -1,4 +1,4 @@
-"""Which of a node's series tell its watts and its CPU use, whose a series is, and what is said of the rest.
+"""Which series are used for a node's watts and CPU use, which node a series is of, and the notes on other series.
 
 Expected watts are those that the played sensors were given; zones as Kepler has them: psys holds package, package holds
 core, so that any sum of these would show as too many watts.
@@ -19,9 +19,11 @@ from peaks_scheduler.errors import LoadError
 from peaks_scheduler.fitting.alignment import align
 from peaks_scheduler.settings.promql_matchers import parse_matchers
 from peaks_scheduler.sources.node_identity import NodeAddresses
-from peaks_scheduler.sources.power_history.asking import AllAtOnce
-from peaks_scheduler.sources.power_history.node import Queries, read_totals
-from peaks_scheduler.sources.power_history.survey import Discovery, NodeSeries, discover, survey
+from peaks_scheduler.sources.power_history.discovery import Discovery, NodeHistory, discover
+from peaks_scheduler.sources.power_history.node_queries import AllAtOnce
+from peaks_scheduler.sources.power_history.node_totals import read_totals
+from peaks_scheduler.sources.power_history.plan import Queries
+from peaks_scheduler.sources.power_history.survey import survey
 from peaks_scheduler.sources.prometheus.grid import Grid
 from tests.support.played_prometheus import PlayedPrometheus, Raw, raw
 
@@ -111,21 +113,21 @@ async def found(series: Iterable[Raw], **more: object) -> Discovery:
     return await discover(api, START, END, STEP, **more)  # type: ignore[arg-type]
 
 
-async def only(series: Iterable[Raw], **more: object) -> NodeSeries:
+async def only(series: Iterable[Raw], **more: object) -> NodeHistory:
     discovery = await found(series, **more)
     assert discovery.incomplete == {}
     (node,) = discovery.nodes
     return node
 
 
-def means(node: NodeSeries) -> tuple[float, float]:
+def means(node: NodeHistory) -> tuple[float, float]:
     """CPU use and watts."""
     samples = align(node.cpu, node.power).samples
     assert len(samples) > 10
     return float(samples.cpu.mean()), float(samples.watts.mean())
 
 
-def watts(node: NodeSeries) -> float:
+def watts(node: NodeHistory) -> float:
     return means(node)[1]
 
 
@@ -216,14 +218,14 @@ MODEL = "trained_power_model"
 
 
 def info(platform: str = "", components: str = "", *, start: float = START, end: float = END) -> Raw:
-    """What old Kepler says of where its watts come from."""
+    """What ``kepler_node_info`` of an old Kepler says about its watts."""
     told = {"platform_power_source": platform, "components_power_source": components}
     labels = {label: value for label, value in told.items() if value}
     return raw("kepler_node_info", 1.0, start, end, cpu_architecture="Skylake", instance="worker-1", **labels)
 
 
 class TestEstimates:
-    """Old Kepler exports the same metrics where it has no sensor, out of a model of its own."""
+    """Without a sensor old Kepler exports the same metrics, estimated by a model."""
 
     @pytest.mark.parametrize(
         "meter",
@@ -256,7 +258,11 @@ class TestEstimates:
             (old("platform", 40, source="rapl-sysfs"), None, "'rapl-sysfs', which is not known to be a sensor of the"),
             (old("platform", 40), info(platform="none"), "platform_power_source 'none'"),
             (old("package", 40), info(components="estimator"), "components_power_source 'estimator'"),
-            (old("package", 40, source="intel_rapl"), info(components="estimator"), "('intel_rapl')"),
+            (
+                old("package", 40, source="intel_rapl"),
+                info(components="estimator"),
+                "source of the series is 'intel_rapl'",
+            ),
             (old("package", 40, source="bespoke"), None, "'bespoke', which is not known to be a sensor"),
             (old("package", 40, source="-"), None, "nothing else says that a sensor has measured it"),
             (old("package", 40, source="-"), info(components="estimator"), "components_power_source 'estimator'"),
@@ -322,7 +328,7 @@ class TestEstimates:
 
 
 def without_source(series: Raw) -> Raw:
-    """As the series is whose source is written ``-`` here: without the label."""
+    """The series without the label ``source``, if its value here is ``-``."""
     labels = {label: value for label, value in series.labels.items() if (label, value) != ("source", "-")}
     return replace(series, labels=labels)
 
@@ -340,7 +346,7 @@ class TestRedfish:
         enclosure = platform(125, chassis_id="Enclosure.0", source_type="PowerSupply", source_id="PSU1")
         node = await only([*CPU, server, enclosure])
         assert watts(node) == pytest.approx(240.0)
-        assert any("comes 2 times, of which the largest counts" in note and "System.1" in note for note in node.notes)
+        assert any("comes 2 times, the largest is used" in note and "System.1" in note for note in node.notes)
 
     async def test_power_controls_overlap_and_the_largest_counts(self) -> None:
         controls = [
@@ -464,7 +470,7 @@ class TestCpu:
 
 
 def over_time(query: str) -> str:
-    """How a gauge of somebody's own is asked for: its mean over each step."""
+    """The query that a custom gauge is asked for by: its mean over each step."""
     return f"avg_over_time(({query})[60s:15s])"
 
 
@@ -541,7 +547,7 @@ class TestNames:
         )
         assert [node.node for node in discovery.nodes] == ["worker-1"]
         assert discovery.incomplete["worker-2"] == "CPU, but no series of its power"
-        assert "no node goes by this name" in discovery.incomplete["worker-3"]
+        assert "no node has this name" in discovery.incomplete["worker-3"]
 
     async def test_a_name_that_may_mean_two_nodes_is_nobodys(self) -> None:
         discovery = await found(
@@ -565,7 +571,7 @@ class TestNames:
         nodes = [NodeAddresses("worker-1", addresses=("10.0.0.7",))]
         there = await survey(api, Grid(START, END, STEP), Queries(), nodes)  # type: ignore[arg-type]
         assert [plan.node for plan in there.plans] == ["worker-1"]
-        assert not any("uname" in query for query in api.asked)  # the cluster knows its names
+        assert not any("uname" in query for query in api.asked)  # the list of nodes has their names
 
 
 # --- two clusters, replicas, exporters that ask others ----------------------------------------------------------------
@@ -577,7 +583,7 @@ def wave(t: float) -> float:
 
 
 def waved(watts: float, **labels: str) -> list[Raw]:
-    """A machine that is busy now and then, and its meter."""
+    """A machine whose load varies, and its meter."""
     idle = raw("node_cpu_seconds_total", lambda t: t - START, START, END, cpu="0", mode="idle", **labels)
     hour = 3600.0 / (2 * np.pi)
     since = raw(
@@ -621,10 +627,10 @@ class TestClusters:
         assert watts(await only([], api=api, power_query="pdu_watts")) == pytest.approx(80.0 * 1.5, rel=0.02)
 
     async def test_its_series_of_two_clusters_are_never_added(self) -> None:
-        """The CPU's agree: one cluster has no node_exporter."""
+        """The CPU series agree, because one cluster has no node_exporter."""
         own = {over_time("pdu_watts"): [_meter(w, node="worker-1", cluster=c) for c, w in (("prod", 200), ("lab", 80))]}
         discovery = await found([], api=PlayedPrometheus(CPU, own), power_query="pdu_watts")
-        assert "pdu_watts: several series tell different things of it" in discovery.incomplete["worker-1"]
+        assert "pdu_watts: several series contradict each other" in discovery.incomplete["worker-1"]
 
     async def test_a_lesser_series_does_not_take_the_place_of_one_that_disagrees(self) -> None:
         meters = [_meter(w, node="worker-1", cluster=c) for c, w in (("prod", 200), ("lab", 80))]
@@ -679,7 +685,7 @@ class TestReplicas:
 
 
 def remote(watts: Mapping[str, float], **labels: str) -> list[Raw]:
-    """What one exporter tells of the controllers of several machines."""
+    """One exporter that asks the controllers of several machines."""
     return [gauge(IPMI, w, instance=name, **labels) for name, w in watts.items()]
 
 
@@ -708,7 +714,7 @@ class TestExportersThatAskOthers:
         assert [node.node for node in discovery.nodes] == ["rack-1"]
 
     async def test_an_exporter_that_says_the_node_itself_is_believed_wherever_it_runs(self) -> None:
-        """Its own address is a node's, for it runs in the host's network."""
+        """Its own address is a node's, because it runs in the host's network."""
         power = [gauge(IPMI, w, instance="10.8.0.3:9290", node=name) for name, w in RACK_WATTS.items()]
         uname = [gauge("node_uname_info", 1, instance=f"10.8.0.{i}:9100", nodename=f"rack-{i}") for i in (1, 2, 3)]
         discovery = await found([*self.RACK, *power, *uname])
@@ -734,7 +740,7 @@ class TestTrouble:
         api = PlayedPrometheus([*CPU, *ZONES, platform(120)], failing="ipmi_dcmi")
         discovery = await found([], api=api)
         assert [watts(node) for node in discovery.nodes] == [pytest.approx(120.0)]
-        assert any("ipmi_dcmi" in note and "not known, for a query failed" in note for note in discovery.notes)
+        assert any("ipmi_dcmi" in note and "not known, because a query failed" in note for note in discovery.notes)
 
     async def test_a_node_is_not_judged_by_a_lesser_series_while_the_better_one_cannot_be_read(self) -> None:
         api = PlayedPrometheus([*CPU, *ZONES, platform(120)], failing="avg_over_time(kepler_platform_watts")

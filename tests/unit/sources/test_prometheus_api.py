@@ -1,4 +1,4 @@
-"""What is asked of Prometheus, what comes out of its answers, and what is said when none comes."""
+"""The requests to Prometheus, what is read from its answers, and the errors."""
 
 import asyncio
 import json

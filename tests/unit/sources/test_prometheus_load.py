@@ -1,4 +1,4 @@
-"""The nodes' load out of Prometheus' answers: which series is which node, how old it is, and what cannot be true."""
+"""The nodes' load from Prometheus' answers: which node a series is of, how old it is, and which values are wrong."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from peaks_scheduler.settings.promql_matchers import EVERYTHING, Matchers, parse
 from peaks_scheduler.sources.node_identity import NodeAddresses, resolve
 from peaks_scheduler.sources.prometheus.api import PrometheusApi
 from peaks_scheduler.sources.prometheus.load import PrometheusLoad
-from peaks_scheduler.sources.prometheus.load_queries import MEMORY, collectors, own_collector, promql_duration
+from peaks_scheduler.sources.prometheus.load_queries import MEMORY, collectors, custom_collector, promql_duration
 
 NOW = 1_795_394_835.0
 WINDOW = 300.0
@@ -74,7 +74,7 @@ def seen(values: Series, age: float = 0.0) -> dict[str, Series]:
 
 
 def own(query: str, values: Series, age: float = 0.0) -> dict[str, Series]:
-    return {query: values, own_collector(query, "ratio").newest: dict.fromkeys(values, NOW - age)}
+    return {query: values, custom_collector(query, "ratio").newest: dict.fromkeys(values, NOW - age)}
 
 
 def refusal(status: int = 500, error: str = "disk") -> httpx.Response:
@@ -187,14 +187,14 @@ async def test_a_metrics_name_in_one_of_the_two_answers_only_keeps_them_together
     query = "instance:node_cpu_utilisation:rate5m"
     answers = {
         query: {(f"__name__={query}", "instance=a"): 0.4},
-        own_collector(query, "ratio").newest: {("instance=a",): NOW - 30.0},
+        custom_collector(query, "ratio").newest: {("instance=a",): NOW - 30.0},
     }
     report = await fetch(prometheus(answers), cpu_query=query)
     assert report.nodes["a"].window_end == NOW - 30.0
 
 
 def test_the_age_of_a_query_of_ones_own_is_asked_for_whatever_it_ends_with() -> None:
-    assert own_collector("my:cpu # as agreed", "ratio").newest == "timestamp((\nmy:cpu # as agreed\n))"
+    assert custom_collector("my:cpu # as agreed", "ratio").newest == "timestamp((\nmy:cpu # as agreed\n))"
 
 
 # --- what cannot be true ----------------------------------------------------------------------------------------------
@@ -245,7 +245,7 @@ async def test_negative_cores_are_left_out() -> None:
 
 
 async def test_percent_given_for_ratio_is_refused_as_a_whole_and_said() -> None:
-    """Of a node at 0.8 % nobody could tell that it is not one at 80 %."""
+    """A node at 0.8 % could not be told from one at 80 %."""
     kind, words = await trouble(prometheus(own("q", {("a",): 0.8, ("b",): 37.0})), cpu_query="q")
     assert kind == "unit"
     assert "expected ratios 0..1 (load.cpuUnit: ratio); got 37 for b: set load.cpuUnit to percent or cores" in words
@@ -265,8 +265,8 @@ async def test_of_two_clusters_in_one_prometheus_a_node_of_both_has_no_load_and_
     report = await fetch(prometheus(seen(values)))
     assert cpu(report) == {"b": 0.5}
     assert report.problems == (
-        "several series say otherwise of one node's CPU use, none counts: they differ in cluster ('x', 'y'); choose by "
-        "prometheus.match, or what names a node by load.nodeLabel: a",
+        "several series contradict each other about one node's CPU use, none is used: they differ in cluster "
+        "('x', 'y'); choose one by prometheus.match, or the label that names a node by load.nodeLabel: a",
     )
 
 
@@ -296,11 +296,11 @@ async def test_memory_that_contradicts_is_not_known() -> None:
     answers = seen({("a",): 0.2}) | {MEMORY: {("a", "cluster=x"): 4e9, ("a", "cluster=y"): 9e9}}
     report = await fetch(prometheus(answers))
     assert report.nodes["a"].memory is None
-    assert report.problems[0].startswith("several series say otherwise of one node's memory")
+    assert report.problems[0].startswith("several series contradict each other about one node's memory")
 
 
 async def test_two_exporters_on_one_machine_that_agree_are_its_load() -> None:
-    """Their keys differ in the port: which node they mean is found out later, and then whether they agree."""
+    """Their keys differ in the port: later they are matched with one node, and then compared."""
     report = await fetch(prometheus(seen({("10.0.0.1:9100",): 0.4, ("10.0.0.1:9101",): 0.42})))
     there = resolve(report.nodes, [NodeAddresses("worker-1", addresses=("10.0.0.1",))])
     assert there.duplicates != {}

@@ -1,5 +1,5 @@
-"""Is everything there that the scheduler needs? The answer of ``peaks-scheduler check``, a line for each thing.
+"""Is everything there that the scheduler needs? The answer of ``peaks-scheduler check``, a line for each check.
 
-``reading`` asks everything at once; ``cluster``, ``load`` and ``models`` judge what came; ``finding`` is a line. A door
-beside the daemon: it reads the same configuration and reaches the same servers, decides nothing and changes nothing.
+``gather`` asks everything at once, ``facts`` is what was answered, ``..._checks`` judge it, ``finding`` is a line. It
+reads the same configuration as the daemon, asks the same servers, decides nothing and changes nothing.
 """

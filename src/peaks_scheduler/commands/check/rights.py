@@ -1,7 +1,7 @@
-"""Every right that the scheduler uses, whether it can do without, and what stops when it is missing.
+"""Every right that the scheduler uses, whether it needs the right, and what stops without it.
 
 Owns the table that ``manifests/rbac.yaml`` must agree with (a test compares them) and the words for a missing right.
-Assumes that what else placing reads is listed in ``kube.kinds``. Never asks the API server: ``reading`` does.
+Assumes that ``kube.kinds`` lists the other kinds that the scheduler reads. Never asks the API server: ``gather`` does.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from peaks_scheduler.settings.settings import Settings
 NEEDED, OPTIONAL = True, False
 LEASES = "coordination.k8s.io"
 METRICS = "metrics.k8s.io"
-UNBOUND = "pods whose volumes are not bound yet wait for ever"
+UNBOUND = "pods with unbound volumes wait for ever"
 
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """One verb on one kind of objects, everywhere unless it names where."""
+    """One verb on one kind of objects."""
 
     verb: str
     group: str
@@ -29,15 +29,15 @@ class Right:
     needed: bool
     """Without it no pod is placed."""
     without: str
-    """What stops when it is missing."""
+    """What stops without it."""
     namespace: str = ""
-    """Empty: the whole cluster."""
+    """Empty: in the whole cluster."""
     name: str = ""
-    """Empty: every object."""
+    """Empty: on every object."""
 
     @property
     def object(self) -> str:
-        """As RBAC messages name it: ``csinodes.storage.k8s.io``."""
+        """Its name in RBAC messages: ``csinodes.storage.k8s.io``."""
         return f"{self.resource}.{self.group}" if self.group else self.resource
 
     @property
@@ -54,8 +54,8 @@ _TABLE = (
     ("list watch", "",              "pods",                   NEEDED,   "pods are not seen, none is placed"),
     ("list watch", "",              "nodes",                  NEEDED,   "nodes are not seen, no pod is placed"),
     ("create",     "",              "pods/binding",           NEEDED,   "no pod is placed"),
-    ("patch",      "",              "pods/status",            OPTIONAL, "owners of waiting pods are not told why"),
-    ("get",        "",              "pods",                   OPTIONAL, "lost answers to Bindings are cleared up late"),
+    ("patch",      "",              "pods/status",            OPTIONAL, "pods that wait do not say why"),
+    ("get",        "",              "pods",                   OPTIONAL, "Bindings without an answer are resolved late"),
     ("get",        "",              "nodes",                  OPTIONAL, "a node that a watch has lost stays lost"),
     *(("list watch", kind.group,    kind.plural,              OPTIONAL, kind.without) for kind in KINDS),
     ("patch",      "",              "persistentvolumes",      OPTIONAL, UNBOUND),
@@ -63,7 +63,7 @@ _TABLE = (
     ("create",     "events.k8s.io", "events",                 OPTIONAL, "no Scheduled and FailedScheduling events"),
 )
 # fmt: on
-_NO_LEADER = "no replica may work, no pod is placed"
+_NO_LEADER = "no replica can become leader, no pod is placed"
 
 
 def rights(settings: Settings, namespace: str) -> tuple[Right, ...]:
@@ -78,7 +78,7 @@ def rights(settings: Settings, namespace: str) -> tuple[Right, ...]:
 
 def _lease(settings: Settings, namespace: str) -> Iterator[Right]:
     if settings.leader_election.enabled:
-        # a create cannot be limited to a name: the request has none in its path
+        # RBAC cannot limit `create` to a name: the request's path has none
         yield Right("create", LEASES, "leases", NEEDED, _NO_LEADER, namespace)
         for verb in ("get", "update"):
             yield Right(verb, LEASES, "leases", NEEDED, _NO_LEADER, namespace, settings.leader_election.name)
@@ -88,12 +88,14 @@ def _metrics(settings: Settings) -> Iterator[Right]:
     if settings.load.source == "metrics-server":
         yield Right("list", METRICS, "nodes", OPTIONAL, "there is no load, every node is estimated")
     if settings.usage_source == "metrics-server":
-        yield Right("list", METRICS, "pods", OPTIONAL, "what pods really use is not known, requests count instead")
+        yield Right("list", METRICS, "pods", OPTIONAL, "what pods use is not known, requests are used instead")
 
 
 def missing(answers: Mapping[Right, bool]) -> list[tuple[Right, str]]:
-    """One of the missing rights for each kind of objects and consequence, with all of them in words: ``list and watch
-    csinodes.storage.k8s.io``."""
+    """The missing rights, grouped by kind of objects and consequence.
+
+    For each group one of its rights, and all in words: ``list and watch csinodes.storage.k8s.io``.
+    """
     found: dict[tuple[str, str], list[Right]] = {}
     for right, allowed in answers.items():
         if not allowed:

@@ -1,6 +1,6 @@
-"""The checks in their order, each on its own.
+"""The checks in their order.
 
-Owns the visible table. Assumes ``reading``'s facts. A check that breaks is a failed line; it never hides another.
+Owns the table of checks. Each judges the facts alone: a check that breaks gives a failed line and hides no other check.
 """
 
 from __future__ import annotations
@@ -10,52 +10,54 @@ from collections.abc import Callable, Iterable
 from peaks_scheduler.scheduling.scoring.strategies import strategy_named
 from peaks_scheduler.settings.settings import Settings
 
-from . import cluster, load, models
+from . import api_server_checks, lease_checks, load_checks, model_checks, node_checks
+from .facts import Facts
 from .finding import Finding, failed
-from .reading import TIMEOUT, Facts, read
+from .gather import TIMEOUT, gather
 
 # fmt: off
 CHECKS: tuple[tuple[str, Callable[[Facts], Iterable[Finding]]], ...] = (
-    ("API server",      cluster.api_server),
-    ("identity",        cluster.identity),
-    ("clock",           cluster.clock),
-    ("rights",          cluster.rights_held),
-    ("kinds",           cluster.kinds),
-    ("lease",           cluster.lease),
-    ("other daemons",   cluster.other_daemons),
-    ("nodes",           cluster.nodes),
-    ("waiting pods",    cluster.waiting),
-    ("load source",     load.source),
-    ("load age",        load.age),
-    ("load names",      load.keys),
-    ("load values",     load.values),
-    ("pod usage",       load.pod_usage),
-    ("Prometheus",      load.prometheus),
-    ("power models",    models.file),
-    ("models of nodes", models.of_nodes),
-    ("power curves",    models.curves),
-    ("model quality",   models.quality),
-    ("model scopes",    models.scopes),
-    ("fitted range",    models.fitted_range),
+    ("API server",      api_server_checks.version),
+    ("identity",        api_server_checks.identity),
+    ("clock",           api_server_checks.clock),
+    ("rights",          api_server_checks.rights),
+    ("kinds",           api_server_checks.kinds),
+    ("lease",           lease_checks.lease),
+    ("other daemons",   lease_checks.others),
+    ("nodes",           node_checks.nodes),
+    ("waiting pods",    node_checks.waiting),
+    ("load source",     load_checks.source),
+    ("load age",        load_checks.age),
+    ("load names",      load_checks.keys),
+    ("load values",     load_checks.values),
+    ("pod usage",       load_checks.pod_usage),
+    ("Prometheus",      load_checks.prometheus),
+    ("power models",    model_checks.file),
+    ("models of nodes", model_checks.of_nodes),
+    ("power curves",    model_checks.curves),
+    ("model quality",   model_checks.quality),
+    ("model scopes",    model_checks.scopes),
+    ("fitted range",    model_checks.fitted_range),
 )
 # fmt: on
 
 
 async def check(settings: Settings, patience: float = TIMEOUT) -> list[Finding]:
-    """Every finding, in the order of the table; ``patience`` [s] bounds one request to the API server.
+    """Every finding, in the order of the table; ``patience`` [s] is the time limit of one request to the API server.
 
     Raises ConfigurationError for a configuration that the daemon would not start with.
     """
     strategy_named(settings.strategy)
-    return judge(await read(settings, patience))
+    return judge(await gather(settings, patience))
 
 
 def judge(facts: Facts) -> list[Finding]:
+    """Every finding about these facts."""
     return [finding for name, look in CHECKS for finding in _guarded(name, look, facts)]
 
 
 def _guarded(name: str, look: Callable[[Facts], Iterable[Finding]], facts: Facts) -> list[Finding]:
     try:
         return list(look(facts))
-    except Exception as error:  # objects of a shape nobody thought of: the other checks still count
+    except Exception as error:  # objects of an unexpected form: the other checks go on
         return [failed(name, f"could not be judged: {type(error).__name__}: {error}", "report this as a bug")]

@@ -1,6 +1,6 @@
 """Where would a pod go, and why? The answer of ``peaks-scheduler explain``, live or from files.
 
-``reading`` takes objects out of files, and with them the pods (``made_pods``) that ``templates`` would make;
-``cluster`` puts nodes, pods, load and models together; ``answer`` puts the question to the core and renders what it
-says. A door beside the daemon: it goes through the same core and never writes to the API server.
+``file_objects`` reads objects from files and adds the pods (``made_pods``) that pod ``templates`` would make;
+``cluster`` brings together nodes, pods, load and models; ``answer`` asks the core; ``answer_table`` prints the answer.
+It uses the same core as the daemon and never writes to the API server.
 """

@@ -1,12 +1,11 @@
-"""The question put to the core, and its answer as JSON or a table.
+"""Where would a pod go, and why? The question for the core, and the answer as JSON.
 
-Every verdict comes out of ``cycle``, as the daemon's does: each pending pod is judged on its own and nothing is assumed
-between. Assumes a Cluster that was read already. Never does I/O.
+Every verdict comes from ``cycle``, as the daemon's do. Each pending pod is judged alone: no pod is assumed to be placed
+before another. Assumes a Cluster that has been read. Never does I/O.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,50 +18,41 @@ from peaks_scheduler.scheduling.cycle import judge, schedule
 from peaks_scheduler.scheduling.decision import Decision, NodeVerdict
 from peaks_scheduler.scheduling.scoring.strategies import Strategy, strategy_named
 from peaks_scheduler.settings.settings import Settings
-from peaks_scheduler.text.printable import cell, cells, visible
-from peaks_scheduler.text.table import aligned
 from peaks_scheduler.text.words import few
 
 from .cluster import Cluster
-from .reading import shaped
+from .file_objects import shaped
 from .templates import Template
 
 DAEMON_SET = (
-    "its controller makes a pod for each node and pins it there; the answer is for one pod that may go anywhere, and "
-    "each node's line says whether it would take its own"
+    "its controller makes one pod for each node and binds it to that node; the answer is for one pod that may go "
+    "anywhere, and the line of each node says whether that node would take its own pod"
 )
-MOST_ROWS = 20
-"""Nodes of one pod in a table; JSON has all."""
-CELL, HEADLINE = 1024, 8192
-"""Characters of a table's cell, and of a pod's own line."""
-_HEADER = ("node", "standing", "jump", "CPU before", "after", "reason")
-_NUMBERS = (2, 3, 4)  # columns
-_RANK = {"measured": 0, "estimated": 0, "unmodelled": 1, "above-ceiling": 2, "over-full": 3, None: 4}
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What would become of one pod."""
+    """Where one pod would go, and why."""
 
     pod: Pod
     key: str
-    """``namespace/name`` of the pod, or of the workload that would make it."""
+    """``namespace/name`` of the pod, or a name of the workload that would make it."""
     template: Template | None = None
     decision: Decision | None = None
-    """None: the pod is gated, nobody looks at nodes for it yet."""
+    """None: the pod is gated, no node is considered yet."""
     nodes: Mapping[str, NodeVerdict] = field(default_factory=dict)
-    models_in_doubt: str = ""
-    """Why the scheduler itself may decide otherwise; empty: it does not."""
+    other_models: str = ""
+    """Why a running scheduler may use other power models and decide differently; empty: it uses these."""
 
     @property
     def message(self) -> str | None:
-        """Why it goes nowhere; None where it goes somewhere, or waits for its gates."""
+        """Why no node is feasible; None if one is, or if the pod is gated."""
         diagnosis = self.decision.diagnosis if self.decision else None
         return diagnosis.message if diagnosis else None
 
     @property
     def notes(self) -> list[str]:
-        """What of the pod could not be read and was not used, and what is not as it seems."""
+        """Fields of the pod that could not be read and are not used, and a hint on DaemonSets."""
         notes = [f"{self.key}: {oddity}" for oddity in self.pod.oddities]
         if self.template is not None and self.template.kind == "DaemonSet":
             notes.append(f"{self.key}: {DAEMON_SET}")
@@ -77,7 +67,7 @@ class Answer:
             "podCpu": self.pod.cpu / 1000.0,
             "podCpuFrom": self.pod.cpu_from,
             "nodes": {name: verdict.as_json() for name, verdict in self.nodes.items()},
-            **({"notes": [self.models_in_doubt]} if self.models_in_doubt else {}),
+            **({"notes": [self.other_models]} if self.other_models else {}),
         }
         if self.template is None:
             return answer
@@ -85,10 +75,9 @@ class Answer:
 
 
 def explain(cluster: Cluster, settings: Settings, key: str | None) -> list[Answer]:
-    """The answer for the pod ``key`` (``namespace/name``) or the pods of a workload in files, or for every pending pod
-    of ours where that is None.
+    """The answer for ``key``: ``namespace/name`` of a pod, or of a workload in files; None: every pending pod of ours.
 
-    Raises NotFound for a pod that is not there, PeaksError for one about which there is nothing to decide.
+    Raises NotFound for an unknown pod, PeaksError for a pod that is not pending.
     """
     strategy, ours = strategy_named(settings.strategy), settings.scheduler_name
     pods = _pending(cluster, ours) if key is None else _wanted(cluster, key, ours)
@@ -99,7 +88,7 @@ def explain(cluster: Cluster, settings: Settings, key: str | None) -> list[Answe
 
 
 def passed_over(cluster: Cluster, ours: str) -> list[str]:
-    """Templates that ``--all-pending`` leaves out, and why: silence would look like a mistake of the reader's."""
+    """Notes on pod templates that ``--all-pending`` leaves out, and why."""
     pods = {pod.uid: pod for pod, _ in cluster.ledger.pods()}
     theirs, none = [], []
     for uid, template in cluster.templates.items():
@@ -108,12 +97,12 @@ def passed_over(cluster: Cluster, ours: str) -> list[str]:
         elif not template.waits and not template.running:
             none.append(template.name)
     others = f"pod templates of other schedulers, not explained: {few(theirs)}; for {ours} write schedulerName: {ours}"
-    empty = f"workloads of 0 replicas, explained when asked for by name: {few(none)}"
+    empty = f"workloads of 0 replicas, explained only when asked for by name: {few(none)}"
     return [note for note, names in ((others, theirs), (empty, none)) if names]
 
 
 def _keys(cluster: Cluster) -> dict[str, str]:
-    """What each pod is called in answers, by uid: a template by the shortest of its names that no other has."""
+    """Uid of a pod -> its name in answers: of a template the shortest name that no other pod or template has."""
     pods = [pod for pod, _ in cluster.ledger.pods()]
     keys = {pod.uid: pod.key for pod in pods if pod.uid not in cluster.templates}
     names = Counter(keys.values())
@@ -127,10 +116,10 @@ def _keys(cluster: Cluster) -> dict[str, str]:
 def _answer(pod: Pod, keys: Mapping[str, str], cluster: Cluster, strategy: Strategy, tolerance: float) -> Answer:
     key, template = keys[pod.uid], cluster.templates.get(pod.uid)
     if pod.gated:
-        return Answer(pod, key, template, models_in_doubt=cluster.models_in_doubt)
+        return Answer(pod, key, template, other_models=cluster.other_models)
     nodes = cluster.ledger.snapshot()
     decision = schedule(pod, nodes, strategy, now=cluster.now, tolerance=tolerance)
-    return Answer(pod, key, template, decision, judge(pod, nodes, strategy), cluster.models_in_doubt)
+    return Answer(pod, key, template, decision, judge(pod, nodes, strategy), cluster.other_models)
 
 
 def _pending(cluster: Cluster, ours: str) -> list[Pod]:
@@ -144,7 +133,7 @@ def _waits(cluster: Cluster, pod: Pod) -> bool:
 
 
 def _wanted(cluster: Cluster, key: str, ours: str) -> list[Pod]:
-    """The pod of that name, else what the templates of that name make."""
+    """The pod of that name, else the pods that templates of that name would make."""
     key = key if "/" in key else f"default/{key}"
     pods = [pod for pod, _ in cluster.ledger.pods()]
     found = [pod for pod in pods if pod.key == key and pod.uid not in cluster.templates]
@@ -154,127 +143,32 @@ def _wanted(cluster: Cluster, key: str, ours: str) -> list[Pod]:
     if not found and not made:
         raise NotFound(f"pod {key}: not found{_instead(cluster, key, ours)}", 404)
     for pod in found or made:
-        _must_wait(pod, cluster.templates.get(pod.uid), ours)
+        _refuse_unless_pending(pod, cluster.templates.get(pod.uid), ours)
     return found or made
 
 
-def _must_wait(pod: Pod, template: Template | None, ours: str) -> None:
-    """Raises PeaksError for a pod about which there is nothing to decide."""
+def _refuse_unless_pending(pod: Pod, template: Template | None, ours: str) -> None:
+    """Raises PeaksError for a pod that is not pending, or that another scheduler places."""
     what = template.name if template else f"pod {pod.key}"
     if pod.node_name:
         raise PeaksError(f"{what}: expected a pending pod; it is on {pod.node_name} already")
     if pod.scheduler_name != ours:
         theirs = pod.scheduler_name
-        remedy = f"say --scheduler-name {theirs}" if template is None else _for_us(ours, theirs)
+        remedy = f"say --scheduler-name {theirs}" if template is None else _rename_remedy(ours, theirs)
         raise PeaksError(f"{what}: expected a pod of {ours}; it is {theirs}'s: {remedy}")
     if pod.deleting:
         raise PeaksError(f"{what}: expected a pending pod; it is being deleted")
 
 
-def _for_us(ours: str, theirs: str) -> str:
+def _rename_remedy(ours: str, theirs: str) -> str:
     return f"write schedulerName: {ours} into its pod template, or say --scheduler-name {theirs}"
 
 
 def _instead(cluster: Cluster, key: str, ours: str) -> str:
-    """What there is in its place: the pods of a workload of that name, else whatever waits."""
+    """A hint for a pod that is not found: pods of a workload of that name, else the pending pods."""
     its = sorted(pod.key for pod, _ in cluster.ledger.pods() if pod.key.startswith(f"{key}-"))
     if its:
         return f"; pods that are named after it: {few(its)}. Is it a workload? Ask for one of its pods"
     keys = _keys(cluster)
     waiting = sorted(keys[pod.uid] for pod in _pending(cluster, ours))
     return f"; pending are {few(waiting)}" if waiting else "; no pod is pending"
-
-
-# --- table ----------------------------------------------------------------------------------------------------------
-
-
-def as_table(answers: list[Answer]) -> str:
-    """Each pod's answer in a line, its nodes below it, the best first; at the end what all of it is subject to."""
-    parts = ["\n".join(_lines(answer)) for answer in answers]
-    parts += dict.fromkeys(f"note: {visible(answer.models_in_doubt)}" for answer in answers if answer.models_in_doubt)
-    return "\n\n".join(parts)
-
-
-def _lines(answer: Answer) -> list[str]:
-    rows = [cells(_row(name, verdict), CELL) for name, verdict in _ranked(answer)]
-    lines = [cell(headline(answer), HEADLINE)]
-    if rows:
-        lines += [f"  {line}" for line in aligned([_HEADER, *rows[:MOST_ROWS]], _NUMBERS)]
-    if len(rows) > MOST_ROWS:
-        lines.append(f"  ... and {len(rows) - MOST_ROWS} more (--output json has all)")
-    return lines
-
-
-def headline(answer: Answer) -> str:
-    """``default/web-0 -> worker-2, +4.31 W (runner-up worker-3, +4.40 W)`` and what preferences had to say, or why it
-    goes nowhere."""
-    key, decision = _titled(answer), answer.decision
-    if decision is None:
-        return f"{key}: waits for its scheduling gates"
-    if decision.node is None:
-        return f"{key}: {answer.message}"
-    line = f"{key} -> {decision.node}, {_price(decision.jump_watts)}"
-    if decision.runner_up is None:
-        return line
-    line += f" (runner-up {decision.runner_up}, {_price(decision.runner_up_jump_watts)})"
-    return f"{line}; {_liking(decision)}" if decision.preferences else line
-
-
-def _titled(answer: Answer) -> str:
-    """``default/web (Deployment, 2 pods, each judged alone)``."""
-    template = answer.template
-    if template is None:
-        return answer.key
-    many = template.replicas is not None and template.replicas != 1
-    return f"{answer.key} ({template.kind}{f', {template.replicas} pods, each judged alone' if many else ''})"
-
-
-def _liking(decision: Decision) -> str:
-    """``NodeAffinity and InterPodAffinity prefer it, at +0.20 W``; nothing of watts where it cost none worth saying."""
-    words = f"{' and '.join(decision.preferences)} prefer{'s' if len(decision.preferences) == 1 else ''} it"
-    extra = decision.preference_watts
-    return f"{words}, at {_price(extra)}" if extra and extra >= 0.005 else words
-
-
-def _ranked(answer: Answer) -> list[tuple[str, NodeVerdict]]:
-    """The chosen node, then the others as the core ranks them, those that were refused last."""
-    chosen = answer.decision.node if answer.decision else None
-
-    def key(item: tuple[str, NodeVerdict]) -> tuple[bool, int, float, str]:
-        name, verdict = item
-        return name != chosen, _RANK[verdict.standing], _order(verdict), name
-
-    return sorted(answer.nodes.items(), key=key)
-
-
-def _order(verdict: NodeVerdict) -> float:
-    """By what nodes of one rank class are compared: watts, how far above the ceiling, or fullness."""
-    if not verdict.feasible:
-        return 0.0
-    if verdict.standing in ("measured", "estimated"):
-        return math.inf if verdict.jump_watts is None else verdict.jump_watts
-    if verdict.standing == "above-ceiling":
-        return max((after - limit for _, after, limit in verdict.above()), default=0.0)
-    return math.inf if verdict.cpu_after is None else verdict.cpu_after
-
-
-def _row(name: str, verdict: NodeVerdict) -> tuple[str, ...]:
-    if not verdict.feasible:
-        return name, "-", "-", "-", "-", "; ".join(verdict.reasons)
-    before, after = _percent(verdict.cpu_before), _percent(verdict.cpu_after)
-    return name, verdict.standing or "-", _price(verdict.jump_watts), before, after, _ceiling(verdict)
-
-
-def _ceiling(verdict: NodeVerdict) -> str:
-    """``memory 92.3 %, ceiling 90 %``; empty where the node competes in watts."""
-    if verdict.standing != "above-ceiling":
-        return ""
-    return "; ".join(f"{what} {_percent(after)}, ceiling {100 * limit:g} %" for what, after, limit in verdict.above())
-
-
-def _price(watts: float | None) -> str:
-    return "no power model" if watts is None else f"{watts:+.2f} W"
-
-
-def _percent(fraction: float | None) -> str:
-    return "-" if fraction is None else f"{100 * fraction:.1f} %"

@@ -1,7 +1,7 @@
-"""A cluster read for one question: from files, or by lists of the API server; with its load and its power models.
+"""A cluster at one instant, read from files or from the API server, with its load and its power models.
 
-Assumes that text and objects may have any shape: what cannot be read is a ConfigurationError that names the file and
-the object, what is odd but no reason to stop a note. Never writes to the API server and never decides.
+Assumes that files and objects may have any content: what cannot be read is a ConfigurationError that names the file and
+the object; what is odd, but no reason to stop, is a note. Never writes to the API server and never decides.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from peaks_scheduler.errors import ConfigurationError, Forbidden, KubeError, LoadError, NotFound
-from peaks_scheduler.files.reading import MOST_DUMP, MOST_MODELS, read_input_text
+from peaks_scheduler.files.reading import MOST_DUMP, read_input_text
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.ledger.node_load import LoadReport
 from peaks_scheduler.ledger.storage.store import KINDS
 from peaks_scheduler.objects.pod import FINISHED
 from peaks_scheduler.objects.requests import Json
-from peaks_scheduler.power.file import parse_models
-from peaks_scheduler.power.models import EMPTY, PowerModels
+from peaks_scheduler.power.models import EMPTY
+from peaks_scheduler.settings.power_models import configured_models
 from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.sources.factory import load_source
 from peaks_scheduler.sources.load_watcher import read_report
-from peaks_scheduler.sources.node_identity import NodeAddresses, resolve
+from peaks_scheduler.sources.matching import match_nodes
 from peaks_scheduler.text.words import few
 
+from .file_objects import Object, identity, read_described, shaped
 from .made_pods import mapping
-from .reading import Object, identity, read_described, shaped
 from .templates import Template
 
 if TYPE_CHECKING:
@@ -38,33 +38,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A cluster at one instant, and what was odd about reading it."""
+    """A cluster at one instant."""
 
     ledger: Ledger
     now: float
+    """[s] since the epoch, our clock."""
     notes: Sequence[str] = ()
+    """What was odd or missing, in words."""
     templates: Mapping[str, Template] = field(default_factory=dict)
-    """By the uid of the pod that stands for each in the ledger."""
+    """Uid of a pod in the ledger -> the template that it was made from."""
     finished: Mapping[str, str] = field(default_factory=dict)
-    """Pods that have finished, ``namespace/name``, and their phase."""
-    models_in_doubt: str = ""
-    """Why a scheduler that runs may go by other power models than these; empty: it goes by these."""
+    """``namespace/name`` of a finished pod -> its phase."""
+    other_models: str = ""
+    """Why a running scheduler may use other power models than these; empty: it uses these."""
 
 
 def from_files(paths: Iterable[str], load_path: str | None, settings: Settings) -> Cluster:
-    """The cluster that these files describe. Raises ConfigurationError that says which file, and what of it."""
+    """The cluster that these files describe. Raises ConfigurationError that names the file and what is wrong in it."""
     described = read_described(paths)
     cluster = _cluster(described.objects, settings, recorded_load(load_path), time.time())
     return replace(cluster, templates=described.templates, notes=[*described.notes, *cluster.notes])
 
 
 async def live(load_path: str | None, settings: Settings, key: str | None = None) -> Cluster:
-    """The cluster as the API server has it now, with the load of the configured source or of a recorded answer; with
-    the pod ``key`` even if it has finished.
+    """The cluster as the API server has it now, with the load of the configured source or of a recorded answer.
 
-    Raises KubeError, ConfigurationError.
+    The pod ``key`` is looked up even if it has finished. Raises KubeError, ConfigurationError.
     """
-    # these bring kopf and aiohttp, which take longer to import than files take to judge
+    # imported here: kopf and aiohttp take longer to import than a cluster from files takes to judge
     from peaks_scheduler.kube.client import KubeClient
     from peaks_scheduler.kube.connection import connect
 
@@ -79,18 +80,19 @@ async def live(load_path: str | None, settings: Settings, key: str | None = None
         await connection.close()
     objects = [(connection.server, raw) for raw in (*listed.objects, *finished)]
     cluster = _cluster(objects, settings, load, time.time(), offset)
-    cluster.ledger.unfed(listed.unread)
-    return replace(cluster, notes=[*listed.notes, *cluster.notes], models_in_doubt=_in_doubt(settings))
+    cluster.ledger.unfed(listed.unreadable)
+    return replace(cluster, notes=[*listed.notes, *cluster.notes], other_models=_other_models(settings))
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What the API server has and shows."""
+    """The objects that the API server lists."""
 
     objects: Sequence[Json]
-    unread: frozenset[str]
-    """Kinds that it does not have, or does not show."""
+    unreadable: frozenset[str]
+    """Plural names of the kinds that it does not have, or does not let us list."""
     notes: Sequence[str]
+    """One for each of these kinds: why, and what is therefore refused or not checked."""
 
 
 async def _listed(client: KubeClient) -> Listed:
@@ -99,18 +101,18 @@ async def _listed(client: KubeClient) -> Listed:
 
     objects = await client.list_objects("/api/v1/nodes")
     objects += await client.list_objects("/api/v1/pods", UNFINISHED_PODS)
-    unread, notes = set(), []
+    unreadable, notes = set(), []
     for kind in OTHERS:
         try:
             objects += await client.list_objects(kind.path)
         except (Forbidden, NotFound) as error:
-            unread.add(kind.plural)
+            unreadable.add(kind.plural)
             notes.append(f"{kind.resource} not read, {kind.without}: {error}")
-    return Listed(objects, frozenset(unread), notes)
+    return Listed(objects, frozenset(unreadable), notes)
 
 
 async def _finished(client: KubeClient, key: str | None, listed: Sequence[Json]) -> list[Json]:
-    """The pod asked for where it is not in the list, which has no finished ones; nothing where it cannot be read."""
+    """The pod ``key``, if it is not listed: the list has no finished pods. Nothing if it cannot be read."""
     namespace, _, name = (key or "").rpartition("/")
     namespace = namespace or "default"
     if not name or "/" in namespace or ("Pod", namespace, name) in map(identity, listed):
@@ -130,7 +132,8 @@ def _cluster(
     now: float,
     clock_offset: float = 0.0,
 ) -> Cluster:
-    models, notes = _models(settings)
+    models = configured_models(settings, "--power-models")
+    notes = ["no power models, all nodes are unmodelled"] if models == EMPTY else []
     ledger = Ledger(
         default_cpu=settings.default_pod_cpu,
         expiry=settings.load.expiry,
@@ -143,10 +146,10 @@ def _cluster(
     for origin, raw in objects:
         with shaped(origin, raw):
             _observe(ledger, raw)
-            finished |= _phase_at_the_end(raw)
+            finished |= _finished_phase(raw)
     with shaped("the cluster's objects"):
         ledger.apply_models(models)
-        notes += [*_ambiguous(ledger), *_guessed(ledger), *_odd(ledger)]
+        notes += [*_ambiguous(ledger), *_never_measured(ledger), *_oddities(ledger)]
         if isinstance(load, LoadReport):
             now = load.fetched_at
             notes += _apply(load, ledger)
@@ -156,15 +159,15 @@ def _cluster(
     return Cluster(ledger, now, notes, finished=finished)
 
 
-def _phase_at_the_end(raw: Json) -> dict[str, str]:
-    """``{"default/web-0": "Succeeded"}`` of a pod that has finished: the ledger passes over it."""
+def _finished_phase(raw: Json) -> dict[str, str]:
+    """``{"default/web-0": "Succeeded"}`` for a finished pod, which the ledger leaves out; empty for anything else."""
     kind, namespace, name = identity(raw)
     phase = mapping(raw.get("status")).get("phase")
     return {f"{namespace}/{name}": phase} if kind == "Pod" and phase in FINISHED else {}
 
 
 def _observe(ledger: Ledger, raw: Json) -> None:
-    """Take in what placing reads; kinds that it does not read may be there as well."""
+    """Tell the ledger of an object; kinds that the scheduler does not read are left out."""
     match raw["kind"]:
         case "Node":
             ledger.observe_node(raw)
@@ -180,10 +183,10 @@ def _observe(ledger: Ledger, raw: Json) -> None:
 
 
 def recorded_load(path: str | None) -> LoadReport | LoadError | None:
-    """A load-watcher answer from a file, taken as if it had just come: ``fetched_at`` is its own time.
+    """A load-watcher answer from a file, as fresh as it was when it was recorded: ``fetched_at`` is its own time.
 
-    An answer without nodes is the LoadError that the daemon would meet. Raises ConfigurationError for any other
-    trouble.
+    None without a path. An answer without nodes gives the LoadError that the daemon would get. Raises
+    ConfigurationError for a file that cannot be used.
     """
     if path is None:
         return None
@@ -208,38 +211,21 @@ async def _asked_load(settings: Settings, client: KubeClient, cluster_ahead: flo
 
 
 def _apply(report: LoadReport, ledger: Ledger) -> list[str]:
-    found = resolve(report.nodes, [NodeAddresses.of(node) for node in ledger.nodes()], report.spare)
-    found = found.chosen(report.one_of)
-    ledger.apply_load({node: report.nodes[key] for node, key in found.matched.items()}, report.fetched_at)
-    notes = list(report.problems)
-    if found.unmatched:
-        notes.append(f"load names that are no node of this cluster: {few(found.unmatched)}")
-    if found.ambiguous:
-        vague = [f"{key}: {', '.join(nodes)}" for key, nodes in found.ambiguous.items()]
-        notes.append(f"load names that may be any of several nodes, not used: {few(vague)}")
-    if found.duplicates:
-        notes.append(f"several load names mean one node, none is used: {few(list(found.duplicates))}")
-    return notes
+    """Give the nodes their load. Returns notes on what could not be used."""
+    matched = match_nodes(report, ledger.nodes())
+    ledger.apply_load(matched.loads, report.fetched_at)
+    warnings = (f"{warning}: {few(names)}" for warning, names in matched.warnings().items() if names)
+    return [*report.problems, *warnings]
 
 
-def _models(settings: Settings) -> tuple[PowerModels, list[str]]:
-    path = settings.power.file
-    models = (
-        settings.power.inline
-        if path is None
-        else parse_models(read_input_text("--power-models", path, MOST_MODELS), path)
-    )
-    return models, ["no power models, all nodes are unmodelled"] if models == EMPTY else []
-
-
-def _in_doubt(settings: Settings) -> str:
-    """What a scheduler has learned is in its memory alone: nobody else knows it."""
+def _other_models(settings: Settings) -> str:
+    """A note that a running scheduler may have learned models: they are in its memory alone."""
     if not settings.refit.enabled:
         return ""
     where = settings.power.file or "the configuration"
     return (
-        f"refit is enabled: a running scheduler may have learned other power models than those of {where}, by which "
-        "this answer goes, and may place the pod elsewhere; the decision record of a placed pod says which it went by "
+        f"refit is enabled: a running scheduler may have learned other power models than those of {where}, which this "
+        "answer uses, and may place the pod elsewhere; the decision record of a placed pod says which model was used "
         "(modelFrom: file or learned)"
     )
 
@@ -249,11 +235,11 @@ def _ambiguous(ledger: Ledger) -> list[str]:
     return [f"nodes that several selectors of the power model file match, unmodelled: {few(names)}"] if names else []
 
 
-def _odd(ledger: Ledger) -> list[str]:
+def _oddities(ledger: Ledger) -> list[str]:
     return [f"{name}: {text}" for name, texts in sorted(ledger.oddities.items()) for text in texts]
 
 
-def _guessed(ledger: Ledger) -> list[str]:
+def _never_measured(ledger: Ledger) -> list[str]:
     models = ((node.name, ledger.models.for_node(node.name, node.labels)) for node in ledger.nodes())
     names = [name for name, model in models if model and model.quality and model.quality.confidence == "low"]
     return [f"power models that are a first guess, never measured: {few(names)}"] if names else []

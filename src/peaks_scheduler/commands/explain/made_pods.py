@@ -1,7 +1,7 @@
-"""The pod that a controller makes of a template, as far as placing reads it.
+"""The pod that a controller would make from a pod template, as far as the scheduler reads it.
 
 Owns what controllers and admission add: a StatefulSet's claims, the claims of ephemeral volumes, a DaemonSet's
-tolerations, the default storage class. Assumes a template with a list of containers; all else may have any shape.
+tolerations, the default storage class. Assumes a template with a list of containers; all else may have any form.
 """
 
 from __future__ import annotations
@@ -27,34 +27,37 @@ DAEMON_TOLERATIONS = [
 
 
 def pod_of(kind: str, namespace: str, workload: str, uid: str, holder: Json, template: Json) -> list[Json]:
-    """The pod, and the claims that come with it. ``holder``: the mapping that the template stands in. A pod of several
-    that have claims of their own is the first."""
-    claims = _list(holder.get("volumeClaimTemplates"))
+    """The pod and its claims. ``holder`` is the mapping that contains the template.
+
+    Of a StatefulSet's pods, or of any pods with claims of their own, it is the first.
+    """
+    claims = items_of(holder.get("volumeClaimTemplates"))
     first = mapping(holder.get("ordinals")).get("start") or 0
     name = f"{workload}-{first}" if claims or kind == "StatefulSet" else workload
     meta = {**mapping(template.get("metadata")), "name": name, "namespace": namespace, "uid": uid}
     pod: Json = {"kind": "Pod", "apiVersion": "v1", "metadata": meta, "spec": dict(template["spec"])}
     if kind == "DaemonSet":
-        pod["spec"]["tolerations"] = [*_list(pod["spec"].get("tolerations")), *DAEMON_TOLERATIONS]
+        pod["spec"]["tolerations"] = [*items_of(pod["spec"].get("tolerations")), *DAEMON_TOLERATIONS]
     return [pod, *_own_claims(pod, claims), *_ephemeral_claims(pod)]
 
 
 def _own_claims(pod: Json, claims: list[Any]) -> list[Json]:
-    """A StatefulSet's for this pod; they become volumes of it."""
+    """The claims of ``volumeClaimTemplates`` for this pod; adds them to the pod's volumes."""
     made = []
     for claim in map(mapping, claims):
         volume = name_of(mapping(claim.get("metadata")))
         name = f"{volume}-{pod['metadata']['name']}"
-        others = [each for each in _list(pod["spec"].get("volumes")) if mapping(each).get("name") != volume]
+        others = [each for each in items_of(pod["spec"].get("volumes")) if mapping(each).get("name") != volume]
         pod["spec"]["volumes"] = [*others, {"name": volume, "persistentVolumeClaim": {"claimName": name}}]
         made.append(_claim(pod, {"name": name}, mapping(claim.get("spec"))))
     return made
 
 
 def _ephemeral_claims(pod: Json) -> Iterator[Json]:
-    """They stand for a volume only where the pod owns them."""
+    """The claims of the pod's ephemeral volumes."""
+    # the owner reference is checked: without it, the claim would not count as this volume's
     owner = {"kind": "Pod", "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"], "controller": True}
-    for volume in _list(pod["spec"].get("volumes")):
+    for volume in items_of(pod["spec"].get("volumes")):
         template = mapping(mapping(mapping(volume).get("ephemeral")).get("volumeClaimTemplate"))
         if template:
             name = f"{pod['metadata']['name']}-{volume.get('name')}"
@@ -67,7 +70,7 @@ def _claim(pod: Json, meta: Json, spec: Json) -> Json:
 
 
 def with_class(claim: Json, name: str) -> Json:
-    """The claim as admission leaves it where ``name`` is the default storage class; empty: there is none."""
+    """The claim as admission leaves it, if ``name`` is the default storage class; empty: there is none."""
     if not name or claim["kind"] != "PersistentVolumeClaim" or claim["spec"].get("storageClassName") is not None:
         return claim
     return {**claim, "spec": {**claim["spec"], "storageClassName": name}}
@@ -83,14 +86,15 @@ def default_class(objects: Iterable[Json]) -> str:
 
 
 def name_of(meta: Json) -> str:
-    """An object's name, or what its generated name would begin with."""
+    """An object's name, or the beginning of its generated name."""
     return str(meta.get("name") or str(meta.get("generateName") or "").rstrip("-."))
 
 
 def mapping(value: Any) -> Json:
-    """``value`` where it is a mapping, else an empty one."""
+    """``value`` if it is a mapping, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
-def _list(value: Any) -> list[Any]:
+def items_of(value: Any) -> list[Any]:
+    """``value`` if it is a list, else an empty one."""
     return value if isinstance(value, list) else []

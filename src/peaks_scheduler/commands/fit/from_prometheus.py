@@ -1,4 +1,4 @@
-"""Reads nodes from Prometheus: the series that ``sources.power_history`` finds, over a range up to now.
+"""Nodes out of Prometheus: what ``power_history.discovery`` finds, over a range up to now.
 
 Results for some of the nodes are useful: a node with a missing series is returned with the reason. The choice between
 several series is made by ``sources.power_history``.
@@ -18,8 +18,8 @@ from peaks_scheduler.settings.promql_matchers import EVERYTHING, Matchers
 
 from .node_measurements import NodeMeasurements, natural_order
 
-if TYPE_CHECKING:  # a CSV file must not import httpx
-    from peaks_scheduler.sources.power_history.survey import Discovery, NodeSeries
+if TYPE_CHECKING:  # httpx and all: a CSV file needs none of it
+    from peaks_scheduler.sources.power_history.discovery import Discovery, NodeHistory
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def from_prometheus(
 
 
 async def _discover(server: PrometheusRequest, progress: Callable[[int, int], None] | None) -> Discovery:
-    from peaks_scheduler.sources.power_history.survey import discover
+    from peaks_scheduler.sources.power_history.discovery import discover
     from peaks_scheduler.sources.prometheus.api import PrometheusApi
 
     api = PrometheusApi(
@@ -95,7 +95,7 @@ async def _discover(server: PrometheusRequest, progress: Callable[[int, int], No
         await api.aclose()
 
 
-def _measured(node: NodeSeries) -> NodeMeasurements:
+def _measured(node: NodeHistory) -> NodeMeasurements:
     sources = f"CPU: {node.cpu_source}; power of {node.part}: {node.power_source}"
     return NodeMeasurements(
         node.node,

@@ -15,7 +15,7 @@ import httpx
 
 from peaks_scheduler.errors import ConfigurationError, LoadError
 from peaks_scheduler.settings.values import masked
-from peaks_scheduler.sources.http import UNPACKED, no_cookies, packing
+from peaks_scheduler.sources.http_client import UNPACKED, no_cookies, packing
 from peaks_scheduler.text.words import nearest
 from peaks_scheduler.tls import client_context, in_words
 

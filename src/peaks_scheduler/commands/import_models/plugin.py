@@ -17,14 +17,13 @@ from peaks_scheduler.files.encodings import decoded
 from peaks_scheduler.power.curves import Exponential
 from peaks_scheduler.power.file import plugin_models
 from peaks_scheduler.power.models import PowerModel
+from peaks_scheduler.power.plausibility import LEAST_RISE, MOST_FIRST_RISE, too_flat, too_steep
 from peaks_scheduler.settings.kube_scheduler_configuration import every_arguments
 from peaks_scheduler.settings.values import shown
 
 from .imported_models import ImportedModels, models_of
 
-_LEAST_RISE = 0.05  # share of the power at full load: no machine's power rises less from no to full load
-_SUDDEN = 0.5  # share of the rise: no machine's power rises more in the first hundredth of the load
-_PERCENT = {"percent": 1.0, "ratio": 0.01}  # factor from the file's k2 to k2 for percent
+_PERCENT = {"percent": 1.0, "ratio": 0.01}  # k2 as the file has it, to one for percent
 
 Found = Mapping[str, Any]
 
@@ -76,11 +75,10 @@ def _unquoted(value: Any) -> Any:
 def _odd(model: PowerModel, cpu_unit: str) -> list[str]:
     """A hint, if the curve looks as if k2 were for the other unit."""
     other = "ratio" if cpu_unit == "percent" else "percent"
-    idle, full = model.curve.watts(0.0), model.curve.watts(1.0)
-    if cpu_unit == "percent" and model.curve.watts(0.01) - idle > _SUDDEN * (full - idle):
-        what = f"more than {_SUDDEN:.0%} of the rise comes with the first 1 % of load"
-    elif cpu_unit == "ratio" and full - idle < _LEAST_RISE * full:
-        what = f"from no to full load power rises by less than {_LEAST_RISE:.0%}"
+    if cpu_unit == "percent" and too_steep(model.curve):
+        what = f"more than {MOST_FIRST_RISE:.0%} of the rise comes with the first 1 % of load"
+    elif cpu_unit == "ratio" and too_flat(model.curve):
+        what = f"from no to full load power rises by less than {LEAST_RISE:.0%}"
     else:
         return []
     assert isinstance(model.curve, Exponential)

@@ -26,9 +26,11 @@ from peaks_scheduler.power.models import PowerModel
 from peaks_scheduler.power.scope import comparable
 from peaks_scheduler.settings.settings import DriftSettings
 from peaks_scheduler.sources.node_identity import NodeAddresses
-from peaks_scheduler.sources.power_history.asking import AllAtOnce
-from peaks_scheduler.sources.power_history.node import NoSeriesError, Queries, Total, read_totals
+from peaks_scheduler.sources.power_history.node_queries import AllAtOnce
+from peaks_scheduler.sources.power_history.node_totals import read_totals
+from peaks_scheduler.sources.power_history.plan import NoSeriesError, Queries
 from peaks_scheduler.sources.power_history.survey import survey
+from peaks_scheduler.sources.power_history.total import Total
 from peaks_scheduler.sources.prometheus.api import PrometheusApi
 from peaks_scheduler.sources.prometheus.grid import Grid
 from peaks_scheduler.text.words import few

@@ -19,7 +19,8 @@ from peaks_scheduler.ledger.node_load import LoadReport
 from peaks_scheduler.observability.logs import ChangeLog
 from peaks_scheduler.observability.serving import Health
 from peaks_scheduler.observability.telemetry import Telemetry
-from peaks_scheduler.sources.node_identity import NodeAddresses, Resolution, resolve
+from peaks_scheduler.sources.matching import AMBIGUOUS, MatchedLoad, match, resolve_report
+from peaks_scheduler.sources.node_identity import Resolution
 from peaks_scheduler.sources.off_loop import off_loop
 from peaks_scheduler.sources.source import LoadSource
 from peaks_scheduler.text.words import few
@@ -77,7 +78,7 @@ class LoadKeeper:
         self._report: LoadReport | None = None
         self._known: tuple[object, ...] | None = None  # keys and number of node changes at the last resolution
         self._complete = False
-        self._found = self._resolution = Resolution()
+        self._resolution, self._matched = Resolution(), MatchedLoad()
 
     @property
     def age(self) -> float | None:
@@ -130,7 +131,7 @@ class LoadKeeper:
         """The first lists are in: what came before can be matched with them."""
         self._complete = True
         if self._report is not None:
-            self._found = self._asked_of(self._report)()
+            self._resolution = self._asked_of(self._report)()
             self._apply(self._report)
 
     async def _match(self, report: LoadReport) -> None:
@@ -140,32 +141,24 @@ class LoadKeeper:
             return
         find = self._asked_of(report)
         # thousands of addresses take a third of a second
-        self._found = await off_loop(find) if len(report.nodes) > _OFF_THE_LOOP else find()
+        self._resolution = await off_loop(find) if len(report.nodes) > _OFF_THE_LOOP else find()
         self._known = state
 
     def _asked_of(self, report: LoadReport) -> Callable[[], Resolution]:
-        return partial(resolve, report.nodes, [NodeAddresses.of(node) for node in self._ledger.nodes()], report.spare)
+        return partial(resolve_report, report, tuple(self._ledger.nodes()))
 
     def _apply(self, report: LoadReport) -> None:
-        # whether two exporters of a machine agree is another matter each time
-        self._resolution = self._found.chosen(report.one_of)
-        now = self._wall()
-        self._ledger.apply_load({node: report.nodes[key] for node, key in self._resolution.matched.items()}, now)
+        self._matched = match(report, self._resolution)
+        self._ledger.apply_load(self._matched.loads, self._wall())
         self._newest = max((load.window_end for load in report.nodes.values()), default=report.timestamp)
         if self._complete:
             self._report_keys()
 
     def _report_keys(self) -> None:
-        found = self._resolution
+        found = self._matched.resolution
         self.unmatched = (*found.unmatched, *found.ambiguous)
-        several = tuple(f"{node}: {', '.join(keys)}" for node, keys in found.duplicates.items())
-        tell = self._troubles.tell
-        tell("load names that are no node of this cluster", found.unmatched, names=few(found.unmatched))
-        tell("load names that may be any of several nodes, not used", self._vague(), names=few(self._vague()))
-        tell("several load names mean one node, none is used", several, names=few(several))
-
-    def _vague(self) -> tuple[str, ...]:
-        return tuple(f"{key}: {', '.join(nodes)}" for key, nodes in self._resolution.ambiguous.items())
+        for message, names in self._matched.warnings().items():
+            self._troubles.tell(message, names, names=few(names))
 
     def _report_problems(self, report: LoadReport) -> None:
         self._troubles.tell("load left out", report.problems, problems=few(report.problems))
@@ -192,12 +185,13 @@ class LoadKeeper:
             yield f"the newest load is {self.age:.0f} s old; scheduling goes on by estimates"
         if self.problems:
             yield f"left out: {few(self.problems)}"
-        if self._resolution.unmatched:
-            yield f"names that are no node: {few(self._resolution.unmatched)}"
-        if self._resolution.ambiguous:
-            yield f"names that may be any of several nodes: {few(self._vague())}"
-        if self._resolution.duplicates:
-            yield f"nodes with several names: {few(tuple(self._resolution.duplicates))}"
+        found = self._matched.resolution
+        if found.unmatched:
+            yield f"names that are no node: {few(found.unmatched)}"
+        if found.ambiguous:
+            yield f"names that may be any of several nodes: {few(self._matched.warnings()[AMBIGUOUS])}"
+        if found.duplicates:
+            yield f"nodes with several names: {few(tuple(found.duplicates))}"
         if self.offset is not None and _far(self.offset):
             yield f"its clock is {self.offset:+.0f} s from ours"
 

@@ -18,7 +18,7 @@ from peaks_scheduler.observability.serving import Check
 from peaks_scheduler.observability.telemetry import Telemetry
 from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.sources.factory import prometheus_api
-from peaks_scheduler.sources.power_history.node import Queries
+from peaks_scheduler.sources.power_history.plan import Queries
 
 from . import drift, refit
 

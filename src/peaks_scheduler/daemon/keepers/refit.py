@@ -31,9 +31,10 @@ from peaks_scheduler.power.models import PowerModel
 from peaks_scheduler.power.scope import ESTIMATE, at_least_as_wide, scope_or_wall
 from peaks_scheduler.settings.settings import RefitSettings
 from peaks_scheduler.sources.node_identity import NodeAddresses
-from peaks_scheduler.sources.power_history.asking import NodeByNode
-from peaks_scheduler.sources.power_history.node import NoSeriesError, Queries
-from peaks_scheduler.sources.power_history.survey import NodeSeries, Survey, read, survey
+from peaks_scheduler.sources.power_history.discovery import NodeHistory, read
+from peaks_scheduler.sources.power_history.node_queries import NodeByNode
+from peaks_scheduler.sources.power_history.plan import NoSeriesError, Queries
+from peaks_scheduler.sources.power_history.survey import Survey, survey
 from peaks_scheduler.sources.prometheus.api import PrometheusApi
 from peaks_scheduler.sources.prometheus.grid import Grid
 
@@ -140,7 +141,7 @@ class RefitKeeper(Rounds):
 
     # -- one node
 
-    async def _one(self, node: Node, series: NodeSeries) -> str:
+    async def _one(self, node: Node, series: NodeHistory) -> str:
         champion = self._ledger.models.for_node(node.name, node.labels)
         if self._less(node.name, champion, series):
             return "kept"
@@ -163,7 +164,7 @@ class RefitKeeper(Rounds):
         self._tell(node.name, series, came)
         return came.outcome
 
-    def _challenge(self, series: NodeSeries, champion: PowerModel | None) -> Contest:
+    def _challenge(self, series: NodeHistory, champion: PowerModel | None) -> Contest:
         from peaks_scheduler.fitting.contest import contest
 
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._wall()))
@@ -180,7 +181,7 @@ class RefitKeeper(Rounds):
             series.doubt,
         )
 
-    def _less(self, node: str, champion: PowerModel | None, series: NodeSeries) -> bool:
+    def _less(self, node: str, champion: PowerModel | None, series: NodeHistory) -> bool:
         """Are the watts of less of the machine than the model's, or of another part of it? That is said once."""
         learned = self._learned.get(node)
         own = learned is not None and learned.model is champion
@@ -199,13 +200,13 @@ class RefitKeeper(Rounds):
         return True
 
     @staticmethod
-    def _is_less(champion: PowerModel, part: str | None, series: NodeSeries) -> bool:
+    def _is_less(champion: PowerModel, part: str | None, series: NodeHistory) -> bool:
         if not at_least_as_wide(series.scope, champion.scope):
             return True
         # the same scope by another part of the machine: package without its memory, say
         return part is not None and series.part != part and series.scope == scope_or_wall(champion.scope)
 
-    def _tell(self, node: str, series: NodeSeries, came: Contest) -> None:
+    def _tell(self, node: str, series: NodeHistory, came: Contest) -> None:
         facts = {
             "node": node,
             "rmse_before_watts": came.before,

@@ -1,14 +1,14 @@
-"""Which series tell a node's watts, the best first; and what kind a query is that somebody wrote.
+"""The metrics that tell a node's watts, the best first; and the type and unit of a custom query.
 
-Owns the table of exporters: Kepler (0.10 and later, and before), ipmi_exporter, node_exporter, Scaphandre. What
-measures more of the machine comes first. Zones overlap (psys holds package, package holds core): one candidate never
-adds two that do. Whether a meter is behind a series is ``power_origin.py``'s. Never asks anybody.
+Owns the table of exporters: Kepler (0.10 and later, and before), ipmi_exporter, node_exporter, Scaphandre. A metric of
+a larger part of the machine comes first. Zones overlap (psys contains package, package contains core): overlapping
+zones are never added. ``origin.py`` says whether a meter is behind a series. Pure.
 
-What is added: power supplies of one chassis; sockets (``path``, ``package``); the modes dynamic and idle; dram to
-package. What never is: chassis, Redfish's power controls (a server's holds its processors'), sensors of a BMC, sources
-of one counter (acpi, redfish), RAPL's two doors to one package (mmio). Of those the largest counts, or one.
+Added are: power supplies of one chassis; sockets (``path``, ``package``); the modes dynamic and idle; dram and package.
+Never added are: chassis, Redfish's power controls (a server's contains its processors'), sensors of a BMC, sources of
+one counter (acpi, redfish), RAPL's two ways to one package (mmio). Of these the largest is used, or one.
 
-Names, labels and values are those of the exporters' code, not of their documentation: ipmi_exporter documents
+Names, labels and values are from the exporters' code, not from their documentation: ipmi_exporter documents
 ``..._current_watts``, which it has never exported.
 """
 
@@ -21,20 +21,20 @@ from typing import Literal
 from peaks_scheduler.power.scope import PACKAGE, PLATFORM, WALL, Scope, scope_named_in, scope_or_wall
 from peaks_scheduler.settings.promql_matchers import escaped
 
-Kind = Literal["counter", "gauge"]
+MetricType = Literal["counter", "gauge"]
 
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """One metric, or the part of its series that matchers leave."""
+    """The series of one metric that match; often of one RAPL zone."""
 
     metric: str
     matchers: tuple[tuple[str, Literal["=", "!=", "=~", "!~"], str], ...] = ()
-    """(label, how, value) as in PromQL."""
+    """(label, operator, value) as in PromQL."""
 
     @property
     def conditions(self) -> tuple[str, ...]:
-        """The matchers, each as PromQL has it."""
+        """The matchers, each in PromQL."""
         return tuple(f'{label}{how}"{escaped(value)}"' for label, how, value in self.matchers)
 
     def selector(self) -> str:
@@ -43,31 +43,31 @@ class Zone:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """One way to know a node's power, or its CPU use."""
+class NodeMetric:
+    """A metric of a node's power or CPU use, or a few that are added."""
 
     part: str
-    """What of the machine is measured, in words."""
+    """The part of the machine that is measured, in words."""
     zones: tuple[Zone, ...]
-    """The first must be there, the others are added where they are."""
-    kind: Kind
+    """The first one is required, the others are added if they are there."""
+    kind: MetricType
     unit: float = 1.0
     """[W or J] of one unit of the series."""
     parts: tuple[str, ...] = ()
-    """Labels that tell parts of one node apart, which are added."""
+    """Labels in which the parts of one node differ; parts are added."""
     rivals: tuple[str, ...] = ()
-    """Labels of sets of parts that measure the same: the one with the largest mean counts."""
+    """Labels in which sets of parts that measure the same differ; the set with the largest mean is used."""
     scope: Scope = WALL
     meters: Mapping[str, Scope] = field(default_factory=lambda: MappingProxyType({}))
-    """Values of ``source`` behind which there is a meter, and of what; empty: the exporter has nothing but meters."""
-    told_by: str = ""
-    """Label of ``kepler_node_info`` that says where the watts come from, too."""
-    own: bool = False
-    """Somebody's own query, who is believed unless the series themselves say otherwise."""
+    """Value of ``source`` of a meter -> the scope that it measures; empty: the exporter has meters only."""
+    info_label: str = ""
+    """Label of ``kepler_node_info`` that also says where the watts come from."""
+    custom: bool = False
+    """A custom query: its watts count as measured unless a label of the series says that they are not."""
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
         return " + ".join(zone.selector() for zone in self.zones)
 
 
@@ -84,12 +84,12 @@ def _old(zone: str) -> Zone:
 
 
 def _rapl(zone: str) -> Zone:
-    """Of node_exporter. A package that is read by MSR and by MMIO is there twice, under two paths."""
+    """node_exporter's. A package that is read by MSR and by MMIO is there twice, with two paths."""
     return Zone(f"node_rapl_{zone}_joules_total", (("path", "!~", ".*mmio.*"),))
 
 
 def _rapl_labelled(zone: str) -> Zone:
-    """Of node_exporter with ``--collector.rapl.enable-zone-label``."""
+    """node_exporter's with ``--collector.rapl.enable-zone-label``."""
     return Zone("node_rapl_joules_total", (("rapl_zone", "=", zone), ("path", "!~", ".*mmio.*")))
 
 
@@ -101,11 +101,11 @@ PLATFORM_METERS: Mapping[str, Scope] = MappingProxyType({"acpi": PLATFORM, "redf
 PART_METERS: Mapping[str, Scope] = MappingProxyType(
     dict.fromkeys(("rapl-sysfs", "rapl-msr", "intel_rapl", "rapl", "ampere-xgene-hwmon", "grace-acpi"), PACKAGE)
 )
-"""Names of old Kepler's sensors (``GetName`` in pkg/sensors) and those that its versions write in their place."""
+"""Names of old Kepler's sensors (``GetName`` in pkg/sensors), and names that its versions write instead."""
 INFO = "kepler_node_info"
-_PLATFORM_TOLD, _PART_TOLD = "platform_power_source", "components_power_source"
+_PLATFORM_INFO, _PART_INFO = "platform_power_source", "components_power_source"
 _WHOLE = r"(?i)pwr consumption|power meter|(sys(tem)?|total|sys(tem)?[ _]total)[ _]power"
-"""BMC sensors of the whole machine: Dell, HPE, and what others call it."""
+"""BMC sensors of the whole machine: names of Dell, HPE and others."""
 
 _REDFISH = "kepler_platform_watts"
 _SUPPLIES = Zone(_REDFISH, (("source_type", "=", "PowerSupply"),))
@@ -118,26 +118,26 @@ _MODES, _SUPPLY = ("mode", "package"), ("source_id",)
 _CHASSIS = ("source", "bmc_id", "chassis_id")
 _ONE_OF_REDFISH = (*_CHASSIS, "source_type", "source_id", "power_control_id")
 _SOURCES = ("source", "exported_source")
-_OLD_PLATFORM = (1.0, _MODES, _SOURCES, PLATFORM_METERS, _PLATFORM_TOLD)
-_OLD_PARTS = (1.0, _MODES, _SOURCES, PART_METERS, _PART_TOLD)
+_OLD_PLATFORM = (1.0, _MODES, _SOURCES, PLATFORM_METERS, _PLATFORM_INFO)
+_OLD_PARTS = (1.0, _MODES, _SOURCES, PART_METERS, _PART_INFO)
 
 
 def _power(
     part: str,
     scope: Scope,
     zones: tuple[Zone, ...],
-    kind: Kind,
+    kind: MetricType,
     unit: float = 1.0,
     parts: tuple[str, ...] = (),
     rivals: tuple[str, ...] = (),
     meters: Mapping[str, Scope] | None = None,
-    told_by: str = "",
-) -> Candidate:
-    return Candidate(part, zones, kind, unit, parts, rivals, scope, meters or MappingProxyType({}), told_by)
+    info_label: str = "",
+) -> NodeMetric:
+    return NodeMetric(part, zones, kind, unit, parts, rivals, scope, meters or MappingProxyType({}), info_label)
 
 
 # fmt: off
-POWER: tuple[Candidate, ...] = (
+POWER: tuple[NodeMetric, ...] = (
     #      of what     scope     series                               kind       unit added     largest of
     _power("platform", WALL,     (_SUPPLIES,),                        "gauge",   1.0, _SUPPLY, _CHASSIS),
     _power("platform", WALL,     (Zone(_REDFISH),),                   "gauge",   1.0, (), _ONE_OF_REDFISH),
@@ -160,7 +160,7 @@ POWER: tuple[Candidate, ...] = (
 )
 # fmt: on
 
-KEPLER_CPU = Candidate("kepler_node_cpu_usage_ratio", (Zone("kepler_node_cpu_usage_ratio"),), "gauge")
+KEPLER_CPU = NodeMetric("kepler_node_cpu_usage_ratio", (Zone("kepler_node_cpu_usage_ratio"),), "gauge")
 NODE_CPU = "node_cpu_seconds_total"
 NOT_BUSY = "idle|iowait|steal"
 
@@ -168,36 +168,34 @@ _UNITS: Mapping[str, float] = {"micro": 1e-6, "milli": 1e-3, "kilo": 1e3, "": 1.
 _DIFFERENCE = re.compile(r"\b(?:rate|irate|increase|delta|idelta|deriv)\s*\(")
 _ENERGY = re.compile(r"_(micro|milli|kilo|)joules(?:_total)?\b")
 _POWER = re.compile(r"_(micro|milli|kilo|)watts?\b")
-
-
 _OF_OLD_KEPLER = re.compile(
     r"kepler_node_(platform)_joules_total|kepler_node_(?:package|dram|core|uncore)_joules_total"
 )
 
 
-def own_power(promql: str) -> Candidate:
-    """Somebody's own query as a candidate: its kind, unit and scope by the names in it. One that names no metric which
-    is known here is taken to be of the whole machine."""
-    kind, unit = of_query(promql)
+def custom_power(promql: str) -> NodeMetric:
+    """A custom query for power as a metric. The names in it tell type, unit and scope; without known names it counts as
+    one of the whole machine."""
+    kind, unit = type_of_power_query(promql)
     old = _OF_OLD_KEPLER.search(promql)
-    meters, told_by = (PLATFORM_METERS, _PLATFORM_TOLD) if old and old[1] else (PART_METERS, _PART_TOLD)
-    return Candidate(
+    meters, info_label = (PLATFORM_METERS, _PLATFORM_INFO) if old and old[1] else (PART_METERS, _PART_INFO)
+    return NodeMetric(
         "query",
         (Zone(promql),),
         kind,
         unit,
         scope=scope_or_wall(scope_named_in(promql)),
         meters=meters if old else MappingProxyType({}),
-        told_by=told_by if old else "",
-        own=True,
+        info_label=info_label if old else "",
+        custom=True,
     )
 
 
-def of_query(promql: str) -> tuple[Kind, float]:
-    """What a query for power gives: a counter of energy or a gauge of power, and its unit in J or W.
+def type_of_power_query(promql: str) -> tuple[MetricType, float]:
+    """What a query for power gives: a counter of energy or a gauge of power, and its unit [J or W].
 
-    By the names in it: ``..._joules_total`` without a rate is a counter, ``..._microwatts`` says its unit. Where they
-    say nothing it is a gauge in watts.
+    The names in it tell: ``..._joules_total`` without a rate is a counter, ``..._microwatts`` has its unit. Otherwise
+    it is a gauge in watts.
     """
     energy, power = _ENERGY.search(promql), _POWER.search(promql)
     if energy and not _DIFFERENCE.search(promql):
@@ -206,6 +204,6 @@ def of_query(promql: str) -> tuple[Kind, float]:
     return "gauge", _UNITS[named[1]] if named else 1.0
 
 
-def of_cpu_query(promql: str) -> Kind:
+def type_of_cpu_query(promql: str) -> MetricType:
     """What a query for CPU use gives: ``..._seconds_total`` without a rate is a counter of CPU seconds."""
     return "counter" if "_seconds_total" in promql and not _DIFFERENCE.search(promql) else "gauge"

@@ -1,7 +1,6 @@
-"""A node's choices in the order in which they are believed: all that was measured, then what was worked out.
+"""The order in which a node's metrics of power are tried: measured ones first, then estimates.
 
-Owns that order, and puts what ``kepler_node_info`` says beside each node's choices. What is a measurement is
-``power_origin.py``'s to say. Pure.
+``origin.py`` says what is measured. Pure.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,38 +10,40 @@ from peaks_scheduler.power.scope import ESTIMATE
 from peaks_scheduler.sources.prometheus.answers import Series
 
 from .exporters import INFO
-from .node import Choice
-from .origin import Told, origin, told_now
-from .owners import Owners
+from .origin import KeplerInfo, newest_info, origin
+from .plan import AvailableMetric
+from .series_nodes import SeriesNodes
 
-Choices = dict[str, list[Choice]]
+MetricsOfNodes = dict[str, list[AvailableMetric]]
+"""Node -> its metrics, the best first."""
 
 
-def told_of(owners: Owners, info: Sequence[Series]) -> Mapping[str, Told]:
-    """Node -> what ``kepler_node_info`` says of its watts."""
+def info_of_nodes(series_nodes: SeriesNodes, info: Sequence[Series]) -> Mapping[str, KeplerInfo]:
+    """Node -> what ``kepler_node_info`` says about its watts."""
     theirs: dict[str, list[Series]] = {}
-    for each, owner in zip(info, owners.of(INFO, [each.labels for each in info]), strict=True):
-        if owner is not None:
-            theirs.setdefault(owner[0], []).append(each)
-    return {node: told_now(its) for node, its in theirs.items()}
+    for each, match in zip(info, series_nodes.of(INFO, [each.labels for each in info]), strict=True):
+        if match is not None:
+            theirs.setdefault(match[0], []).append(each)
+    return {node: newest_info(its) for node, its in theirs.items()}
 
 
-def measured_first(choices: Choices, told: Mapping[str, Told], whole: bool) -> Choices:
-    """Each choice as one of what it has measured and one of its estimates: these come behind all that is measured, be
-    it of less of the machine."""
-    ordered: Choices = {}
-    for node, its in choices.items():
-        halves = [half for choice in its for half in _halves(choice, told.get(node, {}), whole)]
+def measured_first(metrics: MetricsOfNodes, info: Mapping[str, KeplerInfo], custom: bool) -> MetricsOfNodes:
+    """Each node's metrics, split into measured series and estimates. All estimates come last, even those of a larger
+    part of the machine.
+
+    ``custom``: the metrics are a custom query, which is not split, because its series are added.
+    """
+    ordered: MetricsOfNodes = {}
+    for node, its in metrics.items():
+        halves = [half for each in its for half in _halves(each, info.get(node, {}), custom)]
         ordered[node] = sorted(halves, key=lambda half: half.estimated)
     return ordered
 
 
-def _halves(choice: Choice, told: Told, whole: bool) -> Iterator[Choice]:
-    kinds: dict[bool, list[Series]] = {}
-    for each in choice.known or ():
-        kinds.setdefault(origin(choice.candidate, each.labels, told).scope == ESTIMATE, []).append(each)
-    if whole:  # somebody's own query is added up as it stands
-        yield replace(choice, told=told, estimated=True in kinds)
+def _halves(available: AvailableMetric, info: KeplerInfo, custom: bool) -> Iterator[AvailableMetric]:
+    estimates = {origin(available.metric, each.labels, info).scope == ESTIMATE: None for each in available.series or ()}
+    if custom:
+        yield replace(available, info=info, estimated=True in estimates)
         return
-    for estimated in kinds:
-        yield replace(choice, known=None, told=told, estimated=estimated)
+    for estimated in estimates:
+        yield replace(available, series=None, info=info, estimated=estimated)

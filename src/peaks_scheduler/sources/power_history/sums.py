@@ -1,10 +1,9 @@
-"""Many series of one node as one: sockets added, restarts joined, resets kept visible.
+"""Combine the series of one node: sockets are added, restarts joined, resets kept visible.
 
-Owns the arithmetic on a common grid of times. A node's energy is counted by several series (sockets, the parts idle and
-dynamic), and each of them is cut into several when its exporter restarts under another pod's name. Whether series tell
-the same is ``replicas.py``'s to judge. Assumes that all come from one range query with one step. A sum is taken only
-where all of its parts are there: a socket that is missing would pass for a node that saves power. Pure: numpy; never
-interpolates.
+Owns the arithmetic on a common grid of times. Several series count a node's energy (one for each socket, for idle and
+dynamic power), and each is cut into several when its exporter restarts under another pod name. ``replicas.py`` judges
+which series belong together. Assumes that all come from one range query. A sum has a value only where all its parts
+have one: a missing socket would look like a node that saves power. Never interpolates. Pure: numpy.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,34 +14,35 @@ from numpy.typing import NDArray
 from peaks_scheduler.arrays import Floats
 from peaks_scheduler.sources.prometheus.answers import Series
 from peaks_scheduler.sources.prometheus.grid import Grid
-from peaks_scheduler.sources.prometheus.replicas import Likeness, one, refuse_strangers
+from peaks_scheduler.sources.prometheus.replicas import Likeness, merged, refuse_other_clusters
 
-Labels = tuple[str, ...]
+PartKey = tuple[str, ...]
+"""The values of the labels in which parts of a machine differ."""
 
 
-def parts(series: Iterable[Series], by: Sequence[str], grid: Grid, likeness: Likeness) -> Mapping[Labels, Floats]:
-    """The series on the grid by what tells parts of one node apart: labels ``by`` -> (T,), NaN where there is none.
+def parts(series: Iterable[Series], by: Sequence[str], grid: Grid, likeness: Likeness) -> Mapping[PartKey, Floats]:
+    """Values of the labels ``by`` -> (T,) the series of that part on the grid, NaN where it has no value.
 
-    Series alike in those labels are one part, seen before and after a restart, by two scrapes or by two replicas of a
-    Prometheus. Raises DisagreeError where they tell different things.
+    Series with equal values of these labels are one part: before and after a restart, from two scrapes, or from two
+    replicas of a Prometheus. Raises DisagreeError if they contradict each other.
     """
-    sets: dict[Labels, list[Series]] = {}
+    sets: dict[PartKey, list[Series]] = {}
     for each in series:
         sets.setdefault(tuple(each.labels.get(label, "") for label in by), []).append(each)
-    refuse_strangers(([each.labels for each in its] for its in sets.values()), by)
-    found: dict[Labels, Floats] = {}
+    refuse_other_clusters(([each.labels for each in its] for its in sets.values()), by)
+    found: dict[PartKey, Floats] = {}
     for part, its in sorted(sets.items()):
-        row = one(its, grid, likeness)
+        row = merged(its, grid, likeness)
         if row is not None:
-            found[part] = steady(row) if likeness.kind == "counter" else row
+            found[part] = without_small_falls(row) if likeness.kind == "counter" else row
     return found
 
 
-def steady(row: Floats) -> Floats:
-    """(T,) a counter without its small steps back: it stands still until it is where it was.
+def without_small_falls(row: Floats) -> Floats:
+    """(T,) a counter without small falls: it keeps its value until it reaches it again.
 
-    Counters of the kernel fall by hundredths of a second now and then. A reset falls by more than the counter usually
-    rises in a step, and stays.
+    The kernel's counters sometimes fall by hundredths of a second. A fall by more than the usual rise in a step is a
+    reset, and is kept.
     """
     at = np.flatnonzero(~np.isnan(row))
     values = row[at]
@@ -56,10 +56,10 @@ def steady(row: Floats) -> Floats:
     return kept
 
 
-def usual(rows: Floats) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """((P,), (T,)) of (P, T): the parts that are there together most of the time, and when all of these are.
+def usual_parts(rows: Floats) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """((P,), (T,)) of (P, T): the set of parts that have values together most often, and when all of them have.
 
-    Where two sets of parts are there equally long, the larger one.
+    Of two sets that are there equally often, the larger one.
     """
     there = ~np.isnan(rows)
     sets, counts = np.unique(there[:, there.any(axis=0)], axis=1, return_counts=True)
@@ -70,18 +70,18 @@ def usual(rows: Floats) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
 
 
 def sum_gauges(rows: Floats) -> Floats:
-    """(P, T) -> (T,) the sum of the usual parts, NaN where one of them is missing."""
-    chosen, complete = usual(rows)
+    """(P, T) -> (T,) the sum of the usual parts; NaN where one of them is missing."""
+    chosen, complete = usual_parts(rows)
     return np.where(complete, np.where(complete, rows[chosen], 0.0).sum(axis=0), np.nan)
 
 
 def sum_counters(rows: Floats) -> Floats:
-    """(P, T) -> (T,) one counter of the usual parts, NaN where one of them is missing.
+    """(P, T) -> (T,) one counter of the usual parts; NaN where one of them is missing.
 
-    Where one part was reset the sum falls, as a single counter would, to what is known to have come since: nobody who
-    knows counters takes the difference there for what was used.
+    If a part is reset, the sum falls as a single counter would, to what is known to be used since: readers of counters
+    do not take the difference at a fall for use.
     """
-    chosen, complete = usual(rows)
+    chosen, complete = usual_parts(rows)
     at = np.flatnonzero(complete)
     values = rows[chosen][:, at]
     total = np.full(rows.shape[1], np.nan)
@@ -92,7 +92,7 @@ def sum_counters(rows: Floats) -> Floats:
 
 
 def _accumulated(first: float, rises: Floats, reset: NDArray[np.bool_]) -> Floats:
-    """(T,) a counter from ``first`` on by (T-1,) ``rises``; where ``reset`` it begins again with the rise."""
+    """(T,) a counter that starts at ``first`` and grows by (T-1,) ``rises``; at a ``reset`` it restarts at the rise."""
     sums = np.concatenate([[first], rises]).cumsum()
     starts = np.concatenate([[0], np.flatnonzero(reset) + 1])
     offsets = np.concatenate([[0.0], sums[starts[1:] - 1]])
@@ -101,9 +101,9 @@ def _accumulated(first: float, rises: Floats, reset: NDArray[np.bool_]) -> Float
 
 
 def integral(times: Floats, means: Floats) -> Floats:
-    """(T,) the counter of a gauge's ``means`` over the time up to each instant; NaN where there is no mean.
+    """(T,) the running total of a gauge, from its ``means`` up to each instant; NaN where there is no mean.
 
-    A mean stands for all of the time since the one before: a gauge that is scraped less often than asked for.
+    A mean counts for the time since the previous mean, because a gauge may be scraped less often than once a step.
     """
     at = np.flatnonzero(~np.isnan(means))
     total = np.full(means.size, np.nan)

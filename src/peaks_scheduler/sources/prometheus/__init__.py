@@ -1,1 +1,1 @@
-"""A Prometheus server: its HTTP API, its answers, and load from it."""
+"""A Prometheus server: its HTTP API, its answers, and the nodes' load from it."""

@@ -1,13 +1,11 @@
-"""Bodies of Prometheus' HTTP API as plain values, and its words for what is wrong with a query.
+"""Read answers of Prometheus' HTTP API.
 
-Owns the wire format: ``{"status", "data": {"resultType", "result"}, "warnings", "infos", "error", "errorType"}``,
-values as text. Assumes UTF-8 JSON of any shape and size: what is no such answer, or has more series than ``Limits``
-allow, is a LoadError of kind malformed. Reads one series after another. Pure.
+Owns the wire format of a success: ``{"status", "data": {"resultType", "result"}, "warnings", "infos"}``, values as
+text. Assumes UTF-8 JSON of any form and size: anything else, or more series than ``Limits`` allow, is a LoadError of
+kind malformed. Reads one series after another, so that no call takes long. Pure.
 """
 
-import html
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,55 +18,56 @@ from peaks_scheduler.settings.values import shown
 from peaks_scheduler.sources.json_reader import JsonReader
 from peaks_scheduler.sources.limits import MOST_TIME, Limits
 
-from .labels import Labels
+from .failures import one_line
+from .labels import LabelMap, Labels
 
 _VECTOR, _RANGE = Limits.of_vector(0), Limits.of_range(0)
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One series at one instant."""
+    """The value of one series at one instant."""
 
-    labels: Mapping[str, str]
-    """With ``__name__`` where the query kept it."""
+    labels: LabelMap
+    """With ``__name__`` if the query keeps it."""
     time: float
-    """[s] the instant that was asked about, on Prometheus' clock."""
+    """[s] the instant that was asked for, on Prometheus' clock."""
     value: float
-    """NaN and infinities as they came."""
+    """May be NaN or infinite."""
 
 
 @dataclass(frozen=True, slots=True)
 class Vector:
-    """Answer of an instant query. A scalar is one sample without labels."""
+    """The answer to an instant query. A scalar is one sample without labels."""
 
     samples: tuple[Sample, ...]
     problems: tuple[str, ...] = ()
-    """What the server warns of (partial results, say) and what could not be read, in words."""
+    """The server's warnings (of partial results, say), and what could not be read, in words."""
     clock_offset: float | None = None
-    """Prometheus' clock minus ours [s], to about a second; None: the answer does not tell."""
+    """Prometheus' clock minus ours [s], to about a second; None: not known."""
     correction: float = 0.0
-    """[s] to take off the server's times to have them on our clock; 0 where the offset may be chance."""
+    """[s] to subtract from the server's times to get ours; 0 if the offset is within the error of its measurement."""
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
     """One series over time."""
 
-    labels: Mapping[str, str]
+    labels: LabelMap
     times: Floats
-    """(T,) [s] ascending, on Prometheus' clock; steps at which the series had no sample are left out."""
+    """(T,) [s] ascending, on Prometheus' clock; without the steps at which the series had no sample."""
     values: Floats
-    """(T,) NaN and infinities as they came."""
+    """(T,) may be NaN or infinite."""
 
     @property
     def size(self) -> int:
-        """[bytes] that it takes in memory, about."""
+        """[bytes] of memory, about."""
         return Labels(self.labels).size + self.times.nbytes + self.values.nbytes
 
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """Answer of a range query."""
+    """The answer to a range query."""
 
     series: tuple[Series, ...]
     problems: tuple[str, ...] = ()
@@ -76,7 +75,7 @@ class Matrix:
 
 
 def read_vector(body: bytes | bytearray, limits: Limits = _VECTOR) -> Vector:
-    """An instant query's answer. Raises LoadError (malformed; query where it gives no value a series)."""
+    """The answer to an instant query. Raises LoadError: malformed; query, if it does not give one value a series."""
     answer = _read(body, limits, _SERIES)
     if answer.type not in ("scalar", "vector"):
         raise LoadError("query", f"expected one value a series; it gives a {answer.type[:40]}")
@@ -84,7 +83,7 @@ def read_vector(body: bytes | bytearray, limits: Limits = _VECTOR) -> Vector:
 
 
 def read_matrix(body: bytes | bytearray, limits: Limits = _RANGE) -> Matrix:
-    """A range query's answer. Raises LoadError (malformed; query where it gives something else)."""
+    """The answer to a range query. Raises LoadError: malformed; query, if it does not give values over time."""
     answer = _read(body, limits, _LONG_SERIES)
     if answer.type != "matrix":
         raise LoadError("query", f"expected values over time; it gives a {answer.type[:40]}")
@@ -93,7 +92,7 @@ def read_matrix(body: bytes | bytearray, limits: Limits = _RANGE) -> Matrix:
 
 
 def joined(parts: Iterable[Matrix]) -> Matrix:
-    """One matrix out of the consecutive parts of a range."""
+    """One matrix of the consecutive parts of a range."""
     found: dict[Labels, list[Series]] = {}
     problems: dict[str, None] = {}
     for part in parts:
@@ -103,70 +102,10 @@ def joined(parts: Iterable[Matrix]) -> Matrix:
     return Matrix(tuple(map(_end_to_end, found.values())), tuple(problems))
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What an answer that is no success says: Prometheus' own word for the trouble, and a short text on one line.
-    Empty: nothing."""
-
-    type: str = ""
-    text: str = ""
-
-
-def read_failure(body: bytes | bytearray) -> Said:
-    """Never raises: what stands before Prometheus answers in any form, JSON, plain text or a page."""
-    try:
-        failure = _decode_failure(body[: 2**16])
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return Said("", _plain(body))
-    if isinstance(failure, dict):
-        return Said(_word(failure.get("errorType")), _short(_message(failure)))
-    return Said("", _short(_word(failure)))
-
-
-_WORDS = ("error", "message", "error_description", "detail", "msg", "reason", "title")
-_MOST_SAID = 300  # characters
-_TITLE = re.compile(rb"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
-
-
-def _message(failure: dict[str, Any], depth: int = 2) -> str:
-    """What is wrong, wherever a gateway's JSON has it."""
-    for name in _WORDS:
-        found = failure.get(name)
-        if isinstance(found, dict) and depth:
-            found = _message(found, depth - 1)
-        if isinstance(found, str) and found.strip():
-            return found
-    return ""
-
-
-def _plain(body: bytes | bytearray) -> str:
-    """Text as it stands, of a page its title; nothing of what is neither."""
-    start = bytes(body[: 2**12]).strip()  # a page that has many titles, and the end of none, is slow to search
-    if start.startswith(b"<"):
-        title = _TITLE.search(start)
-        start = title[1] if title else b""
-    try:
-        text = start[: 4 * _MOST_SAID].decode("utf-8", "strict" if len(start) < 4 * _MOST_SAID else "ignore")
-    except UnicodeDecodeError:
-        return ""
-    return _short(html.unescape(text))
-
-
-def _word(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _short(text: str) -> str:
-    """On one line, without characters that a terminal would obey."""
-    line = "".join(each if each.isprintable() else " " for each in text)
-    line = " ".join(line.split())
-    return line if len(line) <= _MOST_SAID else line[: _MOST_SAID - 3] + "..."
-
-
 # --- the wire ---------------------------------------------------------------------------------------------------------
 
-_SERIES = 2**14  # characters that one series may have, its labels mostly
-_LONG_SERIES = 2**19  # the same with its values: 11,000 of 45 characters
+_SERIES = 2**14  # characters of one series, labels mostly
+_LONG_SERIES = 2**19  # characters of one series with its values: 11,000 of 45 characters
 _NUMBER = 64  # characters
 _MOST_WARNINGS = 10
 _NO_LABELS = Labels({})
@@ -184,7 +123,7 @@ class _Result(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One series: a value and its time, or many."""
+    """One series: one time and value, or many."""
 
     labels: Labels
     value: tuple[float, float] | None = None
@@ -192,8 +131,8 @@ class _Row:
     histogram: bool = False
 
 
-class _Answer:
-    """What of an answer is kept while it is read."""
+class _Parsed:
+    """The parts of an answer that are kept while it is read."""
 
     def __init__(self) -> None:
         self.data = False
@@ -201,23 +140,23 @@ class _Answer:
         self.status: object = ""
         self.rows: list[_Row] = []
         self.loose: list[Any] = []
-        """Elements of the result that are no objects: a scalar's."""
+        """Elements of the result that are no objects: the time and value of a scalar."""
         self.histograms = False
-        self.said: list[str] = []
+        self.warnings: list[str] = []
 
     def problems(self) -> tuple[str, ...]:
-        some = ("histograms, which are no numbers, were left out",) if self.histograms else ()
-        return tuple(f"Prometheus says: {_short(text)}" for text in self.said[:_MOST_WARNINGS]) + some
+        left_out = ("histograms, which are no numbers, were left out",) if self.histograms else ()
+        return tuple(f"Prometheus says: {one_line(text)}" for text in self.warnings[:_MOST_WARNINGS]) + left_out
 
 
-def _read(body: bytes | bytearray, limits: Limits, most: int) -> _Answer:
-    reader, answer = JsonReader(body, most), _Answer()
+def _read(body: bytes | bytearray, limits: Limits, most: int) -> _Parsed:
+    reader, answer = JsonReader(body, most), _Parsed()
     try:
         for key in reader.members():
             if key == "data" and reader.kind() == "{":
                 _read_data(reader, answer, limits)
             elif key in ("warnings", "infos"):
-                answer.said += _converted(reader.value() or [], list[str])
+                answer.warnings += _converted(reader.value() or [], list[str])
             elif key == "status":
                 answer.status = reader.value()
             else:
@@ -237,7 +176,7 @@ def _read(body: bytes | bytearray, limits: Limits, most: int) -> _Answer:
     return answer
 
 
-def _read_data(reader: JsonReader, answer: _Answer, limits: Limits) -> None:
+def _read_data(reader: JsonReader, answer: _Parsed, limits: Limits) -> None:
     answer.data = True
     for key in reader.members():
         if key == "resultType":
@@ -248,7 +187,7 @@ def _read_data(reader: JsonReader, answer: _Answer, limits: Limits) -> None:
             reader.value()
 
 
-def _read_results(reader: JsonReader, answer: _Answer, limits: Limits) -> None:
+def _read_results(reader: JsonReader, answer: _Parsed, limits: Limits) -> None:
     for number, _ in enumerate(reader.elements(), 1):
         limits.count(number, "series")
         if reader.kind() == "{":
@@ -261,7 +200,7 @@ def _read_results(reader: JsonReader, answer: _Answer, limits: Limits) -> None:
 
 
 def _converted(value: Any, kind: Any) -> Any:
-    """Raises ValueError where it is of another kind."""
+    """``value`` as ``kind``. Raises ValueError if it is something else."""
     return msgspec.convert(value, kind)
 
 
@@ -291,6 +230,3 @@ def _number(point: _Point) -> tuple[float, float]:
 def _end_to_end(pieces: list[Series]) -> Series:
     times = np.concatenate([each.times for each in pieces])
     return Series(pieces[0].labels, times, np.concatenate([each.values for each in pieces]))
-
-
-_decode_failure = msgspec.json.Decoder().decode

@@ -1,10 +1,9 @@
-"""Prometheus' HTTP API, as far as questions go: an instant query, a range query of any length, and what went wrong.
+"""Queries through Prometheus' HTTP API: an instant query, and a range query of any length.
 
-Owns the credentials of a request, the meaning of a refusal and the limit of 11,000 points a series that Prometheus has.
-Serves every server that speaks this API (Thanos, Mimir, VictoriaMetrics, ...). Assumes that a query is PromQL; it is
-sent as it stands: which series are ours (``match``) and what names their node (``node_label``) is kept here for those
-who write the queries. Never retries, never interprets a value: NaN and infinities come out as floats, times as
-Prometheus' own clock has them. Made for an event loop; a command calls it within ``asyncio.run``.
+Owns the credentials of a request, the error messages, and Prometheus' limit of 11,000 points a series. Works with every
+server that has this API (Thanos, Mimir, VictoriaMetrics, ...). Assumes that a query is PromQL and sends it unchanged:
+``match`` and ``node_label`` are only kept here, for the code that writes the queries. Never retries, never interprets a
+value: NaN and infinities are floats, times are on Prometheus' clock. A command calls it within ``asyncio.run``.
 
     api = PrometheusApi("https://prometheus.example.org", token_file="/var/run/secrets/token")
     vector = await api.query("up")
@@ -21,45 +20,43 @@ from typing import TypeVar
 
 import httpx
 
-from peaks_scheduler.arrays import Floats
 from peaks_scheduler.errors import ConfigurationError, LoadError
 from peaks_scheduler.files.reading import read_text
 from peaks_scheduler.settings.http_headers import HIDDEN, Header, header_value
 from peaks_scheduler.settings.promql_matchers import EVERYTHING, Matchers
 from peaks_scheduler.settings.values import parse_prometheus_address, shown
-from peaks_scheduler.sources.http import Answer, Server
+from peaks_scheduler.sources.http_client import HttpClient, HttpResponse
 from peaks_scheduler.sources.limits import Limits
 from peaks_scheduler.sources.off_loop import off_loop
 from peaks_scheduler.tls import client_context
 
-from .answers import Matrix, Sample, Series, Vector, joined, read_failure, read_matrix, read_vector
-
-__all__ = ["MOST_POINTS", "Floats", "Matrix", "PrometheusApi", "Sample", "Series", "Vector"]
+from .answers import Matrix, Vector, joined, read_matrix, read_vector
+from .failures import read_failure
 
 T = TypeVar("T")
 
 MOST_POINTS = 11_000
-"""Of a series in one answer: Prometheus refuses more."""
-_SMALLEST_PART = 500  # fewer steps are not halved: a dead server shall not be asked for ever
-_LONG = 2000  # characters of a query that no longer goes into a URL
-_OFF_THE_LOOP = 2**16  # a body above this is parsed in a thread: it takes long enough to delay a bind
+"""Points of a series in one answer: Prometheus refuses more."""
+_SMALLEST_PART = 500  # steps: a smaller part is not halved, so that a dead server is not asked for ever
+_LONG = 2000  # characters: a longer query is not sent in a URL
+_OFF_THE_LOOP = 2**16  # bytes: a larger body is parsed in a thread, because it takes long enough to delay a bind
 
 
 class PrometheusApi:
-    """One server at ``address``, a URL without ``/api/v1``.
+    """The server at ``address``, a URL without ``/api/v1``.
 
     Args:
-        token_file: holds a bearer token; read at every request, so that it may be renewed.
-        ca_file: certificates to trust instead of the usual ones, PEM.
+        token_file: file with a bearer token; read at every request, because it may be renewed.
+        ca_file: PEM file of the certificates to trust instead of the usual ones.
         username, password_file: basic authentication; the file is read at every request.
         insecure_skip_verify: trust any certificate.
-        headers: sent with every request, the tenant of a Mimir, say; a file is read at every request.
-        match: which series are ours; for whoever writes a query.
-        node_label: names a series' node before the usual labels do; for whoever reads an answer.
+        headers: sent with every request, a Mimir tenant, say; their files are read at every request.
+        match: which series are ours; for the code that writes queries.
+        node_label: label that names a node before the usual ones; for the code that reads answers.
         timeout: [s] for one request.
-        clock: seconds since the epoch, ours.
+        clock: [s] since the epoch, ours.
         transport: the seam for tests.
-        nodes: how many the cluster has, 0 where that is not known: answers of more than it can have are not taken.
+        nodes: number of nodes in the cluster, 0 if it is not known; an answer with too many series is refused.
 
     Raises ConfigurationError for an address or a CA file that cannot be used.
     """
@@ -86,19 +83,20 @@ class PrometheusApi:
         except ValueError as error:
             raise ConfigurationError(f"Prometheus address: expected {error}; got {shown(address)}") from error
         tls = _trust(ca_file, insecure_skip_verify) if url.startswith("https") else None
-        self._server = Server("Prometheus", url, timeout, clock, transport, tls)
+        self._http = HttpClient("Prometheus", url, timeout, clock, transport, tls)
         self._token_file, self._username, self._password_file = token_file, username, password_file
         self._headers, self.match, self.node_label = tuple(headers), match, node_label
         self._timeout, self.nodes = timeout, nodes
 
     @property
     def where(self) -> str:
-        """Its name and address in messages, without user and password."""
-        return self._server.where
+        """The server's name and address for messages, without user and password."""
+        return self._http.where
 
     async def query(self, promql: str, at: float | None = None, limits: Limits | None = None) -> Vector:
-        """What the query is ``at`` that time [s, Prometheus' clock], or now. ``limits`` None: as of one about nodes.
+        """The value of each series ``at`` that time [s, Prometheus' clock]; None: now.
 
+        ``limits`` of the answer; None: those of a query about nodes.
         Raises LoadError of kind unreachable, dns, timeout, unauthorized, forbidden, malformed, query or http-<status>.
         """
         parameters = {} if at is None else {"time": f"{at:.3f}"}
@@ -116,10 +114,10 @@ class PrometheusApi:
         *,
         progress: Callable[[int, int], None] | None = None,
     ) -> Matrix:
-        """What the query was at ``start``, ``start + step``, ... up to ``end`` [s, Prometheus' clock].
+        """The values of each series at ``start``, ``start + step``, ... up to ``end`` [s, Prometheus' clock].
 
-        A long range is asked for in parts, one after another, so that none exceeds MOST_POINTS a series; a part that
-        is too much at once in other ways is halved. ``progress(done, all)`` counts steps.
+        A long range is asked for in parts, one after another, of at most MOST_POINTS a series; a part that is too much
+        for the server in another way is halved. ``progress(done, all)`` counts steps.
 
         Raises LoadError as ``query`` does, and ValueError for a range that ends before it starts.
         """
@@ -136,7 +134,7 @@ class PrometheusApi:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._server.aclose()
+        await self._http.aclose()
 
     async def _parts(self, promql: str, start: float, step: float, steps: range) -> list[Matrix]:
         try:
@@ -151,18 +149,18 @@ class PrometheusApi:
         halves = [await self._parts(promql, start, step, half) for half in (steps[:middle], steps[middle:])]
         return [part for half in halves for part in half]
 
-    async def _ask(self, path: str, promql: str, parameters: Mapping[str, str], limits: Limits) -> Answer:
+    async def _ask(self, path: str, promql: str, parameters: Mapping[str, str], limits: Limits) -> HttpResponse:
         whole = {"query": promql, **parameters, "timeout": f"{self._timeout:g}s"}
         headers, auth = self._credentials()
         form = len(promql) > _LONG
-        answer = await self._server.ask(path, whole, headers=headers, auth=auth, form=form, most=limits.body)
+        answer = await self._http.ask(path, whole, headers=headers, auth=auth, form=form, most=limits.body)
         if answer.status != httpx.codes.OK:
             secrets = [value.decode("latin-1") for value in headers.values()] + ([auth[1]] if auth else [])
             raise self._refused(promql, answer, secrets)
         return answer
 
     def _credentials(self) -> tuple[dict[bytes, bytes], tuple[str, str] | None]:
-        """Headers, a token's among them, and user and password where these are what it takes."""
+        """The headers of a request, with the token if there is one; and user and password, if configured."""
         headers = {each.name.encode("latin-1"): self._value(each).encode("latin-1") for each in self._headers}
         if self._token_file:
             headers[b"Authorization"] = f"Bearer {self._secret(self._token_file, 'token')}".encode("ascii")
@@ -188,23 +186,23 @@ class PrometheusApi:
         try:
             return read_text(path)
         except UnicodeDecodeError:
-            # its own words have the bytes in them
+            # the error's own message has bytes of the secret in it
             raise LoadError("unauthorized", f"{self.where}: its {what} file {path} cannot be read: no text") from None
         except OSError as error:
             raise LoadError("unauthorized", f"{self.where}: its {what} file {path} cannot be read: {error}") from error
 
-    async def _read(self, answer: Answer, promql: str, read: Callable[[bytes | bytearray], T]) -> T:
+    async def _read(self, response: HttpResponse, promql: str, read: Callable[[bytes | bytearray], T]) -> T:
         try:
-            if len(answer.body) > _OFF_THE_LOOP:
-                return await off_loop(partial(read, answer.body))
-            return read(answer.body)
+            if len(response.body) > _OFF_THE_LOOP:
+                return await off_loop(partial(read, response.body))
+            return read(response.body)
         except LoadError as error:
             of = f" to {shown(promql)}" if error.kind == "query" else ""
             raise LoadError(error.kind, f"{self.where}{of}: {error}") from error
 
-    def _refused(self, promql: str, answer: Answer, secrets: Iterable[str]) -> LoadError:
-        """What a status means, in the server's own words where it has any."""
-        status, failure = answer.status, read_failure(answer.body)
+    def _refused(self, promql: str, response: HttpResponse, secrets: Iterable[str]) -> LoadError:
+        """The error for a status that is no success, with the server's own message if there is one."""
+        status, failure = response.status, read_failure(response.body)
         text = _without(failure.text, secrets)
         said = f": {text}" if text else ""
         if status == 401:
@@ -223,20 +221,20 @@ class PrometheusApi:
 _REMEDIES = {
     302: ": does it want a login?",
     404: ": is this the address of a Prometheus, without /api/v1?",
-    407: ": a proxy that stands before it wants to know who asks",
-    422: ": what does it find wrong with the query?",
-    429: ": it is asked too much; see its limits",
+    407: ": a proxy in front of it wants credentials",
+    422: ": what is wrong with the query?",
+    429: ": too many requests; see its limits",
 }
 _TENANT = re.compile(r"\b(org ?id|tenant)", re.IGNORECASE)
 
 
 def _wanted(text: str) -> str:
-    """What to do where a server says that it does not know whose series are asked for."""
+    """A remedy if the server says that a tenant is missing; else empty."""
     return " (a tenant is a header: prometheus.headers, --prometheus-header)" if _TENANT.search(text) else ""
 
 
 def _without(text: str, secrets: Iterable[str]) -> str:
-    """What a server says, without what we told it: it may say a token again."""
+    """The server's message with our secrets hidden: it may repeat a token."""
     for secret in secrets:
         for part in (secret, secret.removeprefix("Bearer ")):
             text = re.sub(rf"(?<!\w){re.escape(part)}(?!\w)", HIDDEN, text) if part else text
@@ -244,12 +242,12 @@ def _without(text: str, secrets: Iterable[str]) -> str:
 
 
 def _too_much(error: LoadError) -> bool:
-    """Would half of it do? It took too long, has too many samples for the server or too many bytes for us."""
+    """May half of the range work? The answer took too long, or was too large for the server or for us."""
     return error.kind == "timeout" or "too many samples" in str(error) or "MiB; more came" in str(error)
 
 
-def _trust(ca_file: str | None, anybody: bool) -> ssl.SSLContext:
+def _trust(ca_file: str | None, any_certificate: bool) -> ssl.SSLContext:
     try:
-        return client_context(read_text(ca_file).encode() if ca_file else None, verify=not anybody)
+        return client_context(read_text(ca_file).encode() if ca_file else None, verify=not any_certificate)
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"caFile {ca_file}: expected certificates in PEM form; got: {error}") from error

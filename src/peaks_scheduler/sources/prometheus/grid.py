@@ -1,6 +1,6 @@
-"""The instants of a range query, and a series on them.
+"""The instants of a range query, and a series at these instants.
 
-Owns that grid alone: what series on it mean together is ``series_sums.py``'s and ``replicas.py``'s. Pure: numpy.
+How several series on one grid are combined is in ``replicas.py`` and ``power_history/sums.py``. Pure: numpy.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Grid:
         return np.array([self.start + self.step * i for i in range(count)])
 
     def row(self, series: Series, size: int) -> Floats:
-        """(T,) the series at every instant, NaN where it has no finite value."""
+        """(T,) the series at each of ``size`` instants, NaN where it has no finite value."""
         row = np.full(size, np.nan)
         at = np.rint((series.times - self.start) / self.step).astype(int)
         known = np.isfinite(series.values) & (at >= 0) & (at < size)

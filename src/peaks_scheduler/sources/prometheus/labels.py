@@ -1,19 +1,21 @@
-"""The labels of one series, kept as the bytes that they have in an answer.
+"""The labels of one series, kept as compact JSON.
 
-Owns that form alone. As a dict ten labels take more than a kilobyte, and an answer of many short labels fifteen times
-its own size; kept as JSON it takes what was sent. Equal labels are equal whatever their order, and may be keys.
-Pure.
+A dict of ten labels takes more than a kilobyte, and an answer with many short labels fifteen times its own size; as
+JSON it takes what was sent. Labels are equal in any order, and may be keys of a dict. Pure.
 """
 
 from collections.abc import Callable, ItemsView, Iterator, Mapping
 
 import msgspec
 
+LabelMap = Mapping[str, str]
+"""Name -> value; ``Labels`` or a dict."""
+
 _decode = msgspec.json.Decoder(dict[str, str]).decode
 
 
 class Labels(Mapping[str, str]):
-    """See the module. Each look decodes them: who looks often takes a ``dict(labels.items())``.
+    """Labels of one series. Every access decodes them: for many accesses take ``dict(labels.items())``.
 
     Raises ValueError for text that is no Unicode.
     """
@@ -25,11 +27,11 @@ class Labels(Mapping[str, str]):
 
     @property
     def size(self) -> int:
-        """[bytes]"""
+        """[bytes] of the JSON."""
         return len(self._json)
 
     def without(self, drop: Callable[[str], bool]) -> "Labels":
-        """Those whose name is not to be dropped."""
+        """The labels whose name ``drop`` is false for."""
         items = self.items()
         return Labels({name: value for name, value in items if not drop(name)}) if any(map(drop, self)) else self
 

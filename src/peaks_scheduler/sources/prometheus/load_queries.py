@@ -1,12 +1,11 @@
-"""The PromQL that is asked: which collectors of CPU use are known, and a query of one's own.
+"""The PromQL for the nodes' load: the known collectors of CPU use, and a custom query.
 
-Owns the queries and nothing else. Each collector has two: what the nodes use, and when that was last measured. An
-average over five minutes looks the same whether its target was scraped a second or four minutes ago, so the time of the
-newest sample is looked for among those of the whole window: that of a target which is down is no longer in sight. Pure.
+Owns the queries. Each collector has two: the nodes' CPU use, and the time of their newest samples. The second is needed
+because an average over five minutes looks the same whether its target was scraped a second or four minutes ago. It
+searches the whole window, because the last sample of a target that is down is no longer in the instant answer. Pure.
 
-What a counter rose by is worked out in a way of our own. ``rate`` takes any fall for a reset and counts the whole value
-after it: once the kernel's iowait falls by 0.03 s, which it does, a node's CPU seems to have waited for days within
-these five minutes.
+The rise of a counter is not ``rate``: ``rate`` takes any fall for a reset and adds the whole value after it. The
+kernel's iowait does fall, by 0.03 s say; with ``rate`` the CPU would then seem to have waited for days in five minutes.
 """
 
 from dataclasses import dataclass
@@ -14,28 +13,28 @@ from dataclasses import dataclass
 from peaks_scheduler.settings.promql_matchers import EVERYTHING, Matchers
 
 MEMORY = "node_memory_MemTotal_bytes - node_memory_MemAvailable_bytes"
-_LOOKS = 20  # times within a window at which the newest sample is looked for
-_NO_RESET = 0.1  # of the window: a counter of seconds that fell by less has not begun again
-_MOST = 1.05  # seconds a second of one CPU: a little above 1, for Prometheus extrapolates to the edges of a window
+_LOOKS = 20  # instants of a window at which the newest sample is searched
+_NO_RESET = 0.1  # of the window: a counter of seconds that falls by less was not reset
+_MOST = 1.05  # CPU seconds a second of one CPU: above 1, because Prometheus extrapolates to the ends of a window
 
 
 @dataclass(frozen=True, slots=True)
 class Collector:
-    """One way to ask for the CPU use of nodes."""
+    """One exporter of the nodes' CPU use, and its queries."""
 
     name: str
     values: str
-    """PromQL: use by node, averaged over the window."""
+    """PromQL: use of each node, averaged over the window."""
     newest: str
     """PromQL: time of the newest sample [s], with the same labels as ``values``."""
     unit: str = "ratio"
     """``ratio``, ``percent`` or ``cores``."""
-    own: bool = False
-    """Is it somebody's own query? Then its unit is not sure, and it says nothing of which series are ours."""
+    custom: bool = False
+    """Is it a custom query? Then its unit may be wrong, and it may give series that are not ours."""
 
 
 def collectors(window: float, match: Matchers = EVERYTHING) -> tuple[Collector, ...]:
-    """Those that are known, in the order in which they count, over ``window`` [s]."""
+    """The known collectors, the preferred one first, with queries over ``window`` [s]."""
     w, look = promql_duration(window), promql_duration(max(1.0, window / _LOOKS))
     seconds, first = "node_cpu_seconds_total", ('cpu="0"', 'mode="idle"')
     idle, ratio = match.selector(seconds, 'mode="idle"'), match.selector("kepler_node_cpu_usage_ratio")
@@ -55,11 +54,11 @@ def collectors(window: float, match: Matchers = EVERYTHING) -> tuple[Collector, 
 
 
 def _busy(match: Matchers, window: float) -> str:
-    """The share of all modes, not of elapsed time: right for a target that came up within the window, too.
+    """Busy seconds as a share of the seconds of all modes; right also for a target that came up within the window.
 
-    Elapsed time counts where the modes cannot be trusted to tell it: one of them rose by more than time has passed, or
-    a CPU's ``idle`` fell without a reboot, as of a CPU that was taken out and put back. A busy mode that did so gives a
-    share that no node has, which is left out.
+    If the modes' seconds are wrong, elapsed time is used instead: one mode rose by more than the time that passed, or a
+    CPU's ``idle`` fell without a reboot (a CPU was taken offline and back). If a busy mode is wrong, the share is not
+    plausible, and the reader of the answer leaves it out.
     """
     seconds, w = "node_cpu_seconds_total", promql_duration(window)
     busy = rise(match.selector(seconds, 'mode!~"idle|iowait|steal"'), window)
@@ -72,21 +71,21 @@ def _busy(match: Matchers, window: float) -> str:
 
 
 def rise(selector: str, window: float) -> str:
-    """What a counter of seconds rose by within ``window`` [s], where a small step back is no reset."""
+    """PromQL for the rise of a counter of seconds within ``window`` [s]; a small fall is no reset."""
     ranged = f"{selector}[{promql_duration(window)}]"
     return f"clamp_min(delta({ranged}) > -{_NO_RESET * window:g}, 0) or increase({ranged})"
 
 
 def memory_in_use(match: Matchers) -> str:
-    """Bytes in use."""
+    """PromQL for the bytes in use on each node."""
     return " - ".join(match.selector(metric) for metric in MEMORY.split(" - "))
 
 
-def own_collector(query: str, unit: str) -> Collector:
-    """A query of the configuration. Its samples' own times come out where it is a plain series (a recording rule)."""
-    return Collector("load.cpuQuery", query, f"timestamp((\n{query}\n))", unit, own=True)
+def custom_collector(query: str, unit: str) -> Collector:
+    """The collector of a custom query. The time of its samples is known only for a plain series (a recording rule)."""
+    return Collector("load.cpuQuery", query, f"timestamp((\n{query}\n))", unit, custom=True)
 
 
 def promql_duration(seconds: float) -> str:
-    """A length of time as PromQL writes it."""
+    """``seconds`` as a PromQL duration."""
     return f"{seconds:.0f}s" if seconds == int(seconds) else f"{round(seconds * 1000)}ms"

@@ -1,16 +1,16 @@
-"""Series that should tell the same: are they of two replicas of a Prometheus, scraped twice, or of another machine?
+"""Merge series of the same thing: from two replicas of a Prometheus, from two scrapes, or from before a restart.
 
-Owns that judgement and the words for it. Not the names of labels decide but the values: series that agree wherever both
-are there are one; those that disagree are of two machines (two clusters behind one Thanos, say), and nothing is made of
-them. A replica scrapes up to two minutes earlier or later, so that a value may be any that the other has within that
-time. A series that ends when another begins is the same thing after a restart: its last value lingers for as long as
-Prometheus looks back. Assumes series of one range query. Pure.
+Owns the judgement whether series belong together, and its messages. Values decide, not names of labels: series that
+agree wherever both have values are one; series that disagree are from two machines (two clusters behind one Thanos,
+say), and neither is used. A replica may scrape up to two minutes earlier or later, so a value may equal any value that
+the other has in that time. A series that begins when another ends continues it after a restart; the old one keeps its
+last value for as long as Prometheus looks back. Assumes series of one range query. Pure.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -24,41 +24,40 @@ from peaks_scheduler.text.words import few
 if TYPE_CHECKING:
     from .answers import Series
     from .grid import Grid
-
-Labels = Mapping[str, str]
+    from .labels import LabelMap
 
 LOOK_BACK = 300.0
-"""[s] for which Prometheus goes on giving the last value of a series that ended without a word."""
-_LAG = 120.0  # [s] between two replicas' scrapes: twice the usual longest interval
-_SHARE_OF_SPAN = 8  # of a short range the lag is at most this part of it
+"""[s] for which Prometheus repeats the last value of a series that ended without a stale marker."""
+_LAG = 120.0  # [s] between two replicas' scrapes: twice the longest usual interval
+_SHARE_OF_SPAN = 8  # in a short range the lag is at most one part in so many
 _LEVEL = 0.05  # of the usual level: noise of a sensor that is read at two instants
 _MOSTLY = 0.9  # of the instants: around a restart or a reset two replicas may differ
 _BLOCK = 5  # steps over which rises of counters are compared
 
 OUTER = re.compile(r"(?:^|_)(?:replica|cluster|prometheus|thanos|tenant|monitor)(?:_|$)")
-"""Labels that a Prometheus puts on all that it sends on, by the names that people give them."""
+"""Names of labels that a Prometheus adds to all series that it sends on (external labels)."""
 _CLUSTER = re.compile(r"(?:^|_)(?:cluster|tenant)(?:_|$)")
 
 
 class DisagreeError(Exception):
-    """Series that should tell the same tell different things; in words, with the labels in which they differ."""
+    """Series of one thing contradict each other; the message names the labels in which they differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """How near the values of one thing are to each other, seen by two."""
+    """How much two measurements of the same thing may differ."""
 
     kind: Literal["counter", "gauge"]
     floor: float
-    """A difference that is none, however low the level; of a counter that of its rate."""
+    """A difference that is allowed at any level; for a counter, the difference of its rates."""
     same_start: bool = False
-    """Of counters: do all have the same value at the same time, as those of the kernel do? Else their rises count."""
+    """For counters: do all have the same value at the same time, as the kernel's do? Else their rises are compared."""
 
 
-def one(series: Iterable[Series], grid: Grid, likeness: Likeness) -> Floats | None:
-    """(T,) what these series tell together, NaN where none tells anything; None: nowhere.
+def merged(series: Iterable[Series], grid: Grid, likeness: Likeness) -> Floats | None:
+    """(T,) these series as one, NaN where none has a value; None: none has any.
 
-    Raises DisagreeError.
+    Raises DisagreeError if they contradict each other.
     """
     size = grid.times.size
     rows = [(each.labels, grid.row(each, size)) for each in series]
@@ -73,11 +72,11 @@ def one(series: Iterable[Series], grid: Grid, likeness: Likeness) -> Floats | No
     return found
 
 
-def refuse_strangers(groups: Iterable[Sequence[Labels]], by: Sequence[str]) -> None:
-    """Raises DisagreeError where parts of one machine come from clusters that have no series in common.
+def refuse_other_clusters(groups: Iterable[Sequence[LabelMap]], by: Sequence[str]) -> None:
+    """Raises DisagreeError if parts of one machine come from clusters that have no series in common.
 
-    Parts are told apart by the labels ``by``; those of another machine may have other values of them, and so would not
-    be compared.
+    Each group has the labels of one part. Parts differ in the labels ``by``; a part of another machine may have other
+    values there, so that its series would never be compared.
     """
     whole = list(groups)
     names = {name for its in whole for labels in its for name in labels if _CLUSTER.search(name)} - set(by)
@@ -87,7 +86,7 @@ def refuse_strangers(groups: Iterable[Sequence[Labels]], by: Sequence[str]) -> N
 
 
 def alike(one: Floats, other: Floats, step: float, likeness: Likeness) -> bool:
-    """Do two rows (T,) tell the same where both tell something? Also where they never do at the same time."""
+    """Do two rows (T,) agree where both have values? True also if they never have values at the same time."""
     both = ~np.isnan(one) & ~np.isnan(other)
     count = int(np.count_nonzero(both))
     if not count:
@@ -104,12 +103,12 @@ def alike(one: Floats, other: Floats, step: float, likeness: Likeness) -> bool:
 
 
 def _joined(found: Floats, row: Floats, step: float, likeness: Likeness) -> Floats | None:
-    """Both as one; None where they disagree."""
+    """Both rows as one; None if they disagree."""
     if _succeeds(found, row, step):
         return np.where(np.isnan(row), found, row)
     if not alike(found, row, step, likeness):
         return None
-    # never now the one and now the other: a counter would jump by what was between two scrapes
+    # one row is used wherever it has values: a counter that alternates would jump by the rise between two scrapes
     base, rest = (
         (found, row) if np.count_nonzero(~np.isnan(found)) >= np.count_nonzero(~np.isnan(row)) else (row, found)
     )
@@ -117,7 +116,7 @@ def _joined(found: Floats, row: Floats, step: float, likeness: Likeness) -> Floa
 
 
 def _succeeds(before: Floats, row: Floats, step: float) -> bool:
-    """Does ``row`` take over where ``before`` ends, but for the last value that lingers?"""
+    """Does ``row`` begin where ``before`` ends, apart from the last value that Prometheus repeats?"""
     overlap = int(np.count_nonzero(~np.isnan(before) & ~np.isnan(row)))
     if not overlap:
         return True
@@ -143,7 +142,7 @@ def _near(one: Floats, other: Floats, lag: int, floor: float) -> bool:
 
 
 def _within(one: Floats, other: Floats, lag: int, far: float) -> bool:
-    """Is ``one`` mostly what ``other`` is within ``lag`` steps of it, or no more than ``far`` beside?"""
+    """Is ``one`` mostly in the range of ``other`` within ``lag`` steps, or at most ``far`` outside of it?"""
     both = np.flatnonzero(~np.isnan(one) & ~np.isnan(other))
     padded = np.pad(other, lag, constant_values=np.nan)
     windows = sliding_window_view(padded, 2 * lag + 1)[both]
@@ -158,7 +157,7 @@ def _usual_rise(row: Floats) -> float:
 
 
 def _rates(row: Floats, step: float) -> Floats:
-    """(T,) mean rise a second over the block before each instant, NaN across a reset or a gap."""
+    """(T,) mean rise a second over the block before each instant; NaN if it has a reset or a gap."""
     rates = np.full(row.size, np.nan)
     rises = (row[_BLOCK:] - row[:-_BLOCK]) / (_BLOCK * step)
     rates[_BLOCK:] = np.where(rises < 0.0, np.nan, rises)
@@ -168,25 +167,25 @@ def _rates(row: Floats, step: float) -> Floats:
 # --- words ------------------------------------------------------------------------------------------------------------
 
 
-def contradiction(labels: Sequence[Labels]) -> str:
-    """What is said of series that disagree, and what to do."""
+def contradiction(labels: Sequence[LabelMap]) -> str:
+    """The message about series that contradict each other, and what to do."""
     differ = differing(labels)
     told = [f"{label} ({few([repr(value) for value in values], 4)})" for label, values in differ.items()]
-    words = f"several series tell different things of it, which differ in {' and '.join(told) or 'no label'}"
+    words = f"several series contradict each other, which differ in {' and '.join(told) or 'no label'}"
     if not differ:
         return words
     label = next((each for each in differ if OUTER.search(each)), next(iter(differ)))
     value = next((each for each in differ[label] if each), "")
     return (
-        f"{words}: choose one by prometheus.match (--prometheus-match '{Matcher(label, '=', value)}'), or what names a "
-        "node by prometheus.nodeLabel (--node-label)"
+        f"{words}: choose one by prometheus.match (--prometheus-match '{Matcher(label, '=', value)}'), or the label "
+        "that names a node by prometheus.nodeLabel (--node-label)"
     )
 
 
-def unlike(labels: Sequence[Labels]) -> str:
-    """The labels in which these series differ; with the values of those that a Prometheus puts on all its series.
+def unlike(labels: Sequence[LabelMap]) -> str:
+    """The labels in which these series differ, in words; external labels with their values.
 
-    The same words for all nodes that two clusters have.
+    The text is the same for all nodes that are in two clusters.
     """
     told = [
         f"{label} ({few([repr(value) for value in values], 4)})" if OUTER.search(label) else label
@@ -195,8 +194,8 @@ def unlike(labels: Sequence[Labels]) -> str:
     return " and ".join(told) or "no label"
 
 
-def differing(labels: Sequence[Labels]) -> dict[str, list[str]]:
-    """Label -> its values, of those that are not the same in all series; "" where one does not have it."""
+def differing(labels: Sequence[LabelMap]) -> dict[str, list[str]]:
+    """Label -> its values, for the labels that are not the same in all series; "" if a series does not have it."""
     names = sorted({name for each in labels for name in each})
     values = {name: sorted({each.get(name, "") for each in labels}) for name in names}
     return {name: its for name, its in values.items() if len(its) > 1}

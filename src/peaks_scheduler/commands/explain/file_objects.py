@@ -1,7 +1,8 @@
-"""Objects out of files, as the API server would have them: lists taken apart, defaults added, templates made pods.
+"""Kubernetes objects read from files, as the API server would have them.
 
-Assumes files of any shape: what cannot be read is a ConfigurationError that names the file and the object. Never looks
-at what an object means for placing.
+Lists are taken apart, the API server's defaults are added, and pod templates become pods. Assumes that a file may have
+any content: what cannot be read is a ConfigurationError that names the file and the object. Never looks at what an
+object means for placement.
 """
 
 from __future__ import annotations
@@ -18,24 +19,25 @@ from peaks_scheduler.objects.requests import Json
 from peaks_scheduler.text.words import few
 
 from .made_pods import default_class, mapping, name_of, with_class
-from .templates import Family, Template, templates_of
+from .templates import Controllers, Template, templates_of
 
 Object = tuple[str, Json]
-"""Where it came from, for messages, and what it is."""
+"""The file it came from, for messages, and the object itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What files describe."""
+    """The content of files."""
 
     objects: Sequence[Object]
+    """The pods that templates would make are among them."""
     templates: Mapping[str, Template]
-    """By the uid of the pod that stands for each among the objects."""
+    """Uid of a pod among the objects -> the template that it was made from."""
     notes: Sequence[str]
 
 
 def read_described(paths: Iterable[str]) -> Described:
-    """Everything in these files. Raises ConfigurationError that says which file, and what of it."""
+    """Everything in these files. Raises ConfigurationError that names the file and what is wrong in it."""
     objects = [found for path in paths for found in read_objects(path)]
     templates, made = _made(objects)
     notes = _without_nodes([raw for _, raw in objects], templates)
@@ -43,28 +45,28 @@ def read_described(paths: Iterable[str]) -> Described:
 
 
 def _made(objects: Sequence[Object]) -> tuple[dict[str, Template], list[Object]]:
-    """The pod templates by uid, and what they make that is not there yet."""
+    """The pod templates by uid, and the objects that they make; claims that are in the files already are left out."""
     every = [raw for _, raw in objects]
-    family, storage_class = Family(every), default_class(every)
+    controllers, storage_class = Controllers(every), default_class(every)
     there = {identity(raw) for raw in every if raw["kind"] == "PersistentVolumeClaim"}
     templates: dict[str, Template] = {}
     made: list[Object] = []
     for origin, raw in objects:
         with shaped(origin, raw):
-            for template in templates_of(raw, family):
+            for template in templates_of(raw, controllers):
                 templates[template.uid] = template
                 made += [(origin, with_class(each, storage_class)) for each in template.objects()]
     return templates, [found for found in made if identity(found[1]) not in there]
 
 
 def identity(raw: Json) -> tuple[str, str, str]:
+    """Kind, namespace and name."""
     meta = mapping(raw.get("metadata"))
     return raw["kind"], str(meta.get("namespace") or "default"), str(meta.get("name"))
 
 
 def _without_nodes(objects: Sequence[Json], templates: Mapping[str, Template]) -> list[str]:
-    """A note that the files have no node; a ConfigurationError where they have no pod either, but only what is to be
-    placed."""
+    """A note that the files have no node. Raises ConfigurationError if they have pod templates and nothing else."""
     kinds = {raw["kind"] for raw in objects}
     if "Node" in kinds:
         return []
@@ -77,7 +79,7 @@ def _without_nodes(objects: Sequence[Json], templates: Mapping[str, Template]) -
 
 @contextmanager
 def shaped(origin: str, raw: Json | None = None) -> Iterator[None]:
-    """Objects from files may have any shape: say which one is wrong, in words."""
+    """Turn an error on an object of a wrong form into a ConfigurationError that names the object."""
     try:
         yield
     except PeaksError as error:
@@ -95,7 +97,7 @@ def _name(raw: Json) -> str:
 
 
 def read_objects(path: str) -> list[Object]:
-    """Every object of a file (``-``: standard input): single ones, several documents, lists. Raises
+    """Every object of a file (``-``: standard input), also of several documents and of lists. Raises
     ConfigurationError."""
     documents = parse_documents(read_input_text("--from", path, MOST_DUMP), path, MOST_OF_DUMP)
     return [found for document in documents for found in _objects(document, path, "")]
@@ -112,14 +114,14 @@ def _objects(document: Any, origin: str, of_list: str) -> Iterator[Object]:
             f"{origin}: expected Kubernetes objects, each with its kind; got {str(document)[:80]!r}"
         )
     if kind.endswith("List") and "items" in document:
-        # lists of one kind leave it out of their items
+        # the items of a NodeList, say, do not name their kind
         yield from _objects(document["items"] or [], origin, kind.removesuffix("List"))
     else:
         yield origin, {**document, "kind": kind}
 
 
 def defaulted(origin: str, raw: Json) -> Object:
-    """A pod as a person writes it, with what the API server would add that placing reads; other objects as they are."""
+    """A pod with the defaults that the API server would add and the scheduler reads; other objects unchanged."""
     spec, meta = raw.get("spec"), mapping(raw.get("metadata"))
     if raw["kind"] != "Pod" or not isinstance(spec, dict):
         return origin, raw
@@ -136,7 +138,7 @@ def defaulted(origin: str, raw: Json) -> Object:
 
 
 def _with_defaults(container: Json, host_network: bool) -> Json:
-    """Requests are the limits where only those are given; ports are the host's where the network is."""
+    """A limit is the request where there is no request; with the host's network, a container's port is the host's."""
     resources = container.get("resources") or {}
     asked = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
     ports = [

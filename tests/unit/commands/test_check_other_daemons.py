@@ -1,4 +1,4 @@
-"""``check`` tells of a second daemon of the same name: by Leases, by Deployments, by events that two post in turn."""
+"""``check`` finds a second daemon of the same name by Leases, by Deployments, and by events that two post in turn."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from peaks_scheduler.commands.check.rivals import Traces, judge
+from peaks_scheduler.commands.check.other_daemons import Traces, judge
 from peaks_scheduler.settings.settings import LeaderElection, Settings
 from tests.support.builders import NOW, Json, when
 
@@ -37,7 +37,7 @@ def event(instance: str, age: float) -> Json:
 
 
 def test_without_a_trace_all_is_well() -> None:
-    assert said() == ("ok", "no sign of another one of Peaks")
+    assert said() == ("ok", "no sign of another daemon of Peaks")
 
 
 # --- Leases -----------------------------------------------------------------------------------------------------------

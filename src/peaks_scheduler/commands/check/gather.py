@@ -1,7 +1,7 @@
-"""All that the checks look at, asked at once: the API server, the load source, the power model file.
+"""Gather the facts for the checks: ask the API server, the load source, Prometheus and the power model file at once.
 
-Owns the questions and their time limits. Each answer is what came or the error that came instead: one that fails or
-hangs takes nothing from the others. Writes nothing (an access review leaves no trace) and judges nothing.
+Owns the questions and their time limits. A question that fails or hangs gives an error in place of its answer and does
+not affect the others. Writes nothing (an access review is not stored) and judges nothing.
 """
 
 from __future__ import annotations
@@ -9,32 +9,28 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 from peaks_scheduler.errors import ConfigurationError, Forbidden, NotFound, PeaksError
-from peaks_scheduler.files.reading import MOST_MODELS, read_text
 from peaks_scheduler.kube.client import REVIEWS, UNFINISHED_PODS, KubeClient
 from peaks_scheduler.kube.connection import Connection, connect
+from peaks_scheduler.kube.decoding import Json
 from peaks_scheduler.kube.kinds import KINDS, Kind
 from peaks_scheduler.kube.transport import Transport, encode
-from peaks_scheduler.ledger.node_load import LoadReport, NodeLoad
 from peaks_scheduler.objects.node import Node, node_from_api
 from peaks_scheduler.objects.pod import Pod, pod_from_api
-from peaks_scheduler.power.file import parse_models
 from peaks_scheduler.power.models import PowerModels
+from peaks_scheduler.settings.power_models import configured_models
 from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.sources.factory import load_source, pod_usage_source, prometheus_api
-from peaks_scheduler.sources.node_identity import NodeAddresses, Resolution, resolve
 from peaks_scheduler.sources.source import LoadSource
 
+from .facts import Facts
+from .other_daemons import read as read_traces
 from .rights import Right, rights
-from .rivals import Traces
-from .rivals import read as read_traces
 
 T = TypeVar("T")
-Json = dict[str, Any]
 
 TIMEOUT = 8.0  # [s] for one request
 LIMIT = 30.0  # [s] for one question, however many requests it takes
@@ -42,75 +38,8 @@ IN_FLIGHT = 8  # access reviews at once
 OURSELVES = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What there is, each part or the error that came instead."""
-
-    settings: Settings
-    now: float
-    """[s] since the epoch, our clock, when all answers were here."""
-    server: str
-    """URL of the API server."""
-    namespace: str
-    """Of the Lease."""
-    version: Json | PeaksError
-    user: str
-    """Who we are to the API server; empty: it did not say."""
-    clock_offset: float
-    """[s] the API server's clock minus ours; 0 where it did not say."""
-    rights: Mapping[Right, bool] | PeaksError
-    absent: Sequence[Kind] | PeaksError
-    """Kinds that placing reads and this API server does not have."""
-    lease: Json | PeaksError | None
-    """None: there is none."""
-    nodes: Sequence[Node] | PeaksError
-    pods: Sequence[Pod] | PeaksError
-    """Those that have not finished."""
-    load: LoadReport | PeaksError
-    usage: int | PeaksError | None
-    """Of how many pods it is known what they really use; None: nobody is to be asked (``podUsage.source``)."""
-    targets: int | PeaksError | None
-    """How many targets the Prometheus of ``prometheus.address`` scrapes; None: no address is set."""
-    models: PowerModels | PeaksError
-    access: str = ""
-    """Which kubeconfig and context, or service account, says who we are."""
-    anonymous: bool = False
-    """No credentials are sent."""
-    impersonates: bool = False
-    """The kubeconfig's ``as``: the API server takes us for somebody else."""
-    traces: Traces | PeaksError = field(default_factory=Traces)
-    """Of other daemons of our name."""
-
-    @property
-    def reached(self) -> bool:
-        """Did the API server answer anything? A refusal is an answer."""
-        asked = (self.version, self.rights, self.absent, self.lease, self.nodes, self.pods)
-        return any(not isinstance(each, PeaksError) or getattr(each, "status", 0) for each in asked)
-
-    def resolution(self) -> Resolution:
-        """Which node each name in the load means; nothing where there is no load or no list of nodes."""
-        if isinstance(self.load, PeaksError) or isinstance(self.nodes, PeaksError):
-            return Resolution()
-        found = resolve(self.load.nodes, [NodeAddresses.of(node) for node in self.nodes], self.load.spare)
-        return found.chosen(self.load.one_of)
-
-    def use(self) -> dict[str, float]:
-        """Node -> its load [fraction of its CPUs], for those that have one; above 1 where the source says so."""
-        if isinstance(self.load, PeaksError) or isinstance(self.nodes, PeaksError):
-            return {}
-        capacity = {node.name: node.cpu_capacity for node in self.nodes}
-        loads = {node: self.load.nodes[key] for node, key in self.resolution().matched.items()}
-        return {node: _share(load, capacity[node]) for node, load in loads.items()}
-
-
-def _share(load: NodeLoad, capacity: float) -> float:
-    if load.cores is None:
-        return load.cpu or 0.0
-    return load.cores / capacity if capacity > 0.0 else 0.0
-
-
-async def read(settings: Settings, patience: float = TIMEOUT) -> Facts:
-    """Ask everything; ``patience`` [s] bounds one request to the API server.
+async def gather(settings: Settings, patience: float = TIMEOUT) -> Facts:
+    """Ask everything at once; ``patience`` [s] is the time limit of one request to the API server.
 
     Raises ConfigurationError for credentials or a load source that cannot be used at all.
     """
@@ -119,23 +48,23 @@ async def read(settings: Settings, patience: float = TIMEOUT) -> Facts:
         client = KubeClient(connection, settings.scheduler_name, "check", patience)
         source = load_source(settings, client.get_json, lambda: connection.clock_offset)
         try:
-            return await _read(settings, connection, client, source, Transport(connection, patience))
+            return await _gather(settings, connection, client, source, Transport(connection, patience))
         finally:
             await source.aclose()
     finally:
         await connection.close()
 
 
-async def _read(
+async def _gather(
     settings: Settings, connection: Connection, client: KubeClient, source: LoadSource, transport: Transport
 ) -> Facts:
     namespace = connection.namespace or "kube-system"
-    async with asyncio.TaskGroup() as group:  # _tried raises nothing: no answer ends another
+    async with asyncio.TaskGroup() as group:  # _tried raises nothing: an error ends no other task
         start = group.create_task
         version = start(_tried(client.version()))
         user = start(_tried(_user(transport)))
         allowed = start(_tried(_allowed(transport, rights(settings, namespace))))
-        absent = start(_tried(_absent(client)))
+        not_served = start(_tried(_not_served(client)))
         lease = start(_tried(_lease(client, namespace, settings.leader_election.name)))
         nodes = start(_tried(_nodes(client)))
         pods = start(_tried(_pods(client, settings)))
@@ -153,7 +82,7 @@ async def _read(
         user="" if isinstance(who, PeaksError) else who,
         clock_offset=connection.clock_offset,
         rights=allowed.result(),
-        absent=absent.result(),
+        not_served=not_served.result(),
         lease=lease.result(),
         nodes=nodes.result(),
         pods=pods.result(),
@@ -169,6 +98,7 @@ async def _read(
 
 
 async def _tried(asked: Coroutine[Any, Any, T], limit: float = LIMIT) -> T | PeaksError:
+    """What ``asked`` returns within ``limit`` [s], or the error. Raises nothing."""
     try:
         async with asyncio.timeout(limit):
             return await asked
@@ -176,7 +106,7 @@ async def _tried(asked: Coroutine[Any, Any, T], limit: float = LIMIT) -> T | Pea
         return error
     except TimeoutError:
         return PeaksError(f"expected an answer within {limit:g} s; none came")
-    except Exception as error:  # whatever it is, the other checks still count
+    except Exception as error:  # of any kind: the other checks go on
         return PeaksError(f"{type(error).__name__}: {error}")
 
 
@@ -203,13 +133,13 @@ async def _allowed(transport: Transport, asked: Sequence[Right]) -> dict[Right, 
     return dict(zip(asked, await asyncio.gather(*map(one, asked)), strict=True))
 
 
-async def _absent(client: KubeClient) -> list[Kind]:
+async def _not_served(client: KubeClient) -> list[Kind]:
     served: dict[str, frozenset[str]] = {}
     for base in {kind.base for kind in KINDS}:
         try:
             served[base] = await client.served(base)
         except Forbidden:
-            continue  # we may not ask what it has, which says nothing
+            continue  # no right to ask: then it is not known whether the kinds are served
     return [kind for kind in KINDS if kind.base in served and kind.plural not in served[kind.base]]
 
 
@@ -257,12 +187,7 @@ async def _targets(settings: Settings) -> int | None:
 
 
 def _models(settings: Settings) -> PowerModels | PeaksError:
-    path = settings.power.file
-    if path is None:
-        return settings.power.inline
     try:
-        return parse_models(read_text(path, MOST_MODELS), path)
-    except (OSError, UnicodeDecodeError) as error:
-        return ConfigurationError(f"{path}: expected a readable power model file, got: {error}")
+        return configured_models(settings)
     except ConfigurationError as error:
         return error

@@ -1,8 +1,8 @@
-"""Do several daemons of one schedulerName run that do not share a Lease?
+"""Do several daemons with our schedulerName run without a common Lease?
 
-Owns the traces that they leave: Leases of our name elsewhere, Deployments with several replicas and no leader election,
-and ``Scheduled`` events that two processes posted in turn. Assumes what ``reading`` brought; what may not be read is
-empty here, for whoever runs the check need not see everything. Pure, but for ``read``.
+Owns the traces of such daemons: other Leases of our name, Deployments with several replicas and no leader election, and
+``Scheduled`` events that two processes posted in turn. A trace that we have no right to read counts as absent. Pure,
+but for ``read``.
 """
 
 from __future__ import annotations
@@ -14,18 +14,16 @@ from typing import Any
 
 from peaks_scheduler.errors import PeaksError
 from peaks_scheduler.kube.client import KubeClient
+from peaks_scheduler.kube.decoding import Json
 from peaks_scheduler.kube.lease import duration_of, holder_of, spec_of
 from peaks_scheduler.objects.meta import parse_time
 from peaks_scheduler.settings.settings import Settings
 
-from .finding import Finding, failed, ok, warning
-
-Json = dict[str, Any]
+from .finding import CLOCKS_APART, Finding, failed, ok, warning
 
 NAME = "other daemons"
-CLOCKS_APART = 5.0  # [s] as the daemon's own warning
-RECENT = 600.0  # [s] events that are looked back at
-OVERLAP = 5.0  # [s] two that follow one another need no longer to hand over
+RECENT = 600.0  # [s] older events are not used
+OVERLAP = 5.0  # [s] a hand-over from one daemon to the next takes no longer
 MOST_EVENTS = "500"
 OURS = "app.kubernetes.io/name=peaks-scheduler"
 OFF = ("false", "0", "no", "off", "f", "n")
@@ -34,7 +32,7 @@ REMEDY = "run one replica, or leave leader election on with one Lease (name and 
 
 @dataclass(frozen=True, slots=True)
 class Traces:
-    """What others of our name have left, as the API server has it."""
+    """Objects that daemons with our schedulerName may have left, as the API server has them."""
 
     leases: Sequence[Json] = ()
     deployments: Sequence[Json] = ()
@@ -42,11 +40,12 @@ class Traces:
 
 
 def usual_lease(scheduler_name: str) -> str:
+    """The default of ``leaderElection.name``."""
     return f"peaks-scheduler-{scheduler_name.lower()}"
 
 
 async def read(client: KubeClient, settings: Settings) -> Traces:
-    """Ask for all of them. Never raises a PeaksError."""
+    """Ask the API server for all of them. Never raises a PeaksError."""
     names = {settings.leader_election.name, usual_lease(settings.scheduler_name)}
     chosen = f"reason=Scheduled,reportingComponent={settings.scheduler_name}"
     return Traces(
@@ -65,20 +64,20 @@ async def read(client: KubeClient, settings: Settings) -> Traces:
 async def _items(client: KubeClient, path: str, query: Mapping[str, str]) -> list[Json]:
     try:
         answer = await client.get_json(path, {**query, "limit": MOST_EVENTS})
-    except PeaksError:  # no right to it, or no such resource: other checks tell
+    except PeaksError:  # no right, or no such resource: other checks say so
         return []
     items = answer.get("items")
     return [each for each in items if isinstance(each, dict)] if isinstance(items, list) else []
 
 
 def judge(traces: Traces, settings: Settings, namespace: str, now: float) -> Iterator[Finding]:
-    """``namespace``: of our Lease; ``now`` [s since the epoch] on the API server's clock."""
+    """The findings about other daemons. ``namespace`` is our Lease's; ``now`` [s] is on the API server's clock."""
     findings = [
         *_by_leases(traces.leases, settings, namespace, now),
         *_by_deployments(traces.deployments, settings),
         *_by_events(traces.events, now),
     ]
-    yield from findings or [ok(NAME, f"no sign of another one of {settings.scheduler_name}")]
+    yield from findings or [ok(NAME, f"no sign of another daemon of {settings.scheduler_name}")]
 
 
 # --- Leases -----------------------------------------------------------------------------------------------------------
@@ -94,7 +93,7 @@ def _by_leases(leases: Sequence[Json], settings: Settings, namespace: str, now: 
     elif others:
         yield warning(
             NAME,
-            f"the Lease {', '.join(others)} is in use; one that competes for {ours} would work beside it",
+            f"the Lease {', '.join(others)} is in use; a daemon that competes for {ours} would work beside it",
             REMEDY,
         )
 
@@ -139,7 +138,7 @@ def _containers(spec: Json) -> list[Json]:
 
 
 def _does_not_elect(container: Json, settings: Settings) -> bool:
-    """Is it a scheduler of our name (as far as can be seen from here) whose leader election is off?"""
+    """Is it a scheduler with our schedulerName and without leader election, as far as its options tell?"""
     words = [str(each) for key in ("command", "args") for each in _listed(container.get(key))]
     environment = {each.get("name"): each.get("value") for each in _listed(container.get("env")) if type(each) is dict}
     name = _option(words, "--scheduler-name") or environment.get("PEAKS_SCHEDULER_NAME") or settings.scheduler_name
@@ -179,6 +178,6 @@ def _by_events(events: Iterable[Json], now: float) -> Iterator[Finding]:
 
 
 def _made(event: Json) -> float | None:
-    """By the server's clock: an event that is made up for tells of an earlier time itself."""
+    """When the API server stored the event [s]: the event's own time may be earlier."""
     meta = event.get("metadata")
     return parse_time(_text(meta.get("creationTimestamp"))) if isinstance(meta, dict) else None

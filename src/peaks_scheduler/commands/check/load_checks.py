@@ -1,7 +1,6 @@
-"""Does load come, is it fresh, does it say which node it is of, and can its numbers be true?
+"""Checks of the load: does it come, is it fresh, do its names mean nodes, and are its values plausible?
 
-Judges what ``reading`` brought. Assumes that a source has read its answer: what it left out is among the report's
-problems. Never asks again. Pure.
+Assumes that a source has read its answer: what it left out is among the report's problems. Pure.
 """
 
 from __future__ import annotations
@@ -12,17 +11,17 @@ from peaks_scheduler.errors import LoadError, PeaksError
 from peaks_scheduler.ledger.node_load import LoadReport
 from peaks_scheduler.objects.node import Node
 from peaks_scheduler.settings.values import masked
+from peaks_scheduler.sources.matching import UNMATCHED
 
-from .cluster import CLOCKS_APART, names, span
-from .finding import Finding, failed, ok, unseen, warning
-from .reading import Facts
+from .facts import Facts
+from .finding import CLOCKS_APART, Finding, failed, names, not_checked, ok, span, warning
 
-FULL = 0.999  # [fraction] sources cut at 1 what is above it
-IDLE = 0.005  # [fraction] a machine that runs nothing but its kubelet uses more
-BUSY_SHARE = 0.5  # of the nodes at full load: more than chance
-ASKED_SHARE = 0.1  # of the CPUs that pods request: a cluster that does something
+FULL = 0.999  # [fraction] sources take values above 1 as 1
+IDLE = 0.005  # [fraction] a machine with nothing but its kubelet uses more
+BUSY_SHARE = 0.5  # of the nodes: more at full load are hardly chance
+ASKED_SHARE = 0.1  # of the CPUs: where pods request more, the nodes are not idle
 NO_LOAD = "no load came"
-ESTIMATED = "the scheduler goes on by estimates from requests"
+ESTIMATED = "the scheduler goes on with estimates from requests"
 
 
 def source(facts: Facts) -> Iterator[Finding]:
@@ -34,26 +33,26 @@ def source(facts: Facts) -> Iterator[Finding]:
     else:
         yield ok(check, f"{facts.settings.load.source} tells the load of {len(load.nodes)} nodes")
         for problem in load.problems:
-            yield warning(check, f"not used as it came: {problem}", "see the source's own log and queries")
+            yield warning(check, f"not used as it is: {problem}", "see the source's own log and queries")
         offset = load.clock_offset
         if offset is not None and abs(offset) > CLOCKS_APART:
             yield warning(
                 check,
                 f"its clock is {offset:+.0f} s from this machine's",
-                "let both follow a time server (NTP); times are corrected meanwhile",
+                "let both follow a time server (NTP); until then, times are corrected",
             )
 
 
 def age(facts: Facts) -> Iterator[Finding]:
     check = "load age"
     if isinstance(facts.load, PeaksError):
-        yield unseen(check, NO_LOAD)
+        yield not_checked(check, NO_LOAD)
         return
     expiry = facts.settings.load.expiry
     ends = {key: facts.load.fetched_at - load.window_end for key, load in facts.load.nodes.items()}
     newest = max(0.0, min(ends.values(), default=0.0))
     stale = [key for key, seconds in ends.items() if seconds > expiry]
-    remedy = "is its own source (Prometheus, kubelets) still answering? or raise load.expiry"
+    remedy = "does its own source (Prometheus, kubelets) still answer? or raise load.expiry"
     if newest > expiry:
         yield failed(check, f"the newest is {span(newest)} old, load.expiry is {span(expiry)}: {ESTIMATED}", remedy)
     elif stale:
@@ -65,29 +64,26 @@ def age(facts: Facts) -> Iterator[Finding]:
 def keys(facts: Facts) -> Iterator[Finding]:
     check = "load names"
     if isinstance(facts.load, PeaksError) or isinstance(facts.nodes, PeaksError):
-        yield unseen(check, NO_LOAD if isinstance(facts.load, PeaksError) else "the nodes could not be listed")
+        yield not_checked(check, NO_LOAD if isinstance(facts.load, PeaksError) else "the nodes could not be listed")
         return
-    found = facts.resolution()
-    useless = bool(facts.nodes) and not found.matched
-    if useless:
+    matched = facts.matched()
+    none_matched = bool(facts.nodes) and not matched.loads
+    if none_matched:
         yield _none_matched(facts.load, facts.nodes)
-    relabel = "let the source name nodes as Kubernetes does (a relabelling of `instance` or `node`)"
-    if found.unmatched and not useless:
-        yield warning(check, f"no node of this cluster: {names(found.unmatched)}", relabel)
-    for key, several in found.ambiguous.items():
-        yield warning(check, f"{key} may be any of {names(several)}, and is not used", relabel)
-    for node, several in found.duplicates.items():
-        yield warning(check, f"{names(several)} all mean {node}, none is used", relabel)
-    without = [node.name for node in facts.nodes if node.name not in found.matched]
-    if without and not useless:
-        yield warning(
-            check, f"{len(without)} of {len(facts.nodes)} nodes without load, estimated: {names(without)}", _COLLECT
-        )
-    if not (found.unmatched or found.ambiguous or found.duplicates or without):
+    told = {text: which for text, which in matched.warnings().items() if which}
+    for text, which in told.items():
+        if not (none_matched and text == UNMATCHED):
+            yield warning(check, f"{text}: {names(which)}", _RELABEL)
+    without = [node.name for node in facts.nodes if node.name not in matched.loads]
+    if without and not none_matched:
+        text = f"{len(without)} of {len(facts.nodes)} nodes without load, estimated: {names(without)}"
+        yield warning(check, text, _COLLECT)
+    if not told and not without:
         yield ok(check, f"all {len(facts.nodes)} nodes have load, and every name means one of them")
 
 
-_COLLECT = "have the source collect them too (a node_exporter there, or a scrape target)"
+_RELABEL = "let the source name nodes as Kubernetes does (relabel `instance` or `node`)"
+_COLLECT = "let the source collect them too (run a node_exporter there, or add a scrape target)"
 
 
 def _none_matched(load: LoadReport, nodes: Sequence[Node]) -> Finding:
@@ -95,15 +91,15 @@ def _none_matched(load: LoadReport, nodes: Sequence[Node]) -> Finding:
         "load names",
         f"none is a node of this cluster, all are estimated: the source names {names(load.nodes)}; the nodes are "
         f"{names(node.name for node in nodes)}",
-        "is this the source of another cluster? else let it name nodes as Kubernetes does",
+        "is this the source of another cluster? if not, let it name nodes as Kubernetes does",
     )
 
 
 def values(facts: Facts) -> Iterator[Finding]:
-    """Percent and ratio are mistaken for each other, in the source's query mostly."""
+    """A source's query may give a percentage where a ratio is expected, or a ratio where a percentage is."""
     check = "load values"
     if isinstance(facts.load, PeaksError):
-        yield unseen(check, NO_LOAD)
+        yield not_checked(check, NO_LOAD)
         return
     alone = (load.cpu for load in facts.load.nodes.values() if load.cpu is not None)
     used = list(facts.use().values()) or list(alone)
@@ -130,14 +126,15 @@ def _unit(facts: Facts) -> str:
     if load.source == "prometheus" and load.cpu_query is not None:
         return "is load.cpuUnit what load.cpuQuery gives?"
     if load.source == "prometheus":
-        return "look at the exporters' series, or ask for others: load.cpuQuery, and load.cpuUnit for what it gives"
-    return "look at the source's own query or recording rule, and whether its unit is percent"
+        return "look at the exporters' series, or use other ones: load.cpuQuery, and load.cpuUnit for their unit"
+    return "look at the source's own query or recording rule: is its unit percent?"
 
 
 def pod_usage(facts: Facts) -> Iterator[Finding]:
     check, asked = "pod usage", facts.settings.usage_source
     if isinstance(facts.usage, PeaksError):
-        yield warning(check, f"{facts.usage} (requests count instead)", "correct it, or set podUsage.source to none")
+        remedy = "correct it, or set podUsage.source to none"
+        yield warning(check, f"{facts.usage} (requests are used instead)", remedy)
     elif facts.usage is not None:
         yield ok(check, f"{asked} tells what {facts.usage} pods use")
 
@@ -148,15 +145,16 @@ def prometheus(facts: Facts) -> Iterator[Finding]:
         yield failed(check, str(facts.targets), "correct `prometheus` in the configuration, or take its address out")
     elif facts.targets == 0 and facts.settings.prometheus.match:
         words = f"{address} answers, but no `up` matches {facts.settings.prometheus.match}"
-        yield warning(check, words, "does prometheus.match say what your series have? labels of a replica may be gone")
+        remedy = "are these labels on your series? a label that tells replicas apart may have been removed"
+        yield warning(check, words, f"{remedy} (prometheus.match)")
     elif facts.targets == 0:
-        yield warning(check, f"{address} answers and scrapes nothing (`up` has no series)", "is it the right one?")
+        yield warning(check, f"{address} answers, but scrapes nothing (`up` has no series)", "is it the right one?")
     elif facts.targets is not None:
         yield ok(check, f"{address} answers and scrapes {facts.targets} targets")
 
 
 def _asked(facts: Facts) -> float | None:
-    """Share of all CPUs [fraction] that pods on nodes ask for; None where it is not known."""
+    """Share of all CPUs [fraction] that pods on nodes request; None: not known."""
     if isinstance(facts.nodes, PeaksError) or isinstance(facts.pods, PeaksError):
         return None
     cores = sum(node.cpu_capacity for node in facts.nodes)

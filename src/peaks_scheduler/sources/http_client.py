@@ -1,10 +1,10 @@
-"""One HTTP server that is asked for load: a whole answer within a time, or a LoadError that says what to do.
+"""An HTTP client for one server: it gives a whole response in time, or a LoadError that says what to do.
 
-Owns what asking is like whatever the source: the limits on time and size, the words for a connection that fails, and
-how far the server's clock is from ours by its ``Date`` header. Bodies are taken as they come over the wire, counted as
-they come: a few kilobytes that were compressed twice unpack to gigabytes before anybody can count them, so that nothing
-is asked for compressed and nothing unpacked. Assumes an address that the settings have read. Never retries, never
-follows a redirect, never keeps a cookie, never looks into a body, and keeps users and passwords out of every message.
+Owns what all HTTP sources share: the limits on time and size, the messages for a connection that fails, and the offset
+of the server's clock, from its ``Date`` header. Nothing is requested compressed and nothing is unpacked: a few
+kilobytes that were compressed twice become gigabytes before anyone can count them. Assumes an address that the settings
+have checked. Never retries, never follows a redirect, never keeps a cookie, never reads a body's content, and keeps
+user names and passwords out of every message.
 """
 
 import asyncio
@@ -26,35 +26,39 @@ from peaks_scheduler.tls import client_context, in_words
 from .limits import MOST_BODY
 
 MAX_BODY = MOST_BODY
-MOST_WORDS = 2**16  # bytes that are taken of an answer which is no success: it is read for its words alone
+MOST_WORDS = 2**16  # bytes that are read of a response that is no success, for its error message
 UNPACKED: Mapping[str, str] = {"Accept-Encoding": "identity"}
-_SMALLEST_PART = 2**8  # bytes: a body in more parts than it has of these costs more time to take than it is worth
-_PARTS = 2_000  # that any body may have
+_SMALLEST_PART = 2**8  # bytes: a body in many smaller parts is refused, because it takes too much time to read
+_PARTS = 2_000  # that every body may have
 _PARTS_A_TURN = 50  # of the event loop
-# what Go's and nginx' servers answer
+# the text of Go's and nginx' servers
 _WANTS_TLS = re.compile(rb"HTTP request (to an|was sent to) HTTPS", re.IGNORECASE)
 _DATE_RESOLUTION = 1.0  # [s] the header has whole seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back, whole."""
+class HttpResponse:
+    """A whole response."""
 
     status: int
     body: bytes | bytearray
     fetched_at: float
-    """When it was here [s], our clock."""
+    """When the last byte came [s], our clock."""
     clock_offset: float | None
-    """The server's clock minus ours [s], to about a second; None: it did not say its time."""
+    """The server's clock minus ours [s], to about a second; None: it did not tell its time."""
     correction: float
-    """[s] to take off the server's times to have them on our clock; 0 where the offset may be chance."""
+    """[s] to subtract from the server's times to get ours; 0 if the offset is within the error of its measurement."""
 
 
-class Server:
-    """One server at ``url``, called ``name`` in messages.
+class HttpClient:
+    """A client for the server at ``url``, which messages call ``name``.
 
-    ``timeout`` [s] bounds a whole request. ``tls`` is the context for https; None: the machine's authorities count.
-    ``transport`` is the seam for tests. Raises ConfigurationError for a URL that is none.
+    Args:
+        timeout: [s] for a whole request.
+        tls: the context for https; None: the machine's certificate authorities are trusted.
+        transport: the seam for tests.
+
+    Raises ConfigurationError for an invalid URL.
     """
 
     def __init__(
@@ -70,19 +74,19 @@ class Server:
             whole = httpx.URL(url)
         except httpx.InvalidURL as error:
             raise ConfigurationError(f"{name}: expected a URL with a host; got {shown(url)}: {error}") from error
-        # user and password go aside: httpx logs the URL of every request
+        # user and password are kept apart: httpx logs the URL of every request
         self.url = whole.copy_with(userinfo=b"")
         self.where = f"{name} at {self.url}"
         auth = (whole.username, whole.password) if whole.userinfo else None
         self._clock, self._timeout = clock, timeout
-        # a service of the cluster: a proxy for the outside world has no part in it
+        # trust_env=False: the server is in the cluster, so that no proxy is used
         self._client = httpx.AsyncClient(
             transport=transport,
             timeout=timeout,
             auth=auth,
             headers=UNPACKED,
             cookies=no_cookies(),
-            # without TLS any context will do: the machine's authorities take a tenth of a second to load
+            # without TLS the context is not used, and loading the machine's authorities takes a tenth of a second
             verify=tls or client_context(verify=self.url.scheme == "https"),
             trust_env=False,
             follow_redirects=False,
@@ -97,11 +101,12 @@ class Server:
         auth: tuple[str, str] | None = None,
         form: bool = False,
         most: int = MAX_BODY,
-    ) -> Answer:
-        """Ask for ``path`` below the URL; with ``form`` the parameters go in a POST's body. Any status is an answer.
+    ) -> HttpResponse:
+        """The response to a request for ``path`` below the URL, whatever its status.
 
-        Of a success up to ``most`` bytes are taken, of anything else the first MOST_WORDS. Raises LoadError of kind
-        unreachable, dns, timeout or malformed (broken off, compressed, or larger than that).
+        With ``form`` the parameters are sent in the body of a POST. Up to ``most`` bytes of a success are read, and the
+        first MOST_WORDS of anything else. Raises LoadError of kind unreachable, dns, timeout or malformed (broken off,
+        compressed, or larger than ``most``).
         """
         url = self.url.copy_with(path=self.url.path.rstrip("/") + path) if path else self.url
         if form:
@@ -118,7 +123,7 @@ class Server:
             raise self._broken(error) from error
         if status == httpx.codes.BAD_REQUEST and self.url.scheme == "http" and _WANTS_TLS.search(body[:1000]):
             raise LoadError("unreachable", f"{self.where}: it wants TLS on this port: use https://")
-        return _dated(status, body, date, sent, self._clock())
+        return _response(status, body, date, sent, self._clock())
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -141,21 +146,21 @@ class Server:
         if _announced(response) > most:
             raise self._too_large(most)
         body, parts = bytearray(), 0
-        async for part in response.aiter_bytes():  # of what is not compressed these are the raw ones
+        async for part in response.aiter_bytes():  # uncompressed, as checked above
             body += part
             parts += 1
             if len(body) > most:
                 raise self._too_large(most)
             if parts > _PARTS + most // _SMALLEST_PART:
-                raise LoadError("malformed", f"{self.where}: expected a body in parts of some size; got {parts} of it")
+                raise LoadError("malformed", f"{self.where}: expected a body in parts of some size; got {parts} parts")
             if parts % _PARTS_A_TURN == 0:
-                await asyncio.sleep(0)  # parts of a byte come by the thousand without a wait between them
+                await asyncio.sleep(0)  # thousands of tiny parts may come without a wait between them
         return body
 
     def _too_large(self, most: int) -> LoadError:
         return LoadError(
             "malformed",
-            f"{self.where}: expected at most {most >> 20} MiB; more came: does it tell of more than this cluster?",
+            f"{self.where}: expected at most {most >> 20} MiB; more came: does it serve more than this cluster?",
         )
 
     def _broken(self, error: httpx.HTTPError) -> LoadError:
@@ -171,7 +176,7 @@ class Server:
 
 
 async def _words(response: httpx.Response) -> bytearray:
-    """The first of a body that says what is wrong; nothing of one that is compressed."""
+    """The first MOST_WORDS of a body that says what is wrong; empty if it is compressed."""
     body = bytearray()
     if packing(response):
         return body
@@ -183,18 +188,18 @@ async def _words(response: httpx.Response) -> bytearray:
 
 
 def packing(response: httpx.Response) -> str:
-    """What is wrong with an answer that is compressed although nobody asked for it; empty: it is not."""
+    """What is wrong with a response that is compressed although it was not asked for; empty: not compressed."""
     encoding = response.headers.get("Content-Encoding", "")
     if all(each.strip().lower() in ("", "identity") for each in encoding.split(",")):
         return ""
     return (
         f"expected a body that is not compressed; got Content-Encoding {shown(encoding)}: switch compression off "
-        "there, or in the proxy before it"
+        "there, or in the proxy in front of it"
     )
 
 
 def no_cookies() -> CookieJar:
-    """Nothing is kept of what a server sets: a new name with every answer would grow for ever, and be sent again."""
+    """A jar that keeps no cookie: a server that sets a new name with every response would fill it for ever."""
     return CookieJar(policy=DefaultCookiePolicy(allowed_domains=[]))
 
 
@@ -203,11 +208,11 @@ def _announced(response: httpx.Response) -> int:
     return int(length) if re.fullmatch(r"[0-9]{1,18}", length) else 0
 
 
-def _dated(status: int, body: bytes | bytearray, date: float | None, sent: float, fetched_at: float) -> Answer:
+def _response(status: int, body: bytes | bytearray, date: float | None, sent: float, fetched_at: float) -> HttpResponse:
     offset = None if date is None else date - (sent + fetched_at) / 2
-    # less than the header's resolution, or than the request took, is no difference
+    # the measurement's error: the header's resolution, and half of the time that the request took
     certain = offset is not None and abs(offset) > _DATE_RESOLUTION + (fetched_at - sent) / 2
-    return Answer(status, body, fetched_at, offset, offset if offset is not None and certain else 0.0)
+    return HttpResponse(status, body, fetched_at, offset, offset if offset is not None and certain else 0.0)
 
 
 def _date(header: str | None) -> float | None:

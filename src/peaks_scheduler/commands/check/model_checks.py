@@ -1,8 +1,7 @@
-"""Has every node a power model, can its curve be true, and is it known where the node runs?
+"""Checks of the power models: has every node one, is its curve plausible, and was it measured at the node's load?
 
-Judges what ``reading`` brought. The bounds are wide: of the 498 servers in SPECpower_ssj2008 full load draws 1.3 to
-11.3 times the power of no load, 45 to 2,148 W, and the first tenth of the load takes at most 39 % of the rise. A curve
-beyond them is more likely one for percent used with 0..1, or the other way round. Pure.
+The bounds are wide: the 498 servers in SPECpower_ssj2008 draw 45 to 2,148 W at full load, 1.3 to 11.3 times as much as
+at no load. Bounds that a fit and an import use as well are in ``power.plausibility``. Pure.
 """
 
 from __future__ import annotations
@@ -14,18 +13,23 @@ from peaks_scheduler.objects.meta import parse_time
 from peaks_scheduler.objects.node import Node
 from peaks_scheduler.power.curves import Curve, Linear, Piecewise
 from peaks_scheduler.power.models import EMPTY, PowerModel, PowerModels, Quality
-from peaks_scheduler.power.plausibility import USUAL_LEAST, USUAL_MOST, usual
+from peaks_scheduler.power.plausibility import (
+    LEAST_RISE,
+    MOST_FIRST_RISE,
+    USUAL_LEAST,
+    USUAL_MOST,
+    too_flat,
+    too_steep,
+    usual,
+)
 
-from .cluster import names, span
-from .finding import Finding, failed, ok, unseen, warning
-from .reading import Facts
+from .facts import Facts
+from .finding import Finding, failed, names, not_checked, ok, span, warning
 
-MOST_RATIO = 50.0  # full over no load
-LEAST_RISE = 0.05  # of the power at full load
-SUDDEN = 0.5  # share of the whole rise in the first hundredth of the load
+MOST_RATIO = 50.0  # power at full load over power at no load
 POOR_R2 = 0.8
-LITTLE_KNOWN = 0.5  # [fraction] a fit that ends below this says little of a node that is filled up
-MARGIN = 0.05  # [fraction] outside of the fitted range before it is worth a word
+LITTLE_KNOWN = 0.5  # [fraction] a fit on less load than this says little about a full node
+MARGIN = 0.05  # [fraction] beyond the fitted range that gives no warning
 OLD = 365 * 86400.0  # [s] since a fit: firmware, fans and memory change
 FIT = "peaks-scheduler fit --prometheus URL -o FILE"
 LONGER = f"fit on a longer, busier range: {FIT} --range 30d"
@@ -39,7 +43,8 @@ def file(facts: Facts) -> Iterator[Finding]:
         yield failed(check, str(facts.models), f"correct powerModels or its file, or make one: {FIT}")
     elif facts.models == EMPTY:
         where = f"{path} has none" if path else "none are configured"
-        yield failed(check, f"{where}: watts play no part, the least full node gets a pod", f"make them: {FIT}")
+        text = f"{where}: pods are not placed by watts, the least full node gets a pod"
+        yield failed(check, text, f"make them: {FIT}")
     else:
         named, selected = len(facts.models.by_name), len(facts.models.by_selector)
         yield ok(check, f"{path or 'the configuration'} has {named} by name, {selected} by labels")
@@ -48,9 +53,9 @@ def file(facts: Facts) -> Iterator[Finding]:
 def of_nodes(facts: Facts) -> Iterator[Finding]:
     check = "models of nodes"
     if isinstance(facts.models, PeaksError) or facts.models == EMPTY:
-        yield unseen(check, NO_MODELS)
+        yield not_checked(check, NO_MODELS)
     elif isinstance(facts.nodes, PeaksError) or not facts.nodes:
-        yield unseen(check, "no nodes")
+        yield not_checked(check, "no nodes")
     else:
         found = list(_of_nodes(check, facts.models, list(facts.nodes)))
         yield from found or [ok(check, f"each of {len(facts.nodes)} nodes has one")]
@@ -60,14 +65,14 @@ def _of_nodes(check: str, models: PowerModels, nodes: list[Node]) -> Iterator[Fi
     claimed = {node.name: models.ambiguous(node.name, node.labels) for node in nodes}
     twice = [name for name, selectors in claimed.items() if selectors]
     none = [n.name for n in nodes if not claimed[n.name] and models.for_node(n.name, n.labels) is None]
-    count, behind = len(nodes), "they take pods only when no other node can"
+    count, behind = len(nodes), "they get pods only if no other node is feasible"
     if len(none) == count:
         text = f"no node has one; the file is for {names(_all_names(models))}, the nodes are {names(none)}"
         yield failed(check, text, "name nodes as `kubectl get nodes` does, and labels as `--show-labels` does")
     elif none:
         yield warning(check, f"{len(none)} of {count} nodes without one, {behind}: {names(none)}", f"make one: {FIT}")
     if twice:
-        text = f"several selectors match {names(twice)} ({', '.join(claimed[twice[0]])}): none counts, {behind}"
+        text = f"several selectors match {names(twice)} ({', '.join(claimed[twice[0]])}): none is used, {behind}"
         yield warning(check, text, "name these nodes in an entry, or narrow the selectors")
     if len(none) < count and (strange := [name for name in models.by_name if name not in claimed]):
         yield warning(check, f"for nodes that are not there: {names(strange)}", "correct the names, or remove them")
@@ -77,7 +82,7 @@ def _all_names(models: PowerModels) -> list[str]:
     return [*models.by_name, *(model.name for _, model in models.by_selector)]
 
 
-# --- one by one -----------------------------------------------------------------------------------------------------
+# --- each model -----------------------------------------------------------------------------------------------------
 
 
 def curves(facts: Facts) -> Iterator[Finding]:
@@ -87,20 +92,19 @@ def curves(facts: Facts) -> Iterator[Finding]:
 
 
 def _odd(curve: Curve) -> tuple[str, str]:
-    """What is odd about a curve, and what to do; the sharpest suspicion alone. Empty: nothing."""
+    """The most likely problem of a curve, and what to do; empty: no problem."""
     idle, full = curve.watts(0.0), curve.watts(1.0)
-    rise = full - idle
     if not usual(idle, full):
         bounds = f"{USUAL_LEAST:g} to {USUAL_MOST:,.0f} W"
         return f"power outside of {bounds} for", "are these watts, of whole machines?"
-    if rise < LEAST_RISE * full:
+    if too_flat(curve):
         return (
             f"from no to full load power rises by less than {100 * LEAST_RISE:g} % for",
             _if_percent(curve),
         )
-    if curve.watts(0.01) - idle > SUDDEN * rise:
+    if too_steep(curve):
         return (
-            f"more than {100 * SUDDEN:g} % of the rise comes with the first 1 % of load for",
+            f"more than {100 * MOST_FIRST_RISE:g} % of the rise comes with the first 1 % of load for",
             f"{_for(curve)} for 0..1? then say `cpu: ratio`; {OWN_FORM}",
         )
     if full > MOST_RATIO * idle:
@@ -113,7 +117,7 @@ def _for(curve: Curve) -> str:
 
 
 def _if_percent(curve: Curve) -> str:
-    """A straight line has its two ends and no unit of CPU."""
+    """The question about a curve that is too flat; a straight line has no unit of CPU."""
     if isinstance(curve, Linear):
         return "are `idle` and `max` those of this machine?"
     return f"{_for(curve)} for percent? then say `cpu: percent`"
@@ -127,9 +131,9 @@ def quality(facts: Facts) -> Iterator[Finding]:
 
 
 def _poor(known: Quality | None, now: float) -> tuple[str, str]:
-    """What is weak about a fit, and what to do."""
+    """The most likely weakness of a fit, and what to do; empty: none."""
     if known is None or all(each is None for each in (known.r2, known.rmse_watts, known.confidence)):
-        return "nothing is said of how well it is known (`quality`) for", f"fit it: {FIT}"
+        return "the file does not say how good the fit is (`quality`) for", f"fit it: {FIT}"
     if known.confidence == "low":
         return "a first guess, never measured, for", f"measure it: {FIT}"
     if known.r2 is not None and known.r2 < POOR_R2:
@@ -143,9 +147,9 @@ def _poor(known: Quality | None, now: float) -> tuple[str, str]:
 
 
 def _each(check: str, facts: Facts, judge: Callable[[PowerModel], tuple[str, str]], fine: str) -> Iterator[Finding]:
-    """A finding for each thing that is wrong, with the models that it is wrong about."""
+    """A finding for each problem, with the models that have it; ``fine`` is said if there is none."""
     if isinstance(facts.models, PeaksError) or facts.models == EMPTY:
-        yield unseen(check, NO_MODELS)
+        yield not_checked(check, NO_MODELS)
         return
     wrong: dict[tuple[str, str], list[str]] = {}
     for model in _all(facts.models):
@@ -162,30 +166,30 @@ def _all(models: PowerModels) -> Iterable[PowerModel]:
 
 
 def scopes(facts: Facts) -> Iterator[Finding]:
-    """Are all nodes' watts of the same parts of their machines? Placements compare them."""
+    """Are the watts of all nodes of the same parts of the machine? Placements compare them."""
     check = "model scopes"
     if isinstance(facts.models, PeaksError) or facts.models == EMPTY:
-        yield unseen(check, NO_MODELS)
+        yield not_checked(check, NO_MODELS)
     elif isinstance(facts.nodes, PeaksError) or not facts.nodes:
-        yield unseen(check, "no nodes")
+        yield not_checked(check, "no nodes")
     elif found := facts.models.unlike((node.name, node.labels) for node in facts.nodes):
         kinds = "; ".join(f"{scope}: {names(whose)}" for scope, whose in found.items())
-        text = f"models are of unlike watts, and the less of the machine they are of the cheaper a node looks ({kinds})"
-        yield warning(check, text, f"measure all nodes alike, or correct `scope` in the file: {FIT}")
+        text = f"the models are for different parts of the machine, and a node with fewer parts looks cheaper ({kinds})"
+        yield warning(check, text, f"measure the same parts on all nodes, or correct `scope` in the file: {FIT}")
     else:
-        yield ok(check, "all models are of the same parts of the machine")
+        yield ok(check, "all models are for the same parts of the machine")
 
 
-# --- where the nodes run --------------------------------------------------------------------------------------------
+# --- the range of load --------------------------------------------------------------------------------------------
 
 
 def fitted_range(facts: Facts) -> Iterator[Finding]:
-    """Is the present load of the nodes within what their models were fitted on?"""
+    """Is the present load of each node within the range that its model was fitted on?"""
     check, use = "fitted range", facts.use()
     if isinstance(facts.models, PeaksError) or facts.models == EMPTY:
-        yield unseen(check, NO_MODELS)
+        yield not_checked(check, NO_MODELS)
     elif isinstance(facts.nodes, PeaksError) or not use:
-        yield unseen(check, "no load of any node")
+        yield not_checked(check, "no load of any node")
     else:
         known = {node.name: facts.models.for_node(node.name, node.labels) for node in facts.nodes}
         ranges = {name: model.quality for name, model in known.items() if model and model.quality and name in use}
@@ -195,11 +199,11 @@ def fitted_range(facts: Facts) -> Iterator[Finding]:
 def _beyond(check: str, outside: dict[str, str]) -> Finding:
     beyond = {name: words for name, words in outside.items() if words}
     if beyond:
-        text = f"{len(beyond)} of {len(outside)} nodes run where their model was not measured: "
+        text = f"{len(beyond)} of {len(outside)} nodes have a load at which their model was not measured: "
         return warning(check, text + names([f"{name} {words}" for name, words in beyond.items()]), f"fit again: {FIT}")
     if not outside:
-        return unseen(check, "no model says its range (`quality`)")
-    return ok(check, f"{len(outside)} nodes run where their model was measured")
+        return not_checked(check, "no model has its range (`quality`)")
+    return ok(check, f"{len(outside)} nodes have a load at which their model was measured")
 
 
 def _outside(cpu: float, known: Quality) -> str:
