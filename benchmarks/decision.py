@@ -1,9 +1,9 @@
-"""The pure core by itself: one decision over all nodes, beside the least numpy that could answer the same question.
+"""The pure core alone: one decision over all nodes, beside the shortest numpy code that answers the same question.
 
-Owns two bare passes. That of a decision: two resources compared, the jump of the exponential model, the cheapest node,
-on the very arrays of the ledger's snapshot. That of the costs alone: the exponential formula as it stands, on a cluster
-with nothing but exponential curves. Pass and decision take turns, so that whatever else the machine does hits both.
-Times are medians of many. Assumes that a decision leaves the ledger as it was; what is assumed is forgotten again.
+Owns two bare passes. A bare decision compares two resources, computes the jump of the exponential model and takes the
+cheapest node, on the arrays of the ledger's snapshot. Bare costs are the exponential formula, on a cluster with nothing
+but exponential curves. Pass and decision take turns, so that other work on the machine disturbs both. Times are medians
+of many. A decision leaves the ledger as it was; an assumed pod is forgotten again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from peaks_scheduler.scheduling.cycle import schedule
 from peaks_scheduler.scheduling.scoring.strategies import STRATEGIES, Strategy
 
 PART = "decision"
-NOW = 1_750_000_000.0  # [s] any time will do
+NOW = 1_750_000_000.0  # [s] since the epoch; any time
 BOUND = 10_000  # pods in the ledger
 DIFFERENT = 97  # pods of each kind, taken in turn
 DEFAULT_CPU = 100  # [mCPU]
@@ -55,18 +55,18 @@ class Kind:
 
     name: str
     spec: Mapping[str, Any] = field(default_factory=dict)
-    """What is added to a pod's."""
+    """Added to every pod's spec."""
     cluster: str = "plain"
-    """Which of ``_clusters``."""
+    """Name of one of ``_clusters``."""
     new: bool = False
-    """Does each pod come with a node affinity that nobody has asked for before?"""
+    """Does every pod have a node affinity that no pod before it had?"""
     assume: bool = False
-    """Is the pod assumed on its node, and forgotten, within the time?"""
+    """Does the time include that the pod is assumed on its node and forgotten?"""
     strategy: Strategy = PEAKS
 
     @property
     def tail(self) -> str:
-        """Name of its 99th percentile."""
+        """Name of the 99th percentile's figure."""
         return f"{self.name}, p99"
 
 
@@ -97,7 +97,7 @@ JUMPS = {
 
 
 def measure(plan: Plan, say: Callable[[str], None]) -> tuple[list[Figure], list[Aim]]:
-    """Every kind of decision, and the bare pass beside each; then the costs alone."""
+    """Measure every kind of decision with a bare pass beside it, then the costs alone."""
     say(f"decision: {plan.nodes} nodes, {BOUND} pods")
     clusters = _clusters(plan)
     ours: dict[str, float] = {}
@@ -150,8 +150,8 @@ def _clusters(plan: Plan) -> dict[str, Ledger]:
 def ledger(
     plan: Plan, *, tainted: bool, pods: Iterable[workload.Object] | None = None, power: PowerModels | None = None
 ) -> Ledger:
-    """A ledger with measured, modelled nodes and pods on them (None: the usual ones); ``tainted``: a third of the
-    nodes, in three ways."""
+    """A ledger with measured, modelled nodes and pods on them (None: the usual pods). ``tainted``: a third of the nodes
+    have one of three taints."""
     made = Ledger(models=models.shared() if power is None else power, seed=plan.seed)
     for i, node in enumerate(workload.nodes(plan.nodes, plan.seed)):
         taint = (

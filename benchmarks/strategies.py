@@ -1,8 +1,8 @@
-"""The study of strategies: total power over the least that any placement could have, on servers that were measured.
+"""The study of strategies: excess of the total power over the least of any placement, on servers that were measured.
 
-Owns which cases are run and how they are told. The true curves are known exactly, or models are fitted to a few noisy
-samples of each, errors of the fit included, as ``peaks-scheduler fit`` would write them. Rules that know no power are
-run once. ``benchmarks.study`` has the rest.
+Owns which cases are run and how the results are named. Either the true curves are known exactly, or models are fitted
+to a few noisy samples, errors of the fit included, as ``peaks-scheduler fit`` would write them. Strategies that use no
+power model are run once. ``benchmarks.study`` has the rest.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ Over = dict[str, dict[str, float]]
 
 
 def missing() -> str:
-    """What the study lacks, in words; empty where it can be run."""
+    """What the study lacks; empty: it can be run."""
     return "" if servers.data_file() else f"PEAKS_TEST_DATA names no folder of measured data with {servers.FILE} in it"
 
 
 def measure(plan: Plan, say: Callable[[str], None]) -> tuple[list[Figure], list[Aim]]:
-    """Every strategy on every cluster; one round a cluster. Raises BenchmarkError where there is no data."""
+    """Run every strategy on every cluster, one round a cluster. Raises BenchmarkError where there is no data."""
     file = servers.data_file()
     if file is None:
         raise BenchmarkError(f"strategies: {missing()}")
@@ -63,7 +63,7 @@ def measure(plan: Plan, say: Callable[[str], None]) -> tuple[list[Figure], list[
 
 
 def study(cases: Iterable[tuple[str, Case]], *, churn: bool = False) -> Over:
-    """Every strategy on one cluster."""
+    """Run every strategy on one cluster."""
     over: Over = {}
     for known, case in cases:
         found = over.setdefault(case.strategy.name, {})
@@ -97,7 +97,7 @@ def _told(how: str, known: str, over: Iterable[float]) -> dict[str, float]:
 
 
 def _aims(figures: Sequence[Figure]) -> list[Aim]:
-    """The largest of all loads and clusters."""
+    """The largest excess of all loads and clusters, against its limit."""
     return [
         Aim(
             f"envelope, {FILLED}, {known}: most over the bound [%]",

@@ -1,8 +1,8 @@
 """The least power that any placement of a load could have: water-filling on the lower convex envelopes.
 
-A server's power is nowhere below its envelope, and the load may be cut as finely as one likes here: so no placement of
-whole pods is below. Envelopes of piecewise linear curves are lines; the cheapest line of all servers is filled first,
-then the next one, which is optimal because each envelope's lines come in the order of their slopes. Pure.
+A server's power is nowhere below its envelope, and here the load may be divided into parts of any size: so no placement
+of whole pods draws less. Envelopes of piecewise linear curves consist of lines. The cheapest line of all servers is
+filled first, then the next one; that is optimal because the slopes of an envelope's lines only rise. Pure.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from peaks_scheduler.power.hull import hull
 
 
 class Bound:
-    """Of these servers, all of them switched on."""
+    """The least power of these servers, all of them switched on."""
 
     def __init__(self, servers: Sequence[Server]) -> None:
         lines = [line for server in servers for line in _lines(server)]

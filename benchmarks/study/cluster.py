@@ -1,9 +1,8 @@
-"""A cluster in which pods use exactly what they ask for, and the scheduler's own ledger and cycle decide.
+"""A cluster in which pods use exactly what they request, and the scheduler's own ledger and cycle decide.
 
-Owns the truth (who runs where, what power that takes) and tells the ledger of it as the daemon does: nodes and pods as
-the API server has them, loads as load-watcher has them: averages of the last 15 minutes, anew every ``REFRESH``
-seconds. A pod runs from the moment it is placed. The one thing left out is time that passes unseen: events are handled
-at once.
+Owns the truth (which pod runs where, and the power that it takes) and reports it to the ledger as the daemon does:
+nodes and pods as from the API server, loads as from load-watcher, averages of the last 15 minutes every ``REFRESH``
+seconds. A pod runs from the moment it is placed, and every event is handled at once.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from peaks_scheduler.power.models import PowerModels
 from peaks_scheduler.scheduling.cycle import schedule
 from peaks_scheduler.scheduling.scoring.strategies import Strategy
 
-START = 1_750_000_000.0  # [s] any time will do
+START = 1_750_000_000.0  # [s] since the epoch; any time
 WINDOW = 900.0  # [s] load-watcher's
 REFRESH = 15.0  # [s]
 ZONES = 3
@@ -67,7 +66,7 @@ class Cluster:
         return float(self._capacity.sum())
 
     def wait(self, seconds: float) -> None:
-        """Let time pass; loads are told anew as they fall due."""
+        """Let time pass; loads are reported whenever they are due."""
         until = self.now + seconds
         while self._next <= until:
             self._pass(self._next - self.now)
@@ -91,8 +90,8 @@ class Cluster:
         self.ledger.apply_load(told, self.now)
 
     def place(self, name: str, cores: int, wishes: Mapping[str, object]) -> Pod:
-        """A new pod, placed by the strategy, running; ``wishes`` are added to its spec. Raises BenchmarkError where it
-        fits nowhere."""
+        """A new pod that the strategy placed and that runs; ``wishes`` are added to its spec. Raises BenchmarkError
+        where it fits on no server."""
         pod = pod_from_api(_pod(name, cores, wishes), 100)
         self.ledger.see(pod)
         node = schedule(pod, self.ledger.snapshot(), self.strategy, now=self.now).node

@@ -1,7 +1,7 @@
 """``python -m benchmarks.study.figure RESULTS.json FILE.svg``: the study of strategies as a figure.
 
-Owns that figure: on the left why the envelope is another measure than the curve, on a made-up server; on the right what
-``benchmarks --only strategies --output RESULTS.json`` found. Needs matplotlib.
+Left: how the envelope differs from the curve, on a made-up server. Right: the results of
+``benchmarks --only strategies --output RESULTS.json``. Needs matplotlib.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _curve(axes: Any) -> None:
 
 
 def _line(axes: Any, found: list[Figure], label: str, style: dict[str, str]) -> None:
-    """The median, and from the least to the most of all clusters."""
+    """The median of all clusters, and the range from the least to the most."""
     percent = [100 * each for each in LOADS]
     axes.plot(percent, [each.middle for each in found], marker="o", markersize=3, label=label, **style)
     if style.get("linestyle") is None:

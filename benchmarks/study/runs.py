@@ -38,19 +38,19 @@ EVEN_ZONES: Mapping[str, Any] = {
         }
     ]
 }
-"""Of pods that would rather be as many in each zone, where the fits cannot tell nodes apart."""
+"""Spec of pods that prefer an even spread over zones. It decides where the fits cannot tell nodes apart."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One cluster, what is known of it, and who decides."""
+    """One cluster, its power models, and the strategy that decides."""
 
     servers: Sequence[Server]
     models: PowerModels
     strategy: Strategy
     seed: int
     wishes: Mapping[str, object] = field(default_factory=dict)
-    """What is added to every pod's spec."""
+    """Added to every pod's spec."""
     ceiling: Ceiling = NO_CEILING
 
     def cluster(self) -> Cluster:
@@ -58,7 +58,8 @@ class Case:
 
 
 def filled(case: Case, loads: Sequence[float] = LOADS) -> list[float]:
-    """Power over the bound, less 1, when the load first reaches each of ``loads`` (rising fractions of all threads)."""
+    """Excess of the power over the bound (a fraction) when the load first reaches each of ``loads``, which are rising
+    fractions of all threads."""
     cluster, bound = case.cluster(), Bound(case.servers)
     pods = _sizes(random.Random(f"filling {case.seed}"))
     over = []
@@ -83,8 +84,8 @@ def _fill(cluster: Cluster, load: float, pods: Iterator[tuple[str, int]], case: 
 
 
 def churned(case: Case, load: float, settle: float = 3600.0, span: float = 7200.0) -> float:
-    """Energy over the bound's energy, less 1, of ``span`` seconds in which pods come and go at a mean ``load``, after
-    ``settle`` seconds of the same. No pod ever moves."""
+    """Excess of the energy over the bound's energy (a fraction) in ``span`` seconds in which pods come and go at a mean
+    ``load``, after ``settle`` seconds of the same. No pod ever moves."""
     rng = random.Random(f"churn {case.seed} {load}")
     cluster, bound, sizes = case.cluster(), Bound(case.servers), _sizes(rng)
     ends = [(cluster.now + _rest_of_life(rng), pod.uid, pod) for pod in _fill(cluster, load, sizes, case)]
@@ -109,5 +110,5 @@ def churned(case: Case, load: float, settle: float = 3600.0, span: float = 7200.
 
 
 def _rest_of_life(rng: random.Random) -> float:
-    """[s] of a pod met at a time by chance: long lives are met more often, and anywhere within them."""
+    """Remaining life [s] of a pod that runs at a random time: such pods have longer lives than all pods on average."""
     return rng.random() * rng.lognormvariate(math.log(MEDIAN_LIFE) + SPREAD**2, SPREAD)

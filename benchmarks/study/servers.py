@@ -1,7 +1,7 @@
 """Servers whose power was measured at eleven loads (SPECpower), and the models that a scheduler would have of them.
 
-Owns the reading of the file and the made-up measurements that models are fitted to. Assumes that load is what share of
-its CPUs a node uses, and that power is linear between two measured levels.
+Owns the reading of the file and the made-up measurements that models are fitted to. Assumes that load is the share of
+the CPUs in use, and that power is linear between two measured levels.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Server:
 
     @property
     def curve(self) -> Piecewise:
-        """Its true power."""
+        """The server's true power curve."""
         return Piecewise(LEVELS, self.watts)
 
 
@@ -51,7 +51,7 @@ def data_file() -> Path | None:
 
 
 def read(file: Path, since: int = 2013) -> list[Server]:
-    """The servers of the file that were to be had ``since`` that year or later, in its order."""
+    """The servers of the file that were available ``since`` that year or later, in the file's order."""
     with gzip.open(file, "rt", newline="", encoding="utf-8") as lines:
         rows = [row for row in csv.DictReader(lines) if int(row["hw_available"].rpartition("-")[2]) >= since]
     return [
@@ -61,12 +61,12 @@ def read(file: Path, since: int = 2013) -> list[Server]:
 
 
 def drawn(servers: Sequence[Server], count: int, seed: int) -> list[Server]:
-    """``count`` different ones by chance."""
+    """``count`` different servers at random."""
     return random.Random(f"servers {seed}").sample(servers, count)
 
 
 def fleet(servers: Sequence[Server], kinds: int, count: int, seed: int) -> list[Server]:
-    """``count`` servers of so many kinds by chance, as racks are bought: each kind of 32 threads or more."""
+    """``count`` servers of ``kinds`` random kinds, each with 32 threads or more."""
     models = drawn([each for each in servers if each.threads >= 32], kinds, seed)
     return [replace(models[i % kinds], name=f"{models[i % kinds].name}-{i:02}") for i in range(count)]
 
@@ -83,8 +83,8 @@ def known_exactly(servers: Sequence[Server]) -> PowerModels:
 
 
 def fitted(servers: Sequence[Server], seed: int) -> PowerModels:
-    """Models fitted to a few noisy samples of each, as ``peaks-scheduler fit`` would write them: none where the fit is
-    refused."""
+    """Models fitted to a few noisy samples of each server, as ``peaks-scheduler fit`` would write them; no model where
+    the fit is refused."""
     from peaks_scheduler.fitting.fit import fit
     from peaks_scheduler.fitting.samples import Samples
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import click
 
-from peaks_scheduler import __version__, surroundings
+from peaks_scheduler import __version__, process_setup
 from peaks_scheduler.commands.fit.flags import fit_options
 from peaks_scheduler.commands.import_models.command import import_models
 from peaks_scheduler.errors import ConfigurationError, PeaksError
@@ -53,12 +53,12 @@ class CommandGroup(click.Group):
 
     def main(self, *args: Any, **more: Any) -> Any:
         """Run the program. An error of the system (for example a full disk) is printed in words; exit code 1."""
-        surroundings.prepare()
+        process_setup.prepare()
         try:
             return super().main(*args, **more)
         except OSError as error:
             say(f"peaks-scheduler: the system refused: {error}")
-            surroundings.give_up_output()
+            process_setup.discard_output()
             sys.exit(1)
 
 
@@ -84,9 +84,9 @@ def run(config: str | None, **flags: object) -> None:
     from peaks_scheduler.observability import logs
 
     settings = settings_of(config, **flags)
-    surroundings.raise_open_files()
+    process_setup.raise_open_file_limit()
     log_format: Literal["text", "json"] = "text" if settings.log_format == "text" else "json"
-    logs.configure(log_format, os.environ.get("PEAKS_LOG_LEVEL", "INFO"), unhurried=True)
+    logs.configure(log_format, os.environ.get("PEAKS_LOG_LEVEL", "INFO"), non_blocking=True)
     sys.exit(asyncio.run(run_daemon(settings)))
 
 

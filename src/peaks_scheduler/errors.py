@@ -1,54 +1,54 @@
 """Every error this package raises on purpose.
 
     PeaksError
-    ├── ConfigurationError        wrong option, configuration or file: exit 2
-    │   └── PowerModelError       a power model file that cannot be used
-    ├── QuantityError             text that is no Kubernetes quantity
-    ├── ObjectError               an API object without what every such object has
-    ├── ModelFitError             a curve could not be fitted: samples or arguments that make no sense
-    ├── LoadError                 a load source that did not answer with usable load
-    └── KubeError                 the API server answered, or did not, with ...
-        ├── Conflict              409: somebody else was there first, or a precondition failed
+    ├── ConfigurationError        invalid option, configuration or file: exit code 2
+    │   └── PowerModelError       a power model file cannot be used
+    ├── QuantityError             text is not a Kubernetes quantity
+    ├── ObjectError               an API object lacks a required field, or a field has a wrong type
+    ├── ModelFitError             a curve could not be fitted: invalid samples or arguments
+    ├── LoadError                 a load source did not return usable load
+    └── KubeError                 a request to the API server failed:
+        ├── Conflict              409: already bound, already exists, or a precondition failed
         ├── NotFound              404
         ├── Forbidden             401, 403: a right or a token is missing
-        ├── TooManyRequests       429: come back after `retry_after` seconds
-        ├── WrongShape            an answer that is no object of the kind that was asked for
-        ├── TooLarge              an answer beyond what we read of one
-        ├── Denied                any status: admission (a policy, a webhook, or one out of reach) refused the write
-        ├── Unavailable           503, or no connection made: nothing was done
+        ├── TooManyRequests       429: try again after `retry_after` seconds
+        ├── MalformedResponse     the response is not an object of the expected kind
+        ├── TooLarge              the response has more bytes than we read
+        ├── Denied                any status: admission (a policy, a webhook, an unreachable webhook) refused the write
+        ├── Unavailable           503, or no connection was opened: nothing was done
         └── Ambiguous             the connection broke after sending, or 500, 502, 504: it may have been done
 
-Messages say what was expected, what came, where, and what to do; the command line prints them as they are. Errors that
-cross a room are chained with ``from``. "Does not fit" is no error: it is data in a Decision.
+A message says what was expected, what came, where, and what to do; the command line prints it unchanged. Errors of
+another package are chained with ``from``. "Does not fit" is not an error but data in a Decision.
 """
 
 
 class PeaksError(Exception):
-    """Root of everything raised on purpose here."""
+    """Base of all errors of this package."""
 
 
 class ConfigurationError(PeaksError):
-    """Wrong usage or configuration; the command ends with exit code 2."""
+    """Invalid usage or configuration; the command ends with exit code 2."""
 
 
 class PowerModelError(ConfigurationError):
-    """A power model file that cannot be read or fails validation."""
+    """A power model file cannot be read or is invalid."""
 
 
 class QuantityError(PeaksError, ValueError):
-    """Text that Kubernetes would not accept as a quantity."""
+    """Kubernetes would not accept this text as a quantity."""
 
 
 class ObjectError(PeaksError, ValueError):
-    """An API object that lacks what every such object has (a name, a uid)."""
+    """An API object lacks a required field (a name, a uid), or a field has a wrong type."""
 
 
 class ModelFitError(PeaksError):
-    """A curve could not be fitted: samples or arguments that make no sense. (A FitError is about pods.)"""
+    """A curve could not be fitted: invalid samples or arguments. (kube-scheduler's FitError is about pods.)"""
 
 
 class LoadError(PeaksError):
-    """A load source gave no usable load. ``kind`` is a short stable word for logs and telemetry."""
+    """A load source did not return usable load. ``kind``: a short stable word for logs and telemetry."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
@@ -56,49 +56,51 @@ class LoadError(PeaksError):
 
 
 class KubeError(PeaksError):
-    """The API server refused or failed a request. ``status`` is the HTTP status, 0 where none came; ``said`` are the
-    server's own words, without the request that they answer."""
+    """A request to the API server failed.
+
+    ``status``: the HTTP status; 0 without a response. ``said``: the server's message, without the request.
+    """
 
     def __init__(self, message: str, status: int = 0, said: str = "") -> None:
         super().__init__(message)
         self.status, self.said = status, said or message
 
 
-class Conflict(KubeError):  # noqa: N818 - Kubernetes' own word
-    """409: already bound, already there, or a precondition (uid, resourceVersion) did not hold."""
+class Conflict(KubeError):  # noqa: N818 - Kubernetes' word
+    """409: already bound, already exists, or a precondition (uid, resourceVersion) failed."""
 
 
 class NotFound(KubeError):  # noqa: N818
-    """404: the object or its kind does not exist (any more)."""
+    """404: the object or its kind does not exist."""
 
 
 class Forbidden(KubeError):  # noqa: N818
-    """401 or 403: the token is not accepted or lacks the right."""
+    """401 or 403: the token is not accepted, or lacks the right."""
 
 
 class TooManyRequests(KubeError):  # noqa: N818
-    """429: the API server asks to come back after ``retry_after`` [s]."""
+    """429: the API server asks to try again after ``retry_after`` [s]."""
 
     def __init__(self, message: str, retry_after: float, said: str = "") -> None:
         super().__init__(message, 429, said)
         self.retry_after = retry_after
 
 
-class WrongShape(KubeError):  # noqa: N818
-    """The answer is not what was asked for: no JSON, no list, an object without a name, another type in a field."""
+class MalformedResponse(KubeError):  # noqa: N818
+    """The response is not what was asked for: not JSON, not a list, an object without a name, a wrong type."""
 
 
 class TooLarge(KubeError):  # noqa: N818
-    """The answer has more bytes than are read of one."""
+    """The response has more bytes than we read."""
 
 
 class Denied(KubeError):  # noqa: N818
-    """Admission refused the write, with whatever status the webhook or policy chose: it was not carried out."""
+    """Admission refused the write, with any status that the webhook or policy chose. Nothing was done."""
 
 
 class Unavailable(KubeError):  # noqa: N818
-    """The server turned the request away, or no connection was made: it was not carried out."""
+    """The server turned the request away, or no connection was opened. Nothing was done."""
 
 
 class Ambiguous(KubeError):  # noqa: N818
-    """The request was sent and no answer came that tells whether it was carried out."""
+    """The request was sent, but no response tells whether it was carried out."""

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from peaks_scheduler.errors import ConfigurationError, KubeError, PeaksError
-from peaks_scheduler.kube import answers
-from peaks_scheduler.kube.bounds import LONGEST_WAIT, wait_of
+from peaks_scheduler.kube import kopf_responses
 from peaks_scheduler.kube.clock import FARTHEST, ServerClock
-from peaks_scheduler.kube.decoding import decode_names, decode_objects, decoded
-from peaks_scheduler.kube.lease import LONGEST, duration_of, holder_of, spec_of, transitions_of, usable
+from peaks_scheduler.kube.decoding import decode_as, decode_names, decode_objects
+from peaks_scheduler.kube.lease import LONGEST, duration_of, holder_of, require_lease, spec_of, transitions_of
 from peaks_scheduler.kube.login.exec_plugin import _read as read_credential
 from peaks_scheduler.kube.login.kubeconfig import read_access, read_files
-from peaks_scheduler.kube.shapes.shapes import SHAPES, check_shape
+from peaks_scheduler.kube.response_limits import LONGEST_WAIT, retry_after_seconds
+from peaks_scheduler.kube.schemas.validation import SCHEMAS, check_schema
 from peaks_scheduler.kube.transport import error_of
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.scheduling.cycle import schedule
@@ -107,7 +107,7 @@ def test_any_pod_is_refused_at_the_door_or_decided(raw: Any) -> None:
     ledger = Ledger()
     ledger.observe_node(rich_node())
     with contextlib.suppress(PeaksError):
-        check_shape("pods", raw)
+        check_schema("pods", raw)
         ledger.observe_pod(raw)
         for each, _ in list(ledger.pods()):
             if not each.node_name:
@@ -118,17 +118,17 @@ def test_any_pod_is_refused_at_the_door_or_decided(raw: Any) -> None:
 def test_any_node_is_refused_at_the_door_or_decided_on(raw: Any) -> None:
     ledger = Ledger()
     with contextlib.suppress(PeaksError):
-        check_shape("nodes", raw)
+        check_schema("nodes", raw)
         ledger.observe_node(raw)
     ledger.observe_pod(pod())
     (waiting,) = (each for each, _ in ledger.pods())
     schedule(waiting, ledger.snapshot(), STRATEGIES["peaks"], now=NOW)
 
 
-@fuzzed(st.sampled_from(sorted(SHAPES)), mutated(GOOD, deep=False) | scalars)
+@fuzzed(st.sampled_from(sorted(SCHEMAS)), mutated(GOOD, deep=False) | scalars)
 def test_any_object_of_any_kind_has_its_shape_or_is_told(plural: str, raw: Any) -> None:
     with contextlib.suppress(PeaksError):
-        check_shape(plural, raw)
+        check_schema(plural, raw)
 
 
 # --- lists and watches ------------------------------------------------------------------------------------------------
@@ -138,9 +138,9 @@ def test_any_object_of_any_kind_has_its_shape_or_is_told(plural: str, raw: Any) 
 def test_any_list_is_read_or_an_error(text: str) -> None:
     body = text.encode("utf-8", "surrogatepass")
     with contextlib.suppress(KubeError):
-        assert all(each.metadata.name for each in decoded(body, decode_names).items or () if each.metadata.name)
+        assert all(each.metadata.name for each in decode_as(body, decode_names).items or () if each.metadata.name)
     with contextlib.suppress(KubeError):
-        assert all(type(each["metadata"]) is dict for each in decoded(body, decode_objects).objects())
+        assert all(type(each["metadata"]) is dict for each in decode_as(body, decode_objects).objects())
 
 
 class Content:
@@ -158,14 +158,14 @@ class Content:
 def test_after_any_line_kopf_gets_only_what_it_takes(text: str, cut: int) -> None:
     async def read() -> list[Any]:
         data = "\n".join([json.dumps(LINE), text, json.dumps(LINE), ""]).encode("utf-8", "surrogatepass")
-        lines = answers.Lines(Content(data, cut), lambda what, why: None)  # type: ignore[arg-type]
+        lines = kopf_responses.WatchLines(Content(data, cut), lambda what, why: None)  # type: ignore[arg-type]
         return [json.loads(each) async for each in lines.iter_chunked(1 << 20)]
 
-    pause, answers.PAUSE = answers.PAUSE, 0.0
+    pause, kopf_responses.PAUSE = kopf_responses.PAUSE, 0.0
     try:
         got = asyncio.run(read())
     finally:
-        answers.PAUSE = pause
+        kopf_responses.PAUSE = pause
     assert got[0] == got[-1] == LINE
     for event in got:
         assert event["type"] in ("ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR")
@@ -190,7 +190,7 @@ def test_any_refusal_is_an_error_with_a_bounded_wait(told: str, status: Any, met
     error = error_of(method, "/api/v1/pods", code, headers, body)
     assert isinstance(error, KubeError)
     assert 0.0 <= getattr(error, "retry_after", 0.0) <= LONGEST_WAIT
-    assert 0.0 <= wait_of({}, status.get("details") if isinstance(status, dict) else status) <= LONGEST_WAIT
+    assert 0.0 <= retry_after_seconds({}, status.get("details") if isinstance(status, dict) else status) <= LONGEST_WAIT
     error.said.encode()
 
 
@@ -204,7 +204,7 @@ def test_any_date_leaves_an_offset_that_can_be_counted_with(date: str) -> None:
 @fuzzed(mutated(LEASE, deep=False) | scalars)
 def test_any_lease_can_be_competed_for_or_is_an_error(lease: Any) -> None:
     with contextlib.suppress(KubeError):
-        fine = usable(lease)
+        fine = require_lease(lease)
         assert 0.0 <= duration_of(fine, 15.0) <= LONGEST
         assert len(holder_of(fine)) <= 256
         assert 0 <= transitions_of(spec_of(fine)) < 2**31

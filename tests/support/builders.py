@@ -18,9 +18,10 @@ from peaks_scheduler.objects.ceilings import NO_CEILING, Ceiling
 from peaks_scheduler.objects.pod import Pod, pod_from_api
 from peaks_scheduler.power.curves import Curve, Exponential
 from peaks_scheduler.power.models import PowerModel, PowerModels
-from peaks_scheduler.scheduling.cycle import judge, schedule
+from peaks_scheduler.scheduling.cycle import schedule
 from peaks_scheduler.scheduling.decision import Decision
 from peaks_scheduler.scheduling.scoring.strategies import STRATEGIES, Strategy
+from peaks_scheduler.scheduling.verdicts import judge
 
 Json = dict[str, Any]
 

@@ -159,7 +159,7 @@ class Stage:
             lambda: self.fence_open,
             self.wall,
             self.clock,
-            Preemption(self.ledger).word,
+            Preemption(self.ledger).note,
         )
         self.scheduler = Scheduler(
             self.ledger,

@@ -344,7 +344,7 @@ def _(world: World) -> None:
     _one(world, cluster={"server": world.server, "certificate-authority": "none.pem"})
 
 
-@case("authority that is empty", REFUSED, "expected certificates of an authority")
+@case("authority that is empty", REFUSED, "expected CA certificates")
 def _(world: World) -> None:
     (world.folder / "empty.pem").write_text("")
     _one(world, cluster={"server": world.server, "certificate-authority": "empty.pem"})
@@ -416,12 +416,12 @@ def _(world: World) -> None:
     world.write(world.entries(), current=None)
 
 
-@case("context whose cluster is not there", REFUSED, "expected a cluster that the kubeconfig has, got 'y'")
+@case("context whose cluster is not there", REFUSED, "expected a cluster of this kubeconfig, got 'y'")
 def _(world: World) -> None:
     _one(world, context={"cluster": "y", "user": "x"})
 
 
-@case("context whose user is not there", REFUSED, "expected a user that the kubeconfig has, got 'y'")
+@case("context whose user is not there", REFUSED, "expected a user of this kubeconfig, got 'y'")
 def _(world: World) -> None:
     _one(world, context={"cluster": "x", "user": "y"})
 

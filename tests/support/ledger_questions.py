@@ -12,7 +12,7 @@ from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.ledger.snapshot import Selection, Snapshot
 from peaks_scheduler.objects.pod import HostPort
 from peaks_scheduler.objects.selectors import LabelSelector, label_selector_from
-from peaks_scheduler.scheduling.cycle import judge
+from peaks_scheduler.scheduling.verdicts import judge
 from tests.support.builders import (
     HOSTNAME,
     PEAKS,

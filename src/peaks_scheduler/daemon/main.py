@@ -50,8 +50,9 @@ from peaks_scheduler.ledger.records import State
 from peaks_scheduler.ledger.snapshot import NO_CPUS, Snapshot
 from peaks_scheduler.objects.pod import pod_from_api
 from peaks_scheduler.observability.logs import dropped
+from peaks_scheduler.observability.sample import NodeMetrics, Sample
 from peaks_scheduler.observability.serving import Check, Findings, Health, Server, run_all
-from peaks_scheduler.observability.telemetry import NodeSeries, Sample, Telemetry
+from peaks_scheduler.observability.telemetry import Telemetry
 from peaks_scheduler.scheduling.preemption import Preemption
 from peaks_scheduler.scheduling.queue import SchedulingQueue
 from peaks_scheduler.scheduling.scoring.headroom import above, overshoot
@@ -182,7 +183,7 @@ class Daemon:
     def _wire(self, connection: Connection) -> None:
         settings, name = self.settings, self.settings.scheduler_name
         identity = unique_identity()
-        self.reach = connection.reach
+        self.reach = connection.reachability
         self.client = KubeClient(connection, name, identity)
         self.events = EventPoster(self.client, on_drop=self.telemetry.event_dropped)
         reporter = Reporter(name, identity)
@@ -204,7 +205,7 @@ class Daemon:
             events=self.events,
             reporter=reporter,
             refusals=Refusals(
-                self.client, self.events, reporter, self.may_write, postscript=Preemption(self.ledger).word
+                self.client, self.events, reporter, self.may_write, postscript=Preemption(self.ledger).note
             ),
             cooling=Cooling(self.ledger),
             telemetry=self.telemetry,
@@ -228,7 +229,7 @@ class Daemon:
             on_start=self._take_signals,
         )
         self.undecided = Watchman(self.scheduler)
-        connection.on_oddity = self.feed.odd
+        connection.on_malformed = self.feed.odd
         self.audit = Audit(
             self.ledger,
             self.client,
@@ -256,7 +257,7 @@ class Daemon:
         self._checks = self._ready_checks()
         self._found: Findings = [("first-lists", self._first_lists())]
         self.server = Server(
-            str(settings.listen),
+            settings.listen,
             self._live_findings,
             self._ready_findings,
             self.telemetry.render,
@@ -485,15 +486,16 @@ class Daemon:
             binds_in_flight_limit=self.limiter.limit,
             oldest_unseen_pod=self.audit.oldest_unseen,
             undecided_pods=len(self.undecided),
-            nodes=self._series(nodes) if self.settings.node_metrics else NodeSeries(),
+            nodes=self._series(nodes) if self.settings.node_metrics else NodeMetrics(),
         )
 
-    def _series(self, nodes: Snapshot) -> NodeSeries:
+    def _series(self, nodes: Snapshot) -> NodeMetrics:
         typical = pod_from_api({"metadata": {"name": "typical"}}, self.settings.default_pod_cpu)
-        jumps = self.scheduler.strategy.cost(typical, nodes)
+        strategy = self.scheduler.strategy
+        jumps = strategy.jump(typical, nodes, strategy.cost(typical, nodes))
         watts = self.measured_power.watts(nodes.names)
         cpu = np.where(nodes.cpu_capacity > NO_CPUS, nodes.cpu_high / nodes.cpu_capacity, np.nan)
-        return NodeSeries(tuple(nodes.names), cpu, jumps, *watts)
+        return NodeMetrics(tuple(nodes.names), cpu, jumps, *watts)
 
 
 def _standings(nodes: Snapshot) -> dict[str, int]:

@@ -1,1 +1,1 @@
-"""An API server, kubelets and a load-watcher in this process, for the demo and the tests. Loopback only."""
+"""An API server, kubelets and a load-watcher inside this process, for the demo and the tests. Loopback only."""

@@ -1,10 +1,13 @@
-"""An API server in memory: enough of Kubernetes, over HTTP on loopback, for a scheduler to believe in it.
+"""An API server in memory, over HTTP on loopback, with what a scheduler needs of Kubernetes.
 
-Owns its life, the objects put in by the same process and the faults that tests order. Served: pods (with binding and
-status), nodes, namespaces, volumes, claims and the kinds of storage.k8s.io, events of both API groups, leases, access
-reviews, discovery; lists with pages, selectors and metadata-only answers, watches with bookmarks and 410. ``wire`` is
-its HTTP, ``rest`` its verbs, ``watching`` its streams, ``store`` its objects. Assumes that its plain methods are called
-on the event loop it runs on. Never checks schemas or namespaces, and no rights but those it is told to deny.
+It serves pods (with binding and status), nodes, namespaces, volumes, claims, the kinds of storage.k8s.io, events of
+both API groups, leases, access reviews and discovery. Lists have pages, selectors and metadata-only responses; watches
+have bookmarks and 410.
+
+Owns the start and stop of the server, and the methods by which the same process adds objects and orders faults.
+``http_routes`` has the HTTP paths, ``middleware`` the token check and the faults, ``rest`` the verbs, ``watch_streams``
+the watches, ``object_store`` the objects. Assumes that its methods are called on its own event loop. Never validates
+schemas or namespaces; denies only the rights that it is told to deny.
 
     async with EmbeddedApiServer() as server:
         server.add_node({"metadata": {"name": "worker-1"}, "status": {"allocatable": {"cpu": "4", "pods": "110"}}})
@@ -27,21 +30,25 @@ from typing import Self
 import yaml
 from aiohttp import web
 
+from .api_resources import BY_NAME, PODS, Resource
 from .faults import Cut, Failure
-from .gate import Gate
+from .http_routes import HttpRoutes
+from .middleware import Middleware
+from .object_store import Key, Object, Store, StoreChange
 from .patching import merge_patch
-from .resources import BY_NAME, PODS, Resource
-from .rest import Rest
-from .store import Change, Key, Object, Store
-from .watching import Watches
-from .wire import Wire
+from .rest import RestApi
+from .watch_streams import WatchStreams
 
-_BODY_LIMIT = 3 * 1024 * 1024  # bytes, as the API server's
+_BODY_LIMIT = 3 * 1024 * 1024  # [bytes] as kube-apiserver
 
 
 class EmbeddedApiServer:
-    """The server. ``clock``: seconds since the epoch, for ``Date`` and the times in objects. ``bookmark_seconds``:
-    pause after which a watch that asked for bookmarks gets one.
+    """The server.
+
+    Args:
+        tokens: accepted bearer tokens; None: no check.
+        clock: [s] since the epoch, for the ``Date`` header and the times in objects.
+        bookmark_seconds: [s] between two bookmarks of a watch that asked for them.
     """
 
     def __init__(
@@ -53,20 +60,20 @@ class EmbeddedApiServer:
     ) -> None:
         self.clock = clock
         self._store = Store(clock)
-        self._rest = Rest(self._store)
-        self._watches = Watches(self._store, bookmark_seconds)
-        self._gate = Gate(tokens)
-        self._wire = Wire(self._rest, self._watches, self._gate)
+        self._rest = RestApi(self._store)
+        self._watches = WatchStreams(self._store, bookmark_seconds)
+        self._middleware = Middleware(tokens)
+        self._routes = HttpRoutes(self._rest, self._watches, self._middleware)
         self._runner: web.AppRunner | None = None
         self._port = 0
 
-    # ---- life
+    # ---- start and stop
 
     async def start(self) -> None:
-        """Listen on 127.0.0.1: a free port the first time, the same one after a ``stop``. The objects stay."""
+        """Listen on 127.0.0.1, at a free port; after a ``stop`` at the same port, with the same objects."""
         app = web.Application(client_max_size=_BODY_LIMIT)
-        app.add_routes(self._wire.routes())
-        app.on_response_prepare.append(self._date)
+        app.add_routes(self._routes.routes())
+        app.on_response_prepare.append(self._set_date)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True)
@@ -74,7 +81,7 @@ class EmbeddedApiServer:
         self._port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
-        """End the watches and stop listening."""
+        """End the watches and stop listening. The objects stay."""
         if self._runner is not None:
             self._watches.end()
             runner, self._runner = self._runner, None
@@ -91,11 +98,11 @@ class EmbeddedApiServer:
 
     @property
     def url(self) -> str:
-        """Where it listens, or listened."""
+        """URL of the server, also after ``stop``."""
         return f"http://127.0.0.1:{self._port}"
 
     def write_kubeconfig(self, path: Path | str, *, token: str | None = None, token_file: str | None = None) -> Path:
-        """Write a kubeconfig for this server: a token (any accepted one), or a file that holds it."""
+        """Write a kubeconfig for this server, with ``token`` (default: an accepted one) or ``token_file``."""
         token = token or next(iter(sorted(self.tokens or ())), "embedded")
         user = {"tokenFile": token_file} if token_file else {"token": token}
         config = {
@@ -109,10 +116,10 @@ class EmbeddedApiServer:
         Path(path).write_text(yaml.safe_dump(config), encoding="utf-8")
         return Path(path)
 
-    # ---- objects, from the same process
+    # ---- objects
 
     def add_node(self, node: Object) -> Object:
-        """Create a node. Returns it as stored; like every object handed out here, read it and do not change it."""
+        """Create a node and return it as stored. Do not change objects that this server returns."""
         return self._rest.create(BY_NAME["nodes"], "", node).object
 
     def add_pod(self, pod: Object) -> Object:
@@ -126,28 +133,29 @@ class EmbeddedApiServer:
         return self._rest.create(resource, namespace if resource.namespaced else "", obj).object
 
     def objects(self, kind: str) -> list[Object]:
-        """All "pods", "nodes", "events" (as of events.k8s.io/v1) and so on, in order of namespace and name."""
+        """All objects of a kind ("pods"), sorted by namespace and name; events in their events.k8s.io/v1 form."""
         return [record.object for record in self._store.records(BY_NAME[kind])]
 
     def get(self, kind: str, name: str, namespace: str = "default") -> Object:
-        """One object, or ``status.Refused``."""
+        """One object. Raises ApiError."""
         return self._store.get(BY_NAME[kind], _key(BY_NAME[kind], namespace, name)).object
 
     def change(self, kind: str, name: str, patch: Object, namespace: str = "default") -> Object:
-        """Merge ``patch`` into an object, its status included, in one write."""
+        """Merge ``patch`` into an object, including its status, in one write."""
         resource, key = BY_NAME[kind], _key(BY_NAME[kind], namespace, name)
         return self._store.replace(resource, key, merge_patch(self._store.get(resource, key).object, patch)).object
 
     def remove(self, kind: str, name: str, namespace: str = "default") -> None:
-        """Take an object away at once."""
+        """Remove an object at once."""
         self._store.remove(BY_NAME[kind], _key(BY_NAME[kind], namespace, name))
 
     def bind(self, name: str, node: str, namespace: str = "default") -> Object:
-        """Bind a pod as another scheduler would."""
+        """Bind a pod, as another scheduler would."""
         return self._rest.bind((namespace, name), {"target": {"kind": "Node", "name": node}}).object
 
-    def subscribe(self, kind: str, subscriber: Callable[[Change], None]) -> Callable[[], None]:
-        """Hear of every change of a kind, in order and before its request is answered. Returns the way to stop."""
+    def subscribe(self, kind: str, subscriber: Callable[[StoreChange], None]) -> Callable[[], None]:
+        """Call ``subscriber`` for every change of a kind, in order and before its request is answered. Returns a
+        function that ends the subscription."""
         return self._store.subscribe(BY_NAME[kind], subscriber)
 
     # ---- faults
@@ -160,70 +168,70 @@ class EmbeddedApiServer:
         match: str = "",
         message: str | None = None,
     ) -> None:
-        """Refuse the next ``n`` requests whose text ``METHOD path?query`` contains ``match``; none is applied."""
-        self._gate.faults.failures.append(Failure(match, n, status, headers or {}, message))
+        """Refuse the next ``n`` requests whose text ``METHOD path?query`` contains ``match``, without applying them."""
+        self._middleware.faults.failures.append(Failure(match, n, status, headers or {}, message))
 
     def drop_next(self, n: int, match: str = "", *, after_applying: bool = False) -> None:
         """Cut the connection of the next ``n`` matching requests without an answer, before or after applying them."""
-        self._gate.faults.cuts.append(Cut(match, n, after_applying))
+        self._middleware.faults.cuts.append(Cut(match, n, after_applying))
 
     def delay(self, match: str, seconds: float) -> None:
-        """Hold every matching request back by ``seconds`` before it is looked at; 0 ends that."""
-        self._gate.faults.delays[match] = seconds
+        """Delay every matching request by ``seconds`` before it is handled; 0 ends the delay."""
+        self._middleware.faults.delays[match] = seconds
 
     def drop_watches(self) -> int:
-        """Break the connection of every open watch. Returns how many there were."""
+        """Break the connection of every open watch. Returns their number."""
         return self._watches.cut()
 
     def freeze_watches(self, frozen: bool = True) -> None:
-        """Keep watches open and silent; what happened meanwhile is sent when they thaw."""
+        """Keep watches open and send nothing; with False, send what happened meanwhile."""
         self._watches.frozen = frozen
 
     def compact(self) -> None:
-        """Forget all history: a watch from an older version gets 410, a continued list too."""
+        """Forget the history: watches from an older version and continued lists get 410."""
         self._rest.compact()
 
     @property
     def expired(self) -> Mapping[str, int]:
-        """Kind -> watches that were answered with 410."""
+        """Kind -> number of watches that were answered with 410."""
         return self._watches.expired
 
     def clear_faults(self) -> None:
-        """Forget every refusal, cut and delay not yet carried out."""
-        self._gate.faults.clear()
+        """Forget all refusals, cuts and delays that have not happened yet."""
+        self._middleware.faults.clear()
 
-    # ---- what was asked
+    # ---- rights and requests
 
     @property
     def tokens(self) -> set[str] | None:
-        """Accepted bearer tokens; None accepts everybody. Assign to rotate."""
-        return self._gate.tokens
+        """Accepted bearer tokens; None: no check. Assign new ones to rotate them."""
+        return self._middleware.tokens
 
     @tokens.setter
     def tokens(self, tokens: set[str] | None) -> None:
-        self._gate.tokens = tokens
+        self._middleware.tokens = tokens
 
     @property
     def denied(self) -> set[tuple[str, str]]:
-        """(verb, kind) that are forbidden, e.g. ("create", "pods/binding"). Add to it."""
-        return self._wire.denied
+        """Forbidden (verb, kind), for example ("create", "pods/binding"). Add to this set."""
+        return self._routes.denied
 
     @property
     def absent(self) -> set[str]:
-        """Kinds ("csinodes") that this server does not have. Add to it."""
-        return self._wire.absent
+        """Kinds ("csinodes") that this server does not have. Add to this set."""
+        return self._routes.absent
 
     @property
     def requests(self) -> Counter[tuple[str, str]]:
-        """(verb, kind) -> requests that came, refused ones too: ("watch", "pods"), ("create", "pods/binding")."""
-        return self._gate.requests
+        """(verb, kind) -> number of requests, refused ones included: ("watch", "pods"), ("create", "pods/binding")."""
+        return self._middleware.requests
 
     @property
     def watching(self) -> int:
-        """Watches open now."""
+        """Number of watches open now."""
         return len(self._watches)
 
-    async def _date(self, request: web.Request, response: web.StreamResponse) -> None:
+    async def _set_date(self, request: web.Request, response: web.StreamResponse) -> None:
         response.headers["Date"] = email.utils.formatdate(self.clock(), usegmt=True)
 
 

@@ -1,8 +1,8 @@
-"""Faults that a test orders from the embedded API server: refusals, delays, cut connections.
+"""Faults that a test orders from the embedded API server: refused requests, delays, cut connections.
 
-Owns the orders not yet carried out. A request is matched by a part of its text ``METHOD path?query``: ``"binding"``,
-``"PATCH"``, ``"/leases/"``, ``"watch=true"``; an empty match means every request. Never touches the objects: the server
-asks, and acts.
+Owns the faults that have not happened yet. A fault applies to requests whose text ``METHOD path?query`` contains its
+``match``: ``"binding"``, ``"PATCH"``, ``"/leases/"``, ``"watch=true"``; an empty match applies to every request. The
+middleware asks for faults and carries them out.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TypeVar
 
 @dataclass(slots=True)
 class Failure:
-    """Refuse ``left`` more matching requests with ``status``; nothing is applied."""
+    """Refuse ``left`` more matching requests with ``status``, without applying them."""
 
     match: str
     left: int
@@ -25,44 +25,44 @@ class Failure:
 
 @dataclass(slots=True)
 class Cut:
-    """Cut the connection of ``left`` more matching requests, having applied them or not."""
+    """Cut the connection of ``left`` more matching requests, before or after applying them."""
 
     match: str
     left: int
     after_applying: bool
 
 
-Order = TypeVar("Order", Failure, Cut)
+Fault = TypeVar("Fault", Failure, Cut)
 
 
 @dataclass(slots=True)
 class Faults:
-    """Every order. The oldest one that matches is carried out first."""
+    """All ordered faults. Of several that match, the oldest is used first."""
 
     failures: list[Failure] = field(default_factory=list)
     cuts: list[Cut] = field(default_factory=list)
     delays: dict[str, float] = field(default_factory=dict)
 
     def failure(self, request: str) -> Failure | None:
-        """The refusal ordered for this request, used up by asking."""
+        """The refusal of this request, if one is ordered; it is used up."""
         return _take(self.failures, request)
 
     def cut(self, request: str) -> Cut | None:
-        """The cut ordered for this request, used up by asking."""
+        """The cut of this request's connection, if one is ordered; it is used up."""
         return _take(self.cuts, request)
 
     def seconds(self, request: str) -> float:
-        """How long this request is to be held back [s]: the sum of all delays that match."""
+        """Delay of this request [s]: the sum of all delays that match."""
         return sum(seconds for match, seconds in self.delays.items() if match in request)
 
     def clear(self) -> None:
-        """Forget every order."""
+        """Forget all faults."""
         self.failures.clear()
         self.cuts.clear()
         self.delays.clear()
 
 
-def _take(orders: list[Order], request: str) -> Order | None:
+def _take(orders: list[Fault], request: str) -> Fault | None:
     for order in orders:
         if order.match in request:
             order.left -= 1

@@ -1,8 +1,8 @@
-"""Kubelets for every node at once: bound pods start, some finish, those that are to go leave.
+"""Simulates the kubelets of all nodes: starts bound pods, finishes some of them, removes deleted ones.
 
-Owns what happens to a pod after its binding: Running with the times that a kubelet reports, Succeeded when its work is
-done, removal a while later, and removal of what was deleted. Runs no containers. Time comes from the server's clock and
-``step`` does what is due, so tests drive it without waiting. Never looks at pods that no node has.
+Owns the status of a pod after its binding: Running with the times that a kubelet reports, Succeeded when its time is
+over, and its removal. Runs no containers. Uses the server's clock; ``step`` does what is due, so tests need not wait.
+Ignores pods that are not bound.
 """
 
 from __future__ import annotations
@@ -14,19 +14,25 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from .api_errors import ApiError
 from .apiserver import EmbeddedApiServer
+from .object_store import Object, StoreChange, stamp
 from .rest import set_condition
-from .status import Refused
-from .store import Change, Object, stamp
 
 RunsFor = Callable[[Object], float | None]
-"""Pod -> how long it runs [s]; None: until the end."""
+"""Pod -> how long it runs [s]; None: for ever."""
 
 _Act = Callable[["Kubelets", Object], None]
 
 
 class Kubelets:
-    """Starts listening at once. ``start_after`` bounds the seeded pause from binding to start [s]."""
+    """Starts to observe pods at once.
+
+    Args:
+        runs_for: how long a pod runs.
+        start_after: least and greatest time from binding to start [s]; drawn with ``seed``.
+        removed_after: [s] from the end of a pod to its removal.
+    """
 
     def __init__(
         self,
@@ -46,9 +52,9 @@ class Kubelets:
         self._order = itertools.count()
         self._wake = asyncio.Event()
         self.stop = server.subscribe("pods", self._observe)
-        """Call it to stop listening."""
+        """Call it to stop observing pods."""
 
-    def _observe(self, change: Change) -> None:
+    def _observe(self, change: StoreChange) -> None:
         pod = change.after.object if change.after else None
         if pod is None or not pod["spec"].get("nodeName"):
             return
@@ -63,7 +69,7 @@ class Kubelets:
         self._wake.set()
 
     def step(self) -> float | None:
-        """Do everything that is due. Returns when the next thing is due (seconds since the epoch), None for never."""
+        """Do everything that is due. Returns when the next action is due [s since the epoch]; None: never."""
         while self._due and self._due[0][0] <= self._server.clock():
             _, _, what, pod = heapq.heappop(self._due)
             if (current := self._current(pod)) is not None:
@@ -71,16 +77,16 @@ class Kubelets:
         return self._due[0][0] if self._due else None
 
     def _current(self, pod: Object) -> Object | None:
-        """The pod as it is now; None if it is gone or another has its name."""
+        """The current state of the pod; None if it is gone or another pod has its name."""
         metadata = pod["metadata"]
         try:
             current = self._server.get("pods", metadata["name"], metadata["namespace"])
-        except Refused:
+        except ApiError:
             return None
         return current if current["metadata"]["uid"] == metadata["uid"] else None
 
     async def run(self) -> None:
-        """Live until cancelled."""
+        """Run until cancelled."""
         while True:
             self._wake.clear()
             due = self.step()
@@ -113,7 +119,7 @@ _ACTS: dict[str, _Act] = {"start": Kubelets._start, "finish": Kubelets._finish, 
 
 
 def running(pod: Object, now: float) -> Object:
-    """The status of a pod whose containers start now."""
+    """Status of a pod whose containers start at ``now`` [s since the epoch]."""
     since = stamp(now)
     state = {"running": {"startedAt": since}}
     status = _status(pod, "Running", state, ready=True)
@@ -123,7 +129,7 @@ def running(pod: Object, now: float) -> Object:
 
 
 def succeeded(pod: Object, now: float) -> Object:
-    """The status of a pod whose containers end now, well."""
+    """Status of a pod whose containers end at ``now`` [s since the epoch] without an error."""
     begun = pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"]
     ended = {"exitCode": 0, "reason": "Completed", "startedAt": begun, "finishedAt": stamp(now)}
     status = _status(pod, "Succeeded", {"terminated": ended}, ready=False)

@@ -1,7 +1,7 @@
-"""Merge patches and the part of strategic merge patches that pods, nodes and events need.
+"""Applies merge patches, and the part of strategic merge patches that pods, nodes and events need.
 
-Owns which lists merge by a key; other lists are replaced whole, as the schema says for e.g. ``containerStatuses``.
-Pure: the patched object is a new one, and what it shares with the old one is unchanged.
+Owns which lists are merged by a key. Other lists are replaced as a whole, as the schema says for ``containerStatuses``,
+for example. Pure: the result is a new object, and parts that it shares with the old one are not changed.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 MERGE_KEYS: Mapping[str, str] = {"conditions": "type", "addresses": "type", "podIPs": "ip", "taints": "key"}
-"""List field -> key under which its entries merge (``patchMergeKey`` of the Go types)."""
+"""List field -> key by which its entries are merged (``patchMergeKey`` of the Go types)."""
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
-    """RFC 7386: null removes, objects merge, anything else replaces."""
+    """``target`` with a merge patch (RFC 7386): null removes, objects are merged, anything else replaces."""
     if not isinstance(patch, Mapping):
         return patch
     merged = dict(target) if isinstance(target, Mapping) else {}
@@ -27,10 +27,10 @@ def merge_patch(target: Any, patch: Any) -> Any:
 
 
 def strategic_merge_patch(target: Any, patch: Any) -> Any:
-    """Like a merge patch, but lists with a merge key are merged entry by entry.
+    """``target`` with a strategic merge patch: like a merge patch, but lists with a merge key are merged by entry.
 
-    Directives: ``$patch: delete`` and ``$patch: replace`` are followed, ``$setElementOrder`` and ``$retainKeys`` only
-    fix an order that nobody here depends on and are dropped.
+    The directives ``$patch: delete`` and ``$patch: replace`` are applied. ``$setElementOrder`` and ``$retainKeys`` are
+    ignored: they only set an order, which nobody here depends on.
     """
     if not isinstance(patch, Mapping):
         return patch
@@ -65,4 +65,4 @@ PATCHES = {
     "application/merge-patch+json": merge_patch,
     "application/strategic-merge-patch+json": strategic_merge_patch,
 }
-"""Content type of a PATCH -> how it is applied."""
+"""Content type of a PATCH -> function that applies it."""

@@ -1,9 +1,9 @@
-"""The REST verbs of the embedded API server, on the store: create, get, list, update, patch, delete, bind.
+"""The verbs of the embedded API server: create, list, update, patch, delete, bind.
 
-Owns what kube-apiserver does between the request and its storage: defaults of a new object, preconditions, which part
-of an object a path may write, graceful deletion, pages of a list. Assumes parsed bodies; never reads a request or
-writes an answer (``wire`` does), so it serves HTTP and in-process callers alike. Admission, defaulting of specs and
-validation of schemas are left out: every namespace exists and every object is taken as it is.
+Owns what kube-apiserver does between a request and its storage: defaults of a new object, preconditions, the part of an
+object that a path may write, graceful deletion, pages of a list. Assumes parsed bodies and never reads or writes HTTP,
+so it serves both ``http_routes`` and callers in this process. There is no admission, no defaulting of specs and no
+validation: every namespace exists, and every object is accepted.
 """
 
 from __future__ import annotations
@@ -16,49 +16,49 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import status
-from .resources import EVENTS, LEASES, NODES, PODS, Resource
-from .selecting import Predicate
-from .store import Key, Object, Record, Store
+from . import api_errors
+from .api_resources import EVENTS, LEASES, NODES, PODS, Resource
+from .object_store import Key, Object, Store, StoredObject
+from .query_selectors import Predicate
 
 GRACE_SECONDS = 30
-"""``terminationGracePeriodSeconds`` of a pod that names none."""
-_PAGES = 1000  # continued lists kept; the oldest are forgotten
+"""``terminationGracePeriodSeconds`` of a pod without one."""
+_PAGES = 1000  # continued lists that are kept; older ones are forgotten
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a list: all of it without a limit. ``token`` continues it, empty at the end."""
+    """One page of a list; the whole list without a limit. ``token`` continues the list; empty: the last page."""
 
-    records: list[Record]
+    records: list[StoredObject]
     version: int
     token: str = ""
     remaining: int = 0
 
 
-class Rest:
-    """The verbs. Every method returns the record it left behind or raises ``status.Refused``."""
+class RestApi:
+    """The verbs. Each method returns the stored object, or raises ApiError."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._pages: dict[str, tuple[int, list[Record]]] = {}
+        self._pages: dict[str, tuple[int, list[StoredObject]]] = {}
 
-    def create(self, resource: Resource, namespace: str, obj: Object) -> Record:
-        """POST to a collection. 409 for a name that is taken. A uid in the object is kept: callers like to know it."""
+    def create(self, resource: Resource, namespace: str, obj: Object) -> StoredObject:
+        """POST to a collection. 409 if the name is taken. A uid in the object is kept."""
         metadata = dict(obj.get("metadata") or {})
         name = metadata.get("name") or _generated(metadata)
         if not name:
-            raise status.invalid(resource, "", "metadata.name: Required value: name or generateName is required")
+            raise api_errors.invalid(resource, "", "metadata.name: Required value: name or generateName is required")
         metadata.pop("resourceVersion", None)
-        return self.store.create(resource, (namespace, name), _born(resource, {**obj, "metadata": metadata}))
+        return self.store.create(resource, (namespace, name), _with_defaults(resource, {**obj, "metadata": metadata}))
 
     def page(self, resource: Resource, namespace: str, selects: Predicate, limit: int = 0, token: str = "") -> Page:
-        """GET of a collection. Pages of one list show one state; 410 for a token that is forgotten."""
+        """GET of a collection. All pages of a list show the same state; 410 if the token is forgotten."""
         if token:
             try:
                 version, records = self._pages.pop(token)
             except KeyError:
-                raise status.expired(status.CONTINUE_EXPIRED) from None
+                raise api_errors.expired(api_errors.CONTINUE_EXPIRED) from None
         else:
             version = self.store.version
             records = [record for record in self.store.records(resource, namespace) if selects(record.object)]
@@ -66,7 +66,7 @@ class Rest:
             return Page(records, version)
         return Page(records[:limit], version, self._continued(version, records[limit:]), len(records) - limit)
 
-    def _continued(self, version: int, rest: list[Record]) -> str:
+    def _continued(self, version: int, rest: list[StoredObject]) -> str:
         token = base64.urlsafe_b64encode(json.dumps({"rv": version, "id": secrets.token_hex(8)}).encode()).decode()
         self._pages[token] = (version, rest)
         while len(self._pages) > _PAGES:
@@ -74,16 +74,16 @@ class Rest:
         return token
 
     def compact(self) -> None:
-        """Forget the changes and the continued lists: both answer 410 from now on."""
+        """Forget the history and the continued lists: both get 410 from now on."""
         self.store.compact()
         self._pages.clear()
 
-    def update(self, resource: Resource, key: Key, obj: Object, subresource: str = "") -> Record:
-        """PUT. With ``metadata.resourceVersion`` it must be the current one, and a lease cannot do without."""
+    def update(self, resource: Resource, key: Key, obj: Object, subresource: str = "") -> StoredObject:
+        """PUT. ``metadata.resourceVersion``, if given, must be the current one; a lease must have it."""
         current = self.store.get(resource, key)
         wanted = obj.get("metadata", {}).get("resourceVersion")
         if not wanted and resource is LEASES:
-            raise status.invalid(
+            raise api_errors.invalid(
                 resource, key[1], "metadata.resourceVersion: Invalid value: 0: must be specified for an update"
             )
         self._check(resource, key, current, obj.get("metadata", {}))
@@ -91,28 +91,28 @@ class Rest:
 
     def patch(
         self, resource: Resource, key: Key, change: Object, how: Callable[[Any, Any], Any], subresource: str = ""
-    ) -> Record:
-        """PATCH with ``how`` (of ``patching.PATCHES``). ``uid`` and ``resourceVersion`` in it are preconditions."""
+    ) -> StoredObject:
+        """PATCH, applied by ``how`` (of ``patching.PATCHES``). ``uid`` and ``resourceVersion`` are preconditions."""
         current = self.store.get(resource, key)
         self._check(resource, key, current, change.get("metadata") or {})
         changed = how(current.object, change)
         return self.store.replace(resource, key, _writable(resource, current.object, changed, subresource))
 
-    def _check(self, resource: Resource, key: Key, current: Record, wanted: Mapping[str, Any]) -> None:
+    def _check(self, resource: Resource, key: Key, current: StoredObject, wanted: Mapping[str, Any]) -> None:
         if wanted.get("resourceVersion", str(current.version)) != str(current.version):
-            raise status.conflict(resource, key[1], status.MODIFIED)
+            raise api_errors.conflict(resource, key[1], api_errors.MODIFIED)
         uid = current.object["metadata"]["uid"]
         if wanted.get("uid", uid) != uid:
-            raise _broken(resource, key, "UID", wanted["uid"], uid)
+            raise _failed_precondition(resource, key, "UID", wanted["uid"], uid)
 
     def delete(
         self, resource: Resource, key: Key, grace: int | None = None, preconditions: Mapping[str, str] | None = None
-    ) -> Record:
-        """DELETE. A bound pod is only marked, for its kubelet to end it; ``grace`` 0 removes it at once."""
+    ) -> StoredObject:
+        """DELETE. A bound pod is only marked, and its kubelet removes it; with ``grace`` 0 it is removed at once."""
         current = self.store.get(resource, key)
         uid = current.object["metadata"]["uid"]
         if preconditions and preconditions.get("uid", uid) != uid:
-            raise _broken(resource, key, "UID", preconditions["uid"], uid)
+            raise _failed_precondition(resource, key, "UID", preconditions["uid"], uid)
         if resource is not PODS or grace == 0 or not _held_by_kubelet(current.object):
             return self.store.remove(resource, key)
         if "deletionTimestamp" in current.object["metadata"]:
@@ -122,17 +122,17 @@ class Rest:
         metadata = {**current.object["metadata"], **marks}
         return self.store.replace(resource, key, {**current.object, "metadata": metadata})
 
-    def bind(self, key: Key, binding: Object) -> Record:
-        """POST to ``pods/NAME/binding``: node and annotations in one write, under the preconditions it names.
+    def bind(self, key: Key, binding: Object) -> StoredObject:
+        """POST to ``pods/NAME/binding``: sets node and annotations in one write, if the preconditions hold.
 
-        The checks, their order and their words: ``BindingREST`` in ``pkg/registry/core/pod/storage/storage.go``.
+        Checks, their order and messages as in ``BindingREST``, ``pkg/registry/core/pod/storage/storage.go``.
         """
         name, metadata = key[1], binding.get("metadata") or {}
         node = (binding.get("target") or {}).get("name")
         if metadata.get("name", name) != name:
-            raise status.bad_request("name in URL does not match name in Binding object")
+            raise api_errors.bad_request("name in URL does not match name in Binding object")
         if not node:
-            raise status.invalid(PODS, name, "target.name: Required value")
+            raise api_errors.invalid(PODS, name, "target.name: Required value")
         current = self.store.get(PODS, key)
         _check_binding(current, key, metadata)
         pod = copy.deepcopy(current.object)
@@ -146,12 +146,12 @@ class Rest:
         return self.store.replace(PODS, key, pod)
 
 
-def _check_binding(current: Record, key: Key, wanted: Mapping[str, Any]) -> None:
+def _check_binding(current: StoredObject, key: Key, wanted: Mapping[str, Any]) -> None:
     name, metadata = key[1], current.object["metadata"]
     if wanted.get("uid") and wanted["uid"] != metadata["uid"]:
-        raise _broken(PODS, key, "UID", wanted["uid"], metadata["uid"])
+        raise _failed_precondition(PODS, key, "UID", wanted["uid"], metadata["uid"])
     if wanted.get("resourceVersion") and wanted["resourceVersion"] != metadata["resourceVersion"]:
-        raise _broken(PODS, key, "ResourceVersion", wanted["resourceVersion"], metadata["resourceVersion"])
+        raise _failed_precondition(PODS, key, "ResourceVersion", wanted["resourceVersion"], metadata["resourceVersion"])
     spec = current.object["spec"]
     why = None
     if metadata.get("deletionTimestamp"):
@@ -161,15 +161,15 @@ def _check_binding(current: Record, key: Key, wanted: Mapping[str, Any]) -> None
     elif spec.get("schedulingGates"):
         why = f"pod {name} has non-empty .spec.schedulingGates"
     if why:
-        raise status.conflict(PODS, name, why, "/binding")
+        raise api_errors.conflict(PODS, name, why, "/binding")
 
 
-def _broken(resource: Resource, key: Key, what: str, wanted: str, found: str) -> status.Refused:
-    return status.precondition(resource, "/".join(filter(None, key)), key[1], what, wanted, found)
+def _failed_precondition(resource: Resource, key: Key, what: str, wanted: str, found: str) -> api_errors.ApiError:
+    return api_errors.precondition(resource, "/".join(filter(None, key)), key[1], what, wanted, found)
 
 
 def set_condition(obj: Object, condition: Object, now: str) -> None:
-    """Put a condition into ``status.conditions`` in place; its transition time moves only with its status."""
+    """Set a condition of ``obj`` in place. Its transition time changes only if its status changes."""
     conditions = obj.setdefault("status", {}).setdefault("conditions", [])
     old = next((c for c in conditions if c["type"] == condition["type"]), None)
     since = now if old is None or old.get("status") != condition["status"] else old.get("lastTransitionTime", now)
@@ -189,8 +189,8 @@ def _generated(metadata: Mapping[str, Any]) -> str:
     return prefix and prefix + secrets.token_hex(3)[:5]
 
 
-def _born(resource: Resource, obj: Object) -> Object:
-    """What the API server fills into a new object and the rest of this project reads."""
+def _with_defaults(resource: Resource, obj: Object) -> Object:
+    """A new object with the defaults of the API server that this project reads."""
     if resource is PODS:
         spec = {"schedulerName": "default-scheduler", "restartPolicy": "Always", **(obj.get("spec") or {})}
         return {**obj, "spec": spec, "status": {"phase": "Pending", **(obj.get("status") or {})}}
@@ -200,7 +200,7 @@ def _born(resource: Resource, obj: Object) -> Object:
 
 
 def _writable(resource: Resource, old: Object, new: Object, subresource: str) -> Object:
-    """``/status`` writes the status and nothing else; the object's own path everything but the status."""
+    """The object after a write: ``/status`` writes only the status, the object's own path everything else."""
     if "status" not in resource.subresources:
         return new
     if subresource == "status":
@@ -217,11 +217,11 @@ _CORE_NAMES = {
     "deprecatedFirstTimestamp": "firstTimestamp",
     "deprecatedLastTimestamp": "lastTimestamp",
 }
-"""Fields of an event in events.k8s.io/v1, as they are stored -> their names in core/v1."""
+"""Field of an event in events.k8s.io/v1, as stored -> its name in core/v1."""
 
 
 def as_stored(resource: Resource, obj: Object) -> Object:
-    """A body as the store keeps it: events of core/v1 under the newer names."""
+    """A body in its stored form: events of core/v1 get the names of events.k8s.io/v1."""
     if resource.plural != "events" or resource is EVENTS:
         return obj
     names = {core: new for new, core in _CORE_NAMES.items()}
@@ -229,7 +229,7 @@ def as_stored(resource: Resource, obj: Object) -> Object:
 
 
 def as_served(resource: Resource, obj: Object) -> Object:
-    """The opposite of ``as_stored``."""
+    """An object in the form of this API group: the inverse of ``as_stored``."""
     if resource.plural != "events" or resource is EVENTS:
         return obj
     return {_CORE_NAMES.get(name, name): value for name, value in obj.items()}

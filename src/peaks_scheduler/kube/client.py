@@ -1,53 +1,47 @@
-"""What a scheduler says to the API server: bind, volumes, status, events, lease, and the few lists that it needs.
+"""The requests of a scheduler to the API server: bindings, volumes, status, events, the Lease, reviews and lists.
 
-Owns the paths and bodies of our requests, written as kube-scheduler writes them. Assumes a Connection; raw JSON, no
-models: a Binding costs some 0.2 ms of CPU in all, a generated model alone would cost more. An answer of another shape
-than asked for is a KubeError. Never retries and never decides: each call is one request (a list: one per page) and
-raises the error tree of ``peaks_scheduler.errors``.
+Owns the paths and bodies of our requests, written as kube-scheduler writes them. Uses plain JSON and no generated
+models: a Binding costs some 0.2 ms of CPU in all, a generated model alone would cost more. A malformed response is a
+KubeError. Never retries and never decides. Each call is one request (a list: one for each page) and raises the errors
+of ``peaks_scheduler.errors``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
-from peaks_scheduler.errors import Conflict, Forbidden, KubeError, NotFound, TooLarge
+from peaks_scheduler.errors import Conflict, Forbidden, KubeError, NotFound
 
 from .connection import Connection
 from .decoding import (
     Json,
-    NamePage,
-    ObjectPage,
-    decode,
+    decode_as,
     decode_names,
+    decode_object,
     decode_objects,
     decode_resources,
     decode_review,
-    decoded,
-    named,
+    decode_subject,
+    require_name,
 )
+from .paging import read_pages
 from .transport import MERGE, STRATEGIC_MERGE, TIMEOUT, Transport, encode
 
-P = TypeVar("P", NamePage, ObjectPage)
-
-PAGE = 500  # objects in one answer of a list: a page of pods decodes in some 10 ms
-SMALLER = 8  # times fewer in a page where one has too many bytes
-MOST_PAGES = 10_000  # of one list: five million objects
-MOST_OF_OTHERS = 128 << 20  # [bytes] of what another API answers at once: the use of 100,000 pods has some 60 MB
+MOST_OF_OTHERS = 128 << 20  # [bytes] of a response of another API: the CPU use of 100,000 pods has some 60 MB
 INVALID = 422
-GONE = 410  # the list's continue token is older than what the server keeps
 METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 PENDING_PODS = "status.phase=Pending"
 UNFINISHED_PODS = "status.phase!=Succeeded,status.phase!=Failed"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces"
 EVENTS = "/apis/events.k8s.io/v1/namespaces"
-REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+SUBJECT_REVIEWS = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Who is there, at one resource version."""
+    """The names of all objects of a list, at one resource version."""
 
     resource_version: str
     objects: dict[str, tuple[str, str]]
@@ -70,14 +64,17 @@ class KubeClient:
         annotations: Mapping[str, str],
         fence: Callable[[], bool] | None = None,
     ) -> None:
-        """Bind the pod with this uid to ``node``; ``annotations`` come onto the pod in the same write. ``fence`` is
-        asked in the moment of sending, and where it says no nothing is sent.
+        """Bind the pod with this uid to ``node``, and put ``annotations`` on it in the same write.
+
+        Args:
+            fence: called at the moment of sending; if it returns False nothing is sent.
 
         Raises:
-            Conflict: bound already, being deleted, or another pod of that name.
+            Conflict: the pod is bound already or being deleted, or another pod has its name.
             NotFound: the pod is gone.
-            KubeError: anything else; after Ambiguous the pod may be bound, after Unavailable (held back by the fence,
-                say) it is not.
+            Unavailable: not sent (the fence was closed, for example) or turned away: the pod is not bound.
+            Ambiguous: the pod may be bound.
+            KubeError: anything else; the pod is not bound.
         """
         body = {
             "apiVersion": "v1",
@@ -98,12 +95,15 @@ class KubeClient:
         observed_generation: int | None = None,
         version: str | None = None,
     ) -> None:
-        """Set the condition PodScheduled=False. ``transition_time`` (``whole_time``) where the pod had no such
-        condition or another status; None keeps the time it has, as kube-scheduler does. ``version``: only if the pod
-        has not changed since.
+        """Set the condition PodScheduled=False.
+
+        Args:
+            transition_time: as ``whole_time`` writes it, if the status of the condition changes; None keeps the time
+                it has, as kube-scheduler does.
+            version: a precondition: the pod has still this resourceVersion.
 
         Raises:
-            Conflict: another pod has that name now, or the pod has another version.
+            Conflict: another pod has that name now, or the pod has another resourceVersion.
             NotFound: the pod is gone.
             KubeError: anything else.
         """
@@ -118,13 +118,13 @@ class KubeClient:
             condition["lastTransitionTime"] = transition_time
         if observed_generation is not None:
             condition["observedGeneration"] = observed_generation
-        # conditions merge by type; the uid keeps it from another pod that has the name by now
+        # the server merges conditions by type; the uid is a precondition, since another pod may have the name by now
         meta = {"uid": uid} if version is None else {"uid": uid, "resourceVersion": version}
         body = {"metadata": meta, "status": {"conditions": [condition]}}
         await self._patch(f"{_pod(namespace, name)}/status", body, STRATEGIC_MERGE)
 
     async def nominate(self, namespace: str, name: str, uid: str, node: str | None) -> None:
-        """Set ``status.nominatedNodeName``: whoever removes nodes spares this one; None: take it away.
+        """Set ``status.nominatedNodeName``, so that cluster autoscalers keep this node; None removes it.
 
         Raises:
             Conflict: another pod has that name now.
@@ -135,207 +135,208 @@ class KubeClient:
         await self._patch(f"{_pod(namespace, name)}/status", body, STRATEGIC_MERGE)
 
     async def patch_volume(self, name: str, change: Json, fence: Callable[[], bool] | None = None) -> Json:
-        """Merge ``change`` into a PersistentVolume; its ``uid`` and ``resourceVersion`` are preconditions. The volume
-        as stored; empty where the answer broke off after it was taken. ``fence``: see ``bind``.
+        """Merge ``change`` into a PersistentVolume and return the volume as stored.
+
+        Empty if the response broke off after the write was accepted. ``uid`` and ``resourceVersion`` in ``change`` are
+        preconditions. ``fence``: see ``bind``.
 
         Raises:
-            Conflict: it has another version, or is another one of that name.
-            NotFound: it is gone.
-            KubeError: anything else; after Ambiguous it may be done, after Unavailable it is not.
+            Conflict: the volume has another resourceVersion, or another volume has its name.
+            NotFound: the volume is gone.
+            Unavailable: the volume is not changed.
+            Ambiguous: the volume may be changed.
+            KubeError: anything else; the volume is not changed.
         """
         return await self._patch(f"/api/v1/persistentvolumes/{name}", change, MERGE, fence)
 
     async def patch_claim(
         self, namespace: str, name: str, change: Json, fence: Callable[[], bool] | None = None
     ) -> Json:
-        """``patch_volume`` for a PersistentVolumeClaim."""
+        """Merge ``change`` into a PersistentVolumeClaim; otherwise as ``patch_volume``."""
         return await self._patch(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{name}", change, MERGE, fence)
 
     async def _patch(self, path: str, change: Json, content_type: str, fence: Callable[[], bool] | None = None) -> Json:
         try:
             answer = await self._transport.write("PATCH", path, encode(change), content_type, fence)
         except KubeError as error:
-            # Kubernetes 1.36 calls it "metadata.uid: Invalid value: field is immutable"
+            # another uid: Kubernetes 1.36 answers 422 "metadata.uid: Invalid value: field is immutable"
             if error.status == INVALID and "metadata.uid" in str(error):
                 raise Conflict(str(error), error.status) from error
             raise
-        return decode(answer) if answer else {}
+        return decode_object(answer) if answer else {}
 
     async def create_event(self, namespace: str, body: bytes) -> None:
         """Post an encoded events.k8s.io/v1 Event.
 
         Raises:
-            Conflict: there is one of that name already.
+            Conflict: an Event of that name exists.
             KubeError: anything else.
         """
         await self._transport.write("POST", f"{EVENTS}/{namespace}/events", body)
 
     async def get_pod(self, namespace: str, name: str) -> Json | None:
-        """The pod; None where there is none.
+        """The pod; None if it does not exist.
 
         Raises:
-            KubeError: no such answer.
+            KubeError: the pod could not be read.
         """
         try:
-            return named(decode(await self._transport.get(_pod(namespace, name))))
+            return require_name(decode_object(await self._transport.get(_pod(namespace, name))))
         except NotFound:
             return None
 
     async def list_pending(self) -> Listing:
-        """All pods that wait for us, none of them bound or finished, by uid and without their contents: whoever makes
-        a thousand of them, or large ones, hides none of the others.
+        """Names of all pending pods of this scheduler, by uid.
+
+        Only the metadata is read, in pages: thousands of pods, or very large ones, do not hide the others.
 
         Raises:
-            KubeError: no such answer.
+            KubeError: the list could not be read.
         """
         return await self._listing("pods", f"spec.schedulerName={self.scheduler_name},spec.nodeName=,{PENDING_PODS}")
 
     async def list_metadata(self, resource: str) -> Listing:
-        """All ``pods`` (those that the watch shows: not finished) or ``nodes``, by uid, without their contents.
+        """Names of all ``pods`` that have not finished (as the watch selects them) or of all ``nodes``, by uid.
 
         Raises:
-            KubeError: no such answer.
+            KubeError: the list could not be read.
         """
         return await self._listing(resource, UNFINISHED_PODS if resource == "pods" else "")
 
     async def _listing(self, resource: str, selector: str) -> Listing:
         query = {"fieldSelector": selector} if selector else {}
-        pages = await self._list(f"/api/v1/{resource}", query, METADATA, decode_names)
+        pages = await read_pages(self._transport, f"/api/v1/{resource}", query, METADATA, decode_names)
         names = (item.metadata for page in pages for item in page.items or ())
         return Listing(pages[-1].metadata.resource_version, {meta.uid: (meta.namespace, meta.name) for meta in names})
 
     async def list_keys(self, path: str) -> frozenset[str]:
-        """Names, or ``namespace/name``, of all objects under ``path``, without their contents.
+        """``name`` or ``namespace/name`` of every object under ``path``.
 
         Raises:
-            NotFound: no such resource on this server.
-            KubeError: no such answer.
+            NotFound: the server does not have this resource.
+            KubeError: the list could not be read.
         """
-        pages = await self._list(path, {}, METADATA, decode_names)
-        found = (item.metadata for page in pages for item in page.items or ())
-        return frozenset(f"{meta.namespace}/{meta.name}" if meta.namespace else meta.name for meta in found)
+        pages = await read_pages(self._transport, path, {}, METADATA, decode_names)
+        names = (item.metadata for page in pages for item in page.items or ())
+        return frozenset(f"{meta.namespace}/{meta.name}" if meta.namespace else meta.name for meta in names)
 
     async def list_objects(self, path: str, field_selector: str = "") -> list[Json]:
-        """Every object under ``path`` (``/api/v1/nodes``), each with the ``apiVersion`` and ``kind`` that lists omit.
+        """Every object under ``path`` (``/api/v1/nodes``), with its ``apiVersion`` and ``kind``.
 
         Raises:
-            NotFound: no such resource on this server.
-            KubeError: no such answer.
+            NotFound: the server does not have this resource.
+            KubeError: the list could not be read.
         """
         query = {"fieldSelector": field_selector} if field_selector else {}
-        pages = await self._list(path, query, "application/json", decode_objects)
+        pages = await read_pages(self._transport, path, query, "application/json", decode_objects)
         return [item for page in pages for item in page.objects()]
 
     async def get_node(self, name: str) -> Json:
         """The node.
 
         Raises:
-            NotFound: there is none of that name.
-            KubeError: no such answer.
+            NotFound: no node has that name.
+            KubeError: the node could not be read.
         """
-        return named(decode(await self._transport.get(f"/api/v1/nodes/{name}")))
+        return require_name(decode_object(await self._transport.get(f"/api/v1/nodes/{name}")))
 
     async def get_json(self, path: str, query: Mapping[str, str]) -> Json:
-        """The object under ``path``, whatever it is: for APIs that others serve behind the API server.
+        """The JSON object under ``path``, for APIs that the API server forwards to others (``metrics.k8s.io``).
 
         Raises:
-            NotFound: nobody serves it.
-            Forbidden: no right to it.
-            KubeError: no such answer.
+            NotFound: this path is not served.
+            Forbidden: we have no right to read it.
+            KubeError: it could not be read.
         """
-        return decode(await self._transport.get(path, query, most=MOST_OF_OTHERS))
+        return decode_object(await self._transport.get(path, query, most=MOST_OF_OTHERS))
 
     async def version(self) -> Json:
         """The server's ``/version``.
 
         Raises:
-            KubeError: no such answer.
+            KubeError: it could not be read.
         """
-        return decode(await self._transport.get("/version"))
+        return decode_object(await self._transport.get("/version"))
 
-    # -- what there is, and what we may
+    # -- discovery and rights
 
     async def served(self, base: str) -> frozenset[str]:
-        """Plural names of the resources of ``/api/v1`` or ``/apis/GROUP/VERSION``; none where there is no such group.
+        """Plural names of the resources of ``base`` (``/api/v1`` or ``/apis/GROUP/VERSION``); empty if the server does
+        not have that group and version.
 
         Raises:
-            KubeError: no such answer.
+            KubeError: discovery could not be read.
         """
         try:
-            answer = decoded(await self._transport.get(base), decode_resources)
+            answer = decode_as(await self._transport.get(base), decode_resources)
         except NotFound:
             return frozenset()
         return frozenset(each.name for each in answer.resources or ())
 
     async def peek(self, path: str) -> None:
-        """Ask for one object under ``path``, to see whether that is answered.
+        """Check that the objects under ``path`` can be listed, by listing at most one.
 
         Raises:
-            NotFound: no such resource on this server.
-            Forbidden: no right to list it.
-            KubeError: no such answer.
+            NotFound: the server does not have this resource.
+            Forbidden: we have no right to list it.
+            KubeError: the list could not be read.
         """
         await self._transport.get(path, {"limit": "1"})
 
     async def may(self, verb: str, group: str, resource: str) -> bool:
-        """Do we have this right in the whole cluster? Yes where the server does not say.
+        """Do we have this right in the whole cluster? True if the server does not answer access reviews.
 
         Raises:
-            KubeError: no answer.
+            KubeError: the server did not answer.
         """
-        asked = {"verb": verb, "group": group, "resource": resource}
-        body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
         try:
-            answer = await self._transport.write(
-                "POST", REVIEWS, encode({**body, "spec": {"resourceAttributes": asked}})
-            )
+            allowed = await self.review({"verb": verb, "group": group, "resource": resource})
         except (Forbidden, NotFound):
             return True
-        verdict = decoded(answer, decode_review).status
-        return verdict is None or verdict.allowed
+        return allowed is not False
+
+    async def review(self, right: Mapping[str, str]) -> bool | None:
+        """Do we have this right? None: the server did not decide.
+
+        Args:
+            right: ``resourceAttributes`` of a SelfSubjectAccessReview.
+
+        Raises:
+            Forbidden, NotFound: the server does not answer access reviews.
+            KubeError: the server did not answer, or not with a review.
+        """
+        body = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": right},
+        }
+        status = decode_as(await self._transport.write("POST", ACCESS_REVIEWS, encode(body)), decode_review).status
+        return None if status is None else status.allowed
+
+    async def username(self) -> str:
+        """Our user name, as the API server authenticates us.
+
+        Raises:
+            KubeError: the server did not answer, or not with a name.
+        """
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        answer = decode_as(await self._transport.write("POST", SUBJECT_REVIEWS, encode(body)), decode_subject)
+        return answer.status.user_info.username
 
     # -- the Lease
 
     async def get_lease(self, namespace: str, name: str) -> Json:
-        """Raises KubeError; NotFound where there is no such Lease."""
-        return decode(await self._transport.get(f"{LEASES}/{namespace}/leases/{name}"))
+        """The Lease. Raises KubeError; NotFound if it does not exist."""
+        return decode_object(await self._transport.get(f"{LEASES}/{namespace}/leases/{name}"))
 
     async def create_lease(self, namespace: str, lease: Json) -> Json:
-        """The Lease as stored. Raises KubeError; Conflict where there is one."""
-        return decode(await self._transport.write("POST", f"{LEASES}/{namespace}/leases", encode(lease)))
+        """Create a Lease and return it as stored. Raises KubeError; Conflict if it exists."""
+        return decode_object(await self._transport.write("POST", f"{LEASES}/{namespace}/leases", encode(lease)))
 
     async def replace_lease(self, namespace: str, name: str, lease: Json) -> Json:
-        """The Lease as stored. Raises KubeError; Conflict where its resourceVersion is not the present one."""
+        """Replace the Lease and return it as stored. Raises KubeError; Conflict if its resourceVersion has changed."""
         path = f"{LEASES}/{namespace}/leases/{name}"
-        return decode(await self._transport.write("PUT", path, encode(lease)))
-
-    async def _list(self, path: str, query: dict[str, str], accept: str, decode: Callable[[bytes], P]) -> list[P]:
-        """All pages of a list. One that expired between two pages is begun again, once."""
-        try:
-            return await self._pages(path, query, accept, decode)
-        except KubeError as error:
-            if error.status != GONE:
-                raise
-            return await self._pages(path, query, accept, decode)
-
-    async def _pages(self, path: str, query: dict[str, str], accept: str, decode: Callable[[bytes], P]) -> list[P]:
-        query = {"limit": str(PAGE), **query}
-        pages: list[P] = []
-        while len(pages) < MOST_PAGES:
-            try:
-                page = decoded(await self._transport.get(path, query, accept), decode)
-            except TooLarge:
-                if query["limit"] == "1":
-                    raise
-                query["limit"] = str(max(1, int(query["limit"]) // SMALLER))
-                continue
-            pages.append(page)
-            if not page.metadata.token:
-                return pages
-            if page.metadata.token == query.get("continue"):
-                break
-            query["continue"] = page.metadata.token
-        raise KubeError(f"GET {path}: expected a list that ends, got page after page")
+        return decode_object(await self._transport.write("PUT", path, encode(lease)))
 
 
 def _pod(namespace: str, name: str) -> str:

@@ -1,8 +1,8 @@
-"""The API server's clock against ours, and Kubernetes' two ways to write a time.
+"""The offset between the API server's clock and ours, and the two Kubernetes time formats.
 
-Owns the estimate of the offset between the two clocks, taken from the ``Date`` header of ordinary answers. A date that
-is further from our time than any clock would be is passed over. Assumes that our wall clock is read right before a
-request is sent and right after its answer came. Never asks anybody for the time: what passes by is enough.
+Owns the estimate of the offset, from the ``Date`` header of ordinary responses. A date more than a year from our time
+is ignored. Assumes that our wall clock is read right before a request is sent and right after its response arrived.
+Never sends a request for the time.
 """
 
 from __future__ import annotations
@@ -11,49 +11,49 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 EPOCH = datetime.fromtimestamp(0, UTC)
-MOST_SHOWN = 80  # characters
-FARTHEST = 366 * 86_400.0  # [s] between two clocks that mean the same time, however badly they are kept
+MOST_SHOWN = 80  # [characters] of an invalid date
+FARTHEST = 366 * 86_400.0  # [s] a badly kept clock is not off by more
 
 
 class ServerClock:
-    """Offset of the API server's clock to ours [s], positive where the server's clock is ahead.
+    """Offset of the API server's clock to ours [s], positive if the server's clock is ahead.
 
-    ``Date`` has whole seconds: an answer that says D was made in [D, D+1) of the server's clock, between ``sent`` and
-    ``received`` of ours. So the offset lies in (D - received, D + 1 - sent), and the intersection over many answers
-    soon is much narrower than a second. When an answer contradicts it, a clock was set or has drifted: begin again.
+    ``Date`` has whole seconds: a response with date D was made in [D, D+1) of the server's clock, between ``sent`` and
+    ``received`` of ours. So the offset lies in (D - received, D + 1 - sent). The intersection over many responses is
+    soon much narrower than a second. When it is empty a clock was set or has drifted, and the estimate starts again.
     """
 
     def __init__(self) -> None:
         self._low, self._high = float("-inf"), float("inf")
         self._text, self._date = "", 0.0
-        self.passed_over = ""
-        """The last date that was none, or too far from our time; empty where the last one was fine."""
+        self.rejected_date = ""
+        """The last date, if it was invalid or too far from our time; else empty."""
 
     @property
     def offset(self) -> float | None:
-        """Middle of what is possible [s]; None before the first answer with a date."""
+        """Middle of the possible range [s]; None before the first response with a date."""
         return (self._low + self._high) / 2 if self._high < float("inf") else None
 
     @property
     def uncertainty(self) -> float:
-        """Half the width of what is possible [s]."""
+        """Half the width of the possible range [s]."""
         return (self._high - self._low) / 2
 
     def note(self, date: str | None, sent: float, received: float) -> None:
-        """Learn from an answer's ``Date`` header. ``sent`` and ``received``: our wall clock [s since the epoch]."""
+        """Narrow the estimate by a response's ``Date`` header. ``sent``, ``received``: our clock [s since epoch]."""
         if not date:
             return
         if not self._read(date) or abs(self._date - received) > FARTHEST:
-            self.passed_over = date[:MOST_SHOWN]
+            self.rejected_date = date[:MOST_SHOWN]
             return
-        self.passed_over = ""
+        self.rejected_date = ""
         low, high = self._date - received, self._date + 1.0 - sent
         self._low, self._high = max(self._low, low), min(self._high, high)
         if self._low > self._high:
             self._low, self._high = low, high
 
     def _read(self, date: str) -> bool:
-        # one date serves thousands of answers: parsing it once a second costs nothing
+        # thousands of responses carry the same date: parse it once a second
         if date != self._text:
             moment = _moment(date)
             if moment is None:
@@ -63,7 +63,7 @@ class ServerClock:
 
 
 def _moment(text: str) -> datetime | None:
-    """The moment of an HTTP date; None for nonsense."""
+    """The time of an HTTP date; None if it is invalid."""
     try:
         moment = parsedate_to_datetime(text)
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

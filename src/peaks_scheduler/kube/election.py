@@ -1,12 +1,13 @@
-"""Who of several replicas may write: a Lease, competed for as client-go does, with a fence.
+"""Leader election: which of several replicas may write, decided by a Lease as in client-go, with a write fence.
 
-Owns one Lease. A record that did not change for its duration *on our monotonic clock* has expired; the other's clock is
-never compared with ours. Every write carries the resourceVersion that was read, so of two that try one gets a 409.
-The fence: ``may_write`` is true until ``renew_deadline`` after the *start* of the last successful renewal; a standby
-waits the longer ``lease_duration`` after it saw that renewal, so at no instant may two write. Assumes an identity that
-no other process has. Never gives up: it survives every error, and competes again after a loss. What others wrote into
-the Lease is read by ``lease``, which takes nothing for granted. Runs in any one event loop; ``leading``, ``holder`` and
-``may_write`` may be asked from other threads.
+Owns one Lease. The Lease has expired if its spec did not change for its duration *on our monotonic clock*; the holder's
+clock is never compared with ours. Every write carries the resourceVersion that was read, so if two replicas write, one
+of them gets a 409. The fence: ``may_write`` is true until ``renew_deadline`` after the *start* of the last successful
+renewal. A standby waits for the longer ``lease_duration`` after it saw that renewal, so never may two replicas write.
+
+Assumes an identity that no other process has. Survives every error, and competes again after it lost the Lease. Reads
+what others wrote into the Lease with ``lease``, which validates every field. Runs in one event loop; ``leading``,
+``holder`` and ``may_write`` may be called from other threads.
 
                     lease free, expired or released
         standby ───────────────────────────────────▶ leading ──┐ renewed every retry_period
@@ -14,8 +15,8 @@ the Lease is read by ``lease``, which takes nothing for granted. Runs in any one
            └──────────────────────────────────────────┘
              not renewed for renew_deadline, held by another, or release()
 
-kubernetes.aio.leaderelection is not used: it has no release, compares naive wall-clock times, has no fence between the
-last renewal and a write, and its ``run`` ends with the first loss.
+kubernetes.aio.leaderelection is not used: it has no release and no write fence, it compares naive wall-clock times, and
+its ``run`` ends when the Lease is lost.
 """
 
 from __future__ import annotations
@@ -32,41 +33,41 @@ from typing import Any, Protocol
 from peaks_scheduler.errors import Conflict, KubeError, NotFound
 
 from .clock import micro_time
-from .lease import duration_of, holder_of, spec_of, transitions_of, usable
+from .lease import duration_of, holder_of, require_lease, spec_of, transitions_of
 
 logger = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 NEVER = float("-inf")
-JITTER = 0.1  # share of retry_period; client-go's 1.2 would let a standby look away for 4.4 s after a release
+JITTER = 0.1  # share of retry_period; with client-go's 1.2 a standby would notice a release after up to 4.4 s
 RELEASE_TRIES = 3
-MOST_OF_HOST = 80  # characters; Linux has 64 at most, an event takes 128 with the random part
+MOST_OF_HOST = 80  # [characters] Linux has 64 at most; host and random part fit into the 128 of an event
 
 
 class LeaseStore(Protocol):
-    """What of the API server an elector needs. All raise KubeError."""
+    """The requests that an elector sends. All raise KubeError."""
 
     async def get_lease(self, namespace: str, name: str) -> Json:
-        """Raises NotFound where there is none."""
+        """The Lease. Raises NotFound if it does not exist."""
 
     async def create_lease(self, namespace: str, lease: Json) -> Json:
-        """The Lease as stored. Raises Conflict where there is one."""
+        """Create a Lease and return it as stored. Raises Conflict if it exists."""
 
     async def replace_lease(self, namespace: str, name: str, lease: Json) -> Json:
-        """The Lease as stored. Raises Conflict where its resourceVersion is not the present one."""
+        """Replace the Lease and return it as stored. Raises Conflict if its resourceVersion has changed."""
 
 
 def unique_identity() -> str:
-    """Host name and a random part, as kube-scheduler's: a restarted process is another one.
+    """Host name and a random part, as in kube-scheduler: a restarted process gets another identity.
 
-    It goes into the Lease and, as an event's reporting instance, must not have more than 128 characters.
+    At most 128 characters, the limit of an event's ``reportingInstance``.
     """
     host = "".join(each for each in socket.gethostname() if each.isascii() and each.isprintable())
     return f"{host[:MOST_OF_HOST]}_{uuid.uuid4()}"
 
 
 class LeaderElector:
-    """One candidate. ``run`` is a task of the daemon; ``may_write`` is asked right before each write."""
+    """One candidate. ``run`` is a task of the daemon; ``may_write`` is called right before each write."""
 
     def __init__(
         self,
@@ -83,8 +84,14 @@ class LeaderElector:
         wall_clock: Callable[[], float] = time.time,
         worthy: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Durations in seconds, ``clock`` the event loop's. While not ``worthy``, it does not compete: who cannot
-        schedule must not keep others from it.
+        """A candidate for the Lease ``name`` in ``namespace``; ``run`` lets it compete.
+
+        Args:
+            lease_duration, renew_deadline, retry_period: [s]
+            clock: the event loop's [s].
+            on_change: called with True when this candidate starts to lead, with False when it stops.
+            wall_clock: [s] since the epoch, for the times in the Lease.
+            worthy: False while this process cannot schedule; it then does not compete.
 
         Raises:
             ValueError: not lease_duration > renew_deadline > retry_period > 0.
@@ -98,29 +105,28 @@ class LeaderElector:
         self._lease_duration, self._renew_deadline, self._retry_period = lease_duration, renew_deadline, retry_period
         self._clock, self._wall_clock, self._on_change = clock, wall_clock, on_change
         self._worthy = worthy
-        self._lease: Json | None = None  # as last seen on the server
-        self._seen_at = NEVER  # when its spec was first seen as it is, on our clock
+        self._lease: Json | None = None  # as last read from the server
+        self._seen_at = NEVER  # when its current spec was first read, on our clock
         self._renewed_at = NEVER  # start of the last renewal that succeeded, on our clock
         self._leading = False
-        self._standing_by_for = ""  # who leads in our place, as the log has it
-        self._failing = ""  # the error logged last: each is told once
-        self._turn = asyncio.Lock()  # one conversation with the server at a time
-        self._patience: asyncio.Timeout | None = None
+        self._standing_by_for = ""  # the holder last logged
+        self._failing = ""  # the error last logged: a repeated one is not logged again
+        self._turn = asyncio.Lock()  # one request sequence at a time
+        self._attempt_timeout: asyncio.Timeout | None = None
         self._released = asyncio.Event()
 
     @property
     def leading(self) -> bool:
-        """As last told by ``on_change``."""
+        """Do we lead? As last passed to ``on_change``."""
         return self._leading
 
     @property
     def holder(self) -> str:
-        """Who holds the Lease, as last seen; empty when nobody does or nothing was seen."""
+        """The holder of the Lease as last read; empty: nobody, or never read."""
         return holder_of(self._lease)
 
     def may_write(self, within: float = 0.0) -> bool:
-        """May a write be sent at this instant, and ``within`` [s] of it (while a connection is made)? The fence;
-        cheap."""
+        """The fence: may a write be sent now, and until ``within`` [s] from now (while a connection is opened)?"""
         return self._clock() + within < self._renewed_at + self._renew_deadline
 
     async def run(self) -> None:
@@ -128,24 +134,24 @@ class LeaderElector:
         while not self._released.is_set():
             try:
                 await self._attempt()
-            except Exception as error:  # whatever it is, a scheduler that no longer competes is worse
+            except Exception as error:  # any error: a scheduler that stops competing is worse
                 self._note_failure(f"{type(error).__name__}: {error}")
-            self._tell()
+            self._report_change()
             await self._pause()
-            self._tell()  # the fence may have passed meanwhile, and the next attempt may hang
+            self._report_change()  # the fence may have closed meanwhile, and the next attempt may hang
 
     async def release(self, within: float = 2.5) -> None:
-        """Stop competing and give the Lease back, so that a standby need not wait until it expires.
+        """Stop competing and release the Lease, so that a standby does not wait until it expires.
 
-        Call it when no write is in flight any more: ``may_write`` is false from here on. Takes at most ``within`` [s];
-        a failure is logged, not raised: the Lease then expires by itself.
+        Call it when no write is in flight: ``may_write`` is false from now on. Takes at most ``within`` [s]. A failure
+        is logged and not raised: the Lease then expires.
         """
         self._released.set()
         self._renewed_at = NEVER
-        self._tell()
-        if self._patience is not None and not self._patience.expired():
-            # a renewal that hangs would eat the time that is left
-            self._patience.reschedule(asyncio.get_running_loop().time())
+        self._report_change()
+        if self._attempt_timeout is not None and not self._attempt_timeout.expired():
+            # end a renewal that hangs: it would use up the time that is left
+            self._attempt_timeout.reschedule(asyncio.get_running_loop().time())
         try:
             async with asyncio.timeout(within), self._turn:
                 await self._give_back()
@@ -154,19 +160,19 @@ class LeaderElector:
 
     async def _attempt(self) -> None:
         if not self._worthy():
-            self._note_failure("the scheduling loop stands still: another shall lead")
+            self._note_failure("the scheduling loop stands still: another replica must lead")
             return
         async with self._turn:
             now = self._clock()
-            # a hanging renewal must end before the deadline, so that there is another, and the loss is told in time
+            # end a hanging renewal early: there is time for another one, and a loss is reported at the deadline
             limit = self._renew_deadline / 2
             if self.may_write():
                 limit = min(limit, self._renewed_at + self._renew_deadline - now)
             try:
-                async with asyncio.timeout(limit) as self._patience:
+                async with asyncio.timeout(limit) as self._attempt_timeout:
                     await self._acquire_or_renew()
             finally:
-                self._patience = None
+                self._attempt_timeout = None
         self._failing = ""
 
     async def _acquire_or_renew(self) -> None:
@@ -174,9 +180,9 @@ class LeaderElector:
             try:
                 return await self._take(self._lease)
             except (Conflict, NotFound):
-                pass  # our picture is out of date: look
+                pass  # our copy is out of date: read the Lease again
         try:
-            lease = usable(await self._client.get_lease(self._namespace, self._name))
+            lease = require_lease(await self._client.get_lease(self._namespace, self._name))
         except NotFound:
             return await self._take_missing()
         self._observe(lease)
@@ -186,7 +192,7 @@ class LeaderElector:
         return await self._take(lease)
 
     async def _take_missing(self) -> None:
-        # a Lease deleted under a leader: it may write for a while yet, so wait as if the Lease were there
+        # somebody deleted the Lease of a leader, who may still write for a while: wait as if the Lease existed
         if self._held_by_another():
             return
         started = self._clock()
@@ -208,7 +214,7 @@ class LeaderElector:
         return spec
 
     def _hold(self, stored: Json, started: float) -> None:
-        self._observe(usable(stored))
+        self._observe(require_lease(stored))
         if self.holder == self.identity and not self._released.is_set():
             self._renewed_at = started
 
@@ -226,10 +232,10 @@ class LeaderElector:
     async def _give_back(self) -> None:
         for _ in range(RELEASE_TRIES):
             try:
-                lease = usable(await self._client.get_lease(self._namespace, self._name))
+                lease = require_lease(await self._client.get_lease(self._namespace, self._name))
                 if holder_of(lease) == self.identity:
                     stamp = micro_time(self._wall_clock())
-                    # as client-go's ReleaseOnCancel leaves it
+                    # as client-go's ReleaseOnCancel writes it
                     freed = {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": stamp, "acquireTime": stamp}
                     freed_lease = lease | {"spec": spec_of(lease) | freed}
                     self._observe(await self._client.replace_lease(self._namespace, self._name, freed_lease))
@@ -238,22 +244,22 @@ class LeaderElector:
             except NotFound:
                 return
             except Conflict:
-                continue  # our own renewal, cancelled on its way, came through after all
+                continue  # our own cancelled renewal was stored after all
 
-    def _tell(self) -> None:
+    def _report_change(self) -> None:
         leading = self.may_write()
         if leading == self._leading:
-            self._tell_who_leads()
+            self._log_leader()
             return
         self._leading, self._standing_by_for = leading, ""
         logger.info("leading" if leading else "not leading", extra={"lease": self._name, "holder": self.holder})
         try:
             self._on_change(leading)
-        except Exception:  # somebody else's bug must not end the race
+        except Exception:  # a bug in the callback must not end the election
             logger.exception("leadership callback failed", extra={"lease": self._name})
 
-    def _tell_who_leads(self) -> None:
-        """A standby is silent for weeks: once, and whenever another takes over, its log says for whom."""
+    def _log_leader(self) -> None:
+        """Log for whom we stand by, at the start and whenever the holder changes."""
         waits = not self._leading and not self._released.is_set() and self._held_by_another()
         if waits and self.holder != self._standing_by_for:
             self._standing_by_for = self.holder
@@ -266,7 +272,7 @@ class LeaderElector:
         else:
             delay *= random.uniform(1 - JITTER, 1 + JITTER)
             if self._held_by_another():
-                # not a whole period later: a crash must be over within 20 s
+                # do not wait a whole period longer: another replica must lead within 20 s of a crash
                 delay = min(delay, self._expires_at() - self._clock())
         try:
             async with asyncio.timeout(max(delay, 0.01)):

@@ -1,9 +1,9 @@
-"""Events about pods, as kube-scheduler writes them, and the workers that post them behind the scheduler's back.
+"""Events about pods, as kube-scheduler writes them, and a queue whose workers post them in the background.
 
-Owns the bodies of ``Scheduled`` and ``FailedScheduling`` (events.k8s.io/v1), their names, and a bounded queue in front
-of the API server. Assumes that whoever posts does not wait: the queue takes events at once and, when full, drops the
-oldest FailedScheduling before any Scheduled. A Scheduled event's name follows from the pod's uid, so that one posted
-again, after a crash or a lost answer, is "already there": one Scheduled a pod. Never delays a bind.
+Owns the bodies and names of ``Scheduled`` and ``FailedScheduling`` (events.k8s.io/v1), and a bounded queue. The queue
+accepts events at once, so posting never delays a binding. When it is full it drops the oldest FailedScheduling before
+any Scheduled. The name of a Scheduled event is derived from the pod's uid: if it is posted again, after a crash or a
+lost response, the API server answers "already exists", so each pod has one Scheduled event.
 
 Source: kube-scheduler 1.36 schedule_one.go and client-go tools/events (which gives up after 12 tries of 10 s).
 """
@@ -28,14 +28,14 @@ from .transport import encode
 
 logger = logging.getLogger(__name__)
 
-NOTE_LIMIT = 1024  # [bytes] the API server refuses longer notes
+NOTE_LIMIT = 1024  # [bytes] the API server refuses a longer note
 INSTANCE_LIMIT = 128  # [bytes]
 NAME_LIMIT = 253  # [characters] a DNS subdomain
-CUT = " ..."  # kube-scheduler's mark of a cut message
+CUT = " ..."  # as kube-scheduler marks a cut message
 WORKERS, CAPACITY = 24, 20_000
-NAMESPACES = 1000  # that are remembered to have refused one
-TOO_OLD = 600.0  # [s] an event that late tells nobody anything
-FORBIDDEN_FOR = 60.0  # [s] an API server that just started knows no rights yet, and forbids everything for a moment
+NAMESPACES = 1000  # whose refusal is remembered
+TOO_OLD = 600.0  # [s] an older event is of no use and dropped
+FORBIDDEN_FOR = 60.0  # [s] retry a 403 so long: an API server that has just started forbids everything for a moment
 FIRST_BACKOFF, LAST_BACKOFF = 0.2, 10.0  # [s]
 
 
@@ -50,21 +50,21 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Reporter:
-    """Writes events in the name of one scheduler. Pure."""
+    """Builds the events of one scheduler. Pure."""
 
     controller: str
     """The scheduler's name; ``reportingController``."""
     instance: str
-    """Which of its processes; ``reportingInstance``, cut to what the API server takes."""
+    """Name of the process; ``reportingInstance``, cut to the API server's limit."""
 
     def scheduled(self, namespace: str, name: str, uid: str, node: str, now: float) -> Event:
-        """``Successfully assigned``; the same pod (uid) always gives the same event name."""
+        """The event ``Successfully assigned``; its name is always the same for the same uid."""
         event_name = _event_name(name, _digest(uid))
         note = f"Successfully assigned {namespace}/{name} to {node}"
         return self._event(event_name, "Normal", "Scheduled", "Binding", note, (namespace, name, uid), now)
 
     def failed_scheduling(self, namespace: str, name: str, uid: str, message: str, now: float) -> Event:
-        """``message`` is cut to 1024 bytes, what cannot be seen in it is escaped. ``now``: seconds since the epoch."""
+        """The event with ``message``, cut to 1024 bytes, invisible characters escaped. ``now``: [s] since the epoch."""
         message = visible(message[: NOTE_LIMIT + 1])
         event_name = _event_name(name, f"{_digest(uid + message)}{int(now * 1e6):x}")
         return self._event(
@@ -92,7 +92,7 @@ class Reporter:
 
 
 def cut(text: str, limit: int, mark: str = CUT) -> str:
-    """``text`` in at most ``limit`` bytes of UTF-8, no character split; ``mark`` at the end where it was cut."""
+    """``text`` in at most ``limit`` bytes of UTF-8, no character split; with ``mark`` at its end if it was cut."""
     encoded = text.encode()
     if len(encoded) <= limit:
         return text
@@ -104,7 +104,7 @@ def _digest(text: str) -> str:
 
 
 def _event_name(pod: str, suffix: str) -> str:
-    # a label of a DNS name must not end in "-" or "."
+    # a DNS label must not end in "-" or "."
     return f"{pod[: NAME_LIMIT - len(suffix) - 1].rstrip('-.')}.{suffix}"
 
 
@@ -114,7 +114,7 @@ class EventSink(Protocol):
 
 
 class EventPoster:
-    """A bounded queue of events and the workers that empty it. ``run`` is a task of the daemon."""
+    """A bounded queue of events, and the workers that post them. ``run`` is a task of the daemon."""
 
     def __init__(
         self,
@@ -132,20 +132,21 @@ class EventPoster:
         self._ready = asyncio.Semaphore(0)  # one for each event in the two queues
         self._idle = asyncio.Event()
         self._idle.set()
-        self._in_hand = 0
+        self._in_hand = 0  # events that a worker has taken and not finished
         self._refused: set[str] = set()
         self.posted = 0
-        """Events that are on the API server."""
+        """Events stored by the API server."""
         self.dropped = 0
-        """Events given up: queue full, too old, or refused for good."""
+        """Events dropped: the queue was full, the event too old, or refused for good."""
 
     @property
     def backlog(self) -> int:
-        """Events not yet posted, those in a worker's hand included."""
+        """Number of events not posted yet, including those that a worker has taken."""
         return len(self._scheduled) + len(self._others) + self._in_hand
 
     def post(self, event: Event) -> None:
-        """Take an event; never waits. Full: drops the oldest of the others, or the oldest Scheduled for a Scheduled."""
+        """Queue an event; never waits. A full queue drops its oldest other event, or its oldest Scheduled for a new
+        Scheduled."""
         important = event.reason == "Scheduled"
         if len(self._scheduled) + len(self._others) >= self._capacity:
             self._give_up()
@@ -167,7 +168,7 @@ class EventPoster:
                 group.create_task(self._work(), name=f"event-poster-{number}")
 
     async def drain(self, within: float) -> int:
-        """Wait until all is posted, at most ``within`` [s]; how many are left. Needs ``run`` to be running."""
+        """Wait until all events are posted, at most ``within`` [s]. Returns how many are left. Needs ``run``."""
         try:
             async with asyncio.timeout(within):
                 await self._idle.wait()
@@ -197,11 +198,11 @@ class EventPoster:
             backoff = min(2 * backoff, LAST_BACKOFF)
 
     async def _try(self, event: Event, since: float, backoff: float) -> float | None:
-        """One post; None when done with this event, else how long to wait [s] before the next."""
+        """Post the event once. None: done; else the time to wait before the next attempt [s]."""
         try:
             await self._client.create_event(event.namespace, event.body)
         except Conflict:
-            pass  # posted before: by the try whose answer was lost, or by the process before us
+            pass  # posted before: by an attempt whose response was lost, or by an earlier process
         except TooManyRequests as error:
             return error.retry_after
         except (Unavailable, Ambiguous):
@@ -210,9 +211,9 @@ class EventPoster:
             self._drop(event, "namespace gone")
             return None
         except Forbidden as error:
-            ending = "being terminated" in str(error)  # the namespace
-            if error.status == 401 or (not ending and self._clock() - since < FORBIDDEN_FOR):
-                return backoff  # a token in the middle of its renewal, a server that has not read its rights yet
+            terminating = "being terminated" in str(error)  # the namespace
+            if error.status == 401 or (not terminating and self._clock() - since < FORBIDDEN_FOR):
+                return backoff  # the token is being renewed, or the server has not loaded the rights yet
             self._drop(event, str(error))
             return None
         except KubeError as error:
@@ -227,7 +228,7 @@ class EventPoster:
 
     def _drop(self, event: Event, why: str) -> None:
         self._give_up()
-        # a missing right refuses every event alike: once a namespace is enough to know
+        # a missing right refuses every event: log it once for each namespace
         if event.namespace not in self._refused:
             if len(self._refused) >= NAMESPACES:
                 self._refused.clear()

@@ -1,7 +1,7 @@
-"""Which kinds of objects, beside pods and nodes, does placing read, and does this API server let us?
+"""The kinds of objects beside pods and nodes that scheduling reads, and which of them this API server lets us read.
 
-Owns the table of these kinds, the question put to the API server for each, and the words for what is therefore refused
-or not checked. Assumes that pods and nodes can be read: without them there is nothing to do. Never remembers an answer.
+Owns the table of these kinds, the requests that test whether a kind can be read, and the messages about what is refused
+or not checked without it. Assumes that pods and nodes can be read. Caches nothing.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from .client import KubeClient
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of objects that placing reads."""
+    """A kind of objects that scheduling reads."""
 
     kind: str
     path: str
-    """Of all its objects: ``/apis/storage.k8s.io/v1/csinodes``."""
+    """Path of the list of all objects: ``/apis/storage.k8s.io/v1/csinodes``."""
     without: str
-    """What comes of not reading it."""
+    """The consequence if it cannot be read."""
 
     @property
     def plural(self) -> str:
@@ -31,7 +31,7 @@ class Kind:
 
     @property
     def base(self) -> str:
-        """Path of its group and version, where discovery names it."""
+        """Path of its group and version: ``/apis/storage.k8s.io/v1``."""
         return self.path.rpartition("/")[0]
 
     @property
@@ -45,7 +45,7 @@ class Kind:
 
     @property
     def resource(self) -> str:
-        """As kubectl and RBAC messages name it: ``csinodes.storage.k8s.io``."""
+        """Name in kubectl and RBAC messages: ``csinodes.storage.k8s.io``."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
 
@@ -68,29 +68,29 @@ KINDS: tuple[Kind, ...] = (
     )),
 )
 # fmt: on
-"""In the order in which they are asked about."""
+"""In the order in which they are tested."""
 
 
 async def unread(client: KubeClient, kinds: Iterable[Kind] = KINDS) -> Mapping[Kind, str]:
-    """Those of the kinds that cannot be read, and why, in words.
+    """Kinds that cannot be read -> the reason, as a message.
 
     Raises:
-        KubeError: the API server did not answer; nothing can be said.
+        KubeError: the API server did not answer, so nothing is known.
     """
     served: dict[str, frozenset[str] | None] = {}
     found: dict[Kind, str] = {}
-    # one after the other: tasks of our own would be at the mercy of whoever tidies up the event loop
+    # one after the other and not in tasks of our own: kopf cancels every task when it stops
     for kind in kinds:
         if kind.base not in served:
             served[kind.base] = await _served(client, kind.base)
-        why = await _trouble(client, kind, served[kind.base])
+        why = await _why_unread(client, kind, served[kind.base])
         if why:
             found[kind] = why
     return found
 
 
 async def _served(client: KubeClient, base: str) -> frozenset[str] | None:
-    """What discovery names; None where we may not ask it, which says nothing."""
+    """The resources of a group and version; None if we have no right to ask."""
     try:
         return await client.served(base)
     except Forbidden as error:
@@ -99,7 +99,8 @@ async def _served(client: KubeClient, base: str) -> frozenset[str] | None:
         return None
 
 
-async def _trouble(client: KubeClient, kind: Kind, served: frozenset[str] | None) -> str:
+async def _why_unread(client: KubeClient, kind: Kind, served: frozenset[str] | None) -> str:
+    """Why objects of this kind cannot be read; empty if they can."""
     absent = f"this API server has no {kind.resource} in {kind.version}"
     if served is not None and kind.plural not in served:
         return absent
@@ -108,7 +109,7 @@ async def _trouble(client: KubeClient, kind: Kind, served: frozenset[str] | None
     except NotFound:
         return absent
     except Forbidden as error:
-        if error.status == 401:  # a token in the middle of its renewal says nothing of rights
+        if error.status == 401:  # the token is being renewed; this says nothing about rights
             raise
         return _missing_right(kind)
     return "" if await client.may("watch", kind.group, kind.plural) else _missing_right(kind)

@@ -1,8 +1,7 @@
-"""What a Lease says, read such that nothing in it can stop us: every number bounded, every shape checked.
+"""Reads the fields of a Lease that others wrote: every type is checked, every number bounded.
 
-Owns the reading of a Lease that another wrote, or that a server answered. A spec that is no object counts as an empty
-one, and so do its fields one by one; a duration that is none counts as our own. Only an answer that could not be
-written back safely (no object, no version to hold the write to) is an error. Never decides who leads.
+An invalid spec or field counts as missing, an invalid duration as our own. Only a Lease that cannot be written back
+safely (not an object, or without a resourceVersion) is an error. Never decides who leads.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ from peaks_scheduler.errors import KubeError
 
 Json = dict[str, Any]
 
-LONGEST = 600.0  # [s] of a lease; a usual one has 15, long ones 137: who is gone for ten minutes is gone
+LONGEST = 600.0  # [s] of a lease; usual ones have 15, long ones 137
 MOST_TRANSITIONS = 2**31 - 2  # the field has 32 bits
-MOST_OF_HOLDER = 256  # characters: it goes into every log line about the Lease
+MOST_OF_HOLDER = 256  # [characters] it goes into every log line about the Lease
 
 
-def usable(answer: Any) -> Json:
-    """The Lease. Raises KubeError for what cannot be held to a version when it is written back."""
+def require_lease(answer: Any) -> Json:
+    """The same Lease, if it has a resourceVersion to write it back with. Raises KubeError if not."""
     meta = answer.get("metadata") if isinstance(answer, dict) else None
     if not isinstance(meta, dict) or not isinstance(answer.get("kind", "Lease"), str):
         raise KubeError(f"expected a Lease from the API server, got {str(answer)[:80]!r}")
@@ -33,19 +32,19 @@ def usable(answer: Any) -> Json:
 
 
 def spec_of(lease: Json | None) -> Json:
-    """Its spec; empty where there is none."""
+    """The spec of the Lease; empty if it has none."""
     spec = (lease or {}).get("spec")
     return spec if isinstance(spec, dict) else {}
 
 
 def holder_of(lease: Json | None) -> str:
-    """Who holds it; empty: nobody."""
+    """The holder of the Lease; empty: nobody."""
     holder = spec_of(lease).get("holderIdentity")
     return "" if holder is None else str(holder)[:MOST_OF_HOLDER]
 
 
 def duration_of(lease: Json | None, otherwise: float) -> float:
-    """[s] for how long its holder may be silent, 0 to ``LONGEST``; ``otherwise`` where it says no number."""
+    """Time after which the Lease expires [s], from 0 to ``LONGEST``; ``otherwise`` if it is not a number."""
     seconds = spec_of(lease).get("leaseDurationSeconds")
     if seconds is None:
         return 0.0
@@ -55,6 +54,6 @@ def duration_of(lease: Json | None, otherwise: float) -> float:
 
 
 def transitions_of(spec: Json) -> int:
-    """How often it changed hands, 0 where that is no number that can be counted on from."""
+    """How often the holder changed; 0 if that is not a number that can be increased."""
     count = spec.get("leaseTransitions")
     return count if type(count) is int and 0 <= count <= MOST_TRANSITIONS else 0

@@ -1,8 +1,8 @@
-"""How many binds may be in flight: additive increase, multiplicative decrease.
+"""Limits how many bindings are in flight, by additive increase and multiplicative decrease.
 
-Owns the number and the queue of those who wait for a turn. Assumes one event loop. Never sends anything itself: a 429
-(``throttled``) halves the number and holds all new turns back until the server's Retry-After has passed, ten seconds
-at most; as many successes as the number is large raise it by one, up to the maximum. One burst of 429s halves it once.
+Owns the limit and the queue of waiting tasks. A 429 (``throttled``) halves the limit and holds all new turns back until
+the server's Retry-After has passed, ten seconds at most. A burst of 429s halves it once. As many successes as the limit
+raise it by one, up to the maximum. Assumes one event loop. Sends nothing itself.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from types import TracebackType
 
 from peaks_scheduler.errors import TooManyRequests
 
-from .bounds import LONGEST_WAIT
+from .response_limits import LONGEST_WAIT
 
-MAXIMUM = 64  # a kube-apiserver of two cores binds no faster with more in flight
-LEAST_HOLD = 0.1  # [s] the 429s of one burst arrive within it, and shall halve once
+MAXIMUM = 64  # a kube-apiserver with two cores binds no faster with more in flight
+LEAST_HOLD = 0.1  # [s] the 429s of one burst arrive within it, and halve the limit once
 
 
 class Limiter:
-    """``async with limiter:`` is one turn, given in order of asking.
+    """``async with limiter:`` waits for a turn; turns are given in order of asking.
 
-    A block that ends well counts as a success; one that ends with TooManyRequests has throttled us.
+    A block that ends without an error counts as a success, one that ends with TooManyRequests as ``throttled``.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Limiter:
 
     @property
     def limit(self) -> int:
-        """Turns that may be taken at once now."""
+        """Turns that may be taken at the same time."""
         return self._limit
 
     @property
@@ -50,7 +50,7 @@ class Limiter:
         return self._in_flight
 
     def throttled(self, retry_after: float) -> None:
-        """The server asked for less, and for nothing new during ``retry_after`` [s]."""
+        """Halve the limit and give no turn for ``retry_after`` [s], as the server asked."""
         now, wait = self._clock(), LEAST_HOLD if math.isnan(retry_after) else retry_after
         if now >= self._held_until:
             self._limit = max(1, self._limit // 2)
@@ -70,9 +70,9 @@ class Limiter:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._give_back()  # the turn came in the same moment
+                self._give_back()  # the turn was given at the same moment
             with contextlib.suppress(ValueError):
-                self._waiting.remove(turn)  # those who come later must not line up behind nobody
+                self._waiting.remove(turn)  # later tasks must not wait behind a cancelled one
             raise
 
     async def __aexit__(
@@ -105,7 +105,7 @@ class Limiter:
                 turn.set_result(None)
 
     def _resume(self) -> None:
-        """Hand turns out when the hold is over. A timer and no task: whoever tidies up the loop, it stays."""
+        """Give turns again when the hold is over. Uses a timer, not a task: kopf cancels every task when it stops."""
         wait = self._held_until - self._clock()
         if wait > 0:
             asyncio.get_running_loop().call_later(wait, self._resume)

@@ -1,9 +1,8 @@
-"""One request to the API server, raw bytes both ways, and what its failure means.
+"""Sends one request to the API server, bytes in and bytes out, and translates its failure into our errors.
 
-Owns the translation of HTTP answers and broken connections into the errors of ``peaks_scheduler.errors``; for a write
-the difference between "nothing was done" (Unavailable) and "it may have been done" (Ambiguous) is kept. Assumes bodies
-encoded already. Never retries, never follows a redirect, never reads an answer that nobody wants further than needed to
-use the connection again.
+Owns the translation of HTTP statuses and broken connections into ``peaks_scheduler.errors``. For a write it
+distinguishes "nothing was done" (Unavailable) from "it may have been done" (Ambiguous). Assumes encoded bodies. Never
+retries, never follows a redirect.
 """
 
 from __future__ import annotations
@@ -29,20 +28,20 @@ from peaks_scheduler.errors import (
     TooManyRequests,
     Unavailable,
 )
-from peaks_scheduler.tls import in_words
+from peaks_scheduler.tls import explain_tls_error
 
-from .bounds import MOST_BYTES, TooLargeError, body_of, wait_of
 from .connection import CONNECT_TIMEOUT, Connection
+from .response_limits import MOST_BYTES, BodyTooLargeError, read_body, retry_after_seconds
 
 TIMEOUT = 10.0  # [s] for a whole request
 JSON = "application/json"
 MERGE = "application/merge-patch+json"
 STRATEGIC_MERGE = "application/strategic-merge-patch+json"
-# the server, or a proxy before it, gave up on a request that was under way
+# the server, or a proxy in front of it, gave up on a request that it had begun
 UNDECIDED = frozenset({500, 502, 504})
 DENIED = re.compile(r"\bdenied (the )?request\b|\bfailed calling webhook \"")
-"""apiserver's words for a refusal by admission. A webhook may choose any status, 409 or 503 too, and one that cannot be
-reached makes it 500: the status does not tell that nothing was stored."""
+"""kube-apiserver's words for a refusal by admission, after which nothing was stored. The status does not tell this: a
+webhook may choose any status, 409 or 503 too, and an unreachable webhook gives 500."""
 SAID_LIMIT = 16_384  # [characters] of a server's message
 
 
@@ -52,10 +51,10 @@ def encode(body: dict[str, Any]) -> bytes:
 
 
 class _FencedBody(BytesPayload):
-    """A body that is sent only if ``fence`` allows it in that very moment.
+    """A body that is sent only if ``fence`` returns True at the moment of sending.
 
-    Between the decision to send and the first byte lie turns of the event loop, and in any of them the whole process
-    may stand still for a minute. Without its body a request is none to the server.
+    Between the decision to send and the first byte the event loop runs other tasks, and the process may be suspended
+    for a minute. The server ignores a request without its body.
     """
 
     def __init__(self, body: bytes, fence: Callable[[], bool]) -> None:
@@ -66,7 +65,7 @@ class _FencedBody(BytesPayload):
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         self.held_back = not self._fence()
         if self.held_back:
-            raise ConnectionAbortedError("the fence has closed")
+            raise ConnectionAbortedError("the write fence is closed")
         await super().write_with_length(writer, content_length)
 
 
@@ -80,11 +79,16 @@ class Transport:
     async def get(
         self, path: str, query: Mapping[str, str] | None = None, accept: str = JSON, most: int = MOST_BYTES
     ) -> bytes:
-        """Body of the answer. ``path`` is encoded already, ``query`` is not.
+        """Body of the response.
+
+        Args:
+            path: encoded already; ``query`` is not.
+            most: [bytes] of the body.
 
         Raises:
             TooLarge: the body has more than ``most`` bytes.
-            KubeError: the answer is no success, or there was none (Unavailable).
+            Unavailable: there was no response.
+            KubeError: the status is not 200.
         """
         url = self._connection.url(path)
         if query:
@@ -93,11 +97,11 @@ class Transport:
             async with self._connection.session.get(
                 url, headers={"Accept": accept}, timeout=self._timeout, allow_redirects=False
             ) as answer:
-                body = await body_of(answer, most)
-        except TooLargeError as error:
+                body = await read_body(answer, most)
+        except BodyTooLargeError as error:
             raise TooLarge(f"GET {path}: {error}") from error
         except (aiohttp.ClientError, OSError, RuntimeError) as error:  # TimeoutError is an OSError
-            raise Unavailable(_broken("GET", path, error)) from error
+            raise Unavailable(_failure_message("GET", path, error)) from error
         if answer.status != 200:
             raise error_of("GET", path, answer.status, answer.headers, body)
         return body
@@ -105,12 +109,15 @@ class Transport:
     async def write(
         self, method: str, path: str, body: bytes, content_type: str = JSON, fence: Callable[[], bool] | None = None
     ) -> bytes:
-        """Send ``body``; the body of the answer, empty where it broke off after the write was accepted.
+        """Send ``body``. Returns the body of the response; empty if it broke off after the write was accepted.
+
+        Args:
+            fence: called at the moment of sending; if it returns False nothing is sent.
 
         Raises:
-            Unavailable: no connection was made, the server turned the request away, or ``fence``, asked in the moment
-                of sending, did not allow it: nothing was done.
-            Ambiguous: sent, and then no answer or one that leaves it open.
+            Unavailable: no connection was opened, the fence was closed, or the server turned the request away: nothing
+                was done.
+            Ambiguous: sent, but the response is missing or does not tell whether it was done.
             KubeError: any other refusal; nothing was done.
         """
         headers = {"Content-Type": content_type, "Accept": JSON}
@@ -126,12 +133,12 @@ class Transport:
                 allow_redirects=False,
             ) as answer:
                 accepted = 200 <= answer.status < 300
-                content = await body_of(answer)
+                content = await read_body(answer)
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
             if accepted:
                 return b""
             if isinstance(data, _FencedBody) and data.held_back:
-                raise Unavailable(f"{method} {path}: not sent, the fence has closed") from error
+                raise Unavailable(f"{method} {path}: not sent, the write fence is closed") from error
             raise _write_error(method, path, error) from error
         if not accepted:
             raise error_of(method, path, answer.status, answer.headers, content)
@@ -139,14 +146,14 @@ class Transport:
 
 
 def error_of(method: str, path: str, status: int, headers: Mapping[str, str], body: bytes) -> KubeError:
-    """The error for an answer that is no success; its message quotes the server's own."""
+    """The error for a response that is not a success; its message quotes the server's."""
     details = _status_of(body)
     said = _said(details, body)
     message = f"{method} {path}: {status} {said}"
     if method != "GET" and "message" in details and DENIED.search(said):
         return Denied(message, status, said)
     if status == 429:
-        return TooManyRequests(message, wait_of(headers, details.get("details")), said)
+        return TooManyRequests(message, retry_after_seconds(headers, details.get("details")), said)
     if status in UNDECIDED and method != "GET":
         return Ambiguous(message, status, said)
     if status >= 500:
@@ -156,7 +163,7 @@ def error_of(method: str, path: str, status: int, headers: Mapping[str, str], bo
 
 
 def _said(details: Mapping[str, Any], body: bytes) -> str:
-    """The server's own words, fit to be sent on: JSON can hold halves of characters, which UTF-8 cannot."""
+    """The server's message, encodable as UTF-8: JSON may contain lone surrogates, which UTF-8 cannot."""
     message = details.get("message")
     if isinstance(message, str) and message.strip():
         return message[:SAID_LIMIT].encode(errors="replace").decode()
@@ -164,16 +171,16 @@ def _said(details: Mapping[str, Any], body: bytes) -> str:
 
 
 def _write_error(method: str, path: str, error: Exception) -> KubeError:
-    message, said = _broken(method, path, error), _unanswered(error)
-    # these say that no connection came about; a RuntimeError is aiohttp's way to say that the session is closed
+    message, said = _failure_message(method, path, error), _unanswered(error)
+    # with these no connection was opened; aiohttp raises RuntimeError when the session is closed
     if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, RuntimeError)):
         return Unavailable(message, said=said)
     return Ambiguous(message, said=said)
 
 
-def _broken(method: str, path: str, error: Exception) -> str:
-    if said := in_words(error):
-        return f"{method} {path}: {said}"
+def _failure_message(method: str, path: str, error: Exception) -> str:
+    if explanation := explain_tls_error(error):
+        return f"{method} {path}: {explanation}"
     return f"{method} {path}: expected an answer, got {type(error).__name__}: {str(error) or 'time is up'}"
 
 

@@ -1,1 +1,1 @@
-"""What others see of us: Prometheus metrics, HTTP endpoints, logs."""
+"""What operators see of this process: Prometheus metrics, HTTP endpoints, logs."""

@@ -1,10 +1,10 @@
-"""Lines for a descriptor whose reader may be slow, stopped or gone: whoever writes a line never waits for the reader.
+"""Writes lines to a file descriptor from a thread, so that the caller never waits for a slow or stopped reader.
 
-Owns a bounded queue of lines and a thread that writes them in order. A queue that is full takes no more: new lines are
-counted, and where they are missing a line says how many, once the reader is back. What the system refuses (a disk that
-is full, a reader that is gone, a descriptor that would block) is tried again every second, from the byte where it
-stopped. Assumes bytes that end in a line feed. Never raises for the descriptor, never keeps the process from ending:
-the thread is a daemon thread and holds no lock of an interpreter's stream.
+Owns a bounded queue of lines and a thread that writes them in order. When the queue is full, new lines are dropped and
+counted; in their place a line says how many are missing. If the system refuses a write (the disk is full, the reader is
+gone, the descriptor would block) it is tried again every second, from the byte where it stopped. Assumes bytes that end
+in a line feed. Raises no error of the descriptor. Never keeps the process from ending: the thread is a daemon thread
+and holds no lock of the interpreter's streams.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ from typing import TextIO
 
 MOST_LINES = 10_000
 MOST_BYTES = 4 << 20
-BATCH = 1 << 16  # [bytes] handed to the system at once
+BATCH = 1 << 16  # [bytes] written at once
 AGAIN = 1.0  # [s] after the system refused
 
 
 class LineWriter:
-    """See the module.
+    """A queue of lines, and the thread that writes them.
 
     Args:
-        fd: where to write; stays open.
-        missing: a line that says that so many lines are missing here.
+        fd: the descriptor to write to; it is not closed.
+        missing: makes the line that says how many lines are missing.
+        most_lines, most_bytes: limits of the queue.
     """
 
     def __init__(
@@ -37,19 +38,19 @@ class LineWriter:
     ) -> None:
         self._fd, self._missing, self._pid = fd, missing, os.getpid()
         self._most_lines, self._most_bytes = most_lines, most_bytes
-        self._queue: deque[bytes | int] = deque()  # a number: so many lines are missing here
-        self._bytes = 0  # in the queue
-        self._in_hand = b""  # of the thread, not written yet
-        self._refused = False  # by the system, at the last try
+        self._queue: deque[bytes | int] = deque()  # a number stands for so many dropped lines
+        self._bytes = 0  # size of the queue
+        self._in_hand = b""  # taken by the thread, not written yet
+        self._refused = False  # the system refused the last write
         self._closing = False
         self._change = threading.Condition()
         self.dropped = 0
-        """Lines that were given up since the start."""
+        """Lines dropped since the start."""
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._thread.start()
 
     def write(self, line: bytes) -> None:
-        """Take a line, or count it where there is no room. Never waits for the reader."""
+        """Queue a line, or drop and count it if the queue is full. Never waits for the reader."""
         if os.getpid() != self._pid:
             self._write_at_once(line)
             return
@@ -63,13 +64,13 @@ class LineWriter:
                 self._change.notify_all()
 
     def flush(self, within: float) -> bool:
-        """Wait until all is written, at most ``within`` [s], and not for what the system refuses. True: it is."""
+        """Wait until all is written, at most ``within`` [s], and not if the system refuses. True: all is written."""
         with self._change:
             self._change.wait_for(lambda: self._idle() or self._refused, within)
             return self._idle()
 
     def close(self, within: float) -> bool:
-        """Write what is left, in at most ``within`` [s], and take no more. True: all is written."""
+        """Write the rest, in at most ``within`` [s], and stop the thread. True: all is written."""
         with self._change:
             self._closing = True
             self._change.notify_all()
@@ -89,7 +90,7 @@ class LineWriter:
             self._change.notify_all()
 
     def _write_at_once(self, line: bytes) -> None:
-        """In a forked child, which has no such thread; what waits in its copy of the queue is the parent's to write."""
+        """For a forked child, which has no such thread. The parent writes what is in the queue."""
         with contextlib.suppress(OSError):
             os.write(self._fd, line)
 
@@ -102,7 +103,7 @@ class LineWriter:
                 return
 
     def _take(self) -> bool:
-        """Wait for something to write and take it in hand; False: nothing will come."""
+        """Wait for lines and take a batch of them; False: closed, nothing is left."""
         with self._change:
             if self._refused:
                 self._change.wait_for(lambda: self._closing, AGAIN)
@@ -124,11 +125,11 @@ class LineWriter:
         return b"".join(lines)
 
     def _put(self) -> None:
-        """Write what is in hand, as far as the system takes it."""
+        """Write the batch, as far as the system accepts it."""
         written, refused = 0, False
         try:
             written = os.write(self._fd, self._in_hand)
-        except BlockingIOError:  # somebody who shares the descriptor made it so
+        except BlockingIOError:  # another process that shares the descriptor made it non-blocking
             self._wait_for_room()
         except OSError:
             refused = True
@@ -144,8 +145,8 @@ class LineWriter:
             poll.poll(1000 * AGAIN)
 
 
-class Unhurried(io.TextIOBase):
-    """A text stream in the place of ``stream``: what is written to it goes through a LineWriter to its descriptor."""
+class NonBlockingStream(io.TextIOBase):
+    """A text stream that replaces ``stream`` and writes to its descriptor through a LineWriter."""
 
     def __init__(self, stream: TextIO, missing: Callable[[int], str]) -> None:
         self._stream = stream
@@ -163,7 +164,7 @@ class Unhurried(io.TextIOBase):
         return "backslashreplace"
 
     def write(self, text: str) -> int:
-        if not isinstance(text, str):  # libraries find out by trying
+        if not isinstance(text, str):  # libraries test a stream by writing bytes
             raise TypeError(f"expected text, got {type(text).__name__}")
         if text:
             self.lines.write(self._bytes(text))

@@ -1,12 +1,12 @@
-"""How this process logs: one line a record on stderr, as text or JSON, with nothing secret in it.
+"""Logging: one line per record on stderr, as text or JSON, with secrets masked and long fields cut.
 
-Owns the root logger's only handler, the two formats, what is masked and what is cut. Everybody logs a constant message
-and fields (``logger.info("bound", extra={"pod": ..., "node": ...})``); the formats decide how that looks. Lines are
-made by whoever logs (some 25 us); the daemon's are written by a thread (``line_writer``), for a reader that stops must
-not stop the daemon. What the daemon writes to ``sys.stderr`` otherwise goes the same way.
+Owns the root logger's only handler and the two formats. All code logs a constant message and fields
+(``logger.info("bound", extra={"pod": ..., "node": ...})``). The caller formats the line (some 25 us). In the daemon a
+thread writes the lines (``line_writer``), so that a reader that stops does not stop the daemon. The same thread writes
+everything else that goes to the daemon's ``sys.stderr``.
 
-Assumes nothing of who reads the lines, nor of what is in them: names, answers and exceptions hold whatever others
-wrote. Never raises for what is in a record, never writes to stdout (for results).
+Names, responses and exceptions may contain anything: a record never makes the handler raise, and never breaks a line.
+Never writes to stdout, which is for results.
 """
 
 from __future__ import annotations
@@ -25,57 +25,42 @@ from typing import Any, Literal, TextIO
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonEncoder, JsonFormatter
 
+from peaks_scheduler.text.masking import mask
 from peaks_scheduler.text.printable import FIELD_LIMIT, cut, indented, is_visible, visible
 
-from .line_writer import Unhurried
-from .log_limits import Repeats
+from .line_writer import NonBlockingStream
+from .log_rate_limit import RateLimitFilter
 
 OURS = "peaks_scheduler"
 
-# what libraries say at INFO is for their authors: a line a request (httpx), a line a watch (kopf)
+# at INFO these libraries log a line for every request (httpx) or watch (kopf)
 LIBRARIES = ("aiohttp", "asyncio", "httpcore", "httpx", "kopf", "kubernetes", "urllib3")
 
-# fields that are no fields: the record's own, and kopf's settings object
+# attributes of a record that are not logged as fields: the record's own, and kopf's settings object
 _RESERVED = frozenset(RESERVED_ATTRS) | {"message", "asctime", "taskName", "settings", "k8s_skip"}
 _RENAMED = {"exc_info": "exception", "stack_info": "stack", "k8s_ref": "object"}
 _LEVELS = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 
-_BEARER = re.compile(r"(?i:(\bbearer))\s+(?!tokens?\b)[^\s\"',;\\]+")
-_USERINFO = re.compile(r"://[^/\s\"'\\]+@")  # up to the last @: a password may hold one
-# without a way back: words like eyJ-eyJ-eyJ-... would take the square of their length
-_JWT = re.compile(r"(?<![\w-])((?>(?:[\w-]*?-)??(?=eyJ)))[\w-]++\.[\w-]++\.[\w-]*+")
-_ENCODER = JsonEncoder(allow_nan=False)  # one for all: json.dumps would build it anew for every line
+_ENCODER = JsonEncoder(allow_nan=False)  # json.dumps would build a new one for every line
 
 _PLAIN = re.compile(r"[^\s\"'=\\]+")
 
 TRACE_LIMIT = 16_384
-"""Characters of an exception or a stack; of anything else see FIELD_LIMIT."""
+"""[characters] of an exception or a stack; the limit of other fields is FIELD_LIMIT."""
 CONTINUES = "  | "
-"""What every line of a text record after its first begins with; a first line begins with its time."""
+"""Prefix of the further lines of a text record; the first line begins with its time."""
 _LINE_LIMIT = 4 * FIELD_LIMIT
-LAST_LINES = 1.0  # [s] that a critical record and the end of the process wait for a reader
-
-
-def mask(text: str) -> str:
-    """``text`` without bearer tokens, JSON web tokens and the user and password of URLs."""
-    # a look for what every hit must contain is much cheaper than the expressions
-    if "@" in text:
-        text = _USERINFO.sub("://***@", text)
-    if "earer" in text or "EARER" in text:
-        text = _BEARER.sub(r"\1 ***", text)
-    if "eyJ" in text:
-        text = _JWT.sub(r"\1***", text)
-    return text
+LAST_LINES = 1.0  # [s] a critical record, and the end of the process, wait so long until the lines are written
 
 
 class JsonLines(JsonFormatter):
-    """One JSON object a line: time, level, logger, message, the fields of the record, ``exception``."""
+    """Formats a record as one line of JSON: time, level, logger, message, its fields, ``exception``."""
 
     def __init__(self) -> None:
         super().__init__(json_serializer=_dumps)
 
     def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
-        # the library's own way through its options takes longer than everything else about a line
+        # the library's own implementation takes longer than the rest of the line
         log_data["time"] = _rfc3339(record.created)
         log_data["level"] = record.levelname
         log_data["logger"] = record.name
@@ -92,14 +77,16 @@ class JsonLines(JsonFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line = super().format(record)
-        if len(line) > _LINE_LIMIT:  # then a list or a mapping is that long
+        if len(line) > _LINE_LIMIT:  # because of a long list or mapping
             line = _dumps({key: _short(value) for key, value in json.loads(line).items()})
         return mask(line)
 
 
 class TextLines(logging.Formatter):
-    """``2026-11-20T10:00:00.123Z INFO  bound pod=default/web-0 jump_watts=4.31``; a traceback follows below, every line
-    of it behind a mark that no record begins with."""
+    """Formats a record as ``2026-11-20T10:00:00.123Z INFO  bound pod=default/web-0 jump_watts=4.31``.
+
+    The lines of a traceback follow, each with the prefix ``CONTINUES``, with which no record begins.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         level = _LEVELS.get(record.levelname, record.levelname)
@@ -116,40 +103,43 @@ class TextLines(logging.Formatter):
 
 
 class Handler(logging.StreamHandler[TextIO]):
-    """Writes to a stream. A record that cannot be formatted is told in a line of its own; one of the last importance
-    waits for its reader for a moment: it may be the last one."""
+    """Writes records to a stream.
+
+    For a record that cannot be formatted, a line says so. A critical record waits until it is written, since it may be
+    the last one.
+    """
 
     def __init__(self, stream: TextIO, lines: logging.Formatter) -> None:
         super().__init__(stream)
         self.setFormatter(lines)
-        self.repeats = Repeats(OURS)
+        self.repeats = RateLimitFilter(OURS)
         self.addFilter(self.repeats)
 
     def format(self, record: logging.LogRecord) -> str:
         try:
             return super().format(record)
-        except Exception as error:  # a bug of whoever logs, or what cannot even be shown
+        except Exception as error:  # a bug of the caller, or a field whose str() fails
             place = f"{record.name}:{record.lineno}"
             return super().format(_record(logging.ERROR, "log line not made", place=place, error=type(error).__name__))
 
     def emit(self, record: logging.LogRecord) -> None:
         super().emit(record)
-        if record.levelno >= logging.CRITICAL and isinstance(self.stream, Unhurried):
+        if record.levelno >= logging.CRITICAL and isinstance(self.stream, NonBlockingStream):
             self.stream.lines.flush(LAST_LINES)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
-        """The stream does not take the line: there is no other place to say so."""
+        """Ignore that the stream refuses a line: there is no other place to report it."""
 
 
 class ChangeLog:
-    """Says a thing once, and again only when it has changed: for states that are looked at again and again."""
+    """Logs a state when it changes, for states that are checked again and again."""
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
         self._states: dict[Hashable, Hashable] = {}
 
     def report(self, key: Hashable, state: Hashable, level: int, message: str, /, **fields: object) -> bool:
-        """Log ``message`` and ``fields`` if the state under ``key`` is not the one last reported. True: logged."""
+        """Log ``message`` and ``fields`` if ``state`` is not the last one reported for ``key``. True: logged."""
         if key in self._states and self._states[key] == state:
             return False
         self._states[key] = state
@@ -157,7 +147,7 @@ class ChangeLog:
         return True
 
     def forget(self, key: Hashable) -> None:
-        """The subject is gone; a later report under ``key`` is a change."""
+        """Forget ``key``, so that its next report is a change."""
         self._states.pop(key, None)
 
 
@@ -165,20 +155,22 @@ def configure(
     format: Literal["text", "json"],  # noqa: A002
     level: str = "INFO",
     stream: TextIO | None = None,
-    unhurried: bool = False,
+    non_blocking: bool = False,
 ) -> None:
-    """Log to ``stream`` (stderr by default) from now on, and nowhere else.
+    """Log only to ``stream`` (default: stderr) from now on.
 
-    Libraries speak from WARNING on, unless ``level`` is DEBUG. Python's own warnings go through the log as well.
-    ``unhurried``: nobody waits for whoever reads stderr, see ``line_writer``; for the rest of the process's life.
+    Libraries log from WARNING on, unless ``level`` is DEBUG. Python's warnings are logged, too.
+
+    Args:
+        non_blocking: write to stderr from a thread (``line_writer``), until the process ends.
     """
     lines = JsonLines() if format == "json" else TextLines()
-    if unhurried:
+    if non_blocking:
         _take_over_stderr(lines)
     handler = Handler(sys.stderr if stream is None else stream, lines)
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    # looked up for every record and shown in none
+    # these would be looked up for every record, and no format shows them
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root.setLevel(level.upper())
     libraries = root.level if root.level <= logging.DEBUG else max(root.level, logging.WARNING)
@@ -188,9 +180,9 @@ def configure(
 
 
 def dropped() -> dict[str, int]:
-    """Lines that the log did not get, since the start: by ``unread`` (nobody read them) and ``repeated``."""
+    """Lines dropped since the start, by reason: ``unread`` (nobody read them in time) and ``repeated``."""
     handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, Handler)]
-    streams = [handler.stream.lines for handler in handlers if isinstance(handler.stream, Unhurried)]
+    streams = [handler.stream.lines for handler in handlers if isinstance(handler.stream, NonBlockingStream)]
     return {
         "unread": sum(lines.dropped for lines in streams),
         "repeated": sum(handler.repeats.left_out for handler in handlers),
@@ -198,12 +190,12 @@ def dropped() -> dict[str, int]:
 
 
 def _take_over_stderr(lines: logging.Formatter) -> None:
-    """From here on ``sys.stderr`` waits for nobody, and what Python itself would print there becomes records."""
+    """Make ``sys.stderr`` non-blocking, and log what Python itself would print there."""
 
     def missing(count: int) -> str:
         return lines.format(_record(logging.WARNING, "log lines dropped, nobody read them", lines=count)) + "\n"
 
-    stream = Unhurried(sys.stderr, missing)
+    stream = NonBlockingStream(sys.stderr, missing)
     atexit.register(stream.lines.close, LAST_LINES)
     sys.stderr = stream
     logger = logging.getLogger(OURS)
@@ -237,7 +229,7 @@ def _rfc3339(seconds: float) -> str:
 
 
 def _extras(record: logging.LogRecord) -> list[tuple[str, Any]]:
-    """The fields that the caller gave."""
+    """The fields given by the caller."""
     return [(_RENAMED.get(key, key), value) for key, value in record.__dict__.items() if key not in _RESERVED]
 
 
@@ -249,13 +241,13 @@ def _value(value: object) -> str:
 
 
 def _cut(text: str, key: str = "") -> str:
-    """A field's text, masked before it is cut: half a password is told by no pattern."""
+    """The text of a field, cut. Masked before that, since half a secret would match no pattern."""
     limit = TRACE_LIMIT if key in ("exception", "stack") else FIELD_LIMIT
     return cut(mask(text), limit) if len(text) > limit else text
 
 
 def _short(value: Any) -> Any:
-    """A field of a JSON line: as text, and cut, where it is a long list or mapping."""
+    """A field of a JSON line; a long list or mapping as cut text."""
     if not isinstance(value, (list, dict)):
         return value
     text = _ENCODER.encode(value)
@@ -267,7 +259,7 @@ def _below(trace: str) -> str:
 
 
 def _dumps(record: dict[str, Any], **_options: Any) -> str:
-    """JSON that every reader takes: NaN and infinity, which JSON does not have, become null."""
+    """Valid JSON: NaN and infinity, which JSON does not have, become null."""
     try:
         return _ENCODER.encode(record)
     except ValueError:

@@ -1,7 +1,7 @@
 """What was decided about a pod and why, and every text made of it.
 
-Owns ``Decision`` and its renderings: the annotation, the log fields, kube-scheduler's message when nothing fits, the
-explain answer. Everything people read about a decision is made here, from the same facts. Pure.
+Owns ``Decision`` and its forms: the annotation, the log fields, kube-scheduler's message when no node fits, explain's
+answer. Everything that people read about a decision is made here, from the same facts. Pure.
 """
 
 from __future__ import annotations
@@ -15,28 +15,31 @@ from typing import Any, Literal
 from peaks_scheduler.objects.ceilings import NO_CEILING, Ceiling
 from peaks_scheduler.objects.pod import Pod
 
-from .events import Wake
+from .events import ClusterEvent
 
 Standing = Literal["measured", "estimated", "unmodelled", "above-ceiling", "over-full"]
 
+WATTS = "watts"
+"""The unit of a strategy's costs unless the strategy says otherwise."""
+
 Detail = Literal["full", "short", "none"]
-"""How much of a decision its pod's annotation tells."""
+"""How much of the decision record the pod's annotation has."""
 SHORT = ("node", "jumpWatts", "standing", "preference")
-"""Fields of the record that tell nothing of other nodes nor of anybody's use: where, at what cost, and why there."""
+"""Fields of the short record. They tell nothing about other nodes or about anybody's use."""
 
 UNSCHEDULABLE = "Unschedulable"
-"""No node fits; a cluster autoscaler may act on it."""
+"""No node fits; a cluster autoscaler may add one."""
 FAILED = "SchedulerError"
-"""What the cluster says of a volume cannot be understood, so that no node can be judged; kube-scheduler's word."""
+"""A filter failed over an object of the cluster that cannot be understood; kube-scheduler's word."""
 UNSUPPORTED = "UnsupportedConstraint"
-"""The pod asks for what this version does not honour; more nodes would not help."""
+"""The pod asks for something that this version does not support; more nodes would not help."""
 WAITING = "WaitingForNodes"
-"""Nodes that would fit are kept back by a rule of ours; more nodes would not help, time will."""
+"""A rule of ours keeps back nodes that would fit; more nodes would not help, time will."""
 
 ANNOTATION_BYTES = 1023
 """A decision's annotation is no longer than this."""
 MESSAGE_LENGTH = 8192
-"""[characters] A longer text is cut: a pod may ask for any number of things, and each is a reason."""
+"""[characters] A longer message is cut: a pod may ask for any number of things, and each can be a reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +52,20 @@ class Diagnosis:
     """Nodes by reason; a node counts under each reason of the first filter that refused it."""
     filters: frozenset[str] = frozenset()
     """Names of the filters that refused a node."""
-    cured_by: frozenset[Wake] = frozenset()
+    events: frozenset[ClusterEvent] = frozenset()
+    """Cluster events that can make the pod schedulable; empty: only a change of the pod itself can."""
     unsupported: tuple[str, ...] = ()
-    """What of the pod is not honoured."""
+    """Fields of the pod that are not supported."""
     rejected: str = ""
-    """What made the pod fit nowhere before any node was looked at."""
+    """Why the pod fits nowhere, where that was known before any node was looked at."""
     failure: str = ""
-    """What kept the nodes from being judged."""
+    """Why the nodes could not be judged."""
     condition: str = UNSCHEDULABLE
     """Reason of the ``PodScheduled`` condition."""
 
     @property
     def outright(self) -> str:
-        """The reason that was found before any node was looked at; empty where nodes gave the reasons."""
+        """Why the pod fits nowhere, where that was known before any node was looked at; else empty."""
         if self.unsupported:
             return f"{', '.join(self.unsupported)}: not honoured by this scheduler"
         return self.failure or self.rejected
@@ -89,8 +93,12 @@ class Diagnosis:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Where a pod goes, at what cost, and what else there was; ``node`` is None where it goes nowhere, then
-    ``diagnosis`` says why."""
+    """Where a pod goes, at what cost, and what the second best node was. ``node`` is None where no node fits; then
+    ``diagnosis`` says why.
+
+    ``jump_watts`` is the rise of the node's power. Where the strategy's unit is watts it is the cost; else it is the
+    rise on the node's own curve as strategy ``jump`` counts it, and ``cost`` is what the strategy compared.
+    """
 
     pod: Pod
     strategy: str
@@ -106,18 +114,26 @@ class Decision:
     load_age: float | None = None  # [s] since the end of the load's window; None where never measured
     model: str = ""
     model_from: str | None = None  # ``file``, or ``learned`` while the scheduler runs; None without a model
-    rise_watts: float | None = None  # predicted on the node's own curve, where ``jump_watts`` is the strategy's cost
-    jump_error_watts: float | None = None  # standard error of ``jump_watts`` by the model's fit; None where not known
-    extrapolated: bool | None = None  # beyond the loads that the model was fitted on? None where those are not known
-    preferences: tuple[str, ...] = ()  # for whose sake it is another node than watts and the hash would have given
-    preference_watts: float | None = None  # what that cost; None without one, or where watts had no part in it
+    rise_watts: float | None = None  # expected on the node's own curve, at its highest plausible use
+    jump_error_watts: float | None = None  # standard error of ``jump_watts`` where that is the cost; None: not known
+    extrapolated: bool | None = None  # outside the loads that the model was fitted on? None: those are not known
+    preferences: tuple[str, ...] = ()  # names of those that took it instead of the node that cost and hash alone give
+    preference_watts: float | None = None  # what that cost; None without a preference, or where no watts were compared
     diagnosis: Diagnosis | None = None
+    cost: float | None = None  # in ``cost_unit``; None: the strategy has none for the node
+    runner_up_cost: float | None = None  # likewise
+    cost_unit: str = WATTS
 
     def record(self) -> dict[str, Any]:
-        """The decision record: the annotation's content and the log line's fields."""
+        """The decision record: the annotation's content and the log line's fields.
+
+        ``cost``, ``runnerUpCost`` and ``costUnit`` are there where the unit is not watts: else they say nothing more
+        than ``jumpWatts``.
+        """
         return {
             "node": self.node,
             "jumpWatts": _rounded(self.jump_watts, 6),
+            **self._costs(),
             "runnerUp": self.runner_up,
             "runnerUpJumpWatts": _rounded(self.runner_up_jump_watts, 6),
             "cpuBefore": _rounded(self.cpu_before, 6),
@@ -138,9 +154,17 @@ class Decision:
             "modelFrom": self.model_from,
         }
 
+    def _costs(self) -> dict[str, Any]:
+        if self.cost_unit == WATTS:
+            return {}
+        cost, runner_up = _rounded(self.cost, 6), _rounded(self.runner_up_cost, 6)
+        return {"cost": cost, "runnerUpCost": runner_up, "costUnit": self.cost_unit}
+
     def annotation(self, detail: Detail = "full") -> str:
-        """Compact JSON, under 1 KiB: names are at most 253 characters, a model's is cut where there is no room, then
-        the runner-up's. Empty for ``none``: there is to be no annotation."""
+        """Compact JSON of at most ``ANNOTATION_BYTES``; empty for ``none``, which means no annotation.
+
+        Nodes' names have at most 253 characters. Where there is no room the model's name is cut, then the runner-up's.
+        """
         if detail == "none":
             return ""
         record = self.record()
@@ -155,7 +179,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class NodeVerdict:
-    """One node's answer to one pod, for explain."""
+    """One node's verdict on one pod, for explain."""
 
     feasible: bool
     reasons: tuple[str, ...]
@@ -165,9 +189,11 @@ class NodeVerdict:
     cpu_after: float | None
     memory_after: float | None = None  # share of the node's memory; None where its capacity is not known
     ceiling: Ceiling = NO_CEILING
+    cost: float | None = None  # in ``cost_unit``: what the node competes by
+    cost_unit: str = WATTS
 
     def above(self) -> Iterator[tuple[str, float, float]]:
-        """(CPU or memory, share in use, its ceiling) of what ends above its ceiling."""
+        """(CPU or memory, share in use, ceiling) of each resource that ends above its ceiling."""
         pairs = (("CPU", self.cpu_after, self.ceiling.cpu), ("memory", self.memory_after, self.ceiling.memory))
         for what, after, ceiling in pairs:
             if after is not None and ceiling is not None and after > ceiling:
@@ -180,6 +206,8 @@ class NodeVerdict:
             "standing": self.standing,
             "jumpWatts": self.jump_watts,
         }
+        if self.cost_unit != WATTS:
+            answer |= {"cost": self.cost, "costUnit": self.cost_unit}
         if self.feasible:
             answer |= {"cpuBefore": self.cpu_before, "cpuAfter": self.cpu_after}
         if self.standing == "above-ceiling":
@@ -193,5 +221,5 @@ def _compact(record: dict[str, Any]) -> str:
 
 
 def _rounded(value: float | None, digits: int) -> float | None:
-    # nothing is beyond a billion but what went wrong, and the record has little room
+    # a number beyond a billion is an error, and the record has little room
     return None if value is None or not abs(value) < 1e9 else round(value, digits)

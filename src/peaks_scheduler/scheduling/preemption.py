@@ -1,10 +1,10 @@
-"""Would another scheduler have made room? A word for the event of a pod that nothing takes.
+"""Would kube-scheduler have preempted pods? A note for the event of a pod that fits nowhere.
 
-Owns that word. Preemption is not done here; an owner who counts on priorities must be told when it would have been
-tried: some node was refused for what a pod's going can cure, and holds a pod of lower priority. Assumes that it is
-asked only when an event is really written; while no pod on any node has a lower priority the answer costs nothing.
+Preemption is not done here. An owner who counts on priorities must be told when it would have been tried: some node was
+refused for a reason that the end of another pod can resolve, and it holds a pod of lower priority. The note is asked
+for only when an event is really written; while no pod on any node has a lower priority it costs nothing.
 
-Refusals that can be cured are those that kube-scheduler's plugins call Unschedulable, and not
+The reasons that can be resolved are those for which kube-scheduler's plugins return Unschedulable, and not
 UnschedulableAndUnresolvable.
 """
 
@@ -16,15 +16,15 @@ from peaks_scheduler.arrays import Mask
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.ledger.snapshot import Snapshot
 from peaks_scheduler.objects.pod import Pod
-from peaks_scheduler.scheduling.filters.affinity import ABSENT
-from peaks_scheduler.scheduling.filters.filters import FILTERS
+from peaks_scheduler.scheduling.filters.affinity import AFFINITY_NOT_MATCHED
 from peaks_scheduler.scheduling.filters.spread import UNLABELLED
 
 from .decision import Diagnosis
+from .filtering import first_refusals
 
 NOT_DONE = " preemption: not done by this scheduler"
 
-CURABLE = frozenset(
+RESOLVABLE = frozenset(
     {
         "NodePorts",
         "NodeResourcesFit",
@@ -34,8 +34,9 @@ CURABLE = frozenset(
         "InterPodAffinity",
     }
 )
-INCURABLE = frozenset({ABSENT, UNLABELLED})
-"""Reasons of these filters that no pod's going cures."""
+"""Filters whose refusals the end of another pod can resolve."""
+UNRESOLVABLE = frozenset({AFFINITY_NOT_MATCHED, UNLABELLED})
+"""Reasons of these filters that it cannot resolve."""
 
 
 class Preemption:
@@ -44,27 +45,23 @@ class Preemption:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    def word(self, pod: Pod, diagnosis: Diagnosis) -> str:
-        """What the event says beyond the diagnosis; empty in the usual case."""
+    def note(self, pod: Pod, diagnosis: Diagnosis) -> str:
+        """What the event says beyond the diagnosis; mostly empty."""
         if diagnosis.outright or not pod.preempts or not self._ledger.ranks_above_some(pod):
             return ""
         nodes = self._ledger.snapshot()
-        possible = np.flatnonzero(_curable(pod, nodes) & _large_enough(pod, nodes))
+        possible = np.flatnonzero(_resolvable(pod, nodes) & _large_enough(pod, nodes))
         return NOT_DONE if any(self._ledger.ranks_above_one_on(int(i), pod) for i in possible) else ""
 
 
-def _curable(pod: Pod, nodes: Snapshot) -> Mask:
-    """(N,) nodes whose first refusal can be cured by a pod's going."""
-    left = np.ones(len(nodes), np.bool_)
-    curable = np.zeros(len(nodes), np.bool_)
-    for each in FILTERS:
-        refusals = each.refuse(pod, nodes)
+def _resolvable(pod: Pod, nodes: Snapshot) -> Mask:
+    """(N,) nodes whose first refusal the end of another pod can resolve."""
+    resolvable = np.zeros(len(nodes), np.bool_)
+    for each, refusals in first_refusals(pod, nodes, np.ones(len(nodes), np.bool_)):
         for reason, mask in refusals:
-            if each.name in CURABLE and reason not in INCURABLE:
-                curable |= mask & left
-        for _, mask in refusals:
-            left &= ~mask
-    return curable
+            if each.name in RESOLVABLE and reason not in UNRESOLVABLE:
+                resolvable |= mask
+    return resolvable
 
 
 def _large_enough(pod: Pod, nodes: Snapshot) -> Mask:

@@ -1,10 +1,10 @@
-"""Which of the waiting pods can this event cure? What kube-scheduler calls queueing hints.
+"""Which of the waiting pods can this cluster event make schedulable? kube-scheduler's queueing hints.
 
-Owns, for pods that wait, what they want of other pods (affinity, anti-affinity, spread) and which claims they use. A
-pod that comes to a node is compared only with wants that ask for one of its labels, and once for all pods that want
-the same: thousands may wait, and a placement costs what it moves. Never leaves out a pod that the event cures; where
-telling costs more than another look (a namespace selected by its labels, thousands of terms) it takes it in. A pod that
-waits no more does no harm here: the queue passes over it.
+Owns, for every waiting pod, its terms about other pods (affinity, anti-affinity, spread) and the claims that it uses.
+Pods with the same terms are looked up once, and only where a term asks for a label of the pod that was placed:
+thousands may wait, and a placement costs as much as the pods that it moves. No pod that the event helps is left out.
+Where it costs more to tell than to try the pod again (a namespace selected by labels, thousands of terms), the pod is
+included. Pods that wait no longer do no harm: the queue ignores them.
 
 Source: isSchedulableAfterPodChange of kube-scheduler's interpodaffinity and podtopologyspread.
 """
@@ -18,14 +18,15 @@ from peaks_scheduler.objects.burden import bulky
 from peaks_scheduler.objects.pod import Pod
 from peaks_scheduler.objects.selectors import AffinityTerm, LabelSelector, SpreadConstraint
 
-from .events import Wake
+from .events import ClusterEvent
 
 Pair = tuple[str, str]
+"""A label's key and value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """What a pod wants of others."""
+    """A pod's terms about other pods."""
 
     namespace: str
     affinity: tuple[AffinityTerm, ...]
@@ -36,26 +37,28 @@ class Want:
         return bool(self.affinity or self.anti_affinity or self.spread)
 
     def counts(self, pod: Pod) -> bool:
-        """Does ``pod`` count for its affinity, where one pod must match all terms, or for its spread?"""
-        if self.affinity and all(_means(term, pod) for term in self.affinity):
+        """Does ``pod`` count for the affinity, where one pod must match all terms, or for the spread?"""
+        if self.affinity and all(_selects(term, pod) for term in self.affinity):
             return True
         if pod.namespace != self.namespace:
             return False
         return any(each.selector is not None and each.selector.matches(pod.labels) for each in self.spread)
 
-    def shuns(self, pod: Pod) -> bool:
-        return any(_means(term, pod) for term in self.anti_affinity)
+    def avoids(self, pod: Pod) -> bool:
+        """Does ``pod`` count for the anti-affinity?"""
+        return any(_selects(term, pod) for term in self.anti_affinity)
 
     def pairs(self) -> Iterator[Pair | None]:
-        """Labels of which a pod that it counts or shuns has one; None: any pod may be meant."""
-        # one of the affinity terms is enough: a pod that counts matches them all
+        """Labels, of which every pod that counts has at least one. None: any pod may count."""
+        # one affinity term is enough: a pod that counts matches all of them
         selectors = [term.selector for term in (*self.affinity[:1], *self.anti_affinity)]
         for selector in (*selectors, *(each.selector for each in self.spread)):
             if selector is not None:
                 yield from _pairs(selector)
 
 
-def _means(term: AffinityTerm, pod: Pod) -> bool:
+def _selects(term: AffinityTerm, pod: Pod) -> bool:
+    """May the term select the pod? A namespace that is selected by labels is taken to match."""
     within = pod.namespace in term.namespaces or term.namespace_selector is not None
     return within and term.selects(pod.labels)
 
@@ -74,20 +77,20 @@ class Hints:
         self._wants: dict[str, Want] = {}
         self._wanting: dict[Want, dict[str, None]] = {}
         self._by_pair: dict[Pair | None, dict[Want, None]] = {}
-        self._whatever: dict[str, None] = {}  # want so much that it would cost more to look than to try them again
+        self._always: dict[str, None] = {}  # pods with so many terms that trying again costs less than looking
         self._claims: dict[str, tuple[str, ...]] = {}
         self._using: dict[str, dict[str, None]] = {}
 
-    def waits(self, pod: Pod, cured_by: frozenset[Wake]) -> None:
-        """The pod fits nowhere until one of these events."""
+    def waits(self, pod: Pod, events: frozenset[ClusterEvent]) -> None:
+        """The pod fits nowhere until one of these cluster events."""
         self.leaves(pod.uid)
-        if cured_by & {Wake.POD_PLACED, Wake.POD_CHANGED}:
+        if events & {ClusterEvent.POD_PLACED, ClusterEvent.POD_CHANGED}:
             want = Want(pod.namespace, pod.affinity, pod.anti_affinity, pod.spread)
             if bulky((want.affinity, want.anti_affinity, want.spread)):
-                self._whatever[pod.uid] = None
+                self._always[pod.uid] = None
             elif want:
                 self._add(pod.uid, want)
-        if Wake.STORAGE_CHANGED in cured_by:
+        if ClusterEvent.STORAGE_CHANGED in events:
             claims = tuple(f"{pod.namespace}/{each.claim}" for each in pod.volumes if each.claim is not None)
             if claims:
                 self._claims[pod.uid] = claims
@@ -95,8 +98,8 @@ class Hints:
                 self._using.setdefault(claim, {})[pod.uid] = None
 
     def leaves(self, uid: str) -> None:
-        """The pod waits no more."""
-        self._whatever.pop(uid, None)
+        """The pod waits no longer."""
+        self._always.pop(uid, None)
         want = self._wants.pop(uid, None)
         if want is not None:
             self._remove(uid, want)
@@ -107,26 +110,27 @@ class Hints:
                 self._using.pop(claim, None)
 
     def placed(self, pod: Pod) -> list[str]:
-        """Pods that the coming of ``pod`` to a node may cure."""
-        wants = (want for want in self._meant(pod) if want.counts(pod))
-        return [*(uid for want in wants for uid in self._wanting[want]), *self._whatever]
+        """Uids of the pods that may fit now that ``pod`` is on a node."""
+        wants = (want for want in self._possible(pod) if want.counts(pod))
+        return [*(uid for want in wants for uid in self._wanting[want]), *self._always]
 
     def relabelled(self, before: Pod, after: Pod) -> list[str]:
-        """Pods that may be cured by a pod on a node that is ``after`` and was ``before``: it counts now, counts no
-        more, or is shunned no more."""
-        wants = dict.fromkeys((*self._meant(before), *self._meant(after)))
-        cured = (want for want in wants if want.counts(before) or want.counts(after) or want.shuns(before))
-        return [*(uid for want in cured for uid in self._wanting[want]), *self._whatever]
+        """Uids of the pods that may fit now that a pod on a node changed: it counts now, counts no longer, or is
+        avoided no longer."""
+        wants = dict.fromkeys((*self._possible(before), *self._possible(after)))
+        helped = (want for want in wants if want.counts(before) or want.counts(after) or want.avoids(before))
+        return [*(uid for want in helped for uid in self._wanting[want]), *self._always]
 
     def using(self, claim: str) -> list[str]:
-        """Pods that use a claim, ``namespace/name``."""
+        """Uids of the waiting pods that use a claim, ``namespace/name``."""
         return list(self._using.get(claim, ()))
 
-    def _meant(self, pod: Pod) -> Iterable[Want]:
+    def _possible(self, pod: Pod) -> Iterable[Want]:
+        """The wants for which ``pod`` may count, by its labels."""
         if not self._wanting:
             return ()
-        homes = (self._by_pair.get(pair, {}) for pair in (*pod.labels.items(), None))
-        return dict.fromkeys(want for home in homes for want in home)
+        found = (self._by_pair.get(pair, {}) for pair in (*pod.labels.items(), None))
+        return dict.fromkeys(want for home in found for want in home)
 
     def _add(self, uid: str, want: Want) -> None:
         self._wants[uid] = want

@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 from peaks_scheduler.objects.ceilings import parse_share as parse_ceiling
 from peaks_scheduler.scheduling.decision import Detail
+from peaks_scheduler.text.masking import mask_url
 
 from .http_headers import Header, parse_headers, shown_headers
 from .promql_matchers import Matchers, parse_matchers
@@ -18,7 +19,6 @@ from .values import (
     MOST_SAMPLES,
     USAGE_SOURCES,
     duration_text,
-    masked,
     parse_address,
     parse_cpu,
     parse_duration,
@@ -83,8 +83,8 @@ PROMQL         = ValueType("PromQL",                     parse_text)
 LABEL          = ValueType("label's name",               parse_label)
 SWITCH         = ValueType("`true` or `false`",          parse_switch)
 DURATION       = ValueType("duration",                   parse_duration,            duration_text)
-LOAD_URL       = ValueType("URL",                        parse_address,             masked, "URL")
-PROMETHEUS_URL = ValueType("URL",                        parse_prometheus_address,  masked)
+LOAD_URL       = ValueType("URL",                        parse_address,             mask_url, "URL")
+PROMETHEUS_URL = ValueType("URL",                        parse_prometheus_address,  mask_url)
 HEADERS        = ValueType("mapping",                    parse_headers,             _shown_headers, secret=True)
 MATCHERS       = ValueType("matchers",                   parse_matchers,            _shown_matchers, "MATCHERS")
 PERCENTILE     = ValueType("number above 0, up to 100",  parse_percentile)

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 from peaks_scheduler.errors import QuantityError
 from peaks_scheduler.objects.quantity import milli, parse_quantity
 from peaks_scheduler.objects.supported_fields import HARMLESS, HONOURED, is_unknown
+from peaks_scheduler.text.masking import mask_url
 
 DEFAULT_PORT = 10261
 LOAD_SOURCES = ("load-watcher", "metrics-server", "prometheus")
@@ -180,11 +181,6 @@ def parse_lease_name(value: object) -> str:
     return value
 
 
-def masked(text: str) -> str:
-    """The URL with ``***`` in place of its user and password."""
-    return re.sub(r"^([A-Za-z][\w+.-]*://)?.*@", r"\1***@", text)
-
-
 def duration_text(seconds: float) -> str:
     """The duration in seconds, as ``parse_duration`` reads it."""
     return f"{seconds:g}s"
@@ -192,5 +188,5 @@ def duration_text(seconds: float) -> str:
 
 def shown(value: object) -> str:
     """The value for an error message: at most 80 characters, without a password."""
-    text = repr(masked(value) if isinstance(value, str) else value)
+    text = repr(mask_url(value) if isinstance(value, str) else value)
     return text if len(text) <= 80 else text[:77] + "..."

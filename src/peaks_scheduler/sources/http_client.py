@@ -21,7 +21,7 @@ import httpx
 
 from peaks_scheduler.errors import ConfigurationError, LoadError
 from peaks_scheduler.settings.values import shown
-from peaks_scheduler.tls import client_context, in_words
+from peaks_scheduler.tls import client_context, explain_tls_error
 
 from .limits import MOST_BODY
 
@@ -166,7 +166,7 @@ class HttpClient:
     def _broken(self, error: httpx.HTTPError) -> LoadError:
         if _caused_by(error, socket.gaierror):
             return LoadError("dns", f"{self.where}: its host name does not resolve ({error}): check the address")
-        if said := in_words(error):
+        if said := explain_tls_error(error):
             return LoadError("unreachable", f"{self.where}: {said}")
         if isinstance(error, (httpx.RemoteProtocolError, httpx.DecodingError)):
             return LoadError("malformed", f"{self.where}: expected a whole HTTP answer; it broke off ({error})")

@@ -10,7 +10,7 @@ import sys
 
 import click
 
-from peaks_scheduler.surroundings import give_up_output
+from peaks_scheduler.process_setup import discard_output
 
 from .printable import visible_lines
 
@@ -25,7 +25,7 @@ def say(text: str) -> None:
     try:
         click.echo(visible_lines(text), err=True)
     except OSError:
-        give_up_output(sys.__stderr__)
+        discard_output(sys.__stderr__)
 
 
 def note(text: str) -> None:

@@ -28,7 +28,7 @@ import httpx
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from peaks_scheduler.observability.shared_answer import FRESH
+from peaks_scheduler.observability.response_cache import FRESH
 from tests.e2e.support.api import ApiError, Object
 from tests.e2e.support.controlplane import ControlPlane, service_account_kubeconfig
 from tests.e2e.support.processes import Process, wait_until

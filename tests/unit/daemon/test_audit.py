@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from peaks_scheduler.daemon.watching.audit import NAMES_EVERY, UNSEEN_DEAD, UNSEEN_RESTART, Audit
-from peaks_scheduler.errors import Forbidden, NotFound, Unavailable, WrongShape
+from peaks_scheduler.errors import Forbidden, MalformedResponse, NotFound, Unavailable
 from peaks_scheduler.kube.client import Listing
 from peaks_scheduler.kube.kinds import KINDS, Kind
 from peaks_scheduler.ledger.ledger import Ledger
@@ -419,7 +419,7 @@ class Misread(World):
     async def get_pod(self, namespace: str, name: str) -> Json | None:
         found = await super().get_pod(namespace, name)
         if found is not None and found["kind"] == "Pod" and name == "odd":
-            raise WrongShape("status: expected an object")
+            raise MalformedResponse("status: expected an object")
         return found
 
 

@@ -17,7 +17,8 @@ import pytest
 
 from peaks_scheduler.daemon.keepers.drift import DriftKeeper
 from peaks_scheduler.daemon.keepers.measured_power import MeasuredPower
-from peaks_scheduler.observability.telemetry import NodeSeries, Sample, Telemetry
+from peaks_scheduler.observability.sample import NodeMetrics, Sample
+from peaks_scheduler.observability.telemetry import Telemetry
 from peaks_scheduler.power.curves import Exponential
 from peaks_scheduler.power.models import PowerModel, PowerModels
 from peaks_scheduler.power.scope import Scope
@@ -189,7 +190,7 @@ async def exported(sample: Sample, node_metrics: bool = False) -> list[str]:
 
 
 async def test_the_median_and_the_worst_are_exported_and_each_node_only_where_asked_for() -> None:
-    series = NodeSeries(("worker-1", "worker-2"), (0.1, 0.2), (1.0, 2.0), (120.0, np.nan), (108.0, np.nan))
+    series = NodeMetrics(("worker-1", "worker-2"), (0.1, 0.2), (1.0, 2.0), (120.0, np.nan), (108.0, np.nan))
     sample = Sample(power_drift={"median": 0.1, "worst": 0.3}, power_compared_nodes=3, nodes=series)
     lines = await exported(sample)
     assert 'peaks_power_model_drift_ratio{stat="median"} 0.1' in lines

@@ -17,7 +17,7 @@ import pytest
 from peaks_scheduler.arrays import Floats
 from peaks_scheduler.daemon.scheduler.after_binding import PACE
 from peaks_scheduler.embedded.apiserver import EmbeddedApiServer
-from peaks_scheduler.embedded.store import Change
+from peaks_scheduler.embedded.object_store import StoreChange
 from peaks_scheduler.errors import Ambiguous, Conflict, Unavailable
 from peaks_scheduler.kube.client import KubeClient
 from peaks_scheduler.kube.connection import Connection, connect
@@ -72,7 +72,7 @@ async def stage(server: EmbeddedApiServer, connection: Connection) -> Stage:
 
 
 def watch(server: EmbeddedApiServer, stage: Stage) -> None:
-    def tell(change: Change) -> None:
+    def tell(change: StoreChange) -> None:
         if change.after is not None:
             stage.sees(change.after.object)
         elif change.before is not None:

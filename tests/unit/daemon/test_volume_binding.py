@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from peaks_scheduler.embedded.apiserver import EmbeddedApiServer
-from peaks_scheduler.embedded.store import Change
+from peaks_scheduler.embedded.object_store import StoreChange
 from peaks_scheduler.errors import Ambiguous, Conflict, Forbidden, NotFound, Unavailable
 from peaks_scheduler.kube.client import KubeClient
 from peaks_scheduler.kube.connection import Connection, connect
@@ -66,8 +66,8 @@ def new_process(server: EmbeddedApiServer, connection: Connection, **more: Any) 
     return stage
 
 
-def seen_by(stage: Stage, kind: str) -> Callable[[Change], None]:
-    def tell(change: Change) -> None:
+def seen_by(stage: Stage, kind: str) -> Callable[[StoreChange], None]:
+    def tell(change: StoreChange) -> None:
         if change.after is not None:
             stage.sees({"kind": kind, **change.after.object})
         elif change.before is not None:

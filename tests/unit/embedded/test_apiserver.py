@@ -1,4 +1,4 @@
-"""The embedded API server, asked over HTTP as a scheduler asks: what it answers, refuses, streams and breaks.
+"""The embedded API server over HTTP: what it answers, refuses and streams, and its faults.
 
 Expected texts are those of kube-apiserver 1.36 (``BindingREST``, apimachinery's ``api/errors``).
 """

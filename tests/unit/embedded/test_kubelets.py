@@ -1,4 +1,4 @@
-"""Kubelets and the load that follows from them, in virtual time: a clock that tests set."""
+"""Simulated kubelets and the load of their pods, in virtual time: the tests set the clock."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from peaks_scheduler.embedded.apiserver import EmbeddedApiServer
 from peaks_scheduler.embedded.kubelets import Kubelets
-from peaks_scheduler.embedded.load_watcher import CpuUse, LoadEndpoint
+from peaks_scheduler.embedded.load_watcher_endpoint import CpuUse, LoadEndpoint
 
 START = 1_800_000_000.0
 

@@ -1,4 +1,4 @@
-"""What we say to the API server, byte for byte, and what its answers mean."""
+"""The requests of KubeClient, byte for byte, and the errors that responses are translated into."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from peaks_scheduler.errors import (
     Denied,
     Forbidden,
     KubeError,
+    MalformedResponse,
     NotFound,
     TooManyRequests,
     Unavailable,
@@ -40,7 +41,7 @@ async def client(server: RecordingServer, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def saying(*answers: web.Response | Any) -> Answer:
-    """Answers in turn; what is no response is sent as JSON with 200."""
+    """Gives these answers in turn; an object that is not a response is sent as JSON with 200."""
     turns = iter(answers)
 
     async def answer(_: Asked) -> web.StreamResponse:
@@ -80,9 +81,9 @@ class TestWrites:
     async def test_a_bind_that_reaches_the_fence_too_late_is_not_sent(
         self, client: KubeClient, server: RecordingServer
     ) -> None:
-        with pytest.raises(Unavailable, match="the fence has closed"):
+        with pytest.raises(Unavailable, match="the write fence is closed"):
             await client.bind("default", "web-0", "uid-1", "node-1", {}, fence=lambda: False)
-        await bind(client)  # the next one is not hurt by it
+        await bind(client)  # the next bind still works
         assert len(server.asked) == 1
 
     @pytest.mark.parametrize(
@@ -163,7 +164,7 @@ class TestWrites:
     ) -> None:
         server.answer = saying({"metadata": {"resourceVersion": "8"}})
         await client.patch_volume("disk", {"spec": {}}, lambda: True)
-        with pytest.raises(Unavailable, match="the fence has closed"):
+        with pytest.raises(Unavailable, match="the write fence is closed"):
             await client.patch_volume("disk", {"spec": {}}, lambda: False)
         assert [(asked.method, asked.path) for asked in server.asked] == [("PATCH", "/api/v1/persistentvolumes/disk")]
 
@@ -290,6 +291,27 @@ class TestReads:
         assert answers == [True, False, True]
         asked = {"verb": "watch", "group": "storage.k8s.io", "resource": "csinodes"}
         assert server.asked[0].json["spec"] == {"resourceAttributes": asked}
+
+    async def test_a_review_tells_what_the_server_says_and_that_it_says_nothing(
+        self, client: KubeClient, server: RecordingServer
+    ) -> None:
+        server.answer = saying({"status": {"allowed": True}}, {"status": {"allowed": False}}, {}, status(403))
+        right = {"verb": "create", "resource": "pods", "subresource": "binding", "namespace": "ours", "name": "web-0"}
+        assert [await client.review(right) for _ in range(3)] == [True, False, None]
+        assert server.asked[0].path == "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        assert server.asked[0].json["spec"] == {"resourceAttributes": right}
+        with pytest.raises(Forbidden):
+            await client.review(right)
+
+    async def test_our_user_name_is_the_one_that_the_server_knows(
+        self, client: KubeClient, server: RecordingServer
+    ) -> None:
+        server.answer = saying({"status": {"userInfo": {"username": "jane"}}}, {"status": {}})
+        assert await client.username() == "jane"
+        assert server.asked[0].path == "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+        assert server.asked[0].json == {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        with pytest.raises(MalformedResponse):
+            await client.username()
 
     async def test_listed_objects_know_what_they_are(self, client: KubeClient, server: RecordingServer) -> None:
         server.answer = saying({"kind": "NodeList", "apiVersion": "v1", "items": [{"metadata": {"name": "n"}}]})
@@ -427,7 +449,7 @@ class TestErrors:
         self, client: KubeClient, server: RecordingServer, call: Callable[[KubeClient], Awaitable[Any]]
     ) -> None:
         async def hang_up(_: Asked) -> web.StreamResponse:
-            raise asyncio.CancelledError  # the server drops the connection without a word
+            raise asyncio.CancelledError  # the server closes the connection without a response
 
         server.answer = hang_up
         with pytest.raises(Ambiguous if call is bind else Unavailable):

@@ -1,4 +1,4 @@
-"""The API server's clock, learnt from Date headers; and the two ways Kubernetes writes a time."""
+"""The offset of the API server's clock, from Date headers; the two Kubernetes time formats."""
 
 from __future__ import annotations
 
@@ -65,11 +65,11 @@ def test_times_are_written_as_kubernetes_reads_them() -> None:
         "\x00",
     ],
 )
-def test_a_date_that_no_clock_shows_is_passed_over_and_said(date: str) -> None:
+def test_a_date_that_no_clock_shows_is_rejected_and_reported(date: str) -> None:
     clock = watched(0.4, [1_800_000_000.37])
     before = clock.offset
     clock.note(date, 1_800_000_001.0, 1_800_000_001.02)
     assert clock.offset == before
-    assert clock.passed_over == date
+    assert clock.rejected_date == date
     clock.note(formatdate(1_800_000_002, usegmt=True), 1_800_000_002.0, 1_800_000_002.02)
-    assert clock.passed_over == ""
+    assert clock.rejected_date == ""

@@ -1,4 +1,4 @@
-"""Configuration, token and clock of the one connection that all requests share, kopf's included."""
+"""The shared connection to the API server: credentials, renewed tokens, clock, kopf's requests."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def service_account(folder: Path, token: str = "token-1") -> Path:
 
 
 def counting_plugin(folder: Path) -> dict[str, object]:
-    """A credential plugin that gives token-0, token-1, ... and counts in the file ``count``."""
+    """A credential plugin that returns token-0, token-1, ... and counts its runs in the file ``count``."""
     (folder / "count").write_text("0")
     status = {"token": "token-NUMBER"}
     answer = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": status}

@@ -1,4 +1,4 @@
-"""Of several replicas one may write: takeover, fence, faults and release, all in virtual time."""
+"""Leader election: takeover, write fence, faults and release, in virtual time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LEASE_DURATION, RENEW_DEADLINE = 15.0, 10.0
 
 
 class Leases:
-    """One Lease as the API server keeps it: resourceVersion, 404, 409, and the faults a test asks for."""
+    """One Lease as on the API server: resourceVersion, 404, 409, and the faults that a test orders."""
 
     def __init__(self, latency: float = 0.01) -> None:
         self.latency = latency
@@ -78,7 +78,7 @@ class Leases:
 
 @dataclass(eq=False)
 class Replica:
-    """An elector that runs, and what it said of itself."""
+    """A running elector, and the calls of its ``on_change``."""
 
     elector: LeaderElector
     changes: list[tuple[float, bool]]
@@ -94,7 +94,7 @@ class Replica:
 
 
 class Link:
-    """One replica's own line to the leases, which can be cut."""
+    """The connection of one replica to the Lease, which can be cut."""
 
     def __init__(self, leases: Leases) -> None:
         self.leases, self.cut = leases, False
@@ -447,7 +447,7 @@ async def test_a_callback_that_fails_does_not_end_the_race() -> None:
 @pytest.mark.parametrize("skew", [-3600.0, -20.0, 0.0, 20.0, 3600.0], ids=lambda s: f"{s:+.0f}s")
 @pytest.mark.parametrize("fault", ["crash", "cut", "slow", "restart"])
 def test_two_replicas_never_may_write_at_once(fault: str, skew: float) -> None:
-    """Faults come and go on the leader's line while the wall clocks disagree; somebody leads again after each."""
+    """The leader's connection fails again and again while the wall clocks differ; each time a replica leads again."""
 
     async def scenario() -> None:
         leases = Leases(latency=0.05)

@@ -1,4 +1,4 @@
-"""What is told about pods, and that it arrives: bodies as kube-scheduler writes them, a queue that outlives outages."""
+"""Events about pods: their bodies, as kube-scheduler writes them, and a queue that survives outages."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_an_instance_is_cut_to_what_the_api_takes() -> None:
 
 
 class Sink:
-    """An API server for events: ``answer`` may raise; what it let pass is in ``stored``."""
+    """An API server for events: ``answer`` may raise; accepted events are in ``stored``."""
 
     def __init__(self, answer: Callable[[int], KubeError | None] = lambda attempt: None) -> None:
         self.answer, self.attempts = answer, 0

@@ -1,4 +1,4 @@
-"""Credential plugins: what they are told, what they are heard saying, when they are given up."""
+"""Credential plugins: their input, their output, their standard error and their time limit."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from yarl import URL
 
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.kube.login import exec_plugin
-from peaks_scheduler.kube.login.access import Cluster, Plugin
+from peaks_scheduler.kube.login.access import ClusterEndpoint, ExecPlugin
 from peaks_scheduler.kube.login.exec_plugin import ask
 from tests.support.recording_server import write_kubeconfig
 
 V1 = "client.authentication.k8s.io/v1"
-CLUSTER = Cluster(URL("https://api.example.org:6443"), "https://api.example.org:6443")
+CLUSTER = ClusterEndpoint(URL("https://api.example.org:6443"), "https://api.example.org:6443")
 
 
-def shell(script: str, **more: Any) -> Plugin:
+def shell(script: str, **more: Any) -> ExecPlugin:
     fields: dict[str, Any] = {"api_version": V1, "interactive_mode": "IfAvailable", **more}
-    return Plugin("exec of user 'x'", "sh", args=("-c", script), **fields)
+    return ExecPlugin("exec of user 'x'", "sh", args=("-c", script), **fields)
 
 
 def answering(status: dict[str, Any] | None, version: str = V1) -> str:
     return f"echo '{json.dumps({'apiVersion': version, 'kind': 'ExecCredential', 'status': status})}'"
 
 
-async def told(tmp_path: Path, cluster: Cluster = CLUSTER, **plugin: Any) -> dict[str, Any]:
-    """KUBERNETES_EXEC_INFO as a plugin finds it."""
+async def told(tmp_path: Path, cluster: ClusterEndpoint = CLUSTER, **plugin: Any) -> dict[str, Any]:
+    """KUBERNETES_EXEC_INFO as a plugin receives it."""
     script = f'echo "$KUBERNETES_EXEC_INFO" > {tmp_path}/info; ' + answering({"token": "x"})
     await ask(shell(script, **plugin), cluster)
     told: dict[str, Any] = json.loads((tmp_path / "info").read_text())
@@ -50,7 +50,7 @@ class TestWhatItIsTold:
         assert await told(tmp_path) == {"kind": "ExecCredential", "apiVersion": V1, "spec": {"interactive": False}}
 
     async def test_the_cluster_where_the_kubeconfig_allows_it(self, tmp_path: Path) -> None:
-        cluster = Cluster(
+        cluster = ClusterEndpoint(
             URL("https://api.example.org:6443"),
             "https://api.example.org:6443",
             "other.example.org",
@@ -84,11 +84,11 @@ class TestWhatItGives:
         ("output", "says"),
         [
             pytest.param("true", "got: nothing", id="nothing"),
-            pytest.param("echo 'not {json'", "something else than an object", id="words"),
+            pytest.param("echo 'not {json'", "something that is not an object", id="words"),
             pytest.param(answering(None), "no status", id="no status"),
             pytest.param(answering({"token": ""}), "neither token nor certificate", id="empty token"),
             pytest.param(answering({"clientKeyData": "k"}), "a key alone", id="a key alone"),
-            pytest.param(answering({"token": 7}), "a token that is no text", id="a number"),
+            pytest.param(answering({"token": 7}), "a token that is not text", id="a number"),
             pytest.param(answering({"token": "a b\\u0001"}), "one line of ASCII", id="control characters"),
             pytest.param(answering({"token": "x", "expirationTimestamp": "soon"}), "soon", id="no time"),
             pytest.param(answering({"token": "x"}, "client.authentication.k8s.io/v1beta1"), "v1beta1", id="version"),
@@ -109,11 +109,11 @@ class TestWhatItSays:
     async def test_one_that_hangs_is_given_up_with_its_last_words_and_its_children(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(exec_plugin, "ALONE", 1.0)
+        monkeypatch.setattr(exec_plugin, "UNATTENDED", 1.0)
         os.mkfifo(tmp_path / "held")
         held = os.open(tmp_path / "held", os.O_RDONLY | os.O_NONBLOCK)
         script = f"sleep 300 3> {tmp_path}/held & echo open https://login.example/device >&2; wait"
-        with pytest.raises(ConfigurationError, match=r"given up after 1 s: open https://login\.example/device"):
+        with pytest.raises(ConfigurationError, match=r"did not end within 1 s: open https://login\.example/device"):
             await ask(shell(script), CLUSTER)
         # readable at its end: the child that held the other side is gone
         assert select.select([held], [], [], 10.0)[0] == [held]
@@ -143,7 +143,7 @@ class TestWhatItSays:
         assert "\x1b" not in str(refused.value)
 
     async def test_an_install_hint_is_shown_where_the_program_is_missing(self) -> None:
-        plugin = Plugin("exec of user 'x'", "no-such-plugin", V1, "Never", install_hint="brew install it")
+        plugin = ExecPlugin("exec of user 'x'", "no-such-plugin", V1, "Never", install_hint="brew install it")
         with pytest.raises(
             ConfigurationError, match=r"expected the program no-such-plugin, found none\.\nbrew install it"
         ):

@@ -1,4 +1,4 @@
-"""Kubeconfigs as kubectl reads them, seen from the server: who comes, and what is refused in which words."""
+"""Kubeconfigs are read as kubectl reads them: what the server receives, and what is refused with which message."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def server(ca: trustme.CA) -> Iterator[TlsRecorder]:
 
 
 async def seen_by(server: TlsRecorder, kubeconfig: str | None, context: str | None, environ: dict[str, str]) -> Seen:
-    """What the server sees of us. Raises ConfigurationError, or what aiohttp does."""
+    """The credentials that the server receives. Raises ConfigurationError, or what aiohttp raises."""
     server.seen.clear()
     connection = await connect(kubeconfig, context, environ=environ)
     try:

@@ -1,4 +1,4 @@
-"""A Lease is read such that nothing in it stops anybody: shapes that are none, numbers beyond all bounds."""
+"""Leases with wrong types and huge numbers never stop the election."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from peaks_scheduler.errors import KubeError
 from peaks_scheduler.kube.election import LeaderElector
-from peaks_scheduler.kube.lease import LONGEST, duration_of, holder_of, spec_of, transitions_of, usable
+from peaks_scheduler.kube.lease import LONGEST, duration_of, holder_of, require_lease, spec_of, transitions_of
 from tests.support.virtual_time import now, run_virtually
 from tests.unit.kube.test_election import Leases
 
@@ -69,7 +69,7 @@ def test_a_count_of_transitions_can_be_counted_on_from(count: Any, read: int) ->
 )
 def test_what_cannot_be_written_back_safely_is_an_error(answer: Any) -> None:
     with pytest.raises(KubeError, match="expected a Lease"):
-        usable(answer)
+        require_lease(answer)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_lease_of_any_shape_is_competed_for_and_taken_in_the_end(spec: Any) ->
 
 
 class Garbled(Leases):
-    """Answers the first reads with what is no Lease."""
+    """Answers the first reads with something that is not a Lease."""
 
     def __init__(self, *answers: Any) -> None:
         super().__init__()

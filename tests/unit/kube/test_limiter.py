@@ -1,4 +1,4 @@
-"""Binds in flight: fewer when the server asks for it, slowly more again; all in virtual time."""
+"""The limit of bindings in flight: halved after a 429, slowly raised again; in virtual time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.virtual_time import now, run_virtually
 
 
 async def turns(limiter: Limiter, number: int, takes: float = 1.0, error: Exception | None = None) -> list[float]:
-    """Take ``number`` turns at once, each ``takes`` [s]; when each began."""
+    """Ask for ``number`` turns at once, each for ``takes`` [s]. Returns when each began."""
     began: list[float] = []
 
     async def one() -> None:

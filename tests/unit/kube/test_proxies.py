@@ -1,4 +1,4 @@
-"""Proxies before the API server: which one, and that requests, certificates and names go through it whole."""
+"""Proxies in front of the API server: which one is used, and that requests, certificates and names pass through it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from yarl import URL
 from peaks_scheduler.errors import ConfigurationError, KubeError
 from peaks_scheduler.kube.client import KubeClient
 from peaks_scheduler.kube.connection import connect
-from peaks_scheduler.kube.login.access import Cluster
+from peaks_scheduler.kube.login.access import ClusterEndpoint
 from peaks_scheduler.kube.proxies import proxy_of
 from tests.support.kubeconfig_cases import World
 from tests.support.proxy_server import ProxyServer
@@ -156,23 +156,23 @@ async def test_socks_without_its_package_says_what_to_install(
     ],
 )
 def test_no_proxy_means_what_it_means_to_go(server: str, no_proxy: str, by_proxy: bool) -> None:
-    found = proxy_of(Cluster(URL(server)), {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": no_proxy})
+    found = proxy_of(ClusterEndpoint(URL(server)), {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": no_proxy})
     assert (found is not None) == by_proxy
 
 
 def test_capitals_come_before_small_letters() -> None:
     environ = {"HTTPS_PROXY": "http://capitals:1", "https_proxy": "http://small:1"}
-    assert proxy_of(Cluster(URL("https://example.org")), environ) == URL("http://capitals:1")
+    assert proxy_of(ClusterEndpoint(URL("https://example.org")), environ) == URL("http://capitals:1")
 
 
 def test_a_proxy_url_is_used_whatever_no_proxy_says() -> None:
-    cluster = Cluster(URL("https://127.0.0.1"), proxy="http://proxy:3128")
+    cluster = ClusterEndpoint(URL("https://127.0.0.1"), proxy="http://proxy:3128")
     assert proxy_of(cluster, {"NO_PROXY": "*"}) == URL("http://proxy:3128")
 
 
 def test_a_proxy_that_cannot_be_used_is_named_without_its_password() -> None:
     with pytest.raises(ConfigurationError) as refused:
-        proxy_of(Cluster(URL("https://example.org")), {"HTTPS_PROXY": "ftp://jane:secret@proxy"})
+        proxy_of(ClusterEndpoint(URL("https://example.org")), {"HTTPS_PROXY": "ftp://jane:secret@proxy"})
     assert "HTTPS_PROXY" in str(refused.value)
     assert "secret" not in str(refused.value)
 

@@ -1,4 +1,4 @@
-"""Certificates that change under way: new requests show the new one, and nothing stays on a connection with the old."""
+"""Certificates that change: new requests use the new one, and no connection keeps the old one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import trustme
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from peaks_scheduler.kube import connections
+from peaks_scheduler.kube import rotating_connector
 from peaks_scheduler.kube.connection import Connection, as_kopf_login, connect
 from peaks_scheduler.kube.login import credentials
 from tests.support.kubeconfig_cases import EXEC_V1, World
@@ -28,7 +28,7 @@ FILES = {"client-certificate": "client.pem", "client-key": "client.key"}
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No pauses: files are looked at with every request, a 401 is handed on at once."""
+    """No pauses: files are checked at every request, a 401 is passed on at once."""
     monkeypatch.setattr(credentials, "LOOK_EVERY", 0.0)
     monkeypatch.setattr("peaks_scheduler.kube.connection.REFUSED_PAUSE", 0.0)
 
@@ -52,7 +52,7 @@ def world(tmp_path: Path, server: TlsRecorder, ca: trustme.CA) -> World:
 
 
 def use(world: World, name: str, *parts: str) -> None:
-    """Put the certificate of ``name`` in force, or only these parts of it."""
+    """Use the certificate of ``name``, or only these parts of it."""
     for part in parts or ("pem", "key"):
         new = world.folder / "new"
         new.write_bytes((world.folder / f"{name}.{part}").read_bytes())
@@ -192,7 +192,7 @@ async def test_where_the_machines_own_authorities_count_theirs_are_looked_at_aga
 
 
 def mounted(folder: Path, version: str, authority: bytes) -> None:
-    """A service account as the kubelet mounts and renews it: files behind a link that is turned."""
+    """A service account as the kubelet mounts and renews it: files behind a symbolic link that is replaced."""
     (folder / version).mkdir(parents=True)
     (folder / version / "token").write_text("abc")
     (folder / version / "ca.crt").write_bytes(authority)
@@ -260,7 +260,7 @@ async def test_a_kubeconfig_that_is_switched_to_another_cluster_does_not_send_it
 
 @pytest.fixture
 async def watched(ca: trustme.CA) -> AsyncIterator[tuple[str, list[str | None], asyncio.Event]]:
-    """A server whose /watch never ends and whose /slow ends when told: URL, who asked, the word."""
+    """A server whose /watch never ends and whose /slow ends at an event: (URL, clients, event)."""
     who: list[str | None] = []
     go_on = asyncio.Event()
 
@@ -293,7 +293,7 @@ async def watched(ca: trustme.CA) -> AsyncIterator[tuple[str, list[str | None], 
 async def test_watches_end_and_begin_anew_while_requests_under_way_end_in_peace(
     watched: tuple[str, list[str | None], asyncio.Event], world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "GRACE", 0.5)
+    monkeypatch.setattr(rotating_connector, "GRACE", 0.5)
     world.server, who, go_on = watched
     connection = await connect(str(world.write(world.entries(user=FILES))), environ={})
     kopf = as_kopf_login(connection).aiohttp_session
@@ -318,7 +318,7 @@ async def test_watches_end_and_begin_anew_while_requests_under_way_end_in_peace(
 async def test_watches_go_on_when_only_the_authority_has_changed(
     watched: tuple[str, list[str | None], asyncio.Event], world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "GRACE", 0.001)
+    monkeypatch.setattr(rotating_connector, "GRACE", 0.001)
     world.server, _, go_on = watched
     connection = await connect(str(world.write(world.entries(user=FILES))), environ={})
     async with asyncio.timeout(20):
@@ -367,7 +367,7 @@ class Clock:
 
 
 def expiring(world: World) -> dict[str, Any]:
-    """A plugin that gives token-1, token-2, ... until what the file ``until`` says, and counts its runs."""
+    """A plugin that returns token-1, token-2, ... with the expiry in the file ``until``, and counts its runs."""
     status = {"token": "token-NUMBER", "expirationTimestamp": "UNTIL"}
     answer = json.dumps({"apiVersion": EXEC_V1["apiVersion"], "kind": "ExecCredential", "status": status})
     script = (
@@ -429,4 +429,4 @@ async def test_a_plugin_that_gives_what_has_expired_is_not_run_for_every_request
 
 
 def test_what_a_request_is_sent_with_says_no_secret() -> None:
-    assert "abc" not in repr(Seen()) + repr(credentials.Given(token="abc"))
+    assert "abc" not in repr(Seen()) + repr(credentials.PluginCredentials(token="abc"))

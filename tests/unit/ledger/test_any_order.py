@@ -37,8 +37,8 @@ from peaks_scheduler.ledger.records import Entry
 from peaks_scheduler.ledger.storage.plan import VolumePlan
 from peaks_scheduler.ledger.storage.store import Storage
 from peaks_scheduler.objects.node import Node
-from peaks_scheduler.scheduling.cycle import judge
 from peaks_scheduler.scheduling.filters.volume_binding import plan_volumes
+from peaks_scheduler.scheduling.verdicts import judge
 from tests.support.builders import (
     BENT_DOWN,
     NOW,

@@ -1,5 +1,5 @@
-"""A log whose reader stops, goes away or comes back: nobody waits, nothing is lost that there was room for, and what
-was lost is said."""
+"""A log whose reader stops, ends or comes back: the writer never waits, no line is lost while there is room, and lost
+lines are reported."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def read_until(fd: int, last: bytes) -> list[bytes]:
 
 
 def rest_of(reader: int, fd: int, lines: LineWriter) -> list[bytes]:
-    """What a reader that is back gets until the end."""
+    """Everything that a returning reader gets until the end."""
     found: list[bytes] = []
 
     def read() -> None:
@@ -68,7 +68,7 @@ def lost(line: bytes) -> int:
 
 
 def unfolded(lines: list[bytes]) -> int:
-    """How many lines these stand for, those that they say are missing where they say so."""
+    """Number of these lines, including those that they report as missing."""
     at = 0
     for line in lines:
         assert line == b"line %06d" % at or lost(line), (at, line)
@@ -207,9 +207,10 @@ def test_a_forked_child_writes_its_own_lines_and_not_the_parents() -> None:
 
 HEAD = """
 import logging, sys, threading, warnings
-from peaks_scheduler import logs, surroundings
-surroundings.prepare()
-logs.configure("text", unhurried=True)
+from peaks_scheduler import process_setup
+from peaks_scheduler.observability import logs
+process_setup.prepare()
+logs.configure("text", non_blocking=True)
 log = logging.getLogger("peaks_scheduler.test")
 """
 

@@ -1,11 +1,10 @@
-"""The lines as a reader sees them: people, a log pipeline, and whoever looks for secrets in them."""
+"""Log lines in text and JSON: fields, tracebacks, secrets, limits, configuration."""
 
 from __future__ import annotations
 
 import io
 import json
 import logging
-import signal
 import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from peaks_scheduler.observability.log_limits import LIBRARY, WARNINGS, Repeats
+from peaks_scheduler.observability.log_rate_limit import LIBRARY, WARNINGS, RateLimitFilter
 from peaks_scheduler.observability.logs import (
     LIBRARIES,
     ChangeLog,
@@ -22,7 +21,6 @@ from peaks_scheduler.observability.logs import (
     TextLines,
     configure,
     dropped,
-    mask,
 )
 from peaks_scheduler.text.printable import is_visible
 
@@ -244,44 +242,6 @@ def test_an_exception_is_told_with_its_record(log: io.StringIO, style: Any) -> N
 # secrets
 
 
-@pytest.mark.parametrize(
-    ("text", "masked"),
-    [
-        pytest.param("Authorization: Bearer s3cret.x", "Authorization: Bearer ***", id="a bearer token"),
-        pytest.param('{"h": "bearer s3cret"}', '{"h": "bearer ***"}', id="in JSON"),
-        pytest.param("http://me:pa55@host:1/x", "http://***@host:1/x", id="user and password"),
-        pytest.param("http://me:p@55@host/", "http://***@host/", id="a password with an @"),
-        pytest.param("http://me@host/", "http://***@host/", id="a user alone"),
-        pytest.param(f"token={JWT} ok", "token=*** ok", id="a JSON web token"),
-        pytest.param(f"xx-{JWT}", "xx-***", id="a JSON web token behind a dash"),
-        pytest.param("keyJob.spec.eyJ", "keyJob.spec.eyJ", id="words like a token"),
-        pytest.param("the bearer token was renewed", "the bearer token was renewed", id="prose"),
-        pytest.param("mail a@b, see http://host/p", "mail a@b, see http://host/p", id="nothing secret"),
-    ],
-)
-def test_what_is_secret_is_masked_and_nothing_else(text: str, masked: str) -> None:
-    assert mask(text) == masked
-
-
-HOSTILE = ["eyJ-" * 250_000, "eyJ." * 250_000, "bearer " * 150_000, "://" * 300_000 + "@", "bearer" + " " * 10**6]
-
-
-def test_masking_takes_no_more_than_a_look_at_each_character() -> None:
-    """The square of these lengths would take minutes: an alarm ends them."""
-
-    def late(*_: object) -> None:
-        raise TimeoutError("masking does not come to an end")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, 30.0)
-    try:
-        for text in HOSTILE:
-            mask(text)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
 @pytest.mark.parametrize("style", ["text", "json"])
 @pytest.mark.parametrize("secret", ["http://me:{}@host", "Bearer {}"])
 @pytest.mark.parametrize("before", range(2_020, 2_060, 4))
@@ -357,7 +317,7 @@ def test_what_is_said_too_often_is_left_out_and_counted(log: io.StringIO) -> Non
     configure("json", stream=log)
     (handler,) = logging.getLogger().handlers
     assert isinstance(handler, Handler)
-    handler.repeats = Repeats("peaks_scheduler", lambda: now)
+    handler.repeats = RateLimitFilter("peaks_scheduler", lambda: now)
     handler.filters[:] = [handler.repeats]
     logger = logging.getLogger("peaks_scheduler")
 
@@ -392,7 +352,7 @@ def test_a_library_that_repeats_itself_is_cut_short_whatever_its_words(log: io.S
 
 
 def test_what_is_counted_takes_no_memory_without_bound() -> None:
-    repeats = Repeats("peaks_scheduler")
+    repeats = RateLimitFilter("peaks_scheduler")
     for i in range(10_000):
         repeats.filter(record(f"message {i}"))
     assert len(repeats._counts) <= 1_001

@@ -1,5 +1,4 @@
-"""Whoever reaches the daemon's own port and means ill, or is merely slow: probes and scrapes are answered all the
-same."""
+"""Hostile and slow clients of the daemon's own port: probes and scrapes are still answered."""
 
 from __future__ import annotations
 
@@ -17,8 +16,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 import aiohttp
 import pytest
 
-from peaks_scheduler.observability import accepting, serving
+from peaks_scheduler.observability import inbound_connections, serving
 from peaks_scheduler.observability.serving import Check, Health, Server
+from peaks_scheduler.settings.values import parse_listen
 from tests.support.daemon_stage import until
 
 OK = Check("ping", Health.ok)
@@ -31,8 +31,11 @@ async def rendered(_accept: str) -> tuple[bytes, str]:
     return b"# metrics\n", "text/plain; version=0.0.4; charset=utf-8"
 
 
-def a_server(ready: Sequence[Check] | serving.Probe = (OK,), render: Render = rendered) -> Server:
-    return Server("127.0.0.1:0", found([OK]), ready if callable(ready) else found(ready), render, dict)
+def a_server(
+    ready: Sequence[Check] | serving.Probe = (OK,), render: Render = rendered, fresh: float = serving.FRESH
+) -> Server:
+    probe = ready if callable(ready) else found(ready)
+    return Server(parse_listen("127.0.0.1:0"), found([OK]), probe, render, dict, fresh)
 
 
 def found(checks: Sequence[Check]) -> serving.Probe:
@@ -58,13 +61,13 @@ async def get(port: int, path: str) -> tuple[int, str]:
 
 
 class Peer:
-    """One connection, spoken by hand."""
+    """One connection with hand-written HTTP."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
 
     async def ask(self, data: bytes) -> bytes:
-        """Send, and the head of the answer; empty: the connection ended."""
+        """Send, and return the head of the response; empty: the connection was closed."""
         await self.send(data)
         return await self.head()
 
@@ -132,8 +135,8 @@ async def connect() -> AsyncIterator[Connect]:
 async def test_a_request_whose_head_does_not_end_is_given_up(
     connect: Connect, monkeypatch: pytest.MonkeyPatch, first: bytes
 ) -> None:
-    monkeypatch.setattr(accepting, "HEAD", 0.2)
-    monkeypatch.setattr(accepting, "IDLE", 0.4)
+    monkeypatch.setattr(inbound_connections, "HEAD", 0.2)
+    monkeypatch.setattr(inbound_connections, "IDLE", 0.4)
     async with listening(a_server()) as port:
         peer = await connect(port)
         await peer.send(first)
@@ -141,7 +144,7 @@ async def test_a_request_whose_head_does_not_end_is_given_up(
 
 
 async def test_a_byte_now_and_then_prolongs_nothing(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accepting, "HEAD", 0.3)
+    monkeypatch.setattr(inbound_connections, "HEAD", 0.3)
     async with listening(a_server()) as port:
         peer = await connect(port)
 
@@ -156,7 +159,7 @@ async def test_a_byte_now_and_then_prolongs_nothing(connect: Connect, monkeypatc
 
 
 async def test_a_connection_that_asks_no_more_ends(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accepting, "IDLE", 0.1)
+    monkeypatch.setattr(inbound_connections, "IDLE", 0.1)
     async with listening(a_server()) as port:
         peer = await connect(port)
         assert (await peer.ask(ASK)).startswith(b"HTTP/1.1 200")
@@ -179,8 +182,8 @@ async def test_idle_connections_keep_nobody_out_whatever_their_number(
             await connect(port)
         probe = await connect(port)
         assert (await probe.ask(ASK)).startswith(b"HTTP/1.1 200")
-        assert server._door is not None
-        assert len(server._door) <= accepting.MOST_EACH
+        assert server._listener is not None
+        assert len(server._listener) <= inbound_connections.MOST_EACH
     assert [record.message for record in caplog.records] == ["connections closed, there were too many"]
 
 
@@ -191,8 +194,8 @@ async def test_idle_connections_from_many_addresses_keep_nobody_out(connect: Con
             await connect(port, f"127.0.1.{i % 100 + 1}")
         probe = await connect(port)
         assert (await probe.ask(ASK)).startswith(b"HTTP/1.1 200")
-        assert server._door is not None
-        assert len(server._door) <= accepting.MOST
+        assert server._listener is not None
+        assert len(server._listener) <= inbound_connections.MOST
 
 
 async def test_a_connection_that_is_answered_is_not_the_one_that_goes(connect: Connect) -> None:
@@ -207,7 +210,7 @@ async def test_a_connection_that_is_answered_is_not_the_one_that_goes(connect: C
         scrape = await connect(port)
         await scrape.send(ASK.replace(b"livez", b"metrics"))
         await asked.wait()
-        for _ in range(2 * accepting.MOST_EACH):
+        for _ in range(2 * inbound_connections.MOST_EACH):
             await connect(port)
         probe = await connect(port)
         await probe.ask(ASK)
@@ -221,7 +224,7 @@ async def test_peers_that_do_not_read_their_answers_keep_nobody_out() -> None:
 
     loop = asyncio.get_running_loop()
     async with listening(a_server(render=large)) as port, contextlib.AsyncExitStack() as opened:
-        for _ in range(2 * accepting.MOST_EACH):
+        for _ in range(2 * inbound_connections.MOST_EACH):
             client = opened.enter_context(socket.socket())
             client.setblocking(False)
             await loop.sock_connect(client, ("127.0.0.1", port))
@@ -241,14 +244,14 @@ async def test_a_request_that_is_worked_on_is_no_reason_to_refuse_another(connec
     async with listening(a_server(render=slow)) as port:
         await (await connect(port, "127.0.3.1")).send(ASK.replace(b"livez", b"metrics"))
         await asked.wait()
-        for i in range(2 * accepting.MOST):
+        for i in range(2 * inbound_connections.MOST):
             await connect(port, f"127.0.4.{i % 250 + 1}")
         assert await get(port, "livez") == (200, "ok")
 
 
 @pytest.fixture
 def no_descriptors() -> Iterator[Callable[[], Callable[[], None]]]:
-    """Uses up all descriptors of the process when called; what it gives frees them."""
+    """A function that uses up all file descriptors of the process, and returns a function that frees them."""
     before, taken = resource.getrlimit(resource.RLIMIT_NOFILE), []
 
     def use_up() -> Callable[[], None]:
@@ -281,7 +284,7 @@ async def test_without_descriptors_one_line_is_logged_and_what_waits_is_served_l
         return await accept(listener)
 
     monkeypatch.setattr(loop, "sock_accept", counted)
-    monkeypatch.setattr(accepting, "AGAIN", 0.01)
+    monkeypatch.setattr(inbound_connections, "AGAIN", 0.01)
     with socket.socket() as client:
         client.setblocking(False)
         async with listening(a_server()) as port:
@@ -296,8 +299,8 @@ async def test_without_descriptors_one_line_is_logged_and_what_waits_is_served_l
 
 
 def test_the_limit_leaves_most_descriptors_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accepting.resource, "getrlimit", lambda _: (256, 256))
-    assert accepting.Door(asyncio.Protocol)._most == 32
+    monkeypatch.setattr(inbound_connections.resource, "getrlimit", lambda _: (256, 256))
+    assert inbound_connections.Listener(asyncio.Protocol)._most == 32
 
 
 # --- who asks for too much --------------------------------------------------------------------------------------------
@@ -338,7 +341,7 @@ async def test_requests_behind_one_another_are_bounded(connect: Connect, request
 
 
 async def test_an_answer_that_nobody_takes_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accepting, "ANSWER", 0.3)
+    monkeypatch.setattr(inbound_connections, "ANSWER", 0.3)
     body = b"x" * 30_000_000
 
     async def large(_accept: str) -> tuple[bytes, str]:
@@ -346,7 +349,7 @@ async def test_an_answer_that_nobody_takes_is_given_up(monkeypatch: pytest.Monke
 
     server = a_server(render=large)
     async with listening(server) as port:
-        door = server._door
+        door = server._listener
         assert door is not None
         with socket.socket() as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -358,7 +361,7 @@ async def test_an_answer_that_nobody_takes_is_given_up(monkeypatch: pytest.Monke
             await until(lambda: waiting(door) <= 4 * serving.PIECE and not len(door))
 
 
-def waiting(door: accepting.Door) -> int:
+def waiting(door: inbound_connections.Listener) -> int:
     """Bytes that wait for their peers to read."""
     sizes = [each._transport.get_write_buffer_size() for each in door._open.values() if each._transport is not None]
     assert sum(sizes) <= 4 * serving.PIECE
@@ -387,7 +390,7 @@ async def test_a_head_is_the_answer_without_its_body(connect: Connect, path: str
         assert head.headers["Content-Length"] == full.headers["Content-Length"]
 
 
-# --- what costs something is worked out once --------------------------------------------------------------------------
+# --- a costly response is computed only once --------------------------------------------------------------------------
 
 
 async def test_fifty_who_ask_at_once_cost_as_much_as_one() -> None:
@@ -403,7 +406,7 @@ async def test_fifty_who_ask_at_once_cost_as_much_as_one() -> None:
         return b"", "text/plain"
 
     async with (
-        listening(a_server(ready=[Check("look", look)], render=render)) as port,
+        listening(a_server(ready=[Check("look", look)], render=render, fresh=600.0)) as port,
         aiohttp.ClientSession(f"http://127.0.0.1:{port}", connector=aiohttp.TCPConnector(limit=20)) as session,
     ):
 
@@ -413,8 +416,7 @@ async def test_fifty_who_ask_at_once_cost_as_much_as_one() -> None:
                     assert answer.status == 200
 
         await asyncio.gather(*(ask(i) for i in range(50)))
-    assert worked["look"] <= 2  # a second may pass meanwhile
-    assert worked["render"] <= 2
+    assert worked == {"look": 1, "render": 1}
 
 
 async def test_checks_that_are_never_done_have_failed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -461,7 +463,7 @@ async def test_what_a_check_says_is_one_line_that_can_be_seen() -> None:
 
 
 async def test_it_serves_from_a_thread_while_the_loop_that_it_asks_is_held_up() -> None:
-    """As the daemon uses it: /livez answers by what was published, /readyz by what the main loop says."""
+    """As in the daemon: /livez shows published results, /readyz asks the main loop."""
     main, answers = asyncio.get_running_loop(), concurrent.futures.Future[tuple[str, str]]()
 
     async def look() -> serving.Findings:
@@ -471,7 +473,7 @@ async def test_it_serves_from_a_thread_while_the_loop_that_it_asks_is_held_up() 
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(look(), main))
 
     async def there() -> None:
-        server = Server("127.0.0.1:0", found([OK]), bridge, rendered, dict)
+        server = Server(parse_listen("127.0.0.1:0"), found([OK]), bridge, rendered, dict)
         port = await server.start()
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
             async with session.get("/livez") as answer:

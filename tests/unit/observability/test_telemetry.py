@@ -1,4 +1,4 @@
-"""What a scrape shows after things happened, under the names that dashboards look for."""
+"""The series of a scrape after some events, under the names that dashboards use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from peaks_scheduler.observability.telemetry import CPU_SOURCES, NodeSeries, Sample, Telemetry
+from peaks_scheduler.observability.sample import NodeMetrics, Sample
+from peaks_scheduler.observability.telemetry import CPU_SOURCES, Telemetry
 
 SLI = "scheduler_pod_scheduling_sli_duration_seconds"
 
@@ -218,7 +219,7 @@ async def test_load_never_received_is_older_than_any_limit() -> None:
 
 
 async def test_series_per_node_exist_only_when_asked_for_and_unknown_values_are_left_out() -> None:
-    sample = Sample(nodes=NodeSeries(("a", "b"), (0.25, 0.5), (4.2, math.nan)))
+    sample = Sample(nodes=NodeMetrics(("a", "b"), (0.25, 0.5), (4.2, math.nan)))
     plain = await scrape(Telemetry("Peaks", always(sample)))
     assert not any("node=" in part for key in plain for part in key)
     seen = await scrape(Telemetry("Peaks", always(sample), node_metrics=True))
@@ -239,7 +240,7 @@ async def test_the_state_is_sampled_on_the_event_loop_and_rendered_off_it() -> N
 
     async def sample() -> Sample:
         assert asyncio.get_running_loop()
-        return Sample(nodes=NodeSeries(Names("a"), (0.0,), (0.0,)))
+        return Sample(nodes=NodeMetrics(Names("a"), (0.0,), (0.0,)))
 
     await Telemetry("Peaks", sample, node_metrics=True).render()
     assert threads
@@ -321,7 +322,7 @@ async def test_a_state_with_a_thousand_values_is_a_few_series() -> None:
 
 @pytest.mark.parametrize("name", ["\ud800", "a\nb", "\u202egnp", "\x1b[2J", "x" * 1_000_000], ids=repr_short)
 async def test_no_value_of_a_label_spoils_the_scrape(name: str) -> None:
-    nodes = NodeSeries((name[:253],), (0.5,), (1.0,))
+    nodes = NodeMetrics((name[:253],), (0.5,), (1.0,))
     sample = Sample(common_unknown_fields={name: 0.6}, nodes=nodes)
     telemetry = Telemetry("Peaks", always(sample), node_metrics=True)
     telemetry.conflicted(name)

@@ -1,4 +1,4 @@
-"""InterPodAffinity: pods that must be near, pods that must not, and what pods that are there demand.
+"""InterPodAffinity: affinity and anti-affinity of the pod, and anti-affinity of existing pods.
 
 What the rules are is kube-scheduler 1.36.3's (plugins/interpodaffinity/filtering.go).
 """
@@ -36,17 +36,17 @@ REPELLED = "node(s) didn't satisfy existing pods anti-affinity rules"
 
 
 def db(**more: Any) -> Json:
-    """The pod that the others want near, or far."""
+    """The pod to which the others have affinity or anti-affinity."""
     return pod("db-0", **({"labels": DB, "node": "a0"} | more))
 
 
 def near(*terms: Json, **more: Any) -> Json:
-    """A pod that wants others near."""
+    """A pod with affinity."""
     return pod("next", **({"labels": WEB, "affinity": pod_affinity(*terms)} | more))
 
 
 def far(match: dict[str, str] | None = DB, topology: str = "zone", **more: Any) -> Json:
-    """A pod that wants others far."""
+    """A pod with anti-affinity."""
     return pod("next", labels=WEB, affinity=anti_affinity(match, topology, **more))
 
 
@@ -103,7 +103,7 @@ def test_every_zone_with_one_will_do() -> None:
 
 
 def test_a_node_that_lacks_a_label_of_a_term_is_no_place() -> None:
-    # where the pod itself is, and yet outside every zone
+    # the node of the pod itself, which is outside every zone
     known = ledger(*NODES, db(), db(uid="2", node="nowhere"))
     assert feasible(near(pod_term(DB), pod_term(DB, "zone")), known) == {"a0"}
 
@@ -117,7 +117,7 @@ def test_one_pod_must_match_all_terms() -> None:
 
 
 def test_the_domains_of_two_terms_may_hold_different_pods_that_match_both() -> None:
-    # as kube-scheduler counts: a pod for each domain, not the same one for both
+    # as kube-scheduler counts: one pod for each domain, not one pod for both
     nodes = [node(name, labels={"zone": zone, "rack": rack}) for name, zone, rack in
              [("n0", "a", "1"), ("n1", "b", "2"), ("n2", "a", "2")]]  # fmt: skip
     there = [db(node="n0"), db(uid="2", node="n1")]
@@ -250,7 +250,7 @@ def test_what_is_required_near_there_and_what_is_only_preferred_keeps_nobody_out
 PROD, NO_ENV = {"matchLabels": {"env": "prod"}}, {"matchExpressions": [expression("env", "DoesNotExist")]}
 OTHER_IS_PROD, OTHER_IS_TEST = (namespace("other", {"env": env}) for env in ("prod", "test"))
 NAMESPACES: dict[str, tuple[dict[str, Any], Json | None, bool]] = {
-    # the term, the namespace "other", and whether a pod in it is meant
+    # the term, the namespace "other", and whether the term selects a pod in it
     "its own alone, by default": ({}, OTHER_IS_PROD, False),
     "named": ({"namespaces": ["other"]}, None, True),
     "an empty selector is every namespace": ({"namespaceSelector": {}}, None, True),

@@ -1,4 +1,4 @@
-"""Headroom: a node predicted above its ceiling takes pods only when no node below is left, and is never refused for it.
+"""Headroom: a node predicted above its ceiling takes pods only when no other node is left, and stays feasible.
 
 Nodes of 8 cores and 32 GiB; shares are worked out by hand.
 """
@@ -18,7 +18,7 @@ from peaks_scheduler.ledger.node_load import NodeLoad
 from peaks_scheduler.objects.annotations import TOLERANCE, AnnotationRules
 from peaks_scheduler.objects.ceilings import ANNOTATION, Ceiling, annotated, parse_ceiling, parse_share
 from peaks_scheduler.objects.pod import pod_from_api
-from peaks_scheduler.scheduling.cycle import judge
+from peaks_scheduler.scheduling.verdicts import judge
 from peaks_scheduler.sources.load_watcher import read_report
 from tests.support.builders import (
     BENT_DOWN,
@@ -41,7 +41,7 @@ from tests.support.builders import (
 GIB = 2**30
 USUAL = Ceiling(cpu=0.8, memory=0.9)
 CHEAP_AND_DEAR = models(cheap=(100.0, 1.0, 1.0), dear=(100.0, 50.0, 1.0))
-"""Whatever their use, a core on ``cheap`` costs less than one on ``dear``."""
+"""A core on ``cheap`` costs less than a core on ``dear`` at any use."""
 
 
 def two(**more: Json) -> list[Json]:
@@ -182,7 +182,7 @@ def test_a_node_whose_annotation_changes_is_judged_by_the_new_one() -> None:
 
 
 TENANTS = Ceiling(cpu=0.8, memory=0.9)
-"""What an administrator lets pods ask for, here: no more than all get."""
+"""The administrator lets pods ask for no more than the configured ceiling."""
 
 BEYOND = {
     "100%": (Ceiling(cpu=0.8), ["80% of CPU (ceiling.maxCpu)"]),

@@ -1,4 +1,4 @@
-"""The composed decision: which of the nodes that fit, by watts and rank, and that not knowing never pays."""
+"""The whole decision: which feasible node is taken, by watts and rank; an unknown use is never an advantage."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.power.curves import Exponential
-from peaks_scheduler.scheduling.cycle import TIE_WATTS, judge, schedule
+from peaks_scheduler.scheduling.cycle import schedule
 from peaks_scheduler.scheduling.decision import NodeVerdict
 from peaks_scheduler.scheduling.scoring.strategies import Strategy
+from peaks_scheduler.scheduling.selection import SAME_COST
+from peaks_scheduler.scheduling.verdicts import judge
 from tests.support.builders import (
     BENT_DOWN,
     BENT_UP,
@@ -76,7 +78,7 @@ def test_a_node_never_measured_has_no_age() -> None:
     assert (decision.standing, decision.load_age) == ("estimated", None)
 
 
-# --- not knowing never pays -----------------------------------------------------------------------
+# --- unknown use ----------------------------------------------------------------------------------
 
 
 def rank(verdict: NodeVerdict) -> tuple[int, float]:
@@ -99,14 +101,14 @@ def test_a_node_whose_load_went_stale_never_ranks_before_its_equal(
     seen = {name: v for name, v in verdicts(raw, known).items() if v.feasible}
     if len(seen) < 2:
         return
-    assert rank(seen["stale"]) >= (rank(seen["fresh"])[0], rank(seen["fresh"])[1] - TIE_WATTS)
-    if rank(seen["stale"])[1] > rank(seen["fresh"])[1] + TIE_WATTS:
+    assert rank(seen["stale"]) >= (rank(seen["fresh"])[0], rank(seen["fresh"])[1] - SAME_COST)
+    if rank(seen["stale"])[1] > rank(seen["fresh"])[1] + SAME_COST:
         assert decide(raw, known).node == "fresh"
 
 
 @given(bends, use, st.integers(0, 8000), st.integers(1, 2000))
 def test_nor_does_one_that_was_never_heard_of(curve: Curve, share: float, asked: int, wanted: int) -> None:
-    # its equal is measured at any use, whatever the pods there ask for
+    # an equal node is measured at any use, whatever its pods request
     there = [pod(name, cpu=f"{asked}m", node=name, started=0.0) for name in ("known", "silent")]
     known = ledger(node("known"), node("silent"), *there, power=curve, loads={"known": share})
     raw = pod(cpu=f"{wanted}m")
@@ -144,7 +146,7 @@ def test_where_no_node_was_ever_measured_requests_decide() -> None:
 
 
 def test_of_nodes_that_nobody_has_seen_the_one_with_fewer_requests_is_taken() -> None:
-    # a measured node is there, but has no room
+    # there is a measured node, but it has no room
     there = [pod("full", cpu="8", node="worker-0", started=0.0), pod("there", cpu="4", node="worker-1", started=0.0)]
     known = ledger(*workers(3), *there, power=BENT_UP, loads={"worker-0": 0.5})
     assert {decide(pod(f"p-{i}", cpu="1"), known).node for i in range(8)} == {"worker-2"}
@@ -152,7 +154,7 @@ def test_of_nodes_that_nobody_has_seen_the_one_with_fewer_requests_is_taken() ->
 
 @BOTH_WAYS
 def test_measured_and_estimated_nodes_compete_in_watts(curve: Curve) -> None:
-    # a silent node of a frugal kind beats a measured one of a thirsty kind
+    # an unmeasured node that draws little beats a measured one that draws much
     k0, k1, k2 = curve
     known = ledger(*workers(2), power=models(worker_0=(k0, 10 * k1, k2), worker_1=curve) if k1 > 0 else
                    models(worker_0=(10 * k0, 10 * k1, k2), worker_1=curve), loads={"worker-0": 0.1})  # fmt: skip
@@ -161,7 +163,7 @@ def test_measured_and_estimated_nodes_compete_in_watts(curve: Curve) -> None:
 
 
 def test_a_silent_idle_node_is_no_bargain_on_a_concave_curve() -> None:
-    # the original plugin scores an unmeasured node as if it were free; here its first step is the dearest there is
+    # the original plugin scores an unmeasured node as if it drew nothing; here its first step is the most expensive
     known = ledger(*workers(2), power=BENT_DOWN, loads={"worker-0": 0.5})
     assert decide(pod(cpu="1"), known, strategy=JUMP).node == "worker-0"
 
@@ -205,7 +207,7 @@ def test_a_node_is_full_at_100_percent_and_not_before() -> None:
 
 
 def test_a_new_node_is_not_starved_for_ever() -> None:
-    # nobody measured it, and its first step is the dearest; the others fill up and then it is its turn
+    # it was never measured and its first step is the most expensive: it is taken when the others are full
     known = ledger(*workers(3), node("new"), power=BENT_DOWN, loads={f"worker-{i}": 0.5 for i in range(3)})
     placed = [place(pod(f"p{i}", cpu="1"), known, strategy=JUMP) for i in range(13)]
     assert Counter(placed) == {"worker-0": 4, "worker-1": 4, "worker-2": 4, "new": 1}
@@ -228,7 +230,7 @@ def test_without_any_model_it_goes_on_by_use() -> None:
 
 
 def choices(seed: int = 0, count: int = 400, width: int = 8) -> list[str | None]:
-    """Where pods go among equal nodes; nothing is assumed, so that all nodes stay equal."""
+    """Nodes of ``count`` pods among equal nodes. Nothing is assumed, so all nodes stay equal."""
     known = ledger(*workers(width), power=BENT_UP, seed=seed)
     return [decide(pod(cpu="1", uid=f"uid-{i}"), known).node for i in range(count)]
 
@@ -253,7 +255,7 @@ def test_and_whatever_the_order_in_which_nodes_were_seen() -> None:
 
 
 def test_two_schedulers_of_different_seeds_do_not_run_after_each_other() -> None:
-    # of 400 pods 50 would meet by chance
+    # 50 of 400 pods get the same node by chance
     same = sum(a == b for a, b in zip(choices(seed=1), choices(seed=2), strict=True))
     assert 20 < same < 90
 

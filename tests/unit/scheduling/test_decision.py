@@ -1,4 +1,4 @@
-"""What people and programs read of a decision: the annotation, the record, the message, the condition's reason."""
+"""The texts of a decision: annotation, record, message, and the reason of the condition."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_a_models_name_is_kept_where_there_is_room_and_cut_where_there_is_none()
 
 
 def test_watts_beyond_any_number_are_null() -> None:
-    # a pod that may use a thousand nodes' worth, on a steep curve: feasible, over-full, and no number for its watts
+    # a pod that may use a thousand nodes of CPU, on a steep curve: feasible, over-full, and its watts are infinite
     known = ledger(node(), power=(100.0, 1e-3, 9.0))
     decision = decide(pod(limits={"cpu": "900000"}), known)
     assert (decision.node, decision.standing, decision.jump_watts) == ("worker-1", "over-full", None)
@@ -150,7 +150,7 @@ def test_nor_on_one_kept_away_by_what_this_scheduler_does_not_read() -> None:
     assert found.condition == "WaitingForNodes"
 
 
-UNREAD: dict[str, tuple[Json, str, str]] = {
+UNREADABLE: dict[str, tuple[Json, str, str]] = {
     "labels of namespaces": (
         {"affinity": BY_LABEL},
         "namespaces",
@@ -164,7 +164,7 @@ UNREAD: dict[str, tuple[Json, str, str]] = {
 }
 
 
-@pytest.mark.parametrize(("spec", "kind", "words"), UNREAD.values(), ids=UNREAD)
+@pytest.mark.parametrize(("spec", "kind", "words"), UNREADABLE.values(), ids=UNREADABLE)
 def test_nor_on_one_that_depends_on_what_this_scheduler_does_not_read(spec: Json, kind: str, words: str) -> None:
     known = ledger(node())
     known.unfed(frozenset({kind}))

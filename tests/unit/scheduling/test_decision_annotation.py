@@ -1,5 +1,5 @@
-"""What whoever may read a pod learns from its annotation: as much as the administrator wants, and the scheduler works
-the same with all of it, little, or nothing."""
+"""The annotation has as much of the record as the administrator wants: all, little or nothing. The scheduler works the
+same with each."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WEB = pod("web-0", cpu="1")
 
 
 def placed(detail: Detail, raw: Json = WEB, lost: bool = False) -> tuple[Api, Stage]:
-    """A pod that the daemon has bound; ``lost``: the answer to its Binding was."""
+    """A pod that the daemon has bound; ``lost``: the answer to the Binding was lost."""
     result: list[tuple[Api, Stage]] = []
 
     async def scenario() -> None:

@@ -1,4 +1,4 @@
-"""The strategy that costs a pod by the lower convex envelope: which node it takes, among equal ones too."""
+"""Strategy ``envelope``: which node it takes by the lower convex envelope, and which of several equal nodes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STEPPED = Piecewise((0.0, 0.1, 0.5, 1.0), (60.0, 100.0, 110.0, 240.0))
 
 
 def uses(count: int, power: Curve | PowerModel, width: int = 4, cpu: str = "400m") -> list[float]:
-    """Pods of a twentieth of a node each, one after the other, onto equal nodes: what each node has then, sorted."""
+    """Pods on each of four equal nodes, sorted, after ``count`` pods of a twentieth of a node were placed."""
     known = ledger(*workers(width), power=models(power), loads={f"worker-{i}": 0.0 for i in range(width)})
     counts = Counter(place(pod(f"p{i}", cpu=cpu), known) for i in range(count))
     return sorted((counts[f"worker-{i}"] for i in range(width)), reverse=True)
@@ -61,7 +61,7 @@ def test_equal_machines_are_filled_one_after_the_other_as_far_as_their_chord_goe
 
 
 def test_where_watts_are_the_same_wherever_pods_go_they_are_spread() -> None:
-    # a straight line, and nothing to be saved by filling one machine before another
+    # a straight line: filling one machine before another saves nothing
     assert max(uses(14, Linear(60.0, 240.0))) < 10
 
 
@@ -78,7 +78,7 @@ def test_of_equal_machines_that_may_be_switched_off_the_one_that_is_on_is_taken(
 
 
 def test_a_silent_machine_is_not_taken_to_be_on_its_way() -> None:
-    # both have the same cost; what the silent one really uses nobody knows
+    # both have the same cost; the use of the unmeasured one is unknown
     known = ledger(
         *workers(2),
         pod("there", cpu="4", node="worker-1", started=0.0),
@@ -89,7 +89,7 @@ def test_a_silent_machine_is_not_taken_to_be_on_its_way() -> None:
 
 
 def test_a_preference_does_not_strew_pods_over_equal_machines() -> None:
-    # the wish decides among nodes that watts leave tied; a half-filled machine and an idle one are not
+    # a preference decides among nodes tied by cost; a half-filled machine and an idle one are not tied
     known = ledger(*workers(2), node("liked", labels={"disk": "ssd"}), power=models(STEPPED),
                    loads={"worker-0": 0.2, "worker-1": 0.0, "liked": 0.0})  # fmt: skip
     assert decide(pod(cpu="400m", affinity=node_liking("disk", "ssd")), known).node == "worker-0"

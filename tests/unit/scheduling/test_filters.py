@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from peaks_scheduler.scheduling.cycle import diagnose
-from peaks_scheduler.scheduling.events import Wake
+from peaks_scheduler.scheduling.events import ClusterEvent
+from peaks_scheduler.scheduling.filtering import diagnose
 from peaks_scheduler.scheduling.filters.filters import FILTERS
 from tests.support.builders import (
     HOSTNAME,
@@ -156,7 +156,7 @@ def test_only_the_first_filter_that_refuses_a_node_is_heard() -> None:
 
 
 def test_nodes_that_are_not_named_are_set_aside_before_any_filter() -> None:
-    # as kube-scheduler has it: when matchFields name nodes, all others read so, whatever else is wrong with them
+    # as in kube-scheduler: when matchFields name nodes, all other nodes get this reason, whatever else refuses them
     named = node_affinity({"matchFields": [expression("metadata.name", "In", "worker-0")]})
     known = ledger(*workers(3, unschedulable=True))
     assert message(pod(affinity=named), known) == (
@@ -187,7 +187,7 @@ def test_without_any_node_kube_schedulers_words_are_others() -> None:
 
 
 def test_filters_come_in_kube_schedulers_order() -> None:
-    # getDefaultPlugins; NodeAffinity's names are its PreFilter, what is ours comes last
+    # getDefaultPlugins; the names of NodeAffinity are its PreFilter, and filters of our own come last
     names = [each.name for each in FILTERS]
     assert names == [
         "NodeAffinity",
@@ -299,40 +299,44 @@ def test_a_bad_term_is_skipped_and_the_others_count() -> None:
     assert not fits(pod(affinity=node_affinity()), known)
 
 
-# what can change it
+# which events can change it
 
 
-def cures(raw: Json, *objects: Json) -> frozenset[Wake]:
-    return diagnose(read(raw), ledger(*objects).snapshot()).cured_by
+def events(raw: Json, *objects: Json) -> frozenset[ClusterEvent]:
+    return diagnose(read(raw), ledger(*objects).snapshot()).events
 
 
-NODES = {Wake.NODE_ADDED, Wake.NODE_CHANGED}
+NODES = {ClusterEvent.NODE_ADDED, ClusterEvent.NODE_CHANGED}
 
 
-PODS = NODES | {Wake.POD_GONE}
-NEIGHBOURS = PODS | {Wake.POD_PLACED, Wake.POD_CHANGED}
-CURES: dict[frozenset[Wake], list[str]] = {
+PODS = NODES | {ClusterEvent.POD_GONE}
+NEIGHBOURS = PODS | {ClusterEvent.POD_PLACED, ClusterEvent.POD_CHANGED}
+EVENTS: dict[frozenset[ClusterEvent], list[str]] = {
     frozenset(NODES): ["cordoned", "tainted", "node selector", "node affinity", "another node is named", "features"],
     frozenset(PODS): ["host port", "cpu", "pods"],
     frozenset(NEIGHBOURS): ["spread", "spread over a label that it lacks"],
-    frozenset(NEIGHBOURS | {Wake.NAMESPACE_CHANGED}): ["own affinity", "own anti-affinity", "existing anti-affinity"],
+    frozenset(NEIGHBOURS | {ClusterEvent.NAMESPACE_CHANGED}): [
+        "own affinity",
+        "own anti-affinity",
+        "existing anti-affinity",
+    ],
 }
 
 
-@pytest.mark.parametrize(("case", "expected"), [(case, cures) for cures, cases in CURES.items() for case in cases])
-def test_a_refusal_can_be_cured_by_what_it_came_from(case: str, expected: frozenset[Wake]) -> None:
+@pytest.mark.parametrize(("case", "expected"), [(case, found) for found, cases in EVENTS.items() for case in cases])
+def test_a_refusal_names_the_events_that_can_make_the_node_fit(case: str, expected: frozenset[ClusterEvent]) -> None:
     wanted, there, resident, _ = REASONS[case]
-    assert cures(pod(**wanted), node(**there), pod("resident", node="worker-1", **(resident or {}))) == expected
+    assert events(pod(**wanted), node(**there), pod("resident", node="worker-1", **(resident or {}))) == expected
 
 
-def test_a_new_node_can_cure_that_there_is_none() -> None:
-    assert cures(pod()) == {Wake.NODE_ADDED}
+def test_without_nodes_only_a_new_node_can_help() -> None:
+    assert events(pod()) == {ClusterEvent.NODE_ADDED}
 
 
-def test_nothing_in_the_cluster_cures_a_field_that_is_not_honoured() -> None:
+def test_no_event_in_the_cluster_helps_against_a_field_that_is_not_honoured() -> None:
     diagnosis = decide(pod(resourceClaims=[{}]), ledger(node())).diagnosis
     assert diagnosis is not None
-    assert diagnosis.cured_by == frozenset()
+    assert diagnosis.events == frozenset()
 
 
 # what a node declares

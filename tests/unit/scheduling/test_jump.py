@@ -18,13 +18,13 @@ Curve = tuple[float, float, float]
 
 
 def jump(cpu: str, curve: Curve | None, *objects: Json, use: float | None = None, stale: float | None = None) -> float:
-    """[W] of a pod of ``cpu`` on a node of 8 cores, measured at ``use``, or last heard of long ago at ``stale``."""
+    """Jump [W] of a pod of ``cpu`` on a node of 8 cores, measured at ``use``, or long ago at ``stale``."""
     loads = {"worker-1": load(stale, age=1e6)} if stale is not None else {} if use is None else {"worker-1": load(use)}
     return float(power_jump(read(pod(cpu=cpu)), ledger(node(), *objects, power=curve, loads=loads).snapshot())[0])
 
 
 def rise(curve: Curve, before: float, cores: float) -> float:
-    """By the curve alone, on 8 cores."""
+    """Rise [W] of the curve alone, on 8 cores."""
     power = Exponential(*curve)
     return power.watts(before + cores / 8) - power.watts(before)
 
@@ -46,7 +46,7 @@ def test_the_jump_is_the_difference_of_the_curve(curve: Curve, use: float) -> No
 
 @pytest.mark.parametrize("curve", [BENT_DOWN, BENT_UP], ids=["k2<0", "k2>0"])
 def test_not_knowing_costs_the_largest_jump_over_the_plausible_range(curve: Curve) -> None:
-    # pods ask for 5 of 8 cores: the use lies anywhere from 0 to 0.625
+    # pods request 5 of 8 cores: the use is between 0 and 0.625
     worst = max(rise(curve, u, 1.0) for u in np.linspace(0.0, 0.625, 1001))
     assert jump("1", curve, asking(5.0)) == pytest.approx(worst, rel=1e-9)
 
@@ -103,7 +103,7 @@ def test_a_tiny_pod_keeps_its_digits() -> None:
 
 @pytest.mark.parametrize("k1", [0.0, 1e-3], ids=["flat", "steep"])
 def test_a_pod_of_a_thousand_nodes_raises_no_warning(k1: float) -> None:
-    # beyond any float; such a node is ranked last by its use alone
+    # larger than any float; such a node ranks last, by its use alone
     assert not jump("9000000", (100.0, k1, 9.0), use=0.5) < 0.0
 
 

@@ -27,7 +27,7 @@ Model = tuple[float, float, float]
 
 
 def int64(value: float) -> int:
-    """Go's conversion, as amd64 does it: what does not fit becomes the smallest number there is."""
+    """Go's conversion on amd64: a number that does not fit becomes the smallest integer."""
     return int(value) if -(2.0**63) <= value < 2.0**63 else LOWEST
 
 
@@ -60,18 +60,18 @@ class Plugin:
         return {name: 100 - int(100.0 * (each - least) / (most - least or 1)) for name, each in scores.items()}
 
     def choice(self, cpu: int, *names: str) -> str:
-        """The node of most points."""
+        """The node with the most points."""
         points = self.points(cpu, *names)
         return max(points, key=lambda name: points[name])
 
 
 SOUND: Model = (471.74, -91.50, -0.07186)
-"""Of the plugin's documentation: percent, bent down."""
+"""The model of the plugin's documentation: for percent, concave."""
 STEEP: Model = (100.0, 20.0, 0.02)
 
 
 def cluster(plugin: Plugin, *names: str) -> Ledger:
-    """The same nodes, models and loads here."""
+    """The same nodes, models and loads as a ledger of ours."""
     models = {name: dict(zip(("k0", "k1", "k2"), model, strict=True)) for name, model in plugin.models.items()}
     nodes = [node(name, cpu=f"{plugin.capacity}m") for name in names]
     loads = {name: percent / 100 for name, percent in plugin.loads.items()}
@@ -79,7 +79,7 @@ def cluster(plugin: Plugin, *names: str) -> Ledger:
 
 
 def placed(plugin: Plugin, cpu: int, *names: str) -> Decision:
-    """Where ``jump`` puts the pod with what the plugin knows."""
+    """The decision of strategy ``jump`` with the data that the plugin has."""
     return decide(pod(cpu=f"{cpu}m"), cluster(plugin, *names), strategy=JUMP)
 
 
@@ -143,7 +143,7 @@ def test_and_a_node_that_nobody_measures_which_here_costs_the_most_that_it_may()
 
 
 def test_watts_beyond_a_64_bit_integer_of_femtowatts_turn_into_the_best_score_and_stay_watts_here() -> None:
-    # 9223.37 W are 2**63 fW: a row of a data centre as a node, or a model in milliwatts
+    # 9223.37 W are 2**63 fW: a node as large as a row of racks, or a model in milliwatts
     huge: Model = (0.0, 10_000.0, 0.02)
     plugin = Plugin({"small": STEEP, "huge": huge}, {"small": 50.0, "huge": 50.0})
     assert power_jump_of_the_plugin(50.0, 75.0, huge) > 2**63 / 1e15
@@ -161,7 +161,7 @@ def test_a_pod_without_requests_is_free_everywhere_there_and_takes_the_default_h
 
 
 def test_a_burst_goes_to_one_node_there_and_is_counted_at_once_here() -> None:
-    # the averages that the plugin goes by have not seen any of the burst
+    # the averages that the plugin uses contain nothing of the burst
     plugin = Plugin({"a": STEEP, "b": STEEP}, {"a": 20.0, "b": 21.0})
     assert plugin.choice(1000, "a", "b") == "a"
     known = cluster(plugin, "a", "b")

@@ -41,7 +41,7 @@ def labelled(name: str, *, taints: Iterable[Json] = (), **labels: str) -> Json:
 
 
 def scores(preference: str, raw: Json, known: Ledger, among: Iterable[str] = ()) -> dict[str, int] | None:
-    """What the preference says of these nodes (none: of all), by name; None: nothing."""
+    """Scores of these nodes (none given: of all nodes), by name; None: the preference does not apply."""
     nodes = known.snapshot()
     tied = [i for i, name in enumerate(nodes.names) if not among or name in among]
     found = BY_NAME[preference].score(read(raw), nodes, np.array(tied, np.int64))
@@ -49,7 +49,8 @@ def scores(preference: str, raw: Json, known: Ledger, among: Iterable[str] = ())
 
 
 def there(*where: str, **more: Any) -> list[Json]:
-    """Pods on nodes: ``"a foo"`` is one on node a with the label foo (its value is empty), ``"a foo bar"`` has two."""
+    """Pods on nodes: ``"a foo"`` is a pod on node a with the label foo and an empty value, ``"a foo bar"`` has two
+    labels."""
     pods = []
     for i, (name, *labels) in enumerate(text.split() for text in where):
         pods.append(pod(f"there-{i}", node=name, labels=dict.fromkeys(labels, ""), **more))
@@ -130,7 +131,7 @@ def spreading(*constraints: Json, labels: Iterable[str] = ("foo",), **spec: Any)
 
 
 def over(key: str, label: str | None = "foo", skew: int = 1, **more: Any) -> Json:
-    """A ``ScheduleAnyway`` constraint on pods that have the label; None: without a selector, "": an empty one."""
+    """A ``ScheduleAnyway`` constraint that selects pods with the label; None: no selector, "": an empty selector."""
     raw: Json = {"topologyKey": key, "maxSkew": skew, "whenUnsatisfiable": "ScheduleAnyway", **more}
     if label is None:
         return raw
@@ -273,7 +274,7 @@ CHINA_AZ1 = CHINA | AZ1
 OF_TEAM1 = {"namespace": "subteam1.team1"}
 
 Existing = tuple[int, dict[str, str], Json]
-"""(number of its node, labels, whatever else it has)"""
+"""(number of the node, labels, other fields)"""
 
 
 @pytest.mark.parametrize(

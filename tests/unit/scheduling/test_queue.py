@@ -1,4 +1,4 @@
-"""The queue as its users see it: who is next, who waits for what, and that nobody is ever lost.
+"""The queue as its users see it: which pod is next, which pod waits for what, and that no pod is ever lost.
 
 Semantics: kube-scheduler 1.36, `pkg/scheduler/backend/queue`.
 """
@@ -12,20 +12,20 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
-from peaks_scheduler.scheduling.events import Wake
+from peaks_scheduler.scheduling.events import ClusterEvent
 from peaks_scheduler.scheduling.queue import SchedulingQueue
 
-NODES = frozenset({Wake.NODE_ADDED, Wake.NODE_CHANGED})
-ROOM = frozenset({Wake.NODE_ADDED, Wake.POD_GONE})
+NODES = frozenset({ClusterEvent.NODE_ADDED, ClusterEvent.NODE_CHANGED})
+ROOM = frozenset({ClusterEvent.NODE_ADDED, ClusterEvent.POD_GONE})
 
 
 def add(queue: SchedulingQueue, uid: str, priority: int = 0, created: float = 0.0, gated: bool = False) -> None:
     queue.add(uid, f"default/{uid}", priority, created, gated, now=0.0)
 
 
-def fail(queue: SchedulingQueue, uid: str, now: float, woken_by: frozenset[Wake] = NODES) -> None:
+def fail(queue: SchedulingQueue, uid: str, now: float, events: frozenset[ClusterEvent] = NODES) -> None:
     assert queue.pop(now) == uid
-    queue.failed(uid, now, woken_by)
+    queue.failed(uid, now, events)
 
 
 def drain(queue: SchedulingQueue, now: float = 0.0) -> list[str]:
@@ -85,7 +85,7 @@ def test_an_active_pod_is_due_now(queue: SchedulingQueue) -> None:
 
 def test_a_gated_pod_waits_until_its_gates_are_removed(queue: SchedulingQueue) -> None:
     add(queue, "a", gated=True)
-    for event in Wake:
+    for event in ClusterEvent:
         queue.wake(event, 0.0)
     assert queue.pop(1e9) is None
     add(queue, "a", gated=False)
@@ -100,19 +100,19 @@ def test_a_gated_pod_is_counted_as_gated_alone(queue: SchedulingQueue) -> None:
 # failure, backoff, wake
 
 
-def test_an_unschedulable_pod_is_left_alone_until_an_event_that_may_cure_it(queue: SchedulingQueue) -> None:
+def test_an_unschedulable_pod_is_left_alone_until_an_event_that_it_waits_for(queue: SchedulingQueue) -> None:
     add(queue, "a")
-    fail(queue, "a", 0.0, woken_by=NODES)
-    assert queue.wake(Wake.POD_GONE, 100.0) == 0
+    fail(queue, "a", 0.0, events=NODES)
+    assert queue.wake(ClusterEvent.POD_GONE, 100.0) == 0
     assert queue.pop(100.0) is None
-    assert queue.wake(Wake.NODE_ADDED, 100.0) == 1
+    assert queue.wake(ClusterEvent.NODE_ADDED, 100.0) == 1
     assert queue.pop(100.0) == "a"
 
 
 def test_a_pod_woken_during_its_backoff_waits_for_the_end_of_it(queue: SchedulingQueue) -> None:
     add(queue, "a")
     fail(queue, "a", 10.0)
-    queue.wake(Wake.NODE_ADDED, 10.5)
+    queue.wake(ClusterEvent.NODE_ADDED, 10.5)
     assert queue.counts()["backoff"] == 1
     assert queue.next_due(10.5) == 11.0
     assert queue.pop(10.9) is None
@@ -122,24 +122,24 @@ def test_a_pod_woken_during_its_backoff_waits_for_the_end_of_it(queue: Schedulin
 def test_an_event_while_the_pod_is_in_flight_is_not_slept_through(queue: SchedulingQueue) -> None:
     add(queue, "a")
     queue.pop(0.0)
-    queue.wake(Wake.NODE_CHANGED, 0.1)
+    queue.wake(ClusterEvent.NODE_CHANGED, 0.1)
     queue.failed("a", 0.2, NODES)
     assert queue.pop(1.2) == "a"
 
 
 @pytest.mark.parametrize(
     "event_at",
-    [pytest.param("before", id="it came before the pop"), pytest.param("other", id="it cures something else")],
+    [pytest.param("before", id="it came before the pop"), pytest.param("other", id="the pod waits for another one")],
 )
-def test_an_event_that_the_decision_knew_or_that_cures_nothing_does_not_count(
+def test_an_event_that_the_decision_knew_or_that_helps_nothing_does_not_count(
     queue: SchedulingQueue, event_at: str
 ) -> None:
     add(queue, "a")
     if event_at == "before":
-        queue.wake(Wake.NODE_ADDED, 0.0)
+        queue.wake(ClusterEvent.NODE_ADDED, 0.0)
     queue.pop(0.0)
     if event_at == "other":
-        queue.wake(Wake.LOAD_CHANGED, 0.1)
+        queue.wake(ClusterEvent.LOAD_CHANGED, 0.1)
     queue.failed("a", 0.2, NODES)
     assert queue.counts()["unschedulable"] == 1
 
@@ -150,7 +150,7 @@ def test_backoff_doubles_from_one_second_to_ten(queue: SchedulingQueue) -> None:
     now, waits = 0.0, []
     for _ in range(6):
         fail(queue, "a", now)
-        queue.wake(Wake.NODE_ADDED, now)
+        queue.wake(ClusterEvent.NODE_ADDED, now)
         due = queue.next_due(now)
         assert due is not None
         waits.append(due - now)
@@ -163,7 +163,7 @@ def test_a_pod_that_failed_very_often_backs_off_no_longer_than_any_other() -> No
     add(queue, "a")
     for turn in range(1500):  # 2**1024 is more than a float holds
         fail(queue, "a", turn * 100.0)
-        queue.wake(Wake.NODE_ADDED, turn * 100.0)
+        queue.wake(ClusterEvent.NODE_ADDED, turn * 100.0)
     assert queue.next_due(0.0) == 1499 * 100.0 + 10.0
 
 
@@ -173,7 +173,7 @@ def test_a_bind_conflict_is_tried_again_after_a_short_backoff_however_often_the_
     add(queue, "a")
     for now in (0.0, 100.0, 200.0, 300.0):
         fail(queue, "a", now)
-        queue.wake(Wake.NODE_ADDED, now + 50.0)
+        queue.wake(ClusterEvent.NODE_ADDED, now + 50.0)
     assert queue.pop(350.0) == "a"
     queue.retry("a", 350.0)
     assert queue.next_due(350.0) == 351.0
@@ -190,7 +190,7 @@ def test_errors_in_a_row_back_off_longer_each_time(queue: SchedulingQueue) -> No
 
 def test_no_pod_waits_longer_than_five_minutes_unlooked_at(queue: SchedulingQueue) -> None:
     add(queue, "a")
-    fail(queue, "a", 0.0, woken_by=frozenset())
+    fail(queue, "a", 0.0, events=frozenset())
     assert queue.next_due(0.0) == 300.0
     assert queue.pop(299.9) is None
     assert queue.pop(300.0) == "a"
@@ -199,7 +199,7 @@ def test_no_pod_waits_longer_than_five_minutes_unlooked_at(queue: SchedulingQueu
 def test_a_change_of_the_pod_itself_wakes_it_and_no_other(queue: SchedulingQueue) -> None:
     for uid in ("a", "b"):
         add(queue, uid)
-        fail(queue, uid, 0.0, woken_by=frozenset())
+        fail(queue, uid, 0.0, events=frozenset())
     queue.changed("b", 50.0)
     assert drain(queue, 50.0) == ["b"]
 
@@ -226,32 +226,32 @@ def test_pods_woken_together_come_out_in_order_of_priority(queue: SchedulingQueu
     add(queue, "high", priority=2)
     fail(queue, "high", 0.0)
     fail(queue, "low", 0.0)
-    queue.wake(Wake.NODE_ADDED, 60.0)
+    queue.wake(ClusterEvent.NODE_ADDED, 60.0)
     assert drain(queue, 60.0) == ["high", "low"]
 
 
-def test_an_event_that_can_cure_only_some_moves_those_and_no_others(queue: SchedulingQueue) -> None:
+def test_an_event_that_can_help_only_some_moves_those_and_no_others(queue: SchedulingQueue) -> None:
     for uid in ("a", "b", "c"):
         add(queue, uid)
-        fail(queue, uid, 0.0, woken_by=NODES if uid == "c" else frozenset({Wake.POD_PLACED}))
-    # b was named twice, c waits for something else, x is not here
-    assert queue.wake(Wake.POD_PLACED, 50.0, ["b", "b", "c", "x"]) == 1
+        fail(queue, uid, 0.0, events=NODES if uid == "c" else frozenset({ClusterEvent.POD_PLACED}))
+    # b was named twice, c waits for another event, x is unknown
+    assert queue.wake(ClusterEvent.POD_PLACED, 50.0, ["b", "b", "c", "x"]) == 1
     assert drain(queue, 50.0) == ["b"]
 
 
-def test_an_event_that_can_cure_only_others_still_counts_for_a_pod_in_flight(queue: SchedulingQueue) -> None:
+def test_an_event_that_can_help_only_others_still_counts_for_a_pod_in_flight(queue: SchedulingQueue) -> None:
     add(queue, "a")
     queue.pop(0.0)
-    queue.wake(Wake.POD_PLACED, 0.1, [])
-    queue.failed("a", 0.2, frozenset({Wake.POD_PLACED}))
+    queue.wake(ClusterEvent.POD_PLACED, 0.1, [])
+    queue.failed("a", 0.2, frozenset({ClusterEvent.POD_PLACED}))
     assert queue.pop(1.2) == "a"
 
 
 def test_a_flush_gives_everybody_another_look_whatever_they_wait_for(queue: SchedulingQueue) -> None:
     for uid in ("a", "b", "c", "d"):
         add(queue, uid, gated=uid == "d")
-    fail(queue, "a", 0.0, woken_by=frozenset())
-    fail(queue, "b", 0.0, woken_by=NODES)
+    fail(queue, "a", 0.0, events=frozenset())
+    fail(queue, "b", 0.0, events=NODES)
     assert queue.pop(0.0) == "c"
     queue.flush("KindRead", 50.0)
     queue.failed("c", 50.0, frozenset())  # it was decided on what was known before
@@ -274,7 +274,7 @@ def test_a_pod_that_is_gone_is_forgotten_wherever_it_was(queue: SchedulingQueue,
     queue.remove("a")
     assert "a" not in queue
     assert sum(queue.counts().values()) + queue.in_flight == 0
-    assert queue.wake(Wake.NODE_ADDED, 0.0) == 0
+    assert queue.wake(ClusterEvent.NODE_ADDED, 0.0) == 0
     assert queue.pop(1e9) is None
 
 
@@ -313,7 +313,7 @@ def test_attempts_and_the_first_of_them_are_remembered_until_the_pod_is_bound(qu
 def test_every_way_into_a_queue_is_counted_under_kube_schedulers_names(queue: SchedulingQueue) -> None:
     add(queue, "a")
     fail(queue, "a", 0.0)
-    queue.wake(Wake.NODE_ADDED, 0.5)
+    queue.wake(ClusterEvent.NODE_ADDED, 0.5)
     queue.pop(1.0)
     assert queue.incoming() == {
         ("active", "UnschedulablePodAdd"): 1,
@@ -331,7 +331,9 @@ def test_an_event_that_nobody_waits_for_costs_nothing_however_many_wait_for_othe
         add(queue, f"p{index:04}")
     for uid in drain(queue):
         queue.failed(uid, 0.0, NODES)
-    moved = [queue.wake(event, 0.0) for event in itertools.islice(itertools.cycle((Wake.POD_GONE, *NODES)), 5000)]
+    moved = [
+        queue.wake(event, 0.0) for event in itertools.islice(itertools.cycle((ClusterEvent.POD_GONE, *NODES)), 5000)
+    ]
     assert sum(moved) == 5000  # each pod once, not each pod at each event
     assert queue.counts() == {"active": 0, "backoff": 5000, "unschedulable": 0, "gated": 0}
 
@@ -340,8 +342,8 @@ def test_an_event_for_a_few_costs_nothing_however_many_wait_for_it(queue: Schedu
     for index in range(5000):
         add(queue, f"p{index:04}")
     for uid in drain(queue):
-        queue.failed(uid, 0.0, frozenset({Wake.POD_PLACED}))
-    assert sum(queue.wake(Wake.POD_PLACED, 0.0, [f"p{index:04}"]) for index in range(10)) == 10
+        queue.failed(uid, 0.0, frozenset({ClusterEvent.POD_PLACED}))
+    assert sum(queue.wake(ClusterEvent.POD_PLACED, 0.0, [f"p{index:04}"]) for index in range(10)) == 10
     assert queue.counts()["unschedulable"] == 4990
 
 
@@ -356,14 +358,14 @@ def test_items_left_behind_in_the_heaps_do_not_pile_up(queue: SchedulingQueue) -
 
 
 def refused(queue: SchedulingQueue, uid: str, cost: float, now: float = 0.0) -> None:
-    """Popped, decided about for so long [s], and no node could take it."""
+    """Pop a pod, spend so many seconds on its decision, and find that it fits on no node."""
     assert queue.pop(now) == uid
     queue.spent(uid, cost)
     queue.failed(uid, now, NODES)
 
 
 def decide(queue: SchedulingQueue, cost: dict[str, float], rounds: int, now: float) -> list[str]:
-    """Uids in the order of their decisions, each as long as ``cost`` says by the first letter."""
+    """Uids in the order of their decisions; ``cost`` has the seconds of a decision by the first letter of the uid."""
     order = []
     for _ in range(rounds):
         uid = queue.pop(now)
@@ -374,12 +376,12 @@ def decide(queue: SchedulingQueue, cost: dict[str, float], rounds: int, now: flo
 
 
 def crowd(queue: SchedulingQueue, pods: int, cost: float, priority: int = 0) -> None:
-    """So many pods that no node could take, all woken at once; the time is 100 then."""
+    """So many pods that fitted on no node, all woken at once at time 100."""
     for n in range(pods):
         add(queue, f"failed-{n}", priority)
     for n in range(pods):
         refused(queue, f"failed-{n}", cost)
-    queue.wake(Wake.NODE_CHANGED, 100.0)
+    queue.wake(ClusterEvent.NODE_CHANGED, 100.0)
 
 
 @pytest.mark.parametrize("priority", [0, 1000])
@@ -431,13 +433,14 @@ def test_of_many_large_pods_none_but_the_one_under_way_delays_others(queue: Sche
 def test_a_failure_that_took_long_backs_off_in_proportion(queue: SchedulingQueue) -> None:
     add(queue, "a")
     refused(queue, "a", 0.8)
-    queue.wake(Wake.NODE_CHANGED, 0.1)
+    queue.wake(ClusterEvent.NODE_CHANGED, 0.1)
     assert queue.pop(15.0) is None
     assert queue.pop(16.1) == "a"
 
 
 class QueueOfAnyLife(RuleBasedStateMachine):
-    """Any sequence of events against a plain model: each pod is in exactly one place, and pops come in order."""
+    """Any sequence of events, compared with a simple model: each pod is in exactly one queue, and pops come in
+    order."""
 
     uids = Bundle("uids")
 
@@ -488,13 +491,13 @@ class QueueOfAnyLife(RuleBasedStateMachine):
     @rule(
         data=st.data(),
         end=st.sampled_from(["failed", "retry", "done"]),
-        woken_by=st.frozensets(st.sampled_from(Wake)),
+        events=st.frozensets(st.sampled_from(ClusterEvent)),
     )
-    def lands(self, data: st.DataObject, end: str, woken_by: frozenset[Wake]) -> None:
+    def lands(self, data: st.DataObject, end: str, events: frozenset[ClusterEvent]) -> None:
         uid = data.draw(st.sampled_from(sorted(self.flying)))
         self.flying.discard(uid)
         if end == "failed":
-            self.queue.failed(uid, self.now, woken_by)
+            self.queue.failed(uid, self.now, events)
         elif end == "retry":
             self.queue.retry(uid, self.now)
         else:
@@ -515,8 +518,8 @@ class QueueOfAnyLife(RuleBasedStateMachine):
     def changes(self, uid: str) -> None:
         self.queue.changed(uid, self.now)
 
-    @rule(event=st.sampled_from(Wake), few=st.booleans())
-    def something_happens(self, event: Wake, few: bool) -> None:
+    @rule(event=st.sampled_from(ClusterEvent), few=st.booleans())
+    def something_happens(self, event: ClusterEvent, few: bool) -> None:
         before = self.queue.counts()["unschedulable"]
         moved = self.queue.wake(event, self.now, sorted(self.known)[::2] if few else None)
         assert self.queue.counts()["unschedulable"] == before - moved
@@ -546,7 +549,7 @@ class QueueOfAnyLife(RuleBasedStateMachine):
         assert due is None or due <= self.now + 300.0
 
     def teardown(self) -> None:
-        """After five quiet minutes every pod that is neither gated nor in flight comes out."""
+        """After five minutes without events every pod that is neither gated nor in flight is popped."""
         waiting = set(self.known) - self.gated - self.flying
         assert set(drain(self.queue, self.now + 300.0)) == waiting
 

@@ -1,4 +1,4 @@
-"""An event wakes the pods that it can cure, and of the others only those where telling would cost too much."""
+"""An event wakes the pods that it can make schedulable, and of the others only those where telling costs too much."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import pytest
 
 from peaks_scheduler.objects.selectors import LabelSelector
 from peaks_scheduler.scheduling import queueing_hints as hints_module
-from peaks_scheduler.scheduling.events import Wake
+from peaks_scheduler.scheduling.events import ClusterEvent
 from peaks_scheduler.scheduling.queueing_hints import Hints
 from tests.support.builders import Json, anti_affinity, expression, pod, pod_affinity, pod_term, read, spread
 from tests.support.storage_objects import using
 
-NEIGHBOURS = frozenset({Wake.POD_PLACED, Wake.POD_CHANGED})
-STORAGE = frozenset({Wake.STORAGE_CHANGED})
+NEIGHBOURS = frozenset({ClusterEvent.POD_PLACED, ClusterEvent.POD_CHANGED})
+STORAGE = frozenset({ClusterEvent.STORAGE_CHANGED})
 UID = "uid-default-web-0"
 NEAR_DB = pod(affinity=pod_affinity(pod_term({"app": "db"})))
 DB = pod("db", labels={"app": "db"}, node="worker-1")
 
 
-def waiting(*pods: Json, for_: frozenset[Wake] = NEIGHBOURS) -> Hints:
+def waiting(*pods: Json, for_: frozenset[ClusterEvent] = NEIGHBOURS) -> Hints:
     hints = Hints()
     for raw in pods:
         hints.waits(read(raw), for_)
@@ -87,7 +87,7 @@ def test_a_pod_that_comes_to_a_node_wakes_those_who_want_it(waits: Json, comes: 
         pytest.param(NEAR_DB, {"app": "web"}, {"app": "cache"}, False, id="it is nobody's business"),
     ],
 )
-def test_a_pod_that_changes_its_labels_wakes_those_whom_that_may_cure(
+def test_a_pod_that_changes_its_labels_wakes_those_that_may_fit_now(
     waits: Json, before: dict[str, str], after: dict[str, str], woken: bool
 ) -> None:
     change = (read(pod("db", labels=before)), read(pod("db", labels=after)))
@@ -107,9 +107,9 @@ def test_the_claim_of_an_ephemeral_volume_goes_by_the_pods_name() -> None:
     assert waiting(pod(volumes=[scratch]), for_=STORAGE).using("default/web-0-scratch") == [UID]
 
 
-@pytest.mark.parametrize("cured_by", [frozenset({Wake.NODE_ADDED}), STORAGE], ids=["nodes", "storage"])
-def test_a_pod_that_failed_for_another_reason_is_left_alone(cured_by: frozenset[Wake]) -> None:
-    assert waiting(NEAR_DB, for_=cured_by).placed(read(DB)) == []
+@pytest.mark.parametrize("events", [frozenset({ClusterEvent.NODE_ADDED}), STORAGE], ids=["nodes", "storage"])
+def test_a_pod_that_failed_for_another_reason_is_left_alone(events: frozenset[ClusterEvent]) -> None:
+    assert waiting(NEAR_DB, for_=events).placed(read(DB)) == []
 
 
 def leaves(hints: Hints) -> None:
@@ -117,7 +117,7 @@ def leaves(hints: Hints) -> None:
 
 
 def fails_anew_for_another_reason(hints: Hints) -> None:
-    hints.waits(read(NEAR_DB), frozenset({Wake.NODE_ADDED}))
+    hints.waits(read(NEAR_DB), frozenset({ClusterEvent.NODE_ADDED}))
 
 
 @pytest.mark.parametrize("event", [leaves, fails_anew_for_another_reason])

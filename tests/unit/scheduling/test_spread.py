@@ -1,4 +1,4 @@
-"""PodTopologySpread, ``DoNotSchedule``: no domain gets ahead of the emptiest one by more than ``maxSkew`` pods.
+"""PodTopologySpread, ``DoNotSchedule``: no domain has more than ``maxSkew`` pods more than the emptiest one.
 
 What counts and what does not is kube-scheduler 1.36.3's (plugins/podtopologyspread/filtering.go and common.go).
 """
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from peaks_scheduler.scheduling.cycle import judge
+from peaks_scheduler.scheduling.verdicts import judge
 from tests.support.builders import (
     HOSTNAME,
     PEAKS,
@@ -42,7 +42,7 @@ def webs(**there: int) -> list[Json]:
 
 
 def spreading(*constraints: Json, labels: dict[str, str] | None = None, **spec: Any) -> Json:
-    """A pod of the group, to be spread like this."""
+    """A pod of the group with these constraints."""
     own = WEB if labels is None else labels
     return pod("next", labels=own, topologySpreadConstraints=list(constraints), **spec)
 
@@ -82,7 +82,7 @@ def test_a_deployment_ends_up_even() -> None:
 
 
 def test_a_pod_that_its_own_selector_does_not_select_does_not_count_itself() -> None:
-    # it goes where one is ahead already, not where two are
+    # a domain that is one pod ahead may take it, a domain two pods ahead may not
     stranger = spreading(spread(WEB), labels={"app": "db"})
     assert feasible(stranger, ledger(*ZONES, *webs(a0=1))) == EVERYWHERE
     assert feasible(stranger, ledger(*ZONES, *webs(a0=2))) == {"b0", "c0"}
@@ -143,7 +143,7 @@ def test_a_selector_says_who_counts(more: Json, expected: set[str]) -> None:
 
 
 def test_an_empty_selector_counts_nobody_there_but_the_pod_itself() -> None:
-    # as kube-scheduler has it: minDomains makes the emptiest count 0, the pod itself is 1
+    # as in kube-scheduler: minDomains makes the emptiest domain count 0, and the pod itself counts 1
     known = ledger(A, *webs(a0=5))
     assert feasible(spreading(spread(None, labelSelector={}, minDomains=2)), known) == {"a0"}
 
@@ -264,7 +264,7 @@ def test_so_do_nodes_that_are_tainted(more: Json, spec: dict[str, Any], expected
 
 
 def test_a_cordon_is_no_taint_of_its_own() -> None:
-    # the node controller adds one, and then that counts
+    # the node controller adds the taint, and then it counts
     cordoned = node("c0", labels={"zone": "c"}, unschedulable=True)
     known = ledger(A, B, cordoned, *webs(a0=1, b0=1))
     assert feasible(spreading(spread(WEB, nodeTaintsPolicy="Honor")), known) == set()
@@ -283,7 +283,7 @@ def test_pods_on_excluded_nodes_of_a_zone_do_not_count_for_it() -> None:
 
 
 def test_a_zone_whose_nodes_are_all_excluded_is_none() -> None:
-    # minDomains 2 would be met with it
+    # with it minDomains 2 would be met
     known = ledger(A, TAINTED, *webs(a0=1))
     assert feasible(spreading(spread(WEB, minDomains=2, nodeTaintsPolicy="Honor")), known) == set()
     assert feasible(spreading(spread(WEB, minDomains=1, nodeTaintsPolicy="Honor")), known) == {"a0"}

@@ -1,4 +1,4 @@
-"""Preferences decide among nodes that watts leave tied, and nowhere else; how much is tied a pod may say itself."""
+"""Preferences decide among nodes tied by watts, and nowhere else. A pod may have a tolerance of its own."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from peaks_scheduler.commands.explain.answer_table import headline
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.objects.annotations import TOLERANCE, AnnotationRules
 from peaks_scheduler.objects.pod import pod_from_api
-from peaks_scheduler.scheduling.cycle import TIE_WATTS, schedule
+from peaks_scheduler.scheduling.cycle import schedule
 from peaks_scheduler.scheduling.decision import Decision
+from peaks_scheduler.scheduling.selection import SAME_COST
 from tests.support.builders import (
     BENT_UP,
     HOSTNAME,
@@ -44,18 +45,18 @@ from tests.support.virtual_time import now, run_virtually
 
 ZONE = "topology.kubernetes.io/zone"
 PODS = range(30)
-"""So many that the hash alone would hardly take them all to one of two places."""
+"""So many that the hash alone would hardly send all of them to one of two nodes."""
 
 
 def cluster(*zones: str, uses: tuple[float, ...] | None = None, there: tuple[Json, ...] = (), **more: Any) -> Ledger:
-    """worker-0 in the first zone, worker-1 in the second, ...; all alike but for the CPU that they use."""
+    """worker-0 in the first zone, worker-1 in the second, ... They differ only in zone and use."""
     nodes = [node(f"worker-{i}", labels={ZONE: zone}, **more) for i, zone in enumerate(zones)]
     used = dict(enumerate(uses or (0.2,) * len(zones)))
     return ledger(*nodes, *there, power=BENT_UP, loads={f"worker-{i}": use for i, use in used.items()})
 
 
 def running(app: str, on: int, name: str = "", **spec: Any) -> Json:
-    """A pod of that app, in the measured load already."""
+    """A running pod of that app, which the measured load contains."""
     return pod(name or f"{app}-on-{on}", cpu="1", labels={"app": app}, node=f"worker-{on}", started=0.0, **spec)
 
 
@@ -66,7 +67,7 @@ def web(i: int = 0, tolerance: str | None = None, **more: Any) -> Json:
 
 
 def taken(known: Ledger, tolerance: float = 0.0, own: str | None = None, **more: Any) -> set[str | None]:
-    """Where many such pods would go, each on its own; ``own`` is their annotation."""
+    """The nodes of many such pods, each decided alone; ``own`` is their annotation."""
     return {decide(web(i, own, **more), known, tolerance=tolerance).node for i in PODS}
 
 
@@ -82,7 +83,7 @@ def preferring(kind: str, app: str) -> Json:
 
 
 def evenly(*keys: str) -> list[Json]:
-    """``topologySpreadConstraints`` over the app web, where it can be had."""
+    """``topologySpreadConstraints`` over the app web, as a preference."""
     return [spread({"app": "web"}, key, whenUnsatisfiable="ScheduleAnyway") for key in keys]
 
 
@@ -144,7 +145,7 @@ def test_what_preferences_leave_equal_is_for_the_hash() -> None:
 
 
 def test_the_weightier_wish_wins() -> None:
-    # 3 for the taint, 2 for the zone; two wishes of 2 are more than the taint
+    # the taint weighs 3, the zone 2; two preferences of 2 outweigh the taint
     known = cluster("a", "b", there=(running("db", 0),))
     known.observe_node(node("worker-0", labels={ZONE: "a"}, taints=[taint(effect="PreferNoSchedule")]))
     assert taken(known, affinity=liking("a")) == {"worker-1"}
@@ -249,7 +250,7 @@ def test_a_pod_without_the_annotation_has_nothing_odd() -> None:
 
 
 def records(known: Ledger, tolerance: float = 0.0, **more: Any) -> dict[str, tuple[str | None, float | None]]:
-    """What the annotations of many such pods say of preferences, by pod."""
+    """The preference and its watts in the annotations of many such pods, by pod."""
     found = [json.loads(decide(web(i, **more), known, tolerance=tolerance).annotation()) for i in PODS]
     return {f"web-{i}": (one["preference"], one["preferenceWatts"]) for i, one in enumerate(found)}
 
@@ -317,7 +318,7 @@ def test_where_nothing_is_tied_the_decision_is_the_one_without_preferences(
     wishes = liking(zone) | preferring("podAntiAffinity", "web")
     with_wishes = decide(web(affinity=wishes, topologySpreadConstraints=evenly(ZONE)), known)
     plain = decide(web(tolerations=[{"operator": "Exists"}]), known)
-    if abs((plain.runner_up_jump_watts or 0.0) - (plain.jump_watts or 0.0)) <= TIE_WATTS:
+    if abs((plain.runner_up_jump_watts or 0.0) - (plain.jump_watts or 0.0)) <= SAME_COST:
         return
     assert (with_wishes.node, with_wishes.preferences) == (plain.node, ())
 

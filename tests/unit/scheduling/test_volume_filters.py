@@ -51,7 +51,7 @@ def at(name: str, *values: str) -> list[Json]:
 
 
 def failing(raw: Json, known: Ledger) -> dict[str, set[str]]:
-    """Errors that kube-scheduler's filters end in, each with its nodes."""
+    """The errors of kube-scheduler's filters, each with its nodes."""
     nodes = known.snapshot()
     found = node_volume_limits_failures(read(raw), nodes) + volume_binding_failures(read(raw), nodes)
     return {text: {nodes.names[i] for i in np.flatnonzero(mask)} for text, mask in found if mask.any()}
@@ -175,7 +175,7 @@ def test_a_pod_on_a_node_that_is_not_there_holds_nobody_up() -> None:
 
 
 def test_a_nominated_pod_holds_a_claim_for_one_pod_against_pods_with_disks_alone() -> None:
-    # kube-scheduler's oddity, and so is that the namespace does not matter
+    # odd but as in kube-scheduler, which ignores the namespace too
     nominated = pod(
         "there", namespace="other", volumes=using("data"), scheduler="another", status={"nominatedNodeName": "worker-1"}
     )
@@ -188,7 +188,7 @@ def test_a_nominated_pod_holds_a_claim_for_one_pod_against_pods_with_disks_alone
 
 
 def held(name: str, on: str) -> list[Json]:
-    """A volume, its claim, and a pod that has it on a node."""
+    """A volume, its claim, and a pod with this claim on a node."""
     return [
         volume(name, handle=f"h-{name}"),
         claim(name, volume=name),
@@ -381,7 +381,7 @@ def test_a_bound_volume_that_has_no_csi_form_is_an_error_on_migrated_nodes() -> 
 # --- VolumeBinding: claims that wait --------------------------------------------------------------------------------
 
 LOCAL = storage_class(provisioner=NO_PROVISIONER)
-"""Volumes are there or they are not."""
+"""A class whose volumes exist already; none is provisioned."""
 
 
 def test_a_waiting_claim_gets_a_volume_where_there_is_one() -> None:

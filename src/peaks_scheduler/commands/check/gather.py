@@ -7,17 +7,15 @@ not affect the others. Writes nothing (an access review is not stored) and judge
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
-from peaks_scheduler.errors import ConfigurationError, Forbidden, NotFound, PeaksError
-from peaks_scheduler.kube.client import REVIEWS, UNFINISHED_PODS, KubeClient
+from peaks_scheduler.errors import ConfigurationError, Forbidden, KubeError, NotFound, PeaksError
+from peaks_scheduler.kube.client import UNFINISHED_PODS, KubeClient
 from peaks_scheduler.kube.connection import Connection, connect
 from peaks_scheduler.kube.decoding import Json
 from peaks_scheduler.kube.kinds import KINDS, Kind
-from peaks_scheduler.kube.transport import Transport, encode
 from peaks_scheduler.objects.node import Node, node_from_api
 from peaks_scheduler.objects.pod import Pod, pod_from_api
 from peaks_scheduler.power.models import PowerModels
@@ -35,7 +33,6 @@ T = TypeVar("T")
 TIMEOUT = 8.0  # [s] for one request
 LIMIT = 30.0  # [s] for one question, however many requests it takes
 IN_FLIGHT = 8  # access reviews at once
-OURSELVES = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 
 
 async def gather(settings: Settings, patience: float = TIMEOUT) -> Facts:
@@ -48,22 +45,20 @@ async def gather(settings: Settings, patience: float = TIMEOUT) -> Facts:
         client = KubeClient(connection, settings.scheduler_name, "check", patience)
         source = load_source(settings, client.get_json, lambda: connection.clock_offset)
         try:
-            return await _gather(settings, connection, client, source, Transport(connection, patience))
+            return await _gather(settings, connection, client, source)
         finally:
             await source.aclose()
     finally:
         await connection.close()
 
 
-async def _gather(
-    settings: Settings, connection: Connection, client: KubeClient, source: LoadSource, transport: Transport
-) -> Facts:
+async def _gather(settings: Settings, connection: Connection, client: KubeClient, source: LoadSource) -> Facts:
     namespace = connection.namespace or "kube-system"
     async with asyncio.TaskGroup() as group:  # _tried raises nothing: an error ends no other task
         start = group.create_task
         version = start(_tried(client.version()))
-        user = start(_tried(_user(transport)))
-        allowed = start(_tried(_allowed(transport, rights(settings, namespace))))
+        user = start(_tried(client.username()))
+        allowed = start(_tried(_allowed(client, rights(settings, namespace))))
         not_served = start(_tried(_not_served(client)))
         lease = start(_tried(_lease(client, namespace, settings.leader_election.name)))
         nodes = start(_tried(_nodes(client)))
@@ -113,22 +108,15 @@ async def _tried(asked: Coroutine[Any, Any, T], limit: float = LIMIT) -> T | Pea
 # --- the API server ---------------------------------------------------------------------------------------------------
 
 
-async def _user(transport: Transport) -> str:
-    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
-    answer = json.loads(await transport.write("POST", OURSELVES, encode(body)))
-    return str(answer["status"]["userInfo"]["username"])
-
-
-async def _allowed(transport: Transport, asked: Sequence[Right]) -> dict[Right, bool]:
+async def _allowed(client: KubeClient, asked: Sequence[Right]) -> dict[Right, bool]:
     turns = asyncio.Semaphore(IN_FLIGHT)
 
     async def one(right: Right) -> bool:
-        body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
         async with turns:
-            answer = await transport.write(
-                "POST", REVIEWS, encode({**body, "spec": {"resourceAttributes": right.attributes}})
-            )
-        return bool(json.loads(answer)["status"]["allowed"])
+            allowed = await client.review(right.attributes)
+        if allowed is None:
+            raise KubeError("expected an access review with a status from the API server, got none")
+        return allowed
 
     return dict(zip(asked, await asyncio.gather(*map(one, asked)), strict=True))
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from peaks_scheduler.errors import LoadError, PeaksError
 from peaks_scheduler.ledger.node_load import LoadReport
 from peaks_scheduler.objects.node import Node
-from peaks_scheduler.settings.values import masked
 from peaks_scheduler.sources.matching import UNMATCHED
+from peaks_scheduler.text.masking import mask_url
 
 from .facts import Facts
 from .finding import CLOCKS_APART, Finding, failed, names, not_checked, ok, span, warning
@@ -140,7 +140,7 @@ def pod_usage(facts: Facts) -> Iterator[Finding]:
 
 
 def prometheus(facts: Facts) -> Iterator[Finding]:
-    check, address = "Prometheus", masked(facts.settings.prometheus.address or "")
+    check, address = "Prometheus", mask_url(facts.settings.prometheus.address or "")
     if isinstance(facts.targets, PeaksError):
         yield failed(check, str(facts.targets), "correct `prometheus` in the configuration, or take its address out")
     elif facts.targets == 0 and facts.settings.prometheus.match:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from peaks_scheduler.embedded.apiserver import EmbeddedApiServer
-from peaks_scheduler.embedded.load_watcher import LoadEndpoint
+from peaks_scheduler.embedded.load_watcher_endpoint import LoadEndpoint
 from peaks_scheduler.objects.ceilings import NO_CEILING
 from peaks_scheduler.power.file import parse_models
 from peaks_scheduler.power.models import PowerModels

@@ -11,8 +11,8 @@ import statistics
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from peaks_scheduler.embedded.load_watcher import cpu_request
-from peaks_scheduler.embedded.store import Change, Object
+from peaks_scheduler.embedded.load_watcher_endpoint import cpu_request
+from peaks_scheduler.embedded.object_store import Object, StoreChange
 from peaks_scheduler.objects.annotations import DECISION
 from peaks_scheduler.objects.quantity import parse_quantity
 
@@ -40,7 +40,7 @@ class Recorder:
         """Median time from a pod's creation to its binding [s]; NaN before the first."""
         return statistics.median(self._waits) if self._waits else float("nan")
 
-    def observe(self, change: Change) -> None:
+    def observe(self, change: StoreChange) -> None:
         """Record one change."""
         before = change.before.object if change.before else None
         after = change.after.object if change.after else None

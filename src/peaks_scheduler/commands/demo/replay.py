@@ -21,6 +21,7 @@ from peaks_scheduler.objects.ceilings import Ceiling
 from peaks_scheduler.objects.pod import pod_from_api
 from peaks_scheduler.power.models import PowerModels
 from peaks_scheduler.scheduling.cycle import schedule
+from peaks_scheduler.scheduling.scoring import allocation
 from peaks_scheduler.scheduling.scoring.strategies import Strategy
 
 from .scenario import GIB, DemoNode, node_object, requesting, resident_object
@@ -158,14 +159,14 @@ def least_allocated(nodes: tuple[DemoNode, ...]) -> Rule:
     As there, only requests count. Of equal nodes the first one is taken. Source: ``noderesources/least_allocated.go``,
     without its rounding to whole scores, which would leave ties to chance.
     """
-    cpu = np.array([node.kind.cores * 1000.0 for node in nodes])
-    memory = np.array([float(node.kind.memory_gib * GIB) for node in nodes])
+    cpu = [node.kind.cores * 1000.0 for node in nodes]
+    memory = [float(node.kind.memory_gib * GIB) for node in nodes]
+    allocatable = np.array([cpu, memory])
 
     def rule(pod: PodPlaced, use: ClusterUse) -> int | None:
-        free_cpu = (cpu - use.millicores - pod.millicores) / cpu
-        free_memory = (memory - use.memory - pod.memory) / memory
-        fits = (free_cpu >= 0.0) & (free_memory >= 0.0)
-        score = np.where(fits, (free_cpu + free_memory) / 2.0, -1.0)
+        left = allocatable - np.array([use.millicores + pod.millicores, use.memory + pod.memory])
+        fits = (left >= 0.0).all(axis=0)
+        score = np.where(fits, allocation.least_allocated(left, allocatable), -1.0)
         return int(score.argmax()) if fits.any() else None
 
     return rule

@@ -16,8 +16,8 @@ import yaml
 
 from peaks_scheduler.embedded.apiserver import EmbeddedApiServer
 from peaks_scheduler.embedded.kubelets import Kubelets
-from peaks_scheduler.embedded.load_watcher import LoadEndpoint
-from peaks_scheduler.embedded.store import stamp
+from peaks_scheduler.embedded.load_watcher_endpoint import LoadEndpoint
+from peaks_scheduler.embedded.object_store import stamp
 
 from .recorder import Recorder
 from .scenario import SCHEDULER, Arrival, DemoNode, node_object, power_models, resident_object

@@ -14,9 +14,10 @@ from typing import Any
 from peaks_scheduler.errors import NotFound, PeaksError
 from peaks_scheduler.ledger.records import State
 from peaks_scheduler.objects.pod import Pod
-from peaks_scheduler.scheduling.cycle import judge, schedule
+from peaks_scheduler.scheduling.cycle import schedule
 from peaks_scheduler.scheduling.decision import Decision, NodeVerdict
 from peaks_scheduler.scheduling.scoring.strategies import Strategy, strategy_named
+from peaks_scheduler.scheduling.verdicts import judge
 from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.text.words import few
 

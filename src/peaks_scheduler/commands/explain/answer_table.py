@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from peaks_scheduler.scheduling.decision import Decision, NodeVerdict
+from peaks_scheduler.scheduling.decision import WATTS, Decision, NodeVerdict
 from peaks_scheduler.text.printable import cell, cells, visible
 from peaks_scheduler.text.table import aligned
 
@@ -17,7 +17,6 @@ MOST_ROWS = 20
 """Nodes of one pod in a table; JSON has all."""
 CELL, HEADLINE = 1024, 8192
 """Characters of a table's cell, and of a pod's own line."""
-_HEADER = ("node", "standing", "jump", "CPU before", "after", "reason")
 _NUMBERS = (2, 3, 4)  # columns
 _RANK = {"measured": 0, "estimated": 0, "unmodelled": 1, "above-ceiling": 2, "over-full": 3, None: 4}
 
@@ -33,10 +32,15 @@ def _lines(answer: Answer) -> list[str]:
     rows = [cells(_row(name, verdict), CELL) for name, verdict in _ranked(answer)]
     lines = [cell(headline(answer), HEADLINE)]
     if rows:
-        lines += [f"  {line}" for line in aligned([_HEADER, *rows[:MOST_ROWS]], _NUMBERS)]
+        lines += [f"  {line}" for line in aligned([_header(answer), *rows[:MOST_ROWS]], _NUMBERS)]
     if len(rows) > MOST_ROWS:
         lines.append(f"  ... and {len(rows) - MOST_ROWS} more (--output json has all)")
     return lines
+
+
+def _header(answer: Answer) -> tuple[str, ...]:
+    in_watts = all(verdict.cost_unit == WATTS for verdict in answer.nodes.values())
+    return "node", "standing", "jump" if in_watts else "cost", "CPU before", "after", "reason"
 
 
 def headline(answer: Answer) -> str:
@@ -47,10 +51,11 @@ def headline(answer: Answer) -> str:
         return f"{key}: waits for its scheduling gates"
     if decision.node is None:
         return f"{key}: {answer.message}"
-    line = f"{key} -> {decision.node}, {_price(decision.jump_watts)}"
+    unit = decision.cost_unit
+    line = f"{key} -> {decision.node}, {_price(decision.jump_watts, decision.cost, unit)}"
     if decision.runner_up is None:
         return line
-    line += f" (runner-up {decision.runner_up}, {_price(decision.runner_up_jump_watts)})"
+    line += f" (runner-up {decision.runner_up}, {_price(decision.runner_up_jump_watts, decision.runner_up_cost, unit)})"
     return f"{line}; {_preferred(decision)}" if decision.preferences else line
 
 
@@ -82,11 +87,12 @@ def _ranked(answer: Answer) -> list[tuple[str, NodeVerdict]]:
 
 
 def _order(verdict: NodeVerdict) -> float:
-    """What nodes of one rank class are compared by: watts, distance above the ceiling, or CPU use after placement."""
+    """What nodes of one rank class are compared by: cost, distance above the ceiling, or CPU use after placement."""
     if not verdict.feasible:
         return 0.0
     if verdict.standing in ("measured", "estimated"):
-        return math.inf if verdict.jump_watts is None else verdict.jump_watts
+        cost = verdict.jump_watts if verdict.cost_unit == WATTS else verdict.cost
+        return math.inf if cost is None else cost
     if verdict.standing == "above-ceiling":
         return max((after - limit for _, after, limit in verdict.above()), default=0.0)
     return math.inf if verdict.cpu_after is None else verdict.cpu_after
@@ -96,7 +102,8 @@ def _row(name: str, verdict: NodeVerdict) -> tuple[str, ...]:
     if not verdict.feasible:
         return name, "-", "-", "-", "-", "; ".join(verdict.reasons)
     before, after = _percent(verdict.cpu_before), _percent(verdict.cpu_after)
-    return name, verdict.standing or "-", _price(verdict.jump_watts), before, after, _ceiling(verdict)
+    price = _price(verdict.jump_watts, verdict.cost, verdict.cost_unit)
+    return name, verdict.standing or "-", price, before, after, _ceiling(verdict)
 
 
 def _ceiling(verdict: NodeVerdict) -> str:
@@ -106,7 +113,10 @@ def _ceiling(verdict: NodeVerdict) -> str:
     return "; ".join(f"{what} {_percent(after)}, ceiling {100 * limit:g} %" for what, after, limit in verdict.above())
 
 
-def _price(watts: float | None) -> str:
+def _price(watts: float | None, cost: float | None = None, unit: str = WATTS) -> str:
+    """``+4.31 W``, or the cost in the strategy's own unit."""
+    if unit != WATTS:
+        return "no cost" if cost is None else f"{cost:.2f} {unit}"
     return "no power model" if watts is None else f"{watts:+.2f} W"
 
 

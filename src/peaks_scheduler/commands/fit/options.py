@@ -14,7 +14,8 @@ from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.settings.http_headers import HIDDEN, Header, checked_headers
 from peaks_scheduler.settings.promql_matchers import EVERYTHING, parse_matchers
 from peaks_scheduler.settings.settings import PrometheusSettings
-from peaks_scheduler.settings.values import masked, parse_label, parse_prometheus_address, shown
+from peaks_scheduler.settings.values import parse_label, parse_prometheus_address, shown
+from peaks_scheduler.text.masking import mask_url
 
 from .command import FitRequest
 from .from_csv import CsvColumns, GivenUnits
@@ -144,7 +145,7 @@ def _words(flags: Mapping[str, Any]) -> str:
                 hidden = f"{text.partition(':')[0]}: {HIDDEN}" if name == _HEADERS[0] else text
                 words += [_option(name), hidden]
         elif value not in (None, False, "auto") and name not in ("output", "plot", "out"):
-            words += [_option(name), masked(str(value))]
+            words += [_option(name), mask_url(str(value))]
     return shlex.join(words)
 
 

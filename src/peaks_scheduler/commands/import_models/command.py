@@ -93,7 +93,7 @@ def kepler(url: str | None, file: str | None, out: str | None, **flags: Any) -> 
 
 def _asked(url: str, flags: dict[str, Any]) -> tuple[str, str]:
     """(the server's answer, its name in messages)."""
-    from peaks_scheduler.settings.values import masked
+    from peaks_scheduler.text.masking import mask_url
 
     from .imported_models import parse_pairs
     from .kepler_server import ask, request_body
@@ -103,7 +103,7 @@ def _asked(url: str, flags: dict[str, Any]) -> tuple[str, str]:
     if flags["node_type"] is None and not machine:
         note("neither --node-type nor --machine: the server gives the model with the smallest error, of any machine")
     body = request_body(flags["source"], trainer, flags["node_type"], machine)
-    return ask(url, body), masked(url)
+    return ask(url, body), mask_url(url)
 
 
 @click.command()

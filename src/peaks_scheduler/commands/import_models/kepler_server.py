@@ -14,10 +14,10 @@ from collections.abc import Mapping
 import httpx
 
 from peaks_scheduler.errors import ConfigurationError, LoadError
-from peaks_scheduler.settings.values import masked
 from peaks_scheduler.sources.http_client import UNPACKED, no_cookies, packing
+from peaks_scheduler.text.masking import mask_url
 from peaks_scheduler.text.words import nearest
-from peaks_scheduler.tls import client_context, in_words
+from peaks_scheduler.tls import client_context, explain_tls_error
 
 TIMEOUT = 30.0  # [s] for the whole answer
 SPEC = ("processor", "cores", "chips", "memory", "frequency")
@@ -52,13 +52,13 @@ def _typed(value: str) -> int | str:
 
 def ask(url: str, body: Mapping[str, object], transport: httpx.BaseTransport | None = None) -> str:
     """The server's answer as text. Raises LoadError if none came in time, ConfigurationError if no model matches."""
-    where = f"Kepler's model server at {masked(url)}"
+    where = f"Kepler's model server at {mask_url(url)}"
     try:
         address = httpx.URL(url)
         if not address.host:
             raise httpx.InvalidURL("no host")
     except httpx.InvalidURL as error:
-        raise ConfigurationError(f"--url: expected http://HOST:8100; got {masked(url)!r}: {error}") from error
+        raise ConfigurationError(f"--url: expected http://HOST:8100; got {mask_url(url)!r}: {error}") from error
     address = address.copy_with(path=address.path.rstrip("/").removesuffix("/model") + "/model")
     # a service in the cluster, or a forwarded port of it: a proxy for the internet must not be used
     tls = client_context(verify=address.scheme == "https")
@@ -71,7 +71,7 @@ def ask(url: str, body: Mapping[str, object], transport: httpx.BaseTransport | N
         except httpx.TimeoutException as error:
             raise LoadError("timeout", f"{where}: no whole answer within {TIMEOUT:g} s") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            said = in_words(error) or f"no answer ({error}): is it running, is it port 8100?"
+            said = explain_tls_error(error) or f"no answer ({error}): is it running, is it port 8100?"
             raise LoadError("unreachable", f"{where}: {said}") from error
     return _checked(where, body, response.status_code, text)
 

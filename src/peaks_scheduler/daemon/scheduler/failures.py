@@ -20,8 +20,8 @@ from peaks_scheduler.kube.client import KubeClient
 from peaks_scheduler.kube.clock import whole_time
 from peaks_scheduler.kube.events import EventPoster, Reporter, cut
 from peaks_scheduler.objects.pod import Pod
-from peaks_scheduler.observability.logs import mask
 from peaks_scheduler.scheduling.decision import Diagnosis
+from peaks_scheduler.text.masking import mask
 from peaks_scheduler.text.printable import visible
 
 from .job import PATIENCE

@@ -29,7 +29,7 @@ from peaks_scheduler.objects.requests import Json
 from peaks_scheduler.observability.telemetry import Telemetry
 from peaks_scheduler.scheduling.cycle import schedule
 from peaks_scheduler.scheduling.decision import FAILED, Decision, Detail
-from peaks_scheduler.scheduling.events import Wake
+from peaks_scheduler.scheduling.events import ClusterEvent
 from peaks_scheduler.scheduling.filters.volume_binding import plan_volumes
 from peaks_scheduler.scheduling.queue import SchedulingQueue
 from peaks_scheduler.scheduling.queueing_hints import Hints
@@ -94,7 +94,7 @@ class Scheduler:
             self.volume_timeout,
             self.pod_changed,
             self._settled,
-            lambda: self._wake(Wake.POD_GONE),
+            lambda: self._wake(ClusterEvent.POD_GONE),
             self.wall,
             self.clock,
             self.detail,
@@ -115,7 +115,7 @@ class Scheduler:
             self.aftermath.gone(before)
         if change & Change.FREED:
             self.cooling.freed(before.node_name if before is not None else "")
-            self._wake(Wake.POD_GONE)
+            self._wake(ClusterEvent.POD_GONE)
 
     def _seen(self, pod: Pod, change: Change, before: Pod | None) -> None:
         if change & Change.PENDING:
@@ -129,25 +129,25 @@ class Scheduler:
         if change & Change.OVERBOOKED and self.may_decide():  # what the first lists show is history
             self._overbooked(pod)
         if change & (Change.PLACED | Change.CONFIRMED):
-            self._wake(Wake.POD_PLACED, self._hints.placed(pod))
+            self._wake(ClusterEvent.POD_PLACED, self._hints.placed(pod))
         if change & Change.RELABELLED and before is not None:
-            self._wake(Wake.POD_CHANGED, self._hints.relabelled(before, pod))
+            self._wake(ClusterEvent.POD_CHANGED, self._hints.relabelled(before, pod))
 
     def node_changed(self, change: Change) -> None:
         """The ledger observed a node."""
         if change & (Change.NODE_NEW | Change.NODE_CHANGED):
-            self._wake(Wake.NODE_ADDED if change & Change.NODE_NEW else Wake.NODE_CHANGED)
+            self._wake(ClusterEvent.NODE_ADDED if change & Change.NODE_NEW else ClusterEvent.NODE_CHANGED)
 
     def kind_changed(self, kind: Kind, raw: Json) -> None:
         """The ledger observed something else that placing reads. A claim concerns the pods that use it, anything else
         of storage may concern all that wait for storage."""
         if kind.kind == "Namespace":
-            self._wake(Wake.NAMESPACE_CHANGED)
+            self._wake(ClusterEvent.NAMESPACE_CHANGED)
             return
         meta = raw["metadata"]
         is_claim = kind.kind == "PersistentVolumeClaim"
         users = self._hints.using(f"{meta.get('namespace') or 'default'}/{meta['name']}") if is_claim else None
-        self._wake(Wake.STORAGE_CHANGED, users)
+        self._wake(ClusterEvent.STORAGE_CHANGED, users)
         self.binder.volumes.changed(kind.kind, raw)
 
     def kinds_changed(self) -> None:
@@ -157,13 +157,13 @@ class Scheduler:
 
     def load_changed(self) -> None:
         """Fresh load, other models, or the right to decide has come or gone."""
-        self._wake(Wake.LOAD_CHANGED)
+        self._wake(ClusterEvent.LOAD_CHANGED)
 
     def rested(self) -> None:
         """A second passed: end the rests that are over, say what had to wait."""
         self.refusals.tick()
         if self.cooling.tick(self.clock()):
-            self._wake(Wake.NODE_CHANGED)
+            self._wake(ClusterEvent.NODE_CHANGED)
 
     def wake(self) -> None:
         """Look whether a pod is due."""
@@ -172,11 +172,11 @@ class Scheduler:
     def put_back(self, uid: str) -> None:
         """The pod's attempt was lost: its place is free again, and it is tried again after a backoff."""
         if self.ledger.forget(uid):
-            self._wake(Wake.POD_GONE)
+            self._wake(ClusterEvent.POD_GONE)
         self.queue.retry(uid, self.clock())
         self.wake()
 
-    def _wake(self, event: Wake, among: list[str] | None = None) -> None:
+    def _wake(self, event: ClusterEvent, among: list[str] | None = None) -> None:
         """``among``: the pods that it can cure; None: any that wait for it."""
         moved = self.queue.wake(event, self.clock(), among)
         if moved or among is None:
@@ -305,8 +305,8 @@ class Scheduler:
     def _refused(self, decision: Decision, begun: float) -> None:
         pod, diagnosis = decision.pod, decision.diagnosis
         assert diagnosis is not None
-        self.queue.failed(pod.uid, self.clock(), diagnosis.cured_by)
-        self._hints.waits(pod, diagnosis.cured_by)
+        self.queue.failed(pod.uid, self.clock(), diagnosis.events)
+        self._hints.waits(pod, diagnosis.events)
         self.unschedulable[pod.uid] = diagnosis.filters
         self.telemetry.unschedulable(time.perf_counter() - begun)
         if self.refusals.failed(pod, diagnosis):

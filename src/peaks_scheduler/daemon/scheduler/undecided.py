@@ -108,16 +108,16 @@ class Watchman:
                     yield pod, what, seconds
 
     def _judge(self, pod: Pod, state: State, now: float) -> tuple[Undecided | None, float]:
-        standing = self._queue.standing(pod.uid)
-        if standing is None:  # an assumed pod is bound, and the watch will show it
+        position = self._queue.position(pod.uid)
+        if position is None:  # an assumed pod is bound, and the watch will show it
             return ("not-queued" if state is State.PENDING else None), 0.0
-        seconds = now - max(standing.since, self._since or 0.0)
-        unanswered = now - max(standing.unanswered, self._since or 0.0)
-        if standing.place == "in flight":
+        seconds = now - max(position.since, self._since or 0.0)
+        unanswered = now - max(position.unanswered, self._since or 0.0)
+        if position.queue == "in flight":
             return self._in_flight(pod.uid, state, seconds), seconds
-        if standing.place == "active" and seconds >= OVERDUE:
+        if position.queue == "active" and seconds >= OVERDUE:
             return "waiting", seconds
-        tried = standing.place == "backoff" and not self._scheduler.refusals.told(pod.uid)
+        tried = position.queue == "backoff" and not self._scheduler.refusals.told(pod.uid)
         return ("failing" if tried and unanswered >= BINDING else None), unanswered
 
     def _in_flight(self, uid: str, state: State, seconds: float) -> Undecided | None:

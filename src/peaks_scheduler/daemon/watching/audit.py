@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from peaks_scheduler.daemon.scheduler.loop import Scheduler
-from peaks_scheduler.errors import Forbidden, KubeError, NotFound, WrongShape
+from peaks_scheduler.errors import Forbidden, KubeError, MalformedResponse, NotFound
 from peaks_scheduler.kube.client import KubeClient
 from peaks_scheduler.kube.kinds import Kind
 from peaks_scheduler.ledger.ledger import Ledger
@@ -249,7 +249,7 @@ class Audit:
         doubtful = uid in self._ledger.departed  # before we ask: it may go while the answer is on its way
         try:
             raw = await self._client.get_pod(namespace, name)
-        except WrongShape:
+        except MalformedResponse:
             self._unclear.add(uid)
             return
         if raw is None:
@@ -271,7 +271,7 @@ class Audit:
             raw = await self._client.get_node(name)
         except NotFound:
             return
-        except WrongShape:
+        except MalformedResponse:
             self._odd.add(uid)
             return
         self._trust(raw, uid if doubtful else "")

@@ -23,11 +23,12 @@ import kopf
 from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
 from peaks_scheduler.errors import PeaksError
-from peaks_scheduler.kube.answers import Oddity
-from peaks_scheduler.kube.client import SMALLER, UNFINISHED_PODS
+from peaks_scheduler.kube.client import UNFINISHED_PODS
 from peaks_scheduler.kube.connection import Connection, as_kopf_login
 from peaks_scheduler.kube.kinds import Kind
-from peaks_scheduler.kube.shapes.shapes import check_shape
+from peaks_scheduler.kube.kopf_responses import Malformed
+from peaks_scheduler.kube.paging import SMALLER
+from peaks_scheduler.kube.schemas.validation import check_schema
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.ledger.records import Change
 from peaks_scheduler.objects.pod import Pod
@@ -150,7 +151,7 @@ class Feed:
             return True
         before = ledger.pod(uid)
         try:
-            check_shape(PODS, raw)
+            check_schema(PODS, raw)
             change = ledger.observe_pod(raw, gone=gone)
         except PeaksError as error:
             self._oddities.note(PODS, "object", str(error), "pod not understood")
@@ -168,7 +169,7 @@ class Feed:
         if not self._passes(NODES, kind, raw):
             return True
         try:
-            check_shape(NODES, raw)
+            check_schema(NODES, raw)
             change = self._ledger.observe_node(raw, gone=kind == "DELETED")
         except Exception as error:  # nor more than the one node
             self._not_understood(NODES, "node not understood", error)
@@ -184,7 +185,7 @@ class Feed:
         observe = self._ledger.observe_namespace if kind.kind == "Namespace" else self._ledger.observe_storage
         try:
             if event != "DELETED":  # the audit knows no more than the name of one that has vanished
-                check_shape(kind.plural, raw)
+                check_schema(kind.plural, raw)
             changed = observe(raw, gone=event == "DELETED")
         except Exception as error:
             self._not_understood(kind.plural, "object not understood", error)
@@ -211,7 +212,7 @@ class Feed:
             if self._watching >= self._wanted:
                 self.listed.set()
 
-    def odd(self, path: str, what: Oddity, why: str) -> None:
+    def odd(self, path: str, what: Malformed, why: str) -> None:
         """Something was passed over before kopf saw it."""
         self._oddities.note(path, what, why)
         size = self._settings.watching.chunk_size or 1

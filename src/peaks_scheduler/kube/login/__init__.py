@@ -1,1 +1,1 @@
-"""Who we are to the API server: kubeconfig, service account, credential plugins, and their renewal."""
+"""Our credentials for the API server: kubeconfig, service account, credential plugins, and their renewal."""

@@ -1,7 +1,7 @@
-"""Where the API server is and who we are to it, as plain values: what a kubeconfig or a service account says.
+"""The address of the API server and our credentials, as plain values read from a kubeconfig or a service account.
 
-Owns the shape that both are read into, and the reading of a service account as the kubelet mounts it. Certificates and
-tokens are here as they stood in their files at that moment; ``files`` are those whose change means another value. Never
+Owns the types that both are read into, and the reading of a service account as the kubelet mounts it. Certificates and
+tokens are copies of their files at the time of reading; ``Access.files`` must be read again when they change. Never
 runs a plugin and never connects.
 """
 
@@ -19,42 +19,43 @@ from peaks_scheduler.files.reading import read_bytes, read_text
 from peaks_scheduler.tls import ClientCertificate
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 HOST, PORT = "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"
 
 
 @dataclass(frozen=True, slots=True)
-class Cluster:
-    """The API server, and how to know that it is the one."""
+class ClusterEndpoint:
+    """The API server's address, and how to verify that it is the right server."""
 
     server: URL
     """Without user and password, query and trailing slash."""
     written: str = ""
-    """The server's address as the kubeconfig has it: what plugins are told."""
+    """The server's address as written in the kubeconfig; credential plugins get it."""
     tls_server_name: str | None = None
-    """The name that its certificate is for, where that is not the server's."""
+    """The name in its certificate, if that is not the server's host."""
     authorities: bytes | None = None
-    """PEM; None: the machine's."""
+    """PEM of the trusted CAs; None: those of this machine."""
     insecure: bool = False
-    """Its certificate is not looked at."""
+    """Its certificate is not verified."""
     proxy: str | None = None
-    """As the kubeconfig has it; a password may be in it."""
+    """URL as written in the kubeconfig; it may contain a password."""
     disable_compression: bool = False
-    """Told to plugins; we never ask for compression."""
+    """Passed to credential plugins; we never ask for compression."""
     plugin_config: Any = None
-    """What the cluster has to say to credential plugins: its extension ``client.authentication.k8s.io/exec``."""
+    """The cluster's extension ``client.authentication.k8s.io/exec``, passed to credential plugins."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plugin:
-    """A program that gives credentials: the ``exec`` of a kubeconfig's user."""
+class ExecPlugin:
+    """A credential plugin: the ``exec`` of a kubeconfig's user."""
 
     where: str
-    """Whose plugin this is, in messages."""
+    """The kubeconfig entry, for messages."""
     command: str
-    """A path, or a name to look for in PATH."""
+    """A path, or a name that is searched in PATH."""
     api_version: str
     interactive_mode: str
-    """``Never``, ``IfAvailable`` or ``Always``: its use of standard input."""
+    """``Never``, ``IfAvailable`` or ``Always``: whether it reads from a terminal."""
     args: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     install_hint: str = ""
@@ -63,47 +64,48 @@ class Plugin:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Who we are. At most one of token, basic and plugin counts; a certificate may be there beside any of them."""
+    """Our credentials. At most one of token, basic and plugin is used; a certificate may be used beside any of them."""
 
     token: str | None = field(default=None, repr=False)
     basic: tuple[str, str] | None = field(default=None, repr=False)
     certificate: ClientCertificate | None = None
-    plugin: Plugin | None = None
+    plugin: ExecPlugin | None = None
     impersonation: tuple[tuple[str, str], ...] = ()
-    """Headers by which the API server takes us for somebody else."""
+    """Headers that make the API server treat us as another user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """One reading of a kubeconfig or of a service account."""
+    """The content of a kubeconfig or of a service account at one time."""
 
     where: str
-    """The file and its context, in messages."""
-    cluster: Cluster
+    """The file and its context, for messages."""
+    cluster: ClusterEndpoint
     user: User
     context: str | None = None
     """Name of the kubeconfig's context; None for a service account."""
     files: tuple[Path, ...] = ()
     namespace: str | None = None
-    """Our own namespace, known inside a pod only."""
+    """The namespace of our pod; None outside a pod."""
 
 
 def is_in_a_pod(environ: Mapping[str, str], folder: Path) -> bool:
-    """Has the kubelet told where the API server is, and given us a token?"""
+    """Do we run in a pod that has a service account's token?"""
     return bool(environ.get(HOST) and environ.get(PORT)) and (folder / "token").is_file()
 
 
 def read_service_account(folder: Path, environ: Mapping[str, str]) -> Access:
-    """The pod's own account. Raises ConfigurationError for files that are missing or empty."""
+    """The pod's service account. Raises ConfigurationError if a file is missing or empty."""
     token, authority = folder / "token", folder / "ca.crt"
     host, port = environ[HOST], environ[PORT]
     try:
         server = URL.build(scheme="https", host=host, port=int(port))
-        cluster = Cluster(server, authorities=_content(authority))
+        cluster = ClusterEndpoint(server, authorities=_content(authority))
         user = User(token=_content(token).decode().strip())
     except (OSError, ValueError) as error:
         raise ConfigurationError(
-            f"service account in {folder}: expected token and ca.crt, got: {error}. Is automountServiceAccountToken on?"
+            f"service account in {folder}: expected token and ca.crt, got: {error}. "
+            "Check that automountServiceAccountToken is on"
         ) from error
     return Access(f"service account in {folder}", cluster, user, None, (token, authority), _namespace(folder))
 

@@ -1,12 +1,14 @@
-"""Who we are to the API server at this moment: token, certificate and trust, kept fresh.
+"""Our current credentials for the API server (token, certificate, trusted CAs), renewed when they change or expire.
 
-Owns the choice between kubeconfig and service account (an explicit kubeconfig or context wins, then the service account
-inside a pod, then KUBECONFIG or ~/.kube/config) and every renewal. Files are looked at once a second: a token, a
-client certificate or an authority that was replaced is in force with the next request. A credential plugin runs again
-shortly before its credentials expire; and all is read again when the API server refuses what we have, or we what it
-shows. The context and
-the server are those of the start: a kubeconfig that is switched to another cluster does not send our token there. What
-cannot be read leaves the last good credentials in force. Never logs a secret, never writes a file.
+Owns the choice between kubeconfig and service account: an explicit kubeconfig or context wins, then the service account
+inside a pod, then KUBECONFIG or ~/.kube/config. Owns every renewal:
+
+- Files are checked once a second. A new token, client certificate or CA is used from the next request on.
+- A credential plugin runs again shortly before its credentials expire.
+- Everything is read again when the API server refuses our credentials, or when we do not trust its certificate.
+
+Context and server stay those of the start: if a kubeconfig is switched to another cluster, our token is not sent there.
+If something cannot be read, the last good credentials stay in use. Never logs a secret, never writes a file.
 """
 
 from __future__ import annotations
@@ -24,45 +26,55 @@ from pathlib import Path
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.tls import ClientCertificate, client_context
 
-from .access import SERVICE_ACCOUNT, Access, Cluster, Plugin, is_in_a_pod, read_service_account
-from .exec_plugin import Given, ask
+from .access import SERVICE_ACCOUNT, Access, ClusterEndpoint, ExecPlugin, is_in_a_pod, read_service_account
+from .exec_plugin import PluginCredentials, ask
 from .kubeconfig import read_access, read_files, standard_files
 
 logger = logging.getLogger(__name__)
 
-LOOK_EVERY = 1.0  # [s] at the files' stamps, and between two forced renewals
+LOOK_EVERY = 1.0  # [s] between two checks of the files, and between two forced renewals
 AFTER_FAILURE = 10.0  # [s] before a plugin that failed is run again
-EARLY, EARLY_SHARE = 10.0, 0.1  # [s], and share of its life, before which a plugin's credentials are renewed
-NOTHING = Given()
+EARLY, EARLY_SHARE = 10.0, 0.1  # a plugin's credentials are renewed so early: [s], and share of their lifetime
+NO_PLUGIN = PluginCredentials()
 
 Reader = Callable[[str | None], Access]
-"""Reads everything anew; the argument is the context to keep to, None at the first time."""
+"""Reads kubeconfig or service account; the argument is the context, None at the first reading."""
 Stamp = tuple[int, int, int] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What one request is sent with. Two are equal where a connection of one serves for the other, too."""
+    """The credentials of one request. Requests with equal identities can share a connection."""
 
     authorization: str | None
     tls: ssl.SSLContext
-    """Made anew whenever a certificate, ours or the authority's, changes."""
+    """A new context whenever our certificate or the CAs change."""
     certificate: ClientCertificate | None = None
-    """Ours, shown where a connection begins."""
+    """Our client certificate, shown when a connection opens."""
 
 
 class Credentials:
-    """The API server's address and our identity, the latter kept fresh. Made by :func:`load_credentials`."""
+    """The API server's address, and our credentials kept up to date. Made by :func:`load_credentials`."""
 
     def __init__(
         self,
         reader: Reader,
         access: Access,
-        given: Given = NOTHING,
+        given: PluginCredentials = NO_PLUGIN,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """Raises ConfigurationError for certificates that cannot be used."""
+        """Credentials that ``reader`` reads again when they change.
+
+        Args:
+            access: the first result of ``reader``.
+            given: what the credential plugin returned.
+            clock: monotonic [s].
+            wall_clock: [s] since the epoch.
+
+        Raises:
+            ConfigurationError: a certificate cannot be used.
+        """
         self._reader, self._access, self._given = reader, access, given
         self._clock, self._wall_clock = clock, wall_clock
         self._identity = _identity(access, given, _tls(access, given))
@@ -73,12 +85,12 @@ class Credentials:
         self._complaint = ""
 
     @property
-    def cluster(self) -> Cluster:
+    def cluster(self) -> ClusterEndpoint:
         return self._access.cluster
 
     @property
     def where(self) -> str:
-        """Which file and context this is, in messages."""
+        """The kubeconfig and context, or the service account, for messages."""
         return self._access.where
 
     @property
@@ -91,40 +103,42 @@ class Credentials:
 
     @property
     def tls(self) -> ssl.SSLContext:
-        """The context of this moment."""
+        """The current TLS context."""
         return self._identity.tls
 
     @property
     def certificate(self) -> ClientCertificate | None:
-        """Our own of this moment."""
+        """Our current client certificate."""
         return self._identity.certificate
 
     @property
     def impersonation(self) -> tuple[tuple[str, str], ...]:
-        """Headers by which the API server takes us for somebody else."""
+        """Headers that make the API server treat us as another user."""
         return self._access.user.impersonation
 
     @property
     def anonymous(self) -> bool:
-        """Is there nothing that says who we are?"""
+        """Are requests sent without credentials?"""
         return self._identity.authorization is None and self._identity.certificate is None
 
     async def identity(self) -> Identity:
-        """Who we are now."""
+        """The credentials for a request now; renewed first, if a file changed or a plugin's credentials expired."""
         if self._files_changed():
             await self._renewed(plugin=False)
         left = self._seconds_left()
         if left is not None and self._may_try():
             renewal = self._start(plugin=True)
-            if left <= 0:  # else what we have serves meanwhile
+            if left <= 0:  # else the current credentials are still valid
                 await asyncio.shield(renewal)
         return self._identity
 
     async def renew(self, refused: Identity, *, plugin: bool = True) -> bool:
-        """Read everything again because a request with ``refused`` failed over it; is there something else to try now?
-        ``plugin``: run the plugin, too.
+        """Read everything again, because a request with ``refused`` failed. True: the credentials are others now.
 
-        Many requests are refused at once: the first one reads, the others find its result.
+        When many requests are refused at once, the first one reads and the others wait for its result.
+
+        Args:
+            plugin: run the credential plugin, too.
         """
         if await self.identity() != refused:
             return True
@@ -135,12 +149,12 @@ class Credentials:
         return self._identity != refused
 
     async def aclose(self) -> None:
-        """End a renewal that is under way."""
+        """Cancel a renewal in progress."""
         if self._renewal is not None:
             self._renewal.cancel()
             await asyncio.gather(self._renewal, return_exceptions=True)
 
-    # -- when
+    # -- when to renew
 
     def _files_changed(self) -> bool:
         if self._clock() - self._looked_at < LOOK_EVERY:
@@ -149,7 +163,7 @@ class Credentials:
         return _stamps(self._access.files) != self._stamps
 
     def _seconds_left(self) -> float | None:
-        """[s] until a plugin's credentials expire, if they are to be renewed now; None: they are not."""
+        """Time until the plugin's credentials expire [s], if they must be renewed now; None: not now."""
         expires = self._given.expires
         if expires is None or self._access.user.plugin is None:
             return None
@@ -157,18 +171,18 @@ class Credentials:
         return left if left <= min(EARLY, EARLY_SHARE * max(life, 0.0)) else None
 
     def _may_try(self) -> bool:
-        """Not at once again: a plugin may give what has expired already, or fail."""
+        """May the plugin run? Not again at once: it may fail, or return credentials that have expired."""
         now = self._clock()
         return now - self._failed_at >= AFTER_FAILURE and now - self._renewed_at >= LOOK_EVERY
 
-    # -- how
+    # -- how to renew
 
     async def _renewed(self, plugin: bool) -> None:
-        # a request that gives up must not end a renewal that others wait for
+        # shielded: a cancelled request must not cancel a renewal that other requests wait for
         await asyncio.shield(self._start(plugin))
 
     def _start(self, plugin: bool) -> asyncio.Task[None]:
-        """The renewal under way, else a new one; with ``plugin`` the plugin is run even where nothing else changed."""
+        """The renewal in progress, else a new one. ``plugin``: run the plugin even if nothing else changed."""
         if self._renewal is None:
             self._renewed_at = self._clock()
             self._renewal = asyncio.create_task(self._read_again(plugin), name="credentials")
@@ -181,36 +195,36 @@ class Credentials:
             self._complain(f"{type(error).__name__}: {error}")
 
     async def _read_again(self, plugin: bool) -> None:
-        # before reading: a file that changes meanwhile is read once more
+        # taken before reading: a file that changes meanwhile is read again
         self._stamps = _stamps(self._access.files)
         try:
             access = self._reader(self._access.context)
-            self._refuse_another_server(access)
-            self._accept(access, await self._asked(access, plugin))
+            self._check_same_server(access)
+            self._accept(access, await self._plugin_credentials(access, plugin))
         except ConfigurationError as error:
             self._failed_at = self._clock()
             self._complain(str(error))
         else:
             self._failed_at, self._complaint = float("-inf"), ""
 
-    async def _asked(self, access: Access, plugin: bool) -> Given:
-        """What the plugin gives, or gave: it runs again only if that is asked for, or it is another one."""
+    async def _plugin_credentials(self, access: Access, plugin: bool) -> PluginCredentials:
+        """The plugin's credentials. It runs only if ``plugin`` is True or the kubeconfig names another plugin."""
         if access.user.plugin is None:
-            return NOTHING
+            return NO_PLUGIN
         if plugin or access.user.plugin != self._access.user.plugin:
             return await ask(access.user.plugin, access.cluster)
         return self._given
 
-    def _refuse_another_server(self, access: Access) -> None:
+    def _check_same_server(self, access: Access) -> None:
         if access.cluster.server != self.cluster.server:
             raise ConfigurationError(
                 f"{access.where}: expected the server {self.server} as at the start, got {access.cluster.server}: "
-                "restart to use another one"
+                "restart to use another server"
             )
 
-    def _accept(self, access: Access, given: Given) -> None:
+    def _accept(self, access: Access, given: PluginCredentials) -> None:
         tls = self._identity.tls
-        if _trust(access, given) != _trust(self._access, self._given) or _machines_changed(access, tls):
+        if _trust(access, given) != _trust(self._access, self._given) or _system_authorities_changed(access, tls):
             tls = _tls(access, given)
             logger.info("certificates renewed")
         if given is not self._given:
@@ -220,7 +234,7 @@ class Credentials:
         self._access, self._given = access, given
 
     def _complain(self, error: str) -> None:
-        """Once about the same: a broken file is looked at with every refusal."""
+        """Log an error, unless it is the last one logged: a broken file is read again at every refusal."""
         if error != self._complaint:
             self._complaint = error
             logger.warning("credentials not renewed", extra={"error": error})
@@ -238,12 +252,12 @@ async def load_credentials(
     ``clocks`` are those of :class:`Credentials`.
 
     Raises:
-        ConfigurationError: nothing there, or nothing usable.
+        ConfigurationError: no credentials were found, or they cannot be used.
     """
     reader = _choose(kubeconfig, context, environ, service_account)
     access = reader(None)
-    plugin: Plugin | None = access.user.plugin
-    given = await ask(plugin, access.cluster, environ) if plugin else NOTHING
+    plugin: ExecPlugin | None = access.user.plugin
+    given = await ask(plugin, access.cluster, environ) if plugin else NO_PLUGIN
     return Credentials(reader, access, given, **clocks)
 
 
@@ -258,8 +272,8 @@ def _choose(kubeconfig: str | None, context: str | None, environ: Mapping[str, s
     return read
 
 
-def _authorization(access: Access, given: Given) -> str | None:
-    """The Authorization header; None where a client certificate, or nothing, speaks for us."""
+def _authorization(access: Access, given: PluginCredentials) -> str | None:
+    """The Authorization header; None if only a client certificate, or nothing, identifies us."""
     if token := access.user.token or given.token:
         return f"Bearer {token}"
     if access.user.basic:
@@ -267,23 +281,23 @@ def _authorization(access: Access, given: Given) -> str | None:
     return None
 
 
-def _identity(access: Access, given: Given, tls: ssl.SSLContext) -> Identity:
+def _identity(access: Access, given: PluginCredentials, tls: ssl.SSLContext) -> Identity:
     return Identity(_authorization(access, given), tls, access.user.certificate or given.certificate)
 
 
-def _machines_changed(access: Access, tls: ssl.SSLContext) -> bool:
-    """Does the machine itself trust other authorities than it did, where it is the one that counts?"""
+def _system_authorities_changed(access: Access, tls: ssl.SSLContext) -> bool:
+    """Have this machine's trusted CAs changed? False if the kubeconfig names its own."""
     if access.cluster.authorities is not None or access.cluster.insecure:
         return False
     return client_context().get_ca_certs(binary_form=True) != tls.get_ca_certs(binary_form=True)
 
 
-def _trust(access: Access, given: Given) -> tuple[object, ...]:
-    """All that a TLS context is made of."""
+def _trust(access: Access, given: PluginCredentials) -> tuple[object, ...]:
+    """Everything that a TLS context is made from."""
     return access.cluster.authorities, access.cluster.insecure, access.user.certificate or given.certificate
 
 
-def _tls(access: Access, given: Given) -> ssl.SSLContext:
+def _tls(access: Access, given: PluginCredentials) -> ssl.SSLContext:
     cluster, certificate = access.cluster, access.user.certificate or given.certificate
     try:
         return client_context(cluster.authorities, certificate, not cluster.insecure)
@@ -303,5 +317,5 @@ def _stamp(path: Path) -> Stamp:
         status = path.stat()
     except OSError:
         return None
-    # the inode too: a projected token is replaced by turning a symbolic link
+    # with the inode: the kubelet replaces a projected token by changing a symbolic link
     return status.st_mtime_ns, status.st_ino, status.st_size

@@ -1,10 +1,10 @@
-"""Kubeconfig files read as kubectl reads them: which files, how they merge, what a context means.
+"""Reads kubeconfig files as kubectl does: which files, how they are merged, what a context names.
 
-Owns the rules of client-go's clientcmd, which kubectl is made of: of several files the first that names a cluster, user
-or context decides about it whole, relative paths start at their own file's folder, ``tokenFile`` goes before ``token``.
-What kubectl refuses is refused, in words that name file and entry. Two things differ: credentials are sent over plain
-http too, and ``auth-provider``, whose plugins are gone or need a browser, is refused. Assumes nothing about fields that
-it does not know. Never runs a plugin, never writes a file.
+Owns the rules of client-go's clientcmd. Of several files, the first that has a cluster, user or context of a name
+provides that whole entry. Relative paths start at the folder of their own file. ``tokenFile`` is preferred to
+``token``. What kubectl refuses is refused, with a message that names file and entry. Two things differ from kubectl:
+credentials are sent over plain http too, and ``auth-provider`` is refused, since its plugins no longer exist or need a
+browser. Unknown fields are ignored. Never runs a plugin, never writes a file.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from yarl import URL
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.files.documents import parse_document
 from peaks_scheduler.files.reading import read_text
+from peaks_scheduler.text.masking import mask_url
 from peaks_scheduler.text.words import few, nearest
 
-from .access import Access, Cluster
+from .access import PROXY_SCHEMES, Access, ClusterEndpoint
 from .kubeconfig_fields import Fields
 from .kubeconfig_user import read_user
 
-PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 PLUGIN_EXTENSION = "client.authentication.k8s.io/exec"
 
 
 @dataclass(slots=True)
 class Kubeconfig:
-    """One or several files as one: entries by kind and name."""
+    """One or several merged files: entries by kind and name."""
 
     files: list[Path] = field(default_factory=list)
     entries: dict[str, dict[str, Fields]] = field(default_factory=lambda: {"clusters": {}, "users": {}, "contexts": {}})
@@ -44,18 +44,18 @@ class Kubeconfig:
 
 
 def standard_files(environ: Mapping[str, str]) -> list[Path]:
-    """Files of KUBECONFIG, each once, else ~/.kube/config; they need not be there."""
+    """The files of KUBECONFIG, each once, else ~/.kube/config; they may not exist."""
     named = environ.get("KUBECONFIG")
-    # expanduser leaves the ~ where there is neither HOME nor an entry of passwd
+    # expanduser keeps the ~ if there is neither HOME nor an entry in passwd
     return [
         Path(os.path.expanduser(each)) for each in dict.fromkeys((named or "~/.kube/config").split(os.pathsep)) if each
     ]
 
 
 def read_files(paths: list[Path], *, all_needed: bool = False) -> Kubeconfig:
-    """These files as one; missing ones are passed over, unless ``all_needed``.
+    """These files, merged. Missing files are skipped, unless ``all_needed``.
 
-    Raises ConfigurationError: none is there, or one cannot be read.
+    Raises ConfigurationError: no file exists, or one cannot be read.
     """
     merged = Kubeconfig()
     for path in paths:
@@ -74,7 +74,7 @@ def read_files(paths: list[Path], *, all_needed: bool = False) -> Kubeconfig:
 
 
 def read_access(config: Kubeconfig, context: str | None = None) -> Access:
-    """What ``context``, or else the current one, says. Raises ConfigurationError."""
+    """The cluster and the credentials of ``context``; None: the current context. Raises ConfigurationError."""
     name = context or config.current
     fields = _context(config, name, "--context" if context else "current-context")
     where = f"{config.where}, context {name!r}"
@@ -113,12 +113,12 @@ def _merge(merged: Kubeconfig, document: Any, path: Path) -> None:
 
 
 def _entries(whole: Fields, kind: str) -> Iterator[tuple[str, Fields]]:
-    """(name, fields) of each entry of this file."""
+    """(name, fields) of each entry of this kind in the file."""
     seen: set[str] = set()
     for entry in whole.sections(kind):
         name, one = entry.text("name"), kind.removesuffix("s")
         if name in seen:
-            raise ConfigurationError(f"{whole.where}: expected every one of its {kind} once, got two named {name!r}")
+            raise ConfigurationError(f"{whole.where}: expected {kind} with different names, got two named {name!r}")
         seen.add(name)
         inner = entry.section(one) or entry.within({})
         yield name, inner.called(f"{one} {name!r} of {whole.where}")
@@ -134,16 +134,16 @@ def _context(config: Kubeconfig, name: str, given_by: str) -> Fields:
 
 
 def _named(config: Kubeconfig, context: Fields, kind: str) -> Fields | None:
-    """The cluster or user that the context names; None where it names none."""
+    """The cluster or user that the context names; None if it names none."""
     name, known = context.text(kind), config.entries[f"{kind}s"]
     if name and name not in known:
         got = f"{name!r}{nearest(name, known)}"
-        raise ConfigurationError(f"{context.where}: expected a {kind} that the kubeconfig has, got {got}")
+        raise ConfigurationError(f"{context.where}: expected a {kind} of this kubeconfig, got {got}")
     return known.get(name)
 
 
-def _cluster(fields: Fields) -> tuple[Cluster, tuple[str, str] | None]:
-    """The cluster, and user and password of its URL."""
+def _cluster(fields: Fields) -> tuple[ClusterEndpoint, tuple[str, str] | None]:
+    """The cluster, and (user, password) of its URL."""
     server, in_url = _server(fields)
     insecure, authorities = fields.switch("insecure-skip-tls-verify"), fields.content("certificate-authority")
     if insecure and authorities:
@@ -151,7 +151,7 @@ def _cluster(fields: Fields) -> tuple[Cluster, tuple[str, str] | None]:
             f"{fields.where}: expected either insecure-skip-tls-verify or a certificate-authority, got both"
         )
     return (
-        Cluster(
+        ClusterEndpoint(
             server,
             fields.text("server"),
             fields.text("tls-server-name") or None,
@@ -174,7 +174,7 @@ def _server(fields: Fields) -> tuple[URL, tuple[str, str] | None]:
     except ValueError:
         usable = False
     if not usable or ("://" not in text and url.path not in ("", "/")):
-        raise ConfigurationError(f"{fields.where}: expected a server like https://HOST:PORT, got {_masked(text)!r}")
+        raise ConfigurationError(f"{fields.where}: expected a server like https://HOST:PORT, got {mask_url(text)!r}")
     in_url = (url.user, url.password or "") if url.user else None
     return url.with_user(None).with_path(url.raw_path.rstrip("/"), encoded=True), in_url
 
@@ -183,7 +183,7 @@ def _proxy(fields: Fields) -> str | None:
     text = fields.text("proxy-url")
     if text and (text.partition("://")[0].lower() not in PROXY_SCHEMES or not text.partition("://")[2]):
         raise ConfigurationError(
-            f"{fields.where}: expected a proxy-url of http://, https:// or socks5://, got {_masked(text)!r}"
+            f"{fields.where}: expected a proxy-url of http://, https:// or socks5://, got {mask_url(text)!r}"
         )
     return text or None
 
@@ -193,11 +193,6 @@ def _plugin_config(fields: Fields) -> Any:
         if extension.text("name") == PLUGIN_EXTENSION:
             return extension.values.get("extension")
     return None
-
-
-def _masked(url: str) -> str:
-    scheme, found, rest = url.rpartition("@")
-    return f"{scheme.partition('://')[0]}://...@{rest}" if found else url
 
 
 def _kind(value: Any) -> str:

@@ -1,7 +1,7 @@
-"""Fields of one entry of a kubeconfig, each read in the type that kubectl wants it in.
+"""Typed access to the fields of one kubeconfig entry, with the types that kubectl expects.
 
-Owns what an absent, empty or null field is (the same), how ``X`` and ``X-data`` exclude each other, and where relative
-paths start. An error names the entry, the field and the file; a value that may be a secret is not in it.
+An absent, an empty and a null field are the same. ``X`` and ``X-data`` exclude each other. Relative paths start at the
+kubeconfig's folder. An error names the entry, the field and the file, and never contains a value, which may be secret.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from peaks_scheduler.files.reading import read_bytes
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """A mapping of a kubeconfig; ``where`` names it in messages, relative paths start at ``folder``."""
+    """One mapping of a kubeconfig. ``where`` names it in messages; relative paths start at ``folder``."""
 
     values: Mapping[str, Any]
     where: str
@@ -32,7 +32,7 @@ class Fields:
         return replace(self, where=where)
 
     def text(self, key: str) -> str:
-        """Text, empty where there is none."""
+        """The text; empty if there is none."""
         value = self._of(key, str, "text (a number needs quotes)")
         return "" if value is None else value
 
@@ -56,12 +56,12 @@ class Fields:
         return [self.within(value) for value in values]
 
     def path(self, key: str) -> Path | None:
-        """A file, from the kubeconfig's own folder on; None where none is named."""
+        """Path of the named file, relative to the kubeconfig's folder; None if none is named."""
         text = self.text(key)
         return self.folder.absolute() / text if text else None
 
     def content(self, key: str) -> bytes | None:
-        """What ``key`` as a file holds, or ``key-data`` itself; None where neither is given."""
+        """The content of the file ``key``, or the decoded ``key-data``; None if neither is given."""
         path, data = self.path(key), self.text(f"{key}-data")
         if path and data:
             raise ConfigurationError(f"{self.where}: expected either {key} or {key}-data, got both")

@@ -1,7 +1,7 @@
-"""A kubeconfig's user: token, password, certificate, plugin, and whom we act as.
+"""Reads a user of a kubeconfig: token, password, certificate, credential plugin, and impersonation.
 
-Owns which of several credentials counts and which do not go together, as in client-go: a token file before a token, a
-plugin only where nothing else is given. Never asks for a password, never runs the plugin.
+Owns which of several credentials is used and which exclude each other, as in client-go: a token file is preferred to a
+token; a plugin is used only if nothing else is given. Never asks for a password, never runs the plugin.
 """
 
 from __future__ import annotations
@@ -15,42 +15,46 @@ from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.files.reading import read_text
 from peaks_scheduler.tls import ClientCertificate, is_encrypted
 
-from .access import Plugin, User
+from .access import ExecPlugin, User
 from .kubeconfig_fields import Fields
 
 API = "client.authentication.k8s.io"
 VERSIONS = (f"{API}/v1", f"{API}/v1beta1")
 MODES = ("Never", "IfAvailable", "Always")
-# bytes that may stand in the name of a header; % is how all others are written
+# bytes allowed in a header's name; all others are percent-encoded
 HEADER_BYTES = frozenset(b"!#$&'*+-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ^_`abcdefghijklmnopqrstuvwxyz|~")
 
 
-class Found(NamedTuple):
-    """A user, and the files that its credentials are in."""
+class UserAndFiles(NamedTuple):
+    """A user, and the files that contain its credentials."""
 
     user: User
     files: tuple[Path, ...] = ()
 
 
-def read_user(fields: Fields | None, in_url: tuple[str, str] | None = None) -> Found:
-    """The user of these fields, nobody for None. ``in_url`` is who the server's address names, if nothing else counts.
+def read_user(fields: Fields | None, in_url: tuple[str, str] | None = None) -> UserAndFiles:
+    """The user of these fields; None: no credentials.
 
-    Raises ConfigurationError for credentials that cannot be used, or not together.
+    Args:
+        in_url: (user, password) in the server's URL, used if there are no other credentials.
+
+    Raises:
+        ConfigurationError: the credentials cannot be used, or not together.
     """
     if fields is None:
-        return Found(User(basic=in_url))
+        return UserAndFiles(User(basic=in_url))
     _refuse_auth_provider(fields)
     token, basic, certificate = _token(fields), _basic(fields), _certificate(fields)
     if basic and token:
         raise ConfigurationError(f"{fields.where}: expected either a token or username and password, got both")
     plugin = _plugin(fields)
     if token or basic or certificate:
-        plugin = None  # kubectl does not run it either
+        plugin = None  # as in kubectl
     elif plugin is None:
         basic = in_url
     named = (fields.path(key) for key in ("tokenFile", "client-certificate", "client-key"))
     user = User(token, basic, certificate, plugin, tuple(_impersonation(fields)))
-    return Found(user, tuple(path for path in named if path))
+    return UserAndFiles(user, tuple(path for path in named if path))
 
 
 def _refuse_auth_provider(fields: Fields) -> None:
@@ -70,7 +74,7 @@ def _refuse_auth_provider(fields: Fields) -> None:
 
 
 def _token(fields: Fields) -> str | None:
-    """The file's token if it can be read, else the one that stands in the kubeconfig."""
+    """The token of ``tokenFile`` if it can be read, else ``token``."""
     path, inline = fields.path("tokenFile"), fields.text("token").strip()
     if path is None:
         return _sendable(fields, "token", inline)
@@ -132,7 +136,7 @@ def _escaped(key: str) -> str:
     return "".join(chr(byte) if byte in HEADER_BYTES else f"%{byte:02X}" for byte in str(key).encode())
 
 
-def _plugin(fields: Fields) -> Plugin | None:
+def _plugin(fields: Fields) -> ExecPlugin | None:
     exec_ = fields.section("exec")
     if exec_ is None:
         return None
@@ -147,7 +151,7 @@ def _plugin(fields: Fields) -> Plugin | None:
         )
     if os.sep in command:
         command = str(fields.folder.absolute() / command)
-    return Plugin(
+    return ExecPlugin(
         where=exec_.where,
         command=command,
         api_version=version,

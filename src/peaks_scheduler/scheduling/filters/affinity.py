@@ -1,7 +1,7 @@
-"""InterPodAffinity: pods that must be near, pods that must not, and what pods that are there demand.
+"""InterPodAffinity: the pod's own affinity and anti-affinity, and the anti-affinity of existing pods.
 
-A term holds for a topology domain: all nodes with the same value of its key. Sums are taken over domains, from the
-number of selected pods per node.
+A term holds for a topology domain: all nodes with the same value of its key. Selected pods are counted per node, and
+summed up over domains.
 
 Source: kube-scheduler's plugins/interpodaffinity/filtering.go.
 """
@@ -14,37 +14,42 @@ from peaks_scheduler.arrays import Mask
 from peaks_scheduler.ledger.snapshot import NodeIndex, Snapshot
 from peaks_scheduler.objects.pod import Pod
 
-ABSENT = "node(s) didn't match pod affinity rules"
-PRESENT = "node(s) didn't match pod anti-affinity rules"
-REPELLED = "node(s) didn't satisfy existing pods anti-affinity rules"
-MAY_BE_REPELLED = "node(s) had pods whose anti-affinity selects namespaces by label, which this scheduler does not read"
+from .refusal import Refusal
+
+AFFINITY_NOT_MATCHED = "node(s) didn't match pod affinity rules"
+ANTI_AFFINITY_NOT_MATCHED = "node(s) didn't match pod anti-affinity rules"
+EXISTING_ANTI_AFFINITY_NOT_MATCHED = "node(s) didn't satisfy existing pods anti-affinity rules"
+UNREADABLE_ANTI_AFFINITY = (
+    "node(s) had pods whose anti-affinity selects namespaces by label, which this scheduler does not read"
+)
 
 
-def inter_pod_affinity(pod: Pod, nodes: Snapshot) -> list[tuple[str, Mask]]:
-    """The reason is that of the first rule that refuses a node, as kube-scheduler's is."""
-    refusals = []
-    refused = None
+def inter_pod_affinity(pod: Pod, nodes: Snapshot) -> list[Refusal]:
+    """Nodes refused by affinity, anti-affinity or existing pods; the first of these gives the reason, as in
+    kube-scheduler."""
+    refusals: list[Refusal] = []
+    refused: Mask | None = None
     for reason, mask in _rules(pod, nodes):
         refusals.append((reason, mask if refused is None else mask & ~refused))
         refused = mask if refused is None else refused | mask
     return refusals
 
 
-def _rules(pod: Pod, nodes: Snapshot) -> list[tuple[str, Mask]]:
-    rules = []
+def _rules(pod: Pod, nodes: Snapshot) -> list[Refusal]:
+    rules: list[Refusal] = []
     if pod.affinity:
-        rules.append((ABSENT, ~_wanted_near(pod, nodes.index)))
+        rules.append((AFFINITY_NOT_MATCHED, ~_wanted_near(pod, nodes.index)))
     if pod.anti_affinity:
-        rules.append((PRESENT, _unwanted_near(pod, nodes)))
+        rules.append((ANTI_AFFINITY_NOT_MATCHED, _unwanted_near(pod, nodes)))
     repelled = nodes.index.repelled_by(pod)
     if repelled is not None:
-        rules.append((REPELLED, repelled))
+        rules.append((EXISTING_ANTI_AFFINITY_NOT_MATCHED, repelled))
     return rules
 
 
-def nothing_to_judge(pod: Pod, nodes: Snapshot) -> bool:
-    """Has neither the pod a term nor any pod that is there one that means it? kube-scheduler asks before those are
-    added that room is kept for, and passes the filter over: their anti-affinity alone keeps nobody away."""
+def no_term_applies(pod: Pod, nodes: Snapshot) -> bool:
+    """Does no term apply, neither one of the pod nor one of an existing pod? kube-scheduler asks this before it adds
+    nominated pods, and then skips the filter: the anti-affinity of nominated pods alone refuses no node."""
     if pod.affinity or pod.anti_affinity:
         return False
     repelled = nodes.index.repelled_by(pod)
@@ -60,24 +65,24 @@ def _wanted_near(pod: Pod, index: NodeIndex) -> Mask:
     labelled = _all([index.having(key) for key in keys])
     counts = index.meant_by_all(pod.affinity)
     if not any(np.any(counts[index.having(key)]) for key in keys):
-        # nobody matches yet: the first pod of a group that wants itself near may go wherever the labels are
+        # no pod matches yet: the first pod of a group with affinity to itself may go wherever the labels are
         return labelled if index.all_mean(pod.affinity, pod) else np.zeros_like(labelled)
     return _all([labelled, *(in_domain(key, counts > 0, index) for key in keys)])
 
 
 def _unwanted_near(pod: Pod, nodes: Snapshot) -> Mask:
-    """(N,) nodes in whose domain a pod is that one of the terms matches."""
+    """(N,) nodes in whose domain one of the terms matches a pod."""
     unwanted = np.zeros(len(nodes), np.bool_)
     for _, key, counts in nodes.index.near(tuple((1, term) for term in pod.anti_affinity)):
         unwanted |= in_domain(key, counts > 0, nodes.index)
     return unwanted
 
 
-def unread_namespaces(pod: Pod, nodes: Snapshot) -> list[tuple[str, Mask]]:
-    """Nodes whose pods may repel this one: a term selects namespaces by label, and those cannot be read. Not used,
-    rather than used wrongly."""
+def unreadable_namespaces(pod: Pod, nodes: Snapshot) -> list[Refusal]:
+    """Nodes whose pods may have anti-affinity to this one: a term selects namespaces by label, and namespaces are
+    unreadable. Such a node is refused, as it might be wrong."""
     possible = nodes.index.perhaps_repelled_by(pod)
-    return [] if possible is None else [(MAY_BE_REPELLED, possible)]
+    return [] if possible is None else [(UNREADABLE_ANTI_AFFINITY, possible)]
 
 
 def in_domain(key: str, at: Mask, index: NodeIndex) -> Mask:

@@ -1,10 +1,9 @@
 """Hard constraints: on which nodes may a pod not run, and why?
 
-A filter is a name, one pure function, what can cure its refusals, and whether an autoscaler could: the function takes
-the pod and the snapshot and returns ``(reason, nodes refused)`` pairs, so that the words come with the verdict. Some
-can say before any node is looked at that none will do (``outright``, kube-scheduler's PreFilter). Names, order and
-reasons are kube-scheduler's (``getDefaultPlugins``), so a Kubernetes reader knows where everything is. A new filter is
-one function and one line in ``FILTERS``.
+A filter is a name, one pure function ``(pod, nodes) -> [(reason, nodes refused)]``, and the cluster events that can
+make a refused node fit. Some filters can reject the pod before any node is looked at (``outright``, kube-scheduler's
+PreFilter). Names, order and reasons are kube-scheduler's (``getDefaultPlugins``). A new filter is one function and one
+line in ``FILTERS``.
 """
 
 from __future__ import annotations
@@ -12,22 +11,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from peaks_scheduler.arrays import Mask
 from peaks_scheduler.ledger.snapshot import Snapshot
 from peaks_scheduler.objects.pod import Pod
-from peaks_scheduler.scheduling.events import Wake
+from peaks_scheduler.scheduling.events import ClusterEvent
 
-from .affinity import inter_pod_affinity, nothing_to_judge, unread_namespaces
+from .affinity import inter_pod_affinity, no_term_applies, unreadable_namespaces
 from .placement import (
+    cooldown,
     declared_features,
     names_conflict,
     node_affinity,
     node_names,
     node_unschedulable,
-    resting,
     taint_toleration,
 )
 from .ports import node_ports
+from .refusal import Refusal
 from .resources import node_resources_fit
 from .spread import pod_topology_spread
 from .volume_binding import volume_binding, volume_binding_failures, volume_binding_outright
@@ -41,9 +40,6 @@ from .volumes import (
     volume_zone_outright,
 )
 
-Refusal = tuple[str, Mask]
-"""A reason, and the (N,) nodes it refuses."""
-
 
 @dataclass(frozen=True, slots=True)
 class Filter:
@@ -51,23 +47,23 @@ class Filter:
 
     name: str
     refuse: Callable[[Pod, Snapshot], list[Refusal]]
-    cured_by: frozenset[Wake]
-    """What can make a refused node fit."""
+    events: frozenset[ClusterEvent]
+    """The cluster events that can make a refused node fit (kube-scheduler's EventsToRegister)."""
     outright: Callable[[Pod, Snapshot], str | None] | None = None
-    """Why no node at all will do; None: that takes a look at the nodes."""
+    """Why the pod fits on no node at all; None: single nodes must be judged."""
     fails: Callable[[Pod, Snapshot], list[Refusal]] | None = None
-    """The words, and the nodes that cannot be judged (kube-scheduler's error status)."""
+    """The nodes that cannot be judged, with the error (kube-scheduler's error status)."""
     skipped: Callable[[Pod, Snapshot], bool] | None = None
-    """Is it not even asked when those are added that room is kept for, as it had nothing to judge before?"""
+    """Is the filter skipped when nominated pods are added? So it is where it had nothing to judge without them."""
     ours: bool = False
-    """A reason of our own that a cluster autoscaler knows nothing of: buying nodes would not help."""
+    """A rule of our own that kube-scheduler does not have: nodes that a cluster autoscaler adds would not help."""
 
 
-_NODES = frozenset({Wake.NODE_ADDED, Wake.NODE_CHANGED})
-_ROOM = _NODES | {Wake.POD_GONE}
-_NEIGHBOURS = _ROOM | {Wake.POD_PLACED, Wake.POD_CHANGED}
-_AFFINITY = _NEIGHBOURS | {Wake.NAMESPACE_CHANGED}
-_STORAGE = _ROOM | {Wake.STORAGE_CHANGED}
+_NODES = frozenset({ClusterEvent.NODE_ADDED, ClusterEvent.NODE_CHANGED})
+_ROOM = _NODES | {ClusterEvent.POD_GONE}
+_NEIGHBOURS = _ROOM | {ClusterEvent.POD_PLACED, ClusterEvent.POD_CHANGED}
+_AFFINITY = _NEIGHBOURS | {ClusterEvent.NAMESPACE_CHANGED}
+_STORAGE = _ROOM | {ClusterEvent.STORAGE_CHANGED}
 
 # fmt: off
 FILTERS: tuple[Filter, ...] = (
@@ -84,9 +80,9 @@ FILTERS: tuple[Filter, ...] = (
     Filter("VolumeBinding", volume_binding, _STORAGE, volume_binding_outright, volume_binding_failures),
     Filter("VolumeZone", volume_zone, _STORAGE, volume_zone_outright),
     Filter("PodTopologySpread", pod_topology_spread, _NEIGHBOURS),
-    Filter("InterPodAffinity", inter_pod_affinity, _AFFINITY, skipped=nothing_to_judge),
+    Filter("InterPodAffinity", inter_pod_affinity, _AFFINITY, skipped=no_term_applies),
     Filter("NodeDeclaredFeatures", declared_features, _NODES),
-    Filter("PeaksUnreadNamespaces", unread_namespaces, _ROOM, ours=True),
-    Filter("PeaksCoolOff", resting, _NODES, ours=True),
+    Filter("PeaksUnreadNamespaces", unreadable_namespaces, _ROOM, ours=True),
+    Filter("PeaksCoolOff", cooldown, _NODES, ours=True),
 )
 # fmt: on

@@ -1,5 +1,5 @@
-"""Filters on what a node is: cordoned, tainted, labelled, able, resting. Each looks at distinct values, never at node
-after node."""
+"""Filters on the node itself: cordon, taints, names, labels, features, cooldown. Each looks at distinct values, never
+at node after node."""
 
 from __future__ import annotations
 
@@ -10,32 +10,34 @@ from peaks_scheduler.ledger.snapshot import Snapshot
 from peaks_scheduler.objects.pod import Pod
 from peaks_scheduler.objects.selectors import Taint, Tolerated
 
+from .refusal import Refusal
+
 UNSCHEDULABLE = "node(s) were unschedulable"
 UNTOLERATED = "node(s) had untolerated taint(s)"
 NOT_SELECTED = "node(s) didn't match Pod's node affinity/selector"
 NOT_NAMED = "node(s) didn't satisfy plugin(s) [NodeAffinity]"
 NAMES_CONFLICT = "pod affinity terms conflict"
-"""Said before any node is looked at."""
+"""Given before any node is looked at."""
 NOT_DECLARED = "node(s) didn't match Pod's required features"
-RESTING = "node(s) were resting after a rejected pod or an overbooking"
+COOLDOWN = "node(s) were resting after a rejected pod or an overbooking"
 
 _CORDON = Taint("node.kubernetes.io/unschedulable", "", "NoSchedule")
 
 
-def node_unschedulable(pod: Pod, nodes: Snapshot) -> list[tuple[str, Mask]]:
-    """Cordoned nodes, unless the pod tolerates the taint that cordoning brings."""
+def node_unschedulable(pod: Pod, nodes: Snapshot) -> list[Refusal]:
+    """Cordoned nodes, unless the pod tolerates the taint that a cordon adds."""
     if any(t.tolerates(_CORDON) for t in pod.tolerations):
         return []
     return [(UNSCHEDULABLE, nodes.unschedulable)]
 
 
-def taint_toleration(pod: Pod, nodes: Snapshot) -> list[tuple[str, Mask]]:
+def taint_toleration(pod: Pod, nodes: Snapshot) -> list[Refusal]:
     """Nodes with a NoSchedule or NoExecute taint that the pod does not tolerate."""
     return [(UNTOLERATED, having) for having in untolerated(pod, nodes)]
 
 
 def untolerated(pod: Pod, nodes: Snapshot) -> list[Mask]:
-    """(N,) masks of the nodes that taints keep the pod away from, one for each set of taints."""
+    """(N,) masks of the nodes whose taints the pod does not tolerate, one for each set of taints."""
     sets = nodes.index.taint_sets()
     if not sets:
         return []
@@ -43,8 +45,8 @@ def untolerated(pod: Pod, nodes: Snapshot) -> list[Mask]:
     return [having for taints, having in sets.items() if not all(map(tolerated.includes, taints))]
 
 
-def node_names(pod: Pod, nodes: Snapshot) -> list[tuple[str, Mask]]:
-    """Nodes that the pod's ``matchFields`` do not name; kube-scheduler sets them aside before any other filter."""
+def node_names(pod: Pod, nodes: Snapshot) -> list[Refusal]:
+    """Nodes that the pod's ``matchFields`` do not name; kube-scheduler removes them before any other filter."""
     names = pod.where.names
     if names is None:
         return []
@@ -54,20 +56,20 @@ def node_names(pod: Pod, nodes: Snapshot) -> list[tuple[str, Mask]]:
 
 
 def names_conflict(pod: Pod, nodes: Snapshot) -> str | None:
-    """Do the pod's ``matchFields`` leave no name at all?"""
+    """The reason where the pod's ``matchFields`` leave no name at all."""
     return NAMES_CONFLICT if pod.where.names == frozenset() else None
 
 
-def node_affinity(pod: Pod, nodes: Snapshot) -> list[tuple[str, Mask]]:
+def node_affinity(pod: Pod, nodes: Snapshot) -> list[Refusal]:
     """Nodes outside ``nodeSelector`` and required node affinity."""
     return [(NOT_SELECTED, ~nodes.index.matching(pod.where))] if pod.where else []
 
 
-def declared_features(pod: Pod, nodes: Snapshot) -> list[tuple[str, Mask]]:
-    """Nodes that do not declare what the pod needs of them."""
+def declared_features(pod: Pod, nodes: Snapshot) -> list[Refusal]:
+    """Nodes that do not declare a feature that the pod needs."""
     return [(NOT_DECLARED, ~nodes.index.declaring(pod.features))] if pod.features else []
 
 
-def resting(pod: Pod, nodes: Snapshot) -> list[tuple[str, Mask]]:
-    """Nodes on which another scheduler's pod and ours just collided: a moment later the picture is clear again."""
-    return [(RESTING, nodes.cooling)]
+def cooldown(pod: Pod, nodes: Snapshot) -> list[Refusal]:
+    """Nodes in cooldown: another scheduler's pod and one of ours collided there a moment ago."""
+    return [(COOLDOWN, nodes.cooling)]

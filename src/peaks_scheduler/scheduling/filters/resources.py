@@ -1,18 +1,19 @@
-"""NodeResourcesFit: what the pod asks for against what is left. Integers throughout; a request of zero always fits."""
+"""NodeResourcesFit: the pod's requests against what is left on each node. In integers; a request of zero always
+fits."""
 
 from __future__ import annotations
 
-from peaks_scheduler.arrays import Mask
 from peaks_scheduler.ledger.offers import PODS
 from peaks_scheduler.ledger.snapshot import Snapshot
 from peaks_scheduler.objects.pod import Pod
 
+from .refusal import Refusal
+
 TOO_MANY_PODS = "Too many pods"
 
 
-def node_resources_fit(pod: Pod, nodes: Snapshot) -> list[tuple[str, Mask]]:
-    """Nodes with too little left of one resource or more, a reason each; a resource that no node has is short
-    everywhere."""
-    refusals = [(TOO_MANY_PODS, nodes.free[nodes.rows[PODS]] < 1)]
+def node_resources_fit(pod: Pod, nodes: Snapshot) -> list[Refusal]:
+    """Nodes with too little left, a reason for each resource. A resource that no node has is short on all nodes."""
+    refusals: list[Refusal] = [(TOO_MANY_PODS, nodes.free[nodes.rows[PODS]] < 1)]
     refusals += [(f"Insufficient {resource}", short) for resource, short in nodes.offers.short(pod.requests)]
     return refusals

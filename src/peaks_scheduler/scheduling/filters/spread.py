@@ -1,4 +1,4 @@
-"""PodTopologySpread: no topology domain may get ahead of the emptiest one by more than ``maxSkew`` pods.
+"""PodTopologySpread: no topology domain may have more than ``maxSkew`` pods more than the emptiest one.
 
 Source: kube-scheduler's plugins/podtopologyspread/filtering.go.
 """
@@ -15,25 +15,26 @@ from peaks_scheduler.objects.pod import Pod
 from peaks_scheduler.objects.selectors import SpreadConstraint
 
 from .placement import untolerated
+from .refusal import Refusal
 
 UNEVEN = "node(s) didn't match pod topology spread constraints"
 UNLABELLED = "node(s) didn't match pod topology spread constraints (missing required label)"
 
 
-def pod_topology_spread(pod: Pod, nodes: Snapshot) -> list[tuple[str, Mask]]:
-    """Nodes are judged by one constraint after the other; the first that refuses one gives its reason."""
+def pod_topology_spread(pod: Pod, nodes: Snapshot) -> list[Refusal]:
+    """Nodes that violate a constraint; of each node the first such constraint gives the reason."""
     if not pod.spread:
         return []
     labelled = having_all(pod.spread, nodes)
     included = Inclusion(pod, nodes)
-    refusals = []
+    refusals: list[Refusal] = []
     refused = np.zeros(len(nodes), np.bool_)
     for constraint in pod.spread:
         unlabelled = ~nodes.index.having(constraint.topology_key)
         refusals.append((UNLABELLED, unlabelled & ~refused))
         refused = refused | unlabelled
         if not nodes.index.carried(constraint.topology_key):
-            break  # no node is left, and there may be thousands of such constraints
+            break  # every node is refused, and there may be thousands of such constraints
         uneven = _skew(pod, constraint, nodes, labelled & included(constraint)) > constraint.max_skew
         refusals.append((UNEVEN, uneven & ~refused))
         refused = refused | uneven
@@ -51,7 +52,7 @@ def having_all(constraints: Iterable[SpreadConstraint], nodes: Snapshot) -> Mask
 
 
 def _skew(pod: Pod, constraint: SpreadConstraint, nodes: Snapshot, eligible: Mask) -> Floats:
-    """(N,) by how many pods the node's domain would be ahead of the emptiest one, with ``pod`` in it."""
+    """(N,) pods in the node's domain, ``pod`` included, less those in the emptiest domain."""
     codes, size = nodes.index.codes(constraint.topology_key)
     numbers = domain_sums(pod, constraint, nodes, eligible)
     domains = np.zeros(size, np.bool_)
@@ -64,15 +65,15 @@ def _skew(pod: Pod, constraint: SpreadConstraint, nodes: Snapshot, eligible: Mas
 
 
 class Inclusion:
-    """Nodes that count for a constraint of the pod, by the constraint's node policies; worked out once for all
-    constraints of the same policies."""
+    """Nodes that count for a constraint of the pod, by the constraint's node policies. Constraints with the same
+    policies share the result."""
 
     def __init__(self, pod: Pod, nodes: Snapshot) -> None:
         self._pod, self._nodes = pod, nodes
         self._known: dict[tuple[bool, bool], Mask] = {}
 
     def __call__(self, constraint: SpreadConstraint) -> Mask:
-        """(N,)"""
+        """(N,) nodes that count for this constraint."""
         policies = (constraint.honour_affinity, constraint.honour_taints)
         if policies not in self._known:
             self._known[policies] = _inclusion(self._pod, constraint, self._nodes)
@@ -90,8 +91,8 @@ def _inclusion(pod: Pod, constraint: SpreadConstraint, nodes: Snapshot) -> Mask:
 
 
 def domain_sums(pod: Pod, constraint: SpreadConstraint, nodes: Snapshot, eligible: Mask) -> Floats:
-    """(values + 1,) pods that the constraint selects on eligible nodes, by the value of its topology key. An empty
-    selector selects none of them, though it does select ``pod`` itself."""
+    """(values + 1,) pods that the constraint selects on ``eligible`` (N,) nodes, by the value of its topology key. An
+    empty selector selects no existing pod, but it does select ``pod`` itself."""
     codes, size = nodes.index.codes(constraint.topology_key)
     sums: Floats = np.zeros(size)
     if constraint.selector:
@@ -104,8 +105,8 @@ def domain_sums(pod: Pod, constraint: SpreadConstraint, nodes: Snapshot, eligibl
 
 
 def _overlooked(other: Pod, pod: Pod, constraint: SpreadConstraint) -> bool:
-    """A nominated pod that the count leaves out and kube-scheduler does not: it adds those it grants room by a rule of
-    their own, in which an empty selector selects them and it does not matter whether they are being deleted."""
+    """Must this nominated pod be added, as the sums leave it out? kube-scheduler counts nominated pods by a rule of
+    their own: an empty selector selects them, and pods that are being deleted count too."""
     if constraint.selector is None or other.namespace != pod.namespace:
         return False
     return (other.deleting or not constraint.selector) and constraint.selector.matches(other.labels)

@@ -1,4 +1,4 @@
-"""What a pod needs that nobody reads: objects of a kind that the API server does not have, or does not show us."""
+"""Fields of a pod that depend on kinds of objects that the API server does not have, or does not let us read."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from peaks_scheduler.objects.pod import Pod
 
 NAMESPACES = "namespaces"
 CLAIMS = frozenset({"persistentvolumeclaims", "persistentvolumes", "storageclasses"})
-"""Without these nothing can be said of a claim; without the others (CSINode and so on) only limits are not kept."""
+"""Without these no claim can be judged. Without the other kinds of storage (CSINode and so on) only limits are
+unknown."""
 
 
-def unread(pod: Pod, unreadable: frozenset[str]) -> Iterator[str]:
-    """What of the pod cannot be honoured for that reason, in words."""
+def unreadable_fields(pod: Pod, unreadable: frozenset[str]) -> Iterator[str]:
+    """The fields of the pod that depend on ``unreadable`` kinds (plural names), with the reason."""
     if not unreadable:
         return
     missing = sorted(CLAIMS & unreadable)

@@ -1,13 +1,12 @@
-"""VolumeBinding: the pod's volumes must be within reach of its node, or be found or made there.
+"""VolumeBinding: a node must reach the pod's volumes, or volumes must be found or provisioned for it.
 
-Owns the filter, what it says before any node is looked at, and the plan of what is to be written for the node chosen.
-Bound claims are judged by their volume's node affinity. Claims that wait for a pod get a volume that is there, or one
-is provisioned where the class's topology and the capacity allow it. All other unbound claims are nobody's here: the
-volume controller must bind them first.
+Owns the filter, its PreFilter part (``outright``), and the plan of the writes for the chosen node. Bound claims are
+judged by their volume's node affinity. Claims that wait for a pod get an existing volume, or a volume is provisioned
+where the class's topology and the capacity allow it. The volume controller must bind all other unbound claims first.
 
-Source: kube-scheduler 1.36's volumebinding/binder.go (FindPodVolumes, whose order of reasons and early ends decide
-which words a node gets) and volume_binding.go. Where its filter fails with an error on a node that has passed all
-filters before it, the whole pod fails: ``volume_binding_failures`` says on which nodes that would be.
+Source: kube-scheduler 1.36's volumebinding/binder.go (FindPodVolumes; its order of reasons and early returns decide
+which reason a node gets) and volume_binding.go. Where kube-scheduler's filter fails with an error on a node that passed
+all filters before it, the whole pod fails: ``volume_binding_failures`` returns the nodes where that would happen.
 """
 
 from __future__ import annotations
@@ -29,8 +28,9 @@ from peaks_scheduler.objects.pod import Pod
 from peaks_scheduler.objects.pod_volumes import PodVolume
 from peaks_scheduler.objects.quantity import units
 
-from .node_lookup import at_nodes, fault_of, migrated_nodes, places_selected
-from .volume_matching import NONE, match
+from .node_lookup import at_nodes, fault_of, migrated_nodes, nodes_selected
+from .refusal import Refusal
+from .volume_matching import NONE, match_volumes
 
 OUT_OF_REACH = "node(s) didn't match PersistentVolume's node affinity"
 NOTHING_TO_BIND = "node(s) didn't find available persistent volumes to bind"
@@ -42,27 +42,25 @@ UNBOUND = "pod has unbound immediate PersistentVolumeClaims"
 _CANNOT_TELL = 'running PreFilter plugin "VolumeBinding": '
 _FAILED = 'running "VolumeBinding" filter plugin: '
 
-Refusals = list[tuple[str, Mask]]
-
 
 @dataclass(frozen=True, slots=True)
 class PodClaims:
-    """The claims of a pod, in its order."""
+    """The claims of a pod, in the pod's order."""
 
     bound: Sequence[Claim]
     waiting: Sequence[Claim]
-    """Unbound, to be bound when a node is chosen."""
+    """Unbound; to be bound when a node is chosen (WaitForFirstConsumer)."""
     immediate: Sequence[Claim]
-    """Unbound, to be bound by others."""
+    """Unbound; the volume controller must bind them."""
     unclear: StorageClass | None
-    """A class that does not say when its claims are bound."""
+    """A class without a VolumeBindingMode."""
 
 
 # --- outright -------------------------------------------------------------------------------------------------------
 
 
 def volume_binding_outright(pod: Pod, nodes: Snapshot) -> str | None:
-    """A claim that cannot be used, or that others must bind first."""
+    """The reason where a claim cannot be used, or must be bound first."""
     for volume in pod.volumes:
         if volume.claim is not None:
             said = _unusable(volume, volume.claim, pod, nodes.storage)
@@ -101,7 +99,7 @@ def _claims(pod: Pod, storage: Storage) -> PodClaims:
         if its_class is not None and its_class.binding_mode is None:
             unclear = unclear or its_class
         waits = its_class is not None and its_class.binding_mode == WAIT
-        # one that names its volume is for the volume controller, whatever its class says
+        # the volume controller binds a claim that names its volume, whatever its class says
         (waiting if waits and not claim.volume_name else immediate).append(claim)
     return PodClaims(bound, waiting, immediate, unclear)
 
@@ -109,12 +107,12 @@ def _claims(pod: Pod, storage: Storage) -> PodClaims:
 # --- filter ---------------------------------------------------------------------------------------------------------
 
 
-def volume_binding(pod: Pod, nodes: Snapshot) -> Refusals:
-    """Nodes that cannot have the pod's volumes; a node may be refused for several reasons at once."""
+def volume_binding(pod: Pod, nodes: Snapshot) -> list[Refusal]:
+    """Nodes where the pod cannot have its volumes. A node may be refused for several reasons at once."""
     if not any(volume.claim is not None for volume in pod.volumes):
         return []
     claims = _claims(pod, nodes.storage)
-    refusals: Refusals = []
+    refusals: list[Refusal] = []
     if claims.bound:
         reach = _reach(claims.bound, nodes)
         refusals += [(OUT_OF_REACH, reach.beyond), (NO_VOLUME, reach.missing)]
@@ -124,9 +122,9 @@ def volume_binding(pod: Pod, nodes: Snapshot) -> Refusals:
     return refusals
 
 
-def volume_binding_failures(pod: Pod, nodes: Snapshot) -> Refusals:
-    """Nodes on which kube-scheduler fails, and its error: a volume that has no CSI form where it needs one, a claim
-    whose selector is none."""
+def volume_binding_failures(pod: Pod, nodes: Snapshot) -> list[Refusal]:
+    """Nodes on which kube-scheduler fails, with its error: a volume that has no CSI form where one is needed, or a
+    claim with an invalid selector."""
     if not any(volume.claim is not None for volume in pod.volumes):
         return []
     claims = _claims(pod, nodes.storage)
@@ -146,18 +144,18 @@ def volume_binding_failures(pod: Pod, nodes: Snapshot) -> Refusals:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Reach:
-    """What bound claims allow."""
+    """Nodes where bound claims are a problem."""
 
     beyond: Mask  # (N,) a volume cannot be reached
-    missing: Mask  # (N,) a volume is not there
-    faults: Refusals  # it cannot be told, and why
+    missing: Mask  # (N,) a volume does not exist
+    faults: list[Refusal]  # nodes that cannot be judged, and the error
 
 
 def _reach(claims: Sequence[Claim], nodes: Snapshot) -> _Reach:
-    """Claim after claim, each on the nodes where all before it were fine."""
+    """Judge claim after claim, each on the nodes that the claims before it allow."""
     fine = np.ones(len(nodes), np.bool_)
     beyond = np.zeros(len(nodes), np.bool_)
-    faults: Refusals = []
+    faults: list[Refusal] = []
     for claim in claims:
         volume = nodes.storage.volume(claim.volume_name)
         if volume is None:
@@ -170,7 +168,8 @@ def _reach(claims: Sequence[Claim], nodes: Snapshot) -> _Reach:
 
 
 def _reachable(volume: Volume, nodes: Snapshot) -> Mask:
-    """(N,) a volume of an in-tree plugin says where it is in other words on nodes where the plugin was migrated."""
+    """(N,) nodes that reach the volume. Where an in-tree plugin was migrated to CSI, the CSI form's node affinity
+    counts."""
     within = nodes.index.matching(volume.where)
     if volume.migration is None:
         return within
@@ -184,7 +183,7 @@ def _reachable(volume: Volume, nodes: Snapshot) -> Mask:
 
 
 def _unbindable(claims: Sequence[Claim], nodes: Snapshot) -> tuple[Mask, Mask]:
-    """(N,) nodes where a claim gets no volume, and those where only the space for a new one is missing."""
+    """(N,) nodes where a claim gets no volume, and (N,) nodes where only the space for a new volume is missing."""
     fine = _selected(claims, nodes)
     unmatched = ~fine
     cramped = np.zeros(len(nodes), np.bool_)
@@ -200,7 +199,7 @@ def _unbindable(claims: Sequence[Claim], nodes: Snapshot) -> tuple[Mask, Mask]:
 
 
 def _selected(claims: Sequence[Claim], nodes: Snapshot) -> Mask:
-    """(N,) a claim that was told its node is provisioned there and nowhere else."""
+    """(N,) nodes that the claims allow: a claim with a selected node is provisioned on that node alone."""
     fine = np.ones(len(nodes), np.bool_)
     for claim in claims:
         if claim.selected_node is not None:
@@ -209,15 +208,15 @@ def _selected(claims: Sequence[Claim], nodes: Snapshot) -> Mask:
 
 
 def _to_provision(claims: Sequence[Claim], nodes: Snapshot) -> list[tuple[Claim, Mask]]:
-    """Claims that need a new volume, each with the (N,) nodes where, in kube-scheduler's order."""
+    """Claims that need a new volume, each with the (N,) nodes where they do, in kube-scheduler's order."""
     everywhere = np.ones(len(nodes), np.bool_)
-    told = [(claim, everywhere) for claim in claims if claim.selected_node is not None]
-    choices = match([claim for claim in claims if claim.selected_node is None], nodes)
-    return told + [(choice.claim, choice.rank == NONE) for choice in choices]
+    selected = [(claim, everywhere) for claim in claims if claim.selected_node is not None]
+    matches = match_volumes([claim for claim in claims if claim.selected_node is None], nodes)
+    return selected + [(match.claim, match.rank == NONE) for match in matches]
 
 
 def _provisionable(claim: Claim, nodes: Snapshot) -> tuple[Mask, Mask]:
-    """(N,) can its class make volumes there? (N,) is there space for one?"""
+    """(N,) nodes where the claim's class can provision volumes, and (N,) nodes with space for one."""
     its_class = nodes.storage.storage_class(claim.class_name)
     if its_class is None or its_class.provisioner in ("", NO_PROVISIONER):
         return np.zeros(len(nodes), np.bool_), np.ones(len(nodes), np.bool_)
@@ -225,8 +224,8 @@ def _provisionable(claim: Claim, nodes: Snapshot) -> tuple[Mask, Mask]:
 
 
 def _with_space(claim: Claim, its_class: StorageClass, nodes: Snapshot) -> Mask:
-    """(N,) only drivers that track their capacity are asked, and of these one that says nothing of a node has none
-    there."""
+    """(N,) nodes with space for the claim. Drivers that do not track their capacity have space everywhere; drivers that
+    do have none on nodes without a CSIStorageCapacity."""
     storage = nodes.storage
     driver = storage.csi_driver(its_class.provisioner)
     if claim.size is None or driver is None or not driver.tracks_capacity:
@@ -245,7 +244,7 @@ def _find_space(size: int, class_name: str, nodes: Snapshot) -> Mask:
             and each.limit >= size
             and each.topology is not None
         ):
-            roomy[places_selected(each.topology, nodes)] = True
+            roomy[nodes_selected(each.topology, nodes)] = True
     return roomy
 
 
@@ -253,24 +252,24 @@ def _find_space(size: int, class_name: str, nodes: Snapshot) -> Mask:
 
 
 def plan_volumes(pod: Pod, nodes: Snapshot, i: int) -> VolumePlan | None:
-    """What must be written before the pod can run on node i, one that the filter let pass; None: nothing."""
+    """The writes that are needed before the pod can run on node i; None: none. The node must have passed the filter."""
     claims = _claims(pod, nodes.storage).waiting
     if not claims:
         return None
     node = nodes.names[i]
     bindings, provisions = [], [_provision(claim, node) for claim in claims if claim.selected_node is not None]
-    for choice in match([claim for claim in claims if claim.selected_node is None], nodes):
-        rank = int(choice.rank[i])
-        volume = nodes.storage.volume(choice.volumes[rank]) if rank != NONE else None
+    for match in match_volumes([claim for claim in claims if claim.selected_node is None], nodes):
+        rank = int(match.rank[i])
+        volume = nodes.storage.volume(match.volumes[rank]) if rank != NONE else None
         if volume is None:
-            provisions.append(_provision(choice.claim, node))
+            provisions.append(_provision(match.claim, node))
         else:
-            bindings.append(_binding(volume, choice.claim))
+            bindings.append(_binding(volume, match.claim))
     return VolumePlan(node, tuple(bindings), tuple(provisions))
 
 
 def _binding(volume: Volume, claim: Claim) -> Binding:
-    """GetBindVolumeToClaim."""
+    """What to write to bind the volume to the claim (GetBindVolumeToClaim)."""
     annotate = not volume.kept_for(claim) and not volume.by_controller
     complete = volume.kept_for(claim) and volume.claim is not None and volume.claim.uid == claim.uid
     return Binding(

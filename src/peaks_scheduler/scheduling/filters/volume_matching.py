@@ -1,11 +1,12 @@
-"""Volumes that are there already, for claims that wait for a pod: which claim would get which volume on each node.
+"""Existing volumes for claims that wait for a pod: which claim would get which volume on each node?
 
-Owns kube-scheduler's FindMatchingVolume, for all nodes at once. A volume kept for a claim goes before all others; else
-the claim gets the smallest available one that can be reached from the node and that no earlier claim of the pod got
-there. Remembered per kind of claim until volumes of the class, or nodes, change. Never asks what can be provisioned.
+Owns kube-scheduler's FindMatchingVolume, for all nodes at once. A volume that is reserved for a claim comes first; else
+the claim gets the smallest available volume that can be reached from the node and that no earlier claim of the pod got
+there. Candidates are remembered per kind of claim until volumes of the class, or nodes, change. Provisioning is
+``volume_binding``'s.
 
 Source: k8s.io/component-helpers/storage/volume/pv_helpers.go. It walks over volumes in the order of a Go map and takes
-any of the smallest; here the first by name.
+any of the smallest; here it is the first by name.
 """
 
 from __future__ import annotations
@@ -21,22 +22,22 @@ from peaks_scheduler.arrays import Mask
 from peaks_scheduler.ledger.snapshot import Snapshot
 from peaks_scheduler.ledger.storage.records import Claim, Volume
 
-from .node_lookup import places_of
+from .node_lookup import nodes_meeting
 
 Ranks = NDArray[np.int32]
 NONE = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Choice:
-    """What a claim would get."""
+class VolumeMatch:
+    """Which volume a claim would get on each node."""
 
     claim: Claim
     volumes: Sequence[str]
-    rank: Ranks  # (N,) index into ``volumes``; NONE where the claim gets none
+    rank: Ranks  # (N,) index into ``volumes``; NONE: no volume on this node
 
     def took(self, volume: str) -> Mask:
-        """(N,) nodes where it would get this volume."""
+        """(N,) nodes where the claim would get this volume."""
         if volume not in self.volumes:
             return np.zeros(len(self.rank), np.bool_)
         taken: Mask = self.rank == self.volumes.index(volume)
@@ -44,44 +45,44 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Candidates:
-    """Volumes that a claim may get, each with the nodes it can be reached from."""
+class CandidateVolumes:
+    """Volumes that a claim may get, paired with the nodes from which they can be reached."""
 
     volumes: Sequence[str]  # smallest first
     rank: Ranks  # (pairs,) index into ``volumes``, ascending
-    node: NDArray[np.intp]  # (pairs,) the node
+    node: NDArray[np.intp]  # (pairs,) index of the node
 
 
-def match(claims: Sequence[Claim], nodes: Snapshot) -> list[Choice]:
-    """What claims of one pod would get, the smallest claim first, as kube-scheduler asks them."""
-    choices: list[Choice] = []
+def match_volumes(claims: Sequence[Claim], nodes: Snapshot) -> list[VolumeMatch]:
+    """The volumes that the claims of one pod would get. The smallest claim chooses first, as in kube-scheduler."""
+    matches: list[VolumeMatch] = []
     for claim in sorted(claims, key=lambda claim: claim.size or 0):
-        choices.append(_choose(claim, choices, nodes))
-    return choices
+        matches.append(_match(claim, matches, nodes))
+    return matches
 
 
-def _choose(claim: Claim, earlier: Sequence[Choice], nodes: Snapshot) -> Choice:
+def _match(claim: Claim, earlier: Sequence[VolumeMatch], nodes: Snapshot) -> VolumeMatch:
     kept = _kept(claim, nodes)
     rank = np.full(len(nodes), NONE, np.int32)
     left = np.ones(len(nodes), np.bool_)
     for i, volume in enumerate(kept):
         here = left.copy()
-        for choice in earlier:
-            here &= ~choice.took(volume.name)
-        # one that cannot be reached from a node ends the search there: the claim is to have this volume or none
+        for match in earlier:
+            here &= ~match.took(volume.name)
+        # on nodes that cannot reach a reserved volume the search ends: the claim gets this volume or none
         rank[here & nodes.index.matching(volume.where)] = i
         left &= ~here
     names = [volume.name for volume in kept]
     if not left.any():
-        return Choice(claim, names, rank)
+        return VolumeMatch(claim, names, rank)
     candidates = _candidates(claim, len(earlier) + 1, nodes)
     first = _first(candidates, _still_there(candidates, claim, earlier), len(nodes))
     rank = np.where(left, np.where(first == NONE, NONE, first + len(names)), rank).astype(np.int32)
-    return Choice(claim, [*names, *candidates.volumes], rank)
+    return VolumeMatch(claim, [*names, *candidates.volumes], rank)
 
 
 def _kept(claim: Claim, nodes: Snapshot) -> list[Volume]:
-    """Volumes that say they are for this claim and would do: in whatever phase, and whatever its selector says."""
+    """Suitable volumes that are reserved for this claim, in any phase and whatever the claim's selector says."""
     named = map(nodes.storage.volume, nodes.storage.pool.kept_for(claim))
     return [volume for volume in named if volume is not None and volume.kept_for(claim) and _suits(volume, claim)]
 
@@ -96,7 +97,7 @@ def _suits(volume: Volume, claim: Claim) -> bool:
 
 
 def _may_have(volume: Volume, claim: Claim) -> bool:
-    """... one that is nobody's."""
+    """May the claim get this volume, which is reserved for no claim?"""
     return (
         volume.available
         and _suits(volume, claim)
@@ -105,17 +106,17 @@ def _may_have(volume: Volume, claim: Claim) -> bool:
     )
 
 
-def _candidates(claim: Claim, depth: int, nodes: Snapshot) -> Candidates:
-    """``depth``: of volumes that can be reached from the same nodes so many are enough, for the other claims of the
-    pod can have taken one less."""
+def _candidates(claim: Claim, depth: int, nodes: Snapshot) -> CandidateVolumes:
+    """Candidates for the claim. Of volumes with the same nodes the ``depth`` smallest are enough: earlier claims of the
+    pod can have taken one fewer."""
     profile: Hashable = (claim.class_name, claim.size, claim.mode, claim.attributes_class, claim.access_modes)
     stamp = (nodes.index.shape, nodes.storage.pool.changes(claim.class_name))
     question = ("candidates", profile, claim.selector, depth)
     return nodes.storage.remember(question, stamp, lambda: _find_candidates(claim, depth, nodes))
 
 
-def _find_candidates(claim: Claim, depth: int, nodes: Snapshot) -> Candidates:
-    names, places = [], []
+def _find_candidates(claim: Claim, depth: int, nodes: Snapshot) -> CandidateVolumes:
+    names, reachable = [], []
     alike: Counter[int] = Counter()
     for _, name in nodes.storage.pool.free(claim.class_name, claim.size or 0):
         volume = nodes.storage.volume(name)
@@ -123,27 +124,27 @@ def _find_candidates(claim: Claim, depth: int, nodes: Snapshot) -> Candidates:
             continue
         alike[id(volume.where)] += 1
         names.append(name)
-        places.append(places_of(volume.where, nodes))
-    lengths = [len(each) for each in places]
-    pairs = np.concatenate(places) if places else np.zeros(0, np.intp)
-    return Candidates(names, np.repeat(np.arange(len(names), dtype=np.int32), lengths), pairs)
+        reachable.append(nodes_meeting(volume.where, nodes))
+    lengths = [len(each) for each in reachable]
+    pairs = np.concatenate(reachable) if reachable else np.zeros(0, np.intp)
+    return CandidateVolumes(names, np.repeat(np.arange(len(names), dtype=np.int32), lengths), pairs)
 
 
-def _still_there(candidates: Candidates, claim: Claim, earlier: Sequence[Choice]) -> Mask:
-    """(pairs,) those where no earlier claim would get the volume on that node."""
+def _still_there(candidates: CandidateVolumes, claim: Claim, earlier: Sequence[VolumeMatch]) -> Mask:
+    """(pairs,) pairs whose volume no earlier claim would get on that node."""
     there = np.ones(len(candidates.rank), np.bool_)
     rank_of = {name: i for i, name in enumerate(candidates.volumes)} if earlier else {}
-    for choice in earlier:
-        if choice.claim.class_name == claim.class_name:
-            # as a rank here; the last one stands for NONE
-            known = np.array([*(rank_of.get(name, NONE) for name in choice.volumes), NONE], np.int32)
-            there &= known[choice.rank[candidates.node]] != candidates.rank
+    for match in earlier:
+        if match.claim.class_name == claim.class_name:
+            # the volumes of the earlier claim as ranks of these candidates; the last one stands for NONE
+            known = np.array([*(rank_of.get(name, NONE) for name in match.volumes), NONE], np.int32)
+            there &= known[match.rank[candidates.node]] != candidates.rank
     return there
 
 
-def _first(candidates: Candidates, there: Mask, length: int) -> Ranks:
-    """(N,) the first volume on each node."""
+def _first(candidates: CandidateVolumes, there: Mask, length: int) -> Ranks:
+    """(N,) rank of the first volume on each node."""
     first = np.full(length, NONE, np.int32)
-    # backwards, for of assignments to one place the last stays
+    # backwards: of several assignments to one index the last one stays
     first[candidates.node[there][::-1]] = candidates.rank[there][::-1]
     return first

@@ -1,11 +1,11 @@
-"""VolumeRestrictions, NodeVolumeLimits and VolumeZone: volumes that others hold, that are too many, or elsewhere.
+"""VolumeRestrictions, NodeVolumeLimits and VolumeZone: volumes in use by other pods, too many volumes, other zones.
 
-Owns three filters and what two of them say before any node is looked at, in kube-scheduler 1.36's words. Assumes that
-``outright`` was asked before: a filter passes over claims that are not there. Never looks for volumes to bind, which is
-``volume_binding``.
+Owns three filters, and the PreFilter part (``outright``) of two of them, in kube-scheduler 1.36's words. Assumes that
+``outright`` was asked before: a filter ignores claims that do not exist. Finding volumes to bind is
+``volume_binding``'s.
 
-Where kube-scheduler's filter fails with an error on a node that has passed all filters before it, the whole pod fails:
-``node_volume_limits_failures`` says on which nodes that would be.
+Where kube-scheduler's filter fails with an error on a node that passed all filters before it, the whole pod fails:
+``node_volume_limits_failures`` returns the nodes where that would happen.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from peaks_scheduler.objects.pod import Pod
 from peaks_scheduler.objects.pod_volumes import EXCLUSIVE, Disk
 
 from .node_lookup import at_nodes, having_csi_node
+from .refusal import Refusal
 
 NO_DISK = "node(s) had no available disk"
 IN_USE = (
@@ -38,20 +39,18 @@ _FAILED = 'running "NodeVolumeLimits" filter plugin: '
 ONE_POD = "ReadWriteOncePod"
 _TODAYS = {BETA_ZONE: ZONE, BETA_REGION: REGION}
 
-Refusals = list[tuple[str, Mask]]
-
 
 # --- VolumeRestrictions ---------------------------------------------------------------------------------------------
 
 
 def volume_restrictions_outright(pod: Pod, nodes: Snapshot) -> str | None:
-    """A claim that the pod names is not there."""
+    """The reason where a claim that the pod names does not exist."""
     missing = (name for name in _named_claims(pod) if nodes.storage.claim(pod.namespace, name) is None)
     return next((f'persistentvolumeclaim "{name}" not found' for name in missing), None)
 
 
-def volume_restrictions(pod: Pod, nodes: Snapshot) -> Refusals:
-    """Nodes with a pod that holds one of its disks; and all of them, if a claim for one pod alone has its pod."""
+def volume_restrictions(pod: Pod, nodes: Snapshot) -> list[Refusal]:
+    """Nodes with a pod that holds one of this pod's disks; all nodes where a ReadWriteOncePod claim is in use."""
     if not pod.volumes:
         return []
     disks = _exclusive_disks(pod)
@@ -59,14 +58,13 @@ def volume_restrictions(pod: Pod, nodes: Snapshot) -> Refusals:
     taken = at_nodes(nodes, {node for disk in disks for node in users.nodes_conflicting(disk)})
     if _in_use(pod, nodes):
         return [(NO_DISK, taken), (IN_USE, ~taken)]
-    # of pods nominated to a node kube-scheduler looks at the names of their claims alone, not at the namespace
+    # kube-scheduler compares the claims of nominated pods by name alone, and ignores the namespace
     names = {claim.name for claim in _claims_for_one_pod(pod, nodes)}
     return [(NO_DISK, taken), (IN_USE, at_nodes(nodes, users.nominations_naming(names)) & ~taken)]
 
 
 def nothing_restricted(pod: Pod, nodes: Snapshot) -> bool:
-    """Has the pod neither a disk that others may hold nor a claim in use? kube-scheduler then does not look at pods
-    nominated to a node."""
+    """Has the pod neither an exclusive disk nor a claim in use? kube-scheduler then ignores nominated pods."""
     return not _exclusive_disks(pod) and not _in_use(pod, nodes)
 
 
@@ -75,14 +73,14 @@ def _exclusive_disks(pod: Pod) -> list[Disk]:
 
 
 def _in_use(pod: Pod, nodes: Snapshot) -> bool:
-    """Has a claim for one pod alone its pod? One on a node that is not there does not count."""
+    """Is a ReadWriteOncePod claim of the pod in use? Pods on unknown nodes do not count."""
     claims = _claims_for_one_pod(pod, nodes)
     holders = (node for claim in claims for node in nodes.storage.users.nodes_naming(claim.key))
     return any(nodes.index.position(node) is not None for node in holders)
 
 
 def _named_claims(pod: Pod) -> Iterator[str]:
-    """Those of ephemeral volumes left out, as kube-scheduler does."""
+    """Names of the pod's claims, without those of ephemeral volumes, as in kube-scheduler."""
     return (volume.claim for volume in pod.volumes if volume.claim is not None and not volume.ephemeral)
 
 
@@ -94,9 +92,9 @@ def _claims_for_one_pod(pod: Pod, nodes: Snapshot) -> list[Claim]:
 # --- NodeVolumeLimits -----------------------------------------------------------------------------------------------
 
 
-def node_volume_limits(pod: Pod, nodes: Snapshot) -> Refusals:
-    """Nodes where a driver could not attach all that the pod brings. A volume that pods there use already is not
-    attached again."""
+def node_volume_limits(pod: Pod, nodes: Snapshot) -> list[Refusal]:
+    """Nodes where a driver cannot attach all volumes of the pod. A volume that pods on the node use already needs no
+    second attachment."""
     brought: defaultdict[str, set[CsiVolume]] = defaultdict(set)
     for volume in csi_volumes(pod, nodes.storage):
         if isinstance(volume, CsiVolume):
@@ -117,8 +115,9 @@ def _without_room(driver: str, volumes: set[CsiVolume], nodes: Snapshot) -> Mask
     return (new > 0) & (room < new)
 
 
-def node_volume_limits_failures(pod: Pod, nodes: Snapshot) -> Refusals:
-    """Nodes on which kube-scheduler cannot count volumes, the pod's own or those of a pod there, and its error."""
+def node_volume_limits_failures(pod: Pod, nodes: Snapshot) -> list[Refusal]:
+    """Nodes on which kube-scheduler cannot count volumes, the pod's own or those of a pod on the node, with its
+    error."""
     if not pod.volumes:
         return []
     brought = list(csi_volumes(pod, nodes.storage))
@@ -133,9 +132,9 @@ def node_volume_limits_failures(pod: Pod, nodes: Snapshot) -> Refusals:
 
 
 def volume_zone_outright(pod: Pod, nodes: Snapshot) -> str | None:
-    """A claim has no volume yet and waits for none, or its volume is not there."""
-    said = (_without_zone(name, pod, nodes) for name in _named_claims(pod))
-    return next((words for words in said if words is not None), None)
+    """The reason where a claim has no volume and does not wait for a pod, or where its volume does not exist."""
+    reasons = (_without_zone(name, pod, nodes) for name in _named_claims(pod))
+    return next((reason for reason in reasons if reason is not None), None)
 
 
 def _without_zone(name: str, pod: Pod, nodes: Snapshot) -> str | None:
@@ -157,9 +156,9 @@ def _without_zone(name: str, pod: Pod, nodes: Snapshot) -> str | None:
     return None if its_class.binding_mode == WAIT else "PersistentVolume had no name"
 
 
-def volume_zone(pod: Pod, nodes: Snapshot) -> Refusals:
-    """Nodes in another zone or region than the labels of one of its volumes say. A node that says nothing of zones is
-    taken to be in all of them."""
+def volume_zone(pod: Pod, nodes: Snapshot) -> list[Refusal]:
+    """Nodes in another zone or region than one of the pod's volumes has in its labels. A node without zone labels
+    counts as being in all zones."""
     confined = [pair for volume in _named_volumes(pod, nodes) for pair in volume.zones]
     if not confined:
         return []

@@ -1,8 +1,8 @@
 """Headroom: would a node stay below its ceiling with the pod?
 
 Owns the comparison of predicted use with the ceilings of node, pod and configuration. A node above its ceiling stays
-feasible: it ranks behind every node that stays below, and among those above the one that ends least far above comes
-first. Assumes use as fractions of capacity. Pure.
+feasible. It ranks behind every node below its ceiling; among nodes above theirs, the smallest overshoot comes first.
+Use is in fractions of capacity. Pure.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from peaks_scheduler.ledger.snapshot import Snapshot
 from peaks_scheduler.objects.pod import Pod
 
 ROUNDING = 1e-9
-"""Fraction by which arithmetic alone can end above a ceiling that was just reached."""
+"""Overshoot (a fraction) that rounding alone can cause at a ceiling that is just reached."""
 
 
 def memory_after(pod: Pod, nodes: Snapshot) -> Floats:
@@ -25,16 +25,22 @@ def memory_after(pod: Pod, nodes: Snapshot) -> Floats:
 
 
 def overshoot(limits: tuple[Floats, Floats], cpu: Floats, memory: Floats) -> Floats:
-    """How far each node is above its ``limits`` (see ``ceilings``), with these shares (N,) of CPU and memory in use.
-    (N,) fraction of capacity, the larger of the two; not above 0 where it is below both."""
+    """How far each node is above its ceilings, of CPU or memory, whichever is more. (N,) fraction of capacity, not
+    above 0 where it is below both.
+
+    ``limits`` are what ``ceilings`` returns; ``cpu`` and ``memory`` (N,) are the shares in use.
+    """
     cpu_ceiling, memory_ceiling = limits
     over: Floats = np.maximum(cpu - cpu_ceiling, memory - memory_ceiling)
     return over
 
 
 def ceilings(pod: Pod, nodes: Snapshot) -> tuple[Floats, Floats]:
-    """(N,) fractions of CPU and of memory. The pod's own takes the place of the configured one; of the pod's and the
-    node's own the lower one counts: a pod cannot lift what protects the others on a node."""
+    """The ceilings of CPU and of memory that count for ``pod``. (N,) and (N,) fractions.
+
+    A pod's own ceiling replaces the configured one. Of the pod's and the node's own the lower one counts: a pod cannot
+    raise a limit that protects the other pods of a node.
+    """
     if pod.ceiling is None:
         return nodes.ceiling_cpu, nodes.ceiling_memory
     own = pod.ceiling
@@ -45,6 +51,6 @@ def ceilings(pod: Pod, nodes: Snapshot) -> tuple[Floats, Floats]:
 
 
 def above(overshoots: Floats) -> Mask:
-    """(N,) which nodes end above their ceiling?"""
+    """(N,) nodes that end above their ceiling."""
     higher: Mask = overshoots > ROUNDING
     return higher

@@ -1,11 +1,11 @@
-"""Soft rules: which of the nodes that watts leave tied would the pod, or the pods that are there, rather have?
+"""Soft rules: which of the nodes tied by cost do the pod and the existing pods prefer?
 
 A preference is a name, kube-scheduler's default weight, and one pure function ``(pod, nodes, tied) -> (T,) scores``:
-integers from 0 to 100, higher is better, or None where it has nothing to say of this pod. Names and arithmetic are
-those of kube-scheduler's Score plugins and their NormalizeScore, with the T tied nodes as its candidates; ``tied`` has
-their indices. Assumes that watts have had the first word. Never scores what is no wish of a user's (ImageLocality,
-least or balanced allocation), nor spreads pods that state no constraint: that takes Services and ReplicaSets. A new
-preference is one function and one line in ``PREFERENCES``.
+integers from 0 to 100, higher is better, or None where it does not apply to the pod. Names and arithmetic are those of
+kube-scheduler's Score plugins and their NormalizeScore. The candidates are the T tied nodes; ``tied`` has their
+indices. Only what users ask for is scored: not ImageLocality, least or balanced allocation, nor a spread of pods that
+have no constraint (that would take Services and ReplicaSets). A new preference is one function and one line in
+``PREFERENCES``.
 
 Source: kube-scheduler 1.36, plugins/tainttoleration, nodeaffinity, podtopologyspread/scoring.go,
 interpodaffinity/scoring.go and helper/normalize_score.go.
@@ -39,8 +39,8 @@ class Preference:
     score: Callable[[Pod, Snapshot, Ints], Ints | None]
 
 
-def has_wishes(pod: Pod, nodes: Snapshot) -> bool:
-    """Can a preference have something to say of this pod, whichever nodes are tied?"""
+def may_prefer(pod: Pod, nodes: Snapshot) -> bool:
+    """May a preference apply to this pod, whichever nodes are tied?"""
     own = pod.preferences
     if own.nodes or own.spread or own.pods or nodes.index.mild_taint_sets():
         return True
@@ -48,16 +48,16 @@ def has_wishes(pod: Pod, nodes: Snapshot) -> bool:
 
 
 def preferred(pod: Pod, nodes: Snapshot, tied: Ints) -> list[tuple[str, Ints]]:
-    """(name, (T,) weighted scores of the tied nodes) of each preference that has something to say."""
+    """(name, (T,) weighted scores of the tied nodes) of each preference that applies."""
     scored = ((each, each.score(pod, nodes, tied)) for each in PREFERENCES)
     return [(each.name, each.weight * scores) for each, scores in scored if scores is not None]
 
 
-# --- what nodes are -------------------------------------------------------------------------------------------------
+# --- by node --------------------------------------------------------------------------------------------------------
 
 
-def mild_taints(pod: Pod, nodes: Snapshot, tied: Ints) -> Ints | None:
-    """The fewer PreferNoSchedule taints that the pod does not tolerate, the better."""
+def taint_toleration(pod: Pod, nodes: Snapshot, tied: Ints) -> Ints | None:
+    """TaintToleration: fewer PreferNoSchedule taints that the pod does not tolerate are better."""
     sets = nodes.index.mild_taint_sets()
     if not sets:
         return None
@@ -68,8 +68,8 @@ def mild_taints(pod: Pod, nodes: Snapshot, tied: Ints) -> Ints | None:
     return MOST - _shares(counts)
 
 
-def liked_nodes(pod: Pod, nodes: Snapshot, tied: Ints) -> Ints | None:
-    """The more weight in preferred node affinity terms that the node meets, the better."""
+def node_affinity(pod: Pod, nodes: Snapshot, tied: Ints) -> Ints | None:
+    """NodeAffinity: more weight of the preferred terms that the node meets is better."""
     if not pod.preferences.nodes:
         return None
     weights = np.zeros(len(nodes), np.int64)
@@ -81,18 +81,18 @@ def liked_nodes(pod: Pod, nodes: Snapshot, tied: Ints) -> Ints | None:
 
 
 def _shares(counts: Ints) -> Ints:
-    """DefaultNormalizeScore: percent of the largest, rounded down; all 0 where that is 0."""
+    """DefaultNormalizeScore: percent of the largest count, rounded down; all 0 where that is 0."""
     most = counts.max()
     shares: Ints = MOST * counts // most if most else counts
     return shares
 
 
-# --- how evenly pods are spread -------------------------------------------------------------------------------------
+# --- by topology spread ---------------------------------------------------------------------------------------------
 
 
-def evenness(pod: Pod, nodes: Snapshot, tied: Ints) -> Ints | None:
-    """The fewer pods that the ``ScheduleAnyway`` constraints select in the node's domains, the better; 0 for nodes
-    without one of the topology keys."""
+def topology_spread(pod: Pod, nodes: Snapshot, tied: Ints) -> Ints | None:
+    """PodTopologySpread: fewer pods in the node's domains that the ``ScheduleAnyway`` constraints select are better; 0
+    for nodes without one of the topology keys."""
     constraints = pod.preferences.spread
     if not constraints:
         return None
@@ -101,19 +101,21 @@ def evenness(pod: Pod, nodes: Snapshot, tied: Ints) -> Ints | None:
     judged = labelled[tied]
     candidates = tied[judged]
     if len(candidates):
-        crowds = np.zeros(len(candidates))
+        counts = np.zeros(len(candidates))
         included = Inclusion(pod, nodes)
         for each in constraints:
-            crowds += _crowd(pod, each, nodes, labelled & included(each), candidates)
-        scores[judged] = _emptiest_first(_rounded(crowds))
+            counts += _pods_in_domain(pod, each, nodes, labelled & included(each), candidates)
+        scores[judged] = _fewest_first(_rounded(counts))
     return scores
 
 
-def _crowd(pod: Pod, constraint: SpreadConstraint, nodes: Snapshot, eligible: Mask, candidates: Ints) -> Floats:
-    """(C,) selected pods in each candidate's domain, in a measure that makes keys with few values and with many
-    comparable; ``maxSkew`` waters differences down."""
+def _pods_in_domain(
+    pod: Pod, constraint: SpreadConstraint, nodes: Snapshot, eligible: Mask, candidates: Ints
+) -> Floats:
+    """(C,) selected pods in each candidate's domain, weighted by the number of domains, plus ``maxSkew`` - 1: keys with
+    few and with many values become comparable."""
     if constraint.topology_key == HOSTNAME:
-        # as kube-scheduler does: the node itself is the domain, whatever its label says, and node policies play no part
+        # as in kube-scheduler: the node itself is the domain, whatever its label is, and node policies do not count
         counts, domains = _on_nodes(pod, constraint, nodes.index)[candidates], len(candidates)
     else:
         own = nodes.index.codes(constraint.topology_key)[0][candidates]
@@ -122,31 +124,31 @@ def _crowd(pod: Pod, constraint: SpreadConstraint, nodes: Snapshot, eligible: Ma
 
 
 def _on_nodes(pod: Pod, constraint: SpreadConstraint, index: NodeIndex) -> Floats:
-    """(N,) pods that the constraint selects; an empty selector selects nothing here."""
+    """(N,) pods on each node that the constraint selects; an empty selector selects none here."""
     if not constraint.selector:
         return np.zeros(index.having(HOSTNAME).shape)
     selection = Selection(((constraint.selector, frozenset({pod.namespace})),), leaving=False)
     return index.pods_selected(selection).astype(np.float64)
 
 
-def _rounded(crowds: Floats) -> Ints:
-    """Go's ``math.Round``: halves go up, where numpy's go to the even number."""
-    whole = np.floor(crowds)
-    return (whole + (crowds - whole >= 0.5)).astype(np.int64)
+def _rounded(counts: Floats) -> Ints:
+    """Round as Go's ``math.Round`` does: halves go up; numpy's go to the even number."""
+    whole = np.floor(counts)
+    return (whole + (counts - whole >= 0.5)).astype(np.int64)
 
 
-def _emptiest_first(crowds: Ints) -> Ints:
-    most, least = crowds.max(), crowds.min()
-    scores: Ints = MOST * (most + least - crowds) // most if most > 0 else np.full_like(crowds, MOST)
+def _fewest_first(counts: Ints) -> Ints:
+    most, least = counts.max(), counts.min()
+    scores: Ints = MOST * (most + least - counts) // most if most > 0 else np.full_like(counts, MOST)
     return scores
 
 
-# --- which pods are near --------------------------------------------------------------------------------------------
+# --- by pods in the domain ------------------------------------------------------------------------------------------
 
 
-def liked_neighbours(pod: Pod, nodes: Snapshot, tied: Ints) -> Ints | None:
-    """The more weight in preferred pod affinity the better, the pod's own and that of pods that are there;
-    anti-affinity counts below zero."""
+def pod_affinity(pod: Pod, nodes: Snapshot, tied: Ints) -> Ints | None:
+    """InterPodAffinity: more weight of preferred pod affinity is better, the pod's own and that of existing pods;
+    anti-affinity counts negative."""
     pulls = list(_pulls(pod, nodes.index))
     if not pulls:
         return None
@@ -154,7 +156,7 @@ def liked_neighbours(pod: Pod, nodes: Snapshot, tied: Ints) -> Ints | None:
     for weight, key, at, counts in pulls:
         codes, size = nodes.index.codes(key)
         by_domain = np.bincount(codes[at], weights=counts, minlength=size).astype(np.int64)
-        by_domain[0] = 0  # nodes without the label share nothing
+        by_domain[0] = 0  # nodes without the label are in no domain
         sums += weight * by_domain[codes[tied]]
     return _stretched(sums)
 
@@ -164,7 +166,7 @@ Pull = tuple[int, str, "Ints | slice", Ints]
 
 
 def _pulls(pod: Pod, index: NodeIndex) -> Iterator[Pull]:
-    """What draws the pod to the domains of these nodes, or away from them (below zero)."""
+    """Weighted terms that the pod meets, and where: positive for affinity, negative for anti-affinity."""
     for weight, key, counts in index.near(pod.preferences.pods):
         yield weight, key, slice(None), counts.astype(np.int64)
     for weight, force in index.liked_by(pod):
@@ -173,7 +175,7 @@ def _pulls(pod: Pod, index: NodeIndex) -> Iterator[Pull]:
 
 
 def _stretched(sums: Ints) -> Ints:
-    """0 for the least, 100 for the largest, rounded down; all 0 where they are the same."""
+    """Scale to 0 for the least and 100 for the largest, rounded down; all 0 where all are the same."""
     least, most = sums.min(), sums.max()
     if most == least:
         return np.zeros_like(sums)
@@ -183,9 +185,9 @@ def _stretched(sums: Ints) -> Ints:
 
 # fmt: off
 PREFERENCES: tuple[Preference, ...] = (
-    Preference("TaintToleration",   3, mild_taints),
-    Preference("NodeAffinity",      2, liked_nodes),
-    Preference("PodTopologySpread", 2, evenness),
-    Preference("InterPodAffinity",  2, liked_neighbours),
+    Preference("TaintToleration",   3, taint_toleration),
+    Preference("NodeAffinity",      2, node_affinity),
+    Preference("PodTopologySpread", 2, topology_spread),
+    Preference("InterPodAffinity",  2, pod_affinity),
 )
 # fmt: on

@@ -1,48 +1,72 @@
 """Strategies: what would it cost to run a pod on each node?
 
-A strategy is a name, what it minimises in one line, and a pure function ``(pod, nodes) -> (N,) watts``, lower is
-better, NaN where a node has no model. A new one is one function and one line in ``STRATEGIES``.
+A strategy is a name, what it minimises in one line, and a pure function ``(pod, nodes) -> (N,) cost``, lower is better,
+NaN where it has no cost for a node. The unit is watts unless it says otherwise. Hooks say how far its costs tell nodes
+apart; a strategy without hooks takes its costs as exact. A new strategy is one function and one line in ``STRATEGIES``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from peaks_scheduler.arrays import Floats, Ints
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.ledger.snapshot import Snapshot
 from peaks_scheduler.objects.pod import Pod
+from peaks_scheduler.scheduling.decision import WATTS
 from peaks_scheduler.text.words import nearest
 
-from .jump import envelope_jump, power_jump, saved_on_the_way
+from .jump import chord_savings, envelope_jump, indistinct, jump_error, power_jump
 
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """See the module."""
+    """See the module. Every number is in ``unit``."""
 
     name: str
     minimises: str
     cost: Callable[[Pod, Snapshot], Floats]
-    envelope: bool
-    """Is the cost a rise of the curve's lower convex envelope, or of the curve itself?"""
-    discount: Callable[[Pod, Snapshot, Ints], Floats] | None = None
-    """``(pod, nodes, among) -> (M,) watts`` that tell nodes of equal cost apart: the more the better."""
+    """``(pod, nodes) -> (N,)``; NaN: the node ranks behind all nodes that have a cost (in watts: it has no model)."""
+    unit: str = WATTS
+    """One word for people, such as ``watts`` or ``points``. A tolerance in watts counts for watts alone."""
+    tie_break: Callable[[Pod, Snapshot, Ints], Floats] | None = None
+    """``(pod, nodes, tied) -> (T,)``: of T nodes of equal cost, given by index, those with the highest number are
+    taken."""
+    indistinct: Callable[[Pod, Snapshot, Floats, int], Ints] | None = None
+    """``(pod, nodes, cost, best) -> indices``: the nodes whose ``cost`` (N,) cannot be distinguished from that of node
+    ``best``, that node among them. Preferences may choose among them."""
+    error: Callable[[Pod, Snapshot, int], float | None] | None = None
+    """``(pod, nodes, i) -> standard error`` of the cost of node i; None: not known."""
+
+    @property
+    def in_watts(self) -> bool:
+        return self.unit == WATTS
+
+    def jump(self, pod: Pod, nodes: Snapshot, cost: Floats) -> Floats:
+        """The rise of each node's power if ``pod`` is added. (N,) [W], NaN without a model.
+
+        ``cost`` (N,) are this strategy's own costs. They are the jump where they are in watts; else the jump is the
+        rise on the node's own curve, as strategy ``jump`` counts it.
+        """
+        return cost if self.in_watts else power_jump(pod, nodes)
 
 
 ENVELOPE = Strategy(
     "envelope",
     "the rise of the lower convex envelope of the node's power curve: what the pod costs in the long run",
     envelope_jump,
-    envelope=True,
-    discount=saved_on_the_way,
+    tie_break=chord_savings,
+    indistinct=partial(indistinct, envelope=True),
+    error=partial(jump_error, envelope=True),
 )
 JUMP = Strategy(
     "jump",
     "the rise of the node's power on its own curve: the formula of the Peaks plugin",
     power_jump,
-    envelope=False,
+    indistinct=partial(indistinct, envelope=False),
+    error=partial(jump_error, envelope=False),
 )
 PEAKS = replace(ENVELOPE, name="peaks", minimises="the same as envelope: the better of the two under another name")
 
@@ -50,7 +74,7 @@ STRATEGIES: Mapping[str, Strategy] = {strategy.name: strategy for strategy in (P
 
 
 def strategy_named(name: str) -> Strategy:
-    """The strategy of that name; raises ConfigurationError with the names that there are."""
+    """The strategy of that name. Raises ConfigurationError, which lists all names."""
     strategy = STRATEGIES.get(name)
     if strategy is None:
         hint = nearest(name, STRATEGIES)

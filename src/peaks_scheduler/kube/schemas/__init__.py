@@ -1,0 +1,1 @@
+"""JSON schemas of the objects that scheduling reads, and their validation."""

@@ -1,1 +1,0 @@
-"""The types that the core relies on, checked on every object that arrives."""
