@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks import BenchmarkError
+from peaks_scheduler.text.table import aligned, column_widths
 
 FORMAT = 1
 Better = Literal["higher", "lower", ""]
@@ -132,19 +133,14 @@ def table(figures: Iterable[Figure]) -> list[str]:
                 *([_ratio(*(found.get(s) for s in subjects[:2]))] if len(subjects) > 1 else []),
             ]
         )
-    return aligned(rows)
+    return _with_rule(rows)
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def _with_rule(rows: Sequence[Sequence[str]]) -> list[str]:
     """Lines of aligned columns: the first to the left, the others to the right, a rule below the header."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-
-    def line(row: Sequence[str]) -> str:
-        return "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        ).rstrip()
-
-    return [line(rows[0]), "-" * (sum(widths) + 2 * (len(widths) - 1)), *(line(row) for row in rows[1:])]
+    widths = column_widths(rows)
+    header, *lines = aligned(rows, range(1, len(widths)))
+    return [header, "-" * (sum(widths) + 2 * (len(widths) - 1)), *lines]
 
 
 def _with_unit(name: str, unit: str) -> str:
@@ -183,7 +179,7 @@ def comparison(a: Results, b: Results) -> list[str]:
         [f"{x.part}: {_with_unit(x.name, x.unit)}, {x.subject}", _cell(x), _cell(y), _ratio(y, x), _verdict(x, y)]
         for x, y in both
     ]
-    return [*_differences(a, b), *aligned(rows)]
+    return [*_differences(a, b), *_with_rule(rows)]
 
 
 def _verdict(a: Figure, b: Figure) -> str:

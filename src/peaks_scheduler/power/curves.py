@@ -219,10 +219,6 @@ class Linear:
 
 Curve = Exponential | IdleExponential | Piecewise | Linear
 
-KINDS: dict[str, type[Exponential] | type[IdleExponential] | type[Piecewise] | type[Linear]] = {
-    each.kind: each for each in (Exponential, IdleExponential, Piecewise, Linear)
-}
-
 
 # --- envelopes ------------------------------------------------------------------------------------------------------
 

@@ -1,12 +1,13 @@
-"""Reads the curves of the power model file. Pure.
+"""Reads and writes the curves of the power model file; the table is ``CURVE_KINDS``. Pure.
 
 A curve's parameters are per unit of CPU use, and the entry's ``cpu`` says whether use runs over 0..1 or 0..100. Here
-they become parameters per fraction of full load; the unit is never guessed. Every function raises PowerModelError.
+they become parameters per fraction of full load; the unit is never guessed. Functions that read raise PowerModelError.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -19,14 +20,6 @@ from .validity import flaw
 
 PER_FRACTION = {"ratio": 1.0, "percent": 100.0}
 """The value of full load in each unit that ``cpu`` may name."""
-
-CURVE_FIELDS: Mapping[str, tuple[str, ...]] = {
-    "exponential": ("k0", "k1", "k2"),
-    "idle-exponential": ("idle", "k0", "k1", "k2", "from"),
-    "piecewise": ("cpu", "watts"),
-    "linear": ("idle", "max"),
-}
-"""Kind of curve -> its fields in the file."""
 
 MOST_POINTS = 101
 """Points of a piecewise curve, one a percent: in the arrays every node has as many rows as the longest curve."""
@@ -42,17 +35,17 @@ def read_curve(where: str, entry: Mapping[str, Any]) -> Curve:
     if not isinstance(curve, dict):
         refuse(f"{where}.curve", "{kind: exponential, k0: .., k1: .., k2: ..} or another kind", curve)
     kind: Any = curve.get("kind")
-    if not isinstance(kind, str) or kind not in CURVE_FIELDS:
-        hint = nearest(str(kind), CURVE_FIELDS)
-        refuse(f"{where}.curve.kind", f"one of {', '.join(CURVE_FIELDS)}{hint}", kind)
+    if not isinstance(kind, str) or kind not in CURVE_KINDS:
+        hint = nearest(str(kind), CURVE_KINDS)
+        refuse(f"{where}.curve.kind", f"one of {', '.join(CURVE_KINDS)}{hint}", kind)
     where = f"{where}.curve"
-    refuse_unknown(where, curve, ("kind", *CURVE_FIELDS[kind]))
-    return _checked(where, _READERS[kind](where, curve, PER_FRACTION[unit]))
+    refuse_unknown(where, curve, ("kind", *CURVE_KINDS[kind].fields))
+    return _checked(where, CURVE_KINDS[kind].read(where, curve, PER_FRACTION[unit]))
 
 
 def read_plugin_curve(where: str, parameters: Mapping[str, Any]) -> Curve:
     """The curve of a node in the original plugin's ``NodePowerModel``: k0, k1, k2 for CPU in percent."""
-    refuse_unknown(where, parameters, CURVE_FIELDS["exponential"])
+    refuse_unknown(where, parameters, tuple(CURVE_KINDS["exponential"].fields))
     return _checked(where, _exponential(where, parameters, PER_FRACTION["percent"]))
 
 
@@ -101,17 +94,35 @@ def _linear(where: str, parameters: Mapping[str, Any], per_fraction: float) -> L
     return Linear(*(number(f"{where}.{name}", parameters.get(name)) for name in ("idle", "max")))
 
 
-_READERS: Mapping[str, Callable[[str, Mapping[str, Any], float], Curve]] = {
-    "exponential": _exponential,
-    "idle-exponential": _idle_exponential,
-    "piecewise": _piecewise,
-    "linear": _linear,
-}
-
-
 def _checked(where: str, curve: Curve) -> Curve:
     if trouble := flaw(curve):
         raise PowerModelError(
             f"{where}: expected {trouble}: check the watts, and whether `cpu` says what the curve is for"
         )
     return curve
+
+
+@dataclass(frozen=True, slots=True)
+class CurveKind:
+    """How the file writes one kind of curve."""
+
+    fields: Mapping[str, str]
+    """Field of the file -> attribute of the curve."""
+    read: Callable[[str, Mapping[str, Any], float], Curve]
+    """(where, fields of the file, value of full load in the file's unit of CPU) -> curve."""
+
+
+CURVE_KINDS: Mapping[str, CurveKind] = {
+    "exponential": CurveKind({"k0": "k0", "k1": "k1", "k2": "k2"}, _exponential),
+    "idle-exponential": CurveKind(
+        {"idle": "idle", "k0": "k0", "k1": "k1", "k2": "k2", "from": "knee"}, _idle_exponential
+    ),
+    "piecewise": CurveKind({"cpu": "cpu", "watts": "power"}, _piecewise),
+    "linear": CurveKind({"idle": "idle", "max": "max"}, _linear),
+}
+
+
+def curve_fields(curve: Curve) -> dict[str, Any]:
+    """The parameters of a curve by their names in the file, CPU as a ratio."""
+    values = {field: getattr(curve, attribute) for field, attribute in CURVE_KINDS[curve.kind].fields.items()}
+    return {field: list(value) if isinstance(value, tuple) else value for field, value in values.items()}

@@ -1,7 +1,8 @@
-"""What a whole machine can draw: the bounds that a fit, ``check`` and the guesses at units share.
+"""The power that a whole machine can draw: bounds for fits, for ``check`` and for finding out units.
 
-Two pairs. Beyond the wide one no machine is: a fit is refused. Beyond the narrow one ``check`` warns: of the 498
-servers in SPECpower_ssj2008 none draws less than 45 W or more than 2,148 W at full load. Pure.
+There are two pairs of bounds. No machine is outside the wide pair, so such a fit is refused. Outside the narrow pair
+``check`` warns: of the 498 servers in SPECpower_ssj2008 none draws less than 45 W or more than 2,148 W at full load.
+Pure.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from .curves import Curve
 
 LEAST, MOST = 1.0, 20_000.0
-"""[W] from no to full load, of anything that runs pods: a board computer, a shelf of blades."""
+"""[W] from no to full load: a single-board computer, a shelf of blades."""
 USUAL_LEAST, USUAL_MOST = 5.0, 5000.0
 """[W] of one server."""
 LEAST_RISE = 0.05
@@ -18,7 +19,7 @@ MOST_FIRST_RISE = 0.5
 """Share of the whole rise: a curve that rises by more in the first 1 % of the load was likely fitted for 0..1 and is
 read as one for percent. (In SPECpower_ssj2008 the first 10 % of the load take at most 39 % of the rise.)"""
 
-# what a series may be in whose numbers were taken for watts (or joules, where it counts)
+# possible units of a series whose numbers were read as watts (or as joules, for a counter)
 _OTHERS = (
     ("kilowatts", 1e3),
     ("watt-hours", 3600.0),
@@ -29,12 +30,12 @@ _OTHERS = (
 
 
 def plausible(watts: float) -> bool:
-    """Can a machine draw so much?"""
+    """Can a machine draw this power [W]?"""
     return LEAST <= watts <= MOST
 
 
 def usual(idle: float, full: float) -> bool:
-    """Does a server draw so much, from no to full load?"""
+    """Are these the powers [W] of a usual server, at no and at full load?"""
     return USUAL_LEAST <= idle <= full <= USUAL_MOST
 
 
@@ -51,7 +52,7 @@ def too_steep(curve: Curve) -> bool:
 
 
 def implausible(curve: Curve) -> str:
-    """Why no machine has this curve, with the unit that its numbers are likely in; empty where one may have it."""
+    """Why no machine can have this curve, with the likely unit of its numbers; empty for a plausible curve."""
     idle, full = curve.watts(0.0), curve.watts(1.0)
     bounds = f"expected {LEAST:g} to {MOST:,.0f} W of a machine"
     if plausible(full):

@@ -8,8 +8,8 @@ import yaml
 
 from peaks_scheduler.text.printable import is_visible, visible
 
-from .curves import Curve, Exponential, IdleExponential, Linear, Piecewise
 from .file import ENTRY_FIELDS, QUALITY_FIELDS
+from .file_curves import curve_fields
 from .models import PowerModel, PowerModels, Quality
 
 
@@ -36,19 +36,6 @@ def entry_of(model: PowerModel) -> dict[str, Any]:
     if model.quality is not None:
         entry["quality"] = _quality_fields(model.quality)
     return entry
-
-
-def curve_fields(curve: Curve) -> dict[str, Any]:
-    """The parameters of a curve by their names in the file, CPU as a ratio."""
-    match curve:
-        case Exponential():
-            return {"k0": curve.k0, "k1": curve.k1, "k2": curve.k2}
-        case IdleExponential():
-            return {"idle": curve.idle, "k0": curve.k0, "k1": curve.k1, "k2": curve.k2, "from": curve.knee}
-        case Piecewise():
-            return {"cpu": list(curve.cpu), "watts": list(curve.power)}
-        case Linear():
-            return {"idle": curve.idle, "max": curve.max}
 
 
 def _quality_fields(quality: Quality) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the demo notes of its workload: bindings and endings in order, waits, decision records."""
+"""What the demo records of its workload: bindings and endings in order, waiting times, decision records."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from peaks_scheduler.embedded.apiserver import EmbeddedApiServer
 
 
 class Ticks:
-    """A clock that moves on by one second whenever it is asked."""
+    """A clock that advances by one second with every reading."""
 
     def __init__(self) -> None:
         self.now = 0.0

@@ -1,4 +1,4 @@
-"""The demo's cluster, its accounts and the table at the end: arithmetic that can be done by hand."""
+"""The demo's scenario, its replay and the table at the end: arithmetic that can be done by hand."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_replay_puts_pods_where_they_were_put_and_lets_ended_ones_go() -> None
     assert after.placed == Counter({"b": 2, "a": 1})
 
 
-def test_the_opening_is_untouched_by_a_replay() -> None:
+def test_a_replay_does_not_change_the_use_before() -> None:
     cluster = (machine("a"),)
     before = use_before(cluster)
     replay(cluster, [placed("p", "a")], recorded_placements(cluster))

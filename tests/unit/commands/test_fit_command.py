@@ -1,4 +1,4 @@
-"""``peaks-scheduler fit`` as a person types it: CSV files of every make, verdicts, model files, and trouble in words.
+"""``peaks-scheduler fit`` as a user types it: CSV files of all kinds, verdicts, model files, and error messages.
 
 Unless said otherwise the machine is 60 W + 90 W * u with 1 W of Gaussian noise, so that what comes out can be judged by
 hand: 60 W idle, 150 W full.
@@ -39,7 +39,7 @@ BASE = ("--csv", "m.csv", "--cpu-column", "cpu", "--power-column", "watts")
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the command runs."""
+    """The folder in which the command runs."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("NODE_POWER_MODEL", raising=False)
     return tmp_path
@@ -53,7 +53,7 @@ def run(*args: str, given: str | bytes | None = None) -> Result:
 
 
 def learned(*args: str, given: str | bytes | None = None) -> dict[str, Any]:
-    """The nodes of the JSON answer."""
+    """The nodes of the JSON output."""
     result = run(*args, "--output", "json", given=given)
     assert result.exit_code in (0, 1), result.stderr
     nodes: dict[str, Any] = json.loads(result.stdout)["nodes"]
@@ -66,14 +66,14 @@ def only(nodes: dict[str, Any]) -> dict[str, Any]:
 
 
 def refusal(*args: str) -> str:
-    """What the command says when it cannot even begin."""
+    """The error message of a command that cannot begin."""
     result = run(*args)
     assert result.exit_code == 2, result.output
     return result.stderr
 
 
 def use(count: int = 240, most: float = 1.0) -> Floats:
-    """Fractions that wander between nothing and ``most``."""
+    """Fractions that vary between 0 and ``most``."""
     return most * (0.5 - 0.5 * np.cos(np.arange(count) / 9.0))
 
 
@@ -91,7 +91,7 @@ def table(**columns: Sequence[object]) -> None:
 
 
 def is_the_machine(node: dict[str, Any]) -> None:
-    """A line from 60 to 150 W, found in spite of 1 W of noise."""
+    """A line from 60 to 150 W is found despite 1 W of noise."""
     assert node["verdict"] == "good"
     assert node["idle"] == pytest.approx(IDLE, abs=1.0)
     assert node["max"] == pytest.approx(IDLE + SPAN, abs=1.0)
@@ -113,7 +113,7 @@ def test_the_measured_curve_of_a_server_is_learned_from_percent(test_data: Path)
 
 
 def training_pair(test_data: Path) -> None:
-    """The two series of kube-worker-171 as one file; each row has what was measured then. Counters, both."""
+    """The two series of kube-worker-171 as one file; each row has the values of one time. Both are counters."""
     series: dict[str, dict[str, str]] = {}
     for name, column in (("cpu_util_agg_df.csv", "value"), ("node_power_metrics_df.csv", "power")):
         with (test_data / "peaks" / "training" / name).open() as file:
@@ -373,7 +373,7 @@ def test_a_query_of_one_s_own_and_a_token_are_sent() -> None:
 
 
 def test_power_that_no_machine_has_is_refused_with_prometheus_too() -> None:
-    """A meter in kilowatts under a name that says watts."""
+    """A meter in kilowatts in a column whose name says watts."""
     series = {
         "kepler_node_cpu_usage_ratio": {"worker-1": wave},
         "pdu_watts": {"worker-1": lambda at: watts(at) / 1000.0},
@@ -420,7 +420,7 @@ def test_a_prometheus_without_series_is_told() -> None:
 
 
 def two_nodes() -> None:
-    """One that was under load, and one that idled."""
+    """One node under load, and one idle node."""
     good, idle = use(), use(most=0.04)
     rows = [("worker-10", u, w) for u, w in zip(good, power(good), strict=True)]
     rows += [("worker-9", u, w) for u, w in zip(idle, power(idle, 2), strict=True)]

@@ -1,4 +1,4 @@
-"""``peaks-scheduler import-models``: models that others have made, taken over for what they mean.
+"""``peaks-scheduler import-models``: models of other programs are imported with their meaning.
 
 The functions that curves are held against are written out here once more, from kepler-model-server's trainers
 (``expo_func``, ``log_func``, ``logi_func``; x = counter / scale) and not from this package.
@@ -40,7 +40,7 @@ def run(*args: object, given: str | None = None) -> Result:
 
 
 def imported(*args: object) -> tuple[PowerModels, Result]:
-    """The models as the daemon would read them, and what was said."""
+    """The models as the daemon reads them, and the output of the command."""
     result = run(*args)
     assert result.exit_code == 0, result.stderr
     return parse_models(result.stdout, "stdout"), result
@@ -93,7 +93,7 @@ def test_an_exponential_over_cpu_time_becomes_the_same_watts_over_utilisation(we
 
 
 def test_copying_the_numbers_would_be_another_machine(weights: Write) -> None:
-    """Why they are not copied: read as k0, k1, k2 they say 143.6 + 125.0 W at half load, on any number of cores."""
+    """Why weights are not copied: as k0, k1, k2 they mean 143.6 + 125.0 W at half load, for any number of cores."""
     file = weights(platform=fitted(100.0, 0.8, 50.0))
     models, _ = imported("kepler", "--file", file, "--cores", 32, "--nodes", "a")
     copied = Exponential(k0=50.0, k1=100.0, k2=0.8)
@@ -112,7 +112,7 @@ def test_what_it_was_learned_on_is_said_where_the_node_is_another(weights: Write
 
 
 def test_cpu_time_in_another_unit_is_refused(weights: Write) -> None:
-    """96 CPU-seconds a second where milliseconds are meant: a thousandth of what 96 cores do."""
+    """96 CPU-seconds a second instead of milliseconds: a thousandth of what 96 cores use."""
     result = run(
         "kepler", "--file", weights(platform=fitted(A, B, C, bpf_cpu_time_ms=95.9)), "--cores", 96, "--nodes=a"
     )
@@ -137,8 +137,8 @@ def test_the_platform_is_the_whole_machine_and_stands_alone(weights: Write) -> N
 
 
 def test_memory_that_follows_a_counter_which_never_moved_is_a_constant(weights: Write) -> None:
-    """The server's curve of dram is over bpf_page_cache_hit, which was 0 throughout: its scale is left at 1. Taken for
-    CPU time, -2305*e + 2326 W would be what memory draws at full load."""
+    """The server's curve of dram is over bpf_page_cache_hit, which was always 0, so its scale stays 1. Read as CPU
+    time, the memory would draw -2305*e + 2326 W at full load."""
     counters = {"bpf_cpu_time_ms": SCALE, "bpf_page_cache_hit": 1.0}
     file = weights(package=fitted(A, B, C, **counters), dram=fitted(-2305.067, 1.0, 2326.027, **counters))
     models, result = imported("kepler", "--file", file, "--cores", 96, "--nodes", "a")
@@ -211,7 +211,7 @@ def test_two_exponentials_are_fitted_together(weights: Write) -> None:
 
 
 def test_watts_below_nothing_are_refused(weights: Write) -> None:
-    """What the server really has for some machines: a logarithm that says -612 W at no load."""
+    """The server really has this for some machines: a logarithm that gives -612 W at no load."""
     file = weights("LogarithmicRegressionTrainer_5.json", platform=fitted(65.15, 4_687_645.8, -612.0))
     result = run("kepler", "--file", file, "--cores", 96, "--nodes", "a")
     assert result.exit_code == 2
@@ -314,7 +314,7 @@ def test_weights_of_a_real_model_server(test_data: Path, file: str, idle: float,
 
 
 class ModelServer:
-    """``POST /model`` on loopback, answering as the test says, writing down what it was asked."""
+    """``POST /model`` on loopback: answers as the test says, and records the requests."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, Any]] = []
@@ -439,7 +439,7 @@ def test_the_plugins_percent_becomes_a_ratio() -> None:
 
 
 def test_numbers_in_quotes_are_named_and_taken() -> None:
-    """The ConfigMap that the plugin ships has them, and the plugin cannot read it."""
+    """The plugin's own sample ConfigMap has numbers in quotes, and the plugin cannot read it."""
     quoted = json.dumps({"node-1": {key: str(value) for key, value in SAMPLE.items()}})
     document = yaml.safe_dump({"apiVersion": "v1", "kind": "ConfigMap", "data": {"node-power-model": quoted}})
     models, result = plugin(document)

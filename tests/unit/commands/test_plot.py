@@ -1,4 +1,4 @@
-"""The picture that ``fit --plot`` draws: it is there, of a size to read, and shows what it should."""
+"""The picture of ``fit --plot``: it exists, has a readable size, and shows the samples, curve and verdict."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def learned(name: str = "worker-1", verdict: str = "good", highest: float = 1.0)
 
 
 def size(png: bytes) -> tuple[int, int]:
-    """(width, height) [pixels] as the PNG's header has them."""
+    """(width, height) [pixels] in the PNG's header."""
     assert png[:8] == b"\x89PNG\r\n\x1a\n"
     width, height = struct.unpack(">II", png[16:24])
     return width, height
@@ -55,7 +55,7 @@ def pixels(png: bytes) -> Pixels:
 
 
 def share(image: Pixels, colour: str) -> float:
-    """How much of the picture is about of this colour."""
+    """Share of the picture that has about this colour."""
     wanted = np.array([int(colour[i : i + 2], 16) / 255.0 for i in (1, 3, 5)])
     return float((np.abs(image - wanted).max(axis=2) < 0.02).mean())
 

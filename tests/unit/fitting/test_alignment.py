@@ -1,4 +1,4 @@
-"""CPU and power series put together: counters, gauges, and all that goes wrong with them.
+"""CPU and power series are joined: counters, gauges, and everything that can be wrong with them.
 
 The load is a made-up profile of which the mean over any interval can be worked out; power is a straight line of it, so
 that a mean of power is the line of the mean use, and every sample that comes out must lie on that line.
@@ -23,7 +23,7 @@ def load(times: Floats) -> Floats:
 
 
 def load_seconds(times: Floats) -> Floats:
-    """Its integral since START."""
+    """The integral of the use since START."""
     s = times - START
     return 0.5 * s + 100.0 * (1.0 - np.cos(s / 400.0)) + 25.95 * (1.0 - np.cos(s / 173.0))
 
@@ -37,7 +37,7 @@ def cpu(times: Floats, kind: Kind = "counter") -> Reading:
 
 
 def power(times: Floats, kind: Kind = "counter", late: float = 0.0) -> Reading:
-    """A line of the use as it was ``late`` seconds before."""
+    """Power as a straight line of the use ``late`` seconds before."""
     then = times - late
     if kind == "gauge":
         return Reading(times, IDLE + SPAN * load(then), kind)
@@ -45,11 +45,11 @@ def power(times: Floats, kind: Kind = "counter", late: float = 0.0) -> Reading:
 
 
 def off_the_line(aligned: Aligned) -> float:
-    """The largest distance [W] of a sample from the line that all should lie on."""
+    """The largest distance [W] of a sample from the line that all samples should lie on."""
     return float(np.abs(aligned.samples.watts - IDLE - SPAN * aligned.samples.cpu).max())
 
 
-# --- what goes together -----------------------------------------------------------------------------------------------
+# --- what is joined -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("of_power", ["counter", "gauge"])
@@ -128,7 +128,7 @@ def test_a_power_series_that_is_cut_off_gives_no_samples_beyond_its_end(kind: Ki
 
 def test_energy_that_an_exporter_only_repeats_is_left_out() -> None:
     times = steps(100, 15.0)
-    # the exporter looks every 60 s and is asked every 15 s
+    # the exporter measures every 60 s and is scraped every 15 s
     looked = START + np.floor((times - START) / 60.0) * 60.0
     stale = Reading(times, power(looked).values, "counter")
     aligned = align(cpu(times), stale)
@@ -161,7 +161,7 @@ def test_a_cpu_counter_that_stood_still_and_caught_up_is_not_idle() -> None:
     values = load_seconds(times).copy()
     values[50] = values[49]
     aligned = align(Reading(times, values, "counter"), power(times))
-    # what it had used is spread evenly over the 30 s; standing still would be 100 W off
+    # the use is spread evenly over the 30 s; a resting counter would be 100 W off
     assert off_the_line(aligned) < 1.0
     assert aligned.samples.cpu.min() > 0.1
 
@@ -251,7 +251,7 @@ def test_series_without_a_relation_are_not_shifted() -> None:
 
 
 def test_a_lag_that_noise_might_have_made_is_not_applied() -> None:
-    """Slow load and much noise: neighbouring lags are all about as good."""
+    """Slow load and much noise: neighbouring lags fit about equally well."""
     times = steps(200, 60.0)
     slow = 0.5 + 0.4 * np.sin((times - START) / 4000.0)
     for seed in range(20):

@@ -66,9 +66,9 @@ def everywhere(curve: Curve) -> np.ndarray:
 
 
 def rounding(curve: Curve, u: float = 1.0) -> float:
-    """[W] By how much a value up to ``u`` may be rounded: some 16 roundings (an exponential of 4 ulp, the rest of half
-    an ulp) of the largest number on the way, which k0 and k1 are where a curve is nearly straight. What an exponent
-    was rounded by counts as often as the exponent is large."""
+    """Largest rounding error [W] of a value up to ``u``: about 16 roundings (an exponential of 4 ulp, the others of
+    half an ulp) of the largest intermediate number, which is k0 or k1 where a curve is nearly straight. The rounding
+    error of an exponent is multiplied by the exponent."""
     if isinstance(curve, Exponential | IdleExponential):
         top = (1.0 + abs(curve.k2) * u) * abs(curve.k1) * math.exp(max(curve.k2 * u, 0.0))
         return 16 * EPS * (abs(curve.k0) + top + abs(curve.watts(0.0)))
@@ -103,12 +103,12 @@ def test_the_gradient_is_what_a_small_change_of_each_parameter_does(curve: Curve
 
 
 def bend_of(curve: Curve) -> int:
-    """Which of the parameters is k2, -1 for none."""
+    """Index of the parameter k2; -1 for curves without it."""
     return len(parameters(curve)) - 1 if isinstance(curve, Exponential | IdleExponential) else -1
 
 
 def cut_off(curve: Curve, p: int, h: float) -> float:
-    """What the difference leaves out: h^2 / 6 of the third derivative by k2, k1 u^3 exp(k2 u), at u = 1 at most."""
+    """Error of the difference quotient: h^2 / 6 of the third derivative by k2, k1 u^3 exp(k2 u), largest at u = 1."""
     if p != bend_of(curve) or not isinstance(curve, Exponential | IdleExponential):
         return 0.0
     return h**2 / 6 * abs(curve.k1) * math.exp(max(curve.k2, 0.0) + h)
@@ -144,7 +144,7 @@ def changed(curve: Curve, p: int, by: float) -> Curve:
 
 
 def largest_convex_below(curve: Curve, standby: float | None) -> np.ndarray:
-    """By the convex hull of many points of the curve."""
+    """The envelope, by the convex hull of many points of the curve."""
     watts = everywhere(curve)
     if standby is not None:
         watts[0] = min(watts[0], standby)
@@ -156,15 +156,15 @@ def largest_convex_below(curve: Curve, standby: float | None) -> np.ndarray:
 def test_the_envelope_is_the_largest_convex_function_below_the_curve(curve: Curve, share: float | None) -> None:
     standby = None if share is None else share * curve.watts(0.0)
     envelope = curve.envelope(standby)
-    # between two points of the grid the hull of the points is a chord, a little above an envelope that bends there
+    # between two points of the grid the hull is a chord, slightly above an envelope that bends there
     chord = 0.5 * np.max(np.diff(everywhere(curve))) + found_to(curve)
     assert everywhere(envelope) == pytest.approx(largest_convex_below(curve, standby), rel=0, abs=chord)
     assert np.all(np.diff(everywhere(envelope), 2) >= -4 * found_to(curve))
 
 
 def found_to(curve: Curve) -> float:
-    """[W] How well an envelope is known: its chord ends where bisection stopped, on a curve of this slope at most, or
-    where rounding hides which of two places is the better one."""
+    """Largest error [W] of an envelope: its chord's end is as inexact as the bisection, on a curve of this slope at
+    most, or as rounding makes it."""
     rise = curve.watts(1.0) - curve.watts(0.0)
     steepest = rise * (1.0 + abs(curve.k2)) if isinstance(curve, Exponential) else rise
     return 2 * BISECTED * steepest + 4 * rounding(curve)
@@ -190,12 +190,12 @@ def test_waking_a_node_that_may_be_switched_off_costs_its_share() -> None:
     # idle 100 W, 5 W when off, a slope of 60 W: the line from (0, 5) only meets the curve at full load, 155 W a unit
     curve = Linear(100.0, 160.0)
     assert curve.envelope(5.0) == Linear(5.0, 160.0)
-    # a convex curve is met before: there its slope is the line's
+    # a convex curve is met earlier, where its slope equals the line's
     convex = Exponential(60.0, 40.0, 1.5)
     woken = convex.envelope(5.0)
     assert isinstance(woken, IdleExponential)
     slope = convex.k1 * convex.k2 * math.exp(convex.k2 * woken.knee)
-    # both slopes change by 90 W a unit there, so they differ by what bisection left; rounding is less
+    # both slopes change by 90 W a unit there, so they differ by the error of the bisection; rounding is smaller
     assert slope == pytest.approx((convex.watts(woken.knee) - 5.0) / woken.knee, rel=0, abs=4 * 270.0 * BISECTED)
 
 
@@ -226,7 +226,7 @@ def test_the_largest_rise_over_a_range_is_no_smaller_than_any_in_it(
     largest = nodes.largest_rise(low, high, step)
     seen = np.max([nodes.rise(low + share * (high - low), step) for share in np.linspace(0, 1, 401)], axis=0)
     assert np.all(largest >= seen - np.array([4 * rounding(curve, 1.4) for curve, *_ in many]))
-    # and it is reached: on a fine grid nearly
+    # and the maximum is reached, on a fine grid almost
     assert largest == pytest.approx(seen, rel=0.05, abs=0.05)
 
 

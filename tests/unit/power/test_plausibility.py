@@ -1,4 +1,4 @@
-"""Which curves a machine can have. The bounds that are written here are those of the documentation."""
+"""Which curves are plausible for a machine. The bounds here are those of the documentation."""
 
 from __future__ import annotations
 

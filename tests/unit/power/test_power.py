@@ -1,4 +1,4 @@
-"""The power model file: what is read, which node gets which model, and what is refused in which words."""
+"""The power model file: what is read, which node gets which model, and which errors are raised."""
 
 import json
 import math
@@ -323,7 +323,7 @@ def test_what_is_written_is_read_as_the_same_models() -> None:
     assert parse_models(text, "models.yaml") == whole
 
 
-# --- of what the watts are --------------------------------------------------------------------------------------------
+# --- scopes of the watts --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("scope", SCOPES)

@@ -1,4 +1,4 @@
-"""How far a predicted rise of power is known: standard errors by the delta method, and what they do to decisions."""
+"""Standard errors of predicted rises of power, by the delta method, and their effect on decisions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from peaks_scheduler.power.uncertainty import difference_errors, error_profile, 
 from tests.support.attainable import EPS, spread_error
 from tests.support.builders import ENVELOPE, JUMP, Json, decide, ledger, models, node, node_liking, pod, workers
 
-# each with the covariance of its parameters, small enough that the curve moves in proportion
+# each with the covariance of its parameters, so small that the curve changes in proportion
 KNOWN: dict[str, tuple[Curve, list[list[float]]]] = {
     "exponential": (Exponential(60.0, 80.0, 1.1), [[4.0, -2.0, 0.01], [-2.0, 3.0, -0.008], [0.01, -0.008, 0.0001]]),
     "idle-exponential": (
@@ -55,14 +55,14 @@ def test_the_standard_error_is_the_spread_of_curves_drawn_with_that_covariance(
 ) -> None:
     curve, covariance = KNOWN[kind]
     model = known(curve, covariance) if standby is None else known(curve, covariance, standby=standby)
-    # the default takes singular vectors, whose signs and so the draws are LAPACK's choice
+    # the default uses singular vectors; LAPACK chooses their signs, and so the draws
     random = np.random.default_rng(5)
     draws = random.multivariate_normal(parameters(curve), np.array(covariance) * 1e-4, size=4000, method="cholesky")
     faces = [with_parameters(curve, draw) for draw in draws]
     faces = [face.envelope(standby) for face in faces] if envelope else faces
     for u, step in ((0.02, 0.05), (0.3, 0.05), (0.35, 0.3), (0.7, 0.3)):
         rises = [face.watts(u + step) - face.watts(u) for face in faces]
-        # a hundredth of the errors is drawn, so that all is in proportion
+        # a hundredth of the errors is drawn, so that the curve changes in proportion
         drawn = pytest.approx(100 * np.std(rises), rel=spread_error(len(draws), comparisons=64))
         assert rise_error(model, u, step, envelope=envelope) == drawn
 
@@ -113,7 +113,7 @@ def test_errors_of_two_nodes_add_up_in_squares_and_cancel_where_they_share_a_mod
 
 
 def line(slope: float, error: float) -> PowerModel:
-    """A line whose slope [W] is known to within ``error`` [W]."""
+    """A linear model whose slope [W] has the standard error ``error`` [W]."""
     return known(Linear(100.0, 100.0 + slope), [[0.0, 0.0], [0.0, error**2]], low=0.1, high=0.8)
 
 

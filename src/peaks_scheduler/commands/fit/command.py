@@ -77,7 +77,8 @@ def run_fit(request: FitRequest) -> int:
 
 def _that_match(source: CsvColumns | PrometheusRequest) -> str:
     """The end of a message that names the matchers of ``--prometheus-match``, if there are any."""
-    return f" that match {source.match}" if isinstance(source, PrometheusRequest) and source.match else ""
+    match = source.prometheus.match if isinstance(source, PrometheusRequest) else None
+    return f" that match {match}" if match else ""
 
 
 def _measured(request: FitRequest) -> tuple[list[NodeMeasurements], tuple[str, ...]]:

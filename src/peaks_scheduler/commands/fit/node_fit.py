@@ -14,10 +14,10 @@ from peaks_scheduler.files.writing import write_whole
 from peaks_scheduler.fitting.result import Fit
 from peaks_scheduler.fitting.samples import Samples
 from peaks_scheduler.power.file import parse_models
-from peaks_scheduler.power.file_curves import CURVE_FIELDS
+from peaks_scheduler.power.file_curves import CURVE_KINDS, curve_fields
 from peaks_scheduler.power.models import PowerModel, PowerModels, Quality
 from peaks_scheduler.power.scope import Scope
-from peaks_scheduler.power.writing import curve_fields, render_models
+from peaks_scheduler.power.writing import render_models
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,8 +94,8 @@ class NodeFit:
     def _parameters(self) -> dict[str, Any]:
         if self.fit is not None and self.fit.curve is not None:
             return {"kind": self.fit.curve.kind, **curve_fields(self.fit.curve)}
-        names = CURVE_FIELDS.get(self.asked, CURVE_FIELDS["exponential"])
-        return {"kind": None if self.asked == "auto" else self.asked, **dict.fromkeys(names)}
+        kind = CURVE_KINDS.get(self.asked, CURVE_KINDS["exponential"])
+        return {"kind": None if self.asked == "auto" else self.asked, **dict.fromkeys(kind.fields)}
 
     def _errors(self) -> dict[str, Any] | None:
         errors = self.standard_errors()

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.settings.http_headers import HIDDEN, Header, checked_headers
 from peaks_scheduler.settings.promql_matchers import EVERYTHING, parse_matchers
+from peaks_scheduler.settings.settings import PrometheusSettings
 from peaks_scheduler.settings.values import parse_label, parse_prometheus_address, shown
 from peaks_scheduler.text.masking import mask_url
 
@@ -44,7 +45,7 @@ def request_of(flags: Mapping[str, Any]) -> FitRequest:
         raise ConfigurationError("expected --csv FILE or --prometheus URL, one of the two")
     if flags["cores"] is not None and flags["cores"] <= 0.0:
         raise ConfigurationError(f"--cores: expected a number above 0; got {flags['cores']:g}")
-    source = _server(flags) if flags["csv"] is None else _columns(flags)
+    source = _prometheus(flags) if flags["csv"] is None else _columns(flags)
     units = GivenUnits(
         flags["cpu_unit"],
         flags["cores"],
@@ -66,7 +67,7 @@ def _columns(flags: Mapping[str, Any]) -> CsvColumns:
     return CsvColumns(**given, name=flags["node"], decimal=flags["decimal"] or "auto", date_order=flags["date_order"])
 
 
-def _server(flags: Mapping[str, Any]) -> PrometheusRequest:
+def _prometheus(flags: Mapping[str, Any]) -> PrometheusRequest:
     _none_of(flags, _OF_CSV, "--prometheus")
     if flags["username"] is not None and flags["token_file"] is not None:
         raise ConfigurationError("expected --prometheus-token-file or --username, one of the two; got both")
@@ -84,10 +85,11 @@ def _server(flags: Mapping[str, Any]) -> PrometheusRequest:
         _read("node_label", label, parse_label)
     if any(each.authenticates for each in headers) and "@" in address:
         raise ConfigurationError("expected one way to authenticate; got an Authorization header and a user in the URL")
-    rest = ("power_query", "cpu_query", "cpu_unit", "cores", "token_file", "ca_file", "username", "password_file")
+    access = {name: flags[name] for name in ("token_file", "ca_file", "username", "password_file")}
+    prometheus = PrometheusSettings(address, **access, headers=headers, match=match, node_label=label)
     spans = (seconds("--range", flags["range"] or "7d"), seconds("--step", flags["step"] or "60s"))
-    asked = {name: flags[name] for name in rest}
-    return PrometheusRequest(address, *spans, **asked, headers=headers, match=match, node_label=label)
+    asked = {name: flags[name] for name in ("power_query", "cpu_query", "cpu_unit", "cores")}
+    return PrometheusRequest(prometheus, *spans, **asked)
 
 
 def _read(name: str, value: str, read: Callable[[object], T]) -> T:
