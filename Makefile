@@ -25,11 +25,11 @@ DEADLINE := $(addprefix tests/e2e/test_, replicas.py two_schedulers.py)
 REST     := $(filter-out $(DEADLINE), $(wildcard tests/e2e/test_*.py))
 
 # two lanes side by side: what computes takes the time that the tests against servers leave
-COMPUTING := lint@nice unit@nice other-plain@nice other-kernels@nice
-SERVING   := servers e2e-deadlines e2e-rest
+COMPUTING := image lint@nice unit@nice other-plain@nice other-kernels@nice
+SERVING   := control-plane monitoring e2e-deadlines e2e-rest
 
 .DEFAULT_GOAL := help
-.PHONY: help venv control-plane monitoring image servers demo test lint unit plain fuzz pythons kernels other-plain \
+.PHONY: help venv control-plane monitoring image demo test lint unit plain fuzz pythons kernels other-plain \
   other-kernels oldest e2e e2e-deadlines e2e-rest parity soak bench clean
 
 help:
@@ -103,8 +103,9 @@ pythons: $(READY)
 	  $(MAKE) --no-print-directory unit-3.$$minor || exit 1; \
 	done
 
+# the second Python tries fewer examples of the properties (tests/support/examples.py)
 other-plain other-kernels:
-	@$(MAKE) --no-print-directory pythons UNIT=$(@:other-%=%)
+	@EXAMPLES_SHARE=0.25 $(MAKE) --no-print-directory pythons UNIT=$(@:other-%=%)
 
 unit-3.%:
 	@python=`$(PYTHON) tools/find_python.py 3.$*` || { \
@@ -122,15 +123,12 @@ oldest:
 	@python=`$(PYTHON) tools/find_python.py 3.11` && \
 	$(MAKE) --no-print-directory unit VENV=.venv-oldest PINNED=build/oldest.txt PYTHON="$$python"
 
-servers: control-plane monitoring image
+e2e: e2e-deadlines e2e-rest
 
-e2e: servers e2e-deadlines e2e-rest
-
-# as parts of `make test`, where the servers are there already
-e2e-deadlines: $(READY)
+e2e-deadlines: control-plane monitoring
 	$(BIN)/python -m pytest $(DEADLINE)
 
-e2e-rest: $(READY)
+e2e-rest: control-plane monitoring image
 	$(BIN)/python -m pytest $(THREE) $(REST) tests/parity
 
 parity: $(READY)

@@ -54,6 +54,7 @@ from tests.support.builders import (
     read,
     when,
 )
+from tests.support.examples import examples
 from tests.support.ledger_events import (
     CPUS,
     FEATURES,
@@ -355,7 +356,7 @@ class AnyOrder(RuleBasedStateMachine):
 
 
 AnyOrder.TestCase.settings = settings(
-    max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=examples(100), stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 test_any_sequence_of_events_leaves_what_the_last_words_alone_would = AnyOrder.TestCase
 
