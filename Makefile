@@ -20,9 +20,10 @@ UNIT := unit
 
 # tests against servers mostly wait: three files at a time, each worker with a control plane of its own; but no server is
 # busy beside the files whose tests state within how many seconds something happens
-THREE    := -n 3 --dist loadfile
+THREE    := -n 3 --dist loadfile --no-loadscope-reorder
 DEADLINE := $(addprefix tests/e2e/test_, replicas.py two_schedulers.py)
-REST     := $(filter-out $(DEADLINE), $(wildcard tests/e2e/test_*.py))
+LONGEST  := $(addprefix tests/e2e/test_, faults.py fit_prometheus.py sources.py controllers.py placement.py operations.py)
+REST     := $(LONGEST) tests/parity $(filter-out $(DEADLINE) $(LONGEST), $(wildcard tests/e2e/test_*.py))
 
 # two lanes side by side: what computes takes the time that the tests against servers leave
 COMPUTING := image lint@nice unit@nice other-plain@nice other-kernels@nice
@@ -129,7 +130,7 @@ e2e-deadlines: control-plane monitoring
 	$(BIN)/python -m pytest $(DEADLINE)
 
 e2e-rest: control-plane monitoring image
-	$(BIN)/python -m pytest $(THREE) $(REST) tests/parity
+	$(BIN)/python -m pytest $(THREE) $(REST)
 
 parity: $(READY)
 	$(BIN)/python -m tests.parity
