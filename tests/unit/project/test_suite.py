@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.examples import LEAST, SHARE, examples
+
 SUITE = Path(__file__).resolve().parents[3] / "tools" / "suite.py"
 TARGETS = """
 good:
@@ -71,3 +73,14 @@ def test_one_that_is_ended_ends_what_it_began(folder: Path) -> None:
             time.sleep(0.02)
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize(("share", "tried"), [(None, 300), ("1", 300), ("0.25", 75), ("0.001", LEAST)])
+def test_a_share_of_the_examples_can_be_asked_for(
+    share: str | None, tried: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(SHARE, raising=False)
+    if share is not None:
+        monkeypatch.setenv(SHARE, share)
+    assert examples(300) == tried
+    assert examples(5) == 5
