@@ -39,9 +39,6 @@ LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/peaks-schedu
 NOBODY = "http://127.0.0.1:9"
 """A load source that nobody serves: every node is estimated."""
 
-WITHOUT_CLIENT = "import sys; sys.modules['kubernetes'] = None; from peaks_scheduler.cli import main; main()"
-"""``python -m peaks_scheduler`` as in the image, where kopf finds no kubernetes package: a quarter of the start."""
-
 _numbers = itertools.count(1)
 
 
@@ -52,7 +49,7 @@ class Daemon:
         url: where it serves its health and telemetry, once it is up.
     """
 
-    program: Sequence[str] = (sys.executable, "-c", WITHOUT_CLIENT)
+    program: Sequence[str] = (sys.executable, "-m", "peaks_scheduler")
 
     def __init__(
         self,
