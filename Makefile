@@ -18,14 +18,20 @@ NUMERIC := $(wildcard tests/unit/fitting/test_*.py) \
 # its turn, and nothing is run three times
 UNIT := unit
 
-# tests against servers mostly wait: two files at a time, each with a control plane of its own; but those in which servers
-# or replicas go and come back within deadlines have the machine for themselves
-TWO   := -n 2 --dist loadfile
-ALONE := $(addprefix tests/e2e/test_, faults.py operations.py replicas.py two_schedulers.py)
-REST  := $(filter-out $(ALONE), $(wildcard tests/e2e/test_*.py))
+# tests against servers mostly wait: three files at a time, each worker with a control plane of its own; but no server is
+# busy beside the files whose tests state within how many seconds something happens
+THREE    := -n 3 --dist loadfile --no-loadscope-reorder
+DEADLINE := $(addprefix tests/e2e/test_, replicas.py two_schedulers.py)
+LONGEST  := $(addprefix tests/e2e/test_, faults.py fit_prometheus.py sources.py controllers.py placement.py operations.py)
+REST     := $(LONGEST) tests/parity $(filter-out $(DEADLINE) $(LONGEST), $(wildcard tests/e2e/test_*.py))
+
+# two lanes side by side: what computes takes the time that the tests against servers leave
+COMPUTING := image lint@nice unit@nice other-plain@nice other-kernels@nice
+SERVING   := control-plane monitoring e2e-deadlines e2e-rest
 
 .DEFAULT_GOAL := help
-.PHONY: help venv reference control-plane monitoring image demo test lint unit plain fuzz pythons kernels oldest e2e parity soak bench clean
+.PHONY: help venv reference control-plane monitoring image demo test lint unit plain fuzz pythons kernels other-plain \
+  other-kernels oldest e2e e2e-deadlines e2e-rest parity soak bench clean
 
 help:
 	@echo "make demo           the scheduler on an embedded cluster, under 30 s"
@@ -80,10 +86,8 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint unit control-plane monitoring image
-	$(BIN)/python -m pytest $(TWO) $(REST) tests/parity
-	$(BIN)/python -m pytest $(ALONE)
-	@$(MAKE) --no-print-directory pythons UNIT='plain kernels'
+test: $(READY)
+	@MAKE='$(MAKE)' $(BIN)/python tools/suite.py '$(COMPUTING)' '$(SERVING)'
 
 unit: $(READY)
 	$(BIN)/python -m pytest -n auto --dist worksteal tests/unit tests/fuzz tests/adversarial
@@ -105,6 +109,10 @@ pythons: $(READY)
 	  $(MAKE) --no-print-directory unit-3.$$minor || exit 1; \
 	done
 
+# the second Python tries fewer examples of the properties (tests/support/examples.py)
+other-plain other-kernels:
+	@EXAMPLES_SHARE=0.25 $(MAKE) --no-print-directory pythons UNIT=$(@:other-%=%)
+
 unit-3.%:
 	@python=`$(PYTHON) tools/find_python.py 3.$*` || { \
 	  test "$$CI" != true && $(MAKE) --no-print-directory $(or $(filter kernels, $(UNIT)), $(READY)); exit; }; \
@@ -121,9 +129,13 @@ oldest:
 	@python=`$(PYTHON) tools/find_python.py 3.11` && \
 	$(MAKE) --no-print-directory unit VENV=.venv-oldest PINNED=build/oldest.txt PYTHON="$$python"
 
-e2e: control-plane monitoring image
-	$(BIN)/python -m pytest $(TWO) $(REST)
-	$(BIN)/python -m pytest $(ALONE)
+e2e: e2e-deadlines e2e-rest
+
+e2e-deadlines: control-plane monitoring
+	$(BIN)/python -m pytest $(DEADLINE)
+
+e2e-rest: control-plane monitoring image
+	$(BIN)/python -m pytest $(THREE) $(REST)
 
 parity: $(READY)
 	$(BIN)/python -m tests.parity

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.support.examples import examples
+
 # how long an example takes is the machine's matter, and what else it does; the rest of the profile stays (in CI: fixed
 # examples)
-settings.register_profile("untimed", settings(), deadline=None)
+settings.register_profile("untimed", settings(), deadline=None, max_examples=examples(settings().max_examples))
 settings.load_profile("untimed")
 
 SKIPPED: pytest.StashKey[list[str]] = pytest.StashKey()

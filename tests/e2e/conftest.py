@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,9 @@ import pytest
 from tests.e2e.support.controlplane import ControlPlane
 from tests.e2e.support.metrics_server import MeteredControlPlane
 from tests.parity.oracle import Oracle
+
+# etcd, kube-apiserver and the others collect garbage less often: tests have memory to spare, and no processor time
+os.environ.setdefault("GOGC", "300")
 
 
 @pytest.fixture(scope="session")

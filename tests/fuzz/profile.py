@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 from hypothesis.strategies import SearchStrategy
 
+from tests.support.examples import examples as _share
+
 EXAMPLES = "FUZZ_EXAMPLES"
 """The variable by which ``python -m tests.fuzz`` asks for the long run: examples of each test."""
 Test = Callable[..., Any]
@@ -28,7 +30,7 @@ def _profile(examples: int) -> settings:
     if asked := os.environ.get(EXAMPLES):
         database = DirectoryBasedExampleDatabase(cache_folder())
         return settings(common, max_examples=int(asked), derandomize=False, database=database, print_blob=True)
-    return settings(common, max_examples=examples, derandomize=True, database=None)
+    return settings(common, max_examples=_share(examples), derandomize=True, database=None)
 
 
 def fuzzed(

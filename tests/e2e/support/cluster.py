@@ -94,10 +94,11 @@ class Cluster:
 
     def delete_all(self, collection: str) -> int:
         """Deletes every object of a collection (``/api/v1/nodes``) at once, without grace; how many there were."""
-        paths = [self._own_path(collection, item["metadata"]) for item in self.api.get(collection)["items"]]
+        there = self.api.get(collection)["items"]
         body = {"gracePeriodSeconds": 0, "propagationPolicy": "Background"}
-        self.api.bulk("DELETE", [(path, body) for path in paths], missing_ok=True)
-        return len(paths)
+        for each in {self._collection_of(collection, item["metadata"]) for item in there}:
+            self.api.delete(each, body)
+        return len(there)
 
     def delete_all_pods(self) -> int:
         return self.delete_all("/api/v1/pods")
@@ -125,11 +126,13 @@ class Cluster:
             self.api.bulk("PATCH", [(path, {"metadata": {"finalizers": None}}) for path in paths], missing_ok=True)
         return found == 0
 
+    def _own_path(self, collection: str, metadata: Object) -> str:
+        return f"{self._collection_of(collection, metadata)}/{quote(metadata['name'])}"
+
     @staticmethod
-    def _own_path(collection: str, metadata: Object) -> str:
+    def _collection_of(collection: str, metadata: Object) -> str:
+        """The collection of the object's own namespace, where ``collection`` is over all namespaces."""
         base, plural = collection.rsplit("/", 1)
         if "namespace" in metadata and "/namespaces/" not in collection:
-            base += (
-                f"/namespaces/{metadata['namespace']}"  # a collection over all namespaces: each object is in its own
-            )
-        return f"{base}/{plural}/{quote(metadata['name'])}"
+            base += f"/namespaces/{metadata['namespace']}"
+        return f"{base}/{plural}"

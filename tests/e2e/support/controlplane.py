@@ -28,7 +28,7 @@ from typing import Any, Self
 import httpx
 import yaml
 
-from tests.e2e.support.api import Api, Object
+from tests.e2e.support.api import PLAIN, Api, Object
 from tests.e2e.support.cluster import Cluster
 from tests.e2e.support.processes import Process, free_port, wait_until
 
@@ -172,6 +172,7 @@ class ControlPlane(Cluster):
             # both wait for controllers that do not run here
             "--disable-admission-plugins=ServiceAccount,TaintNodesByCondition",
             "--endpoint-reconciler-type=none",
+            "--delete-collection-workers=8",
             "--service-cluster-ip-range=10.96.0.0/16",
             *self._flags,
         )
@@ -317,7 +318,7 @@ class ControlPlane(Cluster):
 
     def etcd(self, path: str, body: Mapping[str, Any]) -> Any:
         """One call to etcd's JSON gateway, such as ``/v3/kv/put``."""
-        answer = httpx.post(self.etcd_url + path, content=json.dumps(body), trust_env=False, timeout=30)
+        answer = httpx.post(self.etcd_url + path, content=json.dumps(body), trust_env=False, timeout=30, verify=PLAIN)
         answer.raise_for_status()
         return answer.json()
 

@@ -33,7 +33,6 @@ for group in groups:
         pass
 """
 _watchdog: subprocess.Popen[str] | None = None
-_given: set[int] = set()  # ports handed out by this process
 
 
 def _tell_watchdog(line: str) -> None:
@@ -47,17 +46,28 @@ def _tell_watchdog(line: str) -> None:
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on now, never the same twice.
+    """A TCP port on loopback that nobody listens on now, and that no other test run is given while this process lives.
 
     From below the range that outgoing connections take theirs from: while a server on such a port is stopped, no client
     that tries to reach it can be given the port itself.
     """
     for port in random.sample(range(20000, 32000), 1000):
         with socket.socket() as probe:
-            if port not in _given and probe.connect_ex(("127.0.0.1", port)) != 0:
-                _given.add(port)
+            if probe.connect_ex(("127.0.0.1", port)) != 0 and _claim(port):
                 return port
     raise AssertionError("no free port between 20000 and 32000")
+
+
+def _claim(port: int) -> bool:
+    """Takes UDP's port of the same number, which nobody else here wants; False where another process has it."""
+    claim = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        claim.bind(("127.0.0.1", port))
+    except OSError:
+        claim.close()
+        return False
+    claim.detach()  # open until this process ends
+    return True
 
 
 def wait_until(condition: Callable[[], T], what: str, timeout: float = 30.0, every: float = 0.05) -> T:

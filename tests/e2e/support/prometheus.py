@@ -25,6 +25,7 @@ from typing import Any, Self
 import httpx
 import yaml
 
+from tests.e2e.support.api import PLAIN
 from tests.e2e.support.monitoring import Certificate, programs
 from tests.e2e.support.processes import Process, free_port, wait_until
 
@@ -115,7 +116,7 @@ class Prometheus:
         self._client = httpx.Client(
             base_url=self.url,
             auth=READER if basic_auth else None,
-            verify=ssl.create_default_context(cafile=str(ca_file)) if ca_file else True,
+            verify=ssl.create_default_context(cafile=str(ca_file)) if ca_file else PLAIN,
             trust_env=False,
             timeout=30,
         )
@@ -256,7 +257,8 @@ class NodeExporter:
 
     def text(self) -> str:
         """What it answers now."""
-        return httpx.get(f"http://{self._address}/metrics", trust_env=False, timeout=30).raise_for_status().text
+        answer = httpx.get(f"http://{self._address}/metrics", trust_env=False, timeout=30, verify=PLAIN)
+        return answer.raise_for_status().text
 
     def _answers(self) -> bool:
         assert self._process.alive, f"node_exporter ended:\n{self._process.output()[-3000:]}"

@@ -20,6 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
+from tests.e2e.support.api import PLAIN
 from tests.e2e.support.processes import free_port
 
 PASSED_ON = ("content-type", "authorization", "accept")
@@ -57,7 +58,7 @@ class ReverseProxy:
         self.unauthorized = 0
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        self._client = httpx.Client(base_url=url, trust_env=False, timeout=30)
+        self._client = httpx.Client(base_url=url, trust_env=False, timeout=30, verify=PLAIN)
         self._ended = threading.Event()
         self._server = _Server(("127.0.0.1", port), self._handler())
 

@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from kubernetes.utils import parse_quantity
-
 from tests.e2e.support.api import Object
 from tests.e2e.support.cluster import Cluster
 from tests.e2e.support.daemon import Daemon
@@ -69,7 +67,9 @@ def placed(cluster: Cluster) -> dict[str, str]:
 
 def waiting(cluster: Cluster) -> list[str]:
     """Pods of ours that are on no node."""
-    return [each["metadata"]["name"] for each in ours(cluster) if "nodeName" not in each["spec"]]
+    # asked of the server: a list of a thousand bound pods costs both sides as much as placing some of them
+    found = cluster.list_pods(fieldSelector="spec.schedulerName=Peaks,spec.nodeName=")
+    return [each["metadata"]["name"] for each in found]
 
 
 def wait_placed(cluster: Cluster, name: str, timeout: float = 30.0) -> str:
@@ -104,7 +104,7 @@ def overcommitted(cluster: Cluster) -> dict[str, list[str]]:
             sums["pods"] += 1
             for container in each["spec"]["containers"]:
                 for resource, amount in container["resources"].get("requests", {}).items():
-                    sums[resource] += parse_quantity(amount)
+                    sums[resource] += _number(amount)
     limits = {
         each["metadata"]["name"]: each["status"]["allocatable"] for each in cluster.api.get("/api/v1/nodes")["items"]
     }
@@ -117,7 +117,20 @@ def overcommitted(cluster: Cluster) -> dict[str, list[str]]:
 
 
 def _limit(allocatable: Mapping[str, str], resource: str) -> Decimal:
-    return Decimal(parse_quantity(allocatable.get(resource, "0")))
+    return _number(allocatable.get(resource, "0"))
+
+
+_SUFFIXES = {
+    **{suffix: Decimal(10) ** power for suffix, power in zip("num", (-9, -6, -3), strict=True)},
+    **{suffix: Decimal(1000) ** power for power, suffix in enumerate(("", "k", "M", "G", "T", "P", "E"))},
+    **{f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", 1)},
+}
+
+
+def _number(quantity: str) -> Decimal:
+    """A quantity as Kubernetes writes it: ``250m``, ``1Gi``, ``2e3``."""
+    number = quantity.rstrip("numkKMGTPEi")
+    return Decimal(number) * _SUFFIXES[quantity.removeprefix(number)]
 
 
 def assert_sound(cluster: Cluster, daemon: Daemon, *, pid: int | None = None, timeout: float = 90.0) -> None:

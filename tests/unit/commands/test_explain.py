@@ -40,6 +40,7 @@ from tests.support.builders import (
     pod_term,
     taint,
 )
+from tests.support.examples import examples
 from tests.support.recording_server import Answer, Asked, RecordingServer, status, write_kubeconfig
 
 K0, K1, K2 = BENT_DOWN
@@ -526,7 +527,7 @@ CURVE = PowerModel("zone=a", Exponential(*BENT_DOWN))
 LABELLED = Settings(power=PowerSettings(inline=PowerModels(by_selector=(({"zone": "a"}, CURVE),))))
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=examples(150), suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     spec=st.dictionaries(st.sampled_from(POD_FIELDS), shapes, max_size=3),
     more=st.dictionaries(st.sampled_from(NODE_FIELDS), shapes, max_size=2),

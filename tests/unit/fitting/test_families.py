@@ -1,7 +1,8 @@
 """Round trips: curves with noise are found again, and the stated intervals hold the truth as often as they say.
 
-Stated in advance: 50 samples at loads evenly from 0 to 1, Gaussian noise of 2 % of the highest power, seeds 0..999,
-each family fitted to a curve of its own. How many of so many draws must hit is the binomial's word (``attainable``).
+Stated in advance: 50 samples at loads evenly from 0 to 1, Gaussian noise of 2 % of the highest power, seeds 0..999 (the
+first of them where EXAMPLES_SHARE asks for fewer), each family fitted to a curve of its own. How many of so many draws
+must hit is the binomial's word (``attainable``).
 """
 
 import math
@@ -17,11 +18,12 @@ from peaks_scheduler.fitting.samples import Samples
 from peaks_scheduler.power.curves import Curve, Exponential, IdleExponential, Linear, Piecewise
 from peaks_scheduler.power.validity import flaw
 from tests.support.attainable import EPS, ROUNDINGS, STOPPED, hits
+from tests.support.examples import examples
 
 LOADS = np.linspace(0.0, 1.0, 50)
 AT = np.array([0.0, 0.1, 0.25, 0.5, 0.75, 0.95])
 STEP = 0.05
-SEEDS = 1000
+SEEDS = examples(1000)
 
 CURVES = {
     "concave": Exponential(179.6, -64.8, -3.0),  # the server of data/peaks/curve_T1.csv

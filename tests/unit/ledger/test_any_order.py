@@ -54,6 +54,7 @@ from tests.support.builders import (
     read,
     when,
 )
+from tests.support.examples import examples
 from tests.support.ledger_events import (
     CPUS,
     FEATURES,
@@ -355,7 +356,7 @@ class AnyOrder(RuleBasedStateMachine):
 
 
 AnyOrder.TestCase.settings = settings(
-    max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=examples(100), stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 test_any_sequence_of_events_leaves_what_the_last_words_alone_would = AnyOrder.TestCase
 
@@ -395,6 +396,9 @@ def _only_what_is_remembered(self: NodeLabels, i: int, node: Node) -> None:
     self.forget()
 
 
+RARE = "what an assumed pod took of storage is not given back"
+"""Noticed by four of the rules together, which come together in one of several hundred runs of all of them."""
+
 LEFT_OUT: dict[str, tuple[Any, str, Any]] = {
     "pods are not counted where their node moves to": (PodsByLabels, "node_placed", nothing),
     "pods that leave are counted for ever": (PodsByLabels, "pod_removed", nothing),
@@ -406,14 +410,26 @@ LEFT_OUT: dict[str, tuple[Any, str, Any]] = {
     "pods on nodes keep what they were taken to use": (Ledger, "_set_use", nothing),
     "a nomination outlives its reason": (Ledger, "_nominate", _only_new_ones),
     "who used a claim uses it for ever": (Storage, "pod_removed", nothing),
-    "what an assumed pod took of storage is not given back": (Storage, "forget", nothing),
+    RARE: (Storage, "forget", nothing),
 }
 
 
-@pytest.mark.parametrize(("owner", "update", "instead"), LEFT_OUT.values(), ids=LEFT_OUT)
-def test_an_update_that_is_left_out_is_noticed(
-    owner: Any, update: str, instead: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(owner, update, instead)
+def _no_rule(name: str) -> Any:
+    """The method of this name, which other rules call, but no rule by itself."""
+    return lambda self, *args: getattr(AnyOrder, name)(self, *args)
+
+
+class FewRules(AnyOrder):
+    """What it does is among what the machine does: pods come, are assumed and forgotten, and questions are asked."""
+
+    node_seen, node_gone, namespace_seen = map(_no_rule, ("node_seen", "node_gone", "namespace_seen"))
+    storage_seen, storage_seen_again_or_gone = map(_no_rule, ("storage_seen", "storage_seen_again_or_gone"))
+    pod_bound, pod_changed, pod_gone = map(_no_rule, ("pod_bound", "pod_changed", "pod_gone"))
+    pod_seen_late, time_passes, usage_known = map(_no_rule, ("pod_seen_late", "time_passes", "usage_known"))
+
+
+@pytest.mark.parametrize("what", LEFT_OUT)
+def test_an_update_that_is_left_out_is_noticed(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(*LEFT_OUT[what])
     with pytest.raises((AssertionError, LookupError, ValueError), match=r"."):
-        run_state_machine_as_test(AnyOrder, settings=LEAVE_OUT)
+        run_state_machine_as_test(FewRules if what == RARE else AnyOrder, settings=LEAVE_OUT)

@@ -27,6 +27,7 @@ from peaks_scheduler.ledger.tombstones import Tombstones
 from peaks_scheduler.objects.pod import Pod
 from peaks_scheduler.observability.telemetry import Telemetry
 from tests.support.builders import NOW, Json, ledger, namespace, node, pod
+from tests.support.examples import examples
 from tests.support.storage_objects import claim
 from tests.support.virtual_time import now, run_virtually
 
@@ -402,7 +403,7 @@ class AnyNews(RuleBasedStateMachine):
 
 
 AnyNews.TestCase.settings = settings(
-    max_examples=100,
+    max_examples=examples(100),
     stateful_step_count=30,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # each step may run an event loop: shrinking takes minutes

@@ -17,6 +17,7 @@ from peaks_scheduler.ledger.storage.plan import Binding, Progress, Provision, Vo
 from peaks_scheduler.ledger.storage.store import KINDS, Storage
 from peaks_scheduler.objects.node import Node, node_from_api
 from tests.support.builders import Json, expression, node, pod, read
+from tests.support.examples import examples
 from tests.support.storage_objects import (
     DRIVER,
     attachment,
@@ -574,7 +575,7 @@ def picture(known: Storage) -> Any:
     return rooms, holders, free, kept, users, known.users.nodes_conflicting(disk), waiting
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(EVENTS)
 def test_any_sequence_of_events_leaves_what_the_last_words_alone_would(events: list[tuple[str, Any, Any]]) -> None:
     known = Storage()

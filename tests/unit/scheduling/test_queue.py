@@ -14,6 +14,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from peaks_scheduler.scheduling.events import ClusterEvent
 from peaks_scheduler.scheduling.queue import SchedulingQueue
+from tests.support.examples import examples
 
 NODES = frozenset({ClusterEvent.NODE_ADDED, ClusterEvent.NODE_CHANGED})
 ROOM = frozenset({ClusterEvent.NODE_ADDED, ClusterEvent.POD_GONE})
@@ -554,5 +555,5 @@ class QueueOfAnyLife(RuleBasedStateMachine):
         assert set(drain(self.queue, self.now + 300.0)) == waiting
 
 
-QueueOfAnyLife.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+QueueOfAnyLife.TestCase.settings = settings(max_examples=examples(60), stateful_step_count=40, deadline=None)
 test_no_pod_is_ever_lost = QueueOfAnyLife.TestCase
