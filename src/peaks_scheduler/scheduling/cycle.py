@@ -47,7 +47,7 @@ def schedule(
     if rejected is not None:
         return Decision(pod, strategy.name, 0, len(nodes), diagnosis=rejected)
     feasible = feasible_nodes(pod, nodes)
-    if not feasible.any():
+    if not np.count_nonzero(feasible):
         return Decision(pod, strategy.name, 0, len(nodes), diagnosis=diagnose(pod, nodes))
     predicted = predict(pod, nodes, strategy)
     tolerance = tolerance if pod.tolerance is None else pod.tolerance

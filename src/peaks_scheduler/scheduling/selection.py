@@ -65,13 +65,14 @@ def two_best(
     ties = _Ties(max(tolerance, SAME_COST) if strategy.in_watts else SAME_COST, strategy)
     found: list[SelectedNode] = []
     for values, within in _groups(feasible, predicted, ties, _positions(avoid, nodes)):
-        values[[each.index for each in found]] = np.nan
-        while len(found) < 2:
-            each = _least(values, pod, nodes, within.exact if found else within)
-            if each is None:
-                break
-            found.append(each)
+        for each in found:
             values[each.index] = np.nan
+        while len(found) < 2:
+            least = _least(values, pod, nodes, within.exact if found else within)
+            if least is None:
+                break
+            found.append(least)
+            values[least.index] = np.nan
         if len(found) == 2:
             break
     return found[0], found[1] if len(found) == 2 else None
