@@ -118,8 +118,8 @@ class TestLoad:
     ) -> None:
         from peaks_scheduler.daemon.keepers import load as load_module
 
-        resolutions, resolve = [], load_module.resolve
-        monkeypatch.setattr(load_module, "resolve", lambda *given: resolutions.append(1) or resolve(*given))
+        resolutions, resolve = [], load_module.resolve_report
+        monkeypatch.setattr(load_module, "resolve_report", lambda *given: resolutions.append(1) or resolve(*given))
         keeping = Keeping(BOTH, BOTH, BOTH, report({"worker-1": 0.3}))
         await keeping.fetch(3)
         assert len(resolutions) == 1

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from peaks_scheduler.arrays import Floats, Ints
-from peaks_scheduler.commands.explain.answer import Answer, as_table, headline
+from peaks_scheduler.commands.explain.answer import Answer
+from peaks_scheduler.commands.explain.answer_table import as_table, headline
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.ledger.snapshot import Snapshot
 from peaks_scheduler.objects.annotations import TOLERANCE

@@ -100,14 +100,14 @@ class LoadKeeper(PeriodicKeeper):
             return
         find = self._asked_of(report)
         # thousands of addresses take a third of a second
-        self._found = await off_loop(find) if len(report.nodes) > _OFF_THE_LOOP else find()
+        self._resolution = await off_loop(find) if len(report.nodes) > _OFF_THE_LOOP else find()
         self._matched_for = state
 
     def _asked_of(self, report: LoadReport) -> Callable[[], Resolution]:
         return partial(resolve_report, report, tuple(self._ledger.nodes()))
 
     def _apply(self, report: LoadReport) -> None:
-        self._matched = match(report, self._found)
+        self._matched = match(report, self._resolution)
         self._ledger.apply_load(self._matched.loads, self._wall())
         self._newest = max((load.window_end for load in report.nodes.values()), default=report.timestamp)
         if self._complete:
