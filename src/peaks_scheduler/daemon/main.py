@@ -126,7 +126,7 @@ class Daemon:
         try:
             port = await background.run(parts.server.start())
             logger.info("serving", extra={"address": str(self.settings.listen), "port": port})
-            with RestartCounter(parts.telemetry, parts.feed).listening():
+            with RestartCounter(parts.telemetry, parts.feed.relisted).listening():
                 return await self._live()
         finally:
             for keeper in parts.keepers:

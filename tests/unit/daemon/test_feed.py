@@ -173,7 +173,7 @@ async def watching_by_kopf(api: ServerThread, folder: Path, kinds: Sequence[Kind
     heard.kinds = kinds
     running = asyncio.create_task(heard.feed.run(stop))
     try:
-        with RestartCounter(heard.telemetry, heard.feed).listening():
+        with RestartCounter(heard.telemetry, heard.feed.relisted).listening():
             await until(lambda: heard.ledger.pod(UID) is not None and heard.feed.listed.is_set())
             yield heard
     finally:
@@ -402,7 +402,7 @@ def test_a_broken_watch_is_counted_and_asks_for_a_comparison(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     heard = Heard()
-    with RestartCounter(heard.telemetry, heard.feed).listening():
+    with RestartCounter(heard.telemetry, heard.feed.relisted).listening():
         watching.logger.debug("Starting the watch-stream for pods.v1 cluster-wide.")
         assert not heard.feed.relisted.is_set()
         watching.logger.debug(line)
@@ -414,7 +414,7 @@ def test_a_broken_watch_is_counted_and_asks_for_a_comparison(
 def test_listening_leaves_no_trace() -> None:
     speaker, heard = logging.getLogger(SPEAKER), Heard()
     before = (speaker.level, speaker.propagate, list(speaker.handlers))
-    with contextlib.suppress(ZeroDivisionError), RestartCounter(heard.telemetry, heard.feed).listening():
+    with contextlib.suppress(ZeroDivisionError), RestartCounter(heard.telemetry, heard.feed.relisted).listening():
         raise ZeroDivisionError
     assert (speaker.level, speaker.propagate, speaker.handlers) == before
 

@@ -10,12 +10,9 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from peaks_scheduler.observability.telemetry import Telemetry
-
-if TYPE_CHECKING:
-    from .feed import Feed
 
 SPEAKER = "kopf._cogs.clients.watching"  # the logger that tells of broken watches
 REPORTER = "kopf._core.reactor.orchestration"  # the logger that tells of watches that failed for good
@@ -24,13 +21,13 @@ STREAM = "infinite_watch"  # what it calls their streams
 
 
 class RestartCounter(logging.Handler):
-    """Counts broken watches. kopf restarts them and says so in debug lines only."""
+    """Counts broken watches and sets ``relisted``. kopf restarts them and says so in debug lines only."""
 
     SIGNS = (("Restarting the watch-stream for ", "gone"), ("is inactive, reconnecting", "inactive"))
 
-    def __init__(self, telemetry: Telemetry, feed: Feed) -> None:
+    def __init__(self, telemetry: Telemetry, relisted: asyncio.Event) -> None:
         super().__init__(logging.DEBUG)
-        self._telemetry, self._feed = telemetry, feed
+        self._telemetry, self._relisted = telemetry, relisted
 
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()
@@ -38,7 +35,7 @@ class RestartCounter(logging.Handler):
             if sign in message:
                 resource = message.partition(" for ")[2].partition(".")[0]
                 self._telemetry.watch_restarted(resource, "gone" if reason == "gone" else "inactive")
-                self._feed.relisted.set()
+                self._relisted.set()
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
