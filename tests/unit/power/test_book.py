@@ -80,7 +80,11 @@ STATES: list[tuple[list[Step], Origin | None, list[Origin]]] = [
 ]
 
 
-@pytest.mark.parametrize(("steps", "counts", "beaten"), STATES, ids=lambda each: str(each)[:60] if each else "none")
+@pytest.mark.parametrize(
+    ("steps", "counts", "beaten"),
+    STATES,
+    ids=[", ".join(step.__name__ for step in steps) or "-" for steps, *_ in STATES],
+)
 def test_which_layer_counts(steps: list[Step], counts: Origin | None, beaten: list[Origin]) -> None:
     known = book()
     for step in steps:
