@@ -29,6 +29,7 @@ EXPORTED = {
     "peaks_power_compared_nodes": set(),
     "peaks_power_model_valid": set(),
     "peaks_learned_power_models": set(),
+    "peaks_power_models": {"origin"},
     "peaks_undecided_pods": set(),
     "peaks_unread_kinds": {"kind"},
 }
