@@ -170,5 +170,5 @@ def diagnose(pod: Pod, nodes: Snapshot) -> Diagnosis:
                 reasons[reason] += count
                 names.add(each.name)
                 events |= each.events
-                condition = WAITING if each.ours else condition
+                condition = condition if each.more_nodes_help else WAITING
     return Diagnosis(len(nodes), reasons, frozenset(names), frozenset(events), condition=condition)

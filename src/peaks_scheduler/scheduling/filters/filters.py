@@ -56,7 +56,9 @@ class Filter:
     skipped: Callable[[Pod, Snapshot], bool] | None = None
     """Is the filter skipped when nominated pods are added? So it is where it had nothing to judge without them."""
     ours: bool = False
-    """A rule of our own that kube-scheduler does not have: nodes that a cluster autoscaler adds would not help."""
+    """A rule that kube-scheduler does not have."""
+    more_nodes_help: bool = True
+    """Could nodes that a cluster autoscaler adds take the refused pod?"""
 
 
 _NODES = frozenset({ClusterEvent.NODE_ADDED, ClusterEvent.NODE_CHANGED})
@@ -82,7 +84,7 @@ FILTERS: tuple[Filter, ...] = (
     Filter("PodTopologySpread", pod_topology_spread, _NEIGHBOURS),
     Filter("InterPodAffinity", inter_pod_affinity, _AFFINITY, skipped=no_term_applies),
     Filter("NodeDeclaredFeatures", declared_features, _NODES),
-    Filter("PeaksUnreadNamespaces", unreadable_namespaces, _ROOM, ours=True),
-    Filter("PeaksCoolOff", cooldown, _NODES, ours=True),
+    Filter("PeaksUnreadNamespaces", unreadable_namespaces, _ROOM, ours=True, more_nodes_help=False),
+    Filter("PeaksCoolOff", cooldown, _NODES, ours=True, more_nodes_help=False),
 )
 # fmt: on
