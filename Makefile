@@ -25,8 +25,9 @@ DEADLINE := $(addprefix tests/e2e/test_, replicas.py two_schedulers.py)
 LONGEST  := $(addprefix tests/e2e/test_, faults.py fit_prometheus.py sources.py controllers.py placement.py operations.py)
 REST     := $(LONGEST) tests/parity $(filter-out $(DEADLINE) $(LONGEST), $(wildcard tests/e2e/test_*.py))
 
-# two lanes side by side: what computes takes the time that the tests against servers leave
-COMPUTING := image lint@nice unit@nice other-plain@nice other-kernels@nice
+# what only computes takes the time that the tests against servers leave; the unit tests have limits of time, and the
+# processors for themselves
+COMPUTING := image@nice other-kernels@nice
 SERVING   := control-plane monitoring e2e-deadlines e2e-rest
 
 .DEFAULT_GOAL := help
@@ -87,7 +88,7 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 test: $(READY)
-	@MAKE='$(MAKE)' $(BIN)/python tools/suite.py '$(COMPUTING)' '$(SERVING)'
+	@MAKE='$(MAKE)' $(BIN)/python tools/suite.py 'lint unit' then '$(COMPUTING)' '$(SERVING)' then other-plain
 
 unit: $(READY)
 	$(BIN)/python -m pytest -n auto --dist worksteal tests/unit tests/fuzz tests/adversarial

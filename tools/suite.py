@@ -1,8 +1,8 @@
-"""``suite.py LANE...``: makes the targets of every lane, lane beside lane, and says how long each of them took.
+"""``suite.py LANE... [then LANE...]``: makes the targets of every lane, lane beside lane, and says how long each took.
 
-A lane is a list of make targets that follow one another: ``"lint unit pythons"``. What a target prints is kept in a
-file and shown as a whole once it has ended. A target that fails ends its lane; the other lanes go on, so that one run
-shows everything that is wrong. At the end stands a table: target, seconds, and seconds of processor time. The exit code
+A lane is a list of make targets that follow one another: ``"lint unit pythons"``. ``then`` waits for all lanes before
+it. What a target prints is kept in a file and shown as a whole once it has ended. A target that fails ends its lane;
+all other lanes are made, so that one run shows everything that is wrong. At the end stands a table: target, seconds, and seconds of processor time. The exit code
 is 0 only where every target was made.
 
 ``TARGET@nice`` gives a target the time that the other lanes leave (nice 19): for what only computes, beside tests that
@@ -27,6 +27,7 @@ LIMIT = 2400.0  # [s] of one target
 STILL = 60.0  # [s] between two lines that say what is still running
 LAST = 10.0  # [s] that a target gets to end after SIGTERM
 NICE = "@nice"
+THEN = "then"
 YIELDING = (
     "sh",
     "-c",
@@ -57,16 +58,17 @@ class Suite:
         self._made: list[Made] = []
         self._ended = threading.Event()
 
-    def run(self, lanes: Sequence[Sequence[str]]) -> list[Made]:
-        """Makes all lanes; how every target went that was begun, in the order in which they ended."""
-        threads = [threading.Thread(target=self._lane, args=(lane,)) for lane in lanes]
-        for thread in threads:
-            thread.start()
-        telling = threading.Thread(target=self._tell, daemon=True)
-        telling.start()
+    def run(self, stages: Sequence[Sequence[Sequence[str]]]) -> list[Made]:
+        """Makes the lanes of each stage; how every target went that was begun, in the order in which they ended."""
+        threading.Thread(target=self._tell, daemon=True).start()
+        threads: list[threading.Thread] = []
         try:
-            for thread in threads:
-                thread.join()
+            for lanes in stages:
+                threads = [threading.Thread(target=self._lane, args=(lane,)) for lane in lanes]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join()
         finally:
             self._stop()
             for thread in threads:
@@ -159,15 +161,23 @@ def table(made: Sequence[Made], seconds: float) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Makes lanes of targets side by side and says how long each took.")
     parser.add_argument("--make", default=os.environ.get("MAKE", "make"), help="the make to call")
-    parser.add_argument("lanes", nargs="+", metavar="LANE", help="targets that follow one another, in one argument")
+    parser.add_argument(
+        "lanes", nargs="+", metavar="LANE", help="targets that follow one another, in one argument; or then"
+    )
     asked = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # as Ctrl-C: what was begun is ended
-    lanes = [lane.split() for lane in asked.lanes]
+    stages: list[list[list[str]]] = [[]]
+    for lane in asked.lanes:
+        if lane == THEN:
+            stages.append([])
+        else:
+            stages[-1].append(lane.split())
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="peaks-suite-") as folder:
-        made = Suite([*asked.make.split(), "--no-print-directory"], Path(folder)).run(lanes)
+        made = Suite([*asked.make.split(), "--no-print-directory"], Path(folder)).run(stages)
     print(table(made, time.monotonic() - begun))
-    return int(len(made) < sum(map(len, lanes)) or any(each.code for each in made))
+    asked_for = sum(len(lane) for lanes in stages for lane in lanes)
+    return int(len(made) < asked_for or any(each.code for each in made))
 
 
 if __name__ == "__main__":

@@ -55,6 +55,14 @@ def test_every_target_is_made_and_listed_with_what_it_printed(folder: Path) -> N
     assert "\n19\n" in ran.stdout
 
 
+def test_what_comes_then_begins_when_all_before_it_has_ended(folder: Path) -> None:
+    ran = suite(folder, "bad good", "yielding", "then", "good")
+    assert ran.returncode == 1
+    said = [line for line in ran.stdout.splitlines() if line.startswith("===")]
+    assert said[-2:] == ["=== good begins", "=== good: done, 0 s"]
+    assert {line.split(":")[0] for line in said[:-2] if ":" in line} == {"=== bad", "=== yielding"}
+
+
 def test_lanes_go_side_by_side(folder: Path) -> None:
     assert suite(folder, "meets", "other").returncode == 0
 
