@@ -2,8 +2,8 @@
 
 A lane is a list of make targets that follow one another: ``"lint unit pythons"``. ``then`` waits for all lanes before
 it. What a target prints is kept in a file and shown as a whole once it has ended. A target that fails ends its lane;
-all other lanes are made, so that one run shows everything that is wrong. At the end stands a table: target, seconds, and seconds of processor time. The exit code
-is 0 only where every target was made.
+all other lanes are made, so that one run shows everything that is wrong. At the end stands a table: target, seconds,
+and seconds of processor time. The exit code is 0 only where every target was made.
 
 ``TARGET@nice`` gives a target the time that the other lanes leave (nice 19): for what only computes, beside tests that
 must keep deadlines. A target that takes longer than LIMIT is ended and has failed.
