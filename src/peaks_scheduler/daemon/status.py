@@ -132,7 +132,8 @@ class Status:
 
     def _series(self, nodes: Snapshot) -> NodeMetrics:
         typical = pod_from_api({"metadata": {"name": "typical"}}, self._context.settings.default_pod_cpu)
-        jumps = self._scheduler.strategy.cost(typical, nodes)
+        strategy = self._scheduler.strategy
+        jumps = strategy.jump(typical, nodes, strategy.cost(typical, nodes))
         cpu = np.where(nodes.cpu_capacity > NO_CPUS, nodes.cpu_high / nodes.cpu_capacity, np.nan)
         return NodeMetrics(tuple(nodes.names), cpu, jumps)
 

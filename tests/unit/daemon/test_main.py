@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+import numpy as np
 import pytest
 
 from peaks_scheduler.daemon import status
@@ -30,6 +31,7 @@ from peaks_scheduler.daemon.scheduler import loop as scheduling
 from peaks_scheduler.daemon.watching.feed import Feed
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.ledger.records import State
+from peaks_scheduler.scheduling.scoring.strategies import STRATEGIES, Strategy
 from peaks_scheduler.settings.loading import load_settings
 from peaks_scheduler.settings.settings import Settings
 from tests.support.builders import Json, node, pod, when
@@ -219,6 +221,19 @@ class TestWork:
             assert 'peaks_node_predicted_cpu_ratio{node="worker-1"} 0.0' in numbers
             shown = (await get(caplog, "/configz")).text
             assert "embedded" not in shown  # the token of the kubeconfig
+
+    async def test_the_jump_of_a_node_is_in_watts_whatever_the_strategy_counts(
+        self, run: Run, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        points = Strategy("points", "points", lambda pod, nodes: np.full(len(nodes), -7.0), unit="points")
+        monkeypatch.setitem(STRATEGIES, "peaks", points)  # type: ignore[misc]  # the default
+        file = tmp_path / "models.yaml"
+        file.write_text("models: [{nodes: [worker-1], cpu: ratio, curve: {kind: linear, idle: 100, max: 200}}]")
+        async with run(leader_elect=False, node_metrics=True, power_models=str(file)) as daemon:
+            await until(daemon.parts.core.gate.may_decide)
+            numbers = (await get(caplog, "/metrics")).text
+        assert 'peaks_node_jump_watts{node="worker-1"} 2.5' in numbers  # a tenth of a core of four: 100 W / 40
+        assert 'peaks_node_jump_watts{node="worker-2"}' not in numbers  # it has no model
 
     async def test_it_is_not_ready_while_the_api_server_answers_nothing(
         self, api: ServerThread, run: Run, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
