@@ -164,10 +164,6 @@ class PowerBook:
         beaten = (self._layers[each].keys() for each in later)
         return frozenset(self._layers[origin]).difference(*beaten)
 
-    def counts(self, nodes: Iterable[tuple[str, Mapping[str, str]]]) -> Mapping[str, int]:
-        """How many of the nodes (name, labels) have a model of each layer; a node without a model is not counted."""
-        return by_origin(self.for_node(name, labels) for name, labels in nodes)
-
 
 def by_origin(models: Iterable[PowerModel | None]) -> Mapping[str, int]:
     """How many of the models are of each origin; None is not counted."""

@@ -40,5 +40,12 @@ def read_models(path: str | Path, option: str = "") -> PowerModels:
     try:
         text = read_text(path, MOST_MODELS)
     except (OSError, UnicodeDecodeError) as error:
-        raise PowerModelError(f"{path}: expected a readable power model file, got: {error}") from error
+        raise unreadable(path, error) from error
     return parse_models(text, str(path))
+
+
+def unreadable(path: str | Path, cause: Exception) -> PowerModelError:
+    """The error of a power model file that cannot be read, with its cause."""
+    error = PowerModelError(f"{path}: expected a readable power model file, got: {cause}")
+    error.__cause__ = cause
+    return error

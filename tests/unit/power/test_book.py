@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from peaks_scheduler.power.book import PowerBook
+from peaks_scheduler.power.book import PowerBook, by_origin
 from peaks_scheduler.power.curves import Linear
 from peaks_scheduler.power.models import Origin, PowerModel, PowerModels
 from tests.support.builders import BENT_DOWN, BENT_UP, ledger, models, node
@@ -164,7 +164,7 @@ def test_a_selector_of_the_file_is_beaten_on_the_one_node_alone() -> None:
     known.predict([predicted("n1")], 0.0, 60.0)
     nodes = [("n1", LABELS), ("n2", LABELS), ("n3", {})]
     assert [known.for_node(*each) for each in nodes] == [predicted("n1"), PowerModel("type=large", FILE), None]
-    assert known.counts(nodes) == {"file": 1, "learned": 0, "predicted": 1}
+    assert by_origin(known.for_node(*each) for each in nodes) == {"file": 1, "learned": 0, "predicted": 1}
     assert known.nodes_of("learned") == frozenset()
 
 

@@ -13,7 +13,7 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -28,6 +28,7 @@ from peaks_scheduler.observability.serving import Check, Health
 from peaks_scheduler.power.book import by_origin
 from peaks_scheduler.power.file import parse_models
 from peaks_scheduler.power.models import EMPTY, PowerModels
+from peaks_scheduler.settings.power_models import unreadable
 from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.text.words import few
 
@@ -95,10 +96,12 @@ class ModelKeeper(Keeper):
         except PowerModelError as error:
             return error
         except (OSError, UnicodeDecodeError) as error:
-            return _caused(f"{path}: expected a readable power model file, got: {error}", error)
+            return unreadable(path, error)
         except Exception as error:  # whatever the file makes the parser do, the daemon goes on
             logger.exception("power model file not understood", extra={"file": str(path)})
-            return _caused(f"{path}: expected a power model file, got: {type(error).__name__}: {error}", error)
+            wrong = PowerModelError(f"{path}: expected a power model file, got: {type(error).__name__}: {error}")
+            wrong.__cause__ = error
+            return wrong
 
     def _news(self, path: Path) -> PowerModels | None:
         before, self._seen = self._seen, None
@@ -152,9 +155,12 @@ class ModelKeeper(Keeper):
         kinds = "; ".join(f"{scope}: {few(names)}" for scope, names in found.items())
         return f"models of unlike watts, the less of the machine the cheaper a node looks ({kinds})" if found else ""
 
+    def _origins(self) -> Mapping[str, int]:
+        return by_origin(self._ledger.snapshot().models)
+
     def layers(self) -> str:
         """How many nodes have a model of each layer of the power book, in words; empty where only the file has any."""
-        counts = self._ledger.power.counts((node.name, node.labels) for node in self._ledger.nodes())
+        counts = self._origins()
         if counts["learned"] == counts["predicted"] == 0:
             return ""
         return "nodes by the origin of their model: " + ", ".join(f"{origin} {n}" for origin, n in counts.items())
@@ -175,16 +181,8 @@ class ModelKeeper(Keeper):
         origins = "Nodes by the origin of the power model in force: file, learned while running, or predicted."
         return (
             Gauge("peaks_power_model_valid", valid, lambda: single(not self.failure)),
-            Gauge(
-                "peaks_power_models", origins, lambda: by_key(by_origin(self._ledger.snapshot().models)), ("origin",)
-            ),
+            Gauge("peaks_power_models", origins, lambda: by_key(self._origins()), ("origin",)),
         )
-
-
-def _caused(words: str, cause: Exception) -> PowerModelError:
-    error = PowerModelError(words)
-    error.__cause__ = cause
-    return error
 
 
 def in_thread(work: Callable[[], T]) -> asyncio.Future[T]:

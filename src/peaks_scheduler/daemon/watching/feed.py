@@ -5,8 +5,8 @@ to be watched beside pods and nodes are asked for at every start (``kube.kinds``
 them can be read): kopf would retry a forbidden kind every two seconds, and end at a kind that does not exist. Only
 ``on.event`` handlers are used: all others write finalizers and annotations onto the pods. kopf keeps watches alive
 through lost connections and 410 Gone; objects that vanished meanwhile are found by the audit. kopf keeps the order of
-one object's events, but not between objects, and may deliver events late: out-of-date ones are dropped (``departed``).
-Assumes one event loop.
+one object's events, but not between objects, and may deliver events late: out-of-date ones are dropped
+(``tombstones``). Assumes one event loop.
 
 When kopf ends it cancels every task that is younger than itself: the daemon's own tasks must exist before ``run`` is
 called.
