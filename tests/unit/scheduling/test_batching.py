@@ -50,7 +50,7 @@ CORES = 8
 
 
 def by_hand(cpus: list[int], k1: list[float], first: Callable[[list[float]], int]) -> Placed:
-    """The rule on nodes of 8 cores whose power is k1 * exp(2 u / 8): it looks at every pair of pod and node each time."""
+    """The rule on nodes of 8 cores of power k1 * exp(2 u / 8): it looks at every pair of pod and node each time."""
     use, left, found = [0] * len(k1), dict(enumerate(cpus)), []
     while left:
         best = {}
