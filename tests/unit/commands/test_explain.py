@@ -478,7 +478,7 @@ def test_a_file_that_is_not_there_is_exit_2(option: str, given: tuple[str, str],
         ("--load", "{", "--load wrong: expected JSON"),
         ("--load", "{}", "--load wrong: expected data to be an object"),
         ("--power-models", "models: 3", "wrong: models: expected a list"),
-        ("--config", "strategy: cheapest", "strategy: expected one of peaks, envelope, jump; got 'cheapest'"),
+        ("--config", "strategy: cheapest", "max-min, ecsched; got 'cheapest'"),
         ("--config", "stratgy: peaks", "unknown key"),
     ],
 )
@@ -684,7 +684,10 @@ def cluster_of(
 def test_strategies_are_listed_one_line_each_with_what_they_minimise() -> None:
     result = CliRunner().invoke(main, ["strategies"])
     assert result.exit_code == 0
-    assert [line.split()[0] for line in result.stdout.splitlines()] == ["peaks", "envelope", "jump"]
+    by_power = ["peaks", "envelope", "jump", "jump-upstream", "carbon"]
+    plain = ["least-allocated", "most-allocated", "round-robin", "random", "first-come"]
+    over_batches = ["min-min", "max-min", "ecsched"]
+    assert [line.split()[0] for line in result.stdout.splitlines()] == [*by_power, *plain, *over_batches]
     assert all(len(line.split(maxsplit=1)[1]) > 20 for line in result.stdout.splitlines())
 
 
