@@ -114,7 +114,7 @@ def tell_intensity(ledger: Ledger, forecast: Forecast, now: float) -> tuple[str,
     """Set the signals of every node; the names of the nodes whose intensity is not known now."""
     by_region: dict[str | None, list[str]] = {}
     for node in ledger.nodes():
-        by_region.setdefault(_region_of(node, forecast), []).append(node.name)
+        by_region.setdefault(region_of(node, forecast), []).append(node.name)
     unknown: list[str] = []
     for region, names in by_region.items():
         known = None if region is None else forecast[region]
@@ -124,7 +124,7 @@ def tell_intensity(ledger: Ledger, forecast: Forecast, now: float) -> tuple[str,
     return tuple(sorted(unknown))
 
 
-def _region_of(node: Node, forecast: Forecast) -> str | None:
+def region_of(node: Node, forecast: Forecast) -> str | None:
     """The node's region in the forecast; None: it has none."""
     named = node.labels.get(LABEL, EVERYWHERE)
     return next((region for region in (named, EVERYWHERE) if region in forecast), None)
