@@ -17,7 +17,7 @@ from peaks_scheduler.objects.ceilings import NO_CEILING, Ceiling, parse_ceiling
 from peaks_scheduler.simulation.belief_words import parse_beliefs
 from peaks_scheduler.simulation.faults import parse_faults
 from peaks_scheduler.simulation.load_views import parse_load_view
-from peaks_scheduler.text.words import nearest, plural
+from peaks_scheduler.text.words import nearest
 
 MOST_RUNS = 100_000
 MOST_SEED = 2**31 - 1
@@ -98,7 +98,9 @@ def read_experiment(data: object, origin: str, known: Collection[str] | None, fi
     Raises ConfigurationError: an unknown key or word, with the nearest known one.
     """
     if not isinstance(data, Mapping):
-        raise ConfigurationError(f"{origin}: expected a mapping with `nodes`, `workloads` and `strategies`; got {data!r:.80}")
+        raise ConfigurationError(
+            f"{origin}: expected a mapping with `nodes`, `workloads` and `strategies`; got {data!r:.80}"
+        )
     for key in data:
         if key not in _KEYS:
             raise ConfigurationError(
@@ -161,7 +163,9 @@ class _File:
             return (default,)
         words = [given] if isinstance(given, str) else given
         if not isinstance(words, list) or not words:
-            raise self.wrong(key, f"a list of at least one value{'' if given is not None else ', since it is required'}", given)
+            raise self.wrong(
+                key, f"a list of at least one value{'' if given is not None else ', since it is required'}", given
+            )
         for i, word in enumerate(words):
             self._check(f"{key}[{i}]", word, check)
             if word in words[:i]:
@@ -183,13 +187,17 @@ class _File:
             return tuple(range(1, given + 1))
         listed = given if isinstance(given, list) else [None]
         if not listed or not all(_is_seed(each) for each in listed) or len(set(listed)) < len(listed):
-            raise self.wrong("seeds", "how many (5 stands for 1 to 5), or a list of different whole numbers, 0 or more", given)
+            raise self.wrong(
+                "seeds", "how many (5 stands for 1 to 5), or a list of different whole numbers, 0 or more", given
+            )
         return tuple(listed)
 
     def fixed(self, fixed: Fixed) -> Fixed:
         """``fixed`` with what the file says."""
         price = self.data.get("price", fixed.price)
-        if price is not None and (isinstance(price, bool) or not isinstance(price, (int, float)) or not 0 <= price < 1e6):
+        if price is not None and (
+            isinstance(price, bool) or not isinstance(price, (int, float)) or not 0 <= price < 1e6
+        ):
             raise self.wrong("price", "the price of a kWh, 0 or more", price)
         carbon = self.text("carbon", fixed.carbon)
         return replace(fixed, ceiling=self._ceiling(fixed.ceiling), price=price, carbon=carbon)
@@ -202,9 +210,12 @@ class _File:
         if text == "none":
             return NO_CEILING
         try:
-            return parse_ceiling(text)
+            found = parse_ceiling(text)
         except ValueError as error:
             raise self.wrong("ceiling", f"{error}, or none", given) from error
+        return Ceiling(
+            default.cpu if found.cpu is None else found.cpu, default.memory if found.memory is None else found.memory
+        )
 
 
 def _is_seed(value: object) -> bool:
@@ -214,12 +225,12 @@ def _is_seed(value: object) -> bool:
 def counted(experiment: Experiment) -> str:
     """The size of the experiment in words."""
     axes = {
-        "fleet": experiment.nodes,
-        "workload": experiment.workloads,
-        "belief": experiment.models,
-        "view of the load": experiment.load_views,
-        "kind of faults": experiment.faults,
-        "strategy": experiment.strategies,
-        "seed": experiment.seeds,
+        "nodes": experiment.nodes,
+        "workloads": experiment.workloads,
+        "models": experiment.models,
+        "loadViews": experiment.load_views,
+        "faults": experiment.faults,
+        "strategies": experiment.strategies,
+        "seeds": experiment.seeds,
     }
-    return " x ".join(plural(len(values), word) for word, values in axes.items() if len(values) > 1) or "1 run"
+    return ", ".join(f"{len(values)} {name}" for name, values in axes.items() if len(values) > 1) or "1 run"

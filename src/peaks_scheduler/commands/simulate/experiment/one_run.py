@@ -1,0 +1,114 @@
+"""One run of an experiment: reads its inputs, replays, measures. A pure function of a ``Run`` and the files it names.
+
+Runs that follow one another mostly have the same nodes, workload or models, so a process keeps those of the last few.
+What is kept goes by the content of the files as well as by their words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Protocol
+
+from peaks_scheduler.power.models import PowerModels
+from peaks_scheduler.simulation.belief_words import parse_beliefs
+from peaks_scheduler.simulation.carbon import Grid
+from peaks_scheduler.simulation.case import Case
+from peaks_scheduler.simulation.cluster import SimulatedNode
+from peaks_scheduler.simulation.faults import parse_faults, span_of
+from peaks_scheduler.simulation.load_views import parse_load_view
+from peaks_scheduler.simulation.measurement import Kpis as MeasuredKpis
+from peaks_scheduler.simulation.workload import Workload
+
+from .finished import Kpis
+from .scenarios import Axes, Fixed
+
+LEFT_OUT = ("strategy", "saving_vs_default_percent", "decision_us")
+"""KPIs that are not a run's: an axis, a comparison of two runs, and a time that differs whenever it is measured."""
+_KEPT = 4  # inputs of each sort that a process keeps
+
+
+class ReadNodes(Protocol):
+    def __call__(self, text: str, seed: int) -> Sequence[SimulatedNode]: ...
+
+
+class ReadWorkload(Protocol):
+    def __call__(self, text: str, nodes: Sequence[SimulatedNode], seed: int) -> Workload: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a run is made with. All of it are functions of modules, so that other processes find them."""
+
+    read_nodes: ReadNodes
+    read_workload: ReadWorkload
+    read_grid: Callable[[str], Grid]
+    measured: Callable[[Case, float | None], MeasuredKpis]
+    """Replays and measures a case, with the price of a kWh."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run that is to be made. Paths in its words are absolute; everything of it can be sent to another process."""
+
+    axes: Axes
+    fixed: Fixed
+    prints: tuple[str, str, str]
+    """Fingerprints of the contents of nodes, workload and carbon."""
+    means: Means
+
+
+def run_one(run: Run) -> Kpis:
+    """KPIs of the run."""
+    case = case_of(run)
+    kpis = asdict(run.means.measured(case, run.fixed.price))
+    return {name: _plain(value) for name, value in kpis.items() if name not in LEFT_OUT}
+
+
+def _plain(value: float | int | None) -> float | int | None:
+    """The value as Python's own number: numpy's are written in other words."""
+    return value if value is None else int(value) if isinstance(value, int) else float(value)
+
+
+def case_of(run: Run) -> Case:
+    """The case of the run. Raises ConfigurationError for inputs that cannot be read."""
+    axes, fixed = run.axes, run.fixed
+    nodes_print, _, carbon_print = run.prints
+    nodes = _nodes(run.means.read_nodes, axes.nodes, axes.seed, nodes_print)
+    workload = _workload(run.means, axes.nodes, axes.workload, axes.seed, run.prints)
+    faults = parse_faults(axes.faults)
+    return Case(
+        nodes=nodes,
+        jobs=workload.jobs,
+        strategy=axes.strategy,
+        models=_models(run.means.read_nodes, axes.nodes, axes.models, axes.seed, nodes_print),
+        load=faults.view(parse_load_view(axes.load_view)),
+        ceiling=fixed.ceiling,
+        grid=_grid(run.means.read_grid, fixed.carbon, carbon_print) if fixed.carbon else {},
+        outages=faults.outages(nodes, span_of(workload.jobs), axes.seed),
+        seed=axes.seed,
+        default_cpu=fixed.default_cpu,
+        tolerance_watts=fixed.tolerance_watts,
+        batch_wait_s=fixed.batch_wait_s,
+    )
+
+
+@lru_cache(_KEPT)
+def _nodes(read: ReadNodes, text: str, seed: int, content: str) -> Sequence[SimulatedNode]:
+    return read(text, seed)
+
+
+@lru_cache(_KEPT)
+def _workload(means: Means, nodes: str, text: str, seed: int, prints: tuple[str, str, str]) -> Workload:
+    return means.read_workload(text, _nodes(means.read_nodes, nodes, seed, prints[0]), seed)
+
+
+@lru_cache(_KEPT)
+def _models(read: ReadNodes, nodes: str, text: str, seed: int, content: str) -> PowerModels:
+    return parse_beliefs(text).models(_nodes(read, nodes, seed, content), seed)
+
+
+@lru_cache(_KEPT)
+def _grid(read: Callable[[str], Grid], path: str, content: str) -> Grid:
+    return read(path)
