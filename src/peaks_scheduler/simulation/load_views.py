@@ -25,5 +25,11 @@ def parse_load_view(text: str) -> LoadView:
         raise ValueError(f"`load-watcher`, `load-watcher:window=5m&interval=30s&delay=10s` or `perfect`{near}")
     if head == "perfect":
         return PERFECT
-    values = {f"{key}_s": seconds(value) for key, value in pairs(rest, ("window", "interval", "delay")).items()}
-    return replace(LOAD_WATCHER, **values)
+    given = {key: seconds(value) for key, value in pairs(rest, ("window", "interval", "delay")).items()}
+    view = LOAD_WATCHER
+    return replace(
+        view,
+        window_s=given.get("window", view.window_s),
+        interval_s=given.get("interval", view.interval_s),
+        delay_s=given.get("delay", view.delay_s),
+    )

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Protocol
 
 from peaks_scheduler.power.models import PowerModels
 from peaks_scheduler.simulation.belief_words import parse_beliefs
@@ -29,20 +28,14 @@ LEFT_OUT = ("strategy", "saving_vs_default_percent", "decision_us")
 _KEPT = 4  # inputs of each sort that a process keeps
 
 
-class ReadNodes(Protocol):
-    def __call__(self, text: str, seed: int) -> Sequence[SimulatedNode]: ...
-
-
-class ReadWorkload(Protocol):
-    def __call__(self, text: str, nodes: Sequence[SimulatedNode], seed: int) -> Workload: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Means:
     """What a run is made with. All of it are functions of modules, so that other processes find them."""
 
-    read_nodes: ReadNodes
-    read_workload: ReadWorkload
+    read_nodes: Callable[[str, int], Sequence[SimulatedNode]]
+    """(word, seed) -> nodes."""
+    read_workload: Callable[[str, Sequence[SimulatedNode], int], Workload]
+    """(word, nodes, seed) -> workload."""
     read_grid: Callable[[str], Grid]
     measured: Callable[[Case, float | None], MeasuredKpis]
     """Replays and measures a case, with the price of a kWh."""
@@ -75,17 +68,17 @@ def case_of(run: Run) -> Case:
     """The case of the run. Raises ConfigurationError for inputs that cannot be read."""
     axes, fixed = run.axes, run.fixed
     nodes_print, _, carbon_print = run.prints
-    nodes = _nodes(run.means.read_nodes, axes.nodes, axes.seed, nodes_print)
+    nodes = _nodes(run.means, axes.nodes, axes.seed, nodes_print)
     workload = _workload(run.means, axes.nodes, axes.workload, axes.seed, run.prints)
     faults = parse_faults(axes.faults)
     return Case(
         nodes=nodes,
         jobs=workload.jobs,
         strategy=axes.strategy,
-        models=_models(run.means.read_nodes, axes.nodes, axes.models, axes.seed, nodes_print),
+        models=_models(run.means, axes.nodes, axes.models, axes.seed, nodes_print),
         load=faults.view(parse_load_view(axes.load_view)),
         ceiling=fixed.ceiling,
-        grid=_grid(run.means.read_grid, fixed.carbon, carbon_print) if fixed.carbon else {},
+        grid=_grid(run.means, fixed.carbon, carbon_print) if fixed.carbon else {},
         outages=faults.outages(nodes, span_of(workload.jobs), axes.seed),
         seed=axes.seed,
         default_cpu=fixed.default_cpu,
@@ -95,20 +88,20 @@ def case_of(run: Run) -> Case:
 
 
 @lru_cache(_KEPT)
-def _nodes(read: ReadNodes, text: str, seed: int, content: str) -> Sequence[SimulatedNode]:
-    return read(text, seed)
+def _nodes(means: Means, text: str, seed: int, content: str) -> Sequence[SimulatedNode]:
+    return means.read_nodes(text, seed)
 
 
 @lru_cache(_KEPT)
 def _workload(means: Means, nodes: str, text: str, seed: int, prints: tuple[str, str, str]) -> Workload:
-    return means.read_workload(text, _nodes(means.read_nodes, nodes, seed, prints[0]), seed)
+    return means.read_workload(text, _nodes(means, nodes, seed, prints[0]), seed)
 
 
 @lru_cache(_KEPT)
-def _models(read: ReadNodes, nodes: str, text: str, seed: int, content: str) -> PowerModels:
-    return parse_beliefs(text).models(_nodes(read, nodes, seed, content), seed)
+def _models(means: Means, nodes: str, text: str, seed: int, content: str) -> PowerModels:
+    return parse_beliefs(text).models(_nodes(means, nodes, seed, content), seed)
 
 
 @lru_cache(_KEPT)
-def _grid(read: Callable[[str], Grid], path: str, content: str) -> Grid:
-    return read(path)
+def _grid(means: Means, path: str, content: str) -> Grid:
+    return means.read_grid(path)

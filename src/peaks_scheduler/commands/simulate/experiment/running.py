@@ -60,7 +60,8 @@ def run_experiment(
     fixed: Fixed | None = None,
     work: Work = run_one,
 ) -> Report:
-    """Make all runs of the experiment in ``file`` and write ``results.csv`` and ``summary.csv`` into the folder ``out``.
+    """Make all runs of the experiment in ``file`` and write ``results.csv`` and ``summary.csv`` into the folder
+    ``out``.
 
     jobs, dask   where the runs are made (``spreading.spread``)
     known        names of the strategies; None: any name will do
@@ -122,9 +123,7 @@ def _made(
                 done[left[place]] = result
             progress.one_more()
     except KeyboardInterrupt:
-        say(
-            f"stopped: {len(done)} of {plural(len(planned), 'run')} are kept in {out}; the same command makes the others"
-        )
+        say(f"stopped: {len(done)} of {len(planned)} runs are kept in {out}; the same command makes the others")
         raise
     return tuple(failures[i] for i in sorted(failures))
 

@@ -85,7 +85,7 @@ def _on_cluster(work: Work, runs: Sequence[Run], address: str) -> Iterator[tuple
         raise ConfigurationError(f"--dask {address}: it needs Dask's distributed; {INSTALL_DASK}") from error
     with _connected(Client, address) as client:
         futures = {client.submit(attempt, work, i, run, pure=False): i for i, run in enumerate(runs)}
-        for future in as_completed(futures):
+        for future in as_completed(futures):  # type: ignore[no-untyped-call]
             yield _answer(future, futures)
 
 
