@@ -15,9 +15,10 @@ from peaks_scheduler.simulation.belief_words import parse_beliefs
 from peaks_scheduler.simulation.carbon import Grid
 from peaks_scheduler.simulation.case import Case
 from peaks_scheduler.simulation.cluster import SimulatedNode
+from peaks_scheduler.simulation.energy import measure
 from peaks_scheduler.simulation.faults import parse_faults, span_of
 from peaks_scheduler.simulation.load_views import parse_load_view
-from peaks_scheduler.simulation.measurement import Kpis as MeasuredKpis
+from peaks_scheduler.simulation.replay import replay
 from peaks_scheduler.simulation.workload import Workload
 
 from .finished import Kpis
@@ -29,16 +30,15 @@ _KEPT = 4  # inputs of each sort that a process keeps
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
-    """What a run is made with. All of it are functions of modules, so that other processes find them."""
+class Readers:
+    """What reads the inputs. All of it are functions of modules, so that other processes find them."""
 
-    read_nodes: Callable[[str, int], Sequence[SimulatedNode]]
+    nodes: Callable[[str, int], Sequence[SimulatedNode]]
     """(word, seed) -> nodes."""
-    read_workload: Callable[[str, Sequence[SimulatedNode], int], Workload]
+    workload: Callable[[str, Sequence[SimulatedNode], int], Workload]
     """(word, nodes, seed) -> workload."""
-    read_grid: Callable[[str], Grid]
-    measured: Callable[[Case, float | None], MeasuredKpis]
-    """Replays and measures a case, with the price of a kWh."""
+    grid: Callable[[str], Grid]
+    """path -> carbon intensity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +49,12 @@ class Run:
     fixed: Fixed
     prints: tuple[str, str, str]
     """Fingerprints of the contents of nodes, workload and carbon."""
-    means: Means
+    readers: Readers
 
 
 def run_one(run: Run) -> Kpis:
     """KPIs of the run."""
-    case = case_of(run)
-    kpis = asdict(run.means.measured(case, run.fixed.price))
+    kpis = asdict(measure(replay(case_of(run)), run.fixed.price).kpis)
     return {name: _plain(value) for name, value in kpis.items() if name not in LEFT_OUT}
 
 
@@ -68,17 +67,17 @@ def case_of(run: Run) -> Case:
     """The case of the run. Raises ConfigurationError for inputs that cannot be read."""
     axes, fixed = run.axes, run.fixed
     nodes_print, _, carbon_print = run.prints
-    nodes = _nodes(run.means, axes.nodes, axes.seed, nodes_print)
-    workload = _workload(run.means, axes.nodes, axes.workload, axes.seed, run.prints)
+    nodes = _nodes(run.readers, axes.nodes, axes.seed, nodes_print)
+    workload = _workload(run.readers, axes.nodes, axes.workload, axes.seed, run.prints)
     faults = parse_faults(axes.faults)
     return Case(
         nodes=nodes,
         jobs=workload.jobs,
         strategy=axes.strategy,
-        models=_models(run.means, axes.nodes, axes.models, axes.seed, nodes_print),
+        models=_models(run.readers, axes.nodes, axes.models, axes.seed, nodes_print),
         load=faults.view(parse_load_view(axes.load_view)),
         ceiling=fixed.ceiling,
-        grid=_grid(run.means, fixed.carbon, carbon_print) if fixed.carbon else {},
+        grid=_grid(run.readers, fixed.carbon, carbon_print) if fixed.carbon else {},
         outages=faults.outages(nodes, span_of(workload.jobs), axes.seed),
         seed=axes.seed,
         default_cpu=fixed.default_cpu,
@@ -88,20 +87,20 @@ def case_of(run: Run) -> Case:
 
 
 @lru_cache(_KEPT)
-def _nodes(means: Means, text: str, seed: int, content: str) -> Sequence[SimulatedNode]:
-    return means.read_nodes(text, seed)
+def _nodes(readers: Readers, text: str, seed: int, content: str) -> Sequence[SimulatedNode]:
+    return readers.nodes(text, seed)
 
 
 @lru_cache(_KEPT)
-def _workload(means: Means, nodes: str, text: str, seed: int, prints: tuple[str, str, str]) -> Workload:
-    return means.read_workload(text, _nodes(means, nodes, seed, prints[0]), seed)
+def _workload(readers: Readers, nodes: str, text: str, seed: int, prints: tuple[str, str, str]) -> Workload:
+    return readers.workload(text, _nodes(readers, nodes, seed, prints[0]), seed)
 
 
 @lru_cache(_KEPT)
-def _models(means: Means, nodes: str, text: str, seed: int, content: str) -> PowerModels:
-    return parse_beliefs(text).models(_nodes(means, nodes, seed, content), seed)
+def _models(readers: Readers, nodes: str, text: str, seed: int, content: str) -> PowerModels:
+    return parse_beliefs(text).models(_nodes(readers, nodes, seed, content), seed)
 
 
 @lru_cache(_KEPT)
-def _grid(means: Means, path: str, content: str) -> Grid:
-    return means.read_grid(path)
+def _grid(readers: Readers, path: str, content: str) -> Grid:
+    return readers.grid(path)

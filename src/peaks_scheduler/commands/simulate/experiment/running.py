@@ -14,7 +14,7 @@ from peaks_scheduler.text.words import plural
 
 from .files import prints, resolved
 from .finished import FinishedRuns, Kpis, name_of
-from .one_run import Means, Run, run_one
+from .one_run import Readers, Run, run_one
 from .progress import RunProgress
 from .results import Row, groups, results_csv, summary_csv, table, unequal_work, with_savings
 from .scenarios import Axes, Experiment, Fixed, counted, read_experiment, told
@@ -52,7 +52,7 @@ class _Planned:
 def run_experiment(
     file: str,
     out: str,
-    means: Means,
+    readers: Readers,
     *,
     jobs: int | None = None,
     dask: str | None = None,
@@ -72,7 +72,7 @@ def run_experiment(
     """
     data = parse_document(read_input_text(OPTION, file), f"{OPTION} {file}")
     experiment = read_experiment(data, f"{OPTION} {file}", known, fixed or Fixed())
-    planned = _planned(experiment, means, f"{OPTION} {file}")
+    planned = _planned(experiment, readers, f"{OPTION} {file}")
     finished = FinishedRuns(Path(out))
     done: dict[int, Kpis] = {}
     for i, each in enumerate(planned):
@@ -87,7 +87,7 @@ def run_experiment(
     return Report(table(found), tuple(unequal_work(found)), failures)
 
 
-def _planned(experiment: Experiment, means: Means, origin: str) -> list[_Planned]:
+def _planned(experiment: Experiment, readers: Readers, origin: str) -> list[_Planned]:
     """All runs, in the order of the tables."""
     fixed = experiment.fixed
     content = prints((*experiment.nodes, *experiment.workloads, *([fixed.carbon] if fixed.carbon else [])), origin)
@@ -96,7 +96,7 @@ def _planned(experiment: Experiment, means: Means, origin: str) -> list[_Planned
     for axes in experiment.runs():
         known = (content[axes.nodes], content[axes.workload], content.get(fixed.carbon, ""))
         whole = replace(axes, nodes=resolved(axes.nodes), workload=resolved(axes.workload))
-        planned.append(_Planned(axes, name_of(axes, fixed, content), Run(whole, sent, known, means)))
+        planned.append(_Planned(axes, name_of(axes, fixed, content), Run(whole, sent, known, readers)))
     return planned
 
 

@@ -68,7 +68,7 @@ class Experiment:
     def runs(self) -> Iterator[Axes]:
         """All runs; seeds vary fastest, then strategies."""
         axes = (self.nodes, self.workloads, self.models, self.load_views, self.faults, self.strategies, self.seeds)
-        yield from (Axes(*values) for values in product(*axes))  # type: ignore[arg-type]
+        yield from (Axes(*values) for values in product(*axes))
 
 
 def labels(axes: Axes) -> dict[str, str]:
