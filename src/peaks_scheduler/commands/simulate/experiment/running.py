@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from peaks_scheduler.files.documents import parse_document
 from peaks_scheduler.files.reading import read_input_text
 from peaks_scheduler.files.writing import write_whole
 from peaks_scheduler.text.terminal import say
-from peaks_scheduler.text.words import plural
+from peaks_scheduler.text.words import few, plural
 
 from .files import prints, resolved
 from .finished import FinishedRuns, Kpis, name_of
@@ -21,6 +21,7 @@ from .scenarios import Axes, Experiment, Fixed, counted, read_experiment, told
 from .spreading import Failure, Work, spread
 
 OPTION = "--experiment"
+_NAMED = 3  # runs that are named of those that failed for one reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Report:
     notes: tuple[str, ...]
     """What a reader of the table must know, in words."""
     failures: tuple[str, ...]
-    """Runs that gave nothing, with their axes and the reason."""
+    """A line for each reason for which runs gave nothing, with the axes of the first ones."""
 
     @property
     def exit_code(self) -> int:
@@ -111,13 +112,13 @@ def _made(
 ) -> tuple[str, ...]:
     """Make the runs that are not ``done`` and put them there. Returns the failures, in order of the runs."""
     left = list(_together(planned, [i for i in range(len(planned)) if i not in done]))
-    failures: dict[int, str] = {}
+    failures: dict[int, Failure] = {}
     progress = RunProgress(len(left))
     try:
         for place, result in spread(work, [planned[i].run for i in left], jobs, dask):
             each = planned[left[place]]
             if isinstance(result, Failure):
-                failures[left[place]] = f"{told(each.axes)}: {result.reason}"
+                failures[left[place]] = result
             else:
                 finished.keep(each.name, each.axes, result)
                 done[left[place]] = result
@@ -125,7 +126,17 @@ def _made(
     except KeyboardInterrupt:
         say(f"stopped: {len(done)} of {len(planned)} runs are kept in {out}; the same command makes the others")
         raise
-    return tuple(failures[i] for i in sorted(failures))
+    return _told({told(planned[i].axes): failures[i].reason for i in sorted(failures)})
+
+
+def _told(reasons: Mapping[str, str]) -> tuple[str, ...]:
+    """A line for each reason, with the runs that have it: hundreds may fail of one."""
+    runs: dict[str, list[str]] = {}
+    for run, reason in reasons.items():
+        runs.setdefault(reason, []).append(run)
+    return tuple(
+        f"run failed: {few([f'({each})' for each in names], _NAMED)}: {reason}" for reason, names in runs.items()
+    )
 
 
 def _together(planned: Sequence[_Planned], places: Sequence[int]) -> Iterator[int]:

@@ -7,6 +7,8 @@ order in which they are finished. Assumes that the workers of a cluster have thi
 from __future__ import annotations
 
 import os
+import re
+import socket
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ Work = Callable[[Run], Kpis]
 INSTALL = "install it: pip install 'peaks-scheduler[simulate]'"
 INSTALL_DASK = "install it: pip install 'peaks-scheduler[dask]'"
 _CONNECT_S = 10.0  # until a cluster that does not answer is given up
+_ADDRESS = re.compile(r"(?:(?:tcp|tls)://)?(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):([0-9]{1,5})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +88,27 @@ def _on_cluster(work: Work, runs: Sequence[Run], address: str) -> Iterator[tuple
         raise ConfigurationError(f"--dask {address}: it needs Dask's distributed; {INSTALL_DASK}") from error
     with _connected(Client, address) as client:
         futures = {client.submit(attempt, work, i, run, pure=False): i for i, run in enumerate(runs)}
-        for future in as_completed(futures):  # type: ignore[no-untyped-call]
+        for future in as_completed(futures, loop=client.loop):  # type: ignore[no-untyped-call]
             yield _answer(future, futures)
 
 
 def _connected(client: Any, address: str) -> Any:
     try:
+        _knock(address)
         return client(address, timeout=_CONNECT_S, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise ConfigurationError(
-            f"--dask {address}: expected the address of a Dask scheduler, such as tcp://10.0.0.5:8786; got no answer: "
-            f"{error}"
+            f"--dask {address}: expected the address of a Dask scheduler that answers, such as tcp://10.0.0.5:8786; "
+            f"got: {error}"
         ) from error
+
+
+def _knock(address: str) -> None:
+    """Raises OSError or ValueError where nobody listens: Dask's client would try for long and complain at the end."""
+    match = _ADDRESS.fullmatch(address)
+    if match is None or int(match[2]) > 65535:
+        raise ValueError("no address of that form")
+    socket.create_connection((match[1].strip("[]"), int(match[2])), _CONNECT_S).close()
 
 
 def _answer(future: Any, places: Mapping[Any, int]) -> tuple[int, Result]:
