@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from peaks_scheduler.commands.simulate.experiment.files import path_in, resolved
-from peaks_scheduler.commands.simulate.experiment.one_run import Run, case_of
+from peaks_scheduler.commands.simulate.experiment.one_run import Run, case_of, run_one
 from peaks_scheduler.commands.simulate.experiment.progress import RunProgress, estimate
 from peaks_scheduler.commands.simulate.experiment.results import Row, groups, shown, table, unequal_work, with_savings
 from peaks_scheduler.commands.simulate.experiment.running import Report, run_experiment
@@ -157,6 +157,8 @@ def test_a_file_without_a_mapping_is_none() -> None:
         ("nodes.csv", "nodes.csv"),
         ("specpower:data/curves.csv.gz?count=50&seed=1", "data/curves.csv.gz"),
         ("bitbrains:folder", "folder"),
+        ("DE=DE", "DE"),
+        ("a/b=c.csv", "a/b=c.csv"),
         ("synthetic:load=0.3&span=7d", None),
         ("prometheus:http://prometheus:9090?range=7d", None),
     ],
@@ -279,6 +281,16 @@ def test_a_run_has_what_its_words_say(folder: Folder) -> None:
     assert (case.load.window_s, case.load.gaps) == (0.0, ((0.0, 3600.0),))
 
 
+def test_carbon_is_counted_where_it_is_given(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder.place)
+    (folder.place / "de.txt").write_text("400", "utf-8")
+    folder.write(carbon=["=de.txt"], strategies="jump", seeds=1, price=0.5)
+    folder.run(run_one)
+    row = folder.rows()[0]
+    energy = float(row["energy_kwh"])
+    assert [float(row[name]) for name in ("co2_kg", "cost")] == pytest.approx([0.4 * energy, 0.5 * energy])
+
+
 # --- the same bytes ---------------------------------------------------------------------------------------------------
 
 
@@ -289,8 +301,6 @@ def simulated(folder: Folder) -> None:
 
 
 def tables(folder: Folder, out: str, **how: Any) -> tuple[bytes, bytes]:
-    from peaks_scheduler.commands.simulate.experiment.one_run import run_one
-
     report = folder.run(run_one, out, **how)
     assert report.failures == ()
     return (folder.place / out / "results.csv").read_bytes(), (folder.place / out / "summary.csv").read_bytes()

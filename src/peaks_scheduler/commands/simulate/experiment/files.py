@@ -1,8 +1,8 @@
 """The files that the words of an experiment name, and what is in them.
 
-A word is a path, or ``form:PATH?options``; a form such as ``synthetic`` names no file. What a run gives depends on the
-content of its files, so the content counts in the name that a finished run is kept under (``finished``). Assumes that
-files do not change while the runs read them.
+A word is ``PATH``, ``form:PATH?options`` or ``REGION=PATH``; a form such as ``synthetic`` names no file. What a run
+gives depends on the content of its files, so the content counts in the name that a finished run is kept under
+(``finished``). Assumes that files do not change while the runs read them.
 """
 
 from __future__ import annotations
@@ -16,26 +16,30 @@ from peaks_scheduler.errors import ConfigurationError
 
 NO_FILE = ("synthetic", "prometheus")
 """Forms of a word that name no file."""
-_FORM = re.compile(r"([a-z][a-z0-9-]+):(.*)", re.DOTALL)
+_FORM = re.compile(r"([a-z][a-z0-9-]+):")
 
 
 def path_in(word: str) -> str | None:
-    """The path in a word; None where it names no file. A file counts before a form."""
-    if Path(word).is_file():
-        return word
-    match = _FORM.fullmatch(word)
-    if match is not None and match[1] in NO_FILE:
-        return None
-    return (match[2] if match is not None else word).partition("?")[0]
+    """The path in a word; None where it names no file."""
+    place = _place_of(word)
+    return None if place is None else word[place]
 
 
 def resolved(word: str) -> str:
     """The word with its path made absolute: other processes may have another current folder."""
-    path = path_in(word)
-    if not path:
-        return word
-    start = word.index(path)
-    return f"{word[:start]}{Path(path).absolute()}{word[start + len(path) :]}"
+    place = _place_of(word)
+    return word if place is None else f"{word[: place.start]}{Path(word[place]).absolute()}{word[place.stop :]}"
+
+
+def _place_of(word: str) -> slice | None:
+    """Where the path stands in a word. A file counts before a form."""
+    if Path(word).is_file():
+        return slice(0, len(word))
+    end = len(word.partition("?")[0])
+    if (match := _FORM.match(word)) is not None:
+        return None if match[1] in NO_FILE else slice(match.end(), end)
+    region = re.match(r"[^=?/]*=", word)
+    return slice(region.end() if region is not None else 0, end)
 
 
 def prints(words: Iterable[str], origin: str) -> dict[str, str]:

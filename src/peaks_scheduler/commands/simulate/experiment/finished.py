@@ -28,7 +28,7 @@ _DIGITS = 24  # of the hash: two of 100,000 runs are alike by chance with a prob
 
 def name_of(axes: Axes, fixed: Fixed, prints: Mapping[str, str]) -> str:
     """Name of the run. ``prints``: fingerprints of the contents of the files that the axes' words name."""
-    words = (axes.nodes, axes.workload, fixed.carbon)
+    words = (axes.nodes, axes.workload, *fixed.carbon)
     everything = {
         "form": FORM,
         "version": __version__,

@@ -37,8 +37,8 @@ class Readers:
     """(word, seed) -> nodes."""
     workload: Callable[[str, Sequence[SimulatedNode], int], Workload]
     """(word, nodes, seed) -> workload."""
-    grid: Callable[[str], Grid]
-    """path -> carbon intensity."""
+    grid: Callable[[Sequence[str]], Grid]
+    """words -> carbon intensity by region."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,5 +102,5 @@ def _models(readers: Readers, nodes: str, text: str, seed: int, content: str) ->
 
 
 @lru_cache(_KEPT)
-def _grid(readers: Readers, path: str, content: str) -> Grid:
-    return readers.grid(path)
+def _grid(readers: Readers, words: tuple[str, ...], content: str) -> Grid:
+    return readers.grid(words)

@@ -91,11 +91,12 @@ def run_experiment(
 def _planned(experiment: Experiment, readers: Readers, origin: str) -> list[_Planned]:
     """All runs, in the order of the tables."""
     fixed = experiment.fixed
-    content = prints((*experiment.nodes, *experiment.workloads, *([fixed.carbon] if fixed.carbon else [])), origin)
-    sent = replace(fixed, carbon=resolved(fixed.carbon))
+    content = prints((*experiment.nodes, *experiment.workloads, *fixed.carbon), origin)
+    sent = replace(fixed, carbon=tuple(map(resolved, fixed.carbon)))
+    carbon = " ".join(content[word] for word in fixed.carbon)
     planned = []
     for axes in experiment.runs():
-        known = (content[axes.nodes], content[axes.workload], content.get(fixed.carbon, ""))
+        known = (content[axes.nodes], content[axes.workload], carbon)
         whole = replace(axes, nodes=resolved(axes.nodes), workload=resolved(axes.workload))
         planned.append(_Planned(axes, name_of(axes, fixed, content), Run(whole, sent, known, readers)))
     return planned

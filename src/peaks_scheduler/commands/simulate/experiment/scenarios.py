@@ -34,8 +34,8 @@ class Fixed:
     batch_wait_s: float = 1.0
     price: float | None = None
     """Of a kWh."""
-    carbon: str = ""
-    """File with the carbon intensity; empty: carbon is not counted."""
+    carbon: tuple[str, ...] = ()
+    """Carbon intensity, ``FILE`` or ``REGION=FILE`` each; empty: carbon is not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +198,7 @@ class _File:
             isinstance(price, bool) or not isinstance(price, (int, float)) or not 0 <= price < 1e6
         ):
             raise self.wrong("price", "the price of a kWh, 0 or more", price)
-        carbon = self.text("carbon", fixed.carbon)
+        carbon = self.axis("carbon", _anything) if self.data.get("carbon") is not None else fixed.carbon
         return replace(fixed, ceiling=self._ceiling(fixed.ceiling), price=price, carbon=carbon)
 
     def _ceiling(self, default: Ceiling) -> Ceiling:
