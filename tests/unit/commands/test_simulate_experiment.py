@@ -20,6 +20,7 @@ from peaks_scheduler.commands.simulate.experiment.scenarios import Axes, Experim
 from peaks_scheduler.commands.simulate.experiment.spreading import Work
 from peaks_scheduler.commands.simulate.experiment.statistics import Interval, interval
 from peaks_scheduler.errors import ConfigurationError
+from peaks_scheduler.files.documents import parse_document
 from peaks_scheduler.objects.ceilings import NO_CEILING, Ceiling
 from tests.support.tiny_experiment import READERS, counting, failing, stopping
 
@@ -104,6 +105,11 @@ def test_what_is_not_said_has_a_default() -> None:
     assert experiment.fixed == Fixed()
 
 
+def test_the_word_true_needs_no_quotes() -> None:
+    data = parse_document("nodes: n\nworkloads: w\nstrategies: jump\nmodels: [fitted, true]\n", "e.yaml")
+    assert read_experiment(data, "e.yaml", None, Fixed()).models == ("fitted", "true")
+
+
 def test_a_number_of_seeds_counts_from_one() -> None:
     assert read(seeds=3).seeds == (1, 2, 3)
 
@@ -129,6 +135,7 @@ def test_the_ceiling_of_the_file_counts_before_the_configuration() -> None:
         ({"nodes": []}, "nodes: expected a list of at least one value"),
         ({"nodes": None}, "nodes: expected a list .* required"),
         ({"nodes": [3]}, r"nodes\[0\]: expected text"),
+        ({"nodes": {"a": 1}}, r"nodes\[0\]: expected text"),
         ({"seeds": 0}, "seeds: expected how many"),
         ({"seeds": [1, 1]}, "seeds: expected how many"),
         ({"seeds": [-1]}, "seeds: expected how many"),

@@ -160,8 +160,8 @@ class _File:
         given = self.data.get(key)
         if given is None and default is not None:
             return (default,)
-        words = [given] if isinstance(given, str) else given
-        if not isinstance(words, list) or not words:
+        words = [_word(each) for each in given] if isinstance(given, list) else [_word(given)]
+        if given is None or not words:
             raise self.wrong(
                 key, f"a list of at least one value{'' if given is not None else ', since it is required'}", given
             )
@@ -215,6 +215,11 @@ class _File:
         return Ceiling(
             default.cpu if found.cpu is None else found.cpu, default.memory if found.memory is None else found.memory
         )
+
+
+def _word(value: object) -> object:
+    """The value; a switch as its word: YAML reads the models ``true`` as one."""
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _is_seed(value: object) -> bool:
