@@ -2,7 +2,8 @@
 
     PeaksError
     ├── ConfigurationError        invalid option, configuration or file: exit code 2
-    │   └── PowerModelError       a power model file cannot be used
+    │   ├── PowerModelError       a power model file cannot be used
+    │   └── SimulationError       a simulation was asked for that cannot be
     ├── QuantityError             text is not a Kubernetes quantity
     ├── ObjectError               an API object lacks a required field, or a field has a wrong type
     ├── ModelFitError             a curve could not be fitted: invalid samples or arguments
@@ -29,6 +30,10 @@ class PeaksError(Exception):
 
 class ConfigurationError(PeaksError):
     """Invalid usage or configuration; the command ends with exit code 2."""
+
+
+class SimulationError(ConfigurationError):
+    """A simulation was asked for that cannot be: no nodes, a name twice, an intensity that is not known."""
 
 
 class PowerModelError(ConfigurationError):

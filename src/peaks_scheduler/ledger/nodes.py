@@ -280,11 +280,25 @@ class NodeLedger:
 
     def apply_load(self, loads: Mapping[str, NodeLoad], now: float) -> None:
         """Set fresh loads by node name. Nodes not named keep theirs until it is stale; unknown names do nothing."""
+        self._enter_load(loads)
+        self.refresh(now)
+
+    def set_load(self, loads: Mapping[str, NodeLoad], now: float) -> None:
+        """As ``apply_load``, but time passes for these nodes alone. That is enough where all loads are of an instant:
+        time changes none of them."""
+        self.now = now
+        for slot in self._enter_load(loads):
+            self._correct(slot)
+
+    def _enter_load(self, loads: Mapping[str, NodeLoad]) -> list[NodeSlot]:
+        """Enter the loads of known nodes, and return these."""
+        slots = []
         for name, load in loads.items():
             slot = self._by_name.get(name)
             if slot is not None and slot.node is not None:
                 slot.load = load
-        self.refresh(now)
+                slots.append(slot)
+        return slots
 
     def refresh(self, now: float) -> None:
         """Let time pass: loads become stale, models expire, and load windows cover more of the pods' use."""

@@ -24,7 +24,8 @@ class SimulatedNode:
     kind: str = ""
     """Nodes of one kind are machines of one model: they share a curve, and one fit serves them all. Empty: its own."""
     node: Node | None = None
-    """As the API server has it, with labels and taints; None: a plain node with room for CPU, memory and 1,000 pods."""
+    """As the API server has it, with labels and taints; None: a plain node that offers what it has to any number
+    of pods."""
 
 
 @dataclass(frozen=True, slots=True)
