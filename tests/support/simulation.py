@@ -96,8 +96,8 @@ def kpis(strategy: str, energy: float, over: float, saving: float, **changes: An
     row = Kpis(
         strategy=strategy, pods=3, unscheduled=0, core_hours=3.5, energy_kwh=energy, bound_kwh=0.3,
         bound_ceiling_kwh=0.3, over_bound_percent=over, saving_vs_default_percent=saving, average_ci=None, co2_kg=None,
-        cost=None, wait_s=0.0, turnaround_s=3000.0, decision_us=1000.0, mean_slowdown=1.0, makespan_s=END, machine_switches=0,
-        core_hours_lost=0.0,
+        cost=None, wait_s=0.0, turnaround_s=3000.0, decision_us=1000.0, mean_slowdown=1.0,
+        makespan_s=END, machine_switches=0, core_hours_lost=0.0,
     )  # fmt: skip
     return replace(row, **changes)
 

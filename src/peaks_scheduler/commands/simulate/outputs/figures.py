@@ -18,6 +18,7 @@ import numpy as np
 from peaks_scheduler.arrays import Floats
 from peaks_scheduler.simulation.case import Replay
 from peaks_scheduler.simulation.cluster import SimulatedNode
+from peaks_scheduler.simulation.levels import level_watts
 from peaks_scheduler.simulation.measurement import Kpis, Measurement
 
 from .seeds import Mean, by_strategy, mean_of
@@ -222,7 +223,7 @@ def use_map(order: Sequence[SimulatedNode], measurement: Measurement, end_s: flo
 
 def thrifty_first(nodes: Sequence[SimulatedNode]) -> list[SimulatedNode]:
     """The nodes by watts a core at full load, then name."""
-    return sorted(nodes, key=lambda node: (node.curve.watts(1.0) / node.cpu_cores, node.name))
+    return sorted(nodes, key=lambda node: (level_watts(node)[-1] / node.cpu_cores, node.name))
 
 
 def first_seeds(results: Results) -> list[tuple[Replay, Measurement]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +19,7 @@ from peaks_scheduler.power.curves import Curve
 from peaks_scheduler.simulation.carbon import intensity_of
 from peaks_scheduler.simulation.case import Placement, Replay
 from peaks_scheduler.simulation.cluster import SimulatedNode
+from peaks_scheduler.simulation.levels import LEVELS, level_watts
 from peaks_scheduler.simulation.measurement import Kpis, Measurement
 from peaks_scheduler.simulation.workload import Job
 
@@ -30,8 +31,8 @@ Kind = Literal["text", "float", "int", "bool", "time"]
 
 EPOCH = datetime(2020, 1, 1, tzinfo=UTC).timestamp()
 """[s] when a simulation begins, where nothing else is known."""
-LEVELS = tuple(range(0, 101, 10))
-"""[% of the CPUs] where a curve is sampled; between two of them it is a straight line."""
+PERCENT = tuple(range(0, 101, 10))
+"""``levels.LEVELS`` in the names of columns."""
 
 FIRST_KPIS = (
     *("strategy", "pods", "unscheduled", "core_hours", "energy_kwh", "bound_kwh", "over_bound_percent"),
@@ -89,11 +90,12 @@ def all_tables(results: Results, start: float = EPOCH) -> list[Table]:
 
 def nodes_table(nodes: Sequence[SimulatedNode]) -> Table:
     """A row for each node; ``standby_watts`` and ``region`` only where some node has one."""
+    watts = zip(*map(level_watts, nodes), strict=True)
     columns = [
         _text("name", (node.name for node in nodes)),
         _floats("cpu_cores", (node.cpu_cores for node in nodes)),
         _floats("memory_mib", (node.memory_mib for node in nodes)),
-        *(_floats(f"watts_{level}", (node.curve.watts(level / 100) for node in nodes)) for level in LEVELS),
+        *(_floats(f"watts_{level}", column) for level, column in zip(PERCENT, watts, strict=True)),
     ]
     if any(node.standby_watts is not None for node in nodes):
         columns.append(_floats("standby_watts", (node.standby_watts for node in nodes)))
@@ -103,7 +105,7 @@ def nodes_table(nodes: Sequence[SimulatedNode]) -> Table:
 
 
 def bent_nodes(nodes: Sequence[SimulatedNode]) -> list[str]:
-    """Names of the nodes whose curve is not a straight line between two levels: there the table has less than it."""
+    """Names of the nodes whose given curve is not straight between two levels, as it is simulated."""
     bent = {curve: _is_bent(curve) for curve in {node.curve for node in nodes}}
     return [node.name for node in nodes if bent[node.curve]]
 
@@ -200,11 +202,10 @@ def iso(time: float) -> str:
 
 
 def _is_bent(curve: Curve) -> bool:
-    for low in LEVELS[:-1]:
-        first, last = curve.watts(low / 100), curve.watts((low + 10) / 100)
+    for low, high in pairwise(LEVELS):
         for share in (0.25, 0.5, 0.75):
-            line = first + share * (last - first)
-            if abs(curve.watts((low + 10 * share) / 100) - line) > _CLOSE * max(abs(line), 1.0):
+            line = (1.0 - share) * curve.watts(low) + share * curve.watts(high)
+            if abs(curve.watts((1.0 - share) * low + share * high) - line) > _CLOSE * max(abs(line), 1.0):
                 return True
     return False
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from peaks_scheduler.objects.ceilings import NO_CEILING
 from peaks_scheduler.simulation.case import BASELINE, Case, LoadView, Replay
+from peaks_scheduler.simulation.levels import level_watts
 from peaks_scheduler.simulation.measurement import Kpis, Measurement
 from peaks_scheduler.text.words import few, plural
 
@@ -76,8 +77,8 @@ def simulated(results: Results, seed: int, notes: Sequence[str]) -> list[str]:
     ]
     if bent := bent_nodes(case.nodes):
         said.append(
-            f"The power of {plural(len(bent), 'node')} ({few(bent)}) bends between two of the levels in nodes.csv: "
-            "energies computed from that file differ a little from those measured on the curve."
+            f"The given curve of {plural(len(bent), 'node')} ({few(bent)}) bends between the levels 0, 10, .., 100 %. It "
+            "is taken as straight lines from level to level, as nodes.csv has it."
         )
     return [*said, *notes]
 
@@ -134,7 +135,7 @@ def idle_kwh(replay: Replay, measurement: Measurement) -> float:
         if node.standby_watts is None:
             series = measurement.nodes[node.name]
             up = integral(series.times, series.up, end, series.times[:1] * 0.0 + end)
-            joules += node.curve.watts(0.0) * float(up.sum())
+            joules += level_watts(node)[0] * float(up.sum())
     return joules / 3.6e6
 
 
