@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -37,33 +38,34 @@ def alibaba_jobs(source: Source, nodes: Sequence[SimulatedNode], seed: int) -> W
     """The instances of the tasks, as pods. Raises ConfigurationError."""
     source.allow(*PARAMETERS)
     table = read_table(source.option, source.place, _REQUIRED)
-    columns = _columns(table, source)
+    tasks = _tasks(table, source)
     rows, notes = _complete(table)
     instances = _instances(table, source)
     chosen = _drawn(rows, instances, source, seed, notes)
-    count = sum(instances[row] for row in chosen)
-    shares, use_note = use_shares(source, count, seed)
-    share = iter(shares)
-    jobs = []
-    for row in chosen:
-        name, arrival, life, cores, memory = (column[row] for column in columns)
-        for k in range(instances[row]):
-            jobs.append(Job(f"{name}-{k}", arrival, life, cores, memory, cores * next(share)))
+    pods = [(tasks[row], k) for row in chosen for k in range(instances[row])]
+    shares, use_note = use_shares(source, len(pods), seed)
+    jobs = [
+        replace(task, name=f"{task.name}-{k}", cpu_used_cores=task.cpu_cores * share)
+        for (task, k), share in zip(pods, shares, strict=True)
+    ]
     ordered, more = shaped(jobs, source, nodes)
     return Workload(ordered, (*notes, *_assumed(source), use_note, *more))
 
 
-def _columns(table: Table, source: Source) -> tuple[Sequence[str], *tuple[Sequence[float], ...]]:
-    """Name, arrival [s], life [s], cores and MiB of one instance of each task."""
+def _tasks(table: Table, source: Source) -> list[Job]:
+    """One instance of each task, as if it used what it requests; without a request or an end it has 0 of it."""
     machine = source.number("memory_mib", MEMORY_MIB, 1.0, MOST_MIB)
     pairs = zip(table.texts("job_id"), table.texts("task_id"), strict=True)
     names = [f"job-{job}-task-{task}" for job, task in pairs]
     if len(set(names)) < len(names):
         names = [f"{name}-row-{line}" for name, line in zip(names, table.lines, strict=True)]
-    start, end = (np.array(table.numbers(name, least=-np.inf)) for name in ("task_create_time", "task_end_time"))
-    cpus = [value / _CPU_UNIT for value in table.numbers(_CPU, blank=0.0)]
-    memory = [value * machine for value in table.numbers(_MEMORY, most=1.0, blank=0.0, hint="a share of a machine")]
-    return names, start.tolist(), (end - start).tolist(), cpus, memory
+    start, end = (table.numbers(name, least=-np.inf) for name in ("task_create_time", "task_end_time"))
+    cpus = table.numbers(_CPU, blank=0.0)
+    memory = table.numbers(_MEMORY, most=1.0, blank=0.0, hint="a share of a machine's")
+    return [
+        Job(names[i], start[i], end[i] - start[i], cpus[i] / _CPU_UNIT, memory[i] * machine, cpus[i] / _CPU_UNIT)
+        for i in range(len(names))
+    ]
 
 
 def _complete(table: Table) -> tuple[list[int], list[str]]:

@@ -21,7 +21,8 @@ def read_parquet(origin: str, path: str, wanted: Sequence[str]) -> Any:
         import pyarrow.parquet as parquet
     except ImportError as error:
         raise ConfigurationError(
-            f"{origin}: expected pyarrow, which reads Parquet; it is not installed: pip install 'peaks-scheduler[simulate]'"
+            f"{origin}: expected pyarrow, which reads Parquet; it is not installed: "
+            "pip install 'peaks-scheduler[simulate]'"
         ) from error
     try:
         with parquet.ParquetFile(path) as file:
@@ -37,7 +38,6 @@ def one_of(origin: str, there: Sequence[str], names: Sequence[str]) -> str:
     """The first of ``names`` that is a column of the file. Raises ConfigurationError where none is."""
     found = next((name for name in names if name in there), None)
     if found is None:
-        raise ConfigurationError(
-            f"{origin}: expected a column {' or '.join(names)}{nearest(names[0], there)}; it has {few(sorted(there), 20)}"
-        )
+        wanted, has = " or ".join(names), few(sorted(there), 20)
+        raise ConfigurationError(f"{origin}: expected a column {wanted}{nearest(names[0], there)}; it has {has}")
     return found

@@ -37,8 +37,7 @@ def pod_table(source: Source, text: str, nodes: Sequence[SimulatedNode]) -> Work
     slack = table.numbers("slack_s", most=_LONGEST, blank=0.0) if table.has("slack_s") else [0.0] * count
     where = _places(table, nodes) if table.has("node") else [""] * count
     jobs = [
-        Job(*each, slack_s=wait, node=node)
-        for *each, wait, node in zip(names, arrival, life, cores, memory, used, slack, where, strict=True)
+        Job(names[i], arrival[i], life[i], cores[i], memory[i], used[i], (), slack[i], where[i]) for i in range(count)
     ]
     return Workload(in_order(jobs))
 

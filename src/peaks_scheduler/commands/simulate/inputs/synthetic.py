@@ -1,19 +1,21 @@
-"""Made-up pods: ``synthetic:pods=1000&load=0.5&life=1h&sizes=1,2,4&usage=1.0&pattern=constant``.
+"""Made-up pods: ``synthetic:load=0.5&span=7d&life=1h&sizes=1,2,4&usage=1.0&pattern=constant``.
 
-    load      mean requested share of the nodes' CPUs, from the start until ``span``; 0.5
-    life      mean life of a pod; lives are log-normal, with a standard deviation of the logarithm of 1; 1h
-    span      how long pods come; 7d
-    pods      how many come; the other three say it. Three of the four say the fourth; where fewer are given, load,
-              life and span are taken in this order
-    sizes     requested cores, equally often; 1,2,4
+    load        mean requested share of the nodes' CPUs, from the start until ``span``; 0.5
+    life        mean life of a pod; lives are log-normal, with a standard deviation of the logarithm of 1; 1h
+    span        how long pods come; 7d
+    pods        how many come. Three of the four say the fourth; where fewer are given, load, life and span are added
+                in this order
+    sizes       requested cores, equally often; 1,2,4
     memory_mib  requested memory for each core; 256
-    usage     share of the request that is used; 1
-    pattern   constant: pods come at any time alike; daily: more by day, the rate follows a sine between 0.4 and 1.6 of
-              its mean; once: one after the other in the first tenth of ``span``, and all run until its end
-    slack     how long each pod may wait; 0
+    usage       share of the request that is used; 1
+    pattern     constant: pods come at any time alike; daily: the rate follows a sine between 0.4 and 1.6 of its mean,
+                least at the start of each day; once: one after the other in the first tenth of ``span``
+    slack       how long each pod may wait; 0
 
-Arrivals are those of a Poisson process given their number. Lives are scaled so that the load is exactly as asked: two
-seeds differ in which pods come when, not in how much work there is.
+Arrivals are those of a Poisson process given their number. Pods that still run at ``span`` end there: else a few long
+ones would run on an idle cluster and hide what happened before. Lives are scaled so that the load is as asked, with
+that cut: two seeds differ in which pods come when, not in how much work there is. Where the pods are too few for the
+load within ``span``, they run to their end, and the load is that of their whole work over ``span``.
 """
 
 from __future__ import annotations
@@ -23,6 +25,9 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from peaks_scheduler.arrays import Floats
 from peaks_scheduler.simulation.cluster import SimulatedNode
 from peaks_scheduler.simulation.workload import Job, Workload, in_order
 
@@ -33,6 +38,7 @@ DAY = 86400.0  # [s]
 _SWING = 0.6  # of the daily rate, around 1
 _SPREAD = 1.0  # standard deviation of the logarithm of a life
 _MOST_PODS = 10_000_000
+_MOST_SCALE = 10.0  # of the lives; beyond, nearly all pods would last until the end
 _FIRST_PART = 0.1  # of the span, in which pods come once
 
 
@@ -43,6 +49,7 @@ class _Plan:
     pods: int
     span: float  # [s]
     work: float  # [requested core-seconds]
+    exact: bool = False  # is the work asked for, rather than the mean life?
 
 
 def synthetic_jobs(source: Source, nodes: Sequence[SimulatedNode], seed: int) -> Workload:
@@ -89,9 +96,8 @@ def _plan(source: Source, cpus: float, size: float, pattern: str) -> _Plan:
         pods = _whole(source, load * cpus * span / (size * life))
     elif "span" not in given:
         span = pods * size * life / (load * cpus)
-    # where pods, span and load are given, the lives are scaled to the work
     work = load * cpus * span if "load" in given else pods * size * life
-    return _Plan(pods, span, work)
+    return _Plan(pods, span, work, "load" in given)
 
 
 def _plan_once(source: Source, cpus: float, size: float, given: Sequence[str]) -> _Plan:
@@ -113,11 +119,28 @@ def _whole(source: Source, pods: float) -> int:
 
 def _coming(plan: _Plan, sizes: Sequence[float], pattern: str, rng: random.Random) -> list[tuple[float, float, float]]:
     """(arrival [s], life [s], cores) of each pod."""
-    arrivals = sorted(_arrival(plan.span, pattern, rng) for _ in range(plan.pods))
-    cores = [rng.choice(sizes) for _ in range(plan.pods)]
-    lives = [rng.lognormvariate(0.0, _SPREAD) for _ in range(plan.pods)]
-    scale = plan.work / math.fsum(life * size for life, size in zip(lives, cores, strict=True))
-    return [(arrival, life * scale, size) for arrival, life, size in zip(arrivals, lives, cores, strict=True)]
+    arrivals = np.array(sorted(_arrival(plan.span, pattern, rng) for _ in range(plan.pods)))
+    cores = np.array([rng.choice(sizes) for _ in range(plan.pods)])
+    lives = np.array([rng.lognormvariate(0.0, _SPREAD) for _ in range(plan.pods)])
+    lives = _to_work(plan, lives * (plan.work / float(lives @ cores)), cores, plan.span - arrivals)
+    return list(zip(arrivals.tolist(), lives.tolist(), cores.tolist(), strict=True))
+
+
+def _to_work(plan: _Plan, lives: Floats, cores: Floats, rest: Floats) -> Floats:
+    """(N,) [s] the lives, as long as to do the work before ``rest`` [s] is over, if that can be."""
+
+    def done(scale: float) -> float:
+        return float(cores @ np.minimum(scale * lives, rest))
+
+    if not plan.exact:
+        return np.minimum(lives, rest)
+    if done(_MOST_SCALE) < plan.work:
+        return lives
+    low, high = 1.0, _MOST_SCALE
+    while high - low > 1e-12 * high:
+        middle = (low + high) / 2.0
+        low, high = (low, middle) if done(middle) >= plan.work else (middle, high)
+    return np.minimum(high * lives, rest)
 
 
 def _arrival(span: float, pattern: str, rng: random.Random) -> float:
@@ -138,8 +161,9 @@ def _once(plan: _Plan, sizes: Sequence[float], rng: random.Random) -> list[tuple
 def _words(plan: _Plan, jobs: Sequence[Job], cpus: float) -> str:
     work = math.fsum(job.duration_s * job.cpu_cores for job in jobs)
     life = math.fsum(job.duration_s for job in jobs) / len(jobs)
-    load = work / (plan.span * cpus)
+    late = max(job.arrival_s + job.duration_s for job in jobs) > plan.span * (1.0 + 1e-9)
+    end = "too few for this load within it: they run to their end" if late else "those still there end with it"
     return (
-        f"{plan.pods:,} made-up pods in {plan.span / 3600.0:.5g} h, mean life {life:.5g} s, which request {load:.3g} of "
-        f"{cpus:g} CPUs on average"
+        f"{plan.pods:,} made-up pods in {plan.span / 3600.0:.5g} h, {end}; mean life {life:.5g} s, requests of "
+        f"{work / (plan.span * cpus):.3g} of {cpus:g} CPUs on average"
     )

@@ -77,9 +77,8 @@ def trace_columns(source: Source, path: str, required: Wanted, optional: Wanted)
 def _names(origin: str, there: Sequence[str], required: Wanted, optional: Wanted) -> dict[str, str]:
     """Our name -> name in the file."""
     names = {ours: one_of(origin, there, theirs) for ours, theirs in {"id": ("id",), **required}.items()}
-    for ours, theirs in optional.items():
-        names |= {ours: each for each in theirs if each in there and ours not in names}
-    return names
+    found = {ours: next((each for each in theirs if each in there), "") for ours, theirs in optional.items()}
+    return names | {ours: theirs for ours, theirs in found.items() if theirs}
 
 
 # --- CSV --------------------------------------------------------------------------------------------------------------
@@ -92,20 +91,19 @@ def _from_csv(origin: str, option: str, path: str, required: Wanted, optional: W
         names = _names(origin, header, required, optional)
         places = {ours: header.index(theirs) for ours, theirs in names.items()}
         codes: dict[str, int] = {}
-        parts: dict[str, list[Any]] = {ours: [] for ours in places}
+        owners: list[Ints] = [np.empty(0, np.int64)]
+        parts: dict[str, list[Floats]] = {ours: [np.empty(0)] for ours in names if ours != "id"}
         line = 2
         while rows := list(islice(reader, _CHUNK)):
             cells = _transposed(origin, rows, len(header), line)
-            for ours, i in places.items():
-                if ours == "id":
-                    parts[ours].append(np.array([codes.setdefault(cell, len(codes)) for cell in cells[i]], np.int64))
-                else:
-                    parts[ours].append(_numbers(origin, names[ours], cells[i], line, ours in optional))
+            owners.append(np.array([codes.setdefault(cell, len(codes)) for cell in cells[places["id"]]], np.int64))
+            for ours, part in parts.items():
+                part.append(_numbers(origin, names[ours], cells[places[ours]], line, ours in optional))
             line += len(rows)
     except csv.Error as error:
         raise ConfigurationError(f"{origin}: expected CSV; it is none: {error}") from error
-    columns = {ours: np.concatenate(each) if each else np.empty(0, np.int64) for ours, each in parts.items()}
-    return TraceColumns(origin, tuple(codes), columns.pop("id"), columns, "line", 2)
+    columns = {ours: np.concatenate(part) for ours, part in parts.items()}
+    return TraceColumns(origin, tuple(codes), np.concatenate(owners), columns, "line", 2)
 
 
 def _transposed(origin: str, rows: list[list[str]], width: int, line: int) -> Sequence[Sequence[str]]:

@@ -18,8 +18,8 @@ from peaks_scheduler.text.words import plural
 
 from .alibaba import alibaba_jobs
 from .nodes import is_dump
-from .opendc import opendc_jobs
 from .openb import openb_jobs
+from .opendc import opendc_jobs
 from .pod_table import pod_table
 from .source import Source, source_of
 from .synthetic import synthetic_jobs
