@@ -87,5 +87,5 @@ def _gpus(table: Table, source: Source) -> tuple[Mask, tuple[str, ...]]:
     asks = np.array(table.numbers("num_gpu")) > 0.0
     count = int(asks.sum())
     if source.word("gpu", ("ignore", "skip")) == "skip":
-        return ~asks, (f"{plural(count, 'row')} that ask for GPUs, left out",)
-    return np.ones(len(asks), bool), ((f"GPUs are ignored; {plural(count, 'row')} ask for some",) if count else ())
+        return ~asks, (f"{plural(count, 'row')} with GPUs, left out",)
+    return np.ones(len(asks), bool), ((f"{plural(count, 'row')} with GPUs, which are ignored",) if count else ())

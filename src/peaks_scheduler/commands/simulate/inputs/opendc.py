@@ -194,8 +194,8 @@ def _told(source: Source, tasks: TraceColumns, fragments: _Fragments, steps: boo
         notes.append(f"{plural(int(over.sum()), 'fragment')} above the task's CPUs, by up to {most:.3g} times, kept")
     notes.append(f"memory is taken as {'MiB' if source.given.get('memory') == 'mib' else 'KiB'} (memory)")
     for name, words in (
-        ("gpu_count", "ask for GPUs, which are ignored"),
-        ("parents", "wait for others, which is ignored"),
+        ("gpu_count", "with GPUs, which are ignored"),
+        ("parents", "with parents, which are not waited for"),
     ):
         if name in tasks.values and (count := int((tasks.values[name] > 0.0).sum())):
             notes.append(f"{plural(count, 'task')} {words}")

@@ -71,10 +71,10 @@ def _odd(jobs: Sequence[Job], nodes: Sequence[SimulatedNode]) -> Iterator[str]:
     cores, memory = (max((getattr(node, name) for node in nodes), default=0.0) for name in ("cpu_cores", "memory_mib"))
     large = sum(job.cpu_cores > cores for job in jobs)
     if large:
-        yield f"{plural(large, 'pod')} request more CPU than any node has ({cores:g}): they are never scheduled"
+        yield f"{plural(large, 'pod')} with a request above the CPUs of every node ({cores:g}): never scheduled"
     heavy = sum(job.memory_mib > memory for job in jobs)
     if heavy:
-        yield f"{plural(heavy, 'pod')} request more memory than any node has ({memory:g} MiB): they are never scheduled"
+        yield f"{plural(heavy, 'pod')} with a request above the memory of every node ({memory:g} MiB): never scheduled"
     greedy = sum(job.cpu_used_cores > ODD_USE * job.cpu_cores > 0.0 for job in jobs)
     if greedy:
-        yield f"{plural(greedy, 'pod')} use more than {ODD_USE:g} times the CPU that they request: are units mixed up?"
+        yield f"{plural(greedy, 'pod')} with a use above {ODD_USE:g} times the requested CPU: are units mixed up?"
