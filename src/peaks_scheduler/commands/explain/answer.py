@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from peaks_scheduler.errors import NotFound, PeaksError
+from peaks_scheduler.files.kubernetes_objects import shaped
 from peaks_scheduler.ledger.records import State
 from peaks_scheduler.objects.pod import Pod
 from peaks_scheduler.scheduling.cycle import schedule
@@ -22,7 +23,6 @@ from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.text.words import few
 
 from .cluster import Cluster
-from .file_objects import shaped
 from .templates import Template
 
 DAEMON_SET = (
