@@ -1,0 +1,1 @@
+"""What a workload costs under each strategy: ``peaks-scheduler simulate``."""
