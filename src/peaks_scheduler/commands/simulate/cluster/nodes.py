@@ -30,12 +30,12 @@ _MIB = 2**20
 
 
 def simulated(
-    nodes: Iterable[Node], models: PowerModels, origin: str, assumed: Assumed | None = None
+    nodes: Iterable[Node], models: PowerModels, origin: str, assumed: Assumed | None = None, hint: str = ""
 ) -> tuple[tuple[SimulatedNode, ...], tuple[str, ...]]:
     """The nodes in order of name, and notes on what was left out or assumed.
 
-    ``origin``: where the nodes come from, for errors. ``assumed``: watts per core of nodes without a model. Raises
-    ConfigurationError where there is no node, or one without a model and nothing is assumed.
+    ``origin``: where the nodes come from, for errors. ``assumed``: watts per core of nodes without a model.
+    ``hint``: end of the error for such nodes. Raises ConfigurationError where there is no node, or one without a model and nothing is assumed.
     """
     counts = Counts()
     usable = [node for node in nodes if counts.passes(node.cpu_capacity > 0.0, "node without CPUs left out", node.name)]
@@ -44,7 +44,7 @@ def simulated(
             f"{origin}: expected nodes with their status.capacity, got none: kubectl get nodes,pods -A -o json"
         )
     found = {node.name: model_of(node, models, assumed) for node in usable}
-    _refuse_unmodelled([node for node in usable if found[node.name] is None], len(usable), models, origin)
+    _refuse_unmodelled([node for node in usable if found[node.name] is None], len(usable), models, origin, hint)
     known = {name: model for name, model in found.items() if model is not None}
     records = tuple(_simulated(node, known[node.name]) for node in sorted(usable, key=lambda node: node.name))
     return records, (*counts.notes(), *_notes(usable, known, models, assumed))
@@ -90,7 +90,7 @@ def _simulated(node: Node, model: PowerModel) -> SimulatedNode:
     )
 
 
-def _refuse_unmodelled(nodes: Sequence[Node], of: int, models: PowerModels, origin: str) -> None:
+def _refuse_unmodelled(nodes: Sequence[Node], of: int, models: PowerModels, origin: str, hint: str) -> None:
     if not nodes:
         return
     names = few([node.name for node in nodes])
@@ -99,7 +99,7 @@ def _refuse_unmodelled(nodes: Sequence[Node], of: int, models: PowerModels, orig
     raise ConfigurationError(
         f"{origin}: expected a power model for every node, got none for {len(nodes)} of {of} ({names}){why}: learn "
         "them (peaks-scheduler fit --prometheus URL -o models.yaml) and name the file with --power-models, or assume "
-        "watts per core with --assume-watts IDLE:MAX"
+        f"watts per core with --assume-watts IDLE:MAX{hint}"
     )
 
 

@@ -7,14 +7,14 @@ from peaks_scheduler.files.kubernetes_objects import Json, items_of, mapping
 DAEMON_SET = "DaemonSet"
 STATIC = "static"
 LOCAL_VOLUME = "local volume"
-UNKNOWN_VOLUME = "volume that is not in the dump"
+UNKNOWN_VOLUME = "unknown volume"
 UNSUPPORTED = "unsupported"
 
 WORDS = {
     DAEMON_SET: "pod stays, of a DaemonSet",
     STATIC: "pod stays, static",
     LOCAL_VOLUME: "pod stays, its volume is on its node",
-    UNKNOWN_VOLUME: "pod stays, its claim or volume is not in the dump: add pv,pvc to kubectl get",
+    UNKNOWN_VOLUME: "pod stays, nothing is known of its volume (a dump has it from kubectl get nodes,pods,pv,pvc)",
     UNSUPPORTED: "pod stays, it has fields that this scheduler does not support",
 }
 """Why a pod stays -> the note that counts such pods."""

@@ -53,6 +53,9 @@ class Storage:
         return "", where
 
 
+NO_STORAGE = Storage({}, {}, frozenset())
+
+
 def storage_of(objects: Iterable[Json]) -> Storage:
     """The claims and volumes among the objects. Raises ObjectError, QuantityError."""
     claims, volumes, local = {}, {}, set()
