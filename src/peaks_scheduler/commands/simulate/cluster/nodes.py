@@ -34,8 +34,9 @@ def simulated(
 ) -> tuple[tuple[SimulatedNode, ...], tuple[str, ...]]:
     """The nodes in order of name, and notes on what was left out or assumed.
 
-    ``origin``: where the nodes come from, for errors. ``assumed``: watts per core of nodes without a model.
-    ``hint``: end of the error for such nodes. Raises ConfigurationError where there is no node, or one without a model and nothing is assumed.
+    ``origin``: where the nodes come from, for errors. ``assumed``: watts per core of nodes without a model. ``hint``:
+    end of the error for such nodes. Raises ConfigurationError where there is no node, or one without a model and
+    nothing is assumed.
     """
     counts = Counts()
     usable = [node for node in nodes if counts.passes(node.cpu_capacity > 0.0, "node without CPUs left out", node.name)]

@@ -10,6 +10,7 @@ Times of the range are on whole steps, so that a command asks for the same twice
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -50,6 +51,7 @@ _LEAST_LIFE = 0.25
 """Share of a rate's window that a pod must have lived for the rate to tell its use."""
 _LATE = 3.0
 """A pod that was last told of this many resolutions before the end of the range is gone."""
+_DAYS = re.compile(r"([1-9][0-9]{0,3})d")
 T = TypeVar("T")
 
 
@@ -58,9 +60,8 @@ def request_of(text: str, settings: Settings) -> tuple[Settings, float, float]:
     address, _, query = text.partition("?")
     given = dict(parse_qsl(query, keep_blank_values=True))
     for name in given.keys() - {"range", "step"}:
-        raise ConfigurationError(
-            f"prometheus:{text}: expected range and step; got {name}{nearest(name, ('range', 'step'))}"
-        )
+        hint = nearest(name, ("range", "step"))
+        raise ConfigurationError(f"prometheus:{text}: expected range and step; got {name!r}{hint}")
     range_s, step_s = (_seconds(name, given.get(name, usual)) for name, usual in (("range", RANGE), ("step", STEP)))
     if range_s < 2.0 * step_s:
         raise ConfigurationError(f"prometheus:{text}: expected a range of at least two steps ({step_s:g} s each)")
@@ -68,9 +69,10 @@ def request_of(text: str, settings: Settings) -> tuple[Settings, float, float]:
 
 
 def _seconds(name: str, text: str) -> float:
-    days = text.removesuffix("d")
+    days = _DAYS.match(text)
+    rest = text[days.end() :] if days else text
     try:
-        return 86_400.0 * float(days) if days != text and days.isdecimal() and int(days) > 0 else parse_duration(text)
+        return (86_400.0 * int(days[1]) if days else 0.0) + (parse_duration(rest) if rest or not days else 0.0)
     except ValueError as error:
         raise ConfigurationError(f"prometheus: {name}: expected {error}, or days as 7d; got {text!r}") from error
 
@@ -87,10 +89,14 @@ def nodes_of_prometheus(
     LoadError where Prometheus does not answer.
     """
 
-    async def ask(history: History) -> dict[str, SeenNode]:
-        return await seen_nodes(history, models)
+    return _asked(settings, range_s, step_s, lambda history: nodes_of(history, models, assumed))
 
-    seen, history = _asked(settings, range_s, step_s, ask)
+
+async def nodes_of(
+    history: History, models: PowerModels, assumed: Assumed | None = None
+) -> tuple[tuple[SimulatedNode, ...], tuple[str, ...]]:
+    """As ``nodes_of_prometheus``, of a history."""
+    seen = await seen_nodes(history, models)
     with shaped("Prometheus"):
         nodes = [node_from_api(node.raw()) for node in seen.values()]
     hint = LABELS_HINT if models.by_selector else ""
@@ -104,22 +110,18 @@ def _partly(seen: Mapping[str, SeenNode], span: Span) -> list[str]:
     part = [node.name for node in seen.values() if node.first > began + late or node.last < span.end - late]
     if not part:
         return []
-    return [
-        f"{plural(len(part), 'node')} there for a part of the range only, taken as there all the time ({few(part)})"
-    ]
+    count = plural(len(part), "node")
+    return [f"{count} there for a part of the range only, taken as there all the time ({few(part)})"]
 
 
-def _asked(
-    settings: Settings, range_s: float, step_s: float, ask: Callable[[History], Coroutine[Any, Any, T]]
-) -> tuple[T, History]:
-    """What ``ask`` gives, and the history that it asked."""
+def _asked(settings: Settings, range_s: float, step_s: float, ask: Callable[[History], Coroutine[Any, Any, T]]) -> T:
+    """What ``ask`` makes of the history of the range up to now."""
 
-    async def run() -> tuple[T, History]:
+    async def run() -> T:
         api = prometheus_api(settings, nodes=lambda: _NODES)
         end = time.time() // step_s * step_s
-        history = History(api, Span(end - range_s // step_s * step_s, end, step_s))
         try:
-            return await ask(history), history
+            return await ask(History(api, Span(end - range_s // step_s * step_s, end, step_s)))
         finally:
             await api.aclose()
 
@@ -138,22 +140,24 @@ def workload_of_prometheus(
     ConfigurationError where no pod ran, LoadError where Prometheus does not answer.
     """
 
-    async def ask(history: History) -> tuple[dict[str, SeenNode], list[SeenPod], SeenVolumes, Use]:
-        nodes = await seen_nodes(history)
-        use = by_pod(await history.over_time(_use_query(history)))
-        return nodes, await seen_pods(history), await seen_volumes(history), use
+    return _asked(settings, range_s, step_s, lambda history: workload_of(history, settings, use_of_request))
 
-    (nodes, pods, volumes, use), history = _asked(settings, range_s, step_s, ask)
+
+async def workload_of(history: History, settings: Settings, use_of_request: float = USE_OF_REQUEST) -> Workload:
+    """As ``workload_of_prometheus``, of a history."""
+    nodes = await seen_nodes(history)
+    use = by_pod(await history.over_time(_use_query(history)))
+    pods, volumes = await seen_pods(history), await seen_volumes(history)
     span = _told(history.span, nodes)
     counts = Counts()
     lives = [(pod, life) for pod in pods if (life := _life(pod, span, counts)) is not None]
     if not lives:
         raise ConfigurationError(
-            f"--workload {history.api.where}: expected pods that ran in the range (kube_pod_info, kube_pod_start_time), "
-            "got none: is kube-state-metrics scraped?"
+            f"--workload {history.api.where}: expected pods that ran in the range (kube_pod_info, "
+            "kube_pod_start_time), got none: is kube-state-metrics scraped?"
         )
     placed = _placed(lives, nodes, volumes, settings, counts)
-    jobs = _jobs(placed, span, use, _window(span), use_of_request, counts)
+    jobs = _jobs(placed, span, use, use_of_request, counts)
     return Workload(in_order(jobs), (*_shorter(history.span, span), *counts.notes(), *history.problems))
 
 
@@ -229,7 +233,7 @@ def _placed(
 def _why_tied(pod: SeenPod, volumes: SeenVolumes) -> str:
     if why := tied_by_owner(pod.owner[0]):
         return why
-    for claim in pod.claims:
+    for claim in sorted(pod.claims):
         volume = volumes.volume_of.get((pod.namespace, claim))
         if volume == "":
             continue
@@ -240,16 +244,14 @@ def _why_tied(pod: SeenPod, volumes: SeenVolumes) -> str:
     return ""
 
 
-def _jobs(
-    placed: Sequence[_Placed], span: Span, use: Use, window: float, use_of_request: float, counts: Counts
-) -> list[Job]:
+def _jobs(placed: Sequence[_Placed], span: Span, use: Use, use_of_request: float, counts: Counts) -> list[Job]:
     there = [each for each in placed if each[1][0] <= span.start]
     there.sort(key=lambda each: (each[0].created or 0.0, each[2].key))
     early = {each[2].key: at for each, at in zip(there, at_the_start(len(there)), strict=True)}
     jobs = []
     for seen, (begin, end), pod, stay in placed:
         arrival = early.get(pod.key, max(seen.created or begin, span.start) - span.start)
-        steps = _steps(use.get((seen.namespace, seen.name)), begin, end, window)
+        steps = _steps(use.get((seen.namespace, seen.name)), span, seen.started or begin, begin, end)
         if not steps:
             counts.add(supposed_note(use_of_request), pod.key)
         cores = _mean(steps, end - begin) if steps else supposed_use(pod, use_of_request)
@@ -259,21 +261,22 @@ def _jobs(
 
 
 def _steps(
-    series: tuple[Floats, Floats] | None, begin: float, end: float, window: float
+    series: tuple[Floats, Floats] | None, span: Span, started: float, begin: float, end: float
 ) -> tuple[tuple[float, float], ...]:
     """(seconds from the pod's start, cores from then on) of a pod that ran from ``begin`` to ``end``.
 
-    A rate over a window in which the pod lived for a part only is the pod's use times that part. Equal steps that follow
-    each other are one; a step without a value goes on as the one before.
+    ``started``: when it began to run, perhaps before ``begin``. A rate over a window of which the pod lived for a part
+    only is its use times that part. Equal steps that follow each other are one; a step without a value goes on as the
+    one before.
     """
     if series is None:
         return ()
-    times, values = series
-    lived = np.minimum(times, end) - np.maximum(times - window, begin)
-    known = (lived >= _LEAST_LIFE * window) & np.isfinite(values)
+    (times, values), window = series, _window(span)
+    lived = np.minimum(times, end) - np.maximum(times - window, started)
+    known = (lived >= _LEAST_LIFE * window) & np.isfinite(values) & (times > begin) & (times - span.step < end)
     steps: list[tuple[float, float]] = []
     for ended, cores in zip(times[known], (values * window)[known] / lived[known], strict=True):
-        at = max(float(ended) - window - begin, 0.0) if steps else 0.0
+        at = max(float(ended) - span.step - begin, 0.0) if steps else 0.0
         if not steps or (steps[-1][1] != cores and at > steps[-1][0]):
             steps.append((at, float(cores)))
     return tuple(steps)

@@ -1,8 +1,8 @@
 """Pods as kube-state-metrics told of them over a range of time, as API objects.
 
 Names of metrics and labels are those of kube-state-metrics' code (v2.15, internal/store/pod.go, persistentvolume.go and
-persistentvolumeclaim.go). It tells neither affinity nor, as it is mostly set up, tolerations: a pod is taken to tolerate
-the taints of the nodes that it and its siblings were seen on.
+persistentvolumeclaim.go). It tells neither affinity nor, as it is mostly set up, tolerations: a pod is taken to
+tolerate the taints of the nodes that it and its siblings were seen on.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from .seen_nodes import SeenNode, quantities
 
 Uid = tuple[str, str, str]
 """Namespace, name and uid: a StatefulSet makes pods of one name again and again."""
+TaintText = tuple[str, str, str]
+"""Key, value and effect."""
+Family = tuple[str, ...]
 Containers = dict[str, dict[str, float]]
 """Container -> resource -> amount requested."""
 
@@ -42,9 +45,9 @@ class SeenPod:
     """Has it succeeded or failed?"""
     containers: Containers = field(default_factory=dict)
     init_containers: Containers = field(default_factory=dict)
-    claims: list[str] = field(default_factory=list)
+    claims: set[str] = field(default_factory=set)
 
-    def raw(self, name: str, tolerations: Iterable[tuple[str, str, str]]) -> Json:
+    def raw(self, name: str, tolerations: Iterable[TaintText]) -> Json:
         """As the API server would have it, under another ``name``; it tolerates these taints (key, value, effect)."""
         tolerated = [
             {"key": key, "operator": "Equal", "value": value, "effect": effect} for key, value, effect in tolerations
@@ -77,10 +80,8 @@ async def seen_pods(history: History) -> list[SeenPod]:
     await _add_times(history, pods)
     await _add_requests(history, pods)
     for each in await history.latest("kube_pod_spec_volumes_persistentvolumeclaims_info"):
-        if (known := pods.get(_uid(each))) is not None and own(
-            each.labels, "persistentvolumeclaim"
-        ) not in known.claims:
-            known.claims.append(own(each.labels, "persistentvolumeclaim"))
+        if (known := pods.get(_uid(each))) is not None:
+            known.claims.add(own(each.labels, "persistentvolumeclaim"))
     return [pods[uid] for uid in sorted(pods)]
 
 
@@ -138,18 +139,16 @@ async def seen_volumes(history: History) -> SeenVolumes:
     return SeenVolumes(claims, volumes)
 
 
-def tolerated(
-    pods: Iterable[SeenPod], nodes: Mapping[str, SeenNode]
-) -> dict[tuple[str, ...], set[tuple[str, str, str]]]:
+def tolerated(pods: Iterable[SeenPod], nodes: Mapping[str, SeenNode]) -> dict[Family, set[TaintText]]:
     """The taints of the nodes that the pods of each family were on: those of one controller, else the pod alone."""
-    found: dict[tuple[str, ...], set[tuple[str, str, str]]] = {}
+    found: dict[Family, set[TaintText]] = {}
     for pod in pods:
         if (node := nodes.get(pod.node)) is not None and node.taints:
             found.setdefault(family(pod), set()).update(node.taints)
     return found
 
 
-def family(pod: SeenPod) -> tuple[str, ...]:
+def family(pod: SeenPod) -> Family:
     """Pods with one controller are one family."""
     kind, name = pod.owner
     return (pod.namespace, kind, name) if kind else (pod.namespace, pod.name, pod.uid, "")
