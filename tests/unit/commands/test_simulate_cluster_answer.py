@@ -156,6 +156,11 @@ def test_a_strategy_that_saves_carbon_and_no_energy_is_told() -> None:
     assert "carbon saves 60.8 kg of CO2 a month." in conclusion([dirty, clean])
 
 
+def test_without_todays_scheduler_the_first_strategy_is_compared_with() -> None:
+    told = conclusion([runs("most-allocated", 24.0), runs("envelope", 12.0)])
+    assert "against most-allocated" in told
+
+
 # --- facts ------------------------------------------------------------------------------------------------------------
 
 

@@ -104,6 +104,14 @@ def test_a_node_that_may_sleep_has_its_standby_power(tmp_path: Path) -> None:
     assert only.standby_watts == 4.0
 
 
+def test_nodes_that_are_not_ready_or_cordoned_are_told(tmp_path: Path) -> None:
+    lost = node("worker-1")
+    lost["status"]["conditions"] = [{"type": "Ready", "status": "Unknown"}]
+    _, notes = nodes_of_dump(dump(tmp_path, lost, node("worker-2", unschedulable=True)), models(CURVE))
+    assert any(note.startswith("1 node not ready") and "(worker-1)" in note for note in notes)
+    assert any(note.startswith("1 node cordoned") and "(worker-2)" in note for note in notes)
+
+
 def test_a_dump_without_nodes_is_an_error_in_words(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"expected nodes .* got none: kubectl get nodes,pods -A -o json"):
         nodes_of_dump(dump(tmp_path, pod()), models(CURVE))

@@ -68,12 +68,12 @@ def answer(rows: Sequence[Sequence[Kpis]], hours: float, facts: Facts | None = N
     """The table and a sentence on what is to be gained, or why nothing is.
 
     Args:
-        rows: for each strategy the KPIs of its runs; run i of every strategy has the same curves and seed. The
-            baseline is among them.
+        rows: for each strategy the KPIs of its runs; run i of every strategy has the same curves and seed. Savings are
+            counted from ``case.BASELINE``, or from the first strategy if that was not run.
         hours: length of the simulated time.
         facts: what is known of the cluster (``reasons.facts_of``), to say why nothing is to be gained.
     """
-    base = next(row for row in rows if row[0].strategy == BASELINE)
+    base = next((row for row in rows if row[0].strategy == BASELINE), rows[0])
     found = [line(row, base, MONTH_H / hours) for row in sorted(rows, key=lambda row: row is not base)]
     return "\n".join([*_table(found, len(base)), "", _conclusion(found, base, MONTH_H / hours, facts)])
 
@@ -184,24 +184,24 @@ def _number(value: float) -> str:
 
 
 def _conclusion(lines: Sequence[Line], base: Sequence[Kpis], scale: float, facts: Facts | None) -> str:
-    others = lines[1:]
+    others, name = lines[1:], lines[0].strategy
     possible = estimate([_share(run.energy_kwh - run.bound_kwh, run.energy_kwh) for run in base])
     most = (
         f"no placement could save more than {possible.mean:.1%} "
         f"({_number(possible.mean * lines[0].kwh.mean)} kWh a month)"
     )
     unequal = [each.strategy for each in others if not _same_work(each, lines[0])]
-    work = f" Not the same work as {BASELINE}: {', '.join(unequal)}." if unequal else ""
+    work = f" Not the same work as {name}: {', '.join(unequal)}." if unequal else ""
     equal = [each for each in others if each.strategy not in unequal]
     carbon = _less_carbon(equal)
     best = max(equal, key=lambda each: each.saved.mean, default=None)
     if best is None:
-        return f"Nothing to compare with {BASELINE}; {most}.{work}"
+        return f"Nothing to compare with {name}; {most}.{work}"
     if not best.saved.certain:
         return f"Nothing is to be gained that is certain: {why_nothing(possible.mean, facts)}; {most}.{carbon}{work}"
     return (
         f"{best.strategy} saves {_number(best.saved.mean)} kWh a month{_bracketed(best.saved)}, {best.share.mean:.1%}, "
-        f"against {BASELINE}; {most}.{carbon}{work}"
+        f"against {name}; {most}.{carbon}{work}"
     )
 
 

@@ -14,7 +14,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from peaks_scheduler.errors import ConfigurationError
-from peaks_scheduler.files.kubernetes_objects import Json, Object, defaulted, identity, mapping, read_objects, shaped
+from peaks_scheduler.files.kubernetes_objects import (
+    Json,
+    Object,
+    defaulted,
+    identity,
+    items_of,
+    mapping,
+    read_objects,
+    shaped,
+)
 from peaks_scheduler.objects.node import node_from_api
 from peaks_scheduler.objects.pod import FINISHED, Pod, pod_from_api
 from peaks_scheduler.power.models import PowerModels
@@ -68,11 +77,20 @@ def nodes_in(
     dump: Dump, models: PowerModels, assumed: Assumed | None = None
 ) -> tuple[tuple[SimulatedNode, ...], tuple[str, ...]]:
     """As ``nodes_of_dump``, of a dump that has been read."""
-    nodes = []
+    nodes, counts = [], Counts()
     for raw in dump.of_kind("Node"):
         with shaped(dump.path, raw):
-            nodes.append(node_from_api(raw))
-    return simulated(nodes, models, f"--nodes {dump.path}", assumed)
+            node = node_from_api(raw)
+        nodes.append(node)
+        counts.passes(_ready(raw), "node not ready: it counts as on, and its taints keep pods away", node.name)
+        counts.passes(not node.unschedulable, "node cordoned: no pod that may move goes there", node.name)
+    found, notes = simulated(nodes, models, f"--nodes {dump.path}", assumed)
+    return found, (*notes, *counts.notes())
+
+
+def _ready(raw: Json) -> bool:
+    conditions = (mapping(each) for each in items_of(mapping(raw.get("status")).get("conditions")))
+    return all(each.get("status") == "True" for each in conditions if each.get("type") == "Ready")
 
 
 def workload_of_dump(
