@@ -145,6 +145,12 @@ def test_running_and_waiting_pods_arrive_at_the_start_in_the_order_of_their_crea
     assert found[-1].arrival_s < 10.0
 
 
+def test_pods_that_stay_arrive_first_so_that_their_room_is_taken(tmp_path: Path) -> None:
+    late = created(daemon("agent", "worker-1"), 900.0)
+    found = workload(tmp_path, created(pod("web", cpu="1"), 100.0), late).jobs
+    assert [job.name for job in found] == ["default/agent", "default/web"]
+
+
 def test_a_pod_runs_to_the_end_of_the_horizon(tmp_path: Path) -> None:
     found = workload(tmp_path, pod("a", cpu="1"), pod("b", cpu="1")).jobs
     assert {job.arrival_s + job.duration_s for job in found} == {DAY}

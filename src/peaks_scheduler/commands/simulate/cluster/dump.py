@@ -1,7 +1,7 @@
 """A cluster at one instant, from ``kubectl get nodes,pods,pv,pvc -A -o json``.
 
-The pods that run or wait become jobs that arrive at the start, in the order in which they were created, and run to the
-end of the horizon. Assumes that a file may have any content: what cannot be read is a ConfigurationError that names the
+The pods that run or wait become jobs that arrive at the start, those that stay before the others, each in the order in
+which they were created, and run to the end of the horizon. Assumes that a file may have any content: what cannot be read is a ConfigurationError that names the
 file and the object, what is left out is counted. The metrics API's answer may stand in the same file:
 
     kubectl get nodes,pods,pv,pvc -A -o json > cluster.json
@@ -36,6 +36,7 @@ from .jobs import (
     Stay,
     at_the_start,
     count_staying,
+    in_turn,
     job_of,
     placed_anew,
     supposed_note,
@@ -119,7 +120,7 @@ def workload_in(dump: Dump, horizon_s: float, settings: Settings, use_of_request
 
 
 def _pods(dump: Dump, settings: Settings, counts: Counts) -> list[tuple[Pod, Stay]]:
-    """The pods that run or wait, in order of their creation, as they were before they were placed."""
+    """The pods that run or wait, in order of arrival, as they were before they were placed."""
     storage = _storage(dump)
     found = []
     for raw in dump.of_kind("Pod"):
@@ -128,8 +129,8 @@ def _pods(dump: Dump, settings: Settings, counts: Counts) -> list[tuple[Pod, Sta
                 raw, settings.default_pod_cpu, ignored=settings.pod_fields.ignore, rules=settings.annotation_rules
             )
             if _counts_in(pod, counts):
-                found.append((pod.created, placed_anew(pod, Stay(pod.node_name, tied(raw)), storage)))
-    return [each for _, each in sorted(found, key=lambda pair: (pair[0], pair[1][0].key))]
+                found.append(placed_anew(pod, Stay(pod.node_name, tied(raw)), storage))
+    return sorted(found, key=lambda each: in_turn(*each))
 
 
 def _storage(dump: Dump) -> Storage:

@@ -77,6 +77,12 @@ def supposed_note(use_of_request: float) -> str:
     return f"pod without a measured CPU use: {use_of_request:.0%} of its request is assumed, the default without one"
 
 
+def in_turn(pod: Pod, stay: Stay) -> tuple[bool, float, str]:
+    """Sorts pods that are there from the start: those that stay come first, so that their room is taken before a
+    strategy decides; each kind in the order in which it was created."""
+    return not stay.why, pod.created, pod.key
+
+
 def at_the_start(count: int) -> list[float]:
     """[s] when ``count`` pods that are there from the start arrive: one after the other, all within seconds."""
     apart = min(_APART, _ALL_THERE / max(count, 1))

@@ -34,7 +34,17 @@ from peaks_scheduler.sources.factory import prometheus_api
 from peaks_scheduler.text.words import few, nearest, plural
 
 from .history import History, Span, Use, by_pod
-from .jobs import USE_OF_REQUEST, Stay, at_the_start, count_staying, job_of, placed_anew, supposed_note, supposed_use
+from .jobs import (
+    USE_OF_REQUEST,
+    Stay,
+    at_the_start,
+    count_staying,
+    in_turn,
+    job_of,
+    placed_anew,
+    supposed_note,
+    supposed_use,
+)
 from .nodes import Assumed, simulated
 from .notes import Counts
 from .seen_nodes import LABELS_HINT, SeenNode, seen_nodes
@@ -246,7 +256,7 @@ def _why_tied(pod: SeenPod, volumes: SeenVolumes) -> str:
 
 def _jobs(placed: Sequence[_Placed], span: Span, use: Use, use_of_request: float, counts: Counts) -> list[Job]:
     there = [each for each in placed if each[1][0] <= span.start]
-    there.sort(key=lambda each: (each[0].created or 0.0, each[2].key))
+    there.sort(key=lambda each: in_turn(each[2], each[3]))
     early = {each[2].key: at for each, at in zip(there, at_the_start(len(there)), strict=True)}
     jobs = []
     for seen, (begin, end), pod, stay in placed:

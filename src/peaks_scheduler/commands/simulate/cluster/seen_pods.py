@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from peaks_scheduler.files.kubernetes_objects import Json
 from peaks_scheduler.sources.prometheus.answers import Sample
@@ -54,13 +55,22 @@ class SeenPod:
         ]
         return {
             "kind": "Pod",
-            "metadata": {"namespace": self.namespace, "name": name, "uid": self.uid or f"{self.namespace}/{name}"},
+            "metadata": {
+                "namespace": self.namespace,
+                "name": name,
+                "uid": self.uid or f"{self.namespace}/{name}",
+                "creationTimestamp": None if self.created is None else _written(self.created),
+            },
             "spec": {
                 "containers": _listed(self.containers),
                 "initContainers": _listed(self.init_containers),
                 "tolerations": tolerated,
             },
         }
+
+
+def _written(time: float) -> str:
+    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _listed(containers: Containers) -> list[Json]:
