@@ -1,8 +1,9 @@
 """A cluster at one instant, from ``kubectl get nodes,pods,pv,pvc -A -o json``.
 
 The pods that run or wait become jobs that arrive at the start, those that stay before the others, each in the order in
-which they were created, and run to the end of the horizon. Assumes that a file may have any content: what cannot be read is a ConfigurationError that names the
-file and the object, what is left out is counted. The metrics API's answer may stand in the same file:
+which they were created, and run to the end of the horizon. Assumes that a file may have any content: what cannot be
+read is a ConfigurationError that names the file and the object, what is left out is counted. The metrics API's answer
+may stand in the same file:
 
     kubectl get nodes,pods,pv,pvc -A -o json > cluster.json
     kubectl get --raw /apis/metrics.k8s.io/v1beta1/pods >> cluster.json
