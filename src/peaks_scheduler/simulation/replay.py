@@ -167,7 +167,6 @@ class _Course:
             return False
         if decision.jump_watts is not None:
             self.jumps[attempt.job.name] = decision.jump_watts
-        self.world.ledger.assume(attempt.pod.uid, decision.node)
         self._start(attempt, decision.node)
         return True
 
