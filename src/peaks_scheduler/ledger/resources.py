@@ -93,7 +93,8 @@ class NodeResources:
     def all_held(self, resource: str) -> Ints:
         """(N,) ``held`` of every node."""
         row = self.rows[resource]
-        return self.allocatable[row] - self.free[row]
+        held: Ints = self.allocatable[row] - self.free[row]
+        return held
 
     def short(self, requests: Requests) -> Iterator[Short]:
         """Each requested resource, with the nodes that have too little of it free."""
