@@ -20,10 +20,11 @@ from peaks_scheduler.arrays import Floats
 from .covariances import autocorrelation
 from .least_squares import robust_scale, soft_l1_weights
 
+FORGOTTEN = 1e-3
+"""Weights below, relative to the largest, are left out: all of them together do not matter, but they cost time."""
 _TURNS = 6  # most updates of the robust weights
 _SETTLED = 0.01  # relative change of the scale, from which on the weights are not updated again
 _CONDITION = 1e-6  # of columns of length one: below it they count as dependent
-_FORGOTTEN = 1e-3  # weights below are left out: all of them together do not matter, but they cost time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +53,7 @@ def nonnegative_fit(columns: Floats, y: Floats, time: Floats | None = None, weig
     columns (S, P); y (S,); time (S,) rising, for the autocorrelation; weights (S,) of the samples, None: all alike.
     """
     given = np.ones(len(y)) if weights is None else weights
-    used = given >= _FORGOTTEN * float(given.max())
+    used = given >= FORGOTTEN * float(given.max())
     columns, y, given = columns[used], y[used], given[used]
     floor = max(1e-9 * float(np.abs(y).max()), 1e-300)
     robust, scale = np.ones(len(y)), math.inf

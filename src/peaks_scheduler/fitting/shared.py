@@ -26,7 +26,7 @@ from peaks_scheduler.text.words import few, nearest
 
 from .family_choice import MARGIN, far_off
 from .judgement import CurveFacts, SampleFacts, Verdict, judge
-from .nonnegative import NonNegative, independent, nonnegative_fit
+from .nonnegative import FORGOTTEN, NonNegative, independent, nonnegative_fit
 from .result import Fit
 from .samples import load_levels
 from .shared_families import MODELS, SharedFamily, families_for
@@ -56,23 +56,42 @@ class SharedFit:
         return max((fit.verdict for fit in self.kinds.values()), key=order.index)
 
 
-def fit_shared(samples: SharedSamples, model: str = "auto", *, doubt: str = "") -> SharedFit:
-    """The curve of every kind of node on the meter. ``doubt``: why the watts may be no measurement.
+def fit_shared(
+    samples: SharedSamples,
+    model: str | SharedFamily = "auto",
+    *,
+    half_life: float = math.inf,
+    doubt: str = "",
+) -> SharedFit:
+    """The curve of every kind of node on the meter.
+
+    half_life   [s] of age by which a sample's weight halves; only for samples with times
+    doubt       why the watts may be no measurement; empty for no doubt
 
     Raises ModelFitError for an unknown ``model``; samples that cannot be fitted give refused fits with the reason.
     """
-    if model not in MODELS:
+    if isinstance(model, str) and model not in MODELS:
         raise ModelFitError(f"model: expected one of {', '.join(MODELS)}; got {model!r}{nearest(model, MODELS)}")
     usable = samples.usable()
+    dropped = len(samples) - len(usable)
+    usable, weights = _remembered(usable, half_life)
     if trouble := _hopeless(usable, len(samples)):
         return SharedFit({kind: _nothing(trouble, len(usable)) for kind in samples.use})
     meter = meter_of(usable)
-    chosen = choose_family(meter, model)
+    chosen = choose_family(meter, model) if isinstance(model, str) else model
     columns = meter.columns(chosen)
-    solution = nonnegative_fit(columns, usable.watts, usable.time)
-    held = held_back(columns, usable.watts)
-    judged = _Judged(meter, chosen, solution, held, len(samples) - len(usable), doubt)
+    solution = nonnegative_fit(columns, usable.watts, usable.time, weights)
+    judged = _Judged(meter, chosen, solution, held_back(columns, usable.watts), dropped, doubt)
     return SharedFit({kind: judged.fit(k) for k, kind in enumerate(meter.kinds)}, chosen, solution, meter)
+
+
+def _remembered(samples: SharedSamples, half_life: float) -> tuple[SharedSamples, Floats]:
+    """The samples that are not forgotten, and the weight of each."""
+    if samples.time is None or not len(samples):
+        return samples, np.ones(len(samples))
+    weights = np.exp2((samples.time - samples.time[-1]) / half_life)
+    kept = weights >= FORGOTTEN
+    return samples.of(kept), weights[kept]
 
 
 def choose_family(meter: Meter, model: str = "auto") -> SharedFamily:
