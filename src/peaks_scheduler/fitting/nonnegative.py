@@ -47,7 +47,9 @@ class NonNegative:
         return spread
 
 
-def nonnegative_fit(columns: Floats, y: Floats, time: Floats | None = None, weights: Floats | None = None) -> NonNegative:
+def nonnegative_fit(
+    columns: Floats, y: Floats, time: Floats | None = None, weights: Floats | None = None
+) -> NonNegative:
     """The parameters >= 0 for which ``columns @ parameters`` is closest to ``y``.
 
     columns (S, P); y (S,); time (S,) rising, for the autocorrelation; weights (S,) of the samples, None: all alike.
@@ -86,13 +88,14 @@ def _factor(scaled: Floats, y: Floats, weights: Floats) -> tuple[Floats, Floats]
     lose more than half of the digits, by Householder's reflections."""
     weighted = scaled * weights[:, None]
     try:
-        triangle = np.linalg.cholesky(weighted.T @ scaled).T
+        triangle: Floats = np.asarray(np.linalg.cholesky(weighted.T @ scaled).T, np.float64)
         if float(triangle.diagonal().min()) > _CONDITION:
-            return triangle, np.linalg.solve(triangle.T, weighted.T @ y)
+            right: Floats = np.asarray(np.linalg.solve(triangle.T, weighted.T @ y), np.float64)
+            return triangle, right
     except np.linalg.LinAlgError:
         pass
     root = np.sqrt(weights)
-    factor = np.linalg.qr(np.column_stack([scaled * root[:, None], root * y]), mode="r")
+    factor: Floats = np.asarray(np.linalg.qr(np.column_stack([scaled * root[:, None], root * y]), mode="r"))
     return factor[:, :-1], factor[:, -1]
 
 

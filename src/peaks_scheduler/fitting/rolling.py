@@ -4,14 +4,14 @@ At each refit the parameters are learned from the samples before it and predict 
 Nothing of the future is used: not for the parameters, not for the choices below, not for the intervals.
 
 - **Memory.** A sample's weight halves with every half-life of its age: nodes, fans and inlet air change slowly, so the
-  last hours say more of the next hour than last week does. Which half-life is right differs from site to site; it is the
-  one of ``HALF_LIVES`` with the smallest error of the predictions of the past ``JUDGED`` seconds. For parameters that
-  are then frozen it is the one with the smallest error up to the end of the first span.
+  last hours say more of the next hour than last week does. Which half-life is right differs from site to site. It is
+  the one of ``HALF_LIVES`` with the smallest error of the predictions of the past ``JUDGED`` seconds. For parameters
+  that are then frozen it is the one with the smallest error up to the end of the first span.
 - **Intervals.** The standard deviation of a new sample is that of noise and parameters (``NonNegative.deviations``).
-  Residuals of a meter have heavy tails and drift for hours, so the interval is as many of these deviations wide as would
-  have contained 95 % of the past predictions' errors (split conformal prediction on forward errors). After each refit
-  the level is adjusted by the share that the last intervals missed (adaptive conformal inference, Gibbs and Candes
-  2021), which keeps the long-run coverage whatever the errors are like.
+  Residuals of a meter have heavy tails and drift for hours. So the interval is as many of these deviations wide as
+  would have contained 95 % of the past predictions' errors (split conformal prediction on forward errors). After each
+  refit the level is adjusted by the share that the last intervals missed (adaptive conformal inference, Gibbs and
+  Candes 2021), which keeps the long-run coverage whatever the errors are like.
 
 The first predictions are made within the first span, from a quarter of it on, as a rehearsal. Pure.
 """

@@ -1,10 +1,10 @@
 """``fit_shared``: learns the curve of each kind of node from the sum of the power of many nodes.
 
 One meter for many machines and each machine's CPU use are enough where the machines of a kind are alike: the sum is
-linear in the parameters of the kinds' curves (``shared_samples``, ``shared_families``), and never negative parameters
-make curves that never fall (``nonnegative``). Owns the order of the steps and the choice of the family. The result is a
-``Fit`` for each kind, judged by the thresholds of any fit (``judgement``), with reasons of its own where kinds cannot be
-told apart. Errors and noise are those of the sum, divided by the number of nodes. Pure.
+linear in the parameters of the kinds' curves (``shared_samples``, ``shared_families``), and parameters that are never
+negative make curves that never fall (``nonnegative``). Owns the order of the steps and the choice of the family. The
+result is a ``Fit`` for each kind, judged by the thresholds of any fit (``judgement``), with reasons of its own where
+kinds cannot be told apart. Errors and noise are those of the sum, divided by the number of nodes. Pure.
 
 Families are compared by contiguous blocks of time that are held back: samples close in time are alike, so single ones
 would tell nothing. The simplest family counts whose error is at most ``MARGIN`` above the least.

@@ -102,5 +102,3 @@ def _filled(knots: tuple[float, ...], use: Floats) -> tuple[float, ...]:
     while len(kept) > 1 and np.count_nonzero(use >= kept[-1]) < least:
         kept.pop()
     return (*kept, knots[-1])
-
-

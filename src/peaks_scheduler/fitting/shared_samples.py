@@ -30,7 +30,7 @@ class SharedSamples:
     watts: Floats
     """(S,) [W] of all nodes together; NaN: not measured."""
     use: Mapping[str, Floats]
-    """Kind -> (S, N) [fraction] CPU utilisation of each of its N nodes; NaN: the node was not there and drew nothing."""
+    """Kind -> (S, N) [fraction] CPU utilisation of each of its N nodes; NaN: the node was off and drew nothing."""
     time: Floats | None = None
     """(S,) [s] rising; None: not ordered in time."""
 

@@ -32,8 +32,8 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "--power",
         metavar="FILE",
         required=True,
-        help="Measured power of all hosts together: Parquet with timestamp (ms from the first submission, or since 1970) "
-        "and power_draw (W).",
+        help="Measured power of all hosts together: Parquet with timestamp (ms from the first submission, or since "
+        "1970) and power_draw (W).",
     ),
     click.option(
         "--freeze",
@@ -86,7 +86,8 @@ def request_of(flags: dict[str, Any]) -> ValidateRequest:
     freeze, refit = _seconds("--freeze", flags["freeze"]), _seconds("--refit", flags["refit"])
     if refit < 60.0 or refit > freeze / 4.0:
         raise ConfigurationError(
-            f"--refit {flags['refit']}: expected between 1m and a quarter of --freeze {flags['freeze']}: the first span is "
+            f"--refit {flags['refit']}: expected between 1m and a quarter of --freeze {flags['freeze']}: the first "
+            "span is "
             "also where refitting is rehearsed"
         )
     return ValidateRequest(flags["opendc"], flags["power"], freeze, refit, flags["hosts"], flags["output"])
@@ -161,6 +162,7 @@ def validation(request: ValidateRequest) -> Any:
 
 def _guess(count: int) -> str:
     return (
-        f"{count} hosts, as many as the work needs at once; say --hosts N if there are more: the figures stay the same, the "
+        f"{count} hosts, as many as the work needs at once; say --hosts N if there are more: the figures stay the "
+        "same, the "
         "idle power of a host does not"
     )

@@ -53,7 +53,8 @@ def compare(
     before, after = int(past.sum()), int((~past).sum())
     if min(before, after) < _LEAST:
         raise ConfigurationError(
-            f"--freeze {freeze / 3600.0:g}h: expected at least {_LEAST} samples before and after it, while work was measured; "
+            f"--freeze {freeze / 3600.0:g}h: expected at least {_LEAST} samples before and after it, while work was "
+            "measured; "
             f"got {before} and {after}: choose another span, or a longer measurement"
         )
     learned = samples.of(past)

@@ -60,7 +60,8 @@ def _placed(
         left = set(range(len(work.names))) - {int(each.job.name) for each in placements}
         name = work.names[min(left)]
         raise ConfigurationError(
-            f"--opendc: expected jobs that fit on a host of {hosts.cores:g} cores; {len(left)} do not, such as task {name!r} "
+            f"--opendc: expected jobs that fit on a host of {hosts.cores:g} cores; {len(left)} do not, such as task "
+            f"{name!r} "
             f"with {work.cores[min(left)]:g} cores"
         )
     where, start = np.zeros(len(placements), np.int64), np.zeros(len(placements))
@@ -71,9 +72,7 @@ def _placed(
     return where, start, notes
 
 
-def use_of_hosts(
-    work: MeasuredWork, host: Ints, start: Floats, hosts: int, mhz: float, power: MeasuredPower
-) -> Floats:
+def use_of_hosts(work: MeasuredWork, host: Ints, start: Floats, hosts: int, mhz: float, power: MeasuredPower) -> Floats:
     """(M, hosts) [fraction] mean use of each host over the interval of each sample of the meter."""
     ends = power.time
     begins = ends - np.minimum(power.step, np.diff(ends, prepend=-np.inf))

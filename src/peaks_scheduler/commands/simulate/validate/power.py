@@ -36,12 +36,15 @@ class MeasuredPower:
     notes: tuple[str, ...] = ()
 
     def during(self, end: float) -> MeasuredPower:
-        """The samples from 0 to ``end`` [s], while work was measured. Raises ConfigurationError where there are none."""
+        """The samples from 0 to ``end`` [s], while work was measured. Raises ConfigurationError where there are "
+        "none."""
         there = (self.time > 0.0) & (self.time <= end)
         if not there.any():
             raise ConfigurationError(
-                f"{OPTION}: expected samples while work was measured, 0 to {end / 3600.0:.1f} h after the first submission; "
-                f"got {self.time[0] / 3600.0:.1f} to {self.time[-1] / 3600.0:.1f} h: are both of one clock and one site?"
+                f"{OPTION}: expected samples while work was measured, 0 to {end / 3600.0:.1f} h after the first "
+                "submission; "
+                f"got {self.time[0] / 3600.0:.1f} to {self.time[-1] / 3600.0:.1f} h: are both of one clock and one "
+                "site?"
             )
         left = int((~there).sum())
         more = (f"{plural(left, 'sample')} of the meter before or after the measured work, left out",) if left else ()
@@ -58,7 +61,9 @@ def read_power(path: str, epoch_ms: float) -> MeasuredPower:
     good = np.isfinite(time) & np.isfinite(watts) & (watts > 0.0)
     time, watts = time[good], watts[good]
     if len(time) < 2:
-        raise ConfigurationError(f"{OPTION} {path}: expected samples with a power above 0; got {plural(len(time), 'such')}")
+        raise ConfigurationError(
+            f"{OPTION} {path}: expected samples with a power above 0; got {plural(len(time), 'such')}"
+        )
     if float(np.median(time)) > _CALENDAR:
         time = time - epoch_ms
     time, first = np.unique(time / 1000.0, return_index=True)
@@ -77,7 +82,8 @@ def _check_step(path: str, step: float) -> None:
         if _LEAST_STEP <= step * factor <= _MOST_STEP:
             hint = unit
     raise ConfigurationError(
-        f"{OPTION} {path}: expected timestamps in ms, 1 s to 1 h apart; they are {step * 1000.0:g} apart: are these {hint}? "
+        f"{OPTION} {path}: expected timestamps in ms, 1 s to 1 h apart; they are {step * 1000.0:g} apart: are these "
+        f"{hint}? "
         "Convert them to ms"
     )
 
@@ -90,6 +96,7 @@ def check_watts(path: str, watts: Floats, hosts: int) -> None:
     likely = [unit for unit, factor in (("kilowatts", 1e3), ("milliwatts", 1e-3)) if LEAST <= each * factor <= MOST]
     remedy = f"are these {likely[0]}? Convert them to watts" if likely else "check the unit"
     raise ConfigurationError(
-        f"{OPTION} {path}: expected power_draw in watts, {LEAST:g} to {MOST:,.0f} a host; the median is {each:.3g} for each "
+        f"{OPTION} {path}: expected power_draw in watts, {LEAST:g} to {MOST:,.0f} a host; the median is {each:.3g} "
+        "for each "
         f"of {plural(hosts, 'host')}: {remedy}"
     )

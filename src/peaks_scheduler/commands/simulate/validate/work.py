@@ -55,8 +55,8 @@ class MeasuredWork:
     @property
     def length(self) -> Floats:
         """(J,) [s] each job's fragments together."""
-        lengths: Floats = np.bincount(self.job, self.duration, minlength=len(self.names))
-        return lengths
+        lengths = np.bincount(self.job, self.duration, minlength=len(self.names))
+        return np.asarray(lengths, np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +80,12 @@ def read_work(folder: str) -> MeasuredWork:
         twice = next(name for name in names if names.count(name) > 1)
         raise ConfigurationError(f"{OPTION} {folder}: expected tasks of different ids; {twice!r} comes twice")
     task, lost = _task_of_fragments(fragments["id"], names)
-    duration, mhz = (_floats(fragments[name])[task >= 0] for name in ("duration", "cpu_usage"))
+    duration, mhz = _floats(fragments["duration"])[task >= 0], _floats(fragments["cpu_usage"])[task >= 0]
     _check_duration(where, duration)
     task = task[task >= 0]
     order = np.argsort(task, kind="stable")
-    kept, job = np.unique(task[order], return_inverse=True)
+    kept, places = np.unique(task[order], return_inverse=True)
+    job: Ints = places.astype(np.int64)
     seconds, submitted = duration[order] / 1000.0, _milliseconds(tasks["submission_time"])
     if not len(kept):
         raise ConfigurationError(f"{where}: expected fragments of the tasks in tasks.parquet; no id is in both")
@@ -138,7 +139,7 @@ def _floats(column: Any) -> Floats:
 
 def _milliseconds(column: Any) -> Floats:
     """Times as ms since 1970, of timestamps or of numbers."""
-    values = column.to_numpy()
+    values: Any = column.to_numpy()
     if values.dtype.kind == "M":
         values = values.astype("datetime64[ms]").astype(np.int64)
     return np.asarray(values, np.float64)
@@ -156,7 +157,8 @@ def _check_duration(where: Path, milliseconds: Floats) -> None:
     if not _LEAST_FRAGMENT <= usual <= _MOST_FRAGMENT:
         hint = "seconds" if _LEAST_FRAGMENT <= usual * 1000.0 <= _MOST_FRAGMENT else "another unit"
         raise ConfigurationError(
-            f"{where}: expected durations in ms, of a fragment between 1 s and a day; got {usual * 1000.0:g} as the usual "
+            f"{where}: expected durations in ms, of a fragment between 1 s and a day; got {usual * 1000.0:g} as the "
+            "usual "
             f"one: are these {hint}? Convert them to ms"
         )
 
@@ -164,12 +166,15 @@ def _check_duration(where: Path, milliseconds: Floats) -> None:
 def _check_use(where: Path, share: Floats) -> None:
     """share (F,) of the task's capacity."""
     if not np.all(np.isfinite(share)) or float(share.min()) < 0.0:
-        raise ConfigurationError(f"{where}: expected a cpu_usage of 0 MHz or more in every row; got none or less in some")
+        raise ConfigurationError(
+            f"{where}: expected a cpu_usage of 0 MHz or more in every row; got none or less in some"
+        )
     most = float(np.quantile(share, 0.999))
     if not _LEAST_USE <= most <= _MOST_USE:
         hint = "GHz, or a share of the CPUs" if most < _LEAST_USE else "Hz or kHz, or is cpu_capacity that of one core"
         raise ConfigurationError(
-            f"{where}: expected cpu_usage in MHz, up to the task's cpu_capacity; the largest is {most:.3g} times that: is "
+            f"{where}: expected cpu_usage in MHz, up to the task's cpu_capacity; the largest is {most:.3g} times "
+            "that: is "
             f"it {hint}?"
         )
 
@@ -185,7 +190,11 @@ def read_hosts(folder: str, work: MeasuredWork) -> Hosts:
     try:
         document = json.loads(read_input_text(OPTION, str(path)))
         hosts = [
-            (float(cluster.get("count", 1)) * float(host.get("count", 1)), float(cpu["coreCount"]), _mhz(cpu["coreSpeed"]))
+            (
+                float(cluster.get("count", 1)) * float(host.get("count", 1)),
+                float(cpu["coreCount"]),
+                _mhz(cpu["coreSpeed"]),
+            )
             for cluster in document["clusters"]
             for host in cluster["hosts"]
             for cpu in [host["cpu"]]
