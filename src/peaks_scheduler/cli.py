@@ -20,6 +20,7 @@ from peaks_scheduler import __version__, process_setup
 from peaks_scheduler.commands.fit.flags import fit_options
 from peaks_scheduler.commands.import_models.command import import_models
 from peaks_scheduler.commands.simulate.flags import simulate_options
+from peaks_scheduler.commands.simulate.validate.command import validate_command
 from peaks_scheduler.errors import ConfigurationError, PeaksError
 from peaks_scheduler.settings.options import cluster_options, setting_option, settings_of
 from peaks_scheduler.text.printable import visible_lines
@@ -200,8 +201,8 @@ main.add_command(import_models(CommandGroup, Command))
 @main.group(invoke_without_command=True, cls=CommandGroup)
 @simulate_options
 @click.pass_context
-def simulate(ctx: click.Context, config: str | None, power_models: str | None, **flags: Any) -> None:
-    """What would each strategy cost? Replay a workload on a simulated cluster, and measure it against the least possible.
+def simulate(ctx: click.Context, /, config: str | None, power_models: str | None, **flags: Any) -> None:
+    """What would each strategy cost? Replay a workload on a simulated cluster, and measure against the least possible.
 
     Writes tables, figures and a report into --out. `simulate validate` compares with measured power instead.
     """

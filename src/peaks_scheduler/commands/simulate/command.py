@@ -7,32 +7,49 @@ what differs between runs is what the scheduler believes, and how ties fall. Ass
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from itertools import chain
+from typing import Any
 
+from peaks_scheduler.files.writing import check_place
+from peaks_scheduler.scheduling.batching import BATCH_STRATEGIES
+from peaks_scheduler.scheduling.scoring.strategies import STRATEGIES
+from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.simulation.carbon import Grid
+from peaks_scheduler.simulation.carbon_policy import CARBON_DELAY
 from peaks_scheduler.simulation.case import Case
 from peaks_scheduler.simulation.energy import compared
 from peaks_scheduler.simulation.faults import span_of
-from peaks_scheduler.text.terminal import note, show
+from peaks_scheduler.text.terminal import note, say, show
 
+from .experiment.one_run import Readers
+from .experiment.running import run_experiment
+from .experiment.scenarios import Fixed
 from .inputs.carbon import read_grid
+from .inputs.nodes import read_nodes
+from .inputs.workloads import read_workload
 from .kpi_table import as_table
 from .options import SimulateRequest
-from .outputs.writing import check_places, write_all
+from .outputs.writing import check_folder, write_all
 from .replays import Result, replayed
 from .subject import Subject, subject_of
+
+READERS = Readers(read_nodes, read_workload, read_grid)
 
 
 def run_simulate(request: SimulateRequest) -> int:
     """Replay, measure, write and print. Returns the exit code. Raises ConfigurationError."""
-    check_places(request.out, request.sqlite)
+    check_folder(request.out)
+    if request.sqlite is not None:
+        check_place("--sqlite", str(request.sqlite))
     grid = read_grid(request.carbon) if request.carbon else {}
     subject = subject_of(request)
     for text in subject.notes:
         note(text)
-    cases = [_case(request, subject, grid, strategy, run) for run in range(request.runs) for strategy in request.strategies]
+    cases = [
+        _case(request, subject, grid, strategy, run) for run in range(request.runs) for strategy in request.strategies
+    ]
     results = _with_savings(replayed(cases, request.price, request.jobs), len(request.strategies))
     written = write_all(request.out, results, notes=subject.notes, seed=request.seed, sqlite=request.sqlite)
     _print(request, subject, results)

@@ -15,8 +15,8 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--nodes",
         metavar="NODES",
-        help="The cluster: a CSV (name, cpu_cores, memory_mib, watts_0 .. watts_100), specpower:FILE?count=50, the output "
-        "of `kubectl get nodes,pods -A -o json`, or prometheus:URL?range=7d.",
+        help="The cluster: a CSV (name, cpu_cores, memory_mib, watts_0 .. watts_100), specpower:FILE?count=50, the "
+        "output of `kubectl get nodes,pods -A -o json`, or prometheus:URL?range=7d.",
     ),
     click.option(
         "--workload",
@@ -43,13 +43,14 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "--models",
         metavar="WORDS",
         help="What the scheduler believes of the nodes' power: fitted (to noisy samples of the true curves), "
-        "fitted:noise=5%, true, wrong:10%, swapped, unmodelled:10%, joined by +.  [default: --power-models, else fitted]",
+        "fitted:noise=5%, true, wrong:10%, swapped, unmodelled:10%, joined by +.  "
+        "[default: --power-models, else fitted]",
     ),
     click.option(
         "--load-view",
         metavar="WORDS",
-        help="How the scheduler sees the load: load-watcher, metrics-server, prometheus:window=5m&delay=30s, or perfect.  "
-        "[default: the configuration's load source]",
+        help="How the scheduler sees the load: load-watcher, metrics-server, prometheus:window=5m&delay=30s, or "
+        "perfect.  [default: the configuration's load source]",
     ),
     click.option(
         "--faults",

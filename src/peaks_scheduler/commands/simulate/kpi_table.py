@@ -33,9 +33,7 @@ def as_table(strategies: Sequence[Runs]) -> str:
     """The table, without columns that are empty for all, and what is to be said below it."""
     columns = [column for column in _COLUMNS if _tells(column[0], [mean_of(runs, column[1]) for runs in strategies])]
     rows = [("strategy", *(header for header, _, _ in columns))]
-    rows += [
-        (runs[0].strategy, *(_cell(runs, figure, digits) for _, figure, digits in columns)) for runs in strategies
-    ]
+    rows += [(runs[0].strategy, *(_cell(runs, figure, digits) for _, figure, digits in columns)) for runs in strategies]
     return "\n".join([*aligned(rows, range(1, len(columns) + 1)), *_remarks(strategies)])
 
 

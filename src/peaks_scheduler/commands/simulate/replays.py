@@ -10,22 +10,21 @@ from peaks_scheduler.simulation.measurement import Measurement
 from peaks_scheduler.simulation.replay import Progress, replay
 from peaks_scheduler.text.progress import ProgressBar
 
-from .processes import in_processes, processors
+from .processes import in_processes
 
 Result = tuple[Replay, Measurement]
 
 
 def replayed(cases: Sequence[Case], price: float | None, jobs: int | None) -> list[Result]:
     """The result of every case, in their order. ``jobs``: processes at most; None: one for each processor."""
-    many = min(jobs or processors(), len(cases))
-    if many <= 1:
-        return [_alone(case, price) for case in cases]
-    results: dict[int, Result] = {}
+    if len(cases) == 1:
+        return [_alone(cases[0], price)]
+    results: list[Result] = []
     with ProgressBar("cases", lines=len(cases)) as progress:
-        for place, result in in_processes(_measured, [(case, price) for case in cases], many):
-            results[place] = result
+        for result in in_processes(jobs, least=2)(_measured, [(case, price) for case in cases]):
+            results.append(result)
             progress.update(len(results), len(cases))
-    return [results[place] for place in range(len(cases))]
+    return results
 
 
 def _alone(case: Case, price: float | None) -> Result:

@@ -26,10 +26,10 @@ from .cluster.dump import nodes_of_dump, workload_of_dump
 from .cluster.nodes import believed, with_curves
 from .cluster.prometheus import nodes_of_prometheus, request_of, workload_of_prometheus
 from .cluster.reasons import facts_of
-from .fits import in_processes
 from .inputs.nodes import is_dump, read_nodes
 from .inputs.workloads import read_workload
 from .options import SimulateRequest
+from .processes import in_processes
 
 Nodes = Sequence[SimulatedNode]
 HORIZON = 86_400.0

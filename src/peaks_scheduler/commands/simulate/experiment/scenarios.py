@@ -169,7 +169,7 @@ class _File:
             self._check(f"{key}[{i}]", word, check)
             if word in words[:i]:
                 raise self.wrong(f"{key}[{i}]", "every value once", word)
-        return tuple(word.strip() for word in words)
+        return tuple(str(word).strip() for word in words)
 
     def _check(self, place: str, word: object, check: Callable[[str], object]) -> None:
         if not isinstance(word, str):
