@@ -6,10 +6,10 @@ of a file without a prefix. The same text and seed always give the same nodes.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from peaks_scheduler.files.csv.bounded_text import read_csv_text
 from peaks_scheduler.power.curves import Curve
@@ -50,7 +50,7 @@ def read_nodes(text: str, seed: int) -> tuple[SimulatedNode, ...]:
 
     Raises ConfigurationError.
     """
-    source = source_of("--nodes", text, READERS, lambda path: Path(path).is_file())
+    source = source_of("--nodes", text, READERS, os.path.isfile)
     if source.prefix:
         return same_kinds(READERS[source.prefix](source, seed))
     content = read_csv_text(source.place, source.option)
