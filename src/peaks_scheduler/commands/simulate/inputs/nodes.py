@@ -28,10 +28,13 @@ READERS: Mapping[str, Reader] = {
     "specpower": specpower_nodes,
 }
 
+_HEAD = 65_536  # characters that tell the form of a file
+
 
 def is_dump(text: str) -> bool:
     """Is this the answer of ``kubectl get -o json`` or ``-o yaml``, and no table?"""
-    return text.lstrip().startswith("{") or re.search(r"^\s*(?:- )?kind:", text, re.MULTILINE) is not None
+    head = text[:_HEAD]
+    return head.lstrip().startswith("{") or re.search(r"^\s*(?:- )?kind:", head, re.MULTILINE) is not None
 
 
 def _dump(source: Source, text: str) -> Sequence[SimulatedNode]:

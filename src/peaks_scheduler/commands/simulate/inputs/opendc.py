@@ -79,7 +79,7 @@ def opendc_jobs(source: Source, nodes: Sequence[SimulatedNode], seed: int) -> Wo
                 float(seconds.sum()),
                 float(tasks.values["cpu_count"][task]),
                 float(memory[task]),
-                float(seconds @ cores / seconds.sum()),
+                float((seconds * cores).sum() / seconds.sum()),
                 _steps(seconds, cores) if steps else (),
                 float(slack[task]),
             )
