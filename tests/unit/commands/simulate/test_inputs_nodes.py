@@ -111,9 +111,10 @@ def test_a_column_that_stands_twice_is_an_error(tmp_path: Path) -> None:
         read_nodes(csv(tmp_path, "a,8,1,60,61,120", header="name,cpu_cores,memory_mib,watts_0,watts_0,watts_100"), 1)
 
 
-def test_an_empty_file_is_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("header", ["", ",,", "# nothing"])
+def test_an_empty_file_is_an_error(tmp_path: Path, header: str) -> None:
     with pytest.raises(ConfigurationError, match="the file is empty"):
-        read_nodes(csv(tmp_path, header=""), 1)
+        read_nodes(csv(tmp_path, header=header), 1)
 
 
 def test_a_kind_has_one_curve(tmp_path: Path) -> None:

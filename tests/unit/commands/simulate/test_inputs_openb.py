@@ -126,9 +126,19 @@ def test_longest_sets_the_longest_life(tmp_path: Path) -> None:
 
 def test_a_load_out_of_reach_is_an_error_only_where_it_was_asked_for(tmp_path: Path) -> None:
     rows = many(3, 10, 60)
-    assert any("at any pace" in note for note in pods(tmp_path, *rows, parameters="usage=1").notes)
-    with pytest.raises(ConfigurationError, match="take fewer nodes or a larger scale"):
+    # 6 cores, of which 2 come in the middle of the 20 s and 2 at their end: 3 of 64 on average
+    assert (
+        "times as in the trace: a mean requested load of 0.04688 of 64 CPUs"
+        in pods(tmp_path, *rows, parameters="usage=1").notes
+    )
+    with pytest.raises(ConfigurationError, match=r"got 0\.5, and they reach 0\.0469 before half of them"):
         pods(tmp_path, *rows, parameters="usage=1&load=0.5")
+
+
+def test_no_trace_is_compressed_until_half_of_the_pods_are_cut(tmp_path: Path) -> None:
+    # one in 100 s, which lives 60 s: 399 of them come within 60 s at 665 times the pace
+    jobs = pods(tmp_path, *many(400, 100, 60, cpu=100), parameters="usage=1").jobs
+    assert jobs[-1].arrival_s == pytest.approx(60.0, rel=1e-4)
 
 
 def test_scale_makes_every_pod_larger(tmp_path: Path) -> None:

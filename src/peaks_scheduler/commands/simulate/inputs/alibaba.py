@@ -1,4 +1,4 @@
-"""Batch tasks of Alibaba's cluster trace of 2017: ``alibaba2017:FILE?instances=10&limit=10000&memory_mib=98304``.
+"""Batch tasks of Alibaba's cluster trace of 2017: ``alibaba2017:FILE?instances=10&pods=10000&memory_mib=98304``.
 
 A row is a task of several equal instances; each instance is a pod that runs from the task's creation to its end, as the
 trace has no times of instances. A task has up to 64,486 of them, so at most ``instances`` of each are taken, and tasks
@@ -20,7 +20,7 @@ from peaks_scheduler.simulation.workload import Job, Workload
 from peaks_scheduler.text.words import plural
 
 from . import shaping, use_model
-from .node_table import MOST_MIB
+from .node_table import LONGEST, MOST_MIB, MOST_POD_CORES
 from .shaping import shaped
 from .source import Source
 from .table import Table, read_table
@@ -30,7 +30,8 @@ PARAMETERS = (*shaping.PARAMETERS, *use_model.PARAMETERS, "instances", "pods", "
 MEMORY_MIB = 98_304.0
 _CPU = "number_of_cpus_requested_per_instance_in_the_task"
 _MEMORY = "normalized_memory_requested_per_instance_in_the_task"
-_REQUIRED = ("task_create_time", "task_end_time", "job_id", "task_id", "number_of_instances", _CPU, _MEMORY)
+_TIMES = ("task_create_time", "task_end_time")
+_REQUIRED = (*_TIMES, "job_id", "task_id", "number_of_instances", _CPU, _MEMORY)
 _CPU_UNIT = 100.0
 
 
@@ -59,8 +60,8 @@ def _tasks(table: Table, source: Source) -> list[Job]:
     names = [f"job-{job}-task-{task}" for job, task in pairs]
     if len(set(names)) < len(names):
         names = [f"{name}-row-{line}" for name, line in zip(names, table.lines, strict=True)]
-    start, end = (table.numbers(name, least=-np.inf) for name in ("task_create_time", "task_end_time"))
-    cpus = table.numbers(_CPU, blank=0.0)
+    start, end = (table.numbers(name, least=-LONGEST, most=LONGEST) for name in _TIMES)
+    cpus = table.numbers(_CPU, most=_CPU_UNIT * MOST_POD_CORES, blank=0.0)
     memory = table.numbers(_MEMORY, most=1.0, blank=0.0, hint="a share of a machine's")
     return [
         Job(names[i], start[i], end[i] - start[i], cpus[i] / _CPU_UNIT, memory[i] * machine, cpus[i] / _CPU_UNIT)
@@ -71,7 +72,7 @@ def _tasks(table: Table, source: Source) -> list[Job]:
 def _complete(table: Table) -> tuple[list[int], list[str]]:
     """(rows with a request and an end after their creation, notes on the others)."""
     asks = np.array([bool(cell) for cell in table.texts(_CPU, "")])
-    start, end = (np.array(table.numbers(name, least=-np.inf)) for name in ("task_create_time", "task_end_time"))
+    start, end = (np.array(table.numbers(name, least=-LONGEST, most=LONGEST)) for name in _TIMES)
     ends = end > start
     notes = []
     if without := int((~asks).sum()):
@@ -84,7 +85,7 @@ def _complete(table: Table) -> tuple[list[int], list[str]]:
 def _instances(table: Table, source: Source) -> list[int]:
     """How many pods each task is."""
     most = source.whole("instances", 10, 1)
-    return [min(int(value), most) for value in table.numbers("number_of_instances")]
+    return [min(int(value), most) for value in table.numbers("number_of_instances", most=1e9)]
 
 
 def _drawn(rows: Sequence[int], instances: Sequence[int], source: Source, seed: int, notes: list[str]) -> list[int]:

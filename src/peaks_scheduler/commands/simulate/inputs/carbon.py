@@ -6,9 +6,9 @@ instant for all files: ``start``, or the first time that every file has. ``time_
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -48,11 +48,11 @@ def _read(text: str) -> list[Series]:
     """The series of one ``--carbon``."""
     region, equals, place = text.partition("=")
     # an equals sign behind a ? belongs to a parameter
-    if not equals or "?" in region or Path(text).is_file():
+    if not equals or "?" in region or os.path.isfile(text):
         region, place = "", text
     elif not region.strip():
         raise ConfigurationError(f"{OPTION} {text}: expected FILE or REGION=FILE")
-    series = series_of(source_of(OPTION, place, (), lambda path: Path(path).is_file()))
+    series = series_of(source_of(OPTION, place, (), os.path.isfile))
     if not region:
         return series
     if len(series) > 1:

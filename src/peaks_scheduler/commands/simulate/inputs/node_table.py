@@ -20,6 +20,10 @@ MOST_CORES = 10_000.0
 """CPUs of one node; more are millicores by mistake."""
 MOST_MIB = 2.0**26
 """Memory [MiB] of one node or pod, 64 TiB; more are KiB or bytes by mistake."""
+MOST_POD_CORES = 1e6
+"""CPUs that a pod requests or uses; it may be more than any node has, and is never scheduled then."""
+LONGEST = 100.0 * 365.0 * 86400.0
+"""[s] between two times of a workload; more are other units by mistake."""
 _LEVEL = re.compile(r"watts_([0-9]{1,3}(?:\.[0-9]+)?)")
 _REQUIRED = ("name", "cpu_cores", "memory_mib", "watts_0", "watts_100")
 

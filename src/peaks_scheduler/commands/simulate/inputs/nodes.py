@@ -6,10 +6,10 @@ of a file without a prefix. The same text and seed always give the same nodes.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from peaks_scheduler.files.csv.bounded_text import read_csv_text
 from peaks_scheduler.power.curves import Curve
@@ -28,10 +28,13 @@ READERS: Mapping[str, Reader] = {
     "specpower": specpower_nodes,
 }
 
+_HEAD = 65_536  # characters that tell the form of a file
+
 
 def is_dump(text: str) -> bool:
     """Is this the answer of ``kubectl get -o json`` or ``-o yaml``, and no table?"""
-    return text.lstrip().startswith("{") or re.search(r"^\s*(?:- )?kind:", text, re.MULTILINE) is not None
+    head = text[:_HEAD]
+    return head.lstrip().startswith("{") or re.search(r"^\s*(?:- )?kind:", head, re.MULTILINE) is not None
 
 
 def _dump(source: Source, text: str) -> Sequence[SimulatedNode]:
@@ -50,7 +53,7 @@ def read_nodes(text: str, seed: int) -> tuple[SimulatedNode, ...]:
 
     Raises ConfigurationError.
     """
-    source = source_of("--nodes", text, READERS, lambda path: Path(path).is_file())
+    source = source_of("--nodes", text, READERS, os.path.isfile)
     if source.prefix:
         return same_kinds(READERS[source.prefix](source, seed))
     content = read_csv_text(source.place, source.option)

@@ -18,7 +18,7 @@ from peaks_scheduler.simulation.workload import Job, Workload
 from peaks_scheduler.text.words import plural
 
 from . import shaping, use_model
-from .node_table import MOST_MIB
+from .node_table import LONGEST, MOST_MIB, MOST_POD_CORES
 from .shaping import shaped
 from .source import Source
 from .table import Table, once, read_table
@@ -35,7 +35,7 @@ def openb_jobs(source: Source, nodes: Sequence[SimulatedNode], seed: int) -> Wor
     source.allow(*PARAMETERS)
     table = read_table(source.option, source.place, _REQUIRED)
     names = once(table, "name", "pod")
-    cores = [milli / 1000.0 for milli in table.numbers("cpu_milli")]
+    cores = [milli / 1000.0 for milli in table.numbers("cpu_milli", most=1000.0 * MOST_POD_CORES)]
     memory = table.numbers("memory_mib", most=MOST_MIB, hint="is it in KiB or bytes?")
     shares, use_note = use_shares(source, len(names), seed)
     arrival, life, kept, notes = _times(table, source)
@@ -50,8 +50,8 @@ def openb_jobs(source: Source, nodes: Sequence[SimulatedNode], seed: int) -> Wor
 
 def _times(table: Table, source: Source) -> tuple[Floats, Floats, Mask, list[str]]:
     """((R,) [s] arrival, (R,) [s] life, (R,) rows to keep, notes)."""
-    created, deleted = (np.array(table.numbers(name)) for name in ("creation_time", "deletion_time"))
-    scheduled = np.array(table.numbers("scheduled_time", least=-1.0, blank=-1.0))
+    created, deleted = (np.array(table.numbers(name, most=LONGEST)) for name in ("creation_time", "deletion_time"))
+    scheduled = np.array(table.numbers("scheduled_time", least=-1.0, most=LONGEST, blank=-1.0))
     pending = scheduled < 0.0
     run_pending = source.word("pending", ("skip", "run")) == "run"
     life = deleted - np.where(pending, created, scheduled)

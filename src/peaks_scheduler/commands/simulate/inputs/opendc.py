@@ -12,9 +12,9 @@ needed to recompute the energy. ``usage=steps`` gives it the fragments.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from peaks_scheduler.simulation.workload import Job, Workload
 from peaks_scheduler.text.words import plural
 
 from . import shaping
-from .node_table import MOST_MIB
+from .node_table import LONGEST, MOST_MIB, MOST_POD_CORES
 from .shaping import shaped
 from .source import Source
 from .trace_columns import TraceColumns, trace_columns
@@ -46,6 +46,8 @@ _MAY = {
 }
 _FRAGMENTS = {"duration": ("duration", "duration_ms"), "cpu_usage": ("cpu_usage", "cpu_usage_mhz")}
 _LEAST_MHZ = 10.0  # of one CPU; less is GHz by mistake
+_MOST_MS = 1e15  # in year 33658
+_MOST_MHZ = 1e10
 _MEMORY = {"kib": 1024.0, "mib": 1.0}
 
 
@@ -77,7 +79,7 @@ def opendc_jobs(source: Source, nodes: Sequence[SimulatedNode], seed: int) -> Wo
                 float(seconds.sum()),
                 float(tasks.values["cpu_count"][task]),
                 float(memory[task]),
-                float(seconds @ cores / seconds.sum()),
+                float((seconds * cores).sum() / seconds.sum()),
                 _steps(seconds, cores) if steps else (),
                 float(slack[task]),
             )
@@ -88,11 +90,10 @@ def opendc_jobs(source: Source, nodes: Sequence[SimulatedNode], seed: int) -> Wo
 
 def file_of(source: Source, name: str) -> str:
     """The file of a table in the folder. Raises ConfigurationError where there is none."""
-    folder = Path(source.place)
     for ending in ENDINGS:
-        if (path := folder / f"{name}{ending}").is_file():
-            return str(path)
-    what = "a folder" if not folder.is_dir() else "a file"
+        if os.path.isfile(path := os.path.join(source.place, f"{name}{ending}")):
+            return path
+    what = "a file" if os.path.isdir(source.place) else "a folder"
     named = ", ".join(f"{name}{ending}" for ending in ENDINGS)
     raise source.error(f"expected {what} with one of {named}; there is none")
 
@@ -109,12 +110,13 @@ def _tasks(source: Source) -> TraceColumns:
                 raise tasks.error(row, f"expected each id once; {tasks.ids[code]!r} comes again")
             seen.add(code)
     values = tasks.values
-    tasks.check("cpu_count", values["cpu_count"] > 0.0, "a number above 0")
+    tasks.check("submission_time", np.abs(values["submission_time"]) <= _MOST_MS, "milliseconds since 1970")
+    cpus, mhz = values["cpu_count"], values["cpu_capacity"]
     tasks.check(
-        "cpu_capacity",
-        values["cpu_capacity"] / values["cpu_count"] >= _LEAST_MHZ,
-        f"MHz of all CPUs together, at least {_LEAST_MHZ:g} for each,",
+        "cpu_count", (cpus > 0.0) & (cpus <= MOST_POD_CORES), f"a number above 0 and at most {MOST_POD_CORES:g}"
     )
+    good = (mhz / cpus >= _LEAST_MHZ) & (mhz <= _MOST_MHZ)
+    tasks.check("cpu_capacity", good, f"MHz of all CPUs together, at least {_LEAST_MHZ:g} for each,")
     tasks.check("mem_capacity", values["mem_capacity"] >= 0.0, "a number of at least 0")
     if "duration" in values:
         tasks.check("duration", ~(values["duration"] < 0.0), "a number of at least 0")
@@ -144,8 +146,9 @@ def _slack(tasks: TraceColumns) -> Floats:
 
 def _fragments(source: Source, tasks: TraceColumns) -> tuple[_Fragments, list[str]]:
     read = trace_columns(source, file_of(source, "fragments"), _FRAGMENTS, {})
-    for name, values in read.values.items():
-        read.check(name, values >= 0.0, "a number of at least 0")
+    for name, most in (("duration", 1000.0 * LONGEST), ("cpu_usage", _MOST_MHZ)):
+        good = (read.values[name] >= 0.0) & (read.values[name] <= most)
+        read.check(name, good, f"a number of at least 0 and at most {most:,.15g}")
     place = {tasks.ids[code]: task for task, code in enumerate(tasks.codes.tolist())}
     owner = np.array([place.get(each, -1) for each in read.ids], np.int64)[read.codes]
     notes = []

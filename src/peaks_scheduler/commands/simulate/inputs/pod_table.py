@@ -12,14 +12,12 @@ from peaks_scheduler.simulation.cluster import SimulatedNode
 from peaks_scheduler.simulation.workload import Job, Workload, in_order
 from peaks_scheduler.text.words import nearest
 
-from .node_table import MOST_MIB
+from .node_table import LONGEST, MOST_MIB, MOST_POD_CORES
 from .source import Source
 from .table import Table, once, table_of
 
 _REQUIRED = ("pod", "arrival_s", "duration_s", "cpu_cores", "memory_mib", "cpu_used_cores")
-_LONGEST = 100.0 * 365.0 * 86400.0  # [s]
 _LATEST = 10.0 * 365.0 * 86400.0  # [s]
-_MOST_CORES = 1e6
 
 
 def pod_table(source: Source, text: str, nodes: Sequence[SimulatedNode]) -> Workload:
@@ -29,12 +27,13 @@ def pod_table(source: Source, text: str, nodes: Sequence[SimulatedNode]) -> Work
     names = once(table, "pod", "pod")
     count = len(names)
     arrival = table.numbers("arrival_s", most=_LATEST, hint="seconds from the start of the simulation, not since 1970")
-    life = table.numbers("duration_s", above=True, most=_LONGEST, hint="is it in milliseconds?")
+    life = table.numbers("duration_s", above=True, most=LONGEST, hint="is it in milliseconds?")
     cores, used = (
-        table.numbers(name, most=_MOST_CORES, hint="is it in millicores?") for name in ("cpu_cores", "cpu_used_cores")
+        table.numbers(name, most=MOST_POD_CORES, hint="is it in millicores?")
+        for name in ("cpu_cores", "cpu_used_cores")
     )
     memory = table.numbers("memory_mib", most=MOST_MIB, hint="is it in KiB or bytes?")
-    slack = table.numbers("slack_s", most=_LONGEST, blank=0.0) if table.has("slack_s") else [0.0] * count
+    slack = table.numbers("slack_s", most=LONGEST, blank=0.0) if table.has("slack_s") else [0.0] * count
     where = _places(table, nodes) if table.has("node") else [""] * count
     jobs = [
         Job(names[i], arrival[i], life[i], cores[i], memory[i], used[i], (), slack[i], where[i]) for i in range(count)

@@ -15,6 +15,7 @@ from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.text.words import few, nearest
 
 _PREFIX = re.compile(r"([a-z][a-z0-9-]+):(.*)", re.DOTALL)
+_MOST_SHOWN = 300  # characters of a text in a message
 _SPAN = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ms|s|m|h|d|w|y)"
 _SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31536000.0}
 
@@ -37,7 +38,7 @@ class Source:
     @property
     def where(self) -> str:
         """How a message begins."""
-        return f"{self.option} {self.text}"
+        return f"{self.option} {_short(self.text)}"
 
     def error(self, words: str) -> ConfigurationError:
         """The error with these words behind the input's name."""
@@ -109,6 +110,10 @@ class Source:
         return values
 
 
+def _short(text: str) -> str:
+    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 3]}..."
+
+
 def source_of(
     option: str,
     text: str,
@@ -121,19 +126,21 @@ def source_of(
     ``is_file``: is there a file of this name? A file counts before a prefix. ``placeless``: prefixes that are followed
     by parameters only, with or without the ``?``.
     """
+    where = f"{option} {_short(text)}"
+    if "\0" in text:
+        raise ConfigurationError(f"{where}: expected a name without zero bytes")
     if is_file(text):
         return Source(option, text, "", text, {})
     body, _, query = text.partition("?")
-    match, known = _PREFIX.fullmatch(body), sorted(prefixes)
+    known = sorted(prefixes)
+    match = _PREFIX.fullmatch(body) if known else None
     prefix, place = (match[1], match[2]) if match is not None else ("", body)
     if match is not None and prefix not in known:
         forms = ", ".join(f"{each}:" for each in known)
-        raise ConfigurationError(
-            f"{option} {text}: expected a file, or one of {forms}; got {prefix!r}{nearest(prefix, known)}"
-        )
+        raise ConfigurationError(f"{where}: expected a file, or one of {forms}; got {prefix!r}{nearest(prefix, known)}")
     if prefix in placeless and place:
         place, query = "", f"{place}&{query}" if query else place
-    return Source(option, text, prefix, place, _parameters(f"{option} {text}", query))
+    return Source(option, text, prefix, place, _parameters(where, query))
 
 
 def _parameters(where: str, query: str) -> dict[str, str]:

@@ -122,7 +122,7 @@ def _coming(plan: _Plan, sizes: Sequence[float], pattern: str, rng: random.Rando
     arrivals = np.array(sorted(_arrival(plan.span, pattern, rng) for _ in range(plan.pods)))
     cores = np.array([rng.choice(sizes) for _ in range(plan.pods)])
     lives = np.array([rng.lognormvariate(0.0, _SPREAD) for _ in range(plan.pods)])
-    lives = _to_work(plan, lives * (plan.work / float(lives @ cores)), cores, plan.span - arrivals)
+    lives = _to_work(plan, lives * (plan.work / float((lives * cores).sum())), cores, plan.span - arrivals)
     return list(zip(arrivals.tolist(), lives.tolist(), cores.tolist(), strict=True))
 
 
@@ -130,7 +130,8 @@ def _to_work(plan: _Plan, lives: Floats, cores: Floats, rest: Floats) -> Floats:
     """(N,) [s] the lives, as long as to do the work before ``rest`` [s] is over, if that can be."""
 
     def done(scale: float) -> float:
-        return float(cores @ np.minimum(scale * lives, rest))
+        # no product of BLAS: its sum depends on the number of its threads
+        return float((cores * np.minimum(scale * lives, rest)).sum())
 
     if not plan.exact:
         return np.minimum(lives, rest)

@@ -94,14 +94,14 @@ def table_of(option: str, path: str, text: str, required: Sequence[str]) -> Tabl
     """The table in the text of a file. Raises ConfigurationError where a required column is missing."""
     origin = f"{option} {path}"
     lines = ["" if line.startswith("#") else line for line in csv_lines(origin, text)]
-    first = next((i for i, line in enumerate(lines) if line.strip()), None)
-    if first is None:
-        raise ConfigurationError(f"{origin}: expected a header line and rows; the file is empty")
+    first = next((i for i, line in enumerate(lines) if line.strip()), 0)
     delimiter = max(_DELIMITERS, key=lines[first].count)
     try:
         found = list(csv_rows(lines[first:], delimiter, first))
     except csv.Error as error:
         raise ConfigurationError(f"{origin}: expected CSV; it is none: {error}") from error
+    if not found:
+        raise ConfigurationError(f"{origin}: expected a header line and rows; the file is empty")
     header, rows = tuple(found[0][2]), found[1:]
     refuse_wide(origin, len(header), len(rows))
     _check_header(origin, header, required)

@@ -95,11 +95,12 @@ def _from_csv(origin: str, option: str, path: str, required: Wanted, optional: W
         parts: dict[str, list[Floats]] = {ours: [np.empty(0)] for ours in names if ours != "id"}
         line = 2
         while rows := list(islice(reader, _CHUNK)):
+            read = len(rows)
             cells = _transposed(origin, rows, len(header), line)
             owners.append(np.array([codes.setdefault(cell, len(codes)) for cell in cells[places["id"]]], np.int64))
             for ours, part in parts.items():
                 part.append(_numbers(origin, names[ours], cells[places[ours]], line, ours in optional))
-            line += len(rows)
+            line += read
     except csv.Error as error:
         raise ConfigurationError(f"{origin}: expected CSV; it is none: {error}") from error
     columns = {ours: np.concatenate(part) for ours, part in parts.items()}
@@ -125,19 +126,24 @@ def _numbers(origin: str, name: str, cells: Sequence[str], line: int, optional: 
         pass
     if optional:
         return np.array([_number(cell) for cell in cells], np.float64)
-    wrong = next(i for i, cell in enumerate(cells) if np.isnan(_number(cell)))
+    wrong = next(i for i, cell in enumerate(cells) if not _is_number(cell))
     came = f"got {cells[wrong]!r}" if cells[wrong].strip() else "it is empty"
     raise ConfigurationError(f"{origin}: line {line + wrong}: expected a number in column {name!r}; {came}")
 
 
-def _number(cell: str) -> float:
-    """The number of a cell, 1 and 0 for true and false; NaN where it is neither."""
-    if cell.strip().lower() in ("true", "false", "deferrable"):
-        return float(cell.strip().lower() in _TRUE)
+def _is_number(cell: str) -> bool:
     try:
-        return float(cell)
+        float(cell)
     except ValueError:
-        return float("nan")
+        return False
+    return True
+
+
+def _number(cell: str) -> float:
+    """The number of a cell, 1 for true, 0 for false and other words; NaN for an empty cell."""
+    if _is_number(cell):
+        return float(cell)
+    return float(cell.strip().lower() in _TRUE) if cell.strip() else float("nan")
 
 
 # --- Parquet ----------------------------------------------------------------------------------------------------------

@@ -7,9 +7,9 @@ seed always give the same pods.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from peaks_scheduler.files.csv.bounded_text import read_csv_text
 from peaks_scheduler.simulation.cluster import SimulatedNode
@@ -57,7 +57,7 @@ ODD_USE = 10.0
 
 def read_workload(text: str, nodes: Sequence[SimulatedNode], seed: int) -> Workload:
     """The pods that ``--workload TEXT`` names, in order. Raises ConfigurationError."""
-    source = source_of("--workload", text, READERS, lambda path: Path(path).is_file(), PLACELESS)
+    source = source_of("--workload", text, READERS, os.path.isfile, PLACELESS)
     if source.prefix:
         workload = READERS[source.prefix](source, nodes, seed)
     else:
