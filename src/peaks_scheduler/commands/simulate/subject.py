@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from peaks_scheduler.files.reading import read_input_text
+from peaks_scheduler.files.csv.bounded_text import read_csv_text
 from peaks_scheduler.power.models import PowerModels
 from peaks_scheduler.settings.power_models import configured_models
 from peaks_scheduler.simulation.belief_words import Beliefs
@@ -72,7 +72,7 @@ def subject_of(request: SimulateRequest) -> Subject:
 
 def _is_own(text: str, option: str) -> bool:
     """Does the text name a user's own cluster?"""
-    return text.startswith(_PROMETHEUS) or (Path(text).is_file() and is_dump(read_input_text(option, text)))
+    return text.startswith(_PROMETHEUS) or (Path(text).is_file() and is_dump(read_csv_text(text, option)))
 
 
 def _own_nodes(request: SimulateRequest, models: PowerModels) -> tuple[Nodes, tuple[str, ...]]:
