@@ -19,6 +19,9 @@ from .cluster import SimulatedNode
 from .workload import Job
 
 CARBON_DELAY = "carbon-delay"
+CARBON_DELAY_MINIMISES = (
+    "as carbon; a pod that can wait starts in the cleanest hours before its deadline (only in simulate)"
+)
 SIGNAL = "carbonIntensity"
 HORIZONS = {"": 0.0, "/1h": 3600.0, "/6h": 21_600.0, "/24h": 86_400.0}
 """Signal, after ``SIGNAL`` -> over how many coming seconds it is the mean."""
