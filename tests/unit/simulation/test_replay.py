@@ -13,7 +13,6 @@ from peaks_scheduler.ledger.snapshot import Snapshot
 from peaks_scheduler.objects.pod import Pod, pod_from_api
 from peaks_scheduler.scheduling.batching import BatchStrategy
 from peaks_scheduler.scheduling.scoring.strategies import STRATEGIES, Strategy
-from peaks_scheduler.simulation import replay as engine
 from peaks_scheduler.simulation.case import LOAD_WATCHER, Case, Replay
 from peaks_scheduler.simulation.cluster import Outage
 from peaks_scheduler.simulation.energy import measure
@@ -173,35 +172,32 @@ def last_first(pods: Sequence[Pod], nodes: Snapshot) -> list[tuple[int, Strategy
     return [(place, STRATEGIES["envelope"]) for place in reversed(range(len(pods)))]
 
 
-@pytest.fixture
-def batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Strategies decide over batches, the last pod first."""
-    monkeypatch.setattr(engine, "any_strategy", lambda name: BatchStrategy(name, "", last_first, 3))
+IN_THREES = BatchStrategy("last-first", "", last_first, 3)
 
 
-@pytest.mark.usefixtures("batches")
 def test_a_batch_waits_for_more_pods_and_is_decided_in_the_order_of_its_plan() -> None:
-    done = replay(case([straight(cores=1.0)], [job("a", 0.0, 10.0), job("b", 0.5, 10.0), job("c", 20.9, 10.0)]))
+    done = replay(
+        case([straight(cores=1.0)], [job("a", 0.0, 10.0), job("b", 0.5, 10.0), job("c", 20.9, 10.0)]),
+        strategy=IN_THREES,
+    )
     # both are there a second after the first came; the first one waits for room, and then for a batch again
     assert starts(done) == {"b": 1.0, "a": 12.0, "c": 23.0}
 
 
-@pytest.mark.usefixtures("batches")
 def test_more_pods_than_a_batch_holds_are_decided_in_several() -> None:
-    done = replay(case([straight()], [job(f"{i}", 0.0, 10.0) for i in range(8)]))
+    done = replay(case([straight()], [job(f"{i}", 0.0, 10.0) for i in range(8)]), strategy=IN_THREES)
     assert starts(done) == {f"{i}": 1.0 for i in range(8)}
 
 
-@pytest.mark.usefixtures("batches")
 def test_a_pod_bound_to_a_node_never_waits_for_a_batch() -> None:
     fixed = replace(job("fixed", 1.0, 10.0), node="one")
     given_ = replace(case([straight()], [job("huge", 0.0, 5.0, 11.0), fixed]), outages=[Outage("one", 0.0, 30.0)])
-    assert starts(replay(given_)) == {"fixed": 30.0}
+    assert starts(replay(given_, strategy=IN_THREES)) == {"fixed": 30.0}
 
 
-def test_a_plan_without_pods_leaves_them_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "any_strategy", lambda name: BatchStrategy(name, "", lambda pods, nodes: [], 1))
-    assert len(replay(case([straight()], [job("a", 0.0, 1.0), job("b", 0.0, 1.0)])).unscheduled) == 2
+def test_a_plan_without_pods_leaves_them_waiting() -> None:
+    idle = BatchStrategy("idle", "", lambda pods, nodes: [], 1)
+    assert len(replay(case([straight()], [job("a", 0.0, 1.0), job("b", 0.0, 1.0)]), strategy=idle).unscheduled) == 2
 
 
 # --- the correction of the lag --------------------------------------------------------------------------------------
