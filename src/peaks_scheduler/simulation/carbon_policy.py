@@ -65,10 +65,11 @@ def by_region(nodes: Sequence[SimulatedNode], grid: Grid) -> dict[str, CarbonInt
     """The intensity of each region that a node is in. Raises SimulationError where it is not known."""
     if not grid:
         raise SimulationError("the strategies carbon and carbon-delay need the grid's intensity: give --carbon FILE")
-    try:
-        return {region: intensity_of(grid, region) for region in sorted({node.region for node in nodes})}
-    except KeyError as error:
-        raise SimulationError(f"no carbon intensity for the region {error}: add --carbon REGION=FILE") from error
+    regions = sorted({node.region for node in nodes})
+    unknown = [region for region in regions if region not in grid and "" not in grid]
+    if unknown:
+        raise SimulationError(f"no carbon intensity for the region {unknown[0]!r}: add --carbon REGION=FILE")
+    return {region: intensity_of(grid, region) for region in regions}
 
 
 SAME = 1e-9

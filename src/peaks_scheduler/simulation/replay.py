@@ -28,13 +28,13 @@ Progress = Callable[[int, int], None]
 """Called with (jobs that ended, all jobs)."""
 
 
-def replay(case: Case, progress: Progress | None = None) -> Replay:
-    """What the case's strategy makes of its jobs.
+def replay(case: Case, progress: Progress | None = None, strategy: Strategy | BatchStrategy | None = None) -> Replay:
+    """What the case's strategy makes of its jobs. ``strategy``: instead of the one of its name.
 
     Raises SimulationError for nodes or jobs that cannot be, ConfigurationError for an unknown strategy.
     """
     _check(case)
-    course = _Course(case, progress)
+    course = _Course(case, progress, strategy or any_strategy(live_strategy(case.strategy)))
     course.run()
     return course.result()
 
@@ -73,10 +73,10 @@ def _check_outages(case: Case) -> None:
 class _Course:
     """The course of one case. Times are seconds from the start."""
 
-    def __init__(self, case: Case, progress: Progress | None) -> None:
+    def __init__(self, case: Case, progress: Progress | None, strategy: Strategy | BatchStrategy) -> None:
         self.case = case
         self.progress = progress
-        self.strategy = any_strategy(live_strategy(case.strategy))
+        self.strategy = strategy
         self.world = World(case)
         self.events = EventQueue()
         self.waiting = WaitingPods()
