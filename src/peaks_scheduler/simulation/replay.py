@@ -17,7 +17,8 @@ from peaks_scheduler.scheduling.cycle import schedule
 from peaks_scheduler.scheduling.scoring.strategies import Strategy
 
 from .api_objects import EPOCH, pod_object
-from .carbon_policy import CARBON_DELAY, CarbonSignals, by_region, cleanest_start, live_strategy
+from .carbon_planner import CarbonPlanner
+from .carbon_policy import CARBON_DELAY, CarbonSignals, by_region, live_strategy
 from .case import Case, Replay
 from .event_queue import EventQueue, Kind
 from .waiting import Attempt, WaitingPods
@@ -88,7 +89,7 @@ class _Course:
         self._tried: set[str] = set()  # waiting pods that had no room, of a strategy for batches
         self._due: dict[Kind, float] = {}
         delays = case.strategy == CARBON_DELAY
-        self._regions = tuple(by_region(case.nodes, case.grid).values()) if delays else ()
+        self._planner = CarbonPlanner(case, by_region(case.nodes, case.grid)) if delays else None
 
     def run(self) -> None:
         for outage in sorted(self.case.outages, key=lambda each: (each.start_s, each.node)):
@@ -103,8 +104,8 @@ class _Course:
 
     def _first_try(self, job: Job) -> float:
         """When the strategy looks at the job for the first time."""
-        if self._regions and job.slack_s > 0.0 and not job.node:
-            return cleanest_start(self._regions, job)
+        if self._planner is not None and not job.node:
+            return self._planner.start_of(job)
         return job.arrival_s
 
     def result(self) -> Replay:
