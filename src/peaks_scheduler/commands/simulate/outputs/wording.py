@@ -77,8 +77,8 @@ def simulated(results: Results, seed: int, notes: Sequence[str]) -> list[str]:
     ]
     if bent := bent_nodes(case.nodes):
         said.append(
-            f"The given curve of {plural(len(bent), 'node')} ({few(bent)}) bends between the levels 0, 10, .., 100 %. It "
-            "is taken as straight lines from level to level, as nodes.csv has it."
+            f"The given curve of {plural(len(bent), 'node')} ({few(bent)}) bends between the levels 0, 10, .., 100 %. "
+            "It is taken as straight lines from level to level, as nodes.csv has it."
         )
     return [*said, *notes]
 
