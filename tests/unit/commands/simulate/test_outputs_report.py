@@ -154,6 +154,12 @@ def test_a_saving_that_several_seeds_show_has_an_interval() -> None:
     assert "envelope 11.00 ± 2.48 %" in said(seeds((1.0, 0.90), (1.0, 0.89), (1.0, 0.88)))
 
 
+def test_a_strategy_that_needs_more_is_told_so() -> None:
+    assert "Needed more than least-allocated, mean and 95 % interval over the seeds: envelope 11.00 ± 2.48 %" in said(
+        seeds((1.0, 1.10), (1.0, 1.11), (1.0, 1.12))
+    )
+
+
 def test_a_saving_within_its_interval_is_called_chance() -> None:
     words = said(seeds((1.0, 0.90), (1.0, 1.11)))
     assert "Not told from chance: envelope" in words

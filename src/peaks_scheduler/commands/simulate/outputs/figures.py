@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 MOST_POINTS = 2000
 """Most steps of one line; a longer series is averaged over equal spans of time."""
-MOST_PANELS = 12
+MOST_PANELS = 15
 """Most strategies in a figure of panels."""
 MOST_BANDS = 200
 """Most rows of a map of nodes; more nodes are averaged."""
@@ -157,8 +157,8 @@ def _bars(
         _bar(panel, place, *means[name])
     panel.set_yticks(range(len(names)), names)
     panel.tick_params(axis="y", length=0)
-    panel.invert_yaxis()
-    panel.set_xlim(0.0, 1.28 * max(mean.value + (mean.margin or 0.0) for mean, _ in means.values()) or 1.0)
+    panel.set_ylim(len(names) - 0.5, -0.5)  # the first on top
+    panel.set_xlim(0.0, 1.36 * max(mean.value + (mean.margin or 0.0) for mean, _ in means.values()) or 1.0)
     panel.set_xlabel(label)
     if any(least is not None for _, least in means.values()):
         keys = [Patch(facecolor="white", edgecolor="black", hatch="////"), Patch(facecolor="0.82", edgecolor="black")]

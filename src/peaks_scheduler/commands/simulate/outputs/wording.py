@@ -6,7 +6,7 @@ Says as much about what cannot be concluded: a saving is called one only where s
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from peaks_scheduler.objects.ceilings import NO_CEILING
@@ -15,7 +15,7 @@ from peaks_scheduler.simulation.levels import level_watts
 from peaks_scheduler.simulation.measurement import Kpis, Measurement
 from peaks_scheduler.text.words import few, plural
 
-from .seeds import by_strategy, mean_of, saving
+from .seeds import Mean, by_strategy, mean, mean_of, saving
 from .series import integral
 from .tables import Results, bent_nodes
 
@@ -111,19 +111,18 @@ def _circumstances(case: Case) -> list[str]:
 
 def _possible(results: Results) -> list[str]:
     """How much any placement could have saved, and what no placement changes."""
-    of = [result for result in results if result[0].case.strategy == BASELINE] or list(results)
-    replay, measurement = of[0]
-    kpis = measurement.kpis
-    if kpis.energy_kwh <= 0.0:
+    name = BASELINE if any(replay.case.strategy == BASELINE for replay, _ in results) else results[0][0].case.strategy
+    of = [(replay, measurement) for replay, measurement in results if replay.case.strategy == name]
+    if any(measurement.kpis.energy_kwh <= 0.0 for _, measurement in of):
         return []
-    share = max(0.0, 100.0 * (1.0 - kpis.bound_kwh / kpis.energy_kwh))
-    idle = 100.0 * idle_kwh(replay, measurement) / kpis.energy_kwh
-    name = replay.case.strategy
+    above = mean_of([measurement.kpis for _, measurement in of], lambda row: 1.0 - row.bound_kwh / row.energy_kwh)
+    idle = mean([idle_kwh(replay, measurement) / measurement.kpis.energy_kwh for replay, measurement in of])
+    share = max(0.0, above.value if above is not None else 0.0)
     return [
-        f"No placement of the same use could have saved more than {share:.1f} % of the energy of {name}.",
-        f"{idle:.0f} % of that energy is what nodes draw that are on and idle: placement does not change it while they "
-        "stay on.",
-        *_one_kind(replay.case),
+        f"No placement of the same use could have saved more than {100.0 * share:.1f} % of the energy of {name}.",
+        f"{100.0 * idle.value:.0f} % of that energy is what nodes draw that are on and idle: placement does not change "
+        "it while they stay on.",
+        *_one_kind(of[0][0].case),
     ]
 
 
@@ -154,20 +153,29 @@ def _gained(rows: dict[str, list[Kpis]]) -> list[str]:
         return [f"Savings are counted against {BASELINE}, which was not simulated."] if BASELINE not in rows else []
     if len(rows[BASELINE]) < 2:
         return [*_nothing_gained(rows, others), _ONE_SEED]
-    told, chance = [], []
-    for name in others:
-        saved = saving(rows[name], rows[BASELINE])
-        if saved is None or saved.margin is None or abs(saved.value) <= saved.margin:
-            chance.append(name)
-        else:
-            told.append(f"{name} {saved.value:.2f} ± {saved.margin:.2f} %")
-    said = [f"Saved against {BASELINE}, mean and 95 % interval over the seeds: {'; '.join(told)}."] if told else []
-    if chance:
+    savings = {name: saving(rows[name], rows[BASELINE]) for name in others}
+    told = {name: one for name, one in savings.items() if one is not None and _shows(one)}
+    more, less = ([name for name, one in told.items() if (one.value > 0.0) is sign] for sign in (False, True))
+    said = [
+        f"{words} {BASELINE}, mean and 95 % interval over the seeds: {_listed(names, told)}."
+        for words, names in (("Saved against", less), ("Needed more than", more))
+        if names
+    ]
+    if chance := [name for name in others if name not in told]:
         said.append(
             f"Not told from chance: {', '.join(chance)}. The 95 % interval of the difference from {BASELINE} over the "
             "seeds has zero in it, so nothing is gained that these runs could show."
         )
     return said
+
+
+def _shows(saved: Mean) -> bool:
+    """Is zero outside the interval?"""
+    return saved.margin is not None and abs(saved.value) > saved.margin
+
+
+def _listed(names: Sequence[str], savings: Mapping[str, Mean]) -> str:
+    return "; ".join(f"{name} {abs(savings[name].value):.2f} ± {savings[name].margin or 0.0:.2f} %" for name in names)
 
 
 _ONE_SEED = (
