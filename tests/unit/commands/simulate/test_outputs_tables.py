@@ -14,6 +14,7 @@ import pytest
 from peaks_scheduler.commands.simulate.outputs.csv_files import as_csv, write_csvs
 from peaks_scheduler.commands.simulate.outputs.tables import (
     Table,
+    all_tables,
     bent_nodes,
     decisions_table,
     kpis_table,
@@ -169,6 +170,21 @@ def test_several_seeds_stand_in_a_last_column() -> None:
     results = [with_energy(default(), 0.31, 1), with_energy(default(), 0.32, 2)]
     assert [row["seed"] for row in rows(kpis_table(results))] == ["1", "2"]
     assert decisions_table(results).header[-1] == power_table(results).header[-1] == "seed"
+
+
+def test_nodes_that_differ_by_seed_stand_there_for_each() -> None:
+    other = default(seed=2, nodes=(replace(A, curve=B.curve), B))
+    table = all_tables([default(seed=1), other])[0]
+    assert [(row["name"], row["watts_0"], row["seed"]) for row in rows(table)] == [
+        ("a", "100.0", "1"),
+        ("b", "50.0", "1"),
+        ("a", "50.0", "2"),
+        ("b", "50.0", "2"),
+    ]
+
+
+def test_nodes_that_are_the_same_for_every_seed_stand_there_once() -> None:
+    assert header(all_tables([default(seed=1), default(seed=2)])[0]) == NODES
 
 
 # --- the files ------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """The tables of a simulation: nodes, workload, usage, decisions, power, KPIs. Each is defined once, for all formats.
 
-Owns names, order, types and units of the columns. Assumes that all results are of one cluster and one workload, one for
-each strategy and seed. A value that is not known is None (NaN in an array of floats is the same). Pure: writes nothing.
+Owns names, order, types and units of the columns. Assumes that all results are of one workload, one for each strategy
+and seed; a node may have another curve with another seed. A value that is not known is None (NaN in an array of floats is the same). Pure: writes nothing.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def all_tables(results: Results, start: float = EPOCH) -> list[Table]:
     case = results[0][0].case
     usage = [usage_table(case.jobs)] if any(job.usage for job in case.jobs) else []
     measured = [decisions_table(results, start), power_table(results), kpis_table(results)]
-    return [nodes_table(case.nodes), workload_table(case.jobs), *usage, *measured]
+    return [_nodes_by_seed(results), workload_table(case.jobs), *usage, *measured]
 
 
 def nodes_table(nodes: Sequence[SimulatedNode]) -> Table:
@@ -102,6 +102,17 @@ def nodes_table(nodes: Sequence[SimulatedNode]) -> Table:
     if any(node.region for node in nodes):
         columns.append(_text("region", (node.region for node in nodes)))
     return Table("nodes", tuple(columns))
+
+
+def _nodes_by_seed(results: Results) -> Table:
+    """``nodes_table``; where another seed has other nodes, those of every seed, with a last column ``seed``."""
+    by_seed = {replay.case.seed: tuple(replay.case.nodes) for replay, _ in results}
+    first = tuple(results[0][0].case.nodes)
+    if all(nodes == first for nodes in by_seed.values()):
+        return nodes_table(first)
+    table = nodes_table([node for nodes in by_seed.values() for node in nodes])
+    seeds = list(_repeated(list(by_seed), [len(nodes) for nodes in by_seed.values()]))
+    return Table(table.name, (*table.columns, Column("seed", "int", seeds)))
 
 
 def bent_nodes(nodes: Sequence[SimulatedNode]) -> list[str]:

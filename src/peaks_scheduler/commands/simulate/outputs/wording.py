@@ -179,9 +179,9 @@ def _listed(names: Sequence[str], savings: Mapping[str, Mean]) -> str:
 
 
 _ONE_SEED = (
-    "This is one seed. Another seed gives other arrivals, fits or ties, and so other energies; how far they differ is "
-    "not known from one run. A difference between strategies that is smaller than the interval over several seeds is "
-    "chance, and nothing is gained by it."
+    "This is one seed. Another seed gives other fits, failures or ties, and so other energies; how far they differ is "
+    "not known from one run, only from several (--runs). A difference between strategies that is smaller than the "
+    "interval over several seeds is chance, and nothing is gained by it."
 )
 
 
