@@ -1,7 +1,8 @@
 """The tables of a simulation: nodes, workload, usage, decisions, power, KPIs. Each is defined once, for all formats.
 
 Owns names, order, types and units of the columns. Assumes that all results are of one workload, one for each strategy
-and seed; a node may have another curve with another seed. A value that is not known is None (NaN in an array of floats is the same). Pure: writes nothing.
+and seed; a node may have another curve with another seed. A value that is not known is None (NaN in an array of floats
+is the same). Pure: writes nothing.
 """
 
 from __future__ import annotations
