@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -22,9 +23,11 @@ from peaks_scheduler.commands.simulate.outputs.figures import (
 from peaks_scheduler.commands.simulate.outputs.report import report
 from peaks_scheduler.commands.simulate.outputs.seeds import mean
 from peaks_scheduler.commands.simulate.outputs.series import averages, before, integral, thinned
-from peaks_scheduler.commands.simulate.outputs.wording import conclusions, idle_kwh, load_sentence
-from peaks_scheduler.power.curves import Piecewise
+from peaks_scheduler.commands.simulate.outputs.wording import conclusions, idle_kwh, load_sentence, simulated
+from peaks_scheduler.objects.ceilings import Ceiling
+from peaks_scheduler.power.curves import Exponential, Piecewise
 from peaks_scheduler.simulation.case import LOAD_WATCHER, PERFECT, LoadView
+from peaks_scheduler.simulation.cluster import Outage
 from tests.support.simulation import GRID, A, B, Result, default, envelope, two_strategies, with_energy
 
 
@@ -181,11 +184,26 @@ def test_unequal_work_is_told() -> None:
 def test_different_ends_are_told() -> None:
     replay, measurement = envelope()
     later = replace(measurement, series=replace(measurement.series, end_s=7200.0))
-    assert "The strategies end at different times, from 1.5 h to 2 h" in said([default(), (replay, later)])
+    words = said([default(), (replay, later)])
+    assert "The strategies end at different times, from 1.5 h to 2 h" in words
+    assert "Up to 1.5 h, where all of them still run: least-allocated 0.31 kWh, envelope 0.3025 kWh." in words
 
 
 def test_nodes_of_one_kind_are_told() -> None:
     assert "All nodes are of one kind" in said([default(nodes=(A, replace(A, name="b")))])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"outages": (Outage("a", 0.0, 9.0),)}, "Nodes fail 1 time and come back"),
+        ({"ceiling": Ceiling(0.8, None)}, "a ceiling of 80 % of its CPUs;"),
+        ({"nodes": (A, replace(B, standby_watts=5.0))}, "1 node may sleep"),
+        ({"nodes": (A, replace(B, curve=Exponential(50.0, 5.0, 1.0)))}, "The given curve of 1 node (b) bends"),
+    ],
+)
+def test_special_circumstances_are_told(changes: dict[str, Any], words: str) -> None:
+    assert words in " ".join(simulated([default(**changes)], 1, []))
 
 
 @pytest.mark.parametrize(

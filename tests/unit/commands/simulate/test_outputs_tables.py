@@ -19,12 +19,14 @@ from peaks_scheduler.commands.simulate.outputs.tables import (
     decisions_table,
     kpis_table,
     nodes_table,
+    outages_table,
     power_table,
     usage_table,
     workload_table,
 )
 from peaks_scheduler.power.curves import Exponential, Piecewise
 from peaks_scheduler.simulation.case import Placement, Replay
+from peaks_scheduler.simulation.cluster import Outage
 from peaks_scheduler.simulation.workload import Job
 from tests.support.simulation import GRID, LATE, LONG, SHORT, A, B, default, two_strategies, with_energy
 
@@ -102,6 +104,16 @@ def test_slack_and_node_are_columns_where_some_job_has_one() -> None:
 def test_usage_has_a_row_for_each_step() -> None:
     table = usage_table([LONG, replace(SHORT, usage=((0.0, 0.5), (900.0, 1.5)))])
     assert as_csv(table).decode() == "pod,offset_s,cpu_used_cores\nshort,0.0,0.5\nshort,900.0,1.5\n"
+
+
+def test_outages_are_a_table_where_a_node_fails() -> None:
+    names = [table.name for table in all_tables([default(outages=(Outage("a", 60.0, 90.0),))])]
+    assert names == ["nodes", "workload", "outages", "decisions", "power", "kpis"]
+
+
+def test_outages_of_each_seed_are_told_apart() -> None:
+    results = [default(seed=seed, outages=(Outage("a", 60.0 * seed, 90.0),)) for seed in (1, 2)]
+    assert as_csv(outages_table(results)).decode() == "node,start_s,end_s,seed\na,60.0,90.0,1\na,120.0,90.0,2\n"
 
 
 # --- what came of it ------------------------------------------------------------------------------------------------

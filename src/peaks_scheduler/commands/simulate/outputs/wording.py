@@ -9,7 +9,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from peaks_scheduler.objects.ceilings import NO_CEILING
+import numpy as np
+
 from peaks_scheduler.simulation.case import BASELINE, Case, LoadView, Replay
 from peaks_scheduler.simulation.levels import level_watts
 from peaks_scheduler.simulation.measurement import Kpis, Measurement
@@ -70,9 +71,10 @@ def simulated(results: Results, seed: int, notes: Sequence[str]) -> list[str]:
     cores = math.fsum(node.cpu_cores for node in case.nodes)
     seeds = sorted({replay.case.seed for replay, _ in results})
     said = [
-        f"{plural(len(case.nodes), 'node')} with {cores:,.6g} cores, and {plural(len(case.jobs), 'pod')}.",
+        f"{len(case.nodes):,} nodes with {cores:,.6g} cores, and {len(case.jobs):,} pods.",
         f"Seed {seed}." if len(seeds) < 2 else f"{len(seeds)} seeds: {few([str(one) for one in seeds], 10)}.",
         load_sentence(case.load),
+        *_failures(results),
         *_circumstances(case),
     ]
     if bent := bent_nodes(case.nodes):
@@ -98,12 +100,21 @@ def conclusions(results: Results) -> list[str]:
     return [*_possible(results), *_gained(rows), *_unequal_work(rows), *_unequal_time(results)]
 
 
+def _failures(results: Results) -> list[str]:
+    counts = sorted({len(replay.case.outages) for replay, _ in results})
+    if not counts[-1]:
+        return []
+    times = plural(counts[0], "time") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} times, by seed,"
+    return [f"Nodes fail {times} and come back; the pods on them begin anew."]
+
+
 def _circumstances(case: Case) -> list[str]:
     said = []
-    if case.outages:
-        said.append(f"Nodes fail {plural(len(case.outages), 'time')} and come back.")
-    if case.ceiling != NO_CEILING:
-        said.append("Nodes have a ceiling for decisions; the bound is given without it, and below it.")
+    limits = {"CPUs": case.ceiling.cpu, "memory": case.ceiling.memory}
+    if known := [f"{100.0 * share:g} % of its {what}" for what, share in limits.items() if share and share < math.inf]:
+        said.append(
+            f"For decisions a node has a ceiling of {' and '.join(known)}; the bound is given without it, and below it."
+        )
     if (asleep := sum(node.standby_watts is not None for node in case.nodes)) > 0:
         said.append(f"{plural(asleep, 'node')} may sleep while no pod runs there.")
     return said
@@ -133,7 +144,7 @@ def idle_kwh(replay: Replay, measurement: Measurement) -> float:
     for node in replay.case.nodes:
         if node.standby_watts is None:
             series = measurement.nodes[node.name]
-            up = integral(series.times, series.up, end, series.times[:1] * 0.0 + end)
+            up = integral(series.times, series.up, end, np.array([end]))
             joules += level_watts(node)[0] * float(up.sum())
     return joules / 3.6e6
 
@@ -206,10 +217,19 @@ def _unequal_work(rows: dict[str, list[Kpis]]) -> list[str]:
 
 
 def _unequal_time(results: Results) -> list[str]:
+    """Energies until each strategy's own end do not compare where the ends differ: those up to the first end do."""
     ends = [measurement.series.end_s for _, measurement in results]
-    if max(ends) - min(ends) <= 1e-3 * max(ends):
+    first = min(ends)
+    if max(ends) - first <= 1e-3 * max(ends):
         return []
+    until: dict[str, list[float]] = {}
+    for replay, measurement in results:
+        series = measurement.series
+        joules = integral(series.times, series.watts, series.end_s, np.array([first]))
+        until.setdefault(replay.case.strategy, []).append(float(joules[0]) / 3.6e6)
+    listed = ", ".join(f"{name} {mean(values).value:,.4g} kWh" for name, values in until.items())
     return [
-        f"The strategies end at different times, from {min(ends) / 3600.0:,.4g} h to {max(ends) / 3600.0:,.4g} h: each "
-        "one's energy has the idle power of all nodes until its own end."
+        f"The strategies end at different times, from {first / 3600.0:,.4g} h to {max(ends) / 3600.0:,.4g} h, and each "
+        "one's energy has the idle power of all nodes until its own end: a difference is not of placement alone, and "
+        f"may be more than placement could save. Up to {first / 3600.0:,.4g} h, where all of them still run: {listed}."
     ]
