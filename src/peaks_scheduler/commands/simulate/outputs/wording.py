@@ -144,8 +144,8 @@ def idle_kwh(replay: Replay, measurement: Measurement) -> float:
     for node in replay.case.nodes:
         if node.standby_watts is None:
             series = measurement.nodes[node.name]
-            up = integral(series.times, series.up, end, np.array([end]))
-            joules += level_watts(node)[0] * float(up.sum())
+            up = float(integral(series.times, series.up, end, np.array([end]))[0]) if replay.case.outages else end
+            joules += level_watts(node)[0] * up
     return joules / 3.6e6
 
 
