@@ -224,7 +224,7 @@ def pod_from_api(
         stated_cpu=cpu,
         stated_from=cpu_from,
         siblings=siblings_of(spec, meta, namespace),
-        unasked=unasked(spec, requests),
+        unasked=unasked(spec, status, requests),
         expected_life=life,
     )
 
