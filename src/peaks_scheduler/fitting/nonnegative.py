@@ -63,7 +63,7 @@ def nonnegative_fit(
         parameters = bounded(columns, y, given * robust)
         residuals = y - columns @ parameters
         before, scale = scale, max(robust_scale(residuals, columns.shape[1]), floor)
-        if abs(scale - before) <= _SETTLED * before:
+        if abs(scale - before) <= _SETTLED * scale:
             break
         robust = soft_l1_weights(residuals, scale)
     ratio = autocorrelation(None if time is None else time[used], residuals)
