@@ -202,6 +202,10 @@ def scaled(name: str, factor: float) -> Any:
     return lambda columns: columns | {name: [type(each)(each * factor) for each in columns[name]]}
 
 
+def texts(name: str) -> Any:
+    return lambda columns: columns | {name: ["many"] * len(columns[name])}
+
+
 def without(name: str) -> Any:
     return lambda columns: {key: value for key, value in columns.items() if key != name}
 
@@ -215,6 +219,10 @@ def without(name: str) -> Any:
         ({"fragments": scaled("cpu_usage", 1e-3)}, "is it GHz, or a share of the CPUs?"),
         ({"fragments": scaled("cpu_usage", 1e3)}, "is it Hz or kHz"),
         ({"fragments": scaled("duration", -1.0)}, "expected durations of 0 ms or more; got -60000 in row 1"),
+        ({"fragments": texts("cpu_usage")}, "expected numbers in column 'cpu_usage'; got string"),
+        ({"power": texts("power_draw")}, "expected numbers in column 'power_draw'; got string"),
+        ({"tasks": scaled("cpu_capacity", 0.0)}, "expected a cpu_capacity above 0; got 0 in row 1"),
+        ({"tasks": lambda columns: {key: value[:0] for key, value in columns.items()}}, "no id is in both"),
         ({"fragments": without("cpu_usage")}, "fragments.parquet: expected the column 'cpu_usage'"),
         ({"power": without("power_draw")}, "power.parquet: expected the column 'power_draw'"),
         ({"tasks": lambda columns: {key: value * 2 for key, value in columns.items()}}, "'0-0' comes twice"),
@@ -245,6 +253,11 @@ def test_a_file_that_is_no_parquet_is_an_error(made: Path, tmp_path: Path) -> No
 
 def test_a_span_longer_than_the_measurement_is_an_error(made: Path) -> None:
     assert "expected at least 100 samples before and after it" in refusal(made, freeze=3 * 86_400.0)
+
+
+def test_more_hosts_than_memory_holds_are_refused(made: Path, tmp_path: Path) -> None:
+    copy(made, tmp_path, power=scaled("power_draw", 1e3))
+    assert "expected at most 34,722 for 2,880 samples of the meter" in refusal(tmp_path, hosts=50_000)
 
 
 @pytest.mark.parametrize(("freeze", "refit"), [("1d", "12h"), ("1d", "1s"), ("soon", "1h")])
