@@ -172,6 +172,13 @@ def test_times_without_the_use_of_some_node_are_left_out_and_told(folder: Path) 
     assert any("10 of 360 times" in note and "mostly n-3" in note for note in fit["notes"])
 
 
+def test_a_node_whose_use_stands_still_for_a_while_loses_no_time(folder: Path) -> None:
+    use = np.clip(uses() + 0.05 * np.random.default_rng(6).normal(size=(SAMPLES, NODES)), 0.0, 1.0)
+    use[100:160, 2] = 0.4  # an hour; otherwise no sample repeats the one before
+    write(folder, use, meter(use))
+    assert learned(*ONE)["all"]["samples"] == SAMPLES
+
+
 # --- wrong usage ----------------------------------------------------------------------------------------------------
 
 
