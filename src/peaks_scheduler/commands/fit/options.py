@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from peaks_scheduler.errors import ConfigurationError
+from peaks_scheduler.fitting.shared_families import MODELS
 from peaks_scheduler.settings.http_headers import HIDDEN, Header, checked_headers
 from peaks_scheduler.settings.promql_matchers import EVERYTHING, parse_matchers
 from peaks_scheduler.settings.settings import PrometheusSettings
@@ -31,7 +32,6 @@ _OF_CSV = (
     *("cpu_kind", "power_kind", "power_unit", "decimal", "date_order"),
 )
 _OF_SHARED = ("power_csv", "kind_column", "kind_label", "half_life")
-_SHARED_MODELS = ("auto", "linear", "sqrt", "piecewise")
 _HEADERS = ("prometheus_header", "prometheus_header_file")
 _OF_PROMETHEUS = (
     *("range", "step", "cpu_query", "power_query", "prometheus_match", "node_label", *_HEADERS),
@@ -85,19 +85,17 @@ def _check_shared(flags: Mapping[str, Any]) -> None:
     for name in ("node_column", "time_column"):
         if flags[name] is None:
             raise ConfigurationError(f"--shared: expected {_option(name)} NAME as well, a column of the file; got none")
-    if flags["model"] not in _SHARED_MODELS:
+    if flags["model"] not in MODELS:
         raise ConfigurationError(
-            f"--model {flags['model']}: expected one of {', '.join(_SHARED_MODELS)} with --shared: a curve that is "
+            f"--model {flags['model']}: expected one of {', '.join(MODELS)} with --shared: a curve that is "
             "linear "
             "in its parameters"
         )
 
 
 def _shared(flags: Mapping[str, Any]) -> SharedColumns:
-    if flags["kind_label"] is not None:
-        _read("kind_label", flags["kind_label"], parse_label)
-        if flags["kind_column"] is None:
-            raise ConfigurationError("--kind-label: expected --kind-column as well, where its values are; got none")
+    if flags["kind_label"] is not None and flags["kind_column"] is None:
+        raise ConfigurationError("--kind-label: expected --kind-column as well, where its values are; got none")
     half_life = None if flags["half_life"] is None else seconds("--half-life", flags["half_life"])
     return SharedColumns(_columns(flags), flags["power_csv"], flags["kind_column"], flags["kind_label"], half_life)
 

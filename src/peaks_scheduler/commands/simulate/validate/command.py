@@ -18,6 +18,8 @@ from peaks_scheduler.errors import ConfigurationError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+MOST_VALUES = 100_000_000
+"""Most samples of the meter times hosts: they are 0.8 GB."""
 _SPAN = r"[0-9]+(?:\.[0-9]+)?(?:s|m|h|d|w)"
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 
@@ -149,6 +151,11 @@ def validation(request: ValidateRequest) -> Any:
     count = request.hosts or hosts.count or needed
     check_watts(request.power, power.watts, count)
     power = power.during(float((work.start + work.length).max()))
+    if len(power.time) * count > MOST_VALUES:
+        most = MOST_VALUES // len(power.time)
+        raise ConfigurationError(
+            f"{count} hosts: expected at most {most:,} for {len(power.time):,} samples of the meter"
+        )
     with ProgressBar("placing", least=2) as progress:
         where, start, late = place(work, hosts, count, progress.update)
     use = use_of_hosts(work, where, start, count, hosts.mhz, power)
