@@ -165,19 +165,22 @@ class _File:
             raise self.wrong(
                 key, f"a list of at least one value{'' if given is not None else ', since it is required'}", given
             )
-        for i, word in enumerate(words):
-            self._check(f"{key}[{i}]", word, check)
-            if word in words[:i]:
+        found: list[str] = []
+        for i, each in enumerate(words):
+            word = self._checked(f"{key}[{i}]", each, check)
+            if word in found:
                 raise self.wrong(f"{key}[{i}]", "every value once", word)
-        return tuple(word.strip() for word in words)
+            found.append(word)
+        return tuple(found)
 
-    def _check(self, place: str, word: object, check: Callable[[str], object]) -> None:
+    def _checked(self, place: str, word: object, check: Callable[[str], object]) -> str:
         if not isinstance(word, str):
             raise self.wrong(place, "text (in quotes where it looks like a number)", word)
         try:
             check(word.strip())
         except ValueError as error:
             raise self.wrong(place, str(error), word) from error
+        return word.strip()
 
     def seeds(self) -> tuple[int, ...]:
         """The seeds: a list, or 1, 2, ... up to their number."""
