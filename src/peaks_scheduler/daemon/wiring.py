@@ -21,8 +21,9 @@ from peaks_scheduler.kube.limiter import Limiter
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.observability.serving import Server
 from peaks_scheduler.observability.telemetry import Telemetry
+from peaks_scheduler.scheduling.batching import BatchStrategy, any_strategy
 from peaks_scheduler.scheduling.queue import SchedulingQueue
-from peaks_scheduler.scheduling.scoring.strategies import Strategy, strategy_named
+from peaks_scheduler.scheduling.scoring.strategies import Strategy
 from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.settings.table import redacted
 from peaks_scheduler.sources.factory import load_source, pod_usage_source
@@ -32,6 +33,7 @@ from .gate import Gate
 from .heartbeat import Heartbeat
 from .keeper import Keeper
 from .keepers.annotations import AnnotationKeeper
+from .keepers.carbon import CarbonKeeper
 from .keepers.clock import ClockKeeper
 from .keepers.lease import LeaseKeeper
 from .keepers.load import LoadKeeper
@@ -54,10 +56,11 @@ class Core:
     """Parts that need nothing but the configuration: its errors show before anything is connected."""
 
     settings: Settings
-    strategy: Strategy
+    strategy: Strategy | BatchStrategy
     ledger: Ledger
     gate: Gate
     models: ModelKeeper
+    carbon: CarbonKeeper
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,11 @@ def _load(parts: Parts) -> LoadKeeper:
     return keeper
 
 
+def _carbon(parts: Parts) -> CarbonKeeper:
+    parts.on_first_lists.append(parts.core.carbon.look)  # before the first decision
+    return parts.core.carbon
+
+
 def _pod_usage(parts: Parts) -> UsageKeeper:
     settings, ledger, connection = parts.core.settings, parts.core.ledger, parts.outside.connection
     source = pod_usage_source(
@@ -133,6 +141,7 @@ KEEPERS: tuple[Callable[[Parts], Keeper], ...] = (
     lambda parts: parts.kinds,
     _load,
     lambda parts: parts.core.models,
+    _carbon,
     _pod_usage,
     _measured_power,
     lambda parts: AnnotationKeeper(parts.core.ledger),
@@ -162,7 +171,9 @@ def build_core(settings: Settings) -> Core:
     gate = Gate()
     models = ModelKeeper(settings, ledger, gate.changed)
     models.load()
-    return Core(settings, strategy_named(settings.strategy), ledger, gate, models)
+    carbon = CarbonKeeper(settings.carbon.path, ledger)
+    carbon.load()
+    return Core(settings, any_strategy(settings.strategy), ledger, gate, models, carbon)
 
 
 def build(core: Core, outside: Outside) -> Parts:

@@ -10,6 +10,7 @@ from .settings import Settings
 from .table import BY_PATH
 from .values import duration_text, share_text
 
+LONGEST_BATCH_WAIT = 10.0  # [s]
 _LEAST_STEPS = 20  # in each of the two parts of refit.range
 
 
@@ -62,6 +63,23 @@ def check_limits(settings: Settings) -> None:
     for name, most, usual, value in pairs:
         if most is not None and value is not None and most < value:
             raise ConfigurationError(f"{name}: expected at least {usual}, which is {value:g}; got {most:g}")
+
+
+def check_carbon(settings: Settings) -> None:
+    """Raises ConfigurationError where the strategy counts grams of CO2 and nothing tells the grid's intensity."""
+    if settings.strategy == "carbon" and settings.carbon.path is None:
+        raise ConfigurationError(
+            "strategy is carbon: expected the CSV file with the grid's intensity as carbon.path; got none"
+        )
+
+
+def check_batches(settings: Settings) -> None:
+    """Raises ConfigurationError where pods would wait for one another so long that they would be missed."""
+    if settings.batch_wait > LONGEST_BATCH_WAIT:
+        raise ConfigurationError(
+            f"batchWait: expected at most {duration_text(LONGEST_BATCH_WAIT)}: a pod that waits longer counts as "
+            f"undecided; got {duration_text(settings.batch_wait)}"
+        )
 
 
 def _check_refit(settings: Settings) -> None:

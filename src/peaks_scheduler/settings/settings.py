@@ -136,6 +136,14 @@ class PowerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CarbonSettings:
+    """Where the carbon intensity of the grid comes from."""
+
+    path: str | None = None
+    """CSV file of times, regions and gCO2/kWh; None: it is not known, and no strategy may need it."""
+
+
+@dataclass(frozen=True, slots=True)
 class PodFields:
     """How to treat the fields of pods."""
 
@@ -167,12 +175,15 @@ class Settings:
     """Pods with this ``spec.schedulerName`` are ours."""
     strategy: str = "peaks"
     """Name of the strategy; the caller looks it up."""
+    batch_wait: float = 1.0
+    """[s] that the first pod of a batch waits for others, with a strategy that decides over batches."""
     load: LoadSettings = field(default_factory=LoadSettings)
     prometheus: PrometheusSettings = field(default_factory=PrometheusSettings)
     power: PowerSettings = field(default_factory=PowerSettings)
     pod_usage: PodUsageSettings = field(default_factory=PodUsageSettings)
     refit: RefitSettings = field(default_factory=RefitSettings)
     drift: DriftSettings = field(default_factory=DriftSettings)
+    carbon: CarbonSettings = field(default_factory=CarbonSettings)
     default_pod_cpu: int = 100
     """[millicores] Estimated use of a pod with neither request nor limit; the same as kube-scheduler's."""
     tolerance_watts: float = 0.0

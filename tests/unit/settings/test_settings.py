@@ -250,6 +250,12 @@ WRONG = {
     "log format": ("logFormat: xml", "logFormat: expected `text` or `json`; got 'xml'"),
     "switch": ("leaderElection: {enabled: maybe}", "leaderElection.enabled: expected true or false; got 'maybe'"),
     "lease name": ("leaderElection: {name: My_Lease}", "leaderElection.name: expected a name of a Lease"),
+    "carbon without a file": (
+        "strategy: carbon",
+        "strategy is carbon: expected the CSV file with the grid's intensity",
+    ),
+    "a long wait": ("batchWait: 1m", "batchWait: expected at most 10s: a pod that waits longer counts as undecided"),
+    "no wait": ("batchWait: 0s", "batchWait: expected a duration with its unit, more than 0"),
     "a number as name": ("schedulerName: 7", "schedulerName: expected text"),
 }
 

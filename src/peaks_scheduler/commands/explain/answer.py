@@ -12,17 +12,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from peaks_scheduler.errors import NotFound, PeaksError
+from peaks_scheduler.files.kubernetes_objects import shaped
 from peaks_scheduler.ledger.records import State
 from peaks_scheduler.objects.pod import Pod
+from peaks_scheduler.scheduling.batching import BatchStrategy, any_strategy, plan_for_one
 from peaks_scheduler.scheduling.cycle import schedule
 from peaks_scheduler.scheduling.decision import Decision, NodeVerdict
-from peaks_scheduler.scheduling.scoring.strategies import Strategy, strategy_named
+from peaks_scheduler.scheduling.scoring.strategies import Strategy
 from peaks_scheduler.scheduling.verdicts import judge
 from peaks_scheduler.settings.settings import Settings
+from peaks_scheduler.sources.carbon_file import read_carbon, tell_intensity
 from peaks_scheduler.text.words import few
 
 from .cluster import Cluster
-from .file_objects import shaped
 from .templates import Template
 
 DAEMON_SET = (
@@ -80,7 +82,9 @@ def explain(cluster: Cluster, settings: Settings, key: str | None) -> list[Answe
 
     Raises NotFound for an unknown pod, PeaksError for a pod that is not pending.
     """
-    strategy, ours = strategy_named(settings.strategy), settings.scheduler_name
+    strategy, ours = any_strategy(settings.strategy), settings.scheduler_name
+    if settings.carbon.path is not None:
+        tell_intensity(cluster.ledger, read_carbon(settings.carbon.path), cluster.now)
     pods = _pending(cluster, ours) if key is None else _wanted(cluster, key, ours)
     keys = _keys(cluster)
     with shaped("the cluster's objects"):
@@ -114,13 +118,16 @@ def _keys(cluster: Cluster) -> dict[str, str]:
     return keys
 
 
-def _answer(pod: Pod, keys: Mapping[str, str], cluster: Cluster, strategy: Strategy, tolerance: float) -> Answer:
+def _answer(
+    pod: Pod, keys: Mapping[str, str], cluster: Cluster, strategy: Strategy | BatchStrategy, tolerance: float
+) -> Answer:
     key, template = keys[pod.uid], cluster.templates.get(pod.uid)
     if pod.gated:
         return Answer(pod, key, template, other_models=cluster.other_models)
     nodes = cluster.ledger.snapshot()
-    decision = schedule(pod, nodes, strategy, now=cluster.now, tolerance=tolerance)
-    return Answer(pod, key, template, decision, judge(pod, nodes, strategy), cluster.other_models)
+    how = plan_for_one(strategy, pod, nodes)
+    decision = schedule(pod, nodes, how, now=cluster.now, tolerance=tolerance)
+    return Answer(pod, key, template, decision, judge(pod, nodes, how), cluster.other_models)
 
 
 def _pending(cluster: Cluster, ours: str) -> list[Pod]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from peaks_scheduler.commands.simulate.processes import processors
 from peaks_scheduler.errors import ConfigurationError, PeaksError
 
 from .finished import Kpis
@@ -58,13 +59,8 @@ def spread(work: Work, runs: Sequence[Run], jobs: int | None, dask: str | None) 
     """
     if dask is not None:
         return _on_cluster(work, runs, dask)
-    processes = min(jobs or _processors(), max(len(runs), 1))
+    processes = min(jobs or processors(), max(len(runs), 1))
     return _in_processes(work, runs, processes) if processes > 1 else _here(work, runs)
-
-
-def _processors() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _here(work: Work, runs: Sequence[Run]) -> Iterator[tuple[int, Result]]:

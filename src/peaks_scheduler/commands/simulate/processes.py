@@ -1,7 +1,7 @@
-"""Fits of many nodes at once, in several processes: ``fitted_models(..., each=in_processes())``.
+"""Work in several processes: ``each = in_processes()``, then ``each(function, arguments)``.
 
-A fit takes about 20 ms of a processor, and starting processes takes about two seconds, so few fits are made here. The
-models are the same, to the last bit, wherever they are made.
+The results are the same, to the last bit, wherever they are made. Starting processes takes about two seconds, so little
+work is done here: a fit takes about 20 ms, for example.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from peaks_scheduler.simulation.beliefs import Each
 
 LEAST = 300
-"""Fits. Fewer are made in this process: the others would hardly be ready before."""
+"""Arguments. Of fewer fits this process makes all: the others would hardly be ready before."""
 
 
 def in_processes(jobs: int | None = None, least: int = LEAST) -> Each:
@@ -30,7 +30,8 @@ def in_processes(jobs: int | None = None, least: int = LEAST) -> Each:
             from joblib import Parallel, delayed
         except ImportError:
             return map(function, arguments)
-        found: Iterable[Any] = Parallel(n_jobs=processes, backend="loky")(delayed(function)(each) for each in arguments)
+        pool = Parallel(n_jobs=processes, backend="loky", return_as="generator")
+        found: Iterable[Any] = pool(delayed(function)(each) for each in arguments)
         return found
 
     return each
