@@ -105,6 +105,11 @@ def test_what_is_not_said_has_a_default() -> None:
     assert experiment.fixed == Fixed()
 
 
+def test_the_load_is_seen_as_it_is_configured_where_the_file_is_silent() -> None:
+    configured = Fixed(load_view="prometheus:window=60s")
+    assert read_experiment(LEAST, "e.yaml", None, configured).load_views == ("prometheus:window=60s",)
+
+
 def test_the_word_true_needs_no_quotes() -> None:
     data = parse_document("nodes: n\nworkloads: w\nstrategies: jump\nmodels: [fitted, true]\n", "e.yaml")
     assert read_experiment(data, "e.yaml", None, Fixed()).models == ("fitted", "true")

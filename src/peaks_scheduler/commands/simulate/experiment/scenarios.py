@@ -34,6 +34,8 @@ class Fixed:
     batch_wait_s: float = 1.0
     price: float | None = None
     """Of a kWh."""
+    load_view: str = "load-watcher"
+    """Of a file without ``loadViews``."""
     carbon: tuple[str, ...] = ()
     """Carbon intensity, ``FILE`` or ``REGION=FILE`` each; empty: carbon is not counted."""
 
@@ -112,7 +114,7 @@ def read_experiment(data: object, origin: str, known: Collection[str] | None, fi
         workloads=file.axis("workloads", _anything),
         strategies=file.axis("strategies", _among(known)),
         models=file.axis("models", parse_beliefs, "fitted"),
-        load_views=file.axis("loadViews", parse_load_view, "load-watcher"),
+        load_views=file.axis("loadViews", parse_load_view, fixed.load_view),
         faults=file.axis("faults", parse_faults, ""),
         seeds=file.seeds(),
         fixed=file.fixed(fixed),
