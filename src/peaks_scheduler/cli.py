@@ -226,9 +226,11 @@ def strategies() -> None:
     """List the strategies: the name of each, and what it minimises."""
     from peaks_scheduler.scheduling.batching import BATCH_STRATEGIES
     from peaks_scheduler.scheduling.scoring.strategies import STRATEGIES
+    from peaks_scheduler.simulation.carbon_policy import CARBON_DELAY, CARBON_DELAY_MINIMISES
 
     lines = [(strategy.name, strategy.minimises) for strategy in STRATEGIES.values()]
     lines += [(strategy.name, strategy.minimises) for strategy in BATCH_STRATEGIES.values()]
+    lines.append((CARBON_DELAY, CARBON_DELAY_MINIMISES))
     for line in aligned(lines):
         click.echo(line)
 

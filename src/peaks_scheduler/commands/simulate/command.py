@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import chain
 from typing import Any
 
 from peaks_scheduler.files.writing import check_place
-from peaks_scheduler.scheduling.batching import BATCH_STRATEGIES
-from peaks_scheduler.scheduling.scoring.strategies import STRATEGIES
 from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.simulation.carbon import Grid
-from peaks_scheduler.simulation.carbon_policy import CARBON_DELAY
-from peaks_scheduler.simulation.case import Case
+from peaks_scheduler.simulation.case import BASELINE, Case
 from peaks_scheduler.simulation.energy import compared
 from peaks_scheduler.simulation.faults import span_of
 from peaks_scheduler.text.terminal import note, say, show
@@ -30,7 +27,7 @@ from .inputs.carbon import read_grid
 from .inputs.nodes import read_nodes
 from .inputs.workloads import read_workload
 from .kpi_table import as_table
-from .options import SimulateRequest, view_words
+from .options import KNOWN_STRATEGIES, SimulateRequest, view_words
 from .outputs.writing import check_folder, write_all
 from .replays import Result, replayed
 from .subject import Subject, subject_of
@@ -47,6 +44,8 @@ def run_simulate(request: SimulateRequest) -> int:
     subject = subject_of(request)
     for text in subject.notes:
         note(text)
+    if subject.own and BASELINE not in request.strategies:
+        request = replace(request, strategies=(BASELINE, *request.strategies))
     cases = [
         _case(request, subject, grid, strategy, run) for run in range(request.runs) for strategy in request.strategies
     ]
@@ -104,7 +103,7 @@ def run_experiments(flags: Mapping[str, Any], settings: Settings) -> int:
         READERS,
         jobs=flags["jobs"],
         dask=flags["dask"],
-        known=(*STRATEGIES, *BATCH_STRATEGIES, CARBON_DELAY),
+        known=KNOWN_STRATEGIES,
         fixed=Fixed(
             ceiling=settings.ceiling,
             default_cpu=settings.default_pod_cpu,

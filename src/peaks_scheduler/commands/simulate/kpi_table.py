@@ -47,7 +47,8 @@ def _cell(runs: Runs, figure: Callable[[Kpis], float | None], digits: int) -> st
     mean = mean_of(runs, figure)
     if mean is None:
         return "-"
-    return f"{mean.value:.{digits}f}" + ("" if mean.margin is None else f" ± {mean.margin:.{digits}f}")
+    margin = f"{mean.margin or 0.0:.{digits}f}"
+    return f"{mean.value:.{digits}f}" + (f" ± {margin}" if float(margin) else "")
 
 
 def _remarks(strategies: Sequence[Runs]) -> list[str]:

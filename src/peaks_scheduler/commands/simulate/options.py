@@ -6,21 +6,24 @@ Raises ConfigurationError that names the option.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from peaks_scheduler.errors import ConfigurationError
-from peaks_scheduler.scheduling.batching import any_strategy
+from peaks_scheduler.scheduling.batching import BATCH_STRATEGIES
+from peaks_scheduler.scheduling.scoring.strategies import STRATEGIES
 from peaks_scheduler.settings.settings import LoadSettings, Settings
 from peaks_scheduler.simulation.belief_words import Beliefs, parse_beliefs
-from peaks_scheduler.simulation.carbon_policy import live_strategy
+from peaks_scheduler.simulation.carbon_policy import CARBON_DELAY
 from peaks_scheduler.simulation.case import LoadView
 from peaks_scheduler.simulation.faults import Faults, parse_faults
 from peaks_scheduler.simulation.load_views import parse_load_view
+from peaks_scheduler.text.words import nearest
 
 T = TypeVar("T")
+KNOWN_STRATEGIES = (*STRATEGIES, *BATCH_STRATEGIES, CARBON_DELAY)
 _ONE_RUN = ("nodes", "workload", "strategies", "models", "load_view", "assume_watts")
 
 
@@ -57,8 +60,7 @@ def request_of(flags: Mapping[str, Any], settings: Settings) -> SimulateRequest:
         raise ConfigurationError("expected at least one --strategy NAME; `peaks-scheduler strategies` lists them")
     if flags["dask"] is not None:
         raise ConfigurationError("--dask goes with --experiment FILE")
-    for name in flags["strategies"]:
-        any_strategy(live_strategy(name))
+    _check_strategies(flags["strategies"])
     return SimulateRequest(
         flags["nodes"],
         flags["workload"],
@@ -77,6 +79,13 @@ def request_of(flags: Mapping[str, Any], settings: Settings) -> SimulateRequest:
         Path(flags["sqlite"]) if flags["sqlite"] else None,
         flags["output"],
     )
+
+
+def _check_strategies(names: Sequence[str]) -> None:
+    for name in names:
+        if name not in KNOWN_STRATEGIES:
+            hint = nearest(name, KNOWN_STRATEGIES)
+            raise ConfigurationError(f"--strategy: expected one of {', '.join(KNOWN_STRATEGIES)}; got {name!r}{hint}")
 
 
 def check_experiment(flags: Mapping[str, Any]) -> None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 MOST_POINTS = 2000
 """Most steps of one line; a longer series is averaged over equal spans of time."""
-MOST_PANELS = 12
+MOST_PANELS = 15
 """Most strategies in a figure of panels."""
 MOST_BANDS = 200
 """Most rows of a map of nodes; more nodes are averaged."""
@@ -86,14 +86,15 @@ def _power(results: Results) -> Picture:
     peak = max(float(measurement.series.watts.max(initial=0.0)) for _, measurement in shown)
     time, power = _time_unit(max(ends)), _Unit("kW", 1000.0) if peak >= 10_000.0 else _Unit("W", 1.0)
     figure, panels = _panels(len(shown), 2.1)
-    lines: list[Artist] = []
+    keys: list[Artist] = []
     for panel, (replay, measurement) in zip(panels, shown, strict=True):
-        lines = _power_panel(panel, measurement, time, power)
+        keys = _power_panel(panel, measurement, time, power)
         panel.set_title(replay.case.strategy, loc="left")
         panel.set_xlim(0.0, max(ends) / time.size)
         panel.set_ylim(0.0, 1.05 * peak / power.size or 1.0)
     _outer_labels(panels, f"time [{time.name}]", f"power [{power.name}]")
-    figure.legend(lines, ["drawn", "lower bound of the same work"], loc="outside upper right", ncols=2, frameon=False)
+    names = ["power drawn", "lower bound", "between them"]
+    figure.legend(keys, names, loc="outside upper right", ncols=3, frameon=False)
     caption = (
         "Power of all nodes together, and the least that any placement of the same use could draw at that moment. The "
         "grey area between the two is what better placement could have saved."
@@ -106,10 +107,10 @@ def _power_panel(panel: Axes, measurement: Measurement, time: _Unit, power: _Uni
     times, watts = thinned(series.times, series.watts, series.end_s, MOST_POINTS)
     _, bound = thinned(series.times, series.bound, series.end_s, MOST_POINTS)
     x, drawn, least = times / time.size, watts / power.size, bound / power.size
-    panel.fill_between(x, least, drawn, step="post", color="0.8", linewidth=0.0)
+    area = panel.fill_between(x, least, drawn, step="post", color="0.8", linewidth=0.0)
     (line,) = panel.plot(x, drawn, drawstyle="steps-post", color="black", linewidth=1.0)
     (dashes,) = panel.plot(x, least, drawstyle="steps-post", color="0.25", linewidth=1.0, linestyle=(0, (3, 1.5)))
-    return [line, dashes]
+    return [line, dashes, area]
 
 
 def _energy(results: Results) -> Picture:
@@ -128,10 +129,12 @@ def _carbon(results: Results) -> list[Picture]:
     rows = by_strategy(results)
     if any(row.co2_kg is None for of in rows.values() for row in of):
         return []
-    caption = (
-        "Carbon dioxide of the energy, by strategy. The hatched part is the least that any placement could have caused "
-        "with perfect foresight and the same deadlines."
-    )
+    caption = "Carbon dioxide of the energy, by strategy."
+    if any(row.co2_bound_kg is not None for of in rows.values() for row in of):
+        caption += (
+            " The hatched part is the least that any placement could have caused with perfect foresight and the same "
+            "deadlines."
+        )
     figure = _bars(rows, lambda row: row.co2_kg, lambda row: row.co2_bound_kg, "CO2 [kg]")
     return [_picture(figure, "co2", "CO2 by strategy", caption)]
 
@@ -154,11 +157,12 @@ def _bars(
         _bar(panel, place, *means[name])
     panel.set_yticks(range(len(names)), names)
     panel.tick_params(axis="y", length=0)
-    panel.invert_yaxis()
-    panel.set_xlim(0.0, 1.28 * max(mean.value + (mean.margin or 0.0) for mean, _ in means.values()) or 1.0)
+    panel.set_ylim(len(names) - 0.5, -0.5)  # the first on top
+    panel.set_xlim(0.0, 1.36 * max(mean.value + (mean.margin or 0.0) for mean, _ in means.values()) or 1.0)
     panel.set_xlabel(label)
-    handles = [Patch(facecolor="white", edgecolor="black", hatch="////"), Patch(facecolor="0.82", edgecolor="black")]
-    figure.legend(handles, ["lower bound", "above it"], loc="outside upper right", ncols=2, frameon=False)
+    if any(least is not None for _, least in means.values()):
+        keys = [Patch(facecolor="white", edgecolor="black", hatch="////"), Patch(facecolor="0.82", edgecolor="black")]
+        figure.legend(keys, ["lower bound", "above it"], loc="outside upper right", ncols=2, frameon=False)
     return figure
 
 
@@ -238,7 +242,8 @@ def significant(value: float, digits: int = 4) -> str:
     """A number for reading: so many digits, whole thousands with separators, no exponent."""
     if value == 0.0 or not math.isfinite(value):
         return "0" if value == 0.0 else "-"
-    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    rounded = float(f"{value:.{digits}g}")  # 0.99999 counts as 1.000
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(rounded))))
     return f"{value:,.{decimals}f}"
 
 
@@ -256,7 +261,7 @@ def _panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
     """A figure with so many panels of common axes."""
     from matplotlib.figure import Figure
 
-    columns = min(_COLUMNS, count)
+    columns = _columns(count)
     rows = math.ceil(count / columns)
     figure = Figure(figsize=(9.0, 0.9 + height * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
@@ -268,11 +273,15 @@ def _panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
 
 
 def _outer_labels(panels: Sequence[Axes], x: str, y: str) -> None:
-    columns = min(_COLUMNS, len(panels))
+    columns = _columns(len(panels))
     for panel in panels[-columns:]:
         panel.set_xlabel(x)
     for panel in panels[::columns]:
         panel.set_ylabel("\n".join(textwrap.wrap(y, 24)))
+
+
+def _columns(count: int) -> int:
+    return 2 if count == 4 else min(_COLUMNS, count)
 
 
 def _time_unit(end_s: float) -> _Unit:
@@ -283,7 +292,9 @@ def _time_unit(end_s: float) -> _Unit:
 
 
 def _picture(figure: Figure, name: str, title: str, caption: str) -> Picture:
-    return Picture(name, title, caption, _saved(figure, "svg"), _saved(figure, "png"))
+    svg = _saved(figure, "svg")
+    figure.set_layout_engine("none")  # the places are found; finding them again would take as long as the drawing
+    return Picture(name, title, caption, svg, _saved(figure, "png"))
 
 
 def _saved(figure: Figure, form: str) -> bytes:

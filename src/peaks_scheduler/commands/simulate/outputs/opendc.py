@@ -108,8 +108,8 @@ def host_table(replay: Replay, measurement: Measurement, samples: Samples) -> pa
     span = np.diff(samples.edges)[:, None]  # (S, 1)
     cpus = np.array([node.cpu_cores for node in nodes])
     memory = np.array([round(node.memory_mib * _MB) for node in nodes])
-    watts, cores, demand, pods = (_instants(series, at, name) for name in ("watts", "cores", "demand", "pods"))
-    energy, used, asked, up = (_totals(series, samples, name) for name in ("watts", "cores", "demand", "up"))
+    watts, cores, demand, pods, _ = _instants(series, at)
+    energy, used, asked, _, up = _totals(series, samples.edges)
     active, stolen = used / cpus, (asked - used) / cpus
     none = np.zeros(len(each))
     columns: dict[str, tuple[str, Any]] = {
@@ -155,7 +155,7 @@ def source_table(replay: Replay, measurement: Measurement, samples: Samples) -> 
 def service_table(replay: Replay, measurement: Measurement, samples: Samples) -> pa.Table:
     """A row for each sample: how many nodes are up, and how many tasks wait, run and have ended by then."""
     at, jobs = samples.at, replay.case.jobs
-    up = np.round(_instants([measurement.nodes[node.name] for node in replay.case.nodes], at, "up").sum(axis=1))
+    up = np.round(_instants([measurement.nodes[node.name] for node in replay.case.nodes], at)[-1].sum(axis=1))
     arrived = _by(at, [job.arrival_s for job in jobs])
     started = _by(at, [placement.start_s for placement in replay.placements])
     completed = _by(at, [placement.end_s for placement in replay.placements if placement.completed])
@@ -245,18 +245,21 @@ def _edges(end_s: float, interval: float) -> Floats:
     return np.append(steps, end_s) if len(steps) else np.array([0.0, interval])
 
 
-def _instants(series: list[NodeSeries], at: Floats, name: str) -> Floats:
-    """(S, N) values just before the samples."""
-    values: Floats = np.stack([before(one.times, getattr(one, name), at) for one in series], axis=1)
+def _instants(series: list[NodeSeries], at: Floats) -> Floats:
+    """(5, S, N) watts, cores, demand, pods and up just before the samples."""
+    values: Floats = np.stack([before(one.times, _rows(one), at) for one in series], axis=-1)
     return values
 
 
-def _totals(series: list[NodeSeries], samples: Samples, name: str) -> Floats:
-    """(S, N) integrals between the samples."""
-    end = float(samples.edges[-1])
-    sums = [np.diff(integral(one.times, getattr(one, name), end, samples.edges)) for one in series]
-    values: Floats = np.stack(sums, axis=1)
+def _totals(series: list[NodeSeries], edges: Floats) -> Floats:
+    """(5, S, N) integrals of the same between the samples."""
+    reached = np.stack([integral(one.times, _rows(one), float(edges[-1]), edges) for one in series], axis=-1)
+    values: Floats = np.diff(reached, axis=1)
     return values
+
+
+def _rows(series: NodeSeries) -> Floats:
+    return np.array([series.watts, series.cores, series.demand, series.pods, series.up])
 
 
 def _by(at: Floats, times: list[float]) -> Ints:

@@ -51,6 +51,7 @@ def report(results: Results, pictures: Sequence[Picture], *, seed: int, notes: S
     return f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{body}\n</body>\n</html>\n'
 
 
+_SAME = 1e-9  # of a mean: a smaller margin is rounding
 _FILES = (
     "<p>Beside this page: nodes.csv and workload.csv say what was simulated, decisions.csv which pod ran where and "
     "when, power.csv the power over time, kpis.csv the table with all digits. Energies can be computed from them.</p>"
@@ -94,7 +95,8 @@ def _cell(rows: Sequence[Kpis], column: Shown) -> str:
     if mean is None:
         return "-"
     value = f"{mean.value:,.0f}" if mean.value == int(mean.value) else significant(mean.value)
-    return f"{value} ± {significant(mean.margin, 2)}" if mean.margin else value
+    shown = mean.margin is not None and mean.margin > _SAME * abs(mean.value)
+    return f"{value} ± {significant(mean.margin or 0.0, 2)}" if shown else value
 
 
 def _meanings(columns: Iterable[Shown]) -> str:

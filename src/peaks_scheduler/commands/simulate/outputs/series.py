@@ -12,25 +12,31 @@ from peaks_scheduler.arrays import Floats
 
 
 def integral(times: Floats, values: Floats, end_s: float, at: Floats) -> Floats:
-    """(M,) [value s] integral of the series from its begin to each of M times."""
+    """(..., M) [value s] integral of the series from its begin to each of M times. ``values``: (..., T)."""
     if not len(times):
-        return np.zeros(len(at))
-    knots = np.append(times, max(end_s, float(times[-1])))
-    total = np.concatenate([[0.0], np.cumsum(values * np.diff(knots))])
-    reached: Floats = np.interp(at, knots, total)
+        return np.zeros((*values.shape[:-1], len(at)))
+    spans = np.empty(len(times))
+    spans[:-1] = times[1:] - times[:-1]
+    spans[-1] = max(end_s - float(times[-1]), 0.0)
+    sums = np.zeros(values.shape)  # up to each of the times
+    (values * spans)[..., :-1].cumsum(axis=-1, out=sums[..., 1:])
+    place = np.maximum(times.searchsorted(at, side="right") - 1, 0)
+    within = np.minimum(np.maximum(at - times[place], 0.0), spans[place])
+    reached: Floats = sums[..., place] + values[..., place] * within
     return reached
 
 
 def averages(times: Floats, values: Floats, end_s: float, edges: Floats) -> Floats:
     """(M,) mean of the series between each two of M + 1 rising times."""
-    mean: Floats = np.diff(integral(times, values, end_s, edges)) / np.diff(edges)
+    reached = integral(times, values, end_s, edges)
+    mean: Floats = (reached[..., 1:] - reached[..., :-1]) / (edges[1:] - edges[:-1])
     return mean
 
 
 def before(times: Floats, values: Floats, at: Floats) -> Floats:
-    """(M,) the value that the series has just before each of M times."""
-    place = np.maximum(np.searchsorted(times, at, side="left") - 1, 0)
-    value: Floats = values[place]
+    """(..., M) the value that the series has just before each of M times. ``values``: (..., T)."""
+    place = np.maximum(times.searchsorted(at, side="left") - 1, 0)
+    value: Floats = values[..., place]
     return value
 
 

@@ -1,7 +1,8 @@
-"""The tables of a simulation: nodes, workload, usage, decisions, power, KPIs. Each is defined once, for all formats.
+"""The tables of a simulation: what was simulated, decisions, power, KPIs. Each is defined once, for all formats.
 
-Owns names, order, types and units of the columns. Assumes that all results are of one cluster and one workload, one for
-each strategy and seed. A value that is not known is None (NaN in an array of floats is the same). Pure: writes nothing.
+Owns names, order, types and units of the columns. Assumes that all results are of one workload, one for each strategy
+and seed; a node may have another curve with another seed. A value that is not known is None (NaN in an array of floats
+is the same). Pure: writes nothing.
 """
 
 from __future__ import annotations
@@ -81,11 +82,15 @@ class Table:
 
 
 def all_tables(results: Results, start: float = EPOCH) -> list[Table]:
-    """Every table; ``usage`` only where the use of some job changes. ``start`` [s since the epoch]: time 0."""
+    """Every table; ``usage`` only where the use of some job changes, ``outages`` only where a node fails.
+
+    ``start`` [s since the epoch]: time 0.
+    """
     case = results[0][0].case
     usage = [usage_table(case.jobs)] if any(job.usage for job in case.jobs) else []
     measured = [decisions_table(results, start), power_table(results), kpis_table(results)]
-    return [nodes_table(case.nodes), workload_table(case.jobs), *usage, *measured]
+    outages = [outages_table(results)] if any(replay.case.outages for replay, _ in results) else []
+    return [_nodes_by_seed(results), workload_table(case.jobs), *usage, *outages, *measured]
 
 
 def nodes_table(nodes: Sequence[SimulatedNode]) -> Table:
@@ -102,6 +107,17 @@ def nodes_table(nodes: Sequence[SimulatedNode]) -> Table:
     if any(node.region for node in nodes):
         columns.append(_text("region", (node.region for node in nodes)))
     return Table("nodes", tuple(columns))
+
+
+def _nodes_by_seed(results: Results) -> Table:
+    """``nodes_table``; where another seed has other nodes, those of every seed, with a last column ``seed``."""
+    by_seed = {replay.case.seed: tuple(replay.case.nodes) for replay, _ in results}
+    first = tuple(results[0][0].case.nodes)
+    if all(nodes == first for nodes in by_seed.values()):
+        return nodes_table(first)
+    table = nodes_table([node for nodes in by_seed.values() for node in nodes])
+    seeds = list(_repeated(list(by_seed), [len(nodes) for nodes in by_seed.values()]))
+    return Table(table.name, (*table.columns, Column("seed", "int", seeds)))
 
 
 def bent_nodes(nodes: Sequence[SimulatedNode]) -> list[str]:
@@ -135,6 +151,20 @@ def usage_table(jobs: Sequence[Job]) -> Table:
         _floats("cpu_used_cores", (cores for _, _, cores in steps)),
     )
     return Table("usage", columns)
+
+
+def outages_table(results: Results) -> Table:
+    """A row for each time that a node fails: it draws nothing from ``start_s`` to ``end_s``."""
+    by_seed = {replay.case.seed: replay.case.outages for replay, _ in results}
+    outages = [outage for of in by_seed.values() for outage in of]
+    columns = [
+        _text("node", (outage.node for outage in outages)),
+        _floats("start_s", (outage.start_s for outage in outages)),
+        _floats("end_s", (outage.end_s for outage in outages)),
+    ]
+    if len(by_seed) > 1:
+        columns.append(Column("seed", "int", list(_repeated(list(by_seed), [len(of) for of in by_seed.values()]))))
+    return Table("outages", tuple(columns))
 
 
 def decisions_table(results: Results, start: float = EPOCH) -> Table:

@@ -6,16 +6,17 @@ Says as much about what cannot be concluded: a saving is called one only where s
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from peaks_scheduler.objects.ceilings import NO_CEILING
+import numpy as np
+
 from peaks_scheduler.simulation.case import BASELINE, Case, LoadView, Replay
 from peaks_scheduler.simulation.levels import level_watts
 from peaks_scheduler.simulation.measurement import Kpis, Measurement
 from peaks_scheduler.text.words import few, plural
 
-from .seeds import by_strategy, mean_of, saving
+from .seeds import Mean, by_strategy, mean, mean_of, saving
 from .series import integral
 from .tables import Results, bent_nodes
 
@@ -70,9 +71,10 @@ def simulated(results: Results, seed: int, notes: Sequence[str]) -> list[str]:
     cores = math.fsum(node.cpu_cores for node in case.nodes)
     seeds = sorted({replay.case.seed for replay, _ in results})
     said = [
-        f"{plural(len(case.nodes), 'node')} with {cores:,.6g} cores, and {plural(len(case.jobs), 'pod')}.",
+        f"{len(case.nodes):,} nodes with {cores:,.6g} cores, and {len(case.jobs):,} pods.",
         f"Seed {seed}." if len(seeds) < 2 else f"{len(seeds)} seeds: {few([str(one) for one in seeds], 10)}.",
         load_sentence(case.load),
+        *_failures(results),
         *_circumstances(case),
     ]
     if bent := bent_nodes(case.nodes):
@@ -98,12 +100,21 @@ def conclusions(results: Results) -> list[str]:
     return [*_possible(results), *_gained(rows), *_unequal_work(rows), *_unequal_time(results)]
 
 
+def _failures(results: Results) -> list[str]:
+    counts = sorted({len(replay.case.outages) for replay, _ in results})
+    if not counts[-1]:
+        return []
+    times = plural(counts[0], "time") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} times, by seed,"
+    return [f"Nodes fail {times} and come back; the pods on them begin anew."]
+
+
 def _circumstances(case: Case) -> list[str]:
     said = []
-    if case.outages:
-        said.append(f"Nodes fail {plural(len(case.outages), 'time')} and come back.")
-    if case.ceiling != NO_CEILING:
-        said.append("Nodes have a ceiling for decisions; the bound is given without it, and below it.")
+    limits = {"CPUs": case.ceiling.cpu, "memory": case.ceiling.memory}
+    if known := [f"{100.0 * share:g} % of its {what}" for what, share in limits.items() if share and share < math.inf]:
+        said.append(
+            f"For decisions a node has a ceiling of {' and '.join(known)}; the bound is given without it, and below it."
+        )
     if (asleep := sum(node.standby_watts is not None for node in case.nodes)) > 0:
         said.append(f"{plural(asleep, 'node')} may sleep while no pod runs there.")
     return said
@@ -111,19 +122,18 @@ def _circumstances(case: Case) -> list[str]:
 
 def _possible(results: Results) -> list[str]:
     """How much any placement could have saved, and what no placement changes."""
-    of = [result for result in results if result[0].case.strategy == BASELINE] or list(results)
-    replay, measurement = of[0]
-    kpis = measurement.kpis
-    if kpis.energy_kwh <= 0.0:
+    name = BASELINE if any(replay.case.strategy == BASELINE for replay, _ in results) else results[0][0].case.strategy
+    of = [(replay, measurement) for replay, measurement in results if replay.case.strategy == name]
+    if any(measurement.kpis.energy_kwh <= 0.0 for _, measurement in of):
         return []
-    share = max(0.0, 100.0 * (1.0 - kpis.bound_kwh / kpis.energy_kwh))
-    idle = 100.0 * idle_kwh(replay, measurement) / kpis.energy_kwh
-    name = replay.case.strategy
+    above = mean_of([measurement.kpis for _, measurement in of], lambda row: 1.0 - row.bound_kwh / row.energy_kwh)
+    idle = mean([idle_kwh(replay, measurement) / measurement.kpis.energy_kwh for replay, measurement in of])
+    share = max(0.0, above.value if above is not None else 0.0)
     return [
-        f"No placement of the same use could have saved more than {share:.1f} % of the energy of {name}.",
-        f"{idle:.0f} % of that energy is what nodes draw that are on and idle: placement does not change it while they "
-        "stay on.",
-        *_one_kind(replay.case),
+        f"No placement of the same use could have saved more than {100.0 * share:.1f} % of the energy of {name}.",
+        f"{100.0 * idle.value:.0f} % of that energy is what nodes draw that are on and idle: placement does not change "
+        "it while they stay on.",
+        *_one_kind(of[0][0].case),
     ]
 
 
@@ -134,8 +144,8 @@ def idle_kwh(replay: Replay, measurement: Measurement) -> float:
     for node in replay.case.nodes:
         if node.standby_watts is None:
             series = measurement.nodes[node.name]
-            up = integral(series.times, series.up, end, series.times[:1] * 0.0 + end)
-            joules += level_watts(node)[0] * float(up.sum())
+            up = float(integral(series.times, series.up, end, np.array([end]))[0]) if replay.case.outages else end
+            joules += level_watts(node)[0] * up
     return joules / 3.6e6
 
 
@@ -154,15 +164,15 @@ def _gained(rows: dict[str, list[Kpis]]) -> list[str]:
         return [f"Savings are counted against {BASELINE}, which was not simulated."] if BASELINE not in rows else []
     if len(rows[BASELINE]) < 2:
         return [*_nothing_gained(rows, others), _ONE_SEED]
-    told, chance = [], []
-    for name in others:
-        saved = saving(rows[name], rows[BASELINE])
-        if saved is None or saved.margin is None or abs(saved.value) <= saved.margin:
-            chance.append(name)
-        else:
-            told.append(f"{name} {saved.value:.2f} ± {saved.margin:.2f} %")
-    said = [f"Saved against {BASELINE}, mean and 95 % interval over the seeds: {'; '.join(told)}."] if told else []
-    if chance:
+    savings = {name: saving(rows[name], rows[BASELINE]) for name in others}
+    told = {name: one for name, one in savings.items() if one is not None and _shows(one)}
+    more, less = ([name for name, one in told.items() if (one.value > 0.0) is sign] for sign in (False, True))
+    said = [
+        f"{words} {BASELINE}, mean and 95 % interval over the seeds: {_listed(names, told)}."
+        for words, names in (("Saved against", less), ("Needed more than", more))
+        if names
+    ]
+    if chance := [name for name in others if name not in told]:
         said.append(
             f"Not told from chance: {', '.join(chance)}. The 95 % interval of the difference from {BASELINE} over the "
             "seeds has zero in it, so nothing is gained that these runs could show."
@@ -170,10 +180,19 @@ def _gained(rows: dict[str, list[Kpis]]) -> list[str]:
     return said
 
 
+def _shows(saved: Mean) -> bool:
+    """Is zero outside the interval?"""
+    return saved.margin is not None and abs(saved.value) > saved.margin
+
+
+def _listed(names: Sequence[str], savings: Mapping[str, Mean]) -> str:
+    return "; ".join(f"{name} {abs(savings[name].value):.2f} ± {savings[name].margin or 0.0:.2f} %" for name in names)
+
+
 _ONE_SEED = (
-    "This is one seed. Another seed gives other arrivals, fits or ties, and so other energies; how far they differ is "
-    "not known from one run. A difference between strategies that is smaller than the interval over several seeds is "
-    "chance, and nothing is gained by it."
+    "This is one seed. Another seed gives other fits, failures or ties, and so other energies; how far they differ is "
+    "not known from one run, only from several (--runs). A difference between strategies that is smaller than the "
+    "interval over several seeds is chance, and nothing is gained by it."
 )
 
 
@@ -198,10 +217,19 @@ def _unequal_work(rows: dict[str, list[Kpis]]) -> list[str]:
 
 
 def _unequal_time(results: Results) -> list[str]:
+    """Energies until each strategy's own end do not compare where the ends differ: those up to the first end do."""
     ends = [measurement.series.end_s for _, measurement in results]
-    if max(ends) - min(ends) <= 1e-3 * max(ends):
+    first = min(ends)
+    if max(ends) - first <= 1e-3 * max(ends):
         return []
+    until: dict[str, list[float]] = {}
+    for replay, measurement in results:
+        series = measurement.series
+        joules = integral(series.times, series.watts, series.end_s, np.array([first]))
+        until.setdefault(replay.case.strategy, []).append(float(joules[0]) / 3.6e6)
+    listed = ", ".join(f"{name} {mean(values).value:,.4g} kWh" for name, values in until.items())
     return [
-        f"The strategies end at different times, from {min(ends) / 3600.0:,.4g} h to {max(ends) / 3600.0:,.4g} h: each "
-        "one's energy has the idle power of all nodes until its own end."
+        f"The strategies end at different times, from {first / 3600.0:,.4g} h to {max(ends) / 3600.0:,.4g} h, and each "
+        "one's energy has the idle power of all nodes until its own end: a difference is not of placement alone, and "
+        f"may be more than placement could save. Up to {first / 3600.0:,.4g} h, where all of them still run: {listed}."
     ]

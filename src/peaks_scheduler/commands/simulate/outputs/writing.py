@@ -23,7 +23,10 @@ from .sqlite import append
 from .tables import EPOCH, Results, Table, all_tables
 
 INSTALL = "pip install 'peaks-scheduler[simulate]'"
-_SOMETIMES = ("usage.csv", "parquet/usage.parquet", "figures/co2.png", "figures/co2.svg")
+_SOMETIMES = (
+    *("usage.csv", "parquet/usage.parquet", "outages.csv", "parquet/outages.parquet"),
+    *("figures/co2.png", "figures/co2.svg"),
+)
 
 
 def check_folder(folder: Path) -> None:
