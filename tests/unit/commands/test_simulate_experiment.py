@@ -185,9 +185,16 @@ def test_a_path_is_absolute_where_other_processes_read_it(tmp_path: Path, monkey
     assert resolved("synthetic:load=0.3") == "synthetic:load=0.3"
 
 
-def test_a_file_that_is_not_there_is_told_before_any_run(folder: Folder) -> None:
-    folder.write(nodes=["missing.csv"])
-    with pytest.raises(ConfigurationError, match=r"missing\.csv: expected a file or a folder that is there"):
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("missing.csv", r"missing\.csv: expected a file or a folder that is there"),
+        ("specpower:?count=3", r"specpower:\?count=3: expected the path of a file; there is none"),
+    ],
+)
+def test_a_file_that_is_not_there_is_told_before_any_run(folder: Folder, word: str, message: str) -> None:
+    folder.write(nodes=[word])
+    with pytest.raises(ConfigurationError, match=message):
         folder.run()
     assert folder.made() == []
 
