@@ -84,8 +84,10 @@ def nodes_in(
         with shaped(dump.path, raw):
             node = node_from_api(raw)
         nodes.append(node)
-        counts.passes(_ready(raw), "node not ready: it counts as on, and its taints keep pods away", node.name)
-        counts.passes(not node.unschedulable, "node cordoned: no pod that may move goes there", node.name)
+        counts.passes(_ready(raw), "node not ready, counted as on: taints keep pods away", node.name)
+        counts.passes(
+            not node.unschedulable, "node cordoned, counted as on: no pod that may move goes there", node.name
+        )
     found, notes = simulated(nodes, models, f"--nodes {dump.path}", assumed)
     return found, (*notes, *counts.notes())
 
@@ -156,7 +158,7 @@ def _kept_on_nodes(pods: list[tuple[Pod, Stay]], dump: Dump, counts: Counts) -> 
         (pod, stay)
         for pod, stay in pods
         if counts.passes(
-            not stay.why or stay.node in names, "pod left out, it stays on a node that is not in the dump", pod.key
+            not stay.why or stay.node in names, "pod left out, kept on a node that is not in the dump", pod.key
         )
     ]
 
