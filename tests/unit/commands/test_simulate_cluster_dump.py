@@ -187,6 +187,19 @@ def test_a_dump_without_a_pod_to_run_is_an_error(tmp_path: Path) -> None:
         workload(tmp_path, node(), pod(phase="Succeeded"))
 
 
+def test_pods_of_a_generated_name_are_not_one_pod(tmp_path: Path) -> None:
+    raw = pod()
+    a, b = (raw | {"metadata": {"generateName": f"{name}-", "namespace": "default"}} for name in "ab")
+    assert sorted(jobs(tmp_path, a, b)) == ["default/a", "default/b"]
+
+
+def test_a_label_that_yaml_made_a_number_of_is_an_error_that_names_the_object(tmp_path: Path) -> None:
+    raw = node("worker-1")
+    raw["metadata"]["labels"]["rack"] = 7
+    with pytest.raises(ConfigurationError, match=r"cluster\.json: Node worker-1: expected text as name"):
+        nodes_of_dump(dump(tmp_path, raw), models(CURVE))
+
+
 # --- pods that stay ---------------------------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ WORDS = {
     DAEMON_SET: "pod kept on its node: of a DaemonSet",
     STATIC: "pod kept on its node: static",
     LOCAL_VOLUME: "pod kept on its node: with a volume on it",
-    UNKNOWN_VOLUME: "pod kept on its node: nothing is known of the volume (a dump has it from kubectl get nodes,pods,pv,pvc)",
+    UNKNOWN_VOLUME: "pod kept on its node: its volume is not known (it is after kubectl get nodes,pods,pv,pvc)",
     UNSUPPORTED: "pod kept on its node: with fields that this scheduler does not support",
 }
 """Why a pod stays -> the note that counts such pods."""
