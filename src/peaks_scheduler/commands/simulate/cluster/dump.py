@@ -76,12 +76,13 @@ def _refuse_odd_names(origin: str, raw: Json) -> None:
     """Raises ConfigurationError for a name or labels that are no text, as YAML makes them of ``1`` and ``yes``."""
     meta = mapping(raw.get("metadata"))
     labels = meta.get("labels") or {}
-    texts = [meta.get("name") or "", meta.get("namespace") or ""]
+    texts = [meta.get("name") or "", meta.get("namespace") or "", mapping(raw.get("spec")).get("nodeName") or ""]
     if isinstance(labels, dict):
         texts += [*labels, *labels.values()]
     if not isinstance(labels, dict) or not all(isinstance(text, str) for text in texts):
         what = f"{origin}: {raw['kind']} {meta.get('name')}"
-        raise ConfigurationError(f"{what}: expected text as name, namespace and labels; got {str(meta)[:80]}")
+        shown = str(texts)[:80]
+        raise ConfigurationError(f"{what}: expected text as name, namespace, labels and nodeName; got {shown}")
 
 
 def nodes_of_dump(
