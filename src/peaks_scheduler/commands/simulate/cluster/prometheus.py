@@ -201,7 +201,7 @@ def _shorter(asked: Span, told: Span) -> list[str]:
 def _life(pod: SeenPod, span: Span, counts: Counts) -> tuple[float, float] | None:
     """When a pod ran within the span [s since the epoch]; None: never."""
     name = f"{pod.namespace}/{pod.name}"
-    if not counts.passes(pod.started is not None, "pod left out, it never started in the range", name):
+    if not counts.passes(pod.started is not None, "pod left out, never started in the range", name):
         return None
     assert pod.started is not None
     if pod.finished and pod.completed is not None:
