@@ -6,15 +6,14 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from peaks_scheduler.simulation.energy import measure
-from peaks_scheduler.simulation.replay import replay
-
 from peaks_scheduler.commands.simulate.cluster.dump import nodes_of_dump, workload_of_dump
 from peaks_scheduler.commands.simulate.cluster.nodes import believed
 from peaks_scheduler.power.curves import Linear
 from peaks_scheduler.power.models import EMPTY
 from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.simulation.case import Case
+from peaks_scheduler.simulation.energy import measure
+from peaks_scheduler.simulation.replay import replay
 from tests.support.builders import Json, models, node, owned, pod, taint
 
 CHEAP, DEAR = Linear(50.0, 100.0), Linear(50.0, 200.0)
