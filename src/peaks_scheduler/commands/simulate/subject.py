@@ -24,7 +24,6 @@ from .cluster.answer import answer
 from .cluster.curves import drawn_curves
 from .cluster.dump import nodes_of_dump, workload_of_dump
 from .cluster.nodes import believed, with_curves
-from .cluster.prometheus import nodes_of_prometheus, request_of, workload_of_prometheus
 from .cluster.reasons import facts_of
 from .inputs.nodes import is_dump, read_nodes
 from .inputs.workloads import read_workload
@@ -77,6 +76,8 @@ def _is_own(text: str, option: str) -> bool:
 
 def _own_nodes(request: SimulateRequest, models: PowerModels) -> tuple[Nodes, tuple[str, ...]]:
     if request.nodes.startswith(_PROMETHEUS):
+        from .cluster.prometheus import nodes_of_prometheus, request_of  # with httpx, which files do not need
+
         asked = request_of(request.nodes.removeprefix(_PROMETHEUS), request.settings)
         nodes, notes = nodes_of_prometheus(*asked, models, request.assumed)
     else:
@@ -86,6 +87,8 @@ def _own_nodes(request: SimulateRequest, models: PowerModels) -> tuple[Nodes, tu
 
 def _workload(request: SimulateRequest, nodes: Nodes) -> Workload:
     if request.workload.startswith(_PROMETHEUS):
+        from .cluster.prometheus import request_of, workload_of_prometheus
+
         return workload_of_prometheus(*request_of(request.workload.removeprefix(_PROMETHEUS), request.settings))
     if _is_own(request.workload, "--workload"):
         return workload_of_dump(request.workload, HORIZON, request.settings)
