@@ -47,6 +47,7 @@ def estimate(slot: NodeSlot, columns: Mapping[str, Any], requested: int, now: fl
     measured = load is not None and now - load.window_end <= expiry
     columns["measured"][i] = measured
     columns["load_end"][i] = load.window_end if load is not None else np.nan
+    columns["cpu_reported"][i] = load.used(columns["cpu_capacity"][i]) if load is not None else np.nan
     columns["cpu_low"][i] = corrected if measured else 0.0
     columns["cpu_high"][i] = corrected if measured else max(asked, corrected)
     memory = load.memory_used(columns["memory_capacity"][i]) if load is not None else None

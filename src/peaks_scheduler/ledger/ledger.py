@@ -80,6 +80,7 @@ class Ledger(NodeLedger):
         self.unreadable: frozenset[str] = frozenset()
         self.counted: Sequence[tuple[int, Pod]] = ()
         self.tombstones = Tombstones()
+        self._turn = 0  # number of the last assumption
         self._pods: dict[str, PodRecord] = {}
         self._nominated = NominatedPods()
         self._usage: dict[str, int] = {}  # [mCPU] by siblings' name
@@ -266,6 +267,8 @@ class Ledger(NodeLedger):
         record.state, record.chosen = State.ASSUMED, node
         self._nominate(record, "")
         self._put(record, slot)
+        self._turn += 1
+        self._columns.single["turn"][slot.index] = self._turn
         if volumes is not None:
             self.storage.assume(uid, volumes)
 

@@ -19,6 +19,7 @@ from peaks_scheduler.ledger.storage.store import Storage
 from peaks_scheduler.objects.ceilings import NO_CEILING, Ceiling
 from peaks_scheduler.objects.node import Node
 from peaks_scheduler.objects.pod import Pod
+from peaks_scheduler.objects.requests import NOTHING_UNASKED
 from peaks_scheduler.power.book import PowerBook
 from peaks_scheduler.power.models import EMPTY, PowerModels
 
@@ -150,8 +151,12 @@ class NodeLedger:
         self._estimate(slot)
 
     def _hold(self, slot: NodeSlot, pod: Pod, sign: int) -> None:
-        if slot.index >= 0:
-            self._columns.resources.hold(slot.index, pod.requests, sign)
+        if slot.index < 0:
+            return
+        self._columns.resources.hold(slot.index, pod.requests, sign)
+        if pod.unasked != NOTHING_UNASKED:
+            self._columns.single["unasked_cpu"][slot.index] += sign * pod.unasked[0]
+            self._columns.single["unasked_memory"][slot.index] += sign * pod.unasked[1]
 
     def _overbooked(self, record: PodRecord) -> bool:
         slot = record.slot
@@ -189,6 +194,7 @@ class NodeLedger:
 
     def _write_offer(self, slot: NodeSlot, node: Node) -> None:
         self._columns.resources.write(slot.index, node.allocatable)
+        self._columns.single["unasked_cpu"][slot.index] = self._columns.single["unasked_memory"][slot.index] = 0
         for record in slot.records.values():
             self._hold(slot, record.pod, 1)
 

@@ -60,6 +60,9 @@ class NodeIndex(Protocol):
     def node(self, i: int) -> Node:
         """The node at index i."""
 
+    def ranks_by_name(self) -> Ints:
+        """(N,) place of each node in the order of names, from 0."""
+
     def matching(self, where: NodeRequirement) -> Mask:
         """(N,) nodes that match node selector and node affinity."""
 
@@ -166,10 +169,14 @@ class Snapshot:
     cpu_capacity: Floats  # (N,) [cores] > 0
     cpu_low: Floats  # (N,) [cores] lowest and highest plausible use, assumed pods included;
     cpu_high: Floats  # (N,) [cores] the same number where a fresh measurement exists
+    cpu_reported: Floats  # (N,) [cores] the last load as its source told it, however old; NaN = never measured
     measured: Mask  # (N,) has a fresh measurement
     load_end: Floats  # (N,) [s] end of the window of the load; NaN = never measured
     memory_capacity: Floats  # (N,) [bytes] > 0; inf = not known
     memory_used: Floats  # (N,) [bytes] as measured, assumed pods included; as requested where it is not measured
+    unasked_cpu: Ints  # (N,) [mCPU] ``Pod.unasked`` of the pods there, summed
+    unasked_memory: Ints  # (N,) [bytes] likewise
+    turn: Ints  # (N,) number of the last assumption on the node, counted over all nodes; 0 = none
     ceiling_cpu: Floats  # (N,) fraction of cpu_capacity: a node predicted above it ranks behind those below
     ceiling_memory: Floats  # (N,) fraction of memory_capacity, likewise
     own_ceiling_cpu: Floats  # (N,) the same as the node's annotation says; NaN = it has none

@@ -1,7 +1,7 @@
 """Annotations of pods, and the limits that an administrator sets to them.
 
-Owns the names of the annotations ``decision`` and ``tolerance-watts``, the reading of the latter, and the limits
-(``AnnotationRules``). ``ceilings`` reads the third annotation. Anybody who may create a pod can write any annotation: a
+Owns the names of the annotations ``decision``, ``tolerance-watts`` and ``expected-duration``, the reading of the latter
+two, and the limits (``AnnotationRules``). ``ceilings`` reads the fourth annotation. Anybody who may create a pod can write any annotation: a
 long text must cost little, and a value beyond the limit counts as the limit and is reported. Pure.
 """
 
@@ -13,12 +13,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from peaks_scheduler.text.durations import EXPECTED, seconds_of
+
 from .ceilings import NO_CEILING, Ceiling
 
 DECISION = "peaks-scheduler/decision"
 """Annotation that records our decision on a pod."""
 TOLERANCE = "peaks-scheduler/tolerance-watts"
 """Annotation with a pod's own tolerance."""
+
+LIFE = "peaks-scheduler/expected-duration"
+"""Annotation with how long a pod is expected to run."""
 
 # each digit can match only one part of the pattern: a long text is refused in linear time
 _WATTS = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
@@ -55,3 +60,15 @@ def own_tolerance(annotations: Mapping[str, Any] | None, most: float) -> tuple[f
     if watts <= most:
         return watts, ()
     return most, (f"{TOLERANCE}: expected at most {most:g} W (maxToleranceWatts), which count; got {text[:80]!r}",)
+
+
+def expected_life(annotations: Mapping[str, Any] | None) -> tuple[float | None, tuple[str, ...]]:
+    """How long the pod is expected to run [s], and what is wrong with the annotation, in words. None if it has none, or
+    one that is no duration."""
+    if not annotations or LIFE not in annotations:
+        return None, ()
+    text = annotations[LIFE]
+    seconds = seconds_of(text)
+    if seconds is None:
+        return None, (f"{LIFE}: expected {EXPECTED}; got {str(text)[:80]!r}",)
+    return seconds, ()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from peaks_scheduler.errors import QuantityError
 
 from .affinity import AffinityTerm, SpreadConstraint
-from .annotations import DECISION, FREE, AnnotationRules, own_tolerance
+from .annotations import DECISION, FREE, AnnotationRules, expected_life, own_tolerance
 from .ceilings import Ceiling, annotated
 from .constraints import (
     ANYWHERE,
@@ -30,7 +30,7 @@ from .constraints import (
 )
 from .meta import identity, parse_time
 from .pod_volumes import PodVolume, pod_volumes
-from .requests import CpuFrom, Json, Requests, pod_cpu, pod_requests
+from .requests import NOTHING_UNASKED, CpuFrom, Json, Requests, Unasked, pod_cpu, pod_requests, unasked
 from .selectors import NodeRequirement, Toleration
 from .siblings import siblings_of
 from .supported_fields import unsupported_fields
@@ -100,6 +100,10 @@ class Pod:
     stated_from: CpuFrom = "request"
     siblings: str = ""
     """Name of its group of siblings; empty: it has no owner."""
+    unasked: Unasked = NOTHING_UNASKED
+    """[mCPU], [bytes] that kube-scheduler's scores count beside ``requests``, for containers that request none."""
+    expected_life: float | None = None
+    """[s] how long it will run, as its annotation says; None: not known."""
 
     @property
     def key(self) -> str:
@@ -176,6 +180,7 @@ def pod_from_api(
     status: Json = raw.get("status") or {}
     tolerance, oddities = own_tolerance(meta.get("annotations"), rules.max_tolerance)
     ceiling, odd_ceiling = annotated(meta.get("annotations"), rules.max_ceiling)
+    life, odd_life = expected_life(meta.get("annotations"))
     namespace = meta.get("namespace") or "default"
     labels = meta.get("labels") or {}
     try:
@@ -213,12 +218,14 @@ def pod_from_api(
         decided_at=_decided_at(meta, spec, status, clock_offset, rules),
         tolerance=tolerance,
         ceiling=ceiling,
-        oddities=(*oddities, *odd_ceiling),
+        oddities=(*oddities, *odd_ceiling, *odd_life),
         preempts=spec.get("preemptionPolicy") != "Never",
         cpu_from=cpu_from,
         stated_cpu=cpu,
         stated_from=cpu_from,
         siblings=siblings_of(spec, meta, namespace),
+        unasked=unasked(spec, requests),
+        expected_life=life,
     )
 
 

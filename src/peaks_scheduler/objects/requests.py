@@ -23,6 +23,10 @@ Requests = tuple[tuple[str, int], ...]
 Amounts = dict[str, int]
 """[nano-units] by resource name."""
 
+Unasked = tuple[int, int]
+"""([mCPU], [bytes]) CPU and memory that a pod does not request."""
+NOTHING_UNASKED: Unasked = (0, 0)
+
 CpuFrom = Literal["request", "limit", "default", "siblings"]
 """Where a pod's expected CPU use comes from; ``siblings``: from measurements of its siblings."""
 
@@ -133,6 +137,34 @@ def _with_pod_level(spec: Json, status: Json) -> Amounts:
         total.update({name: level.get(name, 0) for name in asked if _pod_level(name)})
     _add(total, _amounts(spec.get("overhead")))
     return total
+
+
+UNASKED_CPU, UNASKED_MEMORY = 100, 200 * 1024**2
+"""[mCPU], [bytes] what a container that requests none counts with. Source: kube-scheduler, util/pod_resources.go."""
+_SUPPOSED = {"cpu": parse_nanos(f"{UNASKED_CPU}m"), "memory": parse_nanos(UNASKED_MEMORY)}
+
+
+def unasked(spec: Json, requests: Requests) -> Unasked:
+    """What kube-scheduler's scores count beside ``requests``, for the containers that request no CPU or no memory."""
+    containers: Sequence[Json] = spec.get("containers") or ()
+    if spec.get("initContainers") or spec.get("resources"):
+        return _unasked_with_level(spec, dict(requests))
+    asked = [(each.get("resources") or {}).get("requests") or () for each in containers]
+    cpu, memory = (sum(name not in each for each in asked) for name in _SUPPOSED)
+    return (cpu * UNASKED_CPU, memory * UNASKED_MEMORY) if cpu or memory else NOTHING_UNASKED
+
+
+def _unasked_with_level(spec: Json, held: Mapping[str, int]) -> Unasked:
+    level = (spec.get("resources") or {}).get("requests") or {}
+    total = _aggregate(spec, _supposed)
+    _add(total, _amounts(spec.get("overhead")))
+    counted = dict(_rounded({name: total.get(name, 0) for name in _SUPPOSED if name not in level}))
+    cpu, memory = (max(0, counted.get(name, 0) - held.get(name, 0)) for name in _SUPPOSED)
+    return (cpu, memory) if cpu or memory else NOTHING_UNASKED
+
+
+def _supposed(container: Json, _: bool) -> Amounts:
+    return _SUPPOSED | _amounts((container.get("resources") or {}).get("requests"))
 
 
 def _cpu_limit(spec: Json) -> int:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 from peaks_scheduler.errors import QuantityError
 from peaks_scheduler.objects.quantity import milli, parse_quantity
 from peaks_scheduler.objects.supported_fields import HARMLESS, SUPPORTED, is_unknown
+from peaks_scheduler.text.durations import EXPECTED, seconds_of
 from peaks_scheduler.text.masking import mask_url
 
 DEFAULT_PORT = 10261
@@ -20,9 +21,6 @@ LOAD_SOURCES = ("load-watcher", "metrics-server", "prometheus")
 USAGE_SOURCES = ("metrics-server", "prometheus")
 MOST_SAMPLES = 100  # largest podUsage.minSamples; more than twice as many are kept
 _FIELD = re.compile(r"spec\.[A-Za-z][A-Za-z0-9]*")
-_PART = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h)"
-_LONGEST = 10 * 366 * 86400.0  # [s]
-_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +62,10 @@ def _url(value: object, example: str, page: str) -> str:
 
 def parse_duration(value: object) -> float:
     """[s] of a Go duration: ``15s``, ``1m30s``, ``500ms``; above 0."""
-    text = value if isinstance(value, str) else ""
-    if not re.fullmatch(f"(?:{_PART})+", text) or not 0.0 < (seconds := _seconds(text)) <= _LONGEST:
-        raise ValueError("a duration with its unit, more than 0 and at most ten years, such as 15s, 5m, 1m30s or 500ms")
+    seconds = seconds_of(value)
+    if seconds is None:
+        raise ValueError(EXPECTED)
     return seconds
-
-
-def _seconds(text: str) -> float:
-    return sum(float(count) * _SECONDS[unit] for count, unit in re.findall(r"([0-9.]+)([^0-9.]+)", text))
 
 
 def parse_text(value: object) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from peaks_scheduler.arrays import Codes, Counts, Mask
+from peaks_scheduler.arrays import Codes, Counts, Ints, Mask
 from peaks_scheduler.ledger.snapshot import Selection
 from peaks_scheduler.objects.affinity import AffinityTerm
 from peaks_scheduler.objects.constraints import HostPort
@@ -80,6 +80,9 @@ class Indices:
         node = self._slots[i].node
         assert node is not None, "a slot with an index has its node"
         return node
+
+    def ranks_by_name(self) -> Ints:
+        return self._labels.ranks_by_name()
 
     def carried(self, key: str) -> bool:
         return self._labels.carried(key)

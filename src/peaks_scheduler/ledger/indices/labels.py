@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from peaks_scheduler.arrays import Codes, Mask
+from peaks_scheduler.arrays import Codes, Ints, Mask
 from peaks_scheduler.objects.complexity import bulky
 from peaks_scheduler.objects.node import Node
 from peaks_scheduler.objects.selectors import LabelSelector, NodeRequirement, NodeSelectorTerm, Requirement
@@ -47,6 +47,7 @@ class NodeLabels:
         """Columns built so far: a measure of cost for tests."""
         self.shape = 0
         self.places = 0
+        self._ranks: tuple[int, Ints] | None = None  # of the nodes by name, and ``places`` then
         """Changes when nodes come, go, or get other indices."""
         self.keys_changed = 0
         """Changes when the first node gets a label or the last one loses it."""
@@ -130,6 +131,16 @@ class NodeLabels:
     def position(self, name: str) -> int | None:
         """Index of the node of that name."""
         return self._positions.get(name)
+
+    def ranks_by_name(self) -> Ints:
+        """(N,) place of each node in the order of names, from 0; kept until a node comes, goes or moves."""
+        if self._ranks is None or self._ranks[0] != self.places:
+            order = sorted(range(len(self._told)), key=lambda i: self._told[i][0])
+            ranks = np.empty(len(order), np.int64)
+            ranks[order] = np.arange(len(order))
+            ranks.flags.writeable = False
+            self._ranks = (self.places, ranks)
+        return self._ranks[1]
 
     def codes(self, key: str) -> tuple[Codes, int]:
         """(N,) codes of a label's values, 0 where a node has no such label; and one more than the highest code."""

@@ -1,26 +1,90 @@
-"""kube-scheduler's LeastAllocated and MostAllocated: scores to compare the strategies with. Pure.
+"""kube-scheduler's scores by requests, to compare the power strategies with: LeastAllocated, BalancedAllocation and
+MostAllocated over CPU and memory.
 
-Source: kube-scheduler's noderesources/least_allocated.go and most_allocated.go. There every share is rounded down to
-whole points; whoever wants that rounds the result.
+The arithmetic is that of kube-scheduler in whole points from 0 to 100, higher is better, every division rounded down:
+nodes with similar shares tie. As there, the sums of the first and the last have a small request for each container that
+requests none (``Pod.unasked``). A cost is the points that are missing. Pure.
+
+Source: kube-scheduler 1.36, plugins/noderesources/least_allocated.go, most_allocated.go and balanced_allocation.go.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from peaks_scheduler.arrays import Floats
+from peaks_scheduler.arrays import Floats, Ints
+from peaks_scheduler.ledger.snapshot import Snapshot
+from peaks_scheduler.objects.pod import Pod
+
+MOST = 100
+"""kube-scheduler's MaxNodeScore."""
+RESOURCES = ("cpu", "memory")
+"""Both have weight 1."""
+
+
+def least_and_balanced(pod: Pod, nodes: Snapshot) -> Floats:
+    """What kube-scheduler's default profile minimises: 200 minus LeastAllocated and BalancedAllocation, weight 1 each.
+    (N,) points."""
+    missing: Floats = (2 * MOST - _least(pod, nodes) - _balanced(pod, nodes)).astype(np.float64)
+    return missing
+
+
+def most(pod: Pod, nodes: Snapshot) -> Floats:
+    """100 minus MostAllocated. (N,) points."""
+    asked, allocatable = _asked(pod, nodes)
+    shares = MOST * np.minimum(asked, allocatable) // np.maximum(allocatable, 1)
+    missing: Floats = (MOST - _mean(shares, allocatable)).astype(np.float64)
+    return missing
+
+
+def _least(pod: Pod, nodes: Snapshot) -> Ints:
+    """LeastAllocated: the mean share that is left. (N,) points."""
+    asked, allocatable = _asked(pod, nodes)
+    return _mean(MOST * np.maximum(allocatable - asked, 0) // np.maximum(allocatable, 1), allocatable)
+
+
+def _balanced(pod: Pod, nodes: Snapshot) -> Ints:
+    """BalancedAllocation: 75 points, and more where the pod brings the shares of CPU and memory closer together. (N,)
+    points; 0 everywhere for a pod that requests neither."""
+    own = np.array([dict(pod.requests).get(name, 0) for name in RESOURCES]).reshape(2, 1)
+    if not own.any():
+        return np.zeros(len(nodes), np.int64)
+    rows = [nodes.rows[name] for name in RESOURCES]
+    allocatable, held = nodes.allocatable[rows], nodes.allocatable[rows] - nodes.free[rows]
+    change = _evenness(held + own, allocatable) - _evenness(held, allocatable)
+    points: Ints = MOST // 2 + (MOST // 2 + change) // 2
+    return points
+
+
+def _evenness(asked: Ints, allocatable: Ints) -> Ints:
+    """(2, N) -> (N,) points 50..100, 100 where both shares are equal, or where a node has only one of the two."""
+    shares: Floats = np.minimum(asked / np.maximum(allocatable, 1), 1.0)
+    deviation = np.where((allocatable == 0).any(axis=0), 0.0, np.abs((shares[0] - shares[1]) / 2.0))
+    points: Ints = ((1.0 - deviation) * float(MOST)).astype(np.int64)
+    return points
+
+
+def _asked(pod: Pod, nodes: Snapshot) -> tuple[Ints, Ints]:
+    """(2, N) [mCPU, bytes] requested with the pod, small requests included; and allocatable."""
+    rows = [nodes.rows[name] for name in RESOURCES]
+    own = np.array([dict(pod.requests).get(name, 0) + more for name, more in zip(RESOURCES, pod.unasked, strict=True)])
+    allocatable = nodes.allocatable[rows]
+    held = allocatable - nodes.free[rows] + np.stack([nodes.unasked_cpu, nodes.unasked_memory])
+    return held + own.reshape(2, 1), allocatable
+
+
+def _mean(points: Ints, allocatable: Ints) -> Ints:
+    """(2, N) -> (N,) mean over what a node has of the two, rounded down; 0 where it has neither."""
+    there = allocatable > 0
+    mean: Ints = np.where(there, points, 0).sum(axis=0) // np.maximum(there.sum(axis=0), 1)
+    return mean
 
 
 def least_allocated(left: Floats, allocatable: Floats) -> Floats:
-    """Mean share of R resources that is left on each node. (R, N), (R, N) -> (N,) points 0..100, higher is better.
+    """Mean share of R resources that is left on each node, not rounded. (R, N), (R, N) -> (N,) points 0..100, higher is
+    better.
 
     ``left`` is what is not requested once the pod is there, in the unit of ``allocatable``; below 0 it does not fit.
     """
     score: Floats = np.mean(100.0 * left / allocatable, axis=0)
-    return score
-
-
-def most_allocated(left: Floats, allocatable: Floats) -> Floats:
-    """Mean share of R resources that is requested on each node: as ``least_allocated``, and the opposite."""
-    score: Floats = np.mean(100.0 * (allocatable - left) / allocatable, axis=0)
     return score

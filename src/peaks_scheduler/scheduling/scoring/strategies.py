@@ -18,7 +18,15 @@ from peaks_scheduler.objects.pod import Pod
 from peaks_scheduler.scheduling.decision import WATTS
 from peaks_scheduler.text.words import nearest
 
+from .allocation import least_and_balanced, most
+from .carbon import grams, grams_saved
 from .jump import chord_savings, envelope_jump, indistinct, jump_error, power_jump
+from .jump_upstream import upstream_points
+from .without_power import last_turn, nothing, place_by_name
+
+
+POINTS = "points"
+"""Unit of scores like kube-scheduler's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +78,47 @@ JUMP = Strategy(
 )
 PEAKS = replace(ENVELOPE, name="peaks", minimises="the same as envelope: the better of the two under another name")
 
-STRATEGIES: Mapping[str, Strategy] = {strategy.name: strategy for strategy in (PEAKS, ENVELOPE, JUMP)}
+JUMP_UPSTREAM = Strategy(
+    "jump-upstream",
+    "the rise of power as the Peaks plugin ranks it: by loads as reported, in whole points, unknown nodes first",
+    upstream_points,
+    unit=POINTS,
+)
+CARBON = Strategy(
+    "carbon",
+    "the rise of the envelope of power times the carbon intensity of the node's grid, over the pod's expected life",
+    grams,
+    unit="gCO2/h",
+    tie_break=grams_saved,
+)
+LEAST_ALLOCATED = Strategy(
+    "least-allocated",
+    "requests and the imbalance of CPU and memory, as kube-scheduler does by default",
+    least_and_balanced,
+    unit=POINTS,
+)
+MOST_ALLOCATED = Strategy(
+    "most-allocated", "what is not requested, as kube-scheduler's MostAllocated does", most, unit=POINTS
+)
+ROUND_ROBIN = Strategy("round-robin", "turns: the node that was chosen longest ago is next", last_turn, unit="turns")
+RANDOM = Strategy("random", "nothing: a hash of pod and node decides", nothing, unit=POINTS)
+FIRST_COME = Strategy("first-come", "the place in the order of names: the first node that fits", place_by_name, unit="places")
+
+STRATEGIES: Mapping[str, Strategy] = {
+    strategy.name: strategy
+    for strategy in (
+        PEAKS,
+        ENVELOPE,
+        JUMP,
+        JUMP_UPSTREAM,
+        CARBON,
+        LEAST_ALLOCATED,
+        MOST_ALLOCATED,
+        ROUND_ROBIN,
+        RANDOM,
+        FIRST_COME,
+    )
+}
 
 
 def strategy_named(name: str) -> Strategy:
