@@ -1,0 +1,29 @@
+"""The words for the load as the scheduler gets it.
+
+    load-watcher                  averages over 15 minutes, a report every 15 s, without delay
+    load-watcher:window=5m&interval=30s&delay=10s
+    perfect                       the true use at the moment of each decision
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from peaks_scheduler.text.words import nearest
+
+from .case import LOAD_WATCHER, PERFECT, LoadView
+from .words import pairs, seconds
+
+
+def parse_load_view(text: str) -> LoadView:
+    """The view that the word describes. Raises ValueError: text that completes "expected"."""
+    head, _, rest = (each.strip() for each in text.partition(":"))
+    if head not in ("load-watcher", "perfect") or (head == "perfect" and rest):
+        near = nearest(head, ("load-watcher", "perfect"))
+        raise ValueError(f"`load-watcher`, `load-watcher:window=5m&interval=30s&delay=10s` or `perfect`{near}")
+    if head == "perfect":
+        return PERFECT
+    values = {f"{key}_s": seconds(value) for key, value in pairs(rest, ("window", "interval", "delay")).items()}
+    return replace(LOAD_WATCHER, **values)
