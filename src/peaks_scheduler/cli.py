@@ -187,9 +187,12 @@ main.add_command(import_models(CommandGroup, Command))
 @main.command()
 def strategies() -> None:
     """List the strategies: the name of each, and what it minimises."""
+    from peaks_scheduler.scheduling.batching import BATCH_STRATEGIES
     from peaks_scheduler.scheduling.scoring.strategies import STRATEGIES
 
-    for line in aligned([(strategy.name, strategy.minimises) for strategy in STRATEGIES.values()]):
+    lines = [(strategy.name, strategy.minimises) for strategy in STRATEGIES.values()]
+    lines += [(strategy.name, strategy.minimises) for strategy in BATCH_STRATEGIES.values()]
+    for line in aligned(lines):
         click.echo(line)
 
 

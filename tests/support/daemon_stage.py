@@ -26,6 +26,7 @@ from peaks_scheduler.kube.kinds import KINDS
 from peaks_scheduler.kube.limiter import Limiter
 from peaks_scheduler.objects.annotations import DECISION
 from peaks_scheduler.observability.telemetry import Telemetry
+from peaks_scheduler.scheduling.batching import BatchStrategy
 from peaks_scheduler.scheduling.decision import Detail
 from peaks_scheduler.scheduling.queue import SchedulingQueue
 from peaks_scheduler.scheduling.scoring.strategies import Strategy
@@ -134,14 +135,15 @@ class Stage:
         nodes: tuple[Json, ...] = WORKERS,
         clock: Callable[[], float] | None = None,
         backoff: float = 1.0,
-        strategy: Strategy = PEAKS,
+        strategy: Strategy | BatchStrategy = PEAKS,
         detail: Detail = "full",
+        batch_wait: float = 1.0,
     ) -> None:
         client = cast(KubeClient, api)
         self.api, self.leading, self.fence_open = api, True, True
         self.clock = clock or asyncio.get_running_loop().time
         begun = self.clock()
-        settings = Settings(decision_annotation=detail)
+        settings = Settings(decision_annotation=detail, batch_wait=batch_wait)
         self.ledger = ledger(*nodes, power=POWER)
         self.ledger.rules = settings.annotation_rules
         self.queue = SchedulingQueue(initial_backoff=backoff)

@@ -20,6 +20,7 @@ from peaks_scheduler.observability.gauge import GaugeReading
 from peaks_scheduler.observability.logs import dropped
 from peaks_scheduler.observability.sample import NodeMetrics, Sample
 from peaks_scheduler.observability.serving import Check, Findings, Health, run_all
+from peaks_scheduler.scheduling.batching import plan_for_one
 from peaks_scheduler.scheduling.scoring.headroom import above, overshoot
 
 from .background import BackgroundLoop
@@ -132,7 +133,7 @@ class Status:
 
     def _series(self, nodes: Snapshot) -> NodeMetrics:
         typical = pod_from_api({"metadata": {"name": "typical"}}, self._context.settings.default_pod_cpu)
-        strategy = self._scheduler.strategy
+        strategy = plan_for_one(self._scheduler.strategy, typical, nodes)
         jumps = strategy.jump(typical, nodes, strategy.cost(typical, nodes))
         cpu = np.where(nodes.cpu_capacity > NO_CPUS, nodes.cpu_high / nodes.cpu_capacity, np.nan)
         return NodeMetrics(tuple(nodes.names), cpu, jumps)

@@ -21,8 +21,9 @@ from peaks_scheduler.kube.limiter import Limiter
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.observability.serving import Server
 from peaks_scheduler.observability.telemetry import Telemetry
+from peaks_scheduler.scheduling.batching import BatchStrategy, any_strategy
 from peaks_scheduler.scheduling.queue import SchedulingQueue
-from peaks_scheduler.scheduling.scoring.strategies import Strategy, strategy_named
+from peaks_scheduler.scheduling.scoring.strategies import Strategy
 from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.settings.table import redacted
 from peaks_scheduler.sources.factory import load_source, pod_usage_source
@@ -54,7 +55,7 @@ class Core:
     """Parts that need nothing but the configuration: its errors show before anything is connected."""
 
     settings: Settings
-    strategy: Strategy
+    strategy: Strategy | BatchStrategy
     ledger: Ledger
     gate: Gate
     models: ModelKeeper
@@ -162,7 +163,7 @@ def build_core(settings: Settings) -> Core:
     gate = Gate()
     models = ModelKeeper(settings, ledger, gate.changed)
     models.load()
-    return Core(settings, strategy_named(settings.strategy), ledger, gate, models)
+    return Core(settings, any_strategy(settings.strategy), ledger, gate, models)
 
 
 def build(core: Core, outside: Outside) -> Parts:

@@ -1,8 +1,9 @@
 """Annotations of pods, and the limits that an administrator sets to them.
 
 Owns the names of the annotations ``decision``, ``tolerance-watts`` and ``expected-duration``, the reading of the latter
-two, and the limits (``AnnotationRules``). ``ceilings`` reads the fourth annotation. Anybody who may create a pod can write any annotation: a
-long text must cost little, and a value beyond the limit counts as the limit and is reported. Pure.
+two, and the limits (``AnnotationRules``). ``ceilings`` reads the fourth annotation. Anybody who may create a pod can
+write any annotation: a long text must cost little, and a value beyond the limit counts as the limit and is reported.
+Pure.
 """
 
 from __future__ import annotations

@@ -201,6 +201,22 @@ class SchedulingQueue:
         self._in_flight.add(uid)
         return uid
 
+    def active(self, now: float) -> int:
+        """Number of pods that ``pop`` would return now, one after the other."""
+        self._promote(now)
+        return len(self._active)
+
+    def give_back(self, uid: str, now: float) -> None:
+        """The pod was popped, and nothing was decided: it waits as if it had not been popped."""
+        entry = self._land(uid)
+        if entry is None:
+            return
+        entry.attempts -= 1
+        if entry.gated:
+            self._place(uid, entry, POD_CHANGED, now)
+        else:
+            self._active.push(uid, entry)
+
     def spent(self, uid: str, seconds: float) -> None:
         """The decision about a popped pod took so long. To be called before ``done``, ``failed`` or ``retry``."""
         entry = self._entries.get(uid)

@@ -167,6 +167,8 @@ class Settings:
     """Pods with this ``spec.schedulerName`` are ours."""
     strategy: str = "peaks"
     """Name of the strategy; the caller looks it up."""
+    batch_wait: float = 1.0
+    """[s] that the first pod of a batch waits for others, with a strategy that decides over batches."""
     load: LoadSettings = field(default_factory=LoadSettings)
     prometheus: PrometheusSettings = field(default_factory=PrometheusSettings)
     power: PowerSettings = field(default_factory=PowerSettings)

@@ -1,5 +1,5 @@
 """The ``jump`` strategy against the Peaks plugin of scheduler-plugins: the same costs where the plugin's own are sound,
-and what is done instead where they are not.
+and what is done instead where they are not. And ``jump-upstream``, which is the plugin, sound or not.
 
 ``Plugin`` follows pkg/trimaran/peaks/peaks.go of kubernetes-sigs/scheduler-plugins (commit 903da7df; Score and
 NormalizeScore are the same in 0810846b): CPU in percent of the capacity, watts times 1e15 as a 64-bit integer, and the
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,10 +18,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from peaks_scheduler.ledger.ledger import Ledger
+from peaks_scheduler.ledger.node_load import NodeLoad
 from peaks_scheduler.power.file import plugin_models
 from peaks_scheduler.scheduling.decision import Decision
 from peaks_scheduler.scheduling.scoring.jump import power_jump
-from tests.support.builders import JUMP, decide, ledger, node, place, pod, read
+from peaks_scheduler.scheduling.scoring.strategies import STRATEGIES
+from tests.support.builders import BENT_DOWN, JUMP, NOW, decide, ledger, node, place, pod, read
 
 LOWEST = -(2**63)
 Model = tuple[float, float, float]
@@ -167,3 +170,61 @@ def test_a_burst_goes_to_one_node_there_and_is_counted_at_once_here() -> None:
     known = cluster(plugin, "a", "b")
     nodes = [place(pod(f"burst-{i}", cpu="1"), known, strategy=JUMP) for i in range(8)]
     assert sorted(filter(None, nodes)) == ["a"] * 4 + ["b"] * 4
+
+
+# --- jump-upstream: the plugin as it is -----------------------------------------------------------------------------
+
+UPSTREAM = STRATEGIES["jump-upstream"]
+
+
+def upstream_points(raw: dict[str, Any], known: Ledger) -> dict[str, float]:
+    """100 minus the cost of each node."""
+    nodes = known.snapshot()
+    return dict(zip(nodes.names, (100.0 - UPSTREAM.cost(read(raw), nodes)).tolist(), strict=True))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_jump_upstream_gives_every_node_the_points_of_the_plugin_be_they_sound_or_not(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    names = [f"worker-{i}" for i in range(12)]
+    modelled, measured = names[int(rng.integers(3)) :], names[: 12 - int(rng.integers(3))]
+    models = {name: rising(rng.uniform(50.0, 300.0), rng.choice([-1.0, 1.0]) * 0.04) for name in modelled}
+    plugin = Plugin(models, {name: float(rng.uniform(0, 99)) for name in measured})
+    found, expected = upstream_points(pod(cpu="1"), cluster(plugin, *names)), plugin.points(1000, *names)
+    # the worst node has 0 points or 1: 100.0 * span / span is 100 or just below, by the last digits of the span
+    assert {name: max(each, 1) for name, each in found.items()} == {name: max(e, 1) for name, e in expected.items()}
+
+
+def test_jump_upstream_has_whole_points_so_that_different_nodes_tie() -> None:
+    # jumps of 12.5 * (exp(0.01 u + 0.125) - exp(0.01 u)) W: 100 points for the first, 0 for the last
+    flat = (0.0, 12.5, 0.01)
+    plugin = Plugin(dict.fromkeys(["a", "b", "c"], flat), {"a": 10.0, "b": 10.2, "c": 80.0})
+    points = upstream_points(pod(cpu="1"), cluster(plugin, "a", "b", "c"))
+    assert points == {"a": 100.0, "b": 100.0, "c": 0.0}
+
+
+def test_jump_upstream_sends_a_burst_to_one_node_as_the_plugin_does() -> None:
+    known = cluster(Plugin({"a": STEEP, "b": STEEP}, {"a": 20.0, "b": 21.0}), "a", "b")
+    assert {place(pod(f"burst-{i}", cpu="500m"), known, strategy=UPSTREAM) for i in range(8)} == {"a"}
+
+
+def test_jump_upstream_prefers_the_node_that_nobody_measures() -> None:
+    known = cluster(Plugin({"measured": SOUND, "blind": SOUND}, {"measured": 50.0}), "measured", "blind")
+    assert decide(pod(cpu="1"), known, strategy=UPSTREAM).node == "blind"
+
+
+def test_nodes_that_are_not_feasible_do_not_stretch_the_points_of_the_others() -> None:
+    plugin = Plugin(dict.fromkeys(["a", "b", "small"], STEEP), {"a": 10.0, "b": 60.0, "small": 0.0})
+    known = cluster(plugin, "a", "b", "small")
+    known.observe_node(node("small", cpu="500m"))
+    assert plugin.points(1000, "a", "b") == {"a": 100, "b": 0}
+    found = upstream_points(pod(cpu="1"), known)
+    assert (found["a"], found["b"]) == (100.0, 0.0)
+
+
+def test_a_load_of_last_week_counts_for_the_plugin_as_a_fresh_one() -> None:
+    # the higher the use, the smaller the jump; not knowing, ``jump`` takes the old one to be idle
+    old = NodeLoad(0.6, NOW - 7 * 86400.0, NOW - 7 * 86400.0)
+    known = ledger(node("old"), node("fresh"), power=BENT_DOWN, loads={"old": old, "fresh": 0.5})
+    assert decide(pod(cpu="1"), known, strategy=UPSTREAM).node == "old"
+    assert decide(pod(cpu="1"), known, strategy=JUMP).node == "fresh"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from peaks_scheduler.scheduling.scoring.strategies import strategy_named
+from peaks_scheduler.scheduling.batching import any_strategy
 from peaks_scheduler.settings.settings import Settings
 
 from . import api_server_checks, lease_checks, load_checks, model_checks, node_checks
@@ -47,7 +47,7 @@ async def check(settings: Settings, patience: float = TIMEOUT) -> list[Finding]:
 
     Raises ConfigurationError for a configuration that the daemon would not start with.
     """
-    strategy_named(settings.strategy)
+    any_strategy(settings.strategy)
     return judge(await gather(settings, patience))
 
 

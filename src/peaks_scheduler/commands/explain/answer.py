@@ -14,9 +14,10 @@ from typing import Any
 from peaks_scheduler.errors import NotFound, PeaksError
 from peaks_scheduler.ledger.records import State
 from peaks_scheduler.objects.pod import Pod
+from peaks_scheduler.scheduling.batching import BatchStrategy, any_strategy, plan_for_one
 from peaks_scheduler.scheduling.cycle import schedule
 from peaks_scheduler.scheduling.decision import Decision, NodeVerdict
-from peaks_scheduler.scheduling.scoring.strategies import Strategy, strategy_named
+from peaks_scheduler.scheduling.scoring.strategies import Strategy
 from peaks_scheduler.scheduling.verdicts import judge
 from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.text.words import few
@@ -80,7 +81,7 @@ def explain(cluster: Cluster, settings: Settings, key: str | None) -> list[Answe
 
     Raises NotFound for an unknown pod, PeaksError for a pod that is not pending.
     """
-    strategy, ours = strategy_named(settings.strategy), settings.scheduler_name
+    strategy, ours = any_strategy(settings.strategy), settings.scheduler_name
     pods = _pending(cluster, ours) if key is None else _wanted(cluster, key, ours)
     keys = _keys(cluster)
     with shaped("the cluster's objects"):
@@ -114,13 +115,16 @@ def _keys(cluster: Cluster) -> dict[str, str]:
     return keys
 
 
-def _answer(pod: Pod, keys: Mapping[str, str], cluster: Cluster, strategy: Strategy, tolerance: float) -> Answer:
+def _answer(
+    pod: Pod, keys: Mapping[str, str], cluster: Cluster, strategy: Strategy | BatchStrategy, tolerance: float
+) -> Answer:
     key, template = keys[pod.uid], cluster.templates.get(pod.uid)
     if pod.gated:
         return Answer(pod, key, template, other_models=cluster.other_models)
     nodes = cluster.ledger.snapshot()
-    decision = schedule(pod, nodes, strategy, now=cluster.now, tolerance=tolerance)
-    return Answer(pod, key, template, decision, judge(pod, nodes, strategy), cluster.other_models)
+    how = plan_for_one(strategy, pod, nodes)
+    decision = schedule(pod, nodes, how, now=cluster.now, tolerance=tolerance)
+    return Answer(pod, key, template, decision, judge(pod, nodes, how), cluster.other_models)
 
 
 def _pending(cluster: Cluster, ours: str) -> list[Pod]:

@@ -1,9 +1,10 @@
 """The scheduling loop, and what the feed tells it.
 
 One task takes the next pod from the queue, decides with the pure core, assumes the pod in the ledger and hands it to
-``binding``. Owns the handlers of what the watches bring: which pods become pending, which events move them, which nodes
-get a cooldown. Assumes the ledger is fed by somebody else. Never waits for anything in the deciding task but room for
-the next Binding.
+``binding``. With a batch strategy it takes the next batch (``batches``) and decides its pods one by one, as planned.
+Owns the handlers of what the watches bring: which pods become pending, which events move them, which nodes get a
+cooldown. Assumes the ledger is fed by somebody else. Never waits for anything in the deciding task but room for the
+next Binding.
 """
 
 from __future__ import annotations
@@ -22,14 +23,17 @@ from peaks_scheduler.ledger.storage.plan import VolumePlan
 from peaks_scheduler.objects.pod import Pod
 from peaks_scheduler.objects.requests import Json
 from peaks_scheduler.observability.gauge import Gauge, by_key, single
+from peaks_scheduler.scheduling.batching import BatchStrategy
 from peaks_scheduler.scheduling.cycle import schedule
 from peaks_scheduler.scheduling.decision import FAILED, Decision
 from peaks_scheduler.scheduling.events import ClusterEvent
 from peaks_scheduler.scheduling.filters.volume_binding import plan_volumes
 from peaks_scheduler.scheduling.preemption import Preemption
-from peaks_scheduler.scheduling.scoring.strategies import Strategy
+from peaks_scheduler.scheduling.scoring.strategies import ENVELOPE, Strategy
+from peaks_scheduler.text.words import few
 
 from .after_binding import AfterBinding
+from .batches import Batches
 from .binding import Binder
 from .context import Context
 from .failures import Failures
@@ -49,7 +53,9 @@ NOT_DECIDED = "the scheduler failed at deciding about this pod, its log has more
 class Scheduler(Keeper):
     """See the module. ``heartbeat`` knows the decision under way."""
 
-    def __init__(self, context: Context, strategy: Strategy, heartbeat: Heartbeat | None = None) -> None:
+    def __init__(
+        self, context: Context, strategy: Strategy | BatchStrategy, heartbeat: Heartbeat | None = None
+    ) -> None:
         self.context, self.strategy = context, strategy
         self._heartbeat = heartbeat or Heartbeat()
         self._ledger, self._queue, self._telemetry = context.ledger, context.queue, context.telemetry
@@ -62,6 +68,9 @@ class Scheduler(Keeper):
         self._unknown_fields = UnknownFields()
         self._decisions = 0
         self._stopping = False
+        self._batches: Batches | None = None
+        if isinstance(strategy, BatchStrategy):
+            self._batches = Batches(context.queue, strategy.most, context.settings.batch_wait)
 
     # -- told by the feed
 
@@ -178,7 +187,7 @@ class Scheduler(Keeper):
         while True:
             self.pending.wakeup.clear()
             await self._decide_all()
-            due = self._queue.next_due(self._clock())
+            due = (self._batches or self._queue).next_due(self._clock())
             timer = None
             if due is not None and self.context.may_decide():
                 timer = asyncio.get_running_loop().call_later(max(0.01, due - self._clock()), self.pending.wakeup.set)
@@ -187,21 +196,73 @@ class Scheduler(Keeper):
                 timer.cancel()
 
     async def _decide_all(self) -> None:
+        if isinstance(self.strategy, BatchStrategy):
+            await self._decide_batches(self.strategy)
+        else:
+            await self._decide_each(self.strategy)
+
+    async def _decide_each(self, strategy: Strategy) -> None:
         decided, breathed = 0, self._clock()
         while not self._stopping and self.context.may_decide() and (uid := self._queue.pop(self._clock())) is not None:
-            job = self._attempt_safely(uid)
-            if job is not None:
-                await self.binder.take(job)
+            await self._decide(uid, strategy)
             decided += 1
             if decided % BREATH == 0 or self._clock() - breathed > BREATH_TIME:
                 await asyncio.sleep(0)
                 breathed = self._clock()
 
-    def _attempt_safely(self, uid: str) -> Job | None:
+    async def _decide(self, uid: str, strategy: Strategy) -> None:
+        job = self._attempt_safely(uid, strategy)
+        if job is not None:
+            await self.binder.take(job)
+
+    async def _decide_batches(self, strategy: BatchStrategy) -> None:
+        assert self._batches is not None
+        while not self._stopping and self.context.may_decide() and (uids := self._batches.take(self._clock())):
+            while uids and not self._stopping and self.context.may_decide():
+                uids = await self._decide_planned(uids, strategy)
+                await asyncio.sleep(0)
+            for uid in uids:
+                self._queue.give_back(uid, self._clock())
+
+    async def _decide_planned(self, uids: list[str], strategy: BatchStrategy) -> list[str]:
+        """Decide the pods of a batch that are to be placed now; the others."""
+        pods = [pod for uid in uids if (pod := self._waiting(uid)) is not None]
+        left = {pod.uid: None for pod in pods}
+        for i, how in self._planned(pods, strategy) if pods else ():
+            if self._stopping or not self.context.may_decide():
+                break
+            del left[pods[i].uid]
+            await self._decide(pods[i].uid, how)
+        return list(left)
+
+    def _planned(self, pods: Sequence[Pod], strategy: BatchStrategy) -> Sequence[tuple[int, Strategy]]:
+        """The plan. A batch at which the core fails is decided pod by pod: one of them may be the cause."""
+        names = few([pod.key for pod in pods], 1)
+        try:
+            plan = self._heartbeat.decide(names, partial(strategy.plan, pods, self._ledger.snapshot()))
+            assert plan, "a plan without pods would be asked for for ever"
+            return plan
+        except Interrupted:
+            self._stopping = True
+            return ()
+        except Exception:
+            logger.exception("batch not planned, its pods are decided one by one", extra={"pod": names})
+            return [(i, ENVELOPE) for i in range(len(pods))]
+
+    def _waiting(self, uid: str) -> Pod | None:
+        """The pod, if it still waits for us; else it leaves the queue."""
+        pod = self._ledger.pod(uid)
+        self.pending.begin(uid)
+        if pod is None or pod.deleting or self._ledger.state(uid) is not State.PENDING:
+            self._queue.remove(uid)
+            return None
+        return pod
+
+    def _attempt_safely(self, uid: str, strategy: Strategy) -> Job | None:
         """``_attempt``; a pod at which the core fails is tried again later and holds up no other pod."""
         begun = time.perf_counter()
         try:
-            return self._attempt(uid)
+            return self._attempt(uid, strategy)
         except Interrupted:
             self._stopping = True  # nothing of the decision has taken effect
             return None
@@ -216,15 +277,13 @@ class Scheduler(Keeper):
                 self.failures.say(pod, FAILED, f"{NOT_DECIDED}: {type(error).__name__}: {error}")
             return None
 
-    def _attempt(self, uid: str) -> Job | None:
+    def _attempt(self, uid: str, strategy: Strategy) -> Job | None:
         """Decide about one pod; the job to carry out, None where there is none."""
-        pod = self._ledger.pod(uid)
-        self.pending.begin(uid)
-        if pod is None or pod.deleting or self._ledger.state(uid) is not State.PENDING:
-            self._queue.remove(uid)
+        pod = self._waiting(uid)
+        if pod is None:
             return None
         begun = time.perf_counter()
-        decision = self._heartbeat.decide(pod.key, partial(self._schedule, pod))
+        decision = self._heartbeat.decide(pod.key, partial(self._schedule, pod, strategy))
         seconds = time.perf_counter() - begun
         self._telemetry.decided(seconds)
         self._queue.spent(uid, seconds)
@@ -241,11 +300,11 @@ class Scheduler(Keeper):
         since = self._clock() if first is None else first
         return Job(decision, self._decisions, decision.node, begun, since, self._queue.attempts(uid), plan)
 
-    def _schedule(self, pod: Pod) -> Decision:
+    def _schedule(self, pod: Pod, strategy: Strategy) -> Decision:
         return schedule(
             pod,
             self._ledger.snapshot(),
-            self.strategy,
+            strategy,
             now=self.context.wall(),
             tolerance=self.context.settings.tolerance_watts,
             avoid=self.binder.failed_on.get(pod.uid, ()),

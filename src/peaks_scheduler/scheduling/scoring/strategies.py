@@ -24,7 +24,6 @@ from .jump import chord_savings, envelope_jump, indistinct, jump_error, power_ju
 from .jump_upstream import upstream_points
 from .without_power import last_turn, nothing, place_by_name
 
-
 POINTS = "points"
 """Unit of scores like kube-scheduler's."""
 
@@ -102,7 +101,9 @@ MOST_ALLOCATED = Strategy(
 )
 ROUND_ROBIN = Strategy("round-robin", "turns: the node that was chosen longest ago is next", last_turn, unit="turns")
 RANDOM = Strategy("random", "nothing: a hash of pod and node decides", nothing, unit=POINTS)
-FIRST_COME = Strategy("first-come", "the place in the order of names: the first node that fits", place_by_name, unit="places")
+FIRST_COME = Strategy(
+    "first-come", "the place in the order of names: the first node that fits", place_by_name, unit="places"
+)
 
 STRATEGIES: Mapping[str, Strategy] = {
     strategy.name: strategy
