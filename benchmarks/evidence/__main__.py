@@ -44,7 +44,9 @@ def _make(names: list[str], output: Path, jobs: int, png: bool) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.evidence", description="make docs/evidence.md again")
-    parser.add_argument("--only", action="append", choices=[case.name for case in CASES], help="measure this case alone")
+    parser.add_argument(
+        "--only", action="append", choices=[case.name for case in CASES], help="measure this case alone"
+    )
     parser.add_argument("--output", default="docs", help="folder of evidence.md (docs)")
     parser.add_argument("--jobs", type=int, default=-1, help="processes (as many as there are processors)")
     parser.add_argument("--png", action="store_true", help="figures as PNG, to look at")

@@ -40,7 +40,13 @@ def bars(axes: Any, found: Mapping[str, Mean], unit: str) -> None:
         capsize=2,
     )
     for place, each in zip(places, means, strict=True):
-        axes.annotate(f"{each.value:.1f}", (max(each.value + each.half, 0.0), place), (4, 0), textcoords="offset points", va="center")
+        axes.annotate(
+            f"{each.value:.1f}",
+            (max(each.value + each.half, 0.0), place),
+            (4, 0),
+            textcoords="offset points",
+            va="center",
+        )
     axes.set_yticks(list(places), names)
     axes.invert_yaxis()
     axes.set_xlabel(unit)

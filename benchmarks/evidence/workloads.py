@@ -23,8 +23,8 @@ MEMORY = 1024.0
 
 
 def filling(threads: float, load: float, seed: int, pace: float = PACE) -> list[Job]:
-    """Pods that come one every ``pace`` [s] until ``load`` (a fraction of all threads) is reached, and all stay until an
-    hour after the last one."""
+    """Pods that come one every ``pace`` [s] until ``load`` (a fraction of all threads) is reached, and all stay until
+    an hour after the last one."""
     sizes = list(_sizes(random.Random(f"filling {seed}"), load * threads))
     end = pace * len(sizes) + HOUR
     return [_job(f"pod-{i}", pace * i, end - pace * i, cores) for i, cores in enumerate(sizes)]
@@ -83,13 +83,12 @@ def burst(
 
 
 def year(seed: int) -> list[Job]:
-    """A pod every hour on average for a year, of 16 to 48 threads. It runs for six hours on average, and may wait for
-    twelve."""
+    """A pod every two hours on average for a year, of 32 to 64 threads. It runs for up to 16 hours, eight on average,
+    and may wait for twelve."""
     rng = random.Random(f"year {seed}")
-    median, time, jobs = 6 * HOUR / math.exp(SPREAD**2 / 2), 0.0, []
-    while (time := time + rng.expovariate(1.0 / HOUR)) < 364 * DAY:
-        life = min(rng.lognormvariate(math.log(median), SPREAD), DAY)
-        jobs.append(_job(f"pod-{len(jobs)}", time, life, rng.randint(16, 48), slack=12 * HOUR))
+    time, jobs = 0.0, []
+    while (time := time + rng.expovariate(0.5 / HOUR)) < 364 * DAY:
+        jobs.append(_job(f"pod-{len(jobs)}", time, rng.uniform(0.0, 16 * HOUR) + 60.0, rng.randint(32, 64), 12 * HOUR))
     return jobs
 
 

@@ -61,7 +61,9 @@ def report(found: Found, size: Size) -> Report:
 
 def _filled(found: Found, strategy: str, count: int, number: int, belief: str = "fitted") -> list[Mean]:
     every = [found[Filled(Fleet(seed, count, belief=belief), strategy)] for seed in seeds(number)]
-    return [mean(percent_over(each[f"watts {load:.0%}"], each[f"bound {load:.0%}"]) for each in every) for load in LOADS]
+    return [
+        mean(percent_over(each[f"watts {load:.0%}"], each[f"bound {load:.0%}"]) for each in every) for load in LOADS
+    ]
 
 
 def _bound_watts(found: Found, size: Size) -> list[str]:
@@ -115,7 +117,9 @@ def _aims(exact: list[Mean], filled: list[Mean], churned: list[Mean], saved: lis
         row("the same with fitted models", worst(filled), 1.5, most=True),
         row("a week: at most 2.5 % over the bound at every load", worst(churned), 2.5, most=True),
     ]
-    most = [[f"the most that any placement could have saved at {LOADS[i]:.0%} load", f"{possible[i]} %", ""] for i in (1, 2)]
+    most = [
+        [f"the most that any placement could have saved at {LOADS[i]:.0%} load", f"{possible[i]} %", ""] for i in (1, 2)
+    ]
     return table(["aim", "measured (the worst load)", "reached"], [*within, *saving, *most])
 
 
