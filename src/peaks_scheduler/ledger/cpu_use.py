@@ -8,10 +8,12 @@ rounding error.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from peaks_scheduler.arrays import Ints
 
 from .node_load import NANO, still_seen, unseen
 from .records import NodeSlot
@@ -24,14 +26,19 @@ def correct(slot: NodeSlot, now: float) -> None:
     """Recompute the correction of a node's load from its pods."""
     load = slot.load
     since = load.window_start if load is not None else now - REMEMBERED
-    if slot.ended:
-        slot.ended = [pod for pod in slot.ended[-KEPT:] if pod.finished > since]
     total = memory = 0
     for record in slot.records.values():
+        started = record.pod.started
+        if load is None or (started is not None and started <= since):
+            record.unseen = record.unseen_memory = 0  # most pods are older than the window
+            continue
         record.unseen, record.unseen_memory = unseen(record.pod, load)
         total += record.unseen
         memory += record.unseen_memory
-    slot.unseen = total - sum(still_seen(pod, load) for pod in slot.ended)
+    if slot.ended:
+        slot.ended = [pod for pod in slot.ended[-KEPT:] if pod.finished > since]
+        total -= sum(still_seen(pod, load) for pod in slot.ended)
+    slot.unseen = total
     # memory of ended pods is not subtracted: some sources measure an instant, in which it is already free
     slot.unseen_memory = memory
 
@@ -53,3 +60,29 @@ def estimate(slot: NodeSlot, columns: Mapping[str, Any], requested: int, now: fl
     memory = load.memory_used(columns["memory_capacity"][i]) if load is not None else None
     seen = 0.0 if memory is None else memory + slot.unseen_memory
     columns["memory_used"][i] = seen if measured and memory is not None else max(requested, seen)
+
+
+def estimate_all(
+    slots: Sequence[NodeSlot], columns: Mapping[str, Any], requested: Ints, now: float, expiry: float
+) -> None:
+    """``estimate`` for N ``slots``, which are all nodes in the order of the columns: one by one they take four times as
+    long. ``requested`` (N,) [bytes]."""
+    n = len(slots)
+    loads = [slot.load for slot in slots]
+    cpus, rooms = columns["cpu_capacity"][:n].tolist(), columns["memory_capacity"][:n].tolist()
+    used = np.array([0.0 if load is None else load.used(cpu) for load, cpu in zip(loads, cpus, strict=True)])
+    known = np.array([load is not None for load in loads], np.bool_)
+    corrected = used + np.array([slot.unseen for slot in slots], np.float64) / (1000.0 * NANO)
+    corrected = np.where(known & (corrected > 0.0), corrected, 0.0)
+    ends = np.array([np.nan if load is None else load.window_end for load in loads])
+    measured = known & (now - ends <= expiry)
+    columns["measured"][:n] = measured
+    columns["load_end"][:n] = ends
+    columns["cpu_low"][:n] = np.where(measured, corrected, 0.0)
+    asked = np.array([slot.asked for slot in slots], np.float64) / 1000.0
+    columns["cpu_high"][:n] = np.where(measured, corrected, np.maximum(asked, corrected))
+    told = [None if load is None else load.memory_used(room) for load, room in zip(loads, rooms, strict=True)]
+    heard = np.array([memory is not None for memory in told], np.bool_)
+    unheard = [slot.unseen_memory for slot in slots]
+    seen = np.array([0.0 if a is None else a + b for a, b in zip(told, unheard, strict=True)], np.float64)
+    columns["memory_used"][:n] = np.where(measured & heard, seen, np.maximum(requested, seen))

@@ -24,7 +24,7 @@ from peaks_scheduler.power.book import PowerBook
 from peaks_scheduler.power.models import EMPTY, PowerModels
 
 from .columns import Columns
-from .cpu_use import correct, estimate
+from .cpu_use import correct, estimate, estimate_all
 from .node_load import NodeLoad, unseen
 from .power_columns import write_model
 from .records import Change, NodeSlot, PodRecord, same_node
@@ -312,7 +312,9 @@ class NodeLedger:
         self.power.expire(now)
         self._columns.signals.expire(now)
         for slot in self._slots:
-            self._correct(slot)
+            correct(slot, now)
+        requested = self._columns.resources.all_held("memory")
+        estimate_all(self._slots, self._columns.single, requested, now, self.expiry)
 
     def _correct(self, slot: NodeSlot) -> None:
         correct(slot, self.now)

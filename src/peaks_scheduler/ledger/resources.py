@@ -90,6 +90,12 @@ class NodeResources:
         row = self.rows[resource]
         return int(self._allocatable[row, i] - self._free[row, i])
 
+    def all_held(self, resource: str) -> Ints:
+        """(N,) ``held`` of every node."""
+        row = self.rows[resource]
+        held: Ints = self.allocatable[row] - self.free[row]
+        return held
+
     def short(self, requests: Requests) -> Iterator[Short]:
         """Each requested resource, with the nodes that have too little of it free."""
         return self._judged(requests, 1)

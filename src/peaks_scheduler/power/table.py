@@ -93,7 +93,8 @@ class CurveTable:
 
     def of(self, nodes: Ints) -> CurveTable:
         """The curves of these nodes. (M,) indices."""
-        return CurveTable(self.rows.take(nodes, axis=1))
+        # no take: of a view of the store it copies every row first
+        return CurveTable(np.ascontiguousarray(self.rows[:, nodes]))
 
     def watts(self, u: Floats) -> Floats:
         """Power of each node at its utilisation ``u``. (N,) fraction -> (N,) [W]."""
@@ -118,7 +119,9 @@ class CurveTable:
             where, curves = self._curved
             if where.size:
                 rise[where] = curves.rise(u[where], step[where])
-            if self.bent.size:
+            if self.bent.size == rise.size:
+                rise += self._bends(u, step)
+            elif self.bent.size:
                 rise[self.bent] += self._bends(u[self.bent], step[self.bent])
         return rise
 

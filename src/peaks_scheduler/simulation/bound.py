@@ -8,13 +8,13 @@ that is optimal because the slopes of an envelope's lines only rise. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
-from peaks_scheduler.arrays import Floats
+from peaks_scheduler.arrays import Floats, Mask
 from peaks_scheduler.power.hull import Points, hull
 
 from .cluster import SimulatedNode
@@ -42,23 +42,54 @@ def bound(nodes: Sequence[SimulatedNode], ceiling: float = 1.0) -> Bound:
     ``ceiling`` is a fraction of each node's CPUs: no node goes above it while another is below. What the others cannot
     take is filled in above their ceilings.
     """
-    return weighted_bound(nodes, lambda _: 1.0, ceiling)
+    return Bounds(nodes, ceiling).of()
 
 
 def weighted_bound(
     nodes: Sequence[SimulatedNode], weight: Callable[[SimulatedNode], float], ceiling: float = 1.0
 ) -> Bound:
     """The same where a watt of a node counts ``weight(node)``: its grid's intensity, for example."""
-    idle = sum(weight(node) * _points(node)[0][1] for node in nodes)
-    below, above = [], []
-    for node in nodes:
-        corners = [(u * node.cpu_cores, weight(node) * watts) for u, watts in _points(node)]
-        edge = ceiling * node.cpu_cores
-        below += _lines(_cut(corners, 0.0, edge))
-        above += _lines(_cut(corners, edge, node.cpu_cores))
-    lines = [*_cheapest_first(below), *_cheapest_first(above)]
-    cores, watts = zip(*lines, strict=True)
-    return Bound(np.cumsum([0.0, *cores]), np.cumsum([idle, *watts]))
+    return Bounds(nodes, ceiling).of(weights=np.array([weight(node) for node in nodes]))
+
+
+class Bounds:
+    """The bounds of a cluster of N nodes, whichever of them are there, and whatever a watt of each counts."""
+
+    def __init__(self, nodes: Sequence[SimulatedNode], ceiling: float = 1.0) -> None:
+        self._count = len(nodes)
+        shapes = [_shape(node) for node in nodes]
+        known = {shape: _shape_lines(node, ceiling) for shape, node in dict(zip(shapes, nodes, strict=True)).items()}
+        self._idle = np.array([known[shape][0] for shape in shapes])
+        lines = [known[shape][1] for shape in shapes]
+        self._node = np.repeat(np.arange(len(nodes)), [len(each) for each in lines])
+        table = np.concatenate(lines)
+        cpus = np.array([node.cpu_cores for node in nodes])[self._node]
+        self._cores, self._watts, self._above = table[:, 0] * cpus, table[:, 1], table[:, 2]
+
+    def of(self, up: Mask | None = None, weights: Floats | None = None) -> Bound:
+        """The bound of the nodes that are ``up`` (N,), weighted by ``weights`` (N,); None: all of them, with 1."""
+        counts = np.ones(self._count) if weights is None else weights
+        watts = self._watts * counts[self._node]
+        order = np.lexsort((watts / self._cores, self._above))
+        if up is not None:
+            order = order[up[self._node[order]]]
+            counts = counts[up]
+        idle = float(np.sum((self._idle if up is None else self._idle[up]) * counts))
+        return Bound(
+            np.cumsum(np.concatenate([[0.0], self._cores[order]])), np.cumsum(np.concatenate([[idle], watts[order]]))
+        )
+
+
+def _shape(node: SimulatedNode) -> tuple[Hashable, float | None]:
+    """Equal for nodes whose lines are alike but for their size."""
+    return node.curve, node.standby_watts
+
+
+def _shape_lines(node: SimulatedNode, ceiling: float) -> tuple[float, Floats]:
+    """[W] at no load, and the (L, 3) lines of the envelope: fraction of the CPUs, [W], above the ceiling 1."""
+    corners = _points(node)
+    below, above = _lines(_cut(corners, 0.0, ceiling)), _lines(_cut(corners, ceiling, 1.0))
+    return corners[0][1], np.array([(*line, 0.0) for line in below] + [(*line, 1.0) for line in above])
 
 
 def _points(node: SimulatedNode) -> Points:
@@ -78,9 +109,5 @@ def _cut(corners: Points, low: float, high: float) -> Points:
 
 
 def _lines(corners: Points) -> list[tuple[float, float]]:
-    """(cores, watts) along each line."""
+    """(fraction of the CPUs, watts) along each line."""
     return [(end - start, high - low) for (start, low), (end, high) in pairwise(corners)]
-
-
-def _cheapest_first(lines: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    return sorted(lines, key=lambda line: line[1] / line[0])

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 
-from peaks_scheduler.arrays import Floats
+from peaks_scheduler.arrays import Floats, Ints
 
-from .bound import bound
+from .bound import Bounds
 from .carbon import intensity_of
+from .carbon_bound import least_co2
 from .case import BASELINE, Case, Placement, Replay
+from .delivered import delivered
 from .measurement import Kpis, Measurement, NodeSeries, PowerSeries
-from .node_series import integral, node_series
+from .node_series import integral, node_series, spans_of_nodes
 
 JOULES = 3.6e6  # in a kilowatt-hour
 HOUR = 3600.0  # [s]
@@ -51,35 +52,34 @@ def _with_saving(kpis: Kpis, default: float) -> Kpis:
 def _total(case: Case, nodes: Mapping[str, NodeSeries], end: float) -> PowerSeries:
     """The sums over all nodes, at every time at which one of them changes."""
     every = list(nodes.values())
+    firsts = np.cumsum([0, *(len(each.times) for each in every[:-1])])
     times = np.concatenate([each.times for each in every])
     order = np.argsort(times, kind="stable")
     ordered = times[order]
     last = np.append(np.diff(ordered) > 0.0, True)
     watts, cores = (
-        np.cumsum(np.concatenate([np.diff(values, prepend=0.0) for values in columns])[order])[last]
+        np.cumsum(_steps(np.concatenate(columns), firsts)[order])[last]
         for columns in ([each.watts for each in every], [each.cores for each in every])
     )
     times, cores = ordered[last], np.maximum(cores, 0.0)
     return PowerSeries(times, watts, _least(case, times, cores, 1.0), cores, end)
 
 
+def _steps(values: Floats, firsts: Ints) -> Floats:
+    """(M,) by how much each value differs from the one before; the ``firsts`` of each node from 0."""
+    steps = np.diff(values, prepend=0.0)
+    steps[firsts] = values[firsts]
+    return steps
+
+
 def _least(case: Case, times: Floats, cores: Floats, ceiling: float) -> Floats:
     """(T,) [W] the bound over time: of the nodes that are there at each time."""
-    least = np.zeros(len(times))
-    for start, stop in pairwise([0.0, *_changes(case), np.inf]):
-        during = (times >= start) & (times < stop)
-        if not during.any():
-            continue
-        down = {outage.node for outage in case.outages if outage.start_s <= start < outage.end_s}
-        up = [node for node in case.nodes if node.name not in down]
-        if up:
-            least[during] = bound(up, ceiling).at(cores[during])
+    least, bounds = np.zeros(len(times)), Bounds(case.nodes, ceiling)
+    for start, stop, up in spans_of_nodes(case):
+        first, last = np.searchsorted(times, [start, stop])
+        if first < last and up.any():
+            least[first:last] = bounds.of(up).at(cores[first:last])
     return least
-
-
-def _changes(case: Case) -> list[float]:
-    """Times [s] after 0 at which nodes go or come back."""
-    return sorted({time for outage in case.outages for time in (outage.start_s, outage.end_s) if time > 0.0})
 
 
 # --- the table ------------------------------------------------------------------------------------------------------
@@ -90,11 +90,13 @@ def _kpis(replay: Replay, nodes: Mapping[str, NodeSeries], series: PowerSeries, 
     energy = sum(integral(each.times, each.watts, end) for each in nodes.values()) / JOULES
     least = integral(series.times, series.bound, end) / JOULES
     share = 1.0 if case.ceiling.cpu is None else min(case.ceiling.cpu, 1.0)
-    least_below = integral(series.times, _least(case, series.times, series.cores, share), end) / JOULES
+    below = series.bound if share == 1.0 else _least(case, series.times, series.cores, share)
+    least_below = integral(series.times, below, end) / JOULES
     co2 = _co2(case, nodes, end)
-    delivered = sum(integral(each.times, each.cores, end) for each in nodes.values())
+    least_kg = None if co2 is None else least_co2(case, replay.placements, nodes, series)
+    worked = sum(integral(each.times, each.cores, end) for each in nodes.values())
     wanted = sum(integral(each.times, each.demand, end) for each in nodes.values())
-    lost = sum(_delivered(each, nodes[each.node], case, end) for each in replay.placements if not each.completed)
+    lost = sum(delivered(each, nodes[each.node]) for each in replay.placements if not each.completed)
     done = [each for each in replay.placements if each.completed]
     waits, turnarounds = _waits(replay.placements), [each.end_s - each.job.arrival_s for each in done]
     slowdowns = [each / placement.job.duration_s for each, placement in zip(turnarounds, done, strict=True)]
@@ -102,7 +104,7 @@ def _kpis(replay: Replay, nodes: Mapping[str, NodeSeries], series: PowerSeries, 
         strategy=case.strategy,
         pods=len(case.jobs),
         unscheduled=len(replay.unscheduled),
-        core_hours=(delivered - lost) / HOUR,
+        core_hours=(worked - lost) / HOUR,
         energy_kwh=energy,
         bound_kwh=least,
         bound_ceiling_kwh=least_below,
@@ -117,7 +119,8 @@ def _kpis(replay: Replay, nodes: Mapping[str, NodeSeries], series: PowerSeries, 
         mean_slowdown=_mean(slowdowns),
         makespan_s=end,
         machine_switches=sum(_switches(nodes[node.name]) for node in case.nodes if node.standby_watts is not None),
-        core_hours_lost=(wanted - delivered + lost) / HOUR,
+        core_hours_lost=(wanted - worked + lost) / HOUR,
+        co2_bound_kg=least_kg,
     )
 
 
@@ -141,17 +144,6 @@ def _waits(placements: Sequence[Placement]) -> list[float]:
     for placement in placements:
         first.setdefault(placement.job.name, placement.start_s - placement.job.arrival_s)
     return list(first.values())
-
-
-def _delivered(placement: Placement, node: NodeSeries, case: Case, end: float) -> float:
-    """[core s] that a placement got: on a node whose pods want more than it has, each gets its share."""
-    alone = node_series([each for each in case.nodes if each.name == placement.node], [placement], (), end)
-    own = alone[placement.node]
-    edges = np.unique(np.concatenate([own.times, node.times, [placement.end_s]]))
-    edges = edges[(edges >= placement.start_s) & (edges <= placement.end_s)]
-    here, there = (np.searchsorted(each.times, edges[:-1], side="right") - 1 for each in (own, node))
-    share = np.divide(node.cores[there], node.demand[there], out=np.ones(len(there)), where=node.demand[there] > 0.0)
-    return float(np.sum(own.demand[here] * share * np.diff(edges)))
 
 
 def _switches(node: NodeSeries) -> int:

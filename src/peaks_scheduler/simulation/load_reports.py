@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.ledger.node_load import NodeLoad
 
@@ -22,7 +24,7 @@ class LoadReports:
 
     def __init__(self, names: Sequence[str], use: TrueUse, view: LoadView) -> None:
         self._names, self._use, self._view = names, use, view
-        self._told = -1
+        self._told = self._asked = -1
         self._changed = set(range(len(names)))
 
     def changed(self, i: int) -> None:
@@ -34,18 +36,28 @@ class LoadReports:
         if not self._view.interval_s:
             self._tell_present(ledger, now)
             return
-        number = self._newest(now)
+        number, due = self._newest(now), self._due(now)
         if number > self._told:
             self._told = number
-            shares, start, end = self._use.averages(number)
-            loads = zip(self._names, shares.tolist(), strict=True)
-            told = {name: NodeLoad(share, EPOCH + start, EPOCH + end) for name, share in loads}
-            ledger.apply_load(told, EPOCH + now)
+            ledger.apply_load(self._report(number), EPOCH + now)
+        elif due > self._asked:
+            ledger.refresh(EPOCH + now)  # loads become stale, as in the daemon where no answer came
+        self._asked = due
+
+    def _report(self, number: int) -> dict[str, NodeLoad]:
+        shares, start, end = self._use.averages(number)
+        levels, which = np.unique(shares, return_inverse=True)  # idle nodes are many
+        loads = [NodeLoad(share, EPOCH + start, EPOCH + end) for share in levels.tolist()]
+        return {name: loads[i] for name, i in zip(self._names, which.tolist(), strict=True)}
+
+    def _due(self, now: float) -> int:
+        """Number of the report that is due by ``now``, whether it arrives or not."""
+        return math.floor((now - self._view.delay_s) / self._view.interval_s)
 
     def _newest(self, now: float) -> int:
         """Number of the newest report that has arrived; below 0: none."""
         view = self._view
-        number = math.floor((now - view.delay_s) / view.interval_s)
+        number = self._due(now)
         for start, end in sorted(view.gaps, reverse=True):
             if start <= number * view.interval_s + view.delay_s < end:
                 number = math.ceil((start - view.delay_s) / view.interval_s) - 1

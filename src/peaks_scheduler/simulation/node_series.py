@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 
-from peaks_scheduler.arrays import Floats
+from peaks_scheduler.arrays import Floats, Mask
 
-from .case import Placement
+from .case import Case, Placement
 from .cluster import Outage, SimulatedNode
 from .levels import true_watts
 from .measurement import NodeSeries
 
 Step = tuple[float, float, int, int]
 """(time, more cores, more pods, more outages)"""
+_NOTHING, _ALL_TIME = np.zeros(1), np.ones(1)
 
 
 def node_series(
@@ -27,6 +29,15 @@ def node_series(
     for outage in outages:
         steps[outage.node] += [(outage.start_s, 0.0, 0, 1), (outage.end_s, 0.0, 0, -1)]
     return {node.name: _series(node, [step for step in steps[node.name] if step[0] < end]) for node in nodes}
+
+
+def spans_of_nodes(case: Case) -> Iterator[tuple[float, float, Mask]]:
+    """(from, to, (N,) nodes that are up): the times [s] between which no node goes or comes back, the last one to
+    infinity."""
+    changes = sorted({time for each in case.outages for time in (each.start_s, each.end_s) if time > 0.0})
+    for start, stop in pairwise([0.0, *changes, np.inf]):
+        down = {each.node for each in case.outages if each.start_s <= start < each.end_s}
+        yield start, stop, np.array([node.name not in down for node in case.nodes])
 
 
 def _steps(placement: Placement) -> Iterator[Step]:
@@ -42,6 +53,10 @@ def _steps(placement: Placement) -> Iterator[Step]:
 
 
 def _series(node: SimulatedNode, steps: list[Step]) -> NodeSeries:
+    if not steps:
+        return NodeSeries(
+            _NOTHING, _NOTHING, _NOTHING, _watts(node, _NOTHING, _NOTHING, _ALL_TIME), _NOTHING, _ALL_TIME
+        )
     table = np.array([(0.0, 0.0, 0, 0), *sorted(steps)], np.float64)
     sums = np.cumsum(table[:, 1:], axis=0)
     last = np.append(np.diff(table[:, 0]) > 0.0, True)  # of several steps at one time the last one has their sum

@@ -6,7 +6,8 @@ Two replays of one case have the same outcome. Pure, but for the stopwatch of th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from functools import partial
 from time import perf_counter
 
@@ -16,7 +17,7 @@ from peaks_scheduler.scheduling.cycle import schedule
 from peaks_scheduler.scheduling.scoring.strategies import Strategy
 
 from .api_objects import EPOCH, pod_object
-from .carbon_policy import CARBON_DELAY, CarbonSignals, cleanest_start, live_strategy
+from .carbon_policy import CARBON_DELAY, CarbonSignals, by_region, cleanest_start, live_strategy
 from .case import Case, Replay
 from .event_queue import EventQueue, Kind
 from .waiting import Attempt, WaitingPods
@@ -41,10 +42,32 @@ def replay(case: Case, progress: Progress | None = None) -> Replay:
 def _check(case: Case) -> None:
     if not case.nodes:
         raise SimulationError("expected at least one node; got none")
+    _check_jobs(case)
+    _check_outages(case)
+    if case.grid:
+        by_region(case.nodes, case.grid)
     for what, names in (("node", [node.name for node in case.nodes]), ("job", [job.name for job in case.jobs])):
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise SimulationError(f"expected {what}s of different names; {twice!r} comes twice")
+
+
+def _check_jobs(case: Case) -> None:
+    for job in case.jobs:
+        if not (math.isfinite(job.arrival_s) and job.arrival_s >= 0.0):
+            raise SimulationError(f"job {job.name!r}: expected an arrival of 0 s or later; got {job.arrival_s:g}")
+        if not (math.isfinite(job.duration_s) and job.duration_s > 0.0):
+            raise SimulationError(f"job {job.name!r}: expected a duration above 0 s; got {job.duration_s:g}")
+
+
+def _check_outages(case: Case) -> None:
+    names = {node.name for node in case.nodes}
+    for outage in case.outages:
+        if outage.node not in names:
+            raise SimulationError(f"expected outages of nodes; there is no node {outage.node!r}")
+        if not 0.0 <= outage.start_s < outage.end_s:
+            times = f"{outage.start_s:g} s to {outage.end_s:g} s"
+            raise SimulationError(f"outage of {outage.node!r}: expected it to end after it begins; got {times}")
 
 
 class _Course:
@@ -64,6 +87,8 @@ class _Course:
         self._freed: set[str] = set()  # nodes with new room that no waiting pod has tried yet
         self._tried: set[str] = set()  # waiting pods that had no room, of a strategy for batches
         self._due: dict[Kind, float] = {}
+        delays = case.strategy == CARBON_DELAY
+        self._regions = tuple(by_region(case.nodes, case.grid).values()) if delays else ()
 
     def run(self) -> None:
         for outage in sorted(self.case.outages, key=lambda each: (each.start_s, each.node)):
@@ -78,8 +103,8 @@ class _Course:
 
     def _first_try(self, job: Job) -> float:
         """When the strategy looks at the job for the first time."""
-        if self.case.strategy == CARBON_DELAY and job.slack_s > 0.0 and not job.node:
-            return cleanest_start(self.case.nodes, self.case.grid, job)
+        if self._regions and job.slack_s > 0.0 and not job.node:
+            return cleanest_start(self._regions, job)
         return job.arrival_s
 
     def result(self) -> Replay:
@@ -126,9 +151,13 @@ class _Course:
         for attempt in self.world.fail(name):
             again = partial(self._arrives, attempt.job, attempt.number + 1)
             self.events.enter(self.world.now, Kind.ARRIVAL, again)
+        if len(self.waiting):
+            self._once(Kind.RETRY, 0.0, self._retry)  # for pods that were kept away by one of the lost ones
 
     def _comes_back(self, name: str) -> None:
         if self.world.restore(name):
+            if self.carbon is not None:
+                self.carbon.tell_again()
             self._has_room(name)
 
     def _start(self, attempt: Attempt, node: str) -> None:
@@ -136,6 +165,8 @@ class _Course:
         uid, start = attempt.pod.uid, self.world.now
         self.events.enter(start + attempt.job.duration_s, Kind.END, lambda: self._ends(uid))
         self._enter_use(attempt, start, 1)
+        if self.waiting.sociable:
+            self._once(Kind.RETRY, 0.0, self._retry)
 
     def _enter_use(self, attempt: Attempt, start: float, step: int) -> None:
         """Its next step of use, if it has one."""
@@ -167,7 +198,6 @@ class _Course:
             return False
         if decision.jump_watts is not None:
             self.jumps[attempt.job.name] = decision.jump_watts
-        self.world.ledger.assume(attempt.pod.uid, decision.node)
         self._start(attempt, decision.node)
         return True
 
@@ -178,31 +208,32 @@ class _Course:
             self.carbon.tell(self.world.ledger, self.world.now)
 
     def _has_room(self, node: str) -> None:
-        self._freed.add(node)
         if len(self.waiting):
+            self._freed.add(node)
             self._once(Kind.RETRY, 0.0, self._retry)
 
     def _retry(self) -> None:
         """Let the waiting pods try the nodes that have new room."""
-        freed, self._freed = sorted(self._freed), set()
-        for attempt in self.waiting.to_try(lambda attempt: self._may_fit(attempt, freed)):
+        position = self.world.ledger.snapshot().index.position
+        places = [i for name in sorted(self._freed) if (i := position(name)) is not None]
+        self._freed.clear()
+        for attempt in self.waiting.to_try(lambda attempt: self._may_fit(attempt, places)):
             if attempt.job.node:
                 self.waiting.remove(attempt)
                 self._start(attempt, attempt.job.node)
             elif isinstance(self.strategy, BatchStrategy):
                 self._tried.clear()
                 self._once(Kind.BATCH, self.case.batch_wait_s, self._decide_batch)
-                return
             elif self._decide(attempt, self.strategy):
                 self.waiting.remove(attempt)
 
-    def _may_fit(self, attempt: Attempt, freed: list[str]) -> bool:
+    def _may_fit(self, attempt: Attempt, places: Sequence[int]) -> bool:
+        """May a waiting pod have room now? Plain ones only on the nodes at these ``places``."""
         if attempt.job.node:
             return self.world.is_up(attempt.job.node)
         if attempt.job.pod is not None:
             return True
         nodes = self.world.ledger.snapshot()
-        places = [i for name in freed if (i := nodes.index.position(name)) is not None]
         asked = [(nodes.rows[what], amount) for what, amount in attempt.pod.requests]
         return any(all(amount <= nodes.free[row, i] for row, amount in asked) for i in places)
 
@@ -222,6 +253,9 @@ class _Course:
                 else:
                     self._tried.add(left[place].pod.uid)
             planned = {place for place, _ in plan}
+            if not planned:
+                self._tried |= {attempt.pod.uid for attempt in left}
+                break
             left = [attempt for place, attempt in enumerate(left) if place not in planned]
         if len(fresh) > self.strategy.most:
             self._once(Kind.BATCH, 0.0, self._decide_batch)

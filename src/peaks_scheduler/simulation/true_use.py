@@ -29,7 +29,7 @@ class TrueUse:
         self._capacity = np.array(capacity, np.float64)
         self._interval = view.interval_s
         self._steps = max(round(view.window_s / view.interval_s), 1) if view.interval_s else 0
-        self._kept = view.window_s + view.delay_s + 2 * view.interval_s + _longest(view.gaps)
+        self._kept = view.window_s + view.delay_s + 2 * view.interval_s + _longest(view)
         self._demand = np.zeros(len(capacity))
         self._used = np.zeros(len(capacity))  # [core s] until ``_since``
         self._since = np.zeros(len(capacity))  # [s]
@@ -78,5 +78,12 @@ class TrueUse:
         return np.zeros(len(self._capacity))
 
 
-def _longest(gaps: Sequence[tuple[float, float]]) -> float:
-    return max((end - start for start, end in gaps), default=0.0)
+def _longest(view: LoadView) -> float:
+    """[s] the longest time without a report: gaps between which none is due are one."""
+    longest = begun = ended = 0.0
+    for start, end in sorted(view.gaps):
+        if start > ended + view.interval_s:
+            begun = start
+        ended = max(ended, end)
+        longest = max(longest, ended - begun)
+    return longest

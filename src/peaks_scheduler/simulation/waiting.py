@@ -6,6 +6,7 @@ where one of them finds no room, neither do the others. Pure.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 
@@ -36,6 +37,8 @@ class WaitingPods:
         self._kinds: dict[Hashable, dict[str, Attempt]] = {}
         self._order: dict[str, int] = {}
         self._came = 0
+        self.sociable = 0
+        """Number of them that a pod may help that is placed: they want to be near others, or evenly spread."""
 
     def __len__(self) -> int:
         return len(self._order)
@@ -43,11 +46,13 @@ class WaitingPods:
     def add(self, attempt: Attempt) -> None:
         self._came += 1
         self._order[attempt.pod.uid] = self._came
+        self.sociable += _sociable(attempt)
         self._kinds.setdefault(attempt.kind, {})[attempt.pod.uid] = attempt
 
     def remove(self, attempt: Attempt) -> None:
         alike = self._kinds[attempt.kind]
         del alike[attempt.pod.uid], self._order[attempt.pod.uid]
+        self.sociable -= _sociable(attempt)
         if not alike:
             del self._kinds[attempt.kind]
 
@@ -59,15 +64,21 @@ class WaitingPods:
     def to_try(self, may_fit: Callable[[Attempt], bool]) -> Iterator[Attempt]:
         """Those that may fit, the first to come first. The caller removes each one that was placed; where one was not,
         its kind is not tried again."""
-        kinds = dict(self._kinds)
-        while kinds:
-            firsts = {kind: next(iter(alike.values())) for kind, alike in kinds.items()}
-            fitting = {kind: first for kind, first in firsts.items() if may_fit(first)}
-            if not fitting:
-                return
-            kind, first = min(fitting.items(), key=lambda pair: self._order[pair[1].pod.uid])
-            yield first
+        firsts = [self._first(kind) for kind in self._kinds]
+        heapq.heapify(firsts)
+        while firsts:
+            _, first = heapq.heappop(firsts)
             # what has no room now has none after more pods were placed
-            kinds = {each: self._kinds[each] for each in fitting if each in self._kinds}
-            if first.pod.uid in self._order:
-                del kinds[kind]
+            if not may_fit(first):
+                continue
+            yield first
+            if first.pod.uid not in self._order and first.kind in self._kinds:
+                heapq.heappush(firsts, self._first(first.kind))
+
+    def _first(self, kind: Hashable) -> tuple[int, Attempt]:
+        first = next(iter(self._kinds[kind].values()))
+        return self._order[first.pod.uid], first
+
+
+def _sociable(attempt: Attempt) -> bool:
+    return bool(attempt.pod.affinity or attempt.pod.spread)
