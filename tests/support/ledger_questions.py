@@ -169,7 +169,8 @@ def room_for_volumes(known: Ledger) -> Any:
 def arrays(known: Ledger) -> Any:
     """What is left and what is used, node by node, and where each pod is."""
     nodes = known.snapshot()
-    fields = ("cpu_capacity", "cpu_low", "cpu_high", "measured", "load_end", "unschedulable", "tie")
+    measures = ("cpu_capacity", "cpu_low", "cpu_high", "cpu_reported", "measured", "load_end")
+    fields = (*measures, "unasked_cpu", "unasked_memory", "unschedulable", "tie")
     usual = ("cpu", "memory", "ephemeral-storage", "pods")
     whole: dict[str, Any] = {uid: (known.state(uid), known.node_of(uid)) for uid in UIDS}
     for i, name in enumerate(nodes.names):

@@ -33,6 +33,7 @@ from .gate import Gate
 from .heartbeat import Heartbeat
 from .keeper import Keeper
 from .keepers.annotations import AnnotationKeeper
+from .keepers.carbon import CarbonKeeper
 from .keepers.clock import ClockKeeper
 from .keepers.lease import LeaseKeeper
 from .keepers.load import LoadKeeper
@@ -59,6 +60,7 @@ class Core:
     ledger: Ledger
     gate: Gate
     models: ModelKeeper
+    carbon: CarbonKeeper
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,11 @@ def _load(parts: Parts) -> LoadKeeper:
     return keeper
 
 
+def _carbon(parts: Parts) -> CarbonKeeper:
+    parts.on_first_lists.append(parts.core.carbon.look)  # before the first decision
+    return parts.core.carbon
+
+
 def _pod_usage(parts: Parts) -> UsageKeeper:
     settings, ledger, connection = parts.core.settings, parts.core.ledger, parts.outside.connection
     source = pod_usage_source(
@@ -134,6 +141,7 @@ KEEPERS: tuple[Callable[[Parts], Keeper], ...] = (
     lambda parts: parts.kinds,
     _load,
     lambda parts: parts.core.models,
+    _carbon,
     _pod_usage,
     _measured_power,
     lambda parts: AnnotationKeeper(parts.core.ledger),
@@ -163,7 +171,9 @@ def build_core(settings: Settings) -> Core:
     gate = Gate()
     models = ModelKeeper(settings, ledger, gate.changed)
     models.load()
-    return Core(settings, any_strategy(settings.strategy), ledger, gate, models)
+    carbon = CarbonKeeper(settings.carbon.path, ledger)
+    carbon.load()
+    return Core(settings, any_strategy(settings.strategy), ledger, gate, models, carbon)
 
 
 def build(core: Core, outside: Outside) -> Parts:

@@ -94,7 +94,7 @@ def asks_less(before: Pod, after: Pod) -> bool:
 
 def holds(pod: Pod) -> tuple[object, ...]:
     """What a pod takes of its node; a resize may change it."""
-    return pod.requests, pod.started, pod.cpu, pod.ports
+    return pod.requests, pod.unasked, pod.started, pod.cpu, pod.ports
 
 
 def selected_by(pod: Pod) -> tuple[object, ...]:

@@ -64,6 +64,14 @@ def check_limits(settings: Settings) -> None:
             raise ConfigurationError(f"{name}: expected at least {usual}, which is {value:g}; got {most:g}")
 
 
+def check_carbon(settings: Settings) -> None:
+    """Raises ConfigurationError where the strategy counts grams of CO2 and nothing tells the grid's intensity."""
+    if settings.strategy == "carbon" and settings.carbon.path is None:
+        raise ConfigurationError(
+            "strategy is carbon: expected the CSV file with the grid's intensity as carbon.path; got none"
+        )
+
+
 def _check_refit(settings: Settings) -> None:
     """Raises ConfigurationError where models are to be learned without a Prometheus, or from too few samples."""
     refit = settings.refit

@@ -136,6 +136,14 @@ class PowerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CarbonSettings:
+    """Where the carbon intensity of the grid comes from."""
+
+    path: str | None = None
+    """CSV file of times, regions and gCO2/kWh; None: it is not known, and no strategy may need it."""
+
+
+@dataclass(frozen=True, slots=True)
 class PodFields:
     """How to treat the fields of pods."""
 
@@ -175,6 +183,7 @@ class Settings:
     pod_usage: PodUsageSettings = field(default_factory=PodUsageSettings)
     refit: RefitSettings = field(default_factory=RefitSettings)
     drift: DriftSettings = field(default_factory=DriftSettings)
+    carbon: CarbonSettings = field(default_factory=CarbonSettings)
     default_pod_cpu: int = 100
     """[millicores] Estimated use of a pod with neither request nor limit; the same as kube-scheduler's."""
     tolerance_watts: float = 0.0

@@ -29,7 +29,8 @@ from peaks_scheduler.objects.node import Node, node_from_api
 from peaks_scheduler.objects.pod import Pod, pod_from_api
 from peaks_scheduler.power.curves import Exponential, Linear
 from peaks_scheduler.power.models import EMPTY, PowerModel, PowerModels, Quality
-from peaks_scheduler.settings.settings import LeaderElection, LoadSettings, PowerSettings, Settings
+from peaks_scheduler.settings.settings import CarbonSettings, LeaderElection, LoadSettings, PowerSettings, Settings
+from peaks_scheduler.sources.carbon_file import parse_carbon
 from tests.e2e.support.load_endpoint import LoadEndpoint, Reply
 from tests.support.builders import BENT_DOWN, NOW, Json, node, pod, when
 
@@ -107,6 +108,39 @@ def said(check: str, **changes: Any) -> str:
     """``warning: words -> remedy`` of the one finding."""
     finding = only(check, **changes)
     return f"{finding.status}: {finding.text} -> {finding.remedy}"
+
+
+# --- carbon ---------------------------------------------------------------------------------------------------------
+
+GRID = Settings(leader_election=LEASE, strategy="carbon", carbon=CarbonSettings("carbon.csv"))
+NORTH = "time,region,gco2_per_kwh\n2020-01-01,north,30\n"
+
+
+def in_regions(*regions: str) -> list[Node]:
+    labels = [{"topology.kubernetes.io/region": region} for region in regions]
+    return [node_from_api(node(f"worker-{i}", labels=each)) for i, each in enumerate(labels, 1)]
+
+
+def test_a_file_of_carbon_intensity_that_covers_all_nodes_is_fine() -> None:
+    forecast = parse_carbon(NORTH, "carbon.csv")
+    assert said("carbon", settings=GRID, carbon=forecast, nodes=in_regions("north")) == (
+        "ok: carbon.csv has 1 region: north -> "
+    )
+
+
+def test_nodes_whose_grid_is_not_in_the_file_are_named() -> None:
+    forecast = parse_carbon(NORTH, "carbon.csv")
+    some = said("carbon", settings=GRID, carbon=forecast, nodes=in_regions("north", "south"))
+    assert some.startswith("warning: no intensity is known now for worker-2")
+    none = said("carbon", settings=GRID, carbon=forecast, nodes=in_regions("south"))
+    assert none.startswith("failed: no intensity is known now for worker-1")
+
+
+def test_a_file_of_carbon_intensity_that_cannot_be_read_has_failed() -> None:
+    wrong = ConfigurationError("carbon.csv, line 2: time: expected a time")
+    assert said("carbon", settings=GRID, carbon=wrong) == (
+        "failed: carbon.csv, line 2: time: expected a time -> correct carbon.path or its file"
+    )
 
 
 # --- as a whole -------------------------------------------------------------------------------------------------------

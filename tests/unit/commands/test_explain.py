@@ -478,7 +478,7 @@ def test_a_file_that_is_not_there_is_exit_2(option: str, given: tuple[str, str],
         ("--load", "{", "--load wrong: expected JSON"),
         ("--load", "{}", "--load wrong: expected data to be an object"),
         ("--power-models", "models: 3", "wrong: models: expected a list"),
-        ("--config", "strategy: cheapest", "strategy: expected one of peaks, envelope, jump; got 'cheapest'"),
+        ("--config", "strategy: cheapest", "max-min, ecsched; got 'cheapest'"),
         ("--config", "stratgy: peaks", "unknown key"),
     ],
 )
@@ -681,10 +681,27 @@ def cluster_of(
 # --- strategies -----------------------------------------------------------------------------------
 
 
+def test_a_strategy_over_batches_is_explained_for_the_pod_alone(folder: Path) -> None:
+    for name in ("min-min", "max-min", "ecsched"):
+        Path("config.yaml").write_text(f"strategy: {name}")
+        assert answers("default/web-0", *ALL, "--config", "config.yaml")["default/web-0"]["node"] == "worker-2"
+
+
+def test_grams_are_explained_by_the_file_of_the_grid(folder: Path) -> None:
+    Path("carbon.csv").write_text("time,gco2_per_kwh\n2020-01-01,300\n")
+    Path("config.yaml").write_text("strategy: carbon\ncarbon: {path: carbon.csv}")
+    told = answers("default/web-0", *ALL, "--config", "config.yaml")["default/web-0"]["nodes"]["worker-2"]
+    # 5.486 W of a thousand, times 300 g/kWh
+    assert (told["cost"], told["costUnit"]) == (pytest.approx(1.646, abs=0.001), "gCO2/h")
+
+
 def test_strategies_are_listed_one_line_each_with_what_they_minimise() -> None:
     result = CliRunner().invoke(main, ["strategies"])
     assert result.exit_code == 0
-    assert [line.split()[0] for line in result.stdout.splitlines()] == ["peaks", "envelope", "jump"]
+    by_power = ["peaks", "envelope", "jump", "jump-upstream", "carbon"]
+    plain = ["least-allocated", "most-allocated", "round-robin", "random", "first-come"]
+    over_batches = ["min-min", "max-min", "ecsched"]
+    assert [line.split()[0] for line in result.stdout.splitlines()] == [*by_power, *plain, *over_batches]
     assert all(len(line.split(maxsplit=1)[1]) > 20 for line in result.stdout.splitlines())
 
 

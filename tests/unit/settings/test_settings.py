@@ -250,6 +250,11 @@ WRONG = {
     "log format": ("logFormat: xml", "logFormat: expected `text` or `json`; got 'xml'"),
     "switch": ("leaderElection: {enabled: maybe}", "leaderElection.enabled: expected true or false; got 'maybe'"),
     "lease name": ("leaderElection: {name: My_Lease}", "leaderElection.name: expected a name of a Lease"),
+    "carbon without a file": (
+        "strategy: carbon",
+        "strategy is carbon: expected the CSV file with the grid's intensity",
+    ),
+    "no wait": ("batchWait: 0s", "batchWait: expected a duration with its unit, more than 0"),
     "a number as name": ("schedulerName: 7", "schedulerName: expected text"),
 }
 

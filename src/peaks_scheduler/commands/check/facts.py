@@ -17,6 +17,7 @@ from peaks_scheduler.objects.node import Node
 from peaks_scheduler.objects.pod import Pod
 from peaks_scheduler.power.models import PowerModels
 from peaks_scheduler.settings.settings import Settings
+from peaks_scheduler.sources.carbon_file import Forecast
 from peaks_scheduler.sources.matching import MatchedLoad, match_nodes
 
 from .other_daemons import Traces
@@ -53,6 +54,8 @@ class Facts:
     targets: int | PeaksError | None
     """Number of targets that the Prometheus of ``prometheus.address`` scrapes; None: no address is set."""
     models: PowerModels | PeaksError
+    carbon: Forecast | PeaksError | None = None
+    """Carbon intensity of the grid; None: no file is configured (``carbon.path``)."""
     access: str = ""
     """The kubeconfig and context, or the service account, that is used."""
     anonymous: bool = False

@@ -21,6 +21,7 @@ from peaks_scheduler.objects.pod import Pod, pod_from_api
 from peaks_scheduler.power.models import PowerModels
 from peaks_scheduler.settings.power_models import configured_models
 from peaks_scheduler.settings.settings import Settings
+from peaks_scheduler.sources.carbon_file import Forecast, read_carbon
 from peaks_scheduler.sources.factory import load_source, pod_usage_source, prometheus_api
 from peaks_scheduler.sources.source import LoadSource
 
@@ -85,6 +86,7 @@ async def _gather(settings: Settings, connection: Connection, client: KubeClient
         usage=usage.result(),
         targets=targets.result(),
         models=_models(settings),
+        carbon=_carbon(settings),
         access=connection.where,
         anonymous=connection.anonymous,
         impersonates=connection.impersonates,
@@ -171,11 +173,18 @@ async def _targets(settings: Settings) -> int | None:
         await api.aclose()
 
 
-# --- the models -------------------------------------------------------------------------------------------------------
+# --- files ----------------------------------------------------------------------------------------------------------
 
 
 def _models(settings: Settings) -> PowerModels | PeaksError:
     try:
         return configured_models(settings)
+    except ConfigurationError as error:
+        return error
+
+
+def _carbon(settings: Settings) -> Forecast | PeaksError | None:
+    try:
+        return None if settings.carbon.path is None else read_carbon(settings.carbon.path)
     except ConfigurationError as error:
         return error

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from peaks_scheduler.scheduling.batching import any_strategy
 from peaks_scheduler.settings.settings import Settings
 
-from . import api_server_checks, lease_checks, load_checks, model_checks, node_checks
+from . import api_server_checks, carbon_checks, lease_checks, load_checks, model_checks, node_checks
 from .facts import Facts
 from .finding import Finding, failed
 from .gather import TIMEOUT, gather
@@ -38,6 +38,7 @@ CHECKS: tuple[tuple[str, Callable[[Facts], Iterable[Finding]]], ...] = (
     ("model quality",   model_checks.quality),
     ("model scopes",    model_checks.scopes),
     ("fitted range",    model_checks.fitted_range),
+    ("carbon",          carbon_checks.intensity),
 )
 # fmt: on
 

@@ -20,6 +20,7 @@ from peaks_scheduler.scheduling.decision import Decision, NodeVerdict
 from peaks_scheduler.scheduling.scoring.strategies import Strategy
 from peaks_scheduler.scheduling.verdicts import judge
 from peaks_scheduler.settings.settings import Settings
+from peaks_scheduler.sources.carbon_file import read_carbon, tell_intensity
 from peaks_scheduler.text.words import few
 
 from .cluster import Cluster
@@ -82,6 +83,8 @@ def explain(cluster: Cluster, settings: Settings, key: str | None) -> list[Answe
     Raises NotFound for an unknown pod, PeaksError for a pod that is not pending.
     """
     strategy, ours = any_strategy(settings.strategy), settings.scheduler_name
+    if settings.carbon.path is not None:
+        tell_intensity(cluster.ledger, read_carbon(settings.carbon.path), cluster.now)
     pods = _pending(cluster, ours) if key is None else _wanted(cluster, key, ours)
     keys = _keys(cluster)
     with shaped("the cluster's objects"):
