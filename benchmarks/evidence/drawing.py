@@ -1,4 +1,4 @@
-"""How things are drawn: told apart by markers, strokes and hatches, so that black and white will do."""
+"""How things are drawn: told apart by markers and strokes, so that black and white will do."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ STYLES = (
     {"color": "0.45", "marker": "x", "linestyle": "--"},
     {"color": "0.7", "marker": "P", "linestyle": ":"},
 )
-HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++")
+OF_STRATEGY = {"envelope": 0, "jump": 1, "least-allocated": 2, "jump-upstream": 3}
+"""The place of its style: a strategy looks alike in all figures."""
 
 
 def lines(axes: Any, xs: Sequence[float], found: Mapping[str, Sequence[Mean]]) -> None:
     """One line a name, with 95 % intervals."""
-    for style, (name, means) in zip(STYLES, found.items(), strict=False):
+    for place, (name, means) in enumerate(found.items()):
+        style: dict[str, Any] = dict(STYLES[OF_STRATEGY.get(name, place)])
         ys, halves = [each.value for each in means], [each.half for each in means]
         axes.errorbar(xs, ys, yerr=halves, label=name, capsize=2, markersize=4, linewidth=1.2, **style)
 

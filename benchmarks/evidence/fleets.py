@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from benchmarks import BenchmarkError
@@ -72,6 +72,13 @@ class Fleet:
             pair = unlike_pair(models, self.seed)
             return swapped(models, *pair) if pair else models
         return partly_unmodelled(models, 0.1, self.seed) if kind == "unmodelled" else models
+
+
+@lru_cache(maxsize=8)
+def cluster(fleet: Fleet) -> tuple[list[SimulatedNode], PowerModels]:
+    """The servers of a fleet, and what is believed of them; several runs in one process share the fits."""
+    nodes = fleet.nodes()
+    return nodes, fleet.models(nodes)
 
 
 @cache

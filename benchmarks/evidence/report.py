@@ -24,10 +24,12 @@ class Size:
     servers: int = 50
     many: int = 500
     days: float = 7.0
+    few_days: float = 2.0
+    """Of runs whose pods come and go, where there are many of them."""
 
 
 FULL = Size()
-SMALL = Size(seeds=2, few=2, draws=2, servers=6, many=8, days=0.1)
+SMALL = Size(seeds=2, few=1, draws=1, servers=6, many=8, days=0.1, few_days=0.1)
 """To see that it works."""
 
 
@@ -57,3 +59,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def seeds(count: int) -> range:
     return range(1, count + 1)
+
+
+def seed_of(run: Run) -> int:
+    """The seed of a run; 0: it has none."""
+    seed: int | None = getattr(run, "seed", None) or getattr(getattr(run, "fleet", None), "seed", None)
+    return seed or 0

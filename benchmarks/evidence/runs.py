@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from peaks_scheduler.simulation.case import LOAD_WATCHER, PERFECT, Case, LoadView
-from peaks_scheduler.simulation.cluster import SimulatedNode
 from peaks_scheduler.simulation.energy import measure
 from peaks_scheduler.simulation.measurement import Measurement
 from peaks_scheduler.simulation.replay import replay
 from peaks_scheduler.simulation.workload import Job
 
 from . import workloads
-from .fleets import Fleet
+from .fleets import Fleet, cluster
 from .window import between, reached
 from .workloads import DAY, HOUR, PACE
 
@@ -46,10 +45,10 @@ class Filled:
     strategy: str
 
     def measure(self) -> Figures:
-        nodes = self.fleet.nodes()
+        nodes, _ = cluster(self.fleet)
         threads = sum(node.cpu_cores for node in nodes)
         jobs = workloads.filling(threads, LOADS[-1], self.fleet.seed, PACE * 50 / len(nodes))
-        series = _replayed(nodes, jobs, self.fleet, self.strategy).series
+        series = _replayed(jobs, self.fleet, self.strategy).series
         found = {load: reached(series, load * threads) for load in LOADS}
         watts = {f"watts {load:.0%}": pair[0] for load, pair in found.items()}
         return watts | {f"bound {load:.0%}": pair[1] for load, pair in found.items()}
@@ -66,10 +65,10 @@ class Churned:
     used: float = 1.0
 
     def measure(self) -> Figures:
-        nodes, seed = self.fleet.nodes(), self.fleet.seed
+        nodes, seed = cluster(self.fleet)[0], self.fleet.seed
         threads, end = sum(node.cpu_cores for node in nodes), SETTLE + self.days * DAY
         jobs = workloads.churn(threads, self.load, end, seed, LIFE, self.used)
-        measured = _replayed(nodes, jobs, self.fleet, self.strategy)
+        measured = _replayed(jobs, self.fleet, self.strategy)
         kpis = measured.kpis
         more = {"unscheduled": kpis.unscheduled, "pods": kpis.pods, "wait_s": kpis.wait_s}
         switches = kpis.machine_switches / (kpis.makespan_s / DAY) / len(nodes)
@@ -87,10 +86,10 @@ class Burst:
     used: float = 1.0
 
     def measure(self) -> Figures:
-        nodes, seed = self.fleet.nodes(), self.fleet.seed
+        nodes, seed = cluster(self.fleet)[0], self.fleet.seed
         threads = sum(node.cpu_cores for node in nodes)
         jobs = workloads.burst(threads, 0.1, 500, BEGIN, 300.0, HOUR, seed, self.used)
-        measured = _replayed(nodes, jobs, self.fleet, self.strategy, PERFECT if self.perfect else LOAD_WATCHER)
+        measured = _replayed(jobs, self.fleet, self.strategy, PERFECT if self.perfect else LOAD_WATCHER)
         return between(measured.series, BEGIN, BEGIN + 300.0 + HOUR) | {"unscheduled": measured.kpis.unscheduled}
 
 
@@ -98,8 +97,6 @@ BEGIN = 2 * HOUR
 """[s] The burst begins when the average loads have long been true."""
 
 
-def _replayed(
-    nodes: Sequence[SimulatedNode], jobs: Sequence[Job], fleet: Fleet, strategy: str, load: LoadView = LOAD_WATCHER
-) -> Measurement:
-    case = Case(nodes, jobs, strategy, fleet.models(nodes), load=load, seed=fleet.seed)
-    return measure(replay(case))
+def _replayed(jobs: Sequence[Job], fleet: Fleet, strategy: str, load: LoadView = LOAD_WATCHER) -> Measurement:
+    nodes, models = cluster(fleet)
+    return measure(replay(Case(nodes, jobs, strategy, models, load=load, seed=fleet.seed)))

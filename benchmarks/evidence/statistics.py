@@ -19,7 +19,7 @@ class Mean:
         return self.text(1)
 
     def text(self, digits: int) -> str:
-        value = f"{self.value:.{digits}f}"
+        value = number(self.value, digits)
         return f"{value} ± {self.half:.{digits}f}" if self.half else value
 
 
@@ -32,6 +32,11 @@ def mean(values: Iterable[float]) -> Mean:
 
     quantile = float(t.ppf(0.975, len(found) - 1))
     return Mean(statistics.fmean(found), quantile * statistics.stdev(found) / math.sqrt(len(found)))
+
+
+def number(value: float, digits: int = 1) -> str:
+    """The number in decimals, without the sign of a zero."""
+    return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def percent_over(value: float, least: float) -> float:

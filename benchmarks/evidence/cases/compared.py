@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.evidence.drawing import bars
+from benchmarks.evidence.fleets import Fleet
 from benchmarks.evidence.report import Found, Report, Size, seeds, table
-from benchmarks.evidence.runs import Run
+from benchmarks.evidence.runs import Churned, Run
 from benchmarks.evidence.statistics import Mean, mean, percent_over, percent_under
-
-from .placed import churn
 
 STRATEGIES = (
     "envelope",
@@ -29,7 +28,11 @@ LOADS = (0.3, 0.5)
 
 
 def runs(size: Size) -> Sequence[Run]:
-    return [churn(seed, each, load, size) for each in STRATEGIES for load in LOADS for seed in seeds(size.few)]
+    return [_run(seed, each, load, size) for each in STRATEGIES for load in LOADS for seed in seeds(size.few)]
+
+
+def _run(seed: int, strategy: str, load: float, size: Size) -> Churned:
+    return Churned(Fleet(seed, size.servers), strategy, load, size.few_days)
 
 
 def report(found: Found, size: Size) -> Report:
@@ -43,17 +46,17 @@ def report(found: Found, size: Size) -> Report:
 
 
 def _over(found: Found, strategy: str, load: float, size: Size) -> Mean:
-    every = [found[churn(seed, strategy, load, size)] for seed in seeds(size.few)]
+    every = [found[_run(seed, strategy, load, size)] for seed in seeds(size.few)]
     return mean(percent_over(each["kwh"], each["bound_kwh"]) for each in every)
 
 
 def _cells(found: Found, strategy: str, load: float, size: Size) -> list[str]:
     pairs = [
-        (found[churn(seed, strategy, load, size)], found[churn(seed, "least-allocated", load, size)])
+        (found[_run(seed, strategy, load, size)], found[_run(seed, "least-allocated", load, size)])
         for seed in seeds(size.few)
     ]
     saved = mean(percent_under(ours["kwh"], default["kwh"]) for ours, default in pairs)
-    energy = mean(ours["kwh"] / size.days for ours, _ in pairs)
+    energy = mean(ours["kwh"] / size.few_days for ours, _ in pairs)
     return [
         str(_over(found, strategy, load, size)),
         "" if strategy == "least-allocated" else str(saved),
@@ -66,8 +69,8 @@ def _work(found: Found, size: Size) -> str:
     apart, left = 0.0, 0.0
     for load in LOADS:
         for seed in seeds(size.few):
-            first = found[churn(seed, STRATEGIES[0], load, size)]["core_hours"]
-            every = [found[churn(seed, each, load, size)] for each in STRATEGIES]
+            first = found[_run(seed, STRATEGIES[0], load, size)]["core_hours"]
+            every = [found[_run(seed, each, load, size)] for each in STRATEGIES]
             apart = max(apart, *(abs(100.0 * (each["core_hours"] / first - 1.0)) for each in every))
             left += sum(each["unscheduled"] for each in every)
     return f"differ by at most {apart:.2f} %; {left:.0f} pods were left over"

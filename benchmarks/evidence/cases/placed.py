@@ -12,19 +12,17 @@ from benchmarks.evidence.runs import LOADS, Churned, Filled, Run
 from benchmarks.evidence.statistics import Mean, mean, percent_over, percent_under
 
 STRATEGIES = ("envelope", "jump", "least-allocated")
+LONG = ("envelope", "least-allocated")
+"""Those of a whole week and of many servers."""
 HEAD = ["", *(f"{load:.0%} load" for load in LOADS)]
 
 
 def runs(size: Size) -> Sequence[Run]:
-    filled = [Filled(fleet, each) for fleet in _fleets(size) for each in STRATEGIES]
+    filled = [Filled(Fleet(seed, size.servers), each) for seed in seeds(size.seeds) for each in STRATEGIES]
+    many = [Filled(Fleet(seed, size.many), each) for seed in seeds(size.few) for each in LONG]
     exact = [Filled(Fleet(seed, size.servers, belief="true"), "envelope") for seed in seeds(size.seeds)]
-    churned = [churn(seed, each, load, size) for seed in seeds(size.seeds) for each in STRATEGIES for load in LOADS]
-    return [*churned, *filled, *exact]
-
-
-def _fleets(size: Size) -> list[Fleet]:
-    small = [Fleet(seed, size.servers) for seed in seeds(size.seeds)]
-    return [*small, *(Fleet(seed, size.many) for seed in seeds(size.few))]
+    churned = [churn(seed, each, load, size) for seed in seeds(size.seeds) for each in LONG for load in LOADS]
+    return [*many, *churned, *filled, *exact]
 
 
 def churn(seed: int, strategy: str, load: float, size: Size) -> Churned:
@@ -35,18 +33,18 @@ def churn(seed: int, strategy: str, load: float, size: Size) -> Churned:
 def report(found: Found, size: Size) -> Report:
     filled = {each: _filled(found, each, size.servers, size.seeds) for each in STRATEGIES}
     exact = _filled(found, "envelope", size.servers, size.seeds, "true")
-    many = {each: _filled(found, each, size.many, size.few) for each in STRATEGIES}
-    churned = {each: [_churned(found, each, load, size) for load in LOADS] for each in STRATEGIES}
+    many = {each: _filled(found, each, size.many, size.few) for each in LONG}
+    churned = {each: [_churned(found, each, load, size) for load in LOADS] for each in LONG}
     saved = [_saved(found, load, size) for load in LOADS]
     possible = [_saved(found, load, size, "bound_kwh") for load in LOADS]
     rows = [["`envelope`, true curves", *exact], *([f"`{each}`", *filled[each]] for each in STRATEGIES)]
     texts = {
         "placed.filled": table(HEAD, [_bound_watts(found, size), *rows]),
-        "placed.many": table(HEAD, [[f"`{each}`", *many[each]] for each in STRATEGIES]),
+        "placed.many": table(HEAD, [[f"`{each}`", *many[each]] for each in LONG]),
         "placed.churned": table(
             HEAD,
             [
-                *([f"`{each}`", *churned[each]] for each in STRATEGIES),
+                *([f"`{each}`", *churned[each]] for each in LONG),
                 ["**`envelope` under `least-allocated`**", *saved],
                 ["the bound under `least-allocated`", *possible],
                 ["saved by `envelope` [W]", *(_watts(found, load, size).text(0) for load in LOADS)],
@@ -87,13 +85,13 @@ def _watts(found: Found, load: float, size: Size) -> Mean:
 
 def _paired(found: Found, load: float, size: Size, compare: Callable[[Any, Any], float]) -> Mean:
     """Over seeds: the same servers and pods with ``envelope`` and with the default."""
-    pairs = [[found[churn(seed, each, load, size)] for each in STRATEGIES] for seed in seeds(size.seeds)]
+    pairs = [[found[churn(seed, each, load, size)] for each in LONG] for seed in seeds(size.seeds)]
     return mean(compare(pair[0], pair[-1]) for pair in pairs)
 
 
 def _work(found: Found, size: Size) -> str:
     """The largest difference in core-hours between strategies [%], and the pods that were left over."""
-    each = [[found[churn(seed, s, load, size)] for s in STRATEGIES] for seed in seeds(size.seeds) for load in LOADS]
+    each = [[found[churn(seed, s, load, size)] for s in LONG] for seed in seeds(size.seeds) for load in LOADS]
     hours = [[one["core_hours"] for one in some] for some in each]
     apart = max(100.0 * (max(some) / min(some) - 1.0) for some in hours)
     left = sum(one["unscheduled"] for some in each for one in some)

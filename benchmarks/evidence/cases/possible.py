@@ -21,8 +21,6 @@ POSSIBLE = {
 SHOWN = (0.1, 0.3, 0.5, 0.7)
 STRATEGIES = ("envelope", "jump", "least-allocated")
 SLEEP_LOADS = (0.1, 0.3, 0.5)
-DAYS = 3 / 7
-"""Of the days of other runs."""
 
 
 def runs(size: Size) -> Sequence[Run]:
@@ -33,7 +31,7 @@ def runs(size: Size) -> Sequence[Run]:
         Filled(_fleet(seed, size, *kind), each)
         for kind in ((1, False), (0, True))
         for each in STRATEGIES
-        for seed in seeds(2 * size.seeds)
+        for seed in seeds(size.seeds)
     ]
     return [*_churns(size), *bounds, *filled]
 
@@ -54,7 +52,7 @@ def _fleet(seed: int, size: Size, kinds: int = 0, sleep: bool = False) -> Fleet:
 
 
 def _churn(fleet: Fleet, strategy: str, load: float, size: Size) -> Churned:
-    return Churned(fleet, strategy, load, round(size.days * DAYS, 3))
+    return Churned(fleet, strategy, load, size.few_days)
 
 
 def report(found: Found, size: Size) -> Report:
@@ -62,7 +60,6 @@ def report(found: Found, size: Size) -> Report:
     shown = [TENTHS.index(load) for load in SHOWN]
     head = ["", *(f"{load:.0%}" for load in SHOWN)]
     texts = {
-        "possible.draws": str(size.draws),
         "possible.table": table(head, [[name, *(means[i] for i in shown)] for name, means in possible.items()]),
         "possible.one": _filled_table(found, size, 1, sleep=False),
         "possible.one-churn": ", ".join(
@@ -89,7 +86,7 @@ def _over(found: Found, fleets: list[Fleet], strategy: str, load: float, size: S
 
 
 def _filled_table(found: Found, size: Size, kinds: int, *, sleep: bool) -> str:
-    fleets = [_fleet(seed, size, kinds, sleep) for seed in seeds(2 * size.seeds)]
+    fleets = [_fleet(seed, size, kinds, sleep) for seed in seeds(size.seeds)]
     every = {each: [found[Filled(fleet, each)] for fleet in fleets] for each in STRATEGIES}
     rows: list[list[object]] = [
         [

@@ -10,7 +10,7 @@ from benchmarks.evidence.fleets import measured_servers
 from benchmarks.evidence.report import Found, Report, Size, seeds, table
 from benchmarks.evidence.runs import Run
 from benchmarks.evidence.small import TENTHS, TWO_LINES, Pair, Ten, packed, spread
-from benchmarks.evidence.statistics import Mean, mean, percent_over, percent_under
+from benchmarks.evidence.statistics import Mean, mean, number, percent_over, percent_under
 
 STRATEGIES = ("envelope", "jump", "jump-upstream", "least-allocated")
 CLAIMED_TWO, CLAIMED_TEN = 10.0, 12.0
@@ -35,7 +35,6 @@ def report(found: Found, size: Size) -> Report:
     ten = {each: [_saved(found, each, load) for load in TENTHS] for each in STRATEGIES}
     real = [percent_under(packed(server.curve, AT), spread(server.curve, AT)) for server in measured_servers()]
     texts = {
-        "proposal.draws": str(size.draws),
         "proposal.two": table(head, [*rows, ["the bound", *_bound(found, size), ""]]),
         "proposal.ten": _ten_table(ten),
         "proposal.real": _real(real),
@@ -78,7 +77,7 @@ def _ten_table(ten: dict[str, list[float]]) -> str:
     shown = [TENTHS.index(load) for load in SHOWN]
     claim: list[object] = ["packed, by arithmetic"]
     claim += [f"{percent_under(packed(TWO_LINES, load), spread(TWO_LINES, load)):.1f}" for load in SHOWN]
-    rows = [[f"`{each}`", *(f"{saved[i] + 0.0:.1f}" for i in shown)] for each, saved in ten.items()]
+    rows = [[f"`{each}`", *(number(saved[i]) for i in shown)] for each, saved in ten.items()]
     return table(["", *(f"{load:.0%} load" for load in SHOWN)], [claim, *rows])
 
 
@@ -97,8 +96,8 @@ def _draw(figure: Any, ten: dict[str, list[float]], real: Sequence[float]) -> No
     arithmetic = [percent_under(packed(TWO_LINES, load), spread(TWO_LINES, load)) for load in TENTHS]
     left.plot(percent, arithmetic, color="0.8", linewidth=6, label="packed, by arithmetic")
     lines(left, percent, {each: [Mean(value) for value in saved] for each, saved in ten.items()})
-    left.set(title="ten equal nodes, two lines", xlabel="load [%]", ylabel="power saved [%]")
-    left.legend(frameon=False, fontsize=8)
+    left.set(title="ten equal nodes, two lines", xlabel="load [%]", ylabel="power saved [%]", ylim=(-1, 17))
+    left.legend(frameon=False, fontsize=8, ncols=2, loc="upper left")
     right.hist(real, bins=24, color="0.8", edgecolor="black", linewidth=0.8)
     right.axvline(CLAIMED_TEN, linewidth=1.2, **{key: STYLES[0][key] for key in ("color",)}, linestyle="--")
     right.annotate(

@@ -12,7 +12,6 @@ from benchmarks.evidence.statistics import mean, percent_over, percent_under
 STRATEGIES = ("envelope", "jump", "least-allocated")
 LOADS = (0.1, 0.2, 0.3)
 USED = 0.5
-DAYS = 3 / 7
 
 
 def runs(size: Size) -> Sequence[Run]:
@@ -20,7 +19,7 @@ def runs(size: Size) -> Sequence[Run]:
 
 
 def _run(seed: int, strategy: str, load: float, size: Size) -> Churned:
-    return Churned(Fleet(seed, size.servers), strategy, load, round(size.days * DAYS, 3), USED)
+    return Churned(Fleet(seed, size.servers), strategy, load, size.few_days, USED)
 
 
 def report(found: Found, size: Size) -> Report:

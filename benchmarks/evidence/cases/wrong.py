@@ -42,12 +42,12 @@ def _fleets(number: int, belief: str, size: Size) -> list[Fleet]:
 
 
 def _churn(fleet: Fleet, strategy: str, size: Size) -> Churned:
-    return Churned(fleet, strategy, LOAD, size.days)
+    return Churned(fleet, strategy, LOAD, size.few_days)
 
 
 def report(found: Found, size: Size) -> Report:
     filled = {name: _filled(found, belief, size) for name, belief in BELIEFS.items()}
-    rows = [[name, *filled[name], *_week(found, belief, size)] for name, belief in BELIEFS.items()]
+    rows = [[name, *filled[name], *_churned(found, belief, size)] for name, belief in BELIEFS.items()]
     head = [
         "models",
         *(f"{load:.0%} load" for load in LOADS),
@@ -64,7 +64,7 @@ def _filled(found: Found, belief: str, size: Size) -> list[Mean]:
     ]
 
 
-def _week(found: Found, belief: str, size: Size) -> list[Mean]:
+def _churned(found: Found, belief: str, size: Size) -> list[Mean]:
     ours = [found[_churn(fleet, "envelope", size)] for fleet in _fleets(size.few, belief, size)]
     default = [found[_churn(fleet, "least-allocated", size)] for fleet in _fleets(size.few, "fitted", size)]
     over = mean(percent_over(each["kwh"], each["bound_kwh"]) for each in ours)
