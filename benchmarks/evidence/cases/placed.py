@@ -52,9 +52,15 @@ def report(found: Found, size: Size) -> Report:
         ),
         "placed.aims": _aims(exact, filled["envelope"], churned["envelope"], saved, possible),
         "placed.work": _work(found, size),
+        "placed.worst": f"{max(each.value for each in churned['envelope']):.1f} %",
+        "placed.saved": _by_load(saved),
     }
     panels = (("filled once", filled), ("a week of pods that come and go", churned))
     return Report(texts, {"placed": lambda figure: _draw(figure, panels)})
+
+
+def _by_load(means: list[Mean]) -> str:
+    return ", ".join(f"{each.value:.0f} % at {load:.0%} load" for load, each in zip(LOADS, means, strict=True))
 
 
 def _filled(found: Found, strategy: str, count: int, number: int, belief: str = "fitted") -> list[Mean]:

@@ -61,6 +61,8 @@ def report(found: Found, size: Size) -> Report:
     head = ["", *(f"{load:.0%}" for load in SHOWN)]
     texts = {
         "possible.table": table(head, [[name, *(means[i] for i in shown)] for name, means in possible.items()]),
+        "possible.at-30": _at(possible, 0.3),
+        "possible.at-70": _at(possible, 0.7),
         "possible.one": _filled_table(found, size, 1, sleep=False),
         "possible.one-churn": ", ".join(
             f"`{each}` {_over(found, _fleet_of(size, 1), each, 0.3, size)} %" for each in STRATEGIES
@@ -69,6 +71,11 @@ def report(found: Found, size: Size) -> Report:
         "possible.sleep-churn": _sleep_table(found, size),
     }
     return Report(texts, {"possible": lambda figure: _draw(figure, possible)})
+
+
+def _at(possible: dict[str, list[Mean]], load: float) -> str:
+    on, asleep, *_ = (means[TENTHS.index(load)].value for means in possible.values())
+    return f"{on:.0f} % at {load:.0%} load where servers stay on, {asleep:.0f} % where they may sleep"
 
 
 def _possible(found: Found, size: Size, kinds: int, sleep: bool) -> list[Mean]:

@@ -38,6 +38,7 @@ def report(found: Found, size: Size) -> Report:
         "proposal.two": table(head, [*rows, ["the bound", *_bound(found, size), ""]]),
         "proposal.ten": _ten_table(ten),
         "proposal.real": _real(real),
+        "proposal.convex": f"{sum(each < 0.0 for each in real)} of {len(real)}",
     }
     return Report(texts, {"proposal": lambda figure: _draw(figure, ten, real)})
 
