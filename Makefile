@@ -50,7 +50,7 @@ help:
 	@echo "make reference      write the table of settings into docs/configuration.md"
 	@echo "make venv           only the Python environment, with $(BIN)/peaks-scheduler"
 	@echo "make control-plane  only the control plane: etcd, kube-apiserver, ... from their Go modules"
-	@echo "make monitoring     only Prometheus, node_exporter and metrics-server, for the tests"
+	@echo "make monitoring     only Prometheus and its exporters and metrics-server, for the tests"
 	@echo "make image          only the container's image, for the tests: root on Debian, no registry"
 	@echo "make clean          remove what these commands left in the checkout"
 

@@ -1,11 +1,12 @@
-"""Brings the monitoring that tests run against real: Prometheus, node_exporter and metrics-server, once, into a cache.
+"""Brings the monitoring that tests run against real, once, into a cache: Prometheus, node_exporter, metrics-server and
+kube-state-metrics.
 
 Owns the cache's layout: ``${XDG_CACHE_HOME:-~/.cache}/peaks-scheduler/monitoring/HASH/``, where HASH is that of this
-file. Prometheus and node_exporter are taken out of Debian's packages, metrics-server is built from its Go module, and
-kwok's own metrics files come from kwok's. Assumes what ``control_plane.py`` assumes, and Debian's apt-get and dpkg-deb
-where Prometheus or node_exporter is not on PATH; what is on PATH is taken as it is. Never installs anything into the
-system and never starts a service: the packages are only unpacked, and apt's lists are kept apart from the machine's.
-With everything in place it touches no network and returns at once.
+file. Prometheus and node_exporter are taken out of Debian's packages, metrics-server and kube-state-metrics are built
+from their Go modules, and kwok's own metrics files come from kwok's. Assumes what ``control_plane.py`` assumes, and
+Debian's apt-get and dpkg-deb where Prometheus or node_exporter is not on PATH; what is on PATH is taken as it is. Never
+installs anything into the system and never starts a service: the packages are only unpacked, and apt's lists are kept
+apart from the machine's. With everything in place it touches no network and returns at once.
 
     python tools/monitoring.py            bring what is missing
     python tools/monitoring.py --where    print "NAME PATH" for every program or file, exit 1 if one is missing
@@ -28,6 +29,7 @@ from pathlib import Path
 from control_plane import KWOK, KWOK_VERSION, BuildError, find_go, progress, run_go
 
 METRICS_SERVER = "sigs.k8s.io/metrics-server/cmd/metrics-server@v0.9.0"
+KUBE_STATE_METRICS = "k8s.io/kube-state-metrics/v2@v2.15.0"
 # program -> the Debian package that it lies in, as usr/bin/PROGRAM
 DEBIAN = {
     "prometheus": "prometheus",
@@ -37,7 +39,7 @@ DEBIAN = {
 # what a kubelet says of its pods' use: /metrics/nodes/NAME/metrics/resource, and that an annotation sets it
 METRICS = ("resource/metrics-resource.yaml", "usage/usage-from-annotation.yaml")
 METRICS_FILE = "kwok-metrics.yaml"
-NAMES = (*DEBIAN, "metrics-server", METRICS_FILE)
+NAMES = (*DEBIAN, "metrics-server", "kube-state-metrics", METRICS_FILE)
 
 APT_LIMIT = 300  # [s] for one command of apt's
 
@@ -135,6 +137,18 @@ def build_metrics_server(go: Path, out: Path) -> None:
         run_go([str(go), "install", "-trimpath", "-ldflags", "-s -w", METRICS_SERVER], out)
 
 
+def build_kube_state_metrics(go: Path, out: Path) -> None:
+    """Built in a copy of its module: ``go install`` asks for the list of its versions, which not every proxy has."""
+    with progress("kube-state-metrics, from its Go module (once, about 3 minutes on 2 cores)"):
+        told = json.loads(run_go([str(go), "mod", "download", "-json", KUBE_STATE_METRICS], out))
+        copy = out / "kube-state-metrics-source"
+        shutil.copytree(told["Dir"], copy)
+        for path in (copy, *copy.rglob("*")):
+            path.chmod(path.stat().st_mode | 0o200)  # the module cache is read-only, and a copy as well
+        program = str(out / "kube-state-metrics")
+        run_go([str(go), "build", "-C", str(copy), "-trimpath", "-ldflags", "-s -w", "-o", program, "."], out)
+
+
 def write_metrics(go: Path, out: Path) -> None:
     """One file with kwok's own metrics, taken from its module."""
     told = json.loads(run_go([str(go), "mod", "download", "-json", f"{KWOK}@{KWOK_VERSION}"], out))
@@ -150,7 +164,11 @@ def bring(names: Sequence[str]) -> None:
         if debian := [name for name in names if name in DEBIAN]:
             unpack_debian(debian, out)
             keep(debian, out)
-        for name, build in ((METRICS_FILE, write_metrics), ("metrics-server", build_metrics_server)):
+        for name, build in (
+            (METRICS_FILE, write_metrics),
+            ("metrics-server", build_metrics_server),
+            ("kube-state-metrics", build_kube_state_metrics),
+        ):
             if name in names:
                 build(find_go(), out)
                 keep([name], out)
@@ -185,7 +203,7 @@ def where() -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Brings Prometheus and metrics-server once, outside the checkout.")
+    parser = argparse.ArgumentParser(description="Brings the monitoring of the tests once, outside the checkout.")
     parser.add_argument("--where", action="store_true", help="only print where they are")
     if parser.parse_args().where:
         return where()

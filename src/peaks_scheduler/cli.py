@@ -12,13 +12,15 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import click
 
 from peaks_scheduler import __version__, process_setup
 from peaks_scheduler.commands.fit.flags import fit_options
 from peaks_scheduler.commands.import_models.command import import_models
+from peaks_scheduler.commands.simulate.flags import simulate_options
+from peaks_scheduler.commands.simulate.validate.command import validate_command
 from peaks_scheduler.errors import ConfigurationError, PeaksError
 from peaks_scheduler.settings.options import cluster_options, setting_option, settings_of
 from peaks_scheduler.text.printable import visible_lines
@@ -33,8 +35,13 @@ class Command(click.Command):
         try:
             return super().invoke(ctx)
         except PeaksError as error:
-            say(f"{_called(ctx)}: {error}".replace("\n", "\n  "))
-            sys.exit(2 if isinstance(error, ConfigurationError) else 1)
+            _fail(ctx, error)
+
+
+def _fail(ctx: click.Context, error: PeaksError) -> NoReturn:
+    """Print the error and exit with its code."""
+    say(f"{_called(ctx)}: {error}".replace("\n", "\n  "))
+    sys.exit(2 if isinstance(error, ConfigurationError) else 1)
 
 
 def _called(ctx: click.Context) -> str:
@@ -50,6 +57,13 @@ class CommandGroup(click.Group):
     """A group of such commands."""
 
     command_class = Command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the group itself, or the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except PeaksError as error:
+            _fail(ctx, error)
 
     def main(self, *args: Any, **more: Any) -> Any:
         """Run the program. An error of the system (for example a full disk) is printed in words; exit code 1."""
@@ -184,14 +198,39 @@ def fit(**flags: Any) -> None:
 main.add_command(import_models(CommandGroup, Command))
 
 
+@main.group(invoke_without_command=True, cls=CommandGroup)
+@simulate_options
+@click.pass_context
+def simulate(ctx: click.Context, /, config: str | None, power_models: str | None, **flags: Any) -> None:
+    """What would each strategy cost? Replay a workload on a simulated cluster, and measure against the least possible.
+
+    Writes tables, figures and a report into --out. `simulate validate` compares with measured power instead.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    from peaks_scheduler.commands.simulate.command import run_experiments, run_simulate
+    from peaks_scheduler.commands.simulate.options import check_experiment, request_of
+
+    settings = settings_of(config, power_models=power_models)
+    if flags["experiment"]:
+        check_experiment(flags)
+        sys.exit(run_experiments(flags, settings))
+    sys.exit(run_simulate(request_of(flags, settings)))
+
+
+simulate.add_command(validate_command(Command))
+
+
 @main.command()
 def strategies() -> None:
     """List the strategies: the name of each, and what it minimises."""
     from peaks_scheduler.scheduling.batching import BATCH_STRATEGIES
     from peaks_scheduler.scheduling.scoring.strategies import STRATEGIES
+    from peaks_scheduler.simulation.carbon_policy import CARBON_DELAY, CARBON_DELAY_MINIMISES
 
     lines = [(strategy.name, strategy.minimises) for strategy in STRATEGIES.values()]
     lines += [(strategy.name, strategy.minimises) for strategy in BATCH_STRATEGIES.values()]
+    lines.append((CARBON_DELAY, CARBON_DELAY_MINIMISES))
     for line in aligned(lines):
         click.echo(line)
 

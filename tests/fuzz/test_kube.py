@@ -25,6 +25,7 @@ from peaks_scheduler.kube.response_limits import LONGEST_WAIT, retry_after_secon
 from peaks_scheduler.kube.schemas.validation import SCHEMAS, check_schema
 from peaks_scheduler.kube.transport import error_of
 from peaks_scheduler.ledger.ledger import Ledger
+from peaks_scheduler.scheduling.batching import BATCH_STRATEGIES, any_strategy, plan_for_one
 from peaks_scheduler.scheduling.cycle import schedule
 from peaks_scheduler.scheduling.scoring.strategies import STRATEGIES
 from tests.fuzz.profile import fuzzed
@@ -102,8 +103,8 @@ def rich_node() -> dict[str, Any]:
 # --- objects ----------------------------------------------------------------------------------------------------------
 
 
-@fuzzed(mutated(rich_pod(), deep=False), examples=200)
-def test_any_pod_is_refused_at_the_door_or_decided(raw: Any) -> None:
+@fuzzed(mutated(rich_pod(), deep=False), st.sampled_from([*STRATEGIES, *BATCH_STRATEGIES]), examples=200)
+def test_any_pod_is_refused_at_the_door_or_decided(raw: Any, name: str) -> None:
     ledger = Ledger()
     ledger.observe_node(rich_node())
     with contextlib.suppress(PeaksError):
@@ -111,18 +112,20 @@ def test_any_pod_is_refused_at_the_door_or_decided(raw: Any) -> None:
         ledger.observe_pod(raw)
         for each, _ in list(ledger.pods()):
             if not each.node_name:
-                schedule(each, ledger.snapshot(), STRATEGIES["peaks"], now=NOW)
+                strategy = plan_for_one(any_strategy(name), each, ledger.snapshot())
+                schedule(each, ledger.snapshot(), strategy, now=NOW)
 
 
-@fuzzed(mutated(rich_node(), deep=False))
-def test_any_node_is_refused_at_the_door_or_decided_on(raw: Any) -> None:
+@fuzzed(mutated(rich_node(), deep=False), st.sampled_from([*STRATEGIES, *BATCH_STRATEGIES]))
+def test_any_node_is_refused_at_the_door_or_decided_on(raw: Any, name: str) -> None:
     ledger = Ledger()
     with contextlib.suppress(PeaksError):
         check_schema("nodes", raw)
         ledger.observe_node(raw)
     ledger.observe_pod(pod())
     (waiting,) = (each for each, _ in ledger.pods())
-    schedule(waiting, ledger.snapshot(), STRATEGIES["peaks"], now=NOW)
+    strategy = plan_for_one(any_strategy(name), waiting, ledger.snapshot())
+    schedule(waiting, ledger.snapshot(), strategy, now=NOW)
 
 
 @fuzzed(st.sampled_from(sorted(SCHEMAS)), mutated(GOOD, deep=False) | scalars)

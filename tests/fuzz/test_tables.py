@@ -16,6 +16,7 @@ from peaks_scheduler.errors import ConfigurationError, PeaksError
 from peaks_scheduler.files.csv.csv_table import CsvTable
 from peaks_scheduler.files.csv.time_columns import times
 from peaks_scheduler.files.csv.written_numbers import told, value, written
+from peaks_scheduler.sources.carbon_file import parse_carbon
 from tests.fuzz.profile import fuzzed
 from tests.fuzz.strategies import mutated_bytes, mutated_text, odd_texts
 
@@ -42,6 +43,17 @@ tables = st.sampled_from((PLAIN, GERMAN, INFLUX, LONG)).flatmap(mutated_text)
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("fuzz") / "m.csv"
+
+
+GRID = "time,region,gco2_per_kwh\n" + "".join(f"{1_800_000_000 + 3600 * i},r{i % 2},{20 * i}\n" for i in range(12))
+
+
+@fuzzed(text=mutated_text(GRID) | tables)
+def test_any_file_of_carbon_intensity_is_read_or_refused(text: str) -> None:
+    with suppress(ConfigurationError):
+        for region in parse_carbon(text, "carbon.csv").values():
+            assert np.isfinite(region.intensity.grams).all()
+            assert region.end > region.start
 
 
 @fuzzed(

@@ -96,7 +96,7 @@ def test_any_requirement_matches_or_does_not(requirement: Requirement, labels: d
 
 @fuzzed(mutated(TERM, deep=False))
 def test_any_term_of_a_file_is_read_or_refused_as_a_wrong_shape(raw: Any) -> None:
-    # who reads files turns these into words (explain.file_objects.shaped); objects of an API server never have them
+    # who reads files turns these into words (files.kubernetes_objects.shaped); objects of an API server never have them
     with suppress(AttributeError, TypeError, ValueError, KeyError):
         term = node_selector_term_from(raw)
         requirements_from(raw)

@@ -100,7 +100,7 @@ def _paired(cpu: RunningTotal, power: RunningTotal, lag: float) -> _Pairs:
         if times.size >= _SHARED * min(cpu.times.size, power.times.size) - abs(lag) / cpu.step:
             return _Pairs(cpu.values[i], power.values[j], times)
     edges = np.round(power.times - lag, 3) if power.step >= cpu.step else cpu.times
-    edges = _thinned(edges, max(cpu.step, power.step))
+    edges = thinned(edges, max(cpu.step, power.step))
     start, end = edges[:-1], edges[1:]
     use, watts = cpu.means(start, end), power.means(np.round(start + lag, 3), np.round(end + lag, 3))
     both = np.isfinite(use) & np.isfinite(watts)
@@ -110,7 +110,7 @@ def _paired(cpu: RunningTotal, power: RunningTotal, lag: float) -> _Pairs:
     return _Pairs(use[both], watts[both], end[both], notes)
 
 
-def _thinned(edges: Floats, step: float) -> Floats:
+def thinned(edges: Floats, step: float) -> Floats:
     """The edges, without those that follow the one before too closely."""
     if np.all(np.diff(edges) >= _SHORT * step):
         return edges

@@ -75,12 +75,14 @@ class CurveFamily:
     def basis(self, u: Floats, shape: float | Floats) -> Floats:
         """B(u, shape) for one shape or many. u (S,), shape (...) -> (..., S, L), L the number of rises."""
         first = self.knots[-1] if self.knots else 0.0
-        columns = [np.ones_like(u), *self._ramps(u)]
-        if not self.shaped:
-            return np.stack(columns, axis=-1)
-        shape = np.asarray(shape, np.float64)
-        bent = _bent(np.maximum(u - first, 0.0), 1.0 - first, shape[..., None])
-        return np.stack(np.broadcast_arrays(*columns, bent), axis=-1)
+        shape = np.asarray(shape if self.shaped else 0.0, np.float64)
+        columns = np.empty((*shape.shape, len(u), self.rises))
+        columns[..., 0] = 1.0
+        for i, ramp in enumerate(self._ramps(u), 1):
+            columns[..., i] = ramp
+        if self.shaped:
+            columns[..., -1] = _bent(np.maximum(u - first, 0.0), 1.0 - first, shape[..., None])
+        return columns
 
     def _ramps(self, u: Floats) -> list[Floats]:
         """A column (S,) for each piece: 0 before it, 1 after it. The last one continues if no exponential follows."""

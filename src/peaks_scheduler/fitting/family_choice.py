@@ -63,12 +63,14 @@ def try_family(family: CurveFamily, cpu: Floats, watts: Floats, fold: Ints) -> T
     scanned = scan(family, cpu, watts)
     squares, products, total = normal(scanned.basis, scanned.weights, watts)
     errors = np.full(len(cpu), np.nan)
-    for number in range(int(fold.max()) + 1):
-        held = fold == number
-        a, b, t = normal(scanned.basis[:, held], scanned.weights[held], watts[held])
-        c, costs = solve(squares - a, products - b, total - t)
-        best = int(np.argmin(costs))
-        errors[held] = watts[held] - scanned.basis[best][held] @ np.maximum(c[best], 0.0)
+    held_back = [fold == number for number in range(int(fold.max()) + 1)]
+    parts = [normal(scanned.basis[:, held], scanned.weights[held], watts[held]) for held in held_back]
+    if parts:
+        # all folds are solved at once, F of them
+        a, b, t = (np.array(each) for each in zip(*parts, strict=True))
+        c, costs = solve(squares - a, products - b, (total - t)[:, None])
+        for held, rises, best in zip(held_back, c, np.argmin(costs, axis=-1), strict=True):
+            errors[held] = watts[held] - scanned.basis[best][held] @ np.maximum(rises[best], 0.0)
     near = ~far_off(scanned.residuals, scanned.scale, watts)
     return TriedFamily(family, scanned, _root_mean_square(errors[near]))
 

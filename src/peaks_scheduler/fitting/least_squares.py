@@ -214,7 +214,16 @@ def robust_scale(residuals: Floats, parameters: int) -> float:
     1988).
     """
     ordered = np.sort(np.abs(residuals))
-    return float(np.median(ordered[min(parameters - 1, len(ordered) - 1) :])) / _GAUSSIAN
+    return median_of_sorted(ordered[min(parameters - 1, len(ordered) - 1) :]) / _GAUSSIAN
+
+
+def median_of_sorted(values: Floats) -> float:
+    """Median of (S,) values in order; NaN if there is one among them. np.median would sort them once more."""
+    last, middle = float(values[-1]), len(values) // 2
+    if math.isnan(last):
+        return math.nan
+    upper = float(values[middle])
+    return upper if len(values) % 2 else (float(values[middle - 1]) + upper) / 2.0
 
 
 def soft_l1_weights(residuals: Floats, scale: float) -> Floats:

@@ -15,12 +15,21 @@ from .models import PowerModel, PowerModels, Quality
 
 def render_models(models: PowerModels, comment: str = "") -> str:
     """The text of a power model file with these models: YAML, CPU as a ratio, ``comment`` at the top."""
-    entries = [entry_of(model) | {"nodes": [name]} for name, model in models.by_name.items()]
+    entries = _named(models)
     entries += [entry_of(model) | {"nodeSelector": dict(selector)} for selector, model in models.by_selector]
     ordered = [{key: entry[key] for key in ENTRY_FIELDS if key in entry} for entry in entries]
     head = "".join(f"# {visible(line)}\n" for line in comment.splitlines())
     text = _dumped({"models": ordered})
     return head + (text if is_visible(text.replace("\n", "")) else _dumped({"models": ordered}, allow_unicode=False))
+
+
+def _named(models: PowerModels) -> list[dict[str, Any]]:
+    """The entries of the models by name; nodes that share a curve object share an entry."""
+    entries: dict[tuple[object, ...], dict[str, Any]] = {}
+    for name, model in models.by_name.items():
+        same = (id(model.curve), id(model.quality), model.scope, model.standby_watts)
+        entries.setdefault(same, entry_of(model) | {"nodes": []})["nodes"].append(name)
+    return list(entries.values())
 
 
 def _dumped(document: dict[str, Any], allow_unicode: bool = True) -> str:

@@ -107,7 +107,7 @@ def _alignments(pods: Sequence[Pod], nodes: Snapshot) -> Floats:
     """(P, N) from 0 to the number of resources."""
     rows = [nodes.rows[name] for name in RESOURCES]
     largest = np.maximum(nodes.allocatable[rows].max(axis=1), 1).astype(np.float64)
-    wanted = np.array([[dict(pod.requests).get(name, 0) for name in RESOURCES] for pod in pods]) / largest
+    wanted = np.array([[float(dict(pod.requests).get(name, 0)) for name in RESOURCES] for pod in pods]) / largest
     free = np.maximum(nodes.free[rows], 0) / largest[:, np.newaxis]
     alignments: Floats = wanted @ free
     return alignments

@@ -10,6 +10,7 @@ from .settings import Settings
 from .table import BY_PATH
 from .values import duration_text, share_text
 
+LONGEST_BATCH_WAIT = 10.0  # [s]
 _LEAST_STEPS = 20  # in each of the two parts of refit.range
 
 
@@ -69,6 +70,15 @@ def check_carbon(settings: Settings) -> None:
     if settings.strategy == "carbon" and settings.carbon.path is None:
         raise ConfigurationError(
             "strategy is carbon: expected the CSV file with the grid's intensity as carbon.path; got none"
+        )
+
+
+def check_batches(settings: Settings) -> None:
+    """Raises ConfigurationError where pods would wait for one another so long that they would be missed."""
+    if settings.batch_wait > LONGEST_BATCH_WAIT:
+        raise ConfigurationError(
+            f"batchWait: expected at most {duration_text(LONGEST_BATCH_WAIT)}: a pod that waits longer counts as "
+            f"undecided; got {duration_text(settings.batch_wait)}"
         )
 
 

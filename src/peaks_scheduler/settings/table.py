@@ -97,7 +97,7 @@ TABLE = (
             "`peaks` (the same as `envelope`), or another one of the [strategies](strategies.md)."),
     Setting("batchWait",             "batch_wait",                DURATION,       "",
             "Longest time that a pod waits for others, with a strategy that decides over batches.",
-            "`min-min`, `max-min` and `ecsched` do; all others ignore it."),
+            "`min-min`, `max-min` and `ecsched` do; all others ignore it. At most 10s."),
     Setting("load.source",           "load.source",               LOAD_SOURCE,    "--load-source",
             "Where the load of the nodes comes from.",
             "[Load](#load) compares them."),

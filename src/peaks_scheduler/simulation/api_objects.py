@@ -54,6 +54,7 @@ def pod_object(job: Job, attempt: int, default_cpu: int) -> Pod:
         stated_cpu=cpu or default_cpu,
         cpu_from="request" if cpu else "default",
         stated_from="request" if cpu else "default",
+        expected_life=job.duration_s,
     )
 
 

@@ -1,4 +1,4 @@
-"""What the scheduler believes of the nodes' power: models fitted to noisy samples, true ones, and wrong ones on purpose.
+"""What the scheduler believes of the nodes' power: fitted to noisy samples, true, or wrong on purpose.
 
 ``fitted_models`` is what ``peaks-scheduler fit`` would write for these nodes. Nodes of one kind have one model, and it
 is one object: the errors of equal models cancel in a comparison. Everything random comes from the seed and from a

@@ -1,6 +1,7 @@
-"""What the strategies ``carbon`` and ``carbon-delay`` know of the grid, and when a pod that can wait should start.
+"""What the strategies ``carbon`` and ``carbon-delay`` know of the grid.
 
-The coming intensity is taken from the trace itself: a forecast without error. Pure.
+The coming intensity is taken from the trace itself: a forecast without error. ``carbon_planner`` says when a pod that
+can wait starts. Pure.
 """
 
 from __future__ import annotations
@@ -9,16 +10,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from peaks_scheduler.arrays import Floats
 from peaks_scheduler.errors import SimulationError
 from peaks_scheduler.ledger.ledger import Ledger
 
 from .api_objects import EPOCH
 from .carbon import CarbonIntensity, Grid, intensity_of
 from .cluster import SimulatedNode
-from .workload import Job
 
 CARBON_DELAY = "carbon-delay"
+CARBON_DELAY_MINIMISES = (
+    "as carbon; a pod that can wait starts in the cleanest hours before its deadline (only in simulate)"
+)
 SIGNAL = "carbonIntensity"
 HORIZONS = {"": 0.0, "/1h": 3600.0, "/6h": 21_600.0, "/24h": 86_400.0}
 """Signal, after ``SIGNAL`` -> over how many coming seconds it is the mean."""
@@ -62,32 +64,8 @@ def by_region(nodes: Sequence[SimulatedNode], grid: Grid) -> dict[str, CarbonInt
     """The intensity of each region that a node is in. Raises SimulationError where it is not known."""
     if not grid:
         raise SimulationError("the strategies carbon and carbon-delay need the grid's intensity: give --carbon FILE")
-    try:
-        return {region: intensity_of(grid, region) for region in sorted({node.region for node in nodes})}
-    except KeyError as error:
-        raise SimulationError(f"no carbon intensity for the region {error}: add --carbon REGION=FILE") from error
-
-
-SAME = 1e-9
-"""Areas whose ratio differs by less are the same: sums of many intensities have no more digits."""
-
-
-def cleanest_start(regions: Sequence[CarbonIntensity], job: Job) -> float:
-    """When to start a job that can wait: the earliest time [s] at which one of the regions is cleanest over the job's
-    life.
-
-    Only its arrival, its last moment and the times at which an intensity changes, or at which the job then would end,
-    can be the best.
-    """
-    first, last, life = job.arrival_s, job.arrival_s + job.slack_s, job.duration_s
-    changes = [_between(each.times, first, last) for each in regions]
-    changes += [_between(each.times, first + life, last + life) - life for each in regions]
-    starts = np.clip(np.unique(np.concatenate([[first, last], *changes])), first, last)
-    areas = np.min([each.integral(starts + life) - each.integral(starts) for each in regions], axis=0)
-    return float(starts[int(np.argmax(areas <= np.min(areas) * (1.0 + SAME)))])
-
-
-def _between(times: Floats, first: float, last: float) -> Floats:
-    """Those of the rising ``times`` from ``first`` to ``last``."""
-    begin, end = np.searchsorted(times, [first, last], side="left").tolist()
-    return times[begin : end + 1]
+    regions = sorted({node.region for node in nodes})
+    unknown = [region for region in regions if region not in grid and "" not in grid]
+    if unknown:
+        raise SimulationError(f"no carbon intensity for the region {unknown[0]!r}: add --carbon REGION=FILE")
+    return {region: intensity_of(grid, region) for region in regions}

@@ -17,8 +17,8 @@ from peaks_scheduler.text.words import nearest
 
 from .case import LoadView
 from .cluster import Outage, SimulatedNode
-from .workload import Job
 from .words import pairs, parts, required, seconds
+from .workload import Job
 
 LEAST_MTBF_S = 60.0
 """A shorter one makes more outages than a run can replay, and is most likely a wrong unit."""

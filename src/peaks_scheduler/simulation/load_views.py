@@ -2,6 +2,8 @@
 
     load-watcher                  averages over 15 minutes, a report every 15 s, without delay
     load-watcher:window=5m&interval=30s&delay=10s
+    metrics-server                averages over 30 s, likewise
+    prometheus                    averages over 5 minutes, likewise
     perfect                       the true use at the moment of each decision
 
 Pure.
@@ -9,12 +11,19 @@ Pure.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from peaks_scheduler.text.words import nearest
 
 from .case import LOAD_WATCHER, PERFECT, LoadView
 from .words import pairs, seconds
+
+SOURCES: Mapping[str, LoadView] = {
+    "load-watcher": LOAD_WATCHER,
+    "metrics-server": LoadView(30.0),
+    "prometheus": LoadView(300.0),
+}
 
 
 def parse_load_view(text: str) -> LoadView:
@@ -25,5 +34,11 @@ def parse_load_view(text: str) -> LoadView:
         raise ValueError(f"`load-watcher`, `load-watcher:window=5m&interval=30s&delay=10s` or `perfect`{near}")
     if head == "perfect":
         return PERFECT
-    values = {f"{key}_s": seconds(value) for key, value in pairs(rest, ("window", "interval", "delay")).items()}
-    return replace(LOAD_WATCHER, **values)
+    given = {key: seconds(value) for key, value in pairs(rest, ("window", "interval", "delay")).items()}
+    view = LOAD_WATCHER
+    return replace(
+        view,
+        window_s=given.get("window", view.window_s),
+        interval_s=given.get("interval", view.interval_s),
+        delay_s=given.get("delay", view.delay_s),
+    )

@@ -17,7 +17,8 @@ from peaks_scheduler.scheduling.cycle import schedule
 from peaks_scheduler.scheduling.scoring.strategies import Strategy
 
 from .api_objects import EPOCH, pod_object
-from .carbon_policy import CARBON_DELAY, CarbonSignals, by_region, cleanest_start, live_strategy
+from .carbon_planner import CarbonPlanner
+from .carbon_policy import CARBON_DELAY, CarbonSignals, by_region, live_strategy
 from .case import Case, Replay
 from .event_queue import EventQueue, Kind
 from .waiting import Attempt, WaitingPods
@@ -28,13 +29,13 @@ Progress = Callable[[int, int], None]
 """Called with (jobs that ended, all jobs)."""
 
 
-def replay(case: Case, progress: Progress | None = None) -> Replay:
-    """What the case's strategy makes of its jobs.
+def replay(case: Case, progress: Progress | None = None, strategy: Strategy | BatchStrategy | None = None) -> Replay:
+    """What the case's strategy makes of its jobs. ``strategy``: instead of the one of its name.
 
     Raises SimulationError for nodes or jobs that cannot be, ConfigurationError for an unknown strategy.
     """
     _check(case)
-    course = _Course(case, progress)
+    course = _Course(case, progress, strategy or any_strategy(live_strategy(case.strategy)))
     course.run()
     return course.result()
 
@@ -73,10 +74,10 @@ def _check_outages(case: Case) -> None:
 class _Course:
     """The course of one case. Times are seconds from the start."""
 
-    def __init__(self, case: Case, progress: Progress | None) -> None:
+    def __init__(self, case: Case, progress: Progress | None, strategy: Strategy | BatchStrategy) -> None:
         self.case = case
         self.progress = progress
-        self.strategy = any_strategy(live_strategy(case.strategy))
+        self.strategy = strategy
         self.world = World(case)
         self.events = EventQueue()
         self.waiting = WaitingPods()
@@ -88,7 +89,7 @@ class _Course:
         self._tried: set[str] = set()  # waiting pods that had no room, of a strategy for batches
         self._due: dict[Kind, float] = {}
         delays = case.strategy == CARBON_DELAY
-        self._regions = tuple(by_region(case.nodes, case.grid).values()) if delays else ()
+        self._planner = CarbonPlanner(case, by_region(case.nodes, case.grid)) if delays else None
 
     def run(self) -> None:
         for outage in sorted(self.case.outages, key=lambda each: (each.start_s, each.node)):
@@ -103,8 +104,8 @@ class _Course:
 
     def _first_try(self, job: Job) -> float:
         """When the strategy looks at the job for the first time."""
-        if self._regions and job.slack_s > 0.0 and not job.node:
-            return cleanest_start(self._regions, job)
+        if self._planner is not None and not job.node:
+            return self._planner.start_of(job)
         return job.arrival_s
 
     def result(self) -> Replay:

@@ -28,7 +28,7 @@ class TrueUse:
     def __init__(self, capacity: Sequence[float], view: LoadView) -> None:
         self._capacity = np.array(capacity, np.float64)
         self._interval = view.interval_s
-        self._steps = max(round(view.window_s / view.interval_s), 1) if view.interval_s else 0
+        self._window = view.window_s
         self._kept = view.window_s + view.delay_s + 2 * view.interval_s + _longest(view)
         self._demand = np.zeros(len(capacity))
         self._used = np.zeros(len(capacity))  # [core s] until ``_since``
@@ -53,12 +53,16 @@ class TrueUse:
 
     def advance(self, now: float) -> None:
         """Let time pass, before anything changes at ``now``."""
-        if self._steps and math.floor(now / self._interval) > math.floor(self._now / self._interval):
+        if self._interval and (self._passes(now, 0.0) or self._passes(now, self._window)):
             in_use = np.minimum(self._demand, self._capacity)
             self._points.append((self._now, self._used + in_use * (self._now - self._since), in_use))
             while len(self._points) > 1 and self._points[1][0] <= now - self._kept:
                 self._points.popleft()
         self._now = now
+
+    def _passes(self, now: float, after: float) -> bool:
+        """Does a time lie between the last and ``now`` that is so long before a report's?"""
+        return math.floor((now + after) / self._interval) > math.floor((self._now + after) / self._interval)
 
     def averages(self, number: int) -> tuple[Floats, float, float]:
         """Report ``number``: (N,) mean use as a fraction, and from when to when [s] it covers.
@@ -66,16 +70,18 @@ class TrueUse:
         Before the start nothing ran.
         """
         end = number * self._interval
-        start = end - self._steps * self._interval
-        mean = (self._used_until(end) - self._used_until(start)) / (end - start) / self._capacity
+        start = end - self._window
+        if not self._window:
+            return self._at(end)[1] / self._capacity, end, end
+        mean = (self._at(end)[0] - self._at(start)[0]) / self._window / self._capacity
         return np.maximum(mean, 0.0), start, end
 
-    def _used_until(self, time: float) -> Floats:
-        """(N,) [core s] used until a report time that has passed."""
+    def _at(self, time: float) -> tuple[Floats, Floats]:
+        """(N,) [core s] used until a time at which a window begins or ends, and (N,) [cores] in use then."""
         for when, used, in_use in reversed(self._points):
             if when <= time:
-                return used + in_use * (time - when)
-        return np.zeros(len(self._capacity))
+                return used + in_use * (time - when), in_use
+        return np.zeros(len(self._capacity)), np.zeros(len(self._capacity))
 
 
 def _longest(view: LoadView) -> float:

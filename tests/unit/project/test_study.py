@@ -1,10 +1,10 @@
-"""The study of strategies: its bound is one, its clusters count pods as they are, and the strategies come in the order
-and within the limits that the documents tell."""
+"""The study of strategies: the strategies come in the order and within the limits that the documents tell."""
 
 from __future__ import annotations
 
 import itertools
 import random
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from benchmarks.study import rules, servers
-from benchmarks.study.bound import Bound
-from benchmarks.study.cluster import Cluster
 from benchmarks.study.runs import LOADS, Case, churned, filled
 from benchmarks.study.servers import LEVELS, Server, known_exactly
 from peaks_scheduler.power.models import EMPTY
 from peaks_scheduler.scheduling.scoring.strategies import STRATEGIES, Strategy
+from peaks_scheduler.simulation.replay import replay
+from tests.support.small_cases import case as simulated
+from tests.support.small_cases import job, straight
 
 ENVELOPE, JUMP = STRATEGIES["envelope"], STRATEGIES["jump"]
 
@@ -34,56 +35,6 @@ def made_up(seed: int, sizes: Sequence[int]) -> list[Server]:
     return found
 
 
-# --- the bound ------------------------------------------------------------------------------------------------------
-
-
-def least_powers(cluster: Sequence[Server]) -> list[float]:
-    """[W] of the best of all ways to spread 0, 1, 2, ... whole cores, up to all there are."""
-    best: dict[int, float] = {0: 0.0}
-    for server in cluster:
-        watts = [server.curve.watts(used / server.threads) for used in range(server.threads + 1)]
-        ways = [(cores + used, so_far + more) for cores, so_far in best.items() for used, more in enumerate(watts)]
-        best = {cores: min(power for total, power in ways if total == cores) for cores in {cores for cores, _ in ways}}
-    return [best[cores] for cores in range(len(best))]
-
-
-@pytest.mark.parametrize("seed", range(12))
-def test_no_placement_at_all_is_below_the_bound(seed: int) -> None:
-    cluster = made_up(seed, (10, 20, 10, 30))
-    bound = Bound(cluster)
-    over = [power / bound.watts(cores) - 1.0 for cores, power in enumerate(least_powers(cluster))]
-    assert len(over) == 71
-    assert min(over) >= -1e-12
-    # and whole cores reach it wherever no line is filled in part: with nothing on, and once a line at least a server
-    assert [over[0], over[70]] == pytest.approx([0.0, 0.0], abs=1e-12)
-    assert sum(each < 1e-9 for each in over) >= 1 + len(cluster)
-
-
-def test_the_bound_of_one_server_is_the_envelope_of_its_power() -> None:
-    # 60 W idle, 160 at a tenth, then 10 W a level up to 250: the line from idle to full load is below all of it
-    server = Server("one", 10, (60.0, *(160.0 + 10.0 * k for k in range(10))))
-    assert [Bound([server]).watts(cores) for cores in (0, 1, 5, 10)] == pytest.approx([60.0, 79.0, 155.0, 250.0])
-
-
-# --- the cluster ----------------------------------------------------------------------------------------------------
-
-
-def test_the_scheduler_takes_every_server_to_be_as_busy_as_it_is() -> None:
-    rng = random.Random(3)
-    cluster = Cluster(made_up(1, (16, 32, 64, 64)), EMPTY, rules.LEAST, seed=1)
-    running = []
-    for i in range(300):
-        if running and (rng.random() < 0.4 or cluster.cores > 120):
-            cluster.end(running.pop(rng.randrange(len(running))))
-        else:
-            running.append(cluster.place(f"pod-{i}", rng.randint(1, 12), {}))
-        cluster.wait(rng.uniform(0.0, 120.0))
-        nodes = cluster.ledger.snapshot()
-        assert nodes.measured.all()
-        assert nodes.cpu_high == pytest.approx(cluster.use, abs=1e-6)
-    assert cluster.use.sum() > 0
-
-
 @pytest.mark.parametrize("strategy", [*rules.BY_POWER, *rules.BY_SHARE], ids=lambda each: each.name)
 def test_one_seed_gives_one_result_whatever_the_rule(strategy: Strategy) -> None:
     cluster = made_up(2, (16, 32, 48, 64))
@@ -92,13 +43,11 @@ def test_one_seed_gives_one_result_whatever_the_rule(strategy: Strategy) -> None
     assert churned(case, 0.3, 600.0, 600.0) == churned(case, 0.3, 600.0, 600.0) > 0.0
 
 
-def test_rules_of_kube_scheduler_do_what_their_names_say() -> None:
-    cluster = made_up(2, (64, 64))
-    for strategy, uses in ((rules.LEAST, [16, 16]), (rules.MOST, [0, 32])):
-        filling = Cluster(cluster, EMPTY, strategy, seed=1)
-        for i in range(8):
-            filling.place(f"pod-{i}", 4, {})
-        assert sorted(filling.use) == uses
+@pytest.mark.parametrize(("rule", "uses"), [(rules.LEAST, [4, 4]), (rules.MOST, [8])])
+def test_rules_of_kube_scheduler_do_what_their_names_say(rule: Strategy, uses: list[int]) -> None:
+    pods = [job(f"pod-{i}", 2.0 * i, 600.0, 4.0) for i in range(8)]
+    done = replay(simulated([straight("a", 64.0), straight("b", 64.0)], pods), strategy=rule)
+    assert sorted(Counter(each.node for each in done.placements).values()) == uses
 
 
 # --- the strategies, on servers that were measured ------------------------------------------------------------------

@@ -14,6 +14,7 @@ import pytest
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.objects.pod import Pod
 from peaks_scheduler.power.curves import Linear
+from peaks_scheduler.scheduling.batching import any_strategy, plan_for_one
 from peaks_scheduler.scheduling.scoring.strategies import STRATEGIES
 from tests.support.builders import NOW, Json, container, decide, ledger, node, place, pod, read, workers
 
@@ -112,6 +113,14 @@ def test_shares_that_differ_by_less_than_a_point_tie() -> None:
     known = ledger(*workers(2, cpu="1000", memory="1Ti"), *there)
     first, second = costs("least-allocated", pod(cpu="1", memory="1Gi"), known)
     assert first == second
+
+
+@pytest.mark.parametrize("name", ["least-allocated", "most-allocated", "jump-upstream", "ecsched", "min-min"])
+def test_a_request_beyond_any_number_of_64_bits_is_refused_and_not_an_error(name: str) -> None:
+    known, raw = ledger(*workers(2)), pod(cpu="9e15", memory="9e18")
+    strategy = plan_for_one(any_strategy(name), read(raw), known.snapshot())
+    assert decide(raw, known, strategy=strategy).node is None
+    assert np.isfinite(strategy.cost(read(raw), known.snapshot()) if not strategy.in_watts else 0.0).all()
 
 
 # --- turns, names, chance -------------------------------------------------------------------------------------------

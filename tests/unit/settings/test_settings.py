@@ -254,6 +254,7 @@ WRONG = {
         "strategy: carbon",
         "strategy is carbon: expected the CSV file with the grid's intensity",
     ),
+    "a long wait": ("batchWait: 1m", "batchWait: expected at most 10s: a pod that waits longer counts as undecided"),
     "no wait": ("batchWait: 0s", "batchWait: expected a duration with its unit, more than 0"),
     "a number as name": ("schedulerName: 7", "schedulerName: expected text"),
 }

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from peaks_scheduler.errors import NotFound, PeaksError
+from peaks_scheduler.files.kubernetes_objects import shaped
 from peaks_scheduler.ledger.records import State
 from peaks_scheduler.objects.pod import Pod
 from peaks_scheduler.scheduling.batching import BatchStrategy, any_strategy, plan_for_one
@@ -24,7 +25,6 @@ from peaks_scheduler.sources.carbon_file import read_carbon, tell_intensity
 from peaks_scheduler.text.words import few
 
 from .cluster import Cluster
-from .file_objects import shaped
 from .templates import Template
 
 DAEMON_SET = (

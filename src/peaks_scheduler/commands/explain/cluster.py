@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from peaks_scheduler.errors import ConfigurationError, Forbidden, KubeError, LoadError, NotFound
+from peaks_scheduler.files.kubernetes_objects import Object, identity, mapping, shaped
 from peaks_scheduler.files.reading import MOST_DUMP, read_input_text
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.ledger.node_load import LoadReport
@@ -28,8 +29,7 @@ from peaks_scheduler.sources.load_watcher import read_report
 from peaks_scheduler.sources.matching import match_nodes
 from peaks_scheduler.text.words import few
 
-from .file_objects import Object, identity, read_described, shaped
-from .made_pods import mapping
+from .file_objects import read_described
 from .templates import Template
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from peaks_scheduler.files.kubernetes_objects import items_of, mapping, name_of
 from peaks_scheduler.objects.requests import Json
 
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
@@ -83,18 +84,3 @@ def default_class(objects: Iterable[Json]) -> str:
         if raw["kind"] == "StorageClass" and mapping(meta.get("annotations")).get(DEFAULT_CLASS) == "true":
             return str(meta.get("name") or "")
     return ""
-
-
-def name_of(meta: Json) -> str:
-    """An object's name, or the beginning of its generated name."""
-    return str(meta.get("name") or str(meta.get("generateName") or "").rstrip("-."))
-
-
-def mapping(value: Any) -> Json:
-    """``value`` if it is a mapping, else an empty one."""
-    return value if isinstance(value, dict) else {}
-
-
-def items_of(value: Any) -> list[Any]:
-    """``value`` if it is a list, else an empty one."""
-    return value if isinstance(value, list) else []

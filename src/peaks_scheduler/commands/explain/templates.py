@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from peaks_scheduler.files.kubernetes_objects import items_of, mapping, name_of
 from peaks_scheduler.objects.requests import Json
 
-from .made_pods import items_of, mapping, name_of, pod_of
+from .made_pods import pod_of
 
 NO_WORKLOADS = frozenset(
     {"ConfigMap", "ControllerRevision", "CustomResourceDefinition", "Event", "Node", "Pod", "Secret"}

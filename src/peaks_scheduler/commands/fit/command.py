@@ -20,17 +20,19 @@ from peaks_scheduler.text.terminal import note, say, show
 
 from .from_csv import CsvColumns, GivenUnits, from_csv
 from .from_prometheus import PrometheusRequest, from_prometheus
-from .node_fit import NodeFit, write_models
+from .node_fit import NodeFit, models_of, write_models
 from .node_measurements import NodeMeasurements
 from .plot import MOST_PANELS, check_format, picture
 from .report import as_table, summary
+from .shared_csv import SharedColumns, from_shared_csv
+from .shared_fit import shared_fits
 
 
 @dataclass(frozen=True, slots=True)
 class FitRequest:
     """The options of the command."""
 
-    source: CsvColumns | PrometheusRequest
+    source: CsvColumns | SharedColumns | PrometheusRequest
     units: GivenUnits
     model: str = "auto"
     plot: str | None = None
@@ -53,6 +55,12 @@ def run_fit(request: FitRequest) -> int:
     for option, path in (("--plot", request.plot), ("--out", request.out)):
         if path:
             check_place(option, path)
+    if isinstance(request.source, SharedColumns):
+        behind = from_shared_csv(request.source, request.units)
+        for text in behind.notes:
+            note(text)
+        scope = request.scope or scope_named_in(request.source.csv.power)
+        return _finish(request, shared_fits(behind, request.source, request.model, scope), file_format)
     measured, notes = _measured(request)
     for text in notes:
         note(text)
@@ -63,6 +71,11 @@ def run_fit(request: FitRequest) -> int:
             "--power-query"
         )
     nodes = _fits(measured, request.model)
+    return _finish(request, nodes, file_format)
+
+
+def _finish(request: FitRequest, nodes: Sequence[NodeFit], file_format: str) -> int:
+    """Print, draw and write the fits. Returns the exit code."""
     if request.output == "json":
         show(json.dumps({"nodes": {node.node: node.as_json() for node in nodes}}, indent=2, allow_nan=False))
     else:
@@ -75,7 +88,7 @@ def run_fit(request: FitRequest) -> int:
     return 0 if any(node.verdict != "refused" for node in nodes) else 1
 
 
-def _that_match(source: CsvColumns | PrometheusRequest) -> str:
+def _that_match(source: CsvColumns | SharedColumns | PrometheusRequest) -> str:
     """The end of a message that names the matchers of ``--prometheus-match``, if there are any."""
     match = source.prometheus.match if isinstance(source, PrometheusRequest) else None
     return f" that match {match}" if match else ""
@@ -90,6 +103,7 @@ def _measured(request: FitRequest) -> tuple[list[NodeMeasurements], tuple[str, .
             why = "--scope says so" if request.scope else f"the name of its column, {column!r}, says so"
             nodes = [each.with_scope(scope, why) for each in nodes]
         return nodes, notes
+    assert not isinstance(request.source, SharedColumns)
     with ProgressBar("reading", least=2) as progress:
         nodes, notes = from_prometheus(request.source, progress.update)
     if request.scope:
@@ -134,11 +148,15 @@ def _write(request: FitRequest, path: str, nodes: Sequence[NodeFit]) -> None:
     """Write the model file of the nodes that are not refused; with ``force`` of all nodes with a curve."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     wanted = [node for node in nodes if request.force or node.verdict != "refused"]
-    models = [model for node in wanted if (model := node.model(now)) is not None]
-    left = [node.node for node in nodes if node.node not in {model.name for model in models}]
-    if not models:
+    written = [node for node in wanted if node.fit is not None and node.fit.curve is not None]
+    left = [node.node for node in nodes if node not in written]
+    if not written:
         note(f"{path} is not written: the models of all nodes are refused")
         return
     lines = [request.words, summary(nodes), f"left out: {', '.join(left)}" if left else ""]
-    write_models(path, models, "\n".join(line for line in lines if line))
-    note(f"{path}: {len(models)} of {len(nodes)} nodes")
+    write_models(path, models_of(written, now), "\n".join(line for line in lines if line))
+    note(f"{path}: {len(written)} of {len(nodes)} {_what(nodes)}")
+
+
+def _what(nodes: Sequence[NodeFit]) -> str:
+    return "kinds of nodes" if any(node.members for node in nodes) else "nodes"

@@ -57,6 +57,29 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="With --csv: order in dates such as 3/4/2026; needed where no date of the file tells.",
     ),
     click.option(
+        "--shared",
+        is_flag=True,
+        help="With --csv: one meter measures all nodes together; learn the curve of each kind of node from the sum.",
+    ),
+    click.option(
+        "--power-csv",
+        metavar="FILE",
+        help="With --shared: file with --time-column and --power-column of the meter.  [default: the nodes' file]",
+    ),
+    click.option(
+        "--kind-column", metavar="NAME", help="With --shared: column of the nodes' kinds.  [default: one kind]"
+    ),
+    click.option(
+        "--kind-label",
+        metavar="LABEL",
+        help="With --kind-column: label of the nodes that has the kind, for the model file.  [default: nodes by name]",
+    ),
+    click.option(
+        "--half-life",
+        metavar="DURATION",
+        help="With --shared: age by which a sample counts half, such as 6h.  [default: all count alike]",
+    ),
+    click.option(
         "--prometheus",
         metavar="URL",
         help="URL of a Prometheus with power of every node, from Kepler, Redfish, IPMI or another exporter.",
@@ -101,10 +124,10 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--cores", metavar="N", type=float, help="With --cpu-unit cores: number of cores of a node."),
     click.option(
         "--model",
-        type=click.Choice(["auto", "exponential", "idle-exponential", "piecewise", "linear"]),
+        type=click.Choice(["auto", "exponential", "idle-exponential", "piecewise", "linear", "sqrt"]),
         default="auto",
         show_default=True,
-        help="Kind of curve to fit.",
+        help="Kind of curve to fit; sqrt (idle + a*u + c*sqrt(u)) with --shared only.",
     ),
     click.option(
         "--scope",

@@ -18,7 +18,7 @@ from peaks_scheduler.files.csv.bounded_text import read_csv_text
 from peaks_scheduler.files.csv.csv_table import CsvTable
 from peaks_scheduler.files.csv.header import names_of
 from peaks_scheduler.files.csv.long_format import annotated_table, is_annotated, spread
-from peaks_scheduler.files.csv.number_columns import Numbers, numbers
+from peaks_scheduler.files.csv.number_columns import numbers
 from peaks_scheduler.files.csv.rows import plain_table
 from peaks_scheduler.files.csv.time_columns import times
 from peaks_scheduler.fitting.alignment import screened
@@ -64,52 +64,53 @@ def from_csv(columns: CsvColumns, units: GivenUnits) -> tuple[list[NodeMeasureme
 
     Raises ConfigurationError for a file, column or unit that cannot be used.
     """
-    table = _table(columns)
+    table = table_of(columns.path, (columns.cpu, columns.power, columns.node, columns.time))
     cpu = numbers(table, "--cpu-column", columns.cpu, columns.decimal, cpu_in_cell)
     power = numbers(table, "--power-column", columns.power, columns.decimal, in_cell)
-    units = _with_cells(table, columns, units, cpu, power)
-    time, time_notes = _times(table, columns)
-    rows, node_notes = _rows_by_node(table, columns)
+    units = replace(
+        units,
+        cpu_unit=with_cell(table, "--cpu-unit", columns.cpu, cpu.unit, units.cpu_unit),
+        power_unit=with_cell(table, "--power-unit", columns.power, power.unit, units.power_unit) or "auto",
+    )
+    time, time_notes = row_times(table, columns)
+    rows, node_notes = rows_by_node(table, columns)
     timed = columns.time is not None
-    cpus = _readings("--cpu-kind", columns.cpu, cpu.values, time, rows, units.cpu_kind, timed)
-    draws = _readings("--power-kind", columns.power, power.values, time, rows, _power_kind(units), timed)
+    cpus = readings("--cpu-kind", columns.cpu, cpu.values, time, rows, units.cpu_kind, timed)
+    draws = readings("--power-kind", columns.power, power.values, time, rows, power_kind(units), timed)
     of_cpu = cpu_unit(columns.path, columns.cpu, cpus, units.cpu_unit, units.cores)
     of_power = power_unit(columns.path, columns.power, draws, units.power_unit)
     notes = (*table.notes, *cpu.notes, *power.notes, *time_notes, *node_notes, *_told(cpus, of_cpu, draws, of_power))
     nodes = [
-        _measured(name, _scaled(use, of_cpu), _scaled(draw, of_power), timed, of_cpu)
+        _measured(name, scaled(use, of_cpu), scaled(draw, of_power), timed, of_cpu)
         for name, use, draw in zip(rows, cpus, draws, strict=True)
     ]
     return nodes, notes
 
 
-def _table(columns: CsvColumns) -> CsvTable:
-    wanted = [name for name in (columns.cpu, columns.power, columns.node, columns.time) if name is not None]
-    text = read_csv_text(columns.path)
+def table_of(path: str, wanted: Sequence[str | None]) -> CsvTable:
+    """The table of a file that is to have the ``wanted`` columns; None: not wanted. Raises ConfigurationError."""
+    names = [name for name in wanted if name is not None]
+    text = read_csv_text(path)
     if is_annotated(text):
-        return annotated_table(columns.path, text, wanted)
-    return spread(plain_table(columns.path, text, names_of(wanted)), wanted)
+        return annotated_table(path, text, names)
+    return spread(plain_table(path, text, names_of(names)), names)
 
 
-def _with_cells(table: CsvTable, columns: CsvColumns, units: GivenUnits, cpu: Numbers, power: Numbers) -> GivenUnits:
-    """The given units, completed by those that the cells contain (``45 %``).
+def with_cell(table: CsvTable, option: str, name: str, unit: str, said: str | None) -> str | None:
+    """The unit of a column: that of its cells (``45 %``), else the one that was ``said``.
 
-    Raises ConfigurationError where an option contradicts the cells.
+    Raises ConfigurationError where the option contradicts the cells.
     """
-    options = (
-        ("--cpu-unit", columns.cpu, cpu.unit, units.cpu_unit or "auto"),
-        ("--power-unit", columns.power, power.unit, units.power_unit),
-    )
-    for option, name, unit, given in options:
-        if unit and given not in ("auto", unit):
-            raise ConfigurationError(
-                f"{table.origin}: {option} {given}: expected only numbers in column {name!r}; its cells have the unit "
-                f"{unit}: leave the option out"
-            )
-    return replace(units, cpu_unit=cpu.unit or units.cpu_unit, power_unit=power.unit or units.power_unit)
+    if unit and said not in (None, "auto", unit):
+        raise ConfigurationError(
+            f"{table.origin}: {option} {said}: expected only numbers in column {name!r}; its cells have the unit "
+            f"{unit}: "
+            "leave the option out"
+        )
+    return unit or said
 
 
-def _times(table: CsvTable, columns: CsvColumns) -> tuple[Floats, tuple[str, ...]]:
+def row_times(table: CsvTable, columns: CsvColumns) -> tuple[Floats, tuple[str, ...]]:
     """(R,) [s] the time of each row, or the number of the row if there is no column of times; and notes."""
     if columns.time is not None:
         return times(table, "--time-column", columns.time, columns.date_order, columns.decimal)
@@ -120,7 +121,7 @@ def _times(table: CsvTable, columns: CsvColumns) -> tuple[Floats, tuple[str, ...
     return np.arange(len(table.rows), dtype=np.float64), ()
 
 
-def _rows_by_node(table: CsvTable, columns: CsvColumns) -> tuple[Mapping[str, Ints], tuple[str, ...]]:
+def rows_by_node(table: CsvTable, columns: CsvColumns) -> tuple[Mapping[str, Ints], tuple[str, ...]]:
     """(node -> indices of its rows, ordered by name; notes)."""
     if columns.node is None:
         file = "node" if columns.path == "-" else PurePath(columns.path).name.removesuffix(".gz").removesuffix(".csv")
@@ -135,9 +136,10 @@ def _rows_by_node(table: CsvTable, columns: CsvColumns) -> tuple[Mapping[str, In
     return {name: np.array(rows[name]) for name in sorted(rows, key=natural_order)}, notes
 
 
-def _readings(
+def readings(
     option: str, name: str, values: Floats, time: Floats, rows: Mapping[str, Ints], said: str, timed: bool
 ) -> list[Reading]:
+    """A reading for each node, all gauges or all counters. Raises ConfigurationError for a counter without times."""
     gauges = [Reading(time[which], values[which], "gauge") for which in rows.values()]
     kind = kind_found(name, gauges, said)
     if kind == "counter" and not timed:
@@ -148,7 +150,8 @@ def _readings(
     return [Reading(each.times, each.values, kind) for each in gauges]
 
 
-def _power_kind(units: GivenUnits) -> str:
+def power_kind(units: GivenUnits) -> str:
+    """The kind of the power column that the options say: energy counts up. Raises ConfigurationError."""
     if units.power_unit not in ENERGY:
         return units.power_kind
     if units.power_kind == "gauge":
@@ -168,7 +171,8 @@ def _told(cpus: Sequence[Reading], of_cpu: Unit, draws: Sequence[Reading], of_po
     )
 
 
-def _scaled(reading: Reading, unit: Unit) -> Reading:
+def scaled(reading: Reading, unit: Unit) -> Reading:
+    """The reading in fractions or watts."""
     return Reading(reading.times, reading.values * unit.factor, reading.kind)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -38,6 +38,10 @@ class NodeFit:
     """The model that was asked for."""
     scope: Scope | None = None
     """The part of the machine that the watts are of; None: nothing was measured."""
+    members: tuple[str, ...] = ()
+    """The nodes that the curve is for, if ``node`` is the name of their kind."""
+    label: str | None = None
+    """Label that has the kind as its value; None: the nodes are named."""
 
     @property
     def verdict(self) -> str:
@@ -89,6 +93,7 @@ class NodeFit:
             "lagSeconds": self.lag,
             "cpuUnit": self.cpu_unit,
             "notes": list(self.notes),
+            **({"nodes": list(self.members)} if self.members else {}),
         }
 
     def _parameters(self) -> dict[str, Any]:
@@ -111,9 +116,22 @@ def number(value: float | None) -> float | None:
     return None if value is None or not np.isfinite(value) else float(value)
 
 
-def write_models(path: str, models: Iterable[PowerModel], comment: str) -> None:
+def models_of(nodes: Iterable[NodeFit], fitted: str) -> PowerModels:
+    """The power models of the nodes that have a curve; of a kind by its label, or for each of its nodes."""
+    by_name: dict[str, PowerModel] = {}
+    by_selector: list[tuple[Mapping[str, str], PowerModel]] = []
+    for node in nodes:
+        if (model := node.model(fitted)) is None:
+            continue
+        if node.label is not None:
+            by_selector.append(({node.label: node.node}, replace(model, name=f"{node.label}={node.node}")))
+        else:
+            by_name |= {name: replace(model, name=name) for name in node.members or (node.node,)}
+    return PowerModels(MappingProxyType(by_name), tuple(by_selector))
+
+
+def write_models(path: str, models: PowerModels, comment: str) -> None:
     """Write a power model file, after reading it back as the daemon will. Raises ConfigurationError."""
-    by_name = {model.name: model for model in models}
-    text = render_models(PowerModels(MappingProxyType(by_name)), comment)
+    text = render_models(models, comment)
     parse_models(text, path)
     write_whole("--out", path, text.encode())

@@ -20,6 +20,7 @@ from peaks_scheduler.text.masking import mask_url
 from .command import FitRequest
 from .from_csv import CsvColumns, GivenUnits
 from .from_prometheus import PrometheusRequest
+from .shared_csv import SharedColumns
 
 T = TypeVar("T")
 
@@ -29,6 +30,8 @@ _OF_CSV = (
     *("cpu_column", "power_column", "node_column", "node", "time_column"),
     *("cpu_kind", "power_kind", "power_unit", "decimal", "date_order"),
 )
+_OF_SHARED = ("power_csv", "kind_column", "kind_label", "half_life")
+_SHARED_MODELS = ("auto", "linear", "sqrt", "piecewise")
 _HEADERS = ("prometheus_header", "prometheus_header_file")
 _OF_PROMETHEUS = (
     *("range", "step", "cpu_query", "power_query", "prometheus_match", "node_label", *_HEADERS),
@@ -45,7 +48,8 @@ def request_of(flags: Mapping[str, Any]) -> FitRequest:
         raise ConfigurationError("expected --csv FILE or --prometheus URL, one of the two")
     if flags["cores"] is not None and flags["cores"] <= 0.0:
         raise ConfigurationError(f"--cores: expected a number above 0; got {flags['cores']:g}")
-    source = _prometheus(flags) if flags["csv"] is None else _columns(flags)
+    _check_shared(flags)
+    source = _prometheus(flags) if flags["csv"] is None else _shared(flags) if flags["shared"] else _columns(flags)
     units = GivenUnits(
         flags["cpu_unit"],
         flags["cores"],
@@ -65,6 +69,37 @@ def _columns(flags: Mapping[str, Any]) -> CsvColumns:
     names = {"path": "csv", "cpu": "cpu_column", "power": "power_column", "node": "node_column", "time": "time_column"}
     given = {field: flags[name] for field, name in names.items()}
     return CsvColumns(**given, name=flags["node"], decimal=flags["decimal"] or "auto", date_order=flags["date_order"])
+
+
+def _check_shared(flags: Mapping[str, Any]) -> None:
+    """Raise for options that do not go with --shared, or not without it."""
+    if not flags["shared"]:
+        for name in _OF_SHARED:
+            if flags[name] is not None:
+                raise ConfigurationError(f"{_option(name)}: expected with --shared only")
+        if flags["model"] == "sqrt":
+            raise ConfigurationError("--model sqrt: expected with --shared only")
+        return
+    if flags["csv"] is None:
+        raise ConfigurationError("--shared: expected --csv FILE with the CPU of the nodes; got --prometheus")
+    for name in ("node_column", "time_column"):
+        if flags[name] is None:
+            raise ConfigurationError(f"--shared: expected {_option(name)} NAME as well, a column of the file; got none")
+    if flags["model"] not in _SHARED_MODELS:
+        raise ConfigurationError(
+            f"--model {flags['model']}: expected one of {', '.join(_SHARED_MODELS)} with --shared: a curve that is "
+            "linear "
+            "in its parameters"
+        )
+
+
+def _shared(flags: Mapping[str, Any]) -> SharedColumns:
+    if flags["kind_label"] is not None:
+        _read("kind_label", flags["kind_label"], parse_label)
+        if flags["kind_column"] is None:
+            raise ConfigurationError("--kind-label: expected --kind-column as well, where its values are; got none")
+    half_life = None if flags["half_life"] is None else seconds("--half-life", flags["half_life"])
+    return SharedColumns(_columns(flags), flags["power_csv"], flags["kind_column"], flags["kind_label"], half_life)
 
 
 def _prometheus(flags: Mapping[str, Any]) -> PrometheusRequest:

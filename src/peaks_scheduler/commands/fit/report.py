@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from peaks_scheduler.power.curves import Curve, Piecewise
 from peaks_scheduler.text.printable import cell, cells, visible
 from peaks_scheduler.text.table import aligned
-from peaks_scheduler.text.words import few
+from peaks_scheduler.text.words import few, plural
 
 from .node_fit import NodeFit, number
 
 MOST = 8192
 """Most characters of a line below the table."""
+MOST_POINTS = 12
+"""Most points of a piecewise curve below the table."""
 _WORDS = ("node", "verdict", "confidence", "power of", "curve")
 _NUMBERS = ("idle", "full", "RMSE", "CV RMSE", "R²", "samples", "CPU measured")
 _HEADER = (*_WORDS, *_NUMBERS)
@@ -31,12 +33,13 @@ def as_table(nodes: Sequence[NodeFit]) -> str:
 
 
 def summary(nodes: Sequence[NodeFit]) -> str:
-    """``3 nodes: 1 good, 1 usable, 1 refused (worker-3)``."""
+    """``3 nodes: 1 good, 1 usable, 1 refused (worker-3)``; of kinds of nodes behind one meter ``2 kinds: ..``."""
     counts = Counter(node.verdict for node in nodes)
     refused = [node.node for node in nodes if node.verdict == "refused"]
     parts = [f"{counts[verdict]} {verdict}" for verdict in ("good", "usable", "refused") if counts[verdict]]
     names = f" ({visible(few(refused))})" if refused else ""
-    return f"{len(nodes)} node{'' if len(nodes) == 1 else 's'}: {', '.join(parts)}{names}"
+    what = "kind" if any(node.members for node in nodes) else "node"
+    return f"{plural(len(nodes), what)}: {', '.join(parts)}{names}"
 
 
 def _row(node: NodeFit) -> tuple[str, ...]:
@@ -68,13 +71,23 @@ def _parameters(node: NodeFit) -> list[str]:
         return []
     errors = node.standard_errors() or (None,) * len(curve.parameters)
     if isinstance(curve, Piecewise):
-        points = zip(curve.cpu, curve.power, errors, strict=True)
+        points = _told(list(zip(curve.cpu, curve.power, errors, strict=True)))
         return ["straight lines through " + ", ".join(f"{100 * u:.0f} %: {_known(w, e)} W" for u, w, e in points)]
     values = [
         f"{name} = {_known(getattr(curve, name), error)}{'' if name == 'k2' else ' W'}"
         for name, error in zip(curve.parameters, errors, strict=True)
     ]
     return [f"{_formula(curve)}: {', '.join(values)}"]
+
+
+def _told(points: list[tuple[float, float, float | None]]) -> list[tuple[float, float, float | None]]:
+    """All points of a curve; of many those next to whole tenths of full load, and to 5 %."""
+    if len(points) <= MOST_POINTS:
+        return points
+    near = [
+        min(points, key=lambda point: abs(point[0] - level)) for level in (0.0, 0.05, *(k / 10 for k in range(1, 11)))
+    ]
+    return list(dict.fromkeys(near))
 
 
 def _formula(curve: Curve) -> str:

@@ -1,4 +1,5 @@
-"""``peaks-scheduler simulate``: replays a workload on a simulated cluster and measures every strategy against a bound.
+"""``peaks-scheduler simulate``: what would each strategy cost, on which cluster, under which workload?
 
-``peaks_scheduler.simulation`` decides and measures; the packages here read what is simulated and write the results.
+``inputs/`` and ``cluster/`` read nodes and workloads, ``peaks_scheduler.simulation`` replays and measures them,
+``outputs/`` writes what came of it. ``experiment/`` runs many cases, ``validate/`` compares with measured power.
 """

@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from peaks_scheduler.arrays import Floats, Ints
+from peaks_scheduler.ledger.resources import MOST_HELD
 from peaks_scheduler.ledger.snapshot import Snapshot
 from peaks_scheduler.objects.pod import Pod
 
@@ -46,7 +47,7 @@ def _least(pod: Pod, nodes: Snapshot) -> Ints:
 def _balanced(pod: Pod, nodes: Snapshot) -> Ints:
     """BalancedAllocation: 75 points, and more where the pod brings the shares of CPU and memory closer together. (N,)
     points; 0 everywhere for a pod that requests neither."""
-    own = np.array([dict(pod.requests).get(name, 0) for name in RESOURCES]).reshape(2, 1)
+    own = _requested(pod)
     if not own.any():
         return np.zeros(len(nodes), np.int64)
     rows = [nodes.rows[name] for name in RESOURCES]
@@ -67,10 +68,15 @@ def _evenness(asked: Ints, allocatable: Ints) -> Ints:
 def _asked(pod: Pod, nodes: Snapshot) -> tuple[Ints, Ints]:
     """(2, N) [mCPU, bytes] requested with the pod, small requests included; and allocatable."""
     rows = [nodes.rows[name] for name in RESOURCES]
-    own = np.array([dict(pod.requests).get(name, 0) + more for name, more in zip(RESOURCES, pod.unasked, strict=True)])
     allocatable = nodes.allocatable[rows]
     held = allocatable - nodes.free[rows] + np.stack([nodes.unasked_cpu, nodes.unasked_memory])
-    return held + own.reshape(2, 1), allocatable
+    return held + _requested(pod) + np.array(pod.unasked).reshape(2, 1), allocatable
+
+
+def _requested(pod: Pod) -> Ints:
+    """(2, 1) [mCPU, bytes]; more than any node has counts as ``MOST_HELD``, as in the ledger."""
+    requests = dict(pod.requests)
+    return np.array([[min(requests.get(name, 0), MOST_HELD)] for name in RESOURCES], np.int64)
 
 
 def _mean(points: Ints, allocatable: Ints) -> Ints:

@@ -143,7 +143,7 @@ class PrometheusApi:
             answer = await self._ask("/api/v1/query_range", promql, {**times, "step": f"{step:.3f}"}, limits)
             return [await self._read(answer, promql, partial(read_matrix, limits=limits))]
         except LoadError as error:
-            if len(steps) < _SMALLEST_PART or not _too_much(error):
+            if len(steps) < _SMALLEST_PART or not too_much(error):
                 raise
         middle = len(steps) // 2
         halves = [await self._parts(promql, start, step, half) for half in (steps[:middle], steps[middle:])]
@@ -241,7 +241,7 @@ def _without(text: str, secrets: Iterable[str]) -> str:
     return text
 
 
-def _too_much(error: LoadError) -> bool:
+def too_much(error: LoadError) -> bool:
     """May half of the range work? The answer took too long, or was too large for the server or for us."""
     return error.kind == "timeout" or "too many samples" in str(error) or "MiB; more came" in str(error)
 

@@ -17,7 +17,7 @@ from peaks_scheduler.objects.ceilings import NO_CEILING, Ceiling, parse_ceiling
 from peaks_scheduler.simulation.belief_words import parse_beliefs
 from peaks_scheduler.simulation.faults import parse_faults
 from peaks_scheduler.simulation.load_views import parse_load_view
-from peaks_scheduler.text.words import nearest, plural
+from peaks_scheduler.text.words import nearest
 
 MOST_RUNS = 100_000
 MOST_SEED = 2**31 - 1
@@ -34,8 +34,8 @@ class Fixed:
     batch_wait_s: float = 1.0
     price: float | None = None
     """Of a kWh."""
-    carbon: str = ""
-    """File with the carbon intensity; empty: carbon is not counted."""
+    carbon: tuple[str, ...] = ()
+    """Carbon intensity, ``FILE`` or ``REGION=FILE`` each; empty: carbon is not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +67,8 @@ class Experiment:
 
     def runs(self) -> Iterator[Axes]:
         """All runs; seeds vary fastest, then strategies."""
-        axes = (self.nodes, self.workloads, self.models, self.load_views, self.faults, self.strategies)
-        for *words, seed in product(*axes, self.seeds):
-            yield Axes(*words, seed)
+        axes = (self.nodes, self.workloads, self.models, self.load_views, self.faults, self.strategies, self.seeds)
+        yield from (Axes(*values) for values in product(*axes))
 
 
 def labels(axes: Axes) -> dict[str, str]:
@@ -98,7 +97,9 @@ def read_experiment(data: object, origin: str, known: Collection[str] | None, fi
     Raises ConfigurationError: an unknown key or word, with the nearest known one.
     """
     if not isinstance(data, Mapping):
-        raise ConfigurationError(f"{origin}: expected a mapping with `nodes`, `workloads` and `strategies`; got {data!r:.80}")
+        raise ConfigurationError(
+            f"{origin}: expected a mapping with `nodes`, `workloads` and `strategies`; got {data!r:.80}"
+        )
     for key in data:
         if key not in _KEYS:
             raise ConfigurationError(
@@ -159,14 +160,16 @@ class _File:
         given = self.data.get(key)
         if given is None and default is not None:
             return (default,)
-        words = [given] if isinstance(given, str) else given
-        if not isinstance(words, list) or not words:
-            raise self.wrong(key, f"a list of at least one value{'' if given is not None else ', since it is required'}", given)
+        words = [_word(each) for each in given] if isinstance(given, list) else [_word(given)]
+        if given is None or not words:
+            raise self.wrong(
+                key, f"a list of at least one value{'' if given is not None else ', since it is required'}", given
+            )
         for i, word in enumerate(words):
             self._check(f"{key}[{i}]", word, check)
             if word in words[:i]:
                 raise self.wrong(f"{key}[{i}]", "every value once", word)
-        return tuple(word.strip() for word in words)
+        return tuple(str(word).strip() for word in words)
 
     def _check(self, place: str, word: object, check: Callable[[str], object]) -> None:
         if not isinstance(word, str):
@@ -183,15 +186,19 @@ class _File:
             return tuple(range(1, given + 1))
         listed = given if isinstance(given, list) else [None]
         if not listed or not all(_is_seed(each) for each in listed) or len(set(listed)) < len(listed):
-            raise self.wrong("seeds", "how many (5 stands for 1 to 5), or a list of different whole numbers, 0 or more", given)
+            raise self.wrong(
+                "seeds", "how many (5 stands for 1 to 5), or a list of different whole numbers, 0 or more", given
+            )
         return tuple(listed)
 
     def fixed(self, fixed: Fixed) -> Fixed:
         """``fixed`` with what the file says."""
         price = self.data.get("price", fixed.price)
-        if price is not None and (isinstance(price, bool) or not isinstance(price, (int, float)) or not 0 <= price < 1e6):
+        if price is not None and (
+            isinstance(price, bool) or not isinstance(price, (int, float)) or not 0 <= price < 1e6
+        ):
             raise self.wrong("price", "the price of a kWh, 0 or more", price)
-        carbon = self.text("carbon", fixed.carbon)
+        carbon = self.axis("carbon", _anything) if self.data.get("carbon") is not None else fixed.carbon
         return replace(fixed, ceiling=self._ceiling(fixed.ceiling), price=price, carbon=carbon)
 
     def _ceiling(self, default: Ceiling) -> Ceiling:
@@ -202,9 +209,17 @@ class _File:
         if text == "none":
             return NO_CEILING
         try:
-            return parse_ceiling(text)
+            found = parse_ceiling(text)
         except ValueError as error:
             raise self.wrong("ceiling", f"{error}, or none", given) from error
+        return Ceiling(
+            default.cpu if found.cpu is None else found.cpu, default.memory if found.memory is None else found.memory
+        )
+
+
+def _word(value: object) -> object:
+    """The value; a switch as its word: YAML reads the models ``true`` as one."""
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _is_seed(value: object) -> bool:
@@ -214,12 +229,12 @@ def _is_seed(value: object) -> bool:
 def counted(experiment: Experiment) -> str:
     """The size of the experiment in words."""
     axes = {
-        "fleet": experiment.nodes,
-        "workload": experiment.workloads,
-        "belief": experiment.models,
-        "view of the load": experiment.load_views,
-        "kind of faults": experiment.faults,
-        "strategy": experiment.strategies,
-        "seed": experiment.seeds,
+        "nodes": experiment.nodes,
+        "workloads": experiment.workloads,
+        "models": experiment.models,
+        "loadViews": experiment.load_views,
+        "faults": experiment.faults,
+        "strategies": experiment.strategies,
+        "seeds": experiment.seeds,
     }
-    return " x ".join(plural(len(values), word) for word, values in axes.items() if len(values) > 1) or "1 run"
+    return ", ".join(f"{len(values)} {name}" for name, values in axes.items() if len(values) > 1) or "1 run"

@@ -1,0 +1,1 @@
+"""What ``--nodes``, ``--workload`` and ``--carbon`` name, read into the records of ``simulation``."""
