@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from benchmarks import BenchmarkError, constraints, decision, endtoend, feed, hostile, memory, strategies
+from benchmarks import BenchmarkError, constraints, decision, endtoend, feed, hostile, memory, simulation, strategies
 from benchmarks.figures import Results, comparison, load, save, table
 from benchmarks.machine import commit, machine, versions
 from benchmarks.plan import QUICK, Plan
@@ -31,6 +31,7 @@ PARTS = {
     "strategies": strategies,
     "hostile": hostile,
     "memory": memory,
+    "simulation": simulation,
 }
 # events of a pod while the scheduler's CPU is counted: a pod of the backlog was listed before the first Binding
 EVENTS_PER_POD = {"backlog": 1, "stream": 2}
