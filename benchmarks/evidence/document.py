@@ -27,7 +27,13 @@ def draw(drawing: Callable[[Any], None], file: Path, size: tuple[float, float] =
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    style = {"svg.hashsalt": "evidence", "svg.fonttype": "none", "font.size": 9, "axes.spines.top": False}
+    style = {
+        "svg.hashsalt": "evidence",
+        "svg.fonttype": "none",
+        "font.size": 9,
+        "axes.titlesize": 9,
+        "axes.spines.top": False,
+    }
     with mpl.rc_context(style | {"axes.spines.right": False}):
         figure = Figure(figsize=size, layout="constrained")
         drawing(figure)

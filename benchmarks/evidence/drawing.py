@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .statistics import Mean
+from .statistics import Mean, number
 
 STYLES = (
     {"color": "black", "marker": "o", "linestyle": "-"},
@@ -28,7 +28,7 @@ def lines(axes: Any, xs: Sequence[float], found: Mapping[str, Sequence[Mean]]) -
         axes.errorbar(xs, ys, yerr=halves, label=name, capsize=2, markersize=4, linewidth=1.2, **style)
 
 
-def bars(axes: Any, found: Mapping[str, Mean], unit: str) -> None:
+def bars(axes: Any, found: Mapping[str, Mean], unit: str, digits: int = 1) -> None:
     """Bars from left to right, the first name at the top, each with its number."""
     names, means = list(found), list(found.values())
     places = range(len(names))
@@ -43,13 +43,13 @@ def bars(axes: Any, found: Mapping[str, Mean], unit: str) -> None:
     )
     for place, each in zip(places, means, strict=True):
         axes.annotate(
-            f"{each.value:.1f}",
+            number(each.value, digits),
             (max(each.value + each.half, 0.0), place),
             (4, 0),
             textcoords="offset points",
             va="center",
         )
     axes.set_yticks(list(places), names)
-    axes.invert_yaxis()
+    axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlabel(unit)
-    axes.margins(x=0.12)
+    axes.set_xlim(0.0, 1.2 * max(each.value + each.half for each in means))

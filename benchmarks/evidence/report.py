@@ -57,6 +57,10 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
+def percent(share: float) -> str:
+    return f"{100.0 * share:.0f} %"
+
+
 def seeds(count: int) -> range:
     return range(1, count + 1)
 

@@ -73,5 +73,5 @@ def _mean(found: Found, size: Size, strategy: str, name: str, what: str, unit: f
 
 def _draw(figure: Any, tons: dict[str, dict[str, Mean]]) -> None:
     for axes, (name, found) in zip(figure.subplots(1, len(tons)), tons.items(), strict=True):
-        bars(axes, found, "t CO2 a year")
+        bars(axes, found, "t CO2 a year", 2)
         axes.set_title(name)

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.evidence.drawing import bars
 from benchmarks.evidence.fleets import Fleet
-from benchmarks.evidence.report import Found, Report, Size, seeds, table
+from benchmarks.evidence.report import Found, Report, Size, percent, seeds, table
 from benchmarks.evidence.runs import Churned, Run
 from benchmarks.evidence.statistics import Mean, mean, percent_over, percent_under
 
@@ -39,7 +39,7 @@ def report(found: Found, size: Size) -> Report:
     over = {load: {each: _over(found, each, load, size) for each in STRATEGIES} for load in LOADS}
     head = ["strategy"]
     for load in LOADS:
-        head += [f"{load:.0%} load: over the bound [%]", "under `least-allocated` [%]", "kWh a day"]
+        head += [f"{percent(load)} load: over the bound [%]", "under `least-allocated` [%]", "kWh a day"]
     rows = [[f"`{each}`", *(cell for load in LOADS for cell in _cells(found, each, load, size))] for each in STRATEGIES]
     texts = {"compared.table": table(head, rows), "compared.work": _work(found, size)}
     return Report(texts, {"compared": lambda figure: _draw(figure, over)})
@@ -79,4 +79,4 @@ def _work(found: Found, size: Size) -> str:
 def _draw(figure: Any, over: dict[float, dict[str, Mean]]) -> None:
     for axes, (load, found) in zip(figure.subplots(1, 2, sharey=True), over.items(), strict=True):
         bars(axes, found, "energy above the bound [%]")
-        axes.set_title(f"{load:.0%} load")
+        axes.set_title(f"{percent(load)} load")

@@ -7,14 +7,14 @@ from typing import Any
 
 from benchmarks.evidence.drawing import lines
 from benchmarks.evidence.fleets import Fleet
-from benchmarks.evidence.report import Found, Report, Size, seeds, table
+from benchmarks.evidence.report import Found, Report, Size, percent, seeds, table
 from benchmarks.evidence.runs import LOADS, Churned, Filled, Run
 from benchmarks.evidence.statistics import Mean, mean, percent_over, percent_under
 
 STRATEGIES = ("envelope", "jump", "least-allocated")
 LONG = ("envelope", "least-allocated")
 """Those of a whole week and of many servers."""
-HEAD = ["", *(f"{load:.0%} load" for load in LOADS)]
+HEAD = ["", *(f"{percent(load)} load" for load in LOADS)]
 
 
 def runs(size: Size) -> Sequence[Run]:
@@ -60,7 +60,7 @@ def report(found: Found, size: Size) -> Report:
 
 
 def _by_load(means: list[Mean]) -> str:
-    return ", ".join(f"{each.value:.0f} % at {load:.0%} load" for load, each in zip(LOADS, means, strict=True))
+    return ", ".join(f"{each.value:.0f} % at {percent(load)} load" for load, each in zip(LOADS, means, strict=True))
 
 
 def _filled(found: Found, strategy: str, count: int, number: int, belief: str = "fitted") -> list[Mean]:
@@ -112,7 +112,7 @@ def _aims(exact: list[Mean], filled: list[Mean], churned: list[Mean], saved: lis
         return max(means, key=lambda each: each.value)
 
     saving = [
-        row(f"a week: at least 22 % under `least-allocated` at {load:.0%} load", saved[i], 22.0, most=False)
+        row(f"a week: at least 22 % under `least-allocated` at {percent(load)} load", saved[i], 22.0, most=False)
         for i, load in enumerate(LOADS)
         if load in (0.3, 0.5)
     ]
@@ -122,7 +122,8 @@ def _aims(exact: list[Mean], filled: list[Mean], churned: list[Mean], saved: lis
         row("a week: at most 2.5 % over the bound at every load", worst(churned), 2.5, most=True),
     ]
     most = [
-        [f"the most that any placement could have saved at {LOADS[i]:.0%} load", f"{possible[i]} %", ""] for i in (1, 2)
+        [f"the most that any placement could have saved at {percent(LOADS[i])} load", f"{possible[i]} %", ""]
+        for i in (1, 2)
     ]
     return table(["aim", "measured (the worst load)", "reached"], [*within, *saving, *most])
 

@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.evidence.drawing import STYLES, lines
 from benchmarks.evidence.fleets import Fleet
 from benchmarks.evidence.possible import TENTHS, Possible
-from benchmarks.evidence.report import Found, Report, Size, seeds, table
+from benchmarks.evidence.report import Found, Report, Size, percent, seeds, table
 from benchmarks.evidence.runs import LOADS, Churned, Filled, Run
 from benchmarks.evidence.statistics import Mean, mean, percent_over, percent_under
 
@@ -58,7 +58,7 @@ def _churn(fleet: Fleet, strategy: str, load: float, size: Size) -> Churned:
 def report(found: Found, size: Size) -> Report:
     possible = {name: _possible(found, size, *kind) for name, kind in POSSIBLE.items()}
     shown = [TENTHS.index(load) for load in SHOWN]
-    head = ["", *(f"{load:.0%}" for load in SHOWN)]
+    head = ["", *(f"{percent(load)} load" for load in SHOWN)]
     texts = {
         "possible.table": table(head, [[name, *(means[i] for i in shown)] for name, means in possible.items()]),
         "possible.at-30": _at(possible, 0.3),
@@ -75,7 +75,7 @@ def report(found: Found, size: Size) -> Report:
 
 def _at(possible: dict[str, list[Mean]], load: float) -> str:
     on, asleep, *_ = (means[TENTHS.index(load)].value for means in possible.values())
-    return f"{on:.0f} % at {load:.0%} load where servers stay on, {asleep:.0f} % where they may sleep"
+    return f"{on:.0f} % at {percent(load)} load where servers stay on, {asleep:.0f} % where they may sleep"
 
 
 def _possible(found: Found, size: Size, kinds: int, sleep: bool) -> list[Mean]:
@@ -105,7 +105,7 @@ def _filled_table(found: Found, size: Size, kinds: int, *, sleep: bool) -> str:
     pairs = list(zip(every["envelope"], every["least-allocated"], strict=True))
     saved = [mean(percent_under(a[f"watts {load:.0%}"], b[f"watts {load:.0%}"]) for a, b in pairs) for load in LOADS]
     return table(
-        ["", *(f"{load:.0%} load" for load in LOADS)], [*rows, ["**`envelope` under `least-allocated`**", *saved]]
+        ["", *(f"{percent(load)} load" for load in LOADS)], [*rows, ["**`envelope` under `least-allocated`**", *saved]]
     )
 
 
@@ -123,8 +123,8 @@ def _sleep_table(found: Found, size: Size) -> str:
         saved.append(mean(percent_under(a["kwh"], b["kwh"]) for a, b in zip(ours, default, strict=True)))
         turns.append(mean(each["switches"] for each in ours))
     rows.append(["**`envelope` under `least-allocated`**", *saved])
-    rows.append(["times a day that a server falls asleep or wakes, `envelope`", *turns])
-    return table(["", *(f"{load:.0%} load" for load in SLEEP_LOADS)], rows)
+    rows.append(["times a day that a server falls asleep or wakes, `envelope`", *(each.text(2) for each in turns)])
+    return table(["", *(f"{percent(load)} load" for load in SLEEP_LOADS)], rows)
 
 
 def _draw(figure: Any, possible: dict[str, list[Mean]]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.evidence.drawing import STYLES, lines
 from benchmarks.evidence.fleets import measured_servers
-from benchmarks.evidence.report import Found, Report, Size, seeds, table
+from benchmarks.evidence.report import Found, Report, Size, percent, seeds, table
 from benchmarks.evidence.runs import Run
 from benchmarks.evidence.small import TENTHS, TWO_LINES, Pair, Ten, packed, spread
 from benchmarks.evidence.statistics import Mean, mean, number, percent_over, percent_under
@@ -79,24 +79,24 @@ def _ten_table(ten: dict[str, list[float]]) -> str:
     claim: list[object] = ["packed, by arithmetic"]
     claim += [f"{percent_under(packed(TWO_LINES, load), spread(TWO_LINES, load)):.1f}" for load in SHOWN]
     rows = [[f"`{each}`", *(number(saved[i]) for i in shown)] for each, saved in ten.items()]
-    return table(["", *(f"{load:.0%} load" for load in SHOWN)], [claim, *rows])
+    return table(["", *(f"{percent(load)} load" for load in SHOWN)], [claim, *rows])
 
 
 def _real(real: Sequence[float]) -> str:
     reaching, losing = sum(each >= CLAIMED_TEN for each in real), sum(each < 0.0 for each in real)
     middle = sorted(real)[len(real) // 2]
     return (
-        f"on {reaching} of {len(real)} it saves at least {CLAIMED_TEN:.0f} %, in the median {middle:.1f} %, "
+        f"on {reaching} of {len(real)} this saves at least {CLAIMED_TEN:.0f} %, in the median {middle:.1f} %, "
         f"and on {losing} it costs power"
     )
 
 
 def _draw(figure: Any, ten: dict[str, list[float]], real: Sequence[float]) -> None:
     left, right = figure.subplots(1, 2)
-    percent = [100 * load for load in TENTHS]
+    loads = [100 * load for load in TENTHS]
     arithmetic = [percent_under(packed(TWO_LINES, load), spread(TWO_LINES, load)) for load in TENTHS]
-    left.plot(percent, arithmetic, color="0.8", linewidth=6, label="packed, by arithmetic")
-    lines(left, percent, {each: [Mean(value) for value in saved] for each, saved in ten.items()})
+    left.plot(loads, arithmetic, color="0.8", linewidth=6, label="packed, by arithmetic")
+    lines(left, loads, {each: [Mean(value) for value in saved] for each, saved in ten.items()})
     left.set(title="ten equal nodes, two lines", xlabel="load [%]", ylabel="power saved [%]", ylim=(-1, 17))
     left.legend(frameon=False, fontsize=8, ncols=2, loc="upper left")
     right.hist(real, bins=24, color="0.8", edgecolor="black", linewidth=0.8)
@@ -104,4 +104,6 @@ def _draw(figure: Any, ten: dict[str, list[float]], real: Sequence[float]) -> No
     right.annotate(
         "claimed", (CLAIMED_TEN, 0.93), (4, 0), xycoords=("data", "axes fraction"), textcoords="offset points"
     )
-    right.set(title=f"ten equal measured servers at {AT:.0%} load", xlabel="saved by packing [%]", ylabel="servers")
+    right.set(
+        title=f"ten equal measured servers at {percent(AT)} load", xlabel="saved by packing [%]", ylabel="servers"
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks.evidence.fleets import Fleet
-from benchmarks.evidence.report import Found, Report, Size, seeds, table
+from benchmarks.evidence.report import Found, Report, Size, percent, seeds, table
 from benchmarks.evidence.runs import Churned, Run
 from benchmarks.evidence.statistics import mean, percent_over, percent_under
 
@@ -39,7 +39,7 @@ def report(found: Found, size: Size) -> Report:
         )
         for load in LOADS
     ]
-    head = ["", *(f"{load:.0%} used, {load / USED:.0%} requested" for load in LOADS)]
+    head = ["", *(f"{percent(load)} used, {percent(load / USED)} requested" for load in LOADS)]
     return Report({"requests.table": table(head, [*rows, ["**`envelope` under `least-allocated`**", *saved]])})
 
 

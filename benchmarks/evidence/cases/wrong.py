@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.evidence.drawing import lines
 from benchmarks.evidence.fleets import Fleet
-from benchmarks.evidence.report import Found, Report, Size, seeds, table
+from benchmarks.evidence.report import Found, Report, Size, percent, seeds, table
 from benchmarks.evidence.runs import LOADS, Churned, Filled, Run
 from benchmarks.evidence.statistics import Mean, mean, percent_over, percent_under
 
@@ -50,9 +50,9 @@ def report(found: Found, size: Size) -> Report:
     rows = [[name, *filled[name], *_churned(found, belief, size)] for name, belief in BELIEFS.items()]
     head = [
         "models",
-        *(f"{load:.0%} load" for load in LOADS),
-        f"a week at {LOAD:.0%}",
-        "a week: under `least-allocated`",
+        *(f"{percent(load)} load" for load in LOADS),
+        f"pods come and go, {percent(LOAD)} load",
+        "that, under `least-allocated`",
     ]
     return Report({"wrong.table": table(head, rows)}, {"wrong": lambda figure: _draw(figure, filled)})
 
