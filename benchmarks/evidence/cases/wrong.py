@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.evidence.drawing import lines
+from benchmarks.evidence.drawing import bars
 from benchmarks.evidence.fleets import Fleet
 from benchmarks.evidence.report import Found, Report, Size, percent, seeds, table
 from benchmarks.evidence.runs import LOADS, Churned, Filled, Run
@@ -21,6 +21,7 @@ BELIEFS = {
     "a tenth without a model": "unmodelled",
 }
 LOAD = 0.3
+DRAWN = (0.3, 0.7)
 
 
 def runs(size: Size) -> Sequence[Run]:
@@ -72,7 +73,6 @@ def _churned(found: Found, belief: str, size: Size) -> list[Mean]:
 
 
 def _draw(figure: Any, filled: dict[str, list[Mean]]) -> None:
-    axes = figure.subplots()
-    lines(axes, [100 * load for load in LOADS], filled)
-    axes.set(xlabel="load [% of all threads]", ylabel="power above the bound [%]", ylim=(0, None))
-    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    for axes, load in zip(figure.subplots(1, 2, sharey=True), DRAWN, strict=True):
+        bars(axes, {name: means[LOADS.index(load)] for name, means in filled.items()}, "power above the bound [%]")
+        axes.set_title(f"{percent(load)} load")
