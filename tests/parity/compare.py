@@ -1,8 +1,9 @@
 """Two answers about one cluster, ours and kube-scheduler's, and what they differ in.
 
 Equal means: the same pods; gated alike; for every node the same verdict and the same reasons; the same message; and of
-each preference the same score for every feasible node. Where kube-scheduler ends with an internal error nothing may be
-feasible here either, in whatever words. What comes out are facts to print or to count; who is right is not judged here.
+each preference, and of least and balanced allocation, the same score for every feasible node. Where kube-scheduler ends
+with an internal error nothing may be feasible here either, in whatever words. What comes out are facts to print or to
+count; who is right is not judged here.
 """
 
 from __future__ import annotations
@@ -22,12 +23,16 @@ import numpy as np
 from peaks_scheduler.commands.explain.answer import Answer, explain
 from peaks_scheduler.commands.explain.cluster import from_files
 from peaks_scheduler.ledger.snapshot import Snapshot
+from peaks_scheduler.scheduling.scoring.allocation import balanced_points, least_points
 from peaks_scheduler.scheduling.scoring.preferences import PREFERENCES, preferred
 from peaks_scheduler.settings.settings import Settings
 
 Json = dict[str, Any]
 Answers = dict[str, Json]
 """By ``namespace/name`` of the pending pod."""
+
+ALLOCATION = {"NodeResourcesFit": least_points, "NodeResourcesBalancedAllocation": balanced_points}
+"""kube-scheduler's names of what strategy ``least-allocated`` adds up."""
 
 COMMAND_LIMIT = 60.0  # [s] for one run of the command
 
@@ -80,8 +85,18 @@ def our_answers(objects: Sequence[Json], *, scores: bool = False) -> Answers:
     if scores:
         nodes = cluster.ledger.snapshot()
         said = {answer.pod.key: said[answer.pod.key] | {"scores": _our_scores(answer, nodes)} for answer in found}
+        for pod in _scored_by_containers(objects) & said.keys():
+            said[pod]["scores"] = {name: each for name, each in said[pod]["scores"].items() if name not in ALLOCATION}
     answers: Answers = json.loads(json.dumps(said))
     return answers
+
+
+def _scored_by_containers(objects: Sequence[Json]) -> set[str]:
+    """Pods with resources of the whole pod, or resized before they run: kube-scheduler's NodeResourcesFit filters by
+    these and scores without them (1.36: NewFit enables neither for its scorer), which is not done here."""
+    pods = [each for each in objects if each["kind"] == "Pod"]
+    odd = [pod for pod in pods if pod["spec"].get("resources") or "resources" in json.dumps(pod.get("status") or {})]
+    return {f"{pod['metadata'].get('namespace', 'default')}/{pod['metadata']['name']}" for pod in odd}
 
 
 def _our_scores(answer: Answer, nodes: Snapshot) -> dict[str, dict[str, int]]:
@@ -90,7 +105,8 @@ def _our_scores(answer: Answer, nodes: Snapshot) -> dict[str, dict[str, int]]:
         return {}
     tied = np.array([nodes.names.index(name) for name in feasible], np.int64)
     scored = preferred(answer.pod, nodes, tied)
-    return {preference: dict(zip(feasible, scores.tolist(), strict=True)) for preference, scores in scored}
+    scored += [(name, score(answer.pod, nodes)[tied]) for name, score in ALLOCATION.items()]
+    return {name: dict(zip(feasible, scores.tolist(), strict=True)) for name, scores in scored}
 
 
 def our_answers_or_failure(objects: Sequence[Json]) -> Answers | Difference:
@@ -164,8 +180,10 @@ def _feasible(answer: Json) -> set[str]:
 
 
 def _score_differences(pod: str, ours: Json, theirs: Json) -> Iterator[Difference]:
-    """Of our preferences; kube-scheduler scores more (images, balance), of which this scheduler does nothing."""
-    for name in (preference.name for preference in PREFERENCES):
+    """Of our preferences and of what strategy ``least-allocated`` adds up; kube-scheduler scores images as well."""
+    for name in (*(preference.name for preference in PREFERENCES), *ALLOCATION):
+        if name in ALLOCATION and name not in ours:
+            continue
         if not _same_scores(ours.get(name), theirs.get(name)):
             yield Difference(Kind.SCORE, pod, "", ours.get(name), theirs.get(name), name)
 

@@ -16,9 +16,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from peaks_scheduler.scheduling.scoring import preferences
+from tests.parity import compare
 from tests.parity.__main__ import main
 from tests.parity.compare import Answers, Difference, Json, Kind, differences, our_answers, printed_answers
 from tests.parity.generate import GROUP_NAMES, scenario
@@ -242,6 +244,16 @@ def test_a_planted_fault_in_a_preference_is_found_and_shown_in_a_small_cluster(o
     seed, first = next((seed, differing[0]) for seed, differing in found.items() if differing)
     small = minimised(scenario("preferences", seed), first, oracle)
     assert sum(raw["kind"] == "Node" for raw in small) == 2
+
+
+@pytest.mark.parametrize("name", compare.ALLOCATION)
+def test_a_point_too_few_for_one_node_in_least_or_balanced_allocation_is_found(
+    oracle: Oracle, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    real = compare.ALLOCATION[name]
+    monkeypatch.setitem(compare.ALLOCATION, name, lambda pod, nodes: real(pod, nodes) - (np.arange(len(nodes)) == 0))
+    found = [each for seed in range(FIRST, FIRST + 5) for each in judged(scenario("resources", seed), oracle)[1]]
+    assert {(each.kind, each.preference) for each in found} == {(Kind.SCORE, name)}
 
 
 def test_a_preference_that_cannot_be_read_refuses_no_node_here(oracle: Oracle) -> None:

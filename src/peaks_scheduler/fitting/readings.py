@@ -82,12 +82,13 @@ class RunningTotal:
         return curve
 
 
-def running_total(name: str, reading: Reading, notes: list[str]) -> RunningTotal | None:
+def running_total(name: str, reading: Reading, notes: list[str], *, repeats: bool = False) -> RunningTotal | None:
     """The reading in order, without its bad samples, each kind of which is added to ``notes``. None: fewer than two
-    samples are left. ``name`` is what notes call the series, ``CPU`` or ``power``."""
+    samples are left. ``name`` is what notes call the series, ``CPU`` or ``power``. ``repeats``: samples that repeat
+    the one before are kept, stale or not."""
     times, values = _ordered(name, reading, notes)
     stale = _stale_counter(values, name == "CPU") if reading.kind == "counter" else _stale_gauge(values)
-    if stale.any():
+    if stale.any() and not repeats:
         notes.append(f"{name}: {plural(int(stale.sum()), 'sample')} that only repeat the one before, left out")
         times, values = times[~stale], values[~stale]
     if times.size < 2:

@@ -6,7 +6,8 @@ Nothing of the future is used: not for the parameters, not for the choices below
 - **Memory.** A sample's weight halves with every half-life of its age: nodes, fans and inlet air change slowly, so the
   last hours say more of the next hour than last week does. Which half-life is right differs from site to site. It is
   the one of ``HALF_LIVES`` with the smallest error of the predictions of the past ``JUDGED`` seconds. For parameters
-  that are then frozen it is the one with the smallest error up to the end of the first span.
+  that are then frozen the error up to the end of the first span decides, and of half-lives about as good the shortest
+  one: a frozen model cannot follow a level that has moved, so it begins with the latest.
 - **Intervals.** The standard deviation of a new sample is that of noise and parameters (``NonNegative.deviations``).
   Residuals of a meter have heavy tails and drift for hours. So the interval is as many of these deviations wide as
   would have contained 95 % of the past predictions' errors (split conformal prediction on forward errors). After each
@@ -35,6 +36,7 @@ JUDGED = 86_400.0
 REHEARSED = 0.25
 """Share of the first span that the first predictions are learned from."""
 LEVEL = 0.95
+_ALIKE = 0.05  # relative difference of two half-lives' errors that may be chance, for frozen parameters
 _STEP = 0.05  # by how much a refit adjusts the level, for each unit of missed share
 _LEAST_MISS, _MOST_MISS = 0.002, 0.3  # bounds of the adjusted level
 
@@ -123,7 +125,8 @@ class _Runs:
         self.fits.append([])
         for h, half_life in enumerate(HALF_LIVES):
             weights = np.exp2(-age / half_life)
-            found = nonnegative_fit(self.columns[:start], self.watts[:start], self.time[:start], weights)
+            before = self.fits[i - 1][h].parameters if i else None
+            found = nonnegative_fit(self.columns[:start], self.watts[:start], self.time[:start], weights, before)
             self.fits[i].append(found)
             new = self.columns[start:end]
             self.predicted[h, start:end] = new @ found.parameters
@@ -136,7 +139,8 @@ class _Runs:
             [_relative(self.columns[start:end] @ found.parameters, self.watts[start:end]) for found in self.fits[i]]
             for i, start in enumerate(self.edges[:begin])
         ]
-        best = int(np.argmin(np.mean(errors, axis=0))) if errors else len(HALF_LIVES) - 1
+        means = np.mean(errors, axis=0) if errors else np.ones(len(HALF_LIVES))
+        best = int(np.argmax(means <= (1.0 + _ALIKE) * means.min()))
         return best, self.fits[begin][best].parameters
 
     def intervals(self, begin: int) -> tuple[Ints, Floats, Floats]:

@@ -2,7 +2,8 @@
 
 As ``alignment`` does for one node: counters become means over intervals, gauges that were read at the same times are
 paired directly, gaps are never bridged. A time at which the use of some node is not known is left out, since its power
-is in the sum all the same. Pure.
+is in the sum all the same. So a node's sample that only repeats the one before is kept: if it is stale, it is wrong for
+one node of many, and leaving it out would lose that time for all. Pure.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Joined:
 def join(cpus: Mapping[str, Reading], power: Reading) -> Joined:
     """Join the nodes' readings with the meter's. Never raises: what cannot be joined gives no samples, and a note."""
     of_nodes: dict[str, list[str]] = {name: [] for name in cpus}
-    totals = {name: running_total("CPU", reading, of_nodes[name]) for name, reading in cpus.items()}
+    totals = {name: running_total("CPU", reading, of_nodes[name], repeats=True) for name, reading in cpus.items()}
     notes: list[str] = []
     draw = running_total("power", power, notes)
     notes += _told(of_nodes)

@@ -28,6 +28,7 @@ _COARSE = (0.0, 0.05, 0.2, 0.5, 0.9, 1.0)
 _FINE = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0)
 """Knots [1], close where servers bend most: at the first load, where cores and caches wake up, and before full load."""
 _LEAST_INSIDE = 0.005  # share of the nodes' samples that a piece has at least; else it is joined with the next
+_AT_ONCE = 1_000_000  # values of which sums are made at once, against memory
 _CLOSE = 2.5e-4  # of the power at full load: how far straight pieces are from the square root at most
 
 
@@ -46,6 +47,11 @@ class SharedFamily:
 
     def columns(self, use: Floats) -> Floats:
         """(S, size) sums over the nodes of B_1, B_2, ...; use (S, N) [fraction], NaN: the node was not there."""
+        step = max(_AT_ONCE // use.shape[1], 1)
+        sums = [self._sums(use[first : first + step]) for first in range(0, len(use), step)]
+        return np.concatenate(sums) if sums else np.zeros((0, self.size))
+
+    def _sums(self, use: Floats) -> Floats:
         u = np.clip(np.nan_to_num(use), 0.0, 1.0)
         return np.column_stack([self._bent(j, u).sum(axis=1) for j in range(self.size)])
 

@@ -63,11 +63,10 @@ def _resize_infeasible(status: Json) -> bool:
 
 
 def _effective(spec: Json | None, state: Json | None, allocated: Json | None, infeasible: bool) -> Amounts:
-    """The largest of the amounts requested, allocated and in force; an infeasible resize's request does not count."""
-    amounts = {} if infeasible else _amounts(spec)
-    _raise_to(amounts, _amounts((state or {}).get("requests")))
-    _raise_to(amounts, _amounts(allocated))
-    return amounts
+    """The largest of the amounts requested, allocated and in force, zeros among them; an infeasible resize's request
+    does not count."""
+    parts = ({} if infeasible else _amounts(spec), _amounts((state or {}).get("requests")), _amounts(allocated))
+    return {name: max(part.get(name, 0) for part in parts) for name in {**parts[0], **parts[1], **parts[2]}}
 
 
 def is_sidecar(container: Json) -> bool:
@@ -103,9 +102,8 @@ def _aggregate(spec: Json, amounts_of: Callable[[Json, bool], Amounts]) -> Amoun
 def pod_requests(spec: Json, status: Json) -> Requests:
     """What the pod holds on a node: kube-scheduler's ``PodRequests`` with resize and pod-level resources enabled."""
     containers: Sequence[Json] = spec.get("containers") or ()
-    resized = any("resources" in c or "allocatedResources" in c for c in status.get("containerStatuses") or ())
     simple = len(containers) == 1 and not (
-        spec.get("initContainers") or spec.get("overhead") or spec.get("resources") or resized
+        spec.get("initContainers") or spec.get("overhead") or spec.get("resources") or _resized(status)
     )
     if simple:
         requests = (containers[0].get("resources") or {}).get("requests") or {}
@@ -113,7 +111,12 @@ def pod_requests(spec: Json, status: Json) -> Requests:
     return _rounded(_with_pod_level(spec, status))
 
 
-def _with_pod_level(spec: Json, status: Json) -> Amounts:
+def _resized(status: Json) -> bool:
+    return any("resources" in c or "allocatedResources" in c for c in status.get("containerStatuses") or ())
+
+
+def _of_container(status: Json) -> Callable[[Json, bool], Amounts]:
+    """``(container, may it be resized?) -> what it requests``, a resize counted."""
     infeasible = _resize_infeasible(status)
     statuses = {
         c.get("name"): c
@@ -127,12 +130,18 @@ def _with_pod_level(spec: Json, status: Json) -> Amounts:
             return _effective(asked, state["resources"], state.get("allocatedResources"), infeasible)
         return _amounts(asked)
 
-    total = _aggregate(spec, amounts_of)
+    return amounts_of
+
+
+def _with_pod_level(spec: Json, status: Json) -> Amounts:
+    total = _aggregate(spec, _of_container(status))
     asked = (spec.get("resources") or {}).get("requests") or {}
     if any(_pod_level(name) for name in asked):
         state = status.get("resources")
         level = (
-            _amounts(asked) if state is None else _effective(asked, state, status.get("allocatedResources"), infeasible)
+            _amounts(asked)
+            if state is None
+            else _effective(asked, state, status.get("allocatedResources"), _resize_infeasible(status))
         )
         total.update({name: level.get(name, 0) for name in asked if _pod_level(name)})
     _add(total, _amounts(spec.get("overhead")))
@@ -144,27 +153,34 @@ UNASKED_CPU, UNASKED_MEMORY = 100, 200 * 1024**2
 _SUPPOSED = {"cpu": parse_nanos(f"{UNASKED_CPU}m"), "memory": parse_nanos(UNASKED_MEMORY)}
 
 
-def unasked(spec: Json, requests: Requests) -> Unasked:
-    """What kube-scheduler's scores count beside ``requests``, for the containers that request no CPU or no memory."""
+def unasked(spec: Json, status: Json, requests: Requests) -> Unasked:
+    """What kube-scheduler's scores count beside ``requests``, for the containers that request no CPU or no memory.
+
+    Where the pod requests resources as a whole, only what it requests nowhere counts. Source: kube-scheduler 1.36,
+    framework/types.go (CalculateResource).
+    """
     containers: Sequence[Json] = spec.get("containers") or ()
-    if spec.get("initContainers") or spec.get("resources"):
-        return _unasked_with_level(spec, dict(requests))
+    if spec.get("initContainers") or spec.get("resources") or _resized(status):
+        return _unasked_of_all(spec, status, dict(requests))
     asked = [(each.get("resources") or {}).get("requests") or () for each in containers]
     cpu, memory = (sum(name not in each for each in asked) for name in _SUPPOSED)
     return (cpu * UNASKED_CPU, memory * UNASKED_MEMORY) if cpu or memory else NOTHING_UNASKED
 
 
-def _unasked_with_level(spec: Json, held: Mapping[str, int]) -> Unasked:
+def _unasked_of_all(spec: Json, status: Json, held: Mapping[str, int]) -> Unasked:
+    """The same with init containers, resources of the whole pod, or a resize."""
+    amounts_of, missing = _of_container(status), dict(_SUPPOSED)
     level = (spec.get("resources") or {}).get("requests") or {}
-    total = _aggregate(spec, _supposed)
+    if any(_pod_level(name) for name in level):
+        containers = (*(spec.get("containers") or ()), *(spec.get("initContainers") or ()))
+        asked = (amounts_of(each, True) for each in containers)
+        anywhere = set(level).union(spec.get("overhead") or {}, *asked)
+        missing = {name: amount for name, amount in _SUPPOSED.items() if name not in anywhere}
+    total = _aggregate(spec, lambda container, resizable: missing | amounts_of(container, resizable))
     _add(total, _amounts(spec.get("overhead")))
-    counted = dict(_rounded({name: total.get(name, 0) for name in _SUPPOSED if name not in level}))
+    counted = dict(_rounded({name: total.get(name, 0) for name in missing}))
     cpu, memory = (max(0, counted.get(name, 0) - held.get(name, 0)) for name in _SUPPOSED)
     return (cpu, memory) if cpu or memory else NOTHING_UNASKED
-
-
-def _supposed(container: Json, _: bool) -> Amounts:
-    return _SUPPOSED | _amounts((container.get("resources") or {}).get("requests"))
 
 
 def _cpu_limit(spec: Json) -> int:

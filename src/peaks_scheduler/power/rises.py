@@ -48,6 +48,8 @@ class Rises:
                 known = _Known(use.copy(), self._curves.rise(use, step))
             elif changed.size:
                 known = _Known(use.copy(), known.rises.copy())  # who asked before keeps what was answered
+                # numpy sums the bends of a single curve in another order than those of several
+                changed = np.concatenate([changed, self._curves.bent[:2]])
                 known.rises[changed] = self._curves.of(changed).rise(use[changed], step[changed])
         self._known[size] = known  # the latest one at the end
         if len(self._known) > REMEMBERED:

@@ -29,16 +29,16 @@ SOURCES: Mapping[str, LoadView] = {
 def parse_load_view(text: str) -> LoadView:
     """The view that the word describes. Raises ValueError: text that completes "expected"."""
     head, _, rest = (each.strip() for each in text.partition(":"))
-    if head not in ("load-watcher", "perfect") or (head == "perfect" and rest):
-        near = nearest(head, ("load-watcher", "perfect"))
-        raise ValueError(f"`load-watcher`, `load-watcher:window=5m&interval=30s&delay=10s` or `perfect`{near}")
-    if head == "perfect":
+    if head == "perfect" and not rest:
         return PERFECT
-    given = {key: seconds(value) for key, value in pairs(rest, ("window", "interval", "delay")).items()}
-    view = LOAD_WATCHER
+    if head not in SOURCES:
+        near = nearest(head, (*SOURCES, "perfect"))
+        sources = ", ".join(f"`{name}`" for name in SOURCES)
+        raise ValueError(f"{sources}, each with `:window=5m&interval=30s&delay=10s` or without, or `perfect`{near}")
+    view, given = SOURCES[head], pairs(rest, ("window", "interval", "delay"))
     return replace(
         view,
-        window_s=given.get("window", view.window_s),
-        interval_s=given.get("interval", view.interval_s),
-        delay_s=given.get("delay", view.delay_s),
+        window_s=seconds(given["window"]) if "window" in given else view.window_s,
+        interval_s=seconds(given["interval"]) if "interval" in given else view.interval_s,
+        delay_s=seconds(given["delay"]) if "delay" in given else view.delay_s,
     )

@@ -28,6 +28,7 @@ from peaks_scheduler.cli import fit as command
 from peaks_scheduler.cli import main
 from peaks_scheduler.fitting import units
 from peaks_scheduler.fitting.fit import MODELS
+from peaks_scheduler.fitting.shared_families import MODELS as SHARED_MODELS
 from peaks_scheduler.power.file import parse_models
 from tests.support.builders import node, pod
 from tests.support.prometheus_stand_in import PrometheusStandIn
@@ -486,7 +487,8 @@ def test_parameters_are_null_where_there_is_nothing_to_fit(kind: str) -> None:
 
 def test_the_models_that_can_be_asked_for_are_those_that_there_are() -> None:
     choices = {option.name: option.type for option in command.params}
-    assert tuple(choices["model"].choices) == MODELS  # type: ignore[attr-defined]
+    assert tuple(choices["model"].choices) == (*MODELS, "sqrt")  # type: ignore[attr-defined]
+    assert "sqrt" in SHARED_MODELS
     assert tuple(choices["cpu_unit"].choices) == units.CPU_UNITS  # type: ignore[attr-defined]
     assert tuple(choices["power_unit"].choices) == ("auto", *units.POWER_UNITS)  # type: ignore[attr-defined]
     assert tuple(choices["cpu_kind"].choices) == units.KINDS  # type: ignore[attr-defined]

@@ -16,7 +16,7 @@ from tests.support.examples import examples
 STRAIGHT: tuple[Curve, ...] = (
     Linear(50.0, 150.0),
     Piecewise((0.0, 0.3, 0.7, 1.0), (60.0, 90.0, 140.0, 260.0)),
-    Piecewise((0.0, 0.5, 1.0), (10.0, 20.0, 100.0)),
+    Piecewise(tuple(k / 10 for k in range(11)), tuple(50.1 + k**1.7 + k / 7.0 for k in range(11))),
 )
 BENT: tuple[Curve, ...] = (Exponential(30.0, 20.0, 2.0), IdleExponential(40.0, 30.0, 20.0, 2.0, 0.2))
 NODES = 20
@@ -44,7 +44,7 @@ def test_whatever_use_changes_in_between(
     for changed, size in questions:
         for i, value in changed:
             use[i] = value
-        step = np.full(NODES, 0.07 * size)
+        step = np.full(NODES, 0.217 * size)
         answers.append((rises.of(size, use, step), curves.rise(use, step)))
     # also afterwards: an answer is never changed
     for remembered, anew in answers:
@@ -56,3 +56,11 @@ def test_only_so_many_sizes_are_remembered() -> None:
     for size in range(3 * REMEMBERED):
         rises.of(size, np.zeros(NODES), np.full(NODES, 0.01 * size))
     assert len(rises._known) == REMEMBERED
+
+
+def test_also_where_one_node_after_the_other_changes() -> None:
+    curves, use, step = table(), np.zeros(NODES), np.full(NODES, 0.217)
+    rises = Rises(curves)
+    for k in range(400):
+        use[k % NODES] = 0.0021 * k
+        assert np.array_equal(rises.of(1, use, step), curves.rise(use, step), equal_nan=True)

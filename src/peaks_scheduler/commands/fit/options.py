@@ -5,16 +5,17 @@ Assumes that the command line has checked every option by itself. Raises Configu
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from peaks_scheduler.errors import ConfigurationError
+from peaks_scheduler.fitting.shared_families import MODELS
 from peaks_scheduler.settings.http_headers import HIDDEN, Header, checked_headers
 from peaks_scheduler.settings.promql_matchers import EVERYTHING, parse_matchers
 from peaks_scheduler.settings.settings import PrometheusSettings
 from peaks_scheduler.settings.values import parse_label, parse_prometheus_address, shown
+from peaks_scheduler.text.durations import span_of
 from peaks_scheduler.text.masking import mask_url
 
 from .command import FitRequest
@@ -24,14 +25,11 @@ from .shared_csv import SharedColumns
 
 T = TypeVar("T")
 
-_SPAN = r"[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d|w|y)"
-_SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0, "y": 31_536_000.0}
 _OF_CSV = (
     *("cpu_column", "power_column", "node_column", "node", "time_column"),
     *("cpu_kind", "power_kind", "power_unit", "decimal", "date_order"),
 )
 _OF_SHARED = ("power_csv", "kind_column", "kind_label", "half_life")
-_SHARED_MODELS = ("auto", "linear", "sqrt", "piecewise")
 _HEADERS = ("prometheus_header", "prometheus_header_file")
 _OF_PROMETHEUS = (
     *("range", "step", "cpu_query", "power_query", "prometheus_match", "node_label", *_HEADERS),
@@ -85,19 +83,17 @@ def _check_shared(flags: Mapping[str, Any]) -> None:
     for name in ("node_column", "time_column"):
         if flags[name] is None:
             raise ConfigurationError(f"--shared: expected {_option(name)} NAME as well, a column of the file; got none")
-    if flags["model"] not in _SHARED_MODELS:
+    if flags["model"] not in MODELS:
         raise ConfigurationError(
-            f"--model {flags['model']}: expected one of {', '.join(_SHARED_MODELS)} with --shared: a curve that is "
+            f"--model {flags['model']}: expected one of {', '.join(MODELS)} with --shared: a curve that is "
             "linear "
             "in its parameters"
         )
 
 
 def _shared(flags: Mapping[str, Any]) -> SharedColumns:
-    if flags["kind_label"] is not None:
-        _read("kind_label", flags["kind_label"], parse_label)
-        if flags["kind_column"] is None:
-            raise ConfigurationError("--kind-label: expected --kind-column as well, where its values are; got none")
+    if flags["kind_label"] is not None and flags["kind_column"] is None:
+        raise ConfigurationError("--kind-label: expected --kind-column as well, where its values are; got none")
     half_life = None if flags["half_life"] is None else seconds("--half-life", flags["half_life"])
     return SharedColumns(_columns(flags), flags["power_csv"], flags["kind_column"], flags["kind_label"], half_life)
 
@@ -153,10 +149,8 @@ def _headers(flags: Mapping[str, Any]) -> tuple[Header, ...]:
 
 def seconds(option: str, text: str) -> float:
     """The seconds of a duration in Prometheus' form: ``7d``, ``1h30m``, ``60s``. Raises ConfigurationError."""
-    span = 0.0
-    if re.fullmatch(f"(?:{_SPAN})+", text):
-        span = sum(float(count) * _SECONDS[unit] for count, unit in re.findall(r"([0-9.]+)([a-z]+)", text))
-    if span <= 0.0:
+    span = span_of(text)
+    if not span:
         raise ConfigurationError(f"{option}: expected a duration such as 7d, 12h or 60s; got {text!r}")
     return span
 

@@ -26,25 +26,25 @@ RESOURCES = ("cpu", "memory")
 def least_and_balanced(pod: Pod, nodes: Snapshot) -> Floats:
     """What kube-scheduler's default profile minimises: 200 minus LeastAllocated and BalancedAllocation, weight 1 each.
     (N,) points."""
-    missing: Floats = (2 * MOST - _least(pod, nodes) - _balanced(pod, nodes)).astype(np.float64)
+    missing: Floats = (2 * MOST - least_points(pod, nodes) - balanced_points(pod, nodes)).astype(np.float64)
     return missing
 
 
 def most(pod: Pod, nodes: Snapshot) -> Floats:
     """100 minus MostAllocated. (N,) points."""
     asked, allocatable = _asked(pod, nodes)
-    shares = MOST * np.minimum(asked, allocatable) // np.maximum(allocatable, 1)
+    shares = _quotient(MOST * np.minimum(asked, allocatable), allocatable)
     missing: Floats = (MOST - _mean(shares, allocatable)).astype(np.float64)
     return missing
 
 
-def _least(pod: Pod, nodes: Snapshot) -> Ints:
+def least_points(pod: Pod, nodes: Snapshot) -> Ints:
     """LeastAllocated: the mean share that is left. (N,) points."""
     asked, allocatable = _asked(pod, nodes)
-    return _mean(MOST * np.maximum(allocatable - asked, 0) // np.maximum(allocatable, 1), allocatable)
+    return _mean(_quotient(MOST * np.maximum(allocatable - asked, 0), allocatable), allocatable)
 
 
-def _balanced(pod: Pod, nodes: Snapshot) -> Ints:
+def balanced_points(pod: Pod, nodes: Snapshot) -> Ints:
     """BalancedAllocation: 75 points, and more where the pod brings the shares of CPU and memory closer together. (N,)
     points; 0 everywhere for a pod that requests neither."""
     own = _requested(pod)
@@ -82,8 +82,14 @@ def _requested(pod: Pod) -> Ints:
 def _mean(points: Ints, allocatable: Ints) -> Ints:
     """(2, N) -> (N,) mean over what a node has of the two, rounded down; 0 where it has neither."""
     there = allocatable > 0
-    mean: Ints = np.where(there, points, 0).sum(axis=0) // np.maximum(there.sum(axis=0), 1)
-    return mean
+    return _quotient(np.where(there, points, 0).sum(axis=0), there.sum(axis=0))
+
+
+def _quotient(whole: Ints, by: Ints) -> Ints:
+    """``whole / by`` as Go divides: rounded towards 0, which counts where exabytes of memory have overflowed; 0 / 0 is
+    0."""
+    quotient: Ints = np.sign(whole) * (np.abs(whole) // np.maximum(by, 1))
+    return quotient
 
 
 def least_allocated(left: Floats, allocatable: Floats) -> Floats:

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from peaks_scheduler.arrays import Floats
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.text.words import few, nearest
 
@@ -31,6 +34,24 @@ def read_columns(option: str, path: Path, needed: Sequence[str], optional: Seque
     except (OSError, arrow.ArrowException) as error:
         first = str(error).splitlines()[0]
         raise ConfigurationError(f"{option} {path}: expected a Parquet file that can be read; got: {first}") from error
+
+
+def floats(where: str, table: Any, name: str) -> Floats:
+    """(R,) the numbers of a column; NaN where there is none. Raises ConfigurationError for a column of something "
+    "else."""
+    try:
+        return np.asarray(table[name].to_numpy(), np.float64)
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError(f"{where}: expected numbers in column {name!r}; got {table[name].type}") from error
+
+
+def milliseconds(where: str, table: Any, name: str) -> Floats:
+    """(R,) [ms] the times of a column: of timestamps since 1970, of numbers as they are. Raises ConfigurationError."""
+    values = table[name].to_numpy()
+    if values.dtype.kind != "M":
+        return floats(where, table, name)
+    known = ~np.isnat(values)
+    return np.where(known, values.astype("datetime64[ms]").astype(np.int64), np.nan)
 
 
 def _complain(option: str, path: Path, missing: Sequence[str], there: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.power.plausibility import LEAST, MOST
 from peaks_scheduler.text.words import plural
 
-from .parquet import read_columns
+from .parquet import floats, milliseconds, read_columns
 
 OPTION = "--power"
 _CALENDAR = 1e11  # [ms] numbers above count since 1970: 3 years from the start of the work are less
@@ -54,10 +54,8 @@ class MeasuredPower:
 def read_power(path: str, epoch_ms: float) -> MeasuredPower:
     """The meter's samples. ``epoch_ms`` [ms since 1970]: the first submission. Raises ConfigurationError."""
     table = read_columns(OPTION, Path(path), ("timestamp", "power_draw"))
-    stamps, watts = table["timestamp"].to_numpy(), np.asarray(table["power_draw"].to_numpy(), np.float64)
-    if stamps.dtype.kind == "M":
-        stamps = stamps.astype("datetime64[ms]").astype(np.int64)
-    time = np.asarray(stamps, np.float64)
+    where = f"{OPTION} {path}"
+    time, watts = milliseconds(where, table, "timestamp"), floats(where, table, "power_draw")
     good = np.isfinite(time) & np.isfinite(watts) & (watts > 0.0)
     time, watts = time[good], watts[good]
     if len(time) < 2:

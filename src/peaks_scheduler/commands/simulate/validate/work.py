@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from peaks_scheduler.arrays import Floats, Ints
+from peaks_scheduler.arrays import Floats, Ints, Mask
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.files.reading import read_input_text
 from peaks_scheduler.text.words import plural
 
-from .parquet import read_columns
+from .parquet import floats, milliseconds, read_columns
 
 OPTION = "--opendc"
 _TASKS = ("id", "submission_time", "cpu_count", "cpu_capacity")
@@ -72,7 +72,8 @@ class Hosts:
 
 def read_work(folder: str) -> MeasuredWork:
     """The work of a folder. Raises ConfigurationError."""
-    tasks = read_columns(OPTION, Path(folder) / "tasks.parquet", _TASKS)
+    of_tasks = Path(folder) / "tasks.parquet"
+    tasks = read_columns(OPTION, of_tasks, _TASKS)
     where = Path(folder) / "fragments.parquet"
     fragments = read_columns(OPTION, where, _FRAGMENTS)
     names = [str(each) for each in tasks["id"].to_pylist()]
@@ -80,22 +81,22 @@ def read_work(folder: str) -> MeasuredWork:
         twice = next(name for name in names if names.count(name) > 1)
         raise ConfigurationError(f"{OPTION} {folder}: expected tasks of different ids; {twice!r} comes twice")
     task, lost = _task_of_fragments(fragments["id"], names)
-    duration, mhz = _floats(fragments["duration"])[task >= 0], _floats(fragments["cpu_usage"])[task >= 0]
+    duration, mhz = (floats(str(where), fragments, name)[task >= 0] for name in ("duration", "cpu_usage"))
     _check_duration(where, duration)
     task = task[task >= 0]
     order = np.argsort(task, kind="stable")
     kept, places = np.unique(task[order], return_inverse=True)
     job: Ints = places.astype(np.int64)
-    seconds, submitted = duration[order] / 1000.0, _milliseconds(tasks["submission_time"])
+    seconds, submitted = duration[order] / 1000.0, _submitted(of_tasks, tasks)
     if not len(kept):
         raise ConfigurationError(f"{where}: expected fragments of the tasks in tasks.parquet; no id is in both")
-    capacity = _floats(tasks["cpu_capacity"])[kept]
+    cores, capacity = (_above_zero(of_tasks, tasks, name)[kept] for name in ("cpu_count", "cpu_capacity"))
     _check_use(where, mhz[order] / capacity[job])
     first = float(submitted.min())
     return MeasuredWork(
         tuple(names[i] for i in kept.tolist()),
         (submitted[kept] - first) / 1000.0,
-        _floats(tasks["cpu_count"])[kept],
+        cores,
         capacity,
         job,
         _offsets(job, seconds),
@@ -133,27 +134,37 @@ def _notes(idle: int, lost: int) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _floats(column: Any) -> Floats:
-    return np.asarray(column.to_numpy(), np.float64)
-
-
-def _milliseconds(column: Any) -> Floats:
-    """Times as ms since 1970, of timestamps or of numbers."""
-    values: Any = column.to_numpy()
-    if values.dtype.kind == "M":
-        values = values.astype("datetime64[ms]").astype(np.int64)
-    return np.asarray(values, np.float64)
-
-
-def _check_duration(where: Path, milliseconds: Floats) -> None:
-    if not len(milliseconds):
-        raise ConfigurationError(f"{where}: expected fragments of the tasks in tasks.parquet; no id is in both")
-    if not np.all(milliseconds >= 0.0):
-        row = int(np.argmin(np.nan_to_num(milliseconds, nan=-1.0)))
+def _submitted(where: Path, tasks: Any) -> Floats:
+    """(R,) [ms since 1970] when each task was submitted. Raises ConfigurationError."""
+    times = milliseconds(str(where), tasks, "submission_time")
+    if not np.all(np.isfinite(times)):
         raise ConfigurationError(
-            f"{where}: expected durations of 0 ms or more; got {milliseconds[row]:g} in row {row + 1}"
+            f"{where}: expected a submission_time in every row; row {_first(np.isnan(times))} has none"
         )
-    usual = float(np.median(milliseconds)) / 1000.0
+    return times
+
+
+def _above_zero(where: Path, tasks: Any, name: str) -> Floats:
+    """(R,) the numbers of a column. Raises ConfigurationError where one is not above 0."""
+    values = floats(str(where), tasks, name)
+    if not np.all(values > 0.0):
+        row = _first(~(values > 0.0))
+        raise ConfigurationError(f"{where}: expected a {name} above 0; got {values[row - 1]:g} in row {row}")
+    return values
+
+
+def _first(mask: Mask) -> int:
+    """Number of the first row, from 1, where the mask holds."""
+    return int(np.argmax(mask)) + 1
+
+
+def _check_duration(where: Path, duration: Floats) -> None:
+    if not len(duration):
+        raise ConfigurationError(f"{where}: expected fragments of the tasks in tasks.parquet; no id is in both")
+    if not np.all(duration >= 0.0):
+        row = _first(~(duration >= 0.0))
+        raise ConfigurationError(f"{where}: expected durations of 0 ms or more; got {duration[row - 1]:g} in row {row}")
+    usual = float(np.median(duration)) / 1000.0
     if not _LEAST_FRAGMENT <= usual <= _MOST_FRAGMENT:
         hint = "seconds" if _LEAST_FRAGMENT <= usual * 1000.0 <= _MOST_FRAGMENT else "another unit"
         raise ConfigurationError(
