@@ -32,7 +32,7 @@ SERVING   := control-plane monitoring e2e-deadlines e2e-rest
 
 .DEFAULT_GOAL := help
 .PHONY: help venv reference control-plane monitoring image demo test lint unit plain fuzz pythons kernels other-plain \
-  other-kernels oldest e2e e2e-deadlines e2e-rest parity soak bench clean
+  other-kernels oldest e2e e2e-deadlines e2e-rest parity soak bench evidence clean
 
 help:
 	@echo "make demo           the scheduler on an embedded cluster, under 30 s"
@@ -46,6 +46,7 @@ help:
 	@echo "make lint           ruff, mypy and the layers"
 	@echo "make soak           20 minutes of churn and restarts of the API server: does it keep its size? SOAK_MINUTES=20"
 	@echo "make bench          this scheduler and kube-scheduler on the same API server"
+	@echo "make evidence       every figure of docs/evidence.md again, from PEAKS_TEST_DATA; about 12 minutes"
 	@echo "make reference      write the table of settings into docs/configuration.md"
 	@echo "make venv           only the Python environment, with $(BIN)/peaks-scheduler"
 	@echo "make control-plane  only the control plane: etcd, kube-apiserver, ... from their Go modules"
@@ -147,6 +148,10 @@ soak: control-plane
 
 bench: control-plane
 	$(BIN)/python -m benchmarks
+
+# docs/evidence.md and its figures; without PEAKS_TEST_DATA one line that says so. ONLY=carbon measures one case again
+evidence: $(READY)
+	@$(BIN)/python -m benchmarks.evidence $(addprefix --only , $(ONLY))
 
 clean:
 	rm -rf $(VENV) .venv-3.11 .venv-3.13 .venv-oldest build dist src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -201,6 +201,7 @@ class _Course:
             return False
         if decision.jump_watts is not None:
             self.jumps[attempt.job.name] = decision.jump_watts
+        self.world.ledger.assume(attempt.pod.uid, decision.node)  # as the daemon does: it counts the nodes' turns
         self._start(attempt, decision.node)
         return True
 
