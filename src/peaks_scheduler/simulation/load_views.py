@@ -29,13 +29,16 @@ SOURCES: Mapping[str, LoadView] = {
 def parse_load_view(text: str) -> LoadView:
     """The view that the word describes. Raises ValueError: text that completes "expected"."""
     head, _, rest = (each.strip() for each in text.partition(":"))
-    if head not in ("load-watcher", "perfect") or (head == "perfect" and rest):
-        near = nearest(head, ("load-watcher", "perfect"))
-        raise ValueError(f"`load-watcher`, `load-watcher:window=5m&interval=30s&delay=10s` or `perfect`{near}")
+    known = (*SOURCES, "perfect")
+    if head not in known or (head == "perfect" and rest):
+        raise ValueError(
+            "`load-watcher`, `metrics-server` or `prometheus`, with `:window=5m&interval=30s&delay=10s` behind it or not, "
+            f"or `perfect`{nearest(head, known)}"
+        )
     if head == "perfect":
         return PERFECT
     given = {key: seconds(value) for key, value in pairs(rest, ("window", "interval", "delay")).items()}
-    view = LOAD_WATCHER
+    view = SOURCES[head]
     return replace(
         view,
         window_s=given.get("window", view.window_s),
