@@ -29,19 +29,16 @@ SOURCES: Mapping[str, LoadView] = {
 def parse_load_view(text: str) -> LoadView:
     """The view that the word describes. Raises ValueError: text that completes "expected"."""
     head, _, rest = (each.strip() for each in text.partition(":"))
-    known = (*SOURCES, "perfect")
-    if head not in known or (head == "perfect" and rest):
-        raise ValueError(
-            "`load-watcher`, `metrics-server` or `prometheus`, with `:window=5m&interval=30s&delay=10s` behind it or not, "
-            f"or `perfect`{nearest(head, known)}"
-        )
-    if head == "perfect":
+    if head == "perfect" and not rest:
         return PERFECT
-    given = {key: seconds(value) for key, value in pairs(rest, ("window", "interval", "delay")).items()}
-    view = SOURCES[head]
+    if head not in SOURCES:
+        near = nearest(head, (*SOURCES, "perfect"))
+        sources = ", ".join(f"`{name}`" for name in SOURCES)
+        raise ValueError(f"{sources}, each with `:window=5m&interval=30s&delay=10s` or without, or `perfect`{near}")
+    view, given = SOURCES[head], pairs(rest, ("window", "interval", "delay"))
     return replace(
         view,
-        window_s=given.get("window", view.window_s),
-        interval_s=given.get("interval", view.interval_s),
-        delay_s=given.get("delay", view.delay_s),
+        window_s=seconds(given["window"]) if "window" in given else view.window_s,
+        interval_s=seconds(given["interval"]) if "interval" in given else view.interval_s,
+        delay_s=seconds(given["delay"]) if "delay" in given else view.delay_s,
     )

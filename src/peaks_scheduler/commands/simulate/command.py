@@ -27,7 +27,7 @@ from .inputs.carbon import read_grid
 from .inputs.nodes import read_nodes
 from .inputs.workloads import read_workload
 from .kpi_table import as_table
-from .options import KNOWN_STRATEGIES, SimulateRequest
+from .options import KNOWN_STRATEGIES, SimulateRequest, view_words
 from .outputs.writing import check_folder, write_all
 from .replays import Result, replayed
 from .subject import Subject, subject_of
@@ -109,6 +109,8 @@ def run_experiments(flags: Mapping[str, Any], settings: Settings) -> int:
             default_cpu=settings.default_pod_cpu,
             tolerance_watts=settings.tolerance_watts,
             price=flags["price"],
+            load_view=view_words(settings.load),
+            carbon=tuple(flags["carbon"]),
         ),
     )
     show(report.table)
