@@ -24,6 +24,8 @@ CARBON_DELAY_MINIMISES = (
 SIGNAL = "carbonIntensity"
 HORIZONS = {"": 0.0, "/1h": 3600.0, "/6h": 21_600.0, "/24h": 86_400.0}
 """Signal, after ``SIGNAL`` -> over how many coming seconds it is the mean."""
+REFRESH = 900.0
+"""[s] The means over coming hours move on at least so often."""
 
 
 def live_strategy(name: str) -> str:
@@ -32,24 +34,24 @@ def live_strategy(name: str) -> str:
 
 
 class CarbonSignals:
-    """Tells the ledger the intensity of the nodes' regions whenever one changes."""
+    """Tells the ledger the intensity of the nodes' regions whenever one changes, and every ``REFRESH``."""
 
     def __init__(self, nodes: Sequence[SimulatedNode], grid: Grid) -> None:
         self._regions = by_region(nodes, grid)
         self._names = {region: [node.name for node in nodes if node.region == region] for region in self._regions}
         self._times = np.unique(np.concatenate([each.times for each in self._regions.values()]))
-        self._told = -2
+        self._told = (-1, -1)
 
     def tell_again(self) -> None:
         """A node came back: the ledger has forgotten what it knew of it."""
-        self._told = -2
+        self._told = (-1, -1)
 
     def tell(self, ledger: Ledger, now: float) -> None:
         """Tell what holds at ``now`` [s], where that is news."""
-        step = int(np.searchsorted(self._times, now, side="right")) - 1
-        if step == self._told:
+        news = int(np.searchsorted(self._times, now, side="right")), int(now // REFRESH)
+        if news == self._told:
             return
-        self._told = step
+        self._told = news
         for suffix, span in HORIZONS.items():
             values = {
                 name: grams
@@ -67,5 +69,7 @@ def by_region(nodes: Sequence[SimulatedNode], grid: Grid) -> dict[str, CarbonInt
     regions = sorted({node.region for node in nodes})
     unknown = [region for region in regions if region not in grid and "" not in grid]
     if unknown:
-        raise SimulationError(f"no carbon intensity for the region {unknown[0]!r}: add --carbon REGION=FILE")
+        whose = f"the region {unknown[0]!r}" if unknown[0] else "the nodes without a region"
+        add = "--carbon REGION=FILE" if unknown[0] else "their region, or a single --carbon FILE without region for all"
+        raise SimulationError(f"no carbon intensity for {whose}: add {add}")
     return {region: intensity_of(grid, region) for region in regions}
