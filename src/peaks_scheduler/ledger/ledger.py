@@ -34,6 +34,7 @@ from peaks_scheduler.objects.pod import FINISHED, Pod, placed_part, pod_from_api
 from peaks_scheduler.objects.requests import Json
 from peaks_scheduler.power.chord_savings import Savings
 from peaks_scheduler.power.models import EMPTY, PowerModels
+from peaks_scheduler.power.rises import Rises
 
 from .node_load import Ended, unseen
 from .nodes import NodeLedger
@@ -127,6 +128,7 @@ class Ledger(NodeLedger):
                 signals=self._columns.signals,
                 rows=self._columns.resources.rows,
                 savings=Savings(columns["curves"], columns["envelopes"]),
+                rises=Rises(columns["envelopes"]),
                 **columns,
             )
         return self._snapshot

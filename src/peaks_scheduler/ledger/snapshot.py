@@ -21,6 +21,7 @@ from peaks_scheduler.objects.pod import Pod
 from peaks_scheduler.objects.selectors import LabelSelector, NodeRequirement, NodeSelectorTerm, Taint
 from peaks_scheduler.power.chord_savings import Savings
 from peaks_scheduler.power.models import PowerModel
+from peaks_scheduler.power.rises import Rises
 from peaks_scheduler.power.table import CurveTable
 
 from .resources import NodeResources
@@ -184,6 +185,7 @@ class Snapshot:
     curves: CurveTable  # (N,) power as a function of utilisation
     envelopes: CurveTable  # (N,) the largest convex functions below them, standby points included
     savings: Savings  # power above the envelope, (N,)
+    rises: Rises  # of the envelopes, (N,)
     models: Sequence[PowerModel | None]  # (N,) the model in force
     slope_error: Floats  # (N,) [W] per unit of u: largest standard error of the curve's slope; 0 = not known
     slope_errors: Floats  # (2, CELLS + 1, N) [W] cumulative sums over u of the slope's errors: of curve, of envelope

@@ -112,7 +112,10 @@ class Pod:
     @property
     def memory(self) -> int:
         """[bytes] requested."""
-        return next((amount for name, amount in self.requests if name == "memory"), 0)
+        for name, amount in self.requests:  # asked for so often that a generator's cost would count
+            if name == "memory":
+                return amount
+        return 0
 
     def using(self, cpu: int | None) -> Pod:
         """The pod with an expected use of ``cpu`` [mCPU], as of its siblings; None: as its spec states."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from peaks_scheduler.arrays import Floats
+from peaks_scheduler.arrays import Floats, Ints
 
 from .table import CurveTable
 
@@ -25,8 +25,9 @@ class Savings:
         self._above = np.zeros(n)
         self._rest = np.zeros(n)
 
-    def over(self, use: Floats, step: Floats) -> Floats:
-        """Part of the excess power that a step from ``use`` saves. (N,) fractions -> (N,) [W], >= 0.
+    def over(self, use: Floats, step: Floats, among: Ints) -> Floats:
+        """Part of the excess power that a step from ``use`` saves, for M nodes ``among`` (indices). (N,) fractions ->
+        (M,) [W], >= 0.
 
         0 for a node without a model.
         """
@@ -34,7 +35,7 @@ class Savings:
         if changed.size:
             self._update(changed, np.minimum(use[changed], 1.0))
             self._use[changed] = use[changed]
-        saved: Floats = self._above * np.minimum(step, self._rest)
+        saved: Floats = self._above[among] * np.minimum(step[among], self._rest[among])
         return saved
 
     def _update(self, nodes: np.ndarray, use: Floats) -> None:

@@ -67,6 +67,11 @@ class CurveTable:
         return not self.bent.size and not bool(np.any(self.knee > 0.0))
 
     @cached_property
+    def straight(self) -> bool:
+        """Does every curve consist of straight lines, as far as the nodes have one?"""
+        return not bool(np.any((self.k1 != 0.0) & ~np.isnan(self.k1)))
+
+    @cached_property
     def _curved(self) -> tuple[Ints, _Exponentials]:
         """(E,) indices of the curves with an exponential part or NaN, and these curves."""
         where = np.flatnonzero(self.k1 != 0.0)

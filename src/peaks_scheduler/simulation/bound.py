@@ -87,7 +87,7 @@ def _shape(node: SimulatedNode) -> tuple[Hashable, float | None]:
 
 def _shape_lines(node: SimulatedNode, ceiling: float) -> tuple[float, Floats]:
     """[W] at no load, and the (L, 3) lines of the envelope: fraction of the CPUs, [W], above the ceiling 1."""
-    corners = _points(node)
+    corners, ceiling = _points(node), min(ceiling, 1.0)
     below, above = _lines(_cut(corners, 0.0, ceiling)), _lines(_cut(corners, ceiling, 1.0))
     return corners[0][1], np.array([(*line, 0.0) for line in below] + [(*line, 1.0) for line in above])
 

@@ -88,6 +88,7 @@ class _Course:
         self._freed: set[str] = set()  # nodes with new room that no waiting pod has tried yet
         self._tried: set[str] = set()  # waiting pods that had no room, of a strategy for batches
         self._due: dict[Kind, float] = {}
+        self._repelling = any(job.pod is not None and job.pod.anti_affinity for job in case.jobs)
         delays = case.strategy == CARBON_DELAY
         self._planner = CarbonPlanner(case, by_region(case.nodes, case.grid)) if delays else None
 
@@ -117,7 +118,8 @@ class _Course:
     # -- what happens
 
     def _arrives(self, job: Job, number: int) -> None:
-        attempt = Attempt(job, number, pod_object(job, number, self.case.default_cpu))
+        pod = pod_object(job, number, self.case.default_cpu)
+        attempt = Attempt(job, number, pod, repelled=self._repelling and job.pod is not None)
         if job.node:
             # a pod that cannot be moved has its place, whatever room there is
             if self.world.is_up(job.node):
@@ -231,10 +233,10 @@ class _Course:
                 self.waiting.remove(attempt)
 
     def _may_fit(self, attempt: Attempt, places: Sequence[int]) -> bool:
-        """May a waiting pod have room now? Plain ones only on the nodes at these ``places``."""
+        """May a waiting pod have room now? On the nodes at these ``places`` alone, where no other pod matters to it."""
         if attempt.job.node:
             return self.world.is_up(attempt.job.node)
-        if attempt.job.pod is not None:
+        if attempt.alone:
             return True
         nodes = self.world.ledger.snapshot()
         asked = [(nodes.rows[what], amount) for what, amount in attempt.pod.requests]

@@ -1,7 +1,7 @@
 """Pods that no node can take yet: which of them to try again, and in which order.
 
-Owns the queue of a simulation: the first to come is the first to be tried. Plain pods of equal requests are alike:
-where one of them finds no room, neither do the others. Pure.
+Owns the queue of a simulation: the first to come is the first to be tried. Pods that ask the same of a node, and
+nothing of other pods, are alike: where one of them finds no room, neither do the others. Pure.
 """
 
 from __future__ import annotations
@@ -23,11 +23,22 @@ class Attempt:
     number: int
     """Times that the job was begun before."""
     pod: Pod
+    repelled: bool = False
+    """May another pod keep it away from nodes?"""
+
+    @property
+    def alone(self) -> bool:
+        """Does more than the node itself decide whether it fits there?"""
+        pod = self.pod
+        return self.repelled or bool(pod.affinity or pod.anti_affinity or pod.spread or pod.ports or pod.volumes)
 
     @property
     def kind(self) -> Hashable:
-        """Pods of one kind fit on the same nodes. A pod with constraints is alone."""
-        return self.pod.uid if self.job.pod is not None or self.job.node else self.pod.requests
+        """Pods of one kind fit on the same nodes."""
+        pod = self.pod
+        if self.job.node or self.alone:
+            return pod.uid
+        return pod.requests, pod.where, pod.tolerations, pod.features, pod.unsupported
 
 
 class WaitingPods:

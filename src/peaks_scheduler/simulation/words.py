@@ -10,10 +10,8 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 
+from peaks_scheduler.text.durations import span_of
 from peaks_scheduler.text.words import nearest
-
-_UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-_PART = r"([0-9]+(?:\.[0-9]+)?)(ms|[smhdw])"
 
 
 def parts(text: str) -> list[tuple[str, str]]:
@@ -41,9 +39,9 @@ def required(found: Mapping[str, str], keys: Iterable[str]) -> None:
 
 def seconds(text: str, *, least: float = 0.0) -> float:
     """[s] of a duration: ``90s``, ``1h30m``, ``30d``; a number without a unit is refused. Above ``least`` or equal."""
-    if not re.fullmatch(f"(?:{_PART})+", text):
+    value = span_of(text)
+    if value is None:
         raise ValueError("a duration with its unit (s, m, h, d, w), such as 90s, 1h30m or 30d")
-    value = sum(float(count) * _UNITS[unit] for count, unit in re.findall(_PART, text))
     if not least <= value < math.inf:
         raise ValueError(f"a duration of at least {least:g} s")
     return value

@@ -143,6 +143,12 @@ def test_why_nothing_is_to_be_gained(facts: Facts, why: str) -> None:
     assert why in conclusion(NONE, facts)
 
 
+def test_a_certain_saving_that_is_next_to_nothing_is_called_so() -> None:
+    """0.1 kWh of 24 is certain where all runs save it; no placement could save more than 0.5 %."""
+    told = conclusion([runs("least-allocated", 24.0, 24.0, bound=23.88), runs("envelope", 23.9, 23.9, bound=23.88)])
+    assert told.startswith("Next to nothing is to be gained: today's placement is already almost as good as the best.")
+
+
 def test_pods_that_stay_are_named_where_a_better_placement_would_exist() -> None:
     rows = [runs("least-allocated", 24.0, bound=12.0), runs("envelope", 24.0, bound=12.0)]
     assert "cannot be moved" in conclusion(rows, replace(FACTS, staying=0.97))

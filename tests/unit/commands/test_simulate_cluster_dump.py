@@ -187,13 +187,26 @@ def test_a_dump_without_a_pod_to_run_is_an_error(tmp_path: Path) -> None:
         workload(tmp_path, node(), pod(phase="Succeeded"))
 
 
+def test_pods_of_a_generated_name_are_not_one_pod(tmp_path: Path) -> None:
+    raw = pod()
+    a, b = (raw | {"metadata": {"generateName": f"{name}-", "namespace": "default"}} for name in "ab")
+    assert sorted(jobs(tmp_path, a, b)) == ["default/a", "default/b"]
+
+
+def test_a_label_that_yaml_made_a_number_of_is_an_error_that_names_the_object(tmp_path: Path) -> None:
+    raw = node("worker-1")
+    raw["metadata"]["labels"]["rack"] = 7
+    with pytest.raises(ConfigurationError, match=r"cluster\.json: Node worker-1: expected text as name"):
+        nodes_of_dump(dump(tmp_path, raw), models(CURVE))
+
+
 # --- pods that stay ---------------------------------------------------------------------------------------------------
 
 
 def test_a_pod_of_a_daemon_set_stays_on_its_node(tmp_path: Path) -> None:
     found = workload(tmp_path, node("worker-1"), daemon("agent-x", "worker-1"))
     assert [job.node for job in found.jobs] == ["worker-1"]
-    assert "1 pod stays, of a DaemonSet (default/agent-x)" in found.notes
+    assert "1 pod kept on its node: of a DaemonSet (default/agent-x)" in found.notes
 
 
 @pytest.mark.parametrize("annotation", ["kubernetes.io/config.mirror", "kubernetes.io/config.source"])
@@ -265,7 +278,7 @@ def test_a_claim_that_is_not_bound_yet_asks_for_nothing(tmp_path: Path) -> None:
 def test_a_pod_that_must_stay_on_a_node_that_is_gone_is_left_out(tmp_path: Path) -> None:
     found = workload(tmp_path, node("worker-1"), pod("web"), daemon("agent-x", "worker-7"))
     assert [job.name for job in found.jobs] == ["default/web"]
-    assert any("stays on a node that is not in the dump (default/agent-x)" in note for note in found.notes)
+    assert any("kept on a node that is not in the dump (default/agent-x)" in note for note in found.notes)
 
 
 # --- use --------------------------------------------------------------------------------------------------------------
@@ -291,7 +304,7 @@ def test_the_metrics_apis_answer_in_the_same_file_tells_the_use(tmp_path: Path) 
 def test_without_a_measurement_a_stated_share_of_the_request_is_used(tmp_path: Path) -> None:
     found = workload(tmp_path, pod("web", cpu="2"), use_of_request=0.4)
     assert found.jobs[0].cpu_used_cores == pytest.approx(0.8)
-    assert any("1 pod without a measured CPU use: 40% of its request" in note for note in found.notes)
+    assert any("1 pod without a measured CPU use, taken as 40% of the request" in note for note in found.notes)
 
 
 def test_a_pod_without_requests_uses_the_default_and_requests_nothing(tmp_path: Path) -> None:

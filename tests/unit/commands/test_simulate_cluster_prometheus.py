@@ -207,7 +207,7 @@ async def test_a_pod_that_completed_before_the_range_is_left_out() -> None:
 async def test_a_pod_that_never_started_is_left_out_and_counted() -> None:
     found = await workload(node(), pod(), pod("stuck", node="", started=False))
     assert [job.name for job in found.jobs] == ["default/web-0"]
-    assert "1 pod left out, it never started in the range (default/stuck)" in found.notes
+    assert "1 pod left out, never started in the range (default/stuck)" in found.notes
 
 
 async def test_the_requests_of_containers_add_up() -> None:
@@ -294,7 +294,7 @@ async def test_a_rate_over_a_time_in_which_the_pod_lived_for_a_part_is_that_part
 async def test_a_pod_whose_use_nobody_told_uses_a_share_of_its_request() -> None:
     found = await workload(node(), pod(cpu={"main": 3.0}))
     assert found.jobs[0].cpu_used_cores == 1.5
-    assert any(note.startswith("1 pod without a measured CPU use: 50% of its request") for note in found.notes)
+    assert any(note.startswith("1 pod without a measured CPU use, taken as 50% of the request") for note in found.notes)
 
 
 async def test_the_query_for_use_counts_no_container_twice() -> None:

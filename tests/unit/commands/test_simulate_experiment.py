@@ -105,6 +105,11 @@ def test_what_is_not_said_has_a_default() -> None:
     assert experiment.fixed == Fixed()
 
 
+def test_the_load_is_seen_as_it_is_configured_where_the_file_is_silent() -> None:
+    configured = Fixed(load_view="prometheus:window=60s")
+    assert read_experiment(LEAST, "e.yaml", None, configured).load_views == ("prometheus:window=60s",)
+
+
 def test_the_word_true_needs_no_quotes() -> None:
     data = parse_document("nodes: n\nworkloads: w\nstrategies: jump\nmodels: [fitted, true]\n", "e.yaml")
     assert read_experiment(data, "e.yaml", None, Fixed()).models == ("fitted", "true")
@@ -180,9 +185,16 @@ def test_a_path_is_absolute_where_other_processes_read_it(tmp_path: Path, monkey
     assert resolved("synthetic:load=0.3") == "synthetic:load=0.3"
 
 
-def test_a_file_that_is_not_there_is_told_before_any_run(folder: Folder) -> None:
-    folder.write(nodes=["missing.csv"])
-    with pytest.raises(ConfigurationError, match=r"missing\.csv: expected a file or a folder that is there"):
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("missing.csv", r"missing\.csv: expected a file or a folder that is there"),
+        ("specpower:?count=3", r"specpower:\?count=3: expected the path of a file; there is none"),
+    ],
+)
+def test_a_file_that_is_not_there_is_told_before_any_run(folder: Folder, word: str, message: str) -> None:
+    folder.write(nodes=[word])
+    with pytest.raises(ConfigurationError, match=message):
         folder.run()
     assert folder.made() == []
 

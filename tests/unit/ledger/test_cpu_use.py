@@ -315,3 +315,35 @@ def test_the_names_of_images_are_of_any_length_and_the_group_of_siblings_is_not(
     assert len(one) < 1024
     assert one != other
     assert read(images[0]).siblings == one
+
+
+# --- all nodes at once ----------------------------------------------------------------------------
+
+COLUMNS = ("measured", "load_end", "cpu_low", "cpu_high", "memory_used")
+loads_of_any_kind = st.builds(
+    NodeLoad,
+    st.sampled_from((None, 0.0, 0.3, 1.0)),
+    st.just(NOW - 900.0),
+    st.sampled_from((NOW - 600.0, NOW - 100.0, NOW)),
+    st.sampled_from((None, None, 0.5, 100.0)),
+    st.sampled_from((None, None, 1e9, 3e9)),
+    st.sampled_from((None, 0.5)),
+)
+
+
+@given(st.lists(st.none() | loads_of_any_kind, min_size=4, max_size=4), st.integers(0, 1500))
+def test_all_nodes_at_once_are_estimated_as_each_by_itself(loads: list[NodeLoad | None], age: int) -> None:
+    pods = [
+        pod(f"{i}-{name}", cpu=str(1 + i), memory="1Gi", node=f"worker-{i}", started=NOW - since)
+        for i in range(4)
+        for name, since in (("old", 2000.0), ("new", 50.0 * i))
+    ]
+    known = ledger(*(node(f"worker-{i}") for i in range(4)), *pods)
+    known.drop("uid-default-2-old", ended=NOW - 30.0)
+    known.apply_load({f"worker-{i}": each for i, each in enumerate(loads) if each is not None}, NOW)
+    known.refresh(NOW + age)
+    together = {name: known._columns.single[name].copy() for name in COLUMNS}
+    for slot in known._slots:
+        known._correct(slot)
+    for name in COLUMNS:
+        assert together[name].tolist() == pytest.approx(known._columns.single[name].tolist(), rel=0, abs=0, nan_ok=True)

@@ -46,6 +46,13 @@ def test_the_study_of_strategies_runs_on_measured_servers(test_data: Path) -> No
     assert "filled, true curves, 70% load" in ran.stdout
 
 
+def test_the_simulation_is_measured_without_its_trace_where_there_is_none() -> None:
+    ran = benchmarks("--quick", "--only", "simulation", PEAKS_TEST_DATA="")
+    assert ran.returncode == 0, ran.stderr
+    assert "all of many hosts: CPU" in ran.stdout
+    assert "no trace" in ran.stderr
+
+
 def test_without_measured_servers_the_study_says_what_it_lacks() -> None:
     ran = benchmarks("--quick", "--only", "strategies", PEAKS_TEST_DATA="")
     assert ran.returncode == 1

@@ -43,6 +43,15 @@ def test_the_scheduler_is_told_the_intensity_of_each_nodes_region_now_and_in_the
     assert told(ledger, "carbonIntensity/6h") == pytest.approx([(0.5 * 100.0 + 5.5 * 300.0) / 6.0, 50.0])
 
 
+def test_what_is_to_come_moves_on_while_the_intensity_stays() -> None:
+    ledger, signals = Ledger(), CarbonSignals([straight("a")], {"": grid_of({0.0: 100.0, HOUR: 300.0})})
+    ledger.see_node(node_object(straight("a")))
+    signals.tell(ledger, 0.0)
+    signals.tell(ledger, 0.75 * HOUR)
+    assert told(ledger, "carbonIntensity") == [100.0]
+    assert told(ledger, "carbonIntensity/1h") == pytest.approx([250.0])
+
+
 def test_a_node_that_came_back_is_told_of_again() -> None:
     node = straight("a")
     ledger, signals = Ledger(), CarbonSignals([node], {"": grid_of({0.0: 50.0})})

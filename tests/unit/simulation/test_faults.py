@@ -125,6 +125,8 @@ def test_a_fault_that_is_none_says_what_was_expected(text: str, expected: str) -
         ("load-watcher", LOAD_WATCHER),
         ("load-watcher:window=5m&interval=30s&delay=10s", LoadView(300.0, 30.0, 10.0)),
         ("load-watcher:delay=1m30s", LoadView(delay_s=90.0)),
+        ("metrics-server", LoadView(30.0)),
+        ("prometheus:interval=1m", LoadView(300.0, 60.0)),
     ],
 )
 def test_a_word_stands_for_a_view_of_the_load(text: str, view: LoadView) -> None:

@@ -141,8 +141,11 @@ def test_it_waits_for_its_node_and_for_nothing_else() -> None:
 # --- constraints ----------------------------------------------------------------------------------------------------
 
 
-def api_pod(name: str, app: str, spec: dict[str, object]) -> Pod:
-    container = {"name": "main", "resources": {"requests": {"cpu": "1"}}}
+ON_A = {"nodeSelector": {"kubernetes.io/hostname": "a"}}
+
+
+def api_pod(name: str, app: str, spec: dict[str, object], cpu: str = "1") -> Pod:
+    container = {"name": "main", "resources": {"requests": {"cpu": cpu}}}
     meta = {"name": name, "uid": name, "labels": {"app": app}}
     return pod_from_api({"metadata": meta, "spec": {"containers": [container], **spec}}, 100)
 
@@ -163,6 +166,25 @@ def test_one_that_must_not_be_beside_another_starts_once_that_one_has_ended() ->
     shy = replace(job("shy", 5.0, 10.0), pod=api_pod("shy", "shy", spec))
     host = replace(job("host", 0.0, 50.0), pod=api_pod("host", "host", {}))
     assert starts(replay(case([straight()], [host, shy]))) == {"host": 0.0, "shy": 50.0}
+
+
+def test_pods_that_ask_the_same_wait_together_and_one_of_them_is_tried() -> None:
+    selecting = {"nodeSelector": {"kubernetes.io/hostname": "one"}}
+    alike = [replace(job(f"{i:02}", 0.0, 10.0), pod=api_pod(f"{i:02}", "app", selecting)) for i in range(20)]
+    done = replay(case([straight(cores=1.0), straight("two")], alike))
+    assert starts(done) == {f"{i:02}": 10.0 * i for i in range(20)}
+    # each once when it comes, and each of the 19 that waited once when there is room
+    assert done.decisions == 39
+
+
+def test_one_that_another_pod_keeps_out_of_a_zone_starts_when_that_one_ends() -> None:
+    small_and_large = [replace(straight(*each), region="north") for each in (("a", 1.0), ("b", 10.0))]
+    term = {"topologyKey": "topology.kubernetes.io/region", "labelSelector": {"matchLabels": {"app": "guest"}}}
+    repelling = {"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}}
+    shy = replace(job("shy", 0.0, 50.0), pod=api_pod("shy", "shy", {**repelling, **ON_A}))
+    # too large for the node that the other one leaves: it goes to the other node of that zone
+    guest = replace(job("guest", 2.0, 5.0), pod=api_pod("guest", "guest", {}, cpu="2"))
+    assert starts(replay(case(small_and_large, [shy, guest]))) == {"shy": 0.0, "guest": 50.0}
 
 
 # --- batches --------------------------------------------------------------------------------------------------------

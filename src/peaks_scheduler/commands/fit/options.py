@@ -5,7 +5,6 @@ Assumes that the command line has checked every option by itself. Raises Configu
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -16,6 +15,7 @@ from peaks_scheduler.settings.http_headers import HIDDEN, Header, checked_header
 from peaks_scheduler.settings.promql_matchers import EVERYTHING, parse_matchers
 from peaks_scheduler.settings.settings import PrometheusSettings
 from peaks_scheduler.settings.values import parse_label, parse_prometheus_address, shown
+from peaks_scheduler.text.durations import span_of
 from peaks_scheduler.text.masking import mask_url
 
 from .command import FitRequest
@@ -25,8 +25,6 @@ from .shared_csv import SharedColumns
 
 T = TypeVar("T")
 
-_SPAN = r"[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d|w|y)"
-_SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0, "y": 31_536_000.0}
 _OF_CSV = (
     *("cpu_column", "power_column", "node_column", "node", "time_column"),
     *("cpu_kind", "power_kind", "power_unit", "decimal", "date_order"),
@@ -151,10 +149,8 @@ def _headers(flags: Mapping[str, Any]) -> tuple[Header, ...]:
 
 def seconds(option: str, text: str) -> float:
     """The seconds of a duration in Prometheus' form: ``7d``, ``1h30m``, ``60s``. Raises ConfigurationError."""
-    span = 0.0
-    if re.fullmatch(f"(?:{_SPAN})+", text):
-        span = sum(float(count) * _SECONDS[unit] for count, unit in re.findall(r"([0-9.]+)([a-z]+)", text))
-    if span <= 0.0:
+    span = span_of(text)
+    if not span:
         raise ConfigurationError(f"{option}: expected a duration such as 7d, 12h or 60s; got {text!r}")
     return span
 

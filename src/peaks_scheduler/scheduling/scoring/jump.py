@@ -34,7 +34,7 @@ def envelope_jump(pod: Pod, nodes: Snapshot) -> Floats:
     """Rise of the lower convex envelope of each node's power if ``pod`` is added. (N,) [W], lower is better, NaN
     without a model. It grows with the use, so it is taken at the highest plausible use."""
     step = _step(pod, nodes)
-    return nodes.envelopes.rise(_highest_use(nodes, step), step)
+    return nodes.rises.of(pod.cpu, _highest_use(nodes, step), step)
 
 
 def _highest_use(nodes: Snapshot, step: Floats) -> Floats:
@@ -58,7 +58,7 @@ def chord_savings(pod: Pod, nodes: Snapshot, among: Ints) -> Floats:
     none of them was ever measured, a node whose pods request less saves more as well.
     """
     use, step = nodes.cpu_high / nodes.cpu_capacity, _step(pod, nodes)
-    saved: Floats = nodes.savings.over(use, step)[among]
+    saved = nodes.savings.over(use, step, among)
     measured, never = nodes.measured[among], np.isnan(nodes.load_end[among])
     if never.all():
         saved += (envelope_jump(pod, nodes) - nodes.envelopes.rise(use, step))[among]

@@ -16,7 +16,7 @@ from peaks_scheduler.simulation.case import BASELINE
 from peaks_scheduler.simulation.measurement import Kpis
 from peaks_scheduler.text.table import aligned
 
-from .reasons import Facts, why_nothing
+from .reasons import LITTLE, Facts, why_nothing
 
 MONTH_H = 730.0
 """[h] a twelfth of a year."""
@@ -185,7 +185,7 @@ def _number(value: float) -> str:
 
 def _conclusion(lines: Sequence[Line], base: Sequence[Kpis], scale: float, facts: Facts | None) -> str:
     others, name = lines[1:], lines[0].strategy
-    possible = estimate([_share(run.energy_kwh - run.bound_kwh, run.energy_kwh) for run in base])
+    possible = estimate([max(_share(run.energy_kwh - run.bound_kwh, run.energy_kwh), 0.0) for run in base])
     most = (
         f"no placement could save more than {possible.mean:.1%} "
         f"({_number(possible.mean * lines[0].kwh.mean)} kWh a month)"
@@ -199,10 +199,13 @@ def _conclusion(lines: Sequence[Line], base: Sequence[Kpis], scale: float, facts
         return f"Nothing to compare with {name}; {most}.{work}"
     if not best.saved.certain:
         return f"Nothing is to be gained that is certain: {why_nothing(possible.mean, facts)}; {most}.{carbon}{work}"
-    return (
+    saves = (
         f"{best.strategy} saves {_number(best.saved.mean)} kWh a month{_bracketed(best.saved)}, {best.share.mean:.1%}, "
-        f"against {name}; {most}.{carbon}{work}"
+        f"against {name}"
     )
+    if possible.mean <= LITTLE:
+        return f"Next to nothing is to be gained: {why_nothing(possible.mean, facts)}. {saves}; {most}.{carbon}{work}"
+    return f"{saves}; {most}.{carbon}{work}"
 
 
 def _less_carbon(lines: Sequence[Line]) -> str:

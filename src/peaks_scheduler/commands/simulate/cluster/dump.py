@@ -48,10 +48,12 @@ from .notes import Counts
 from .staying import tied
 from .volumes import Storage, storage_of
 
+_READ = frozenset({"Node", "Pod", "PodMetrics", "PersistentVolume", "PersistentVolumeClaim"})
+
 
 @dataclass(frozen=True, slots=True)
 class Dump:
-    """The objects of a file."""
+    """The objects of a file, of the kinds that are read."""
 
     path: str
     objects: Sequence[Object]
@@ -63,8 +65,24 @@ class Dump:
 
 def read_dump(path: str, option: str = "--nodes") -> Dump:
     """The objects of a file. ``option``: what names the file, for errors. Raises ConfigurationError."""
-    every = {identity(raw): defaulted(origin, raw) for origin, raw in read_objects(path, option)}
-    return Dump(path, tuple(every.values()))
+    every = [(origin, raw) for origin, raw in read_objects(path, option) if raw["kind"] in _READ]
+    for origin, raw in every:
+        _refuse_odd_names(origin, raw)
+    found = (defaulted(origin, raw) for origin, raw in every)
+    return Dump(path, tuple({identity(raw): (origin, raw) for origin, raw in found}.values()))
+
+
+def _refuse_odd_names(origin: str, raw: Json) -> None:
+    """Raises ConfigurationError for a name or labels that are no text, as YAML makes them of ``1`` and ``yes``."""
+    meta = mapping(raw.get("metadata"))
+    labels = meta.get("labels") or {}
+    texts = [meta.get("name") or "", meta.get("namespace") or "", mapping(raw.get("spec")).get("nodeName") or ""]
+    if isinstance(labels, dict):
+        texts += [*labels, *labels.values()]
+    if not isinstance(labels, dict) or not all(isinstance(text, str) for text in texts):
+        what = f"{origin}: {raw['kind']} {meta.get('name')}"
+        shown = str(texts)[:80]
+        raise ConfigurationError(f"{what}: expected text as name, namespace, labels and nodeName; got {shown}")
 
 
 def nodes_of_dump(
@@ -84,8 +102,8 @@ def nodes_in(
         with shaped(dump.path, raw):
             node = node_from_api(raw)
         nodes.append(node)
-        counts.passes(_ready(raw), "node not ready: it counts as on, and its taints keep pods away", node.name)
-        counts.passes(not node.unschedulable, "node cordoned: no pod that may move goes there", node.name)
+        counts.passes(_ready(raw), "node not ready, counted as on: taints keep pods away", node.name)
+        counts.passes(not node.unschedulable, "node cordoned, counted as on: only pods that stay are there", node.name)
     found, notes = simulated(nodes, models, f"--nodes {dump.path}", assumed)
     return found, (*notes, *counts.notes())
 
@@ -156,7 +174,7 @@ def _kept_on_nodes(pods: list[tuple[Pod, Stay]], dump: Dump, counts: Counts) -> 
         (pod, stay)
         for pod, stay in pods
         if counts.passes(
-            not stay.why or stay.node in names, "pod left out, it stays on a node that is not in the dump", pod.key
+            not stay.why or stay.node in names, "pod left out, kept on a node that is not in the dump", pod.key
         )
     ]
 

@@ -74,7 +74,7 @@ def supposed_use(pod: Pod, use_of_request: float) -> float:
 
 def supposed_note(use_of_request: float) -> str:
     """The reason under which pods with a supposed use are counted."""
-    return f"pod without a measured CPU use: {use_of_request:.0%} of its request is assumed, the default without one"
+    return f"pod without a measured CPU use, taken as {use_of_request:.0%} of the request, the default without one"
 
 
 def in_turn(pod: Pod, stay: Stay) -> tuple[bool, float, str]:

@@ -10,7 +10,6 @@ Times of the range are on whole steps, so that a command asks for the same twice
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -27,10 +26,10 @@ from peaks_scheduler.objects.node import node_from_api
 from peaks_scheduler.objects.pod import Pod, pod_from_api
 from peaks_scheduler.power.models import PowerModels
 from peaks_scheduler.settings.settings import Settings
-from peaks_scheduler.settings.values import parse_duration
 from peaks_scheduler.simulation.cluster import SimulatedNode
 from peaks_scheduler.simulation.workload import Job, Workload, in_order
 from peaks_scheduler.sources.factory import prometheus_api
+from peaks_scheduler.text.durations import span_of
 from peaks_scheduler.text.words import few, nearest, plural
 
 from .history import History, Span, Use, by_pod
@@ -61,7 +60,6 @@ _LEAST_LIFE = 0.25
 """Share of a rate's window that a pod must have lived for the rate to tell its use."""
 _LATE = 3.0
 """A pod that was last told of this many resolutions before the end of the range is gone."""
-_DAYS = re.compile(r"([1-9][0-9]{0,3})d")
 T = TypeVar("T")
 
 
@@ -79,12 +77,10 @@ def request_of(text: str, settings: Settings) -> tuple[Settings, float, float]:
 
 
 def _seconds(name: str, text: str) -> float:
-    days = _DAYS.match(text)
-    rest = text[days.end() :] if days else text
-    try:
-        return (86_400.0 * int(days[1]) if days else 0.0) + (parse_duration(rest) if rest or not days else 0.0)
-    except ValueError as error:
-        raise ConfigurationError(f"prometheus: {name}: expected {error}, or days as 7d; got {text!r}") from error
+    span = span_of(text)
+    if not span:
+        raise ConfigurationError(f"prometheus: {name}: expected a duration such as 7d, 12h or 5m; got {text!r}")
+    return span
 
 
 # --- nodes ------------------------------------------------------------------------------------------------------------
@@ -201,7 +197,7 @@ def _shorter(asked: Span, told: Span) -> list[str]:
 def _life(pod: SeenPod, span: Span, counts: Counts) -> tuple[float, float] | None:
     """When a pod ran within the span [s since the epoch]; None: never."""
     name = f"{pod.namespace}/{pod.name}"
-    if not counts.passes(pod.started is not None, "pod left out, it never started in the range", name):
+    if not counts.passes(pod.started is not None, "pod left out, never started in the range", name):
         return None
     assert pod.started is not None
     if pod.finished and pod.completed is not None:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from peaks_scheduler.simulation.cluster import SimulatedNode
 from peaks_scheduler.simulation.workload import Job
 
-_LITTLE = 0.01
+LITTLE = 0.01
 """Share of the energy below which the best possible placement saves nothing to speak of."""
 _ALMOST_ALL = 0.9
 _FULL, _EMPTY = 0.85, 0.05
@@ -65,7 +65,7 @@ def why_nothing(possible: float, facts: Facts | None) -> str:
 
     ``possible``: share of the energy that the best placement could save.
     """
-    if facts is None or possible > _LITTLE:
+    if facts is None or possible > LITTLE:
         return _within_reach(possible, facts)
     if facts.alike and not facts.sleeps:
         return "all nodes are always on, and a core in use costs the same on every node"
@@ -76,7 +76,7 @@ def why_nothing(possible: float, facts: Facts | None) -> str:
 
 def _within_reach(possible: float, facts: Facts | None) -> str:
     """Why a saving that is possible is not reached."""
-    if possible <= _LITTLE:
+    if possible <= LITTLE:
         return "today's placement is already almost as good as the best"
     if facts is not None and facts.staying >= _ALMOST_ALL:
         return f"{facts.staying:.0%} of the CPU time belongs to pods that cannot be moved"

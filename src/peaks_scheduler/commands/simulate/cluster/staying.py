@@ -11,11 +11,11 @@ UNKNOWN_VOLUME = "unknown volume"
 UNSUPPORTED = "unsupported"
 
 WORDS = {
-    DAEMON_SET: "pod stays, of a DaemonSet",
-    STATIC: "pod stays, static",
-    LOCAL_VOLUME: "pod stays, its volume is on its node",
-    UNKNOWN_VOLUME: "pod stays, nothing is known of its volume (a dump has it from kubectl get nodes,pods,pv,pvc)",
-    UNSUPPORTED: "pod stays, it has fields that this scheduler does not support",
+    DAEMON_SET: "pod kept on its node: of a DaemonSet",
+    STATIC: "pod kept on its node: static",
+    LOCAL_VOLUME: "pod kept on its node: with a volume on it",
+    UNKNOWN_VOLUME: "pod kept on its node: its volume is not known (it is after kubectl get nodes,pods,pv,pvc)",
+    UNSUPPORTED: "pod kept on its node: with fields that this scheduler does not support",
 }
 """Why a pod stays -> the note that counts such pods."""
 

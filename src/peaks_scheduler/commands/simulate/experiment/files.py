@@ -57,6 +57,8 @@ def prints(words: Iterable[str], origin: str) -> dict[str, str]:
 
 def _print_of(path: Path, word: str, origin: str) -> str:
     try:
+        if not path.name:
+            raise ConfigurationError(f"{origin}: {word}: expected the path of a file; there is none")
         if path.is_dir():
             files = sorted(each for each in path.rglob("*") if each.is_file())
             whole = hashlib.sha256()
@@ -64,9 +66,8 @@ def _print_of(path: Path, word: str, origin: str) -> str:
                 whole.update(f"{file.relative_to(path)}\0{_digest(file)}\0".encode())
             return whole.hexdigest()
         if not path.is_file():
-            known = ", ".join(f"{form}:..." for form in NO_FILE)
             raise ConfigurationError(
-                f"{origin}: {word}: expected a file or a folder that is there ({known} need none); {path} is not"
+                f"{origin}: {word}: expected a file or a folder that is there (synthetic:... needs none); {path} is not"
             )
         return _digest(path)
     except OSError as error:

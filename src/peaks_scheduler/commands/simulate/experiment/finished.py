@@ -33,7 +33,7 @@ def name_of(axes: Axes, fixed: Fixed, prints: Mapping[str, str]) -> str:
         "form": FORM,
         "version": __version__,
         "axes": asdict(axes),
-        "fixed": asdict(fixed),
+        "fixed": {**asdict(fixed), "load_view": ""},  # it is on its axis
         "contents": [prints.get(word, "") for word in words],
     }
     return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:_DIGITS]

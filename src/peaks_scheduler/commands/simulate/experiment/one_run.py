@@ -17,6 +17,7 @@ from peaks_scheduler.simulation.case import Case
 from peaks_scheduler.simulation.cluster import SimulatedNode
 from peaks_scheduler.simulation.energy import measure
 from peaks_scheduler.simulation.faults import parse_faults, span_of
+from peaks_scheduler.simulation.levels import levelled
 from peaks_scheduler.simulation.load_views import parse_load_view
 from peaks_scheduler.simulation.replay import replay
 from peaks_scheduler.simulation.workload import Workload
@@ -88,7 +89,7 @@ def case_of(run: Run) -> Case:
 
 @lru_cache(_KEPT)
 def _nodes(readers: Readers, text: str, seed: int, content: str) -> Sequence[SimulatedNode]:
-    return readers.nodes(text, seed)
+    return tuple(levelled(node) for node in readers.nodes(text, seed))
 
 
 @lru_cache(_KEPT)

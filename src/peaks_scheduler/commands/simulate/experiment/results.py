@@ -126,6 +126,8 @@ def _csv(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def table(found: Sequence[Group]) -> str:
     """Mean ± half of the 95 % interval for each combination; axes with one value alone are left out."""
+    if not found:
+        return "no run is finished"
     words = [labels(each.axes) for each in found]
     axes = [name for name in AXES[:-1] if name == "strategy" or len({each[name] for each in words}) > 1]
     kpis = [name for name in _SHOWN if any(name in each.kpis for each in found)]

@@ -34,6 +34,8 @@ class Fixed:
     batch_wait_s: float = 1.0
     price: float | None = None
     """Of a kWh."""
+    load_view: str = "load-watcher"
+    """Of a file without ``loadViews``."""
     carbon: tuple[str, ...] = ()
     """Carbon intensity, ``FILE`` or ``REGION=FILE`` each; empty: carbon is not counted."""
 
@@ -112,7 +114,7 @@ def read_experiment(data: object, origin: str, known: Collection[str] | None, fi
         workloads=file.axis("workloads", _anything),
         strategies=file.axis("strategies", _among(known)),
         models=file.axis("models", parse_beliefs, "fitted"),
-        load_views=file.axis("loadViews", parse_load_view, "load-watcher"),
+        load_views=file.axis("loadViews", parse_load_view, fixed.load_view),
         faults=file.axis("faults", parse_faults, ""),
         seeds=file.seeds(),
         fixed=file.fixed(fixed),
@@ -165,19 +167,22 @@ class _File:
             raise self.wrong(
                 key, f"a list of at least one value{'' if given is not None else ', since it is required'}", given
             )
-        for i, word in enumerate(words):
-            self._check(f"{key}[{i}]", word, check)
-            if word in words[:i]:
+        found: list[str] = []
+        for i, each in enumerate(words):
+            word = self._checked(f"{key}[{i}]", each, check)
+            if word in found:
                 raise self.wrong(f"{key}[{i}]", "every value once", word)
-        return tuple(str(word).strip() for word in words)
+            found.append(word)
+        return tuple(found)
 
-    def _check(self, place: str, word: object, check: Callable[[str], object]) -> None:
+    def _checked(self, place: str, word: object, check: Callable[[str], object]) -> str:
         if not isinstance(word, str):
             raise self.wrong(place, "text (in quotes where it looks like a number)", word)
         try:
             check(word.strip())
         except ValueError as error:
             raise self.wrong(place, str(error), word) from error
+        return word.strip()
 
     def seeds(self) -> tuple[int, ...]:
         """The seeds: a list, or 1, 2, ... up to their number."""

@@ -12,12 +12,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from peaks_scheduler.errors import ConfigurationError
+from peaks_scheduler.text.durations import span_of
 from peaks_scheduler.text.words import few, nearest
 
 _PREFIX = re.compile(r"([a-z][a-z0-9-]+):(.*)", re.DOTALL)
 _MOST_SHOWN = 300  # characters of a text in a message
-_SPAN = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ms|s|m|h|d|w|y)"
-_SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31536000.0}
+_LONGEST = 100 * 31_536_000.0  # [s]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +74,8 @@ class Source:
         """A parameter as a duration [s]: ``7d``, ``1h30m``, ``60s``; above 0."""
         if (text := self.given.get(name)) is None:
             return default
-        span = 0.0
-        if re.fullmatch(f"(?:{_SPAN})+", text):
-            span = sum(float(count) * _SECONDS[unit] for count, unit in re.findall(r"([0-9.]+)([a-z]+)", text))
-        if not 0.0 < span <= 100.0 * _SECONDS["y"]:
+        span = span_of(text)
+        if span is None or not 0.0 < span <= _LONGEST:
             raise self.error(f"expected a duration such as 7d, 12h or 60s for {name}; got {text!r}")
         return span
 

@@ -6,7 +6,6 @@ Imports what reads and computes only when the command runs. Notes go to stderr, 
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,13 +14,12 @@ from typing import Any, TypeVar
 import click
 
 from peaks_scheduler.errors import ConfigurationError
+from peaks_scheduler.text.durations import span_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 MOST_VALUES = 100_000_000
 """Most samples of the meter times hosts: they are 0.8 GB."""
-_SPAN = r"[0-9]+(?:\.[0-9]+)?(?:s|m|h|d|w)"
-_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
@@ -96,10 +94,8 @@ def request_of(flags: dict[str, Any]) -> ValidateRequest:
 
 
 def _seconds(option: str, text: str) -> float:
-    span = 0.0
-    if re.fullmatch(f"(?:{_SPAN})+", text):
-        span = sum(float(count) * _SECONDS[unit] for count, unit in re.findall(r"([0-9.]+)([a-z])", text))
-    if span <= 0.0:
+    span = span_of(text)
+    if not span:
         raise ConfigurationError(f"{option}: expected a duration such as 1d, 12h or 30m; got {text!r}")
     return span
 
