@@ -213,7 +213,7 @@ def simulate(ctx: click.Context, /, config: str | None, power_models: str | None
 
     settings = settings_of(config, power_models=power_models)
     if flags["experiment"]:
-        check_experiment(flags)
+        check_experiment({**flags, "power_models": power_models})
         sys.exit(run_experiments(flags, settings))
     sys.exit(run_simulate(request_of(flags, settings)))
 

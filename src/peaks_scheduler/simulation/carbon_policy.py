@@ -69,5 +69,7 @@ def by_region(nodes: Sequence[SimulatedNode], grid: Grid) -> dict[str, CarbonInt
     regions = sorted({node.region for node in nodes})
     unknown = [region for region in regions if region not in grid and "" not in grid]
     if unknown:
-        raise SimulationError(f"no carbon intensity for the region {unknown[0]!r}: add --carbon REGION=FILE")
+        whose = f"the region {unknown[0]!r}" if unknown[0] else "the nodes without a region"
+        add = "--carbon REGION=FILE" if unknown[0] else "their region, or a single --carbon FILE without region for all"
+        raise SimulationError(f"no carbon intensity for {whose}: add {add}")
     return {region: intensity_of(grid, region) for region in regions}

@@ -201,7 +201,8 @@ class _Course:
             return False
         if decision.jump_watts is not None:
             self.jumps[attempt.job.name] = decision.jump_watts
-        self.world.ledger.assume(attempt.pod.uid, decision.node)  # as the daemon does: it counts the nodes' turns
+        # as in the daemon: the ledger counts whose turn it was
+        self.world.ledger.assume(attempt.pod.uid, decision.node)
         self._start(attempt, decision.node)
         return True
 

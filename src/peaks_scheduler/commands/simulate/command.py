@@ -28,7 +28,8 @@ from .inputs.nodes import read_nodes
 from .inputs.workloads import read_workload
 from .kpi_table import as_table
 from .options import KNOWN_STRATEGIES, SimulateRequest, view_words
-from .outputs.writing import check_folder, write_all
+from .outputs.writing import INSTALL, check_folder, write_all
+from .processes import without_joblib
 from .replays import Result, replayed
 from .subject import Subject, subject_of
 
@@ -49,6 +50,8 @@ def run_simulate(request: SimulateRequest) -> int:
     cases = [
         _case(request, subject, grid, strategy, run) for run in range(request.runs) for strategy in request.strategies
     ]
+    if words := without_joblib(request.jobs, len(cases)):
+        note(f"{words}: {INSTALL}")
     results = _with_savings(replayed(cases, request.price, request.jobs), len(request.strategies))
     written = write_all(request.out, results, notes=subject.notes, seed=request.seed, sqlite=request.sqlite)
     _print(request, subject, results)

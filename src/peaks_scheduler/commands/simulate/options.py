@@ -24,7 +24,11 @@ from peaks_scheduler.text.words import nearest
 
 T = TypeVar("T")
 KNOWN_STRATEGIES = (*STRATEGIES, *BATCH_STRATEGIES, CARBON_DELAY)
-_ONE_RUN = ("nodes", "workload", "strategies", "models", "load_view", "assume_watts")
+_ONE_RUN = ("nodes", "workload", "strategies", "models", "load_view", "faults", "assume_watts", "runs", "seed")
+"""Options that an experiment's file says itself, and ..."""
+_UNUSED = ("power_models", "sqlite", "output")
+"""... those that an experiment has no use for."""
+_DEFAULTS = {"runs": 1, "seed": 0, "output": "table"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +94,11 @@ def _check_strategies(names: Sequence[str]) -> None:
 
 def check_experiment(flags: Mapping[str, Any]) -> None:
     """Which options do not go with ``--experiment``?"""
-    given = [name for name in _ONE_RUN if flags[name]]
-    if given:
-        option = "--" + given[0].replace("_", "-").replace("strategies", "strategy")
-        raise ConfigurationError(f"{option} does not go with --experiment: say it in the experiment's file")
+    for names, remedy in ((_ONE_RUN, "say it in the experiment's file"), (_UNUSED, "leave it out")):
+        for name in names:
+            if flags[name] and flags[name] != _DEFAULTS.get(name):
+                option = "--" + name.replace("_", "-").replace("strategies", "strategy")
+                raise ConfigurationError(f"{option} does not go with --experiment: {remedy}")
     if flags["out"] is None:
         raise ConfigurationError("expected --out DIR as well")
 

@@ -37,6 +37,17 @@ def in_processes(jobs: int | None = None, least: int = LEAST) -> Each:
     return each
 
 
+def without_joblib(jobs: int | None, count: int) -> str:
+    """Why ``count`` arguments are worked on one by one though there are more processors; empty: they are not."""
+    if count < 2 or (jobs or processors()) == 1:
+        return ""
+    try:
+        import joblib  # noqa: F401
+    except ImportError as error:
+        return f"one process works alone: several need joblib, which is not there ({error})"
+    return ""
+
+
 def processors() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -13,6 +13,8 @@ from peaks_scheduler.text.progress import ProgressBar
 from .processes import in_processes
 
 Result = tuple[Replay, Measurement]
+MOST_LINES = 10
+"""Lines that say how far it is, where no terminal shows a bar."""
 
 
 def replayed(cases: Sequence[Case], price: float | None, jobs: int | None) -> list[Result]:
@@ -20,7 +22,8 @@ def replayed(cases: Sequence[Case], price: float | None, jobs: int | None) -> li
     if len(cases) == 1:
         return [_alone(cases[0], price)]
     results: list[Result] = []
-    with ProgressBar("cases", lines=len(cases)) as progress:
+    with ProgressBar("cases", lines=min(len(cases), MOST_LINES)) as progress:
+        progress.update(0, len(cases))  # on a terminal something is to be seen at once
         for result in in_processes(jobs, least=2)(_measured, [(case, price) for case in cases]):
             results.append(result)
             progress.update(len(results), len(cases))

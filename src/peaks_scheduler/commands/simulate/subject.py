@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.files.csv.bounded_text import read_csv_text
 from peaks_scheduler.power.models import PowerModels
 from peaks_scheduler.settings.power_models import configured_models
@@ -52,6 +53,8 @@ class Subject:
     def answer(self, strategies: Sequence[Sequence[Kpis]]) -> str:
         """What a month on the user's own cluster costs, by strategy."""
         hours = strategies[0][0].makespan_s / 3600.0
+        if not hours:
+            return "No pod found a node with room: there is no month to tell of."
         return answer(strategies, hours, facts_of(self.nodes, self.workload.jobs))
 
 
@@ -62,6 +65,10 @@ def subject_of(request: SimulateRequest) -> Subject:
         nodes, notes = _own_nodes(request, models)
         in_run = _drawing(request, nodes, believed(nodes, models))
     else:
+        if request.assumed is not None:
+            raise ConfigurationError(
+                "--assume-watts is for the nodes of a cluster dump or of prometheus:, without curves"
+            )
         nodes, notes = tuple(levelled(node) for node in read_nodes(request.nodes, request.seed)), ()
         in_run = _believing(request, nodes, models)
     workload = _workload(request, nodes)

@@ -90,7 +90,7 @@ def _power(results: Results) -> Picture:
     for panel, (replay, measurement) in zip(panels, shown, strict=True):
         keys = _power_panel(panel, measurement, time, power)
         panel.set_title(replay.case.strategy, loc="left")
-        panel.set_xlim(0.0, max(ends) / time.size)
+        panel.set_xlim(0.0, max(ends) / time.size or 1.0)  # no pod ran: there is no time
         panel.set_ylim(0.0, 1.05 * peak / power.size or 1.0)
     _outer_labels(panels, f"time [{time.name}]", f"power [{power.name}]")
     names = ["power drawn", "lower bound", "between them"]
@@ -190,7 +190,7 @@ def _use(results: Results) -> Picture:
     image = None
     for panel, (replay, measurement) in zip(panels, shown, strict=True):
         use = use_map(order, measurement, end)
-        extent = (0.0, end / time.size, len(order) + 0.5, 0.5)
+        extent = (0.0, end / time.size or 1.0, len(order) + 0.5, 0.5)
         image = panel.imshow(
             100.0 * use, cmap="Greys", vmin=0.0, vmax=100.0, aspect="auto", interpolation="nearest", extent=extent
         )
