@@ -44,6 +44,6 @@ class Plan:
 
 
 QUICK = Plan(
-    nodes=500, backlog=500, stream=200, rate=100.0, rounds=1, repeats=200, crowd=20, feed=1_000, clusters=2, churns=0
+    nodes=500, backlog=500, stream=200, rate=100.0, rounds=1, repeats=200, crowd=20, feed=1_000, clusters=1, churns=0
 )
 """Shows that everything works, in about a minute; its numbers mean little."""

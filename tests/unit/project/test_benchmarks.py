@@ -17,7 +17,7 @@ def benchmarks(*args: str, **more: str) -> subprocess.CompletedProcess[str]:
     # UTF-8 whatever the locale, on both ends of the pipe
     environment["PYTHONIOENCODING"] = "utf-8"
     return subprocess.run(
-        argv, cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", timeout=120, check=False
+        argv, cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", timeout=300, check=False
     )
 
 
