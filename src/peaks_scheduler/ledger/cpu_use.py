@@ -78,6 +78,7 @@ def estimate_all(
     measured = known & (now - ends <= expiry)
     columns["measured"][:n] = measured
     columns["load_end"][:n] = ends
+    columns["cpu_reported"][:n] = np.where(known, used, np.nan)
     columns["cpu_low"][:n] = np.where(measured, corrected, 0.0)
     asked = np.array([slot.asked for slot in slots], np.float64) / 1000.0
     columns["cpu_high"][:n] = np.where(measured, corrected, np.maximum(asked, corrected))

@@ -40,6 +40,8 @@ WITHOUT_ROWS = (
     "peaks_power_model_drift_ratio",
 )
 """Exported by name alone, as long as nothing is known."""
+WITH_A_SETTING = ("peaks_carbon_intensity_grams_per_kwh",)
+"""Exported where a setting asks for it: ``carbon.path``."""
 
 
 class Temperature(Keeper):

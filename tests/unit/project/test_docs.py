@@ -24,7 +24,7 @@ from peaks_scheduler.scheduling.filters.filters import FILTERS
 from peaks_scheduler.settings.loading import load_settings
 from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.settings.table import redacted
-from tests.unit.daemon.test_keepers import EXPORTED, WITHOUT_ROWS
+from tests.unit.daemon.test_keepers import EXPORTED, WITH_A_SETTING, WITHOUT_ROWS
 from tools.settings_reference import reference, with_reference
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -141,7 +141,7 @@ def exported() -> dict[str, str]:
         for family in families
         if not family.name.startswith("process_")
     }
-    return ours | dict.fromkeys((*EXPORTED, *WITHOUT_ROWS), "gauge")
+    return ours | dict.fromkeys((*EXPORTED, *WITHOUT_ROWS, *WITH_A_SETTING), "gauge")
 
 
 def test_every_metric_is_documented_with_its_type_and_nothing_else() -> None:
