@@ -319,7 +319,7 @@ def test_the_names_of_images_are_of_any_length_and_the_group_of_siblings_is_not(
 
 # --- all nodes at once ----------------------------------------------------------------------------
 
-COLUMNS = ("measured", "load_end", "cpu_low", "cpu_high", "memory_used")
+COLUMNS = ("measured", "load_end", "cpu_reported", "cpu_low", "cpu_high", "memory_used")
 loads_of_any_kind = st.builds(
     NodeLoad,
     st.sampled_from((None, 0.0, 0.3, 1.0)),
