@@ -32,7 +32,7 @@ _COLUMNS: tuple[tuple[str, Callable[[Kpis], float | None], int], ...] = (  # hea
 )
 _SELDOM = ("lost", "wait s", "unplaced")
 """Columns that are left out where they are 0 for all."""
-_MOST_DIGITS = 6
+_ENERGY, _MOST_DIGITS = 3, 6  # digits of energies and of CO2, which may be small
 
 
 def as_table(strategies: Sequence[Runs]) -> str:
@@ -59,7 +59,7 @@ def _cells(means: Sequence[Mean | None], digits: int) -> list[str]:
     largest = max((abs(mean.value) for mean in means if mean is not None), default=0.0)
     if margins:
         digits = min(digits, max(_digits(min(margins), 2), 0))
-    elif 0.0 < largest < 1.0 and digits:
+    elif 0.0 < largest < 1.0 and digits == _ENERGY:
         digits = min(max(_digits(largest, digits + 1), digits), _MOST_DIGITS)
     return [_cell(mean, digits) for mean in means]
 
