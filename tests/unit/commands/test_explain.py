@@ -701,7 +701,12 @@ def test_strategies_are_listed_one_line_each_with_what_they_minimise() -> None:
     by_power = ["peaks", "envelope", "jump", "jump-upstream", "carbon"]
     plain = ["least-allocated", "most-allocated", "round-robin", "random", "first-come"]
     over_batches = ["min-min", "max-min", "ecsched"]
-    assert [line.split()[0] for line in result.stdout.splitlines()] == [*by_power, *plain, *over_batches]
+    assert [line.split()[0] for line in result.stdout.splitlines()] == [
+        *by_power,
+        *plain,
+        *over_batches,
+        "carbon-delay",
+    ]
     assert all(len(line.split(maxsplit=1)[1]) > 20 for line in result.stdout.splitlines())
 
 

@@ -23,7 +23,8 @@ from tests.unit.commands.test_check import SETTINGS, found, load, said, waiting
 
 PACKAGE = Path(peaks_scheduler.__file__).parent
 GROUPS = {setting.path.split(".")[0] for setting in TABLE if "." in setting.path}
-OF_OTHERS = {"--from", "--show-labels"}  # kubectl's; --from is explain's as well
+OF_OTHERS = {"--from", "--show-labels", "--metric-labels-allowlist"}
+"""kubectl's (--from is explain's as well), and the last one kube-state-metrics'."""
 TEXT_KEY = re.compile(rf"(?<![\w./-])(?:{'|'.join(GROUPS)})\.[a-z][A-Za-z]+(?!\w)")
 TEXT_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 
