@@ -95,7 +95,7 @@ unit: $(READY)
 	$(BIN)/python -m pytest -n auto --dist worksteal tests/unit tests/fuzz tests/adversarial
 
 plain: $(READY)
-	$(BIN)/python -m pytest -n auto --dist worksteal $(filter-out $(NUMERIC), $(wildcard tests/unit/*/test_*.py)) tests/fuzz
+	$(BIN)/python -m pytest -n auto --dist worksteal $(filter-out $(NUMERIC), $(wildcard tests/unit/*/test_*.py tests/unit/*/*/test_*.py)) tests/fuzz
 
 # round after round of new examples; TESTS=tests/fuzz/test_x.py takes some
 MINUTES  ?= 5
