@@ -9,6 +9,7 @@ import sqlite3
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -285,7 +286,7 @@ def test_sqlite_keeps_every_run(tmp_path: Path, bare: None) -> None:
     database = tmp_path / "all.db"
     for _ in range(2):
         simulate(tmp_path, "--sqlite", str(database))
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection:
         assert connection.execute("SELECT run, COUNT(*) FROM decisions GROUP BY run").fetchall() == [(1, 2), (2, 2)]
 
 
