@@ -26,13 +26,20 @@ def correct(slot: NodeSlot, now: float) -> None:
     """Recompute the correction of a node's load from its pods."""
     load = slot.load
     since = load.window_start if load is not None else now - REMEMBERED
+    length = load.window_end - since if load is not None else 0.0
     total = memory = 0
     for record in slot.records.values():
         started = record.pod.started
         if load is None or (started is not None and started <= since):
             record.unseen = record.unseen_memory = 0  # most pods are older than the window
             continue
-        record.unseen, record.unseen_memory = unseen(record.pod, load)
+        if started is None or length <= 0.0:
+            record.unseen, record.unseen_memory = unseen(record.pod, load)
+        else:
+            # ``unseen`` for a pod that started within the window, without its calls: it is most of a report's time
+            missing = 1.0 - max(0.0, load.window_end - started) / length
+            record.unseen = round(record.pod.cpu * NANO * missing)
+            record.unseen_memory = round(record.pod.memory * missing)
         total += record.unseen
         memory += record.unseen_memory
     if slot.ended:

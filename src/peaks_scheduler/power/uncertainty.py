@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from peaks_scheduler.arrays import Floats, Ints
 
+from .curves import Curve
 from .delta_method import standard_errors
 from .models import PowerModel
 
@@ -32,7 +34,7 @@ def gradient(model: PowerModel, u: Floats, *, envelope: bool) -> Floats:
     """(P, M) derivatives by the P parameters of the power, or of its lower convex envelope, at M utilisations."""
     curve = model.curve
     slopes = curve.gradient(u)
-    for start, end in curve.chords(model.standby_watts) if envelope else ():
+    for start, end in _chords(curve, model.standby_watts) if envelope else ():
         on_it = (u >= start) & (u <= end)
         share = (u[on_it] - start) / (end - start)
         first, last = curve.gradient(np.array([start, end])).T
@@ -40,6 +42,12 @@ def gradient(model: PowerModel, u: Floats, *, envelope: bool) -> Floats:
             first = np.zeros_like(first)
         slopes[:, on_it] = np.outer(first, 1.0 - share) + np.outer(last, share)
     return slopes
+
+
+@lru_cache(4096)
+def _chords(curve: Curve, standby: float | None) -> tuple[tuple[float, float], ...]:
+    """``curve.chords``: every decision asks for them, and to find them takes as long as the rest of an error."""
+    return curve.chords(standby)
 
 
 def rise_gradient(model: PowerModel, u: Floats, step: Floats, *, envelope: bool) -> Floats:
