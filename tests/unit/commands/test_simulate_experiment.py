@@ -18,7 +18,7 @@ from peaks_scheduler.commands.simulate.experiment.results import Row, groups, sh
 from peaks_scheduler.commands.simulate.experiment.running import Report, run_experiment
 from peaks_scheduler.commands.simulate.experiment.scenarios import Axes, Experiment, Fixed, read_experiment
 from peaks_scheduler.commands.simulate.experiment.spreading import Work
-from peaks_scheduler.commands.simulate.experiment.statistics import Interval, interval
+from peaks_scheduler.commands.simulate.statistics import Interval, interval
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.files.documents import parse_document
 from peaks_scheduler.objects.ceilings import NO_CEILING, Ceiling

@@ -12,13 +12,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
+from peaks_scheduler.commands.simulate.statistics import Interval, interval
 from peaks_scheduler.simulation.case import BASELINE
 from peaks_scheduler.simulation.measurement import Kpis as MeasuredKpis
 from peaks_scheduler.text.table import aligned
 
 from .finished import Kpis
 from .scenarios import Axes, labels
-from .statistics import Interval, interval
 
 SAVING = "saving_vs_default_percent"
 KPIS = tuple(field.name for field in fields(MeasuredKpis) if field.name not in ("strategy", "decision_us"))

@@ -10,8 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
+from peaks_scheduler.commands.simulate.statistics import interval
 from peaks_scheduler.simulation.measurement import Kpis
 
 from .tables import Results
@@ -28,13 +27,8 @@ class Mean:
 
 def mean(values: Sequence[float]) -> Mean:
     """Mean and margin (Student's t) of independent values, at least one."""
-    n = len(values)
-    if n < 2:
-        return Mean(float(values[0]), None)
-    from scipy.special import stdtrit
-
-    error = float(np.std(values, ddof=1)) / math.sqrt(n)
-    return Mean(math.fsum(values) / n, float(stdtrit(n - 1, 0.975)) * error)
+    found = interval(values)
+    return Mean(found.mean, found.half)
 
 
 def by_strategy(results: Results) -> dict[str, list[Kpis]]:
