@@ -12,6 +12,7 @@ import numpy as np
 
 from peaks_scheduler.errors import SimulationError
 from peaks_scheduler.ledger.ledger import Ledger
+from peaks_scheduler.scheduling.scoring.carbon import HORIZONS, NOW, UNIT
 
 from .api_objects import EPOCH
 from .carbon import CarbonIntensity, Grid, intensity_of
@@ -21,9 +22,6 @@ CARBON_DELAY = "carbon-delay"
 CARBON_DELAY_MINIMISES = (
     "as carbon; a pod that can wait starts in the cleanest hours before its deadline (only in simulate)"
 )
-SIGNAL = "carbonIntensity"
-HORIZONS = {"": 0.0, "/1h": 3600.0, "/6h": 21_600.0, "/24h": 86_400.0}
-"""Signal, after ``SIGNAL`` -> over how many coming seconds it is the mean."""
 REFRESH = 900.0
 """[s] The means over coming hours move on at least so often."""
 
@@ -52,14 +50,14 @@ class CarbonSignals:
         if news == self._told:
             return
         self._told = news
-        for suffix, span in HORIZONS.items():
+        for signal, span in ((NOW, 0.0), *HORIZONS.items()):
             values = {
                 name: grams
                 for region, intensity in self._regions.items()
                 for grams in (intensity.mean(now, now + span),)
                 for name in self._names[region]
             }
-            ledger.set_signal(SIGNAL + suffix, values, unit="gCO2/kWh", time=EPOCH + now)
+            ledger.set_signal(signal, values, unit=UNIT, time=EPOCH + now)
 
 
 def by_region(nodes: Sequence[SimulatedNode], grid: Grid) -> dict[str, CarbonIntensity]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from peaks_scheduler.commands.simulate.outputs.csv_files import as_csv, write_csvs
+from peaks_scheduler.commands.simulate.outputs.csv_files import as_csv, write_tables
 from peaks_scheduler.commands.simulate.outputs.tables import (
     Table,
     all_tables,
@@ -204,7 +204,7 @@ def test_nodes_that_are_the_same_for_every_seed_stand_there_once() -> None:
 
 @pytest.mark.parametrize(("strategy", "expected"), [("least-allocated", 1_116_000.0), ("envelope", 1_089_000.0)])
 def test_energy_computed_from_the_files_is_that_of_the_hand(tmp_path: Path, strategy: str, expected: float) -> None:
-    write_csvs(tmp_path, two_strategies())
+    write_tables(tmp_path, all_tables(two_strategies()))
     assert joules(tmp_path, strategy) == pytest.approx(expected, rel=1e-12)
 
 
@@ -220,16 +220,16 @@ def test_a_name_of_any_characters_is_read_back_as_it_was() -> None:
 
 
 def test_kubenergys_log_has_its_five_columns(tmp_path: Path) -> None:
-    write_csvs(tmp_path, [default(grid=GRID)])
+    write_tables(tmp_path, all_tables([default(grid=GRID)]))
     lines = (tmp_path / "kubenergy_decisions.csv").read_text().splitlines()
     assert lines[0] == "JobID,AssignedNode,Strategy,CIscore,Timestamp"
     assert lines[3] == "late,a,least-allocated,400.0,2020-01-01T00:30:00Z"
 
 
 def test_usage_is_a_file_only_where_some_job_has_steps(tmp_path: Path) -> None:
-    write_csvs(tmp_path, [default()])
+    write_tables(tmp_path, all_tables([default()]))
     assert not (tmp_path / "usage.csv").exists()
-    write_csvs(tmp_path, [default(jobs=(replace(LONG, usage=((0.0, 2.0),)), SHORT, LATE))])
+    write_tables(tmp_path, all_tables([default(jobs=(replace(LONG, usage=((0.0, 2.0),)), SHORT, LATE))]))
     assert (tmp_path / "usage.csv").exists()
 
 

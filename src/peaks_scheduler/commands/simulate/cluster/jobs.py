@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from peaks_scheduler.objects.pod import Pod
+from peaks_scheduler.simulation.api_objects import MIB
 from peaks_scheduler.simulation.workload import Job
 
 from .notes import Counts
@@ -21,7 +22,6 @@ USE_OF_REQUEST = 0.5
 of all average uses over the sum of all requests is 0.49."""
 _APART = 0.01  # [s] between the arrivals of two pods that are there from the start
 _ALL_THERE = 10.0  # [s] within which they have all arrived
-_MIB = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def job_of(pod: Pod, stay: Stay, arrival: float, duration: float, cores: float) 
         arrival_s=arrival,
         duration_s=duration,
         cpu_cores=dict(pod.requests).get("cpu", 0) / 1000.0,
-        memory_mib=pod.memory / _MIB,
+        memory_mib=pod.memory / MIB,
         cpu_used_cores=cores,
         node=stay.node if stay.why else "",
         pod=pod,

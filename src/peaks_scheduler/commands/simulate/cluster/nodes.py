@@ -15,6 +15,7 @@ from peaks_scheduler.objects.node import Node
 from peaks_scheduler.power.curves import Linear
 from peaks_scheduler.power.models import PowerModel, PowerModels
 from peaks_scheduler.power.uncertainty import has_errors
+from peaks_scheduler.simulation.api_objects import MIB, REGION
 from peaks_scheduler.simulation.cluster import SimulatedNode
 from peaks_scheduler.text.words import few, plural
 
@@ -23,10 +24,8 @@ from .notes import Counts
 Assumed = tuple[float, float]
 """[W] of one core: idle, and in full use."""
 
-REGION = "topology.kubernetes.io/region"
 ASSUMED = "assumed"
 """Name of a model that is no more than assumed watts per core."""
-_MIB = 2**20
 
 
 def simulated(
@@ -82,7 +81,7 @@ def _simulated(node: Node, model: PowerModel) -> SimulatedNode:
     return SimulatedNode(
         name=node.name,
         cpu_cores=node.cpu_capacity,
-        memory_mib=memory / _MIB,
+        memory_mib=memory / MIB,
         curve=model.curve,
         standby_watts=model.standby_watts,
         region=node.labels.get(REGION, ""),

@@ -16,13 +16,13 @@ from itertools import islice
 from peaks_scheduler.power.curves import MAX_WATTS, Piecewise
 from peaks_scheduler.power.validity import flaw
 from peaks_scheduler.simulation.cluster import SimulatedNode
+from peaks_scheduler.simulation.levels import LEVELS
 
 from .node_table import MOST_CORES, MOST_MIB
 from .source import Source
 from .table import Table, read_table
 
 PARAMETERS = ("count", "seed", "since", "kinds", "threads", "standby", "regions", "memory_mib")
-LEVELS = tuple(k / 10 for k in range(11))
 _WATTS = ("watts_idle", *(f"watts_{k}" for k in range(10, 101, 10)))
 _MOST_NODES = 100_000
 

@@ -13,12 +13,7 @@ from typing import Any
 
 from peaks_scheduler.files.writing import write_whole
 
-from .tables import Column, Results, Table, all_tables, iso, kubenergy_table
-
-
-def write_csvs(folder: Path, results: Results) -> list[Path]:
-    """Write every table of the results, and KubEnergy's decision log, into ``folder``, which exists. The files."""
-    return write_tables(folder, all_tables(results))
+from .tables import Column, Table, iso, kubenergy_table
 
 
 def write_tables(folder: Path, tables: Sequence[Table]) -> list[Path]:

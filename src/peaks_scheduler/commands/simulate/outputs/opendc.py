@@ -19,6 +19,7 @@ import numpy as np
 
 from peaks_scheduler.arrays import Floats, Ints
 from peaks_scheduler.files.writing import write_whole
+from peaks_scheduler.simulation.api_objects import EPOCH
 from peaks_scheduler.simulation.carbon import Grid, intensity_of
 from peaks_scheduler.simulation.case import Replay
 from peaks_scheduler.simulation.measurement import Measurement, NodeSeries
@@ -26,7 +27,7 @@ from peaks_scheduler.simulation.measurement import Measurement, NodeSeries
 from .opendc_tasks import task_columns, task_rows
 from .parquet import arrow_table, parquet_bytes
 from .series import before, integral
-from .tables import EPOCH, Results
+from .tables import Results
 
 if TYPE_CHECKING:
     import pyarrow as pa

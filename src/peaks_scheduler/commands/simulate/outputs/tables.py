@@ -17,6 +17,7 @@ import numpy as np
 
 from peaks_scheduler.arrays import Floats
 from peaks_scheduler.power.curves import Curve
+from peaks_scheduler.simulation.api_objects import EPOCH
 from peaks_scheduler.simulation.carbon import intensity_of
 from peaks_scheduler.simulation.case import Placement, Replay
 from peaks_scheduler.simulation.cluster import SimulatedNode
@@ -30,8 +31,6 @@ Results = Sequence[tuple[Replay, Measurement]]
 Kind = Literal["text", "float", "int", "bool", "time"]
 """``time``: seconds since the epoch inside, ISO 8601 in UTC in text."""
 
-EPOCH = datetime(2020, 1, 1, tzinfo=UTC).timestamp()
-"""[s] when a simulation begins, where nothing else is known."""
 PERCENT = tuple(range(0, 101, 10))
 """``levels.LEVELS`` in the names of columns."""
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.files.writing import write_whole
+from peaks_scheduler.simulation.api_objects import EPOCH
 from peaks_scheduler.text.words import plural
 
 from .csv_files import write_tables
@@ -20,7 +21,7 @@ from .opendc import INTERVAL, write_opendc
 from .parquet import write_parquet
 from .report import report
 from .sqlite import append
-from .tables import EPOCH, Results, Table, all_tables
+from .tables import Results, Table, all_tables
 
 INSTALL = "pip install 'peaks-scheduler[simulate]'"
 _SOMETIMES = (
