@@ -8,6 +8,7 @@
     ├── ObjectError               an API object lacks a required field, or a field has a wrong type
     ├── ModelFitError             a curve could not be fitted: invalid samples or arguments
     ├── LoadError                 a load source did not return usable load
+    │   └── PredictorError        an inference server did not answer a question as it should
     └── KubeError                 a request to the API server failed:
         ├── Conflict              409: already bound, already exists, or a precondition failed
         ├── NotFound              404
@@ -58,6 +59,10 @@ class LoadError(PeaksError):
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
+
+
+class PredictorError(LoadError):
+    """An inference server did not answer a question as it should. ``kind`` as for LoadError."""
 
 
 class KubeError(PeaksError):

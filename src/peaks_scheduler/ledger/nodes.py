@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -21,7 +21,8 @@ from peaks_scheduler.objects.node import Node
 from peaks_scheduler.objects.pod import Pod
 from peaks_scheduler.objects.requests import NOTHING_UNASKED
 from peaks_scheduler.power.book import PowerBook
-from peaks_scheduler.power.models import EMPTY, PowerModels
+from peaks_scheduler.power.models import EMPTY, PowerModel, PowerModels
+from peaks_scheduler.power.temperature import at_present
 
 from .columns import Columns
 from .cpu_use import correct, estimate, estimate_all
@@ -29,6 +30,9 @@ from .node_load import NodeLoad, unseen
 from .power_columns import write_model
 from .records import Change, NodeSlot, PodRecord, same_node
 from .snapshot import NO_CPUS, Snapshot
+
+OVERHEAD = "overhead"
+"""Signal: the factor of cooling and supply on a node's watts."""
 
 
 class NodeLedger:
@@ -233,7 +237,7 @@ class NodeLedger:
             assert last.node is not None
             self._indices.node_changed(last, last.node, placed=True)
         self._indices.node_gone()
-        slot.node, slot.index, slot.load, slot.model = None, -1, None, None
+        slot.node, slot.index, slot.load, slot.fitted, slot.model = None, -1, None, None, None
         slot.ended.clear()
         self._forget_empty(slot)
         self._snapshot = None
@@ -258,7 +262,21 @@ class NodeLedger:
         slots = {slot.index: value for node, value in values.items() if (slot := self._by_name.get(node)) is not None}
         slots.pop(-1, None)
         self._columns.signals.write(name, slots, unit, time, expires)
-        self._columns.signals.expire(self.now)
+        self._signal_changed(name, slots)
+        self._expire_signals()
+
+    def _expire_signals(self) -> None:
+        for name, nodes in self._columns.signals.expire(self.now).items():
+            self._signal_changed(name, nodes)
+
+    def _signal_changed(self, name: str, nodes: Iterable[int]) -> None:
+        """Bring the models of these nodes up to date where they depend on the signal."""
+        for i in nodes:
+            slot = self._slots[i]
+            model = slot.fitted
+            if model is not None and (name == OVERHEAD or (model.temperature and model.temperature.signal == name)):
+                self._bring_up_to_date(slot)
+                self._snapshot = None
 
     @property
     def models(self) -> PowerModels:
@@ -271,17 +289,35 @@ class NodeLedger:
 
     def _write_models(self) -> None:
         """Bring the arrays up to date with ``power``."""
+        changed = self.power.changed_since(self._power_version)
         self._power_version = self.power.version
         self._snapshot = None
-        for slot in self._slots:
-            assert slot.node is not None
-            self._write_model(slot, slot.node)
+        slots = self._slots if changed is None else (self._by_name[name] for name in changed if name in self._by_name)
+        for slot in slots:
+            if slot.node is not None:
+                self._write_model(slot, slot.node)
 
     def _write_model(self, slot: NodeSlot, node: Node) -> None:
         model = self.power.for_node(node.name, node.labels) if node.cpu_capacity else None
         # to write 5,000 models with their errors takes most of a second
-        if model != slot.model or model is None:
-            write_model(self._columns, slot.index, model)
+        if model != slot.fitted or model is None:
+            slot.fitted = model
+            self._bring_up_to_date(slot)
+        elif model is not slot.fitted:
+            self._keep_equal(slot, model)
+
+    def _keep_equal(self, slot: NodeSlot, model: PowerModel) -> None:
+        """Keep another model that is equal to the slot's: who compares models by identity finds it."""
+        slot.model = model if slot.model is slot.fitted else slot.model
+        slot.fitted = model
+
+    def _bring_up_to_date(self, slot: NodeSlot) -> None:
+        """Write the node's model under present conditions into the arrays."""
+        model, signals, i = slot.fitted, self._columns.signals, slot.index
+        if model is not None:
+            celsius = signals.value(model.temperature.signal, i) if model.temperature else np.nan
+            model = at_present(model, celsius, signals.value(OVERHEAD, i))
+        write_model(self._columns, i, model, slot.fitted)
         slot.model = model
 
     def apply_load(self, loads: Mapping[str, NodeLoad], now: float) -> None:
@@ -310,7 +346,7 @@ class NodeLedger:
         """Let time pass: loads become stale, models expire, and load windows cover more of the pods' use."""
         self.now = now
         self.power.expire(now)
-        self._columns.signals.expire(now)
+        self._expire_signals()
         for slot in self._slots:
             correct(slot, now)
         requested = self._columns.resources.all_held("memory")

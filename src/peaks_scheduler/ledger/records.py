@@ -67,7 +67,10 @@ class NodeSlot(Slot):
     unseen_memory: int = 0  # [bytes] memory use that the measurement misses
     ended: list[Ended] = field(default_factory=list)  # pods that ended within the load's window, the latest
     load: NodeLoad | None = None
+    fitted: PowerModel | None = None
+    """The model of the power book that counts."""
     model: PowerModel | None = None
+    """The same under present conditions: what decisions use."""
 
     def copy(self) -> NodeSlot:
         """The same, with its sums but without its pods."""
@@ -80,6 +83,7 @@ class NodeSlot(Slot):
             unseen_memory=self.unseen_memory,
             ended=list(self.ended),
             load=self.load,
+            fitted=self.fitted,
             model=self.model,
         )
 

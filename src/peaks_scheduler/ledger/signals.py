@@ -81,14 +81,22 @@ class Signals:
         self._columns[name] = column
         self._forget_empty(name)
 
-    def expire(self, now: float) -> None:
-        """Forget the values that have expired."""
+    def expire(self, now: float) -> dict[str, list[int]]:
+        """Forget the values that have expired. Signal -> indices of the nodes."""
+        gone: dict[str, list[int]] = {}
         for name, column in list(self._columns.items()):
             expired = column.expiries <= now
             if expired.any():
+                gone[name] = np.flatnonzero(expired).tolist()
                 for field in _FIELDS:
                     getattr(column, field)[expired] = np.nan
                 self._forget_empty(name)
+        return gone
+
+    def value(self, name: str, i: int) -> float:
+        """[unit] value of node i; NaN where it is unknown."""
+        column = self._columns.get(name)
+        return float("nan") if column is None else float(column.values[i])
 
     def _forget_empty(self, name: str) -> None:
         if np.isnan(self._columns[name].values).all():

@@ -14,11 +14,14 @@ expired models when ``expire`` is called; until then they count.
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from .models import EMPTY, ORIGINS, Origin, PowerModel, PowerModels
+
+MOST_CHANGES = 256
+"""Changes that a book remembers the nodes of."""
 
 _OF_ONE_NODE: tuple[Origin, ...] = ORIGINS[1:]
 
@@ -64,6 +67,8 @@ class PowerBook:
         self._file, self._file_since = file, now
         self._layers: dict[Origin, dict[str, BookEntry]] = {origin: {} for origin in _OF_ONE_NODE}
         self._models, self._models_version = file, 0
+        self._changes: deque[tuple[int, frozenset[str] | None]] = deque(maxlen=MOST_CHANGES)
+        """(version after it, nodes that it concerns; None: any node)"""
 
     def copy(self) -> PowerBook:
         """An independent book with the same entries."""
@@ -71,6 +76,7 @@ class PowerBook:
         other.version = other._models_version = self.version
         other._layers = {origin: dict(entries) for origin, entries in self._layers.items()}
         other._models = self.models
+        other._changes = self._changes.copy()
         return other
 
     # -- writing
@@ -79,7 +85,7 @@ class PowerBook:
         """Replace the file's models. Every learned model ends: it was judged against a model of the file before."""
         self._file, self._file_since = models, now
         self._layers["learned"].clear()
-        self.version += 1
+        self._changed(None)
 
     def learn(self, model: PowerModel, labels: Mapping[str, str], now: float, *, instead_of: PowerModel | None) -> bool:
         """Write a learned model for the node of its name, which has these ``labels``.
@@ -89,14 +95,13 @@ class PowerBook:
         """
         if self.up_to("learned", model.name, labels) is not instead_of:
             return False
-        self._write("learned", model, now)
+        self._write("learned", (model,), now)
         return True
 
     def predict(self, models: Iterable[PowerModel], now: float, expires: float) -> None:
         """Write predicted models, each for the node of its name, which count until ``expires`` [s]. Nodes not named
         keep theirs."""
-        for model in models:
-            self._write("predicted", model, now, expires)
+        self._write("predicted", models, now, expires)
 
     def withdraw(self, nodes: Iterable[str]) -> None:
         """Remove the predicted models of these nodes."""
@@ -111,14 +116,32 @@ class PowerBook:
             gone.update(expired)
         return frozenset(gone)
 
-    def _write(self, origin: Origin, model: PowerModel, now: float, expires: float = math.inf) -> None:
-        own = model if model.origin == origin else replace(model, origin=origin)
-        self._layers[origin][model.name] = BookEntry(own, now, expires)
-        self.version += 1
+    def _write(self, origin: Origin, models: Iterable[PowerModel], now: float, expires: float = math.inf) -> None:
+        entries = self._layers[origin]
+        written = set()
+        for model in models:
+            own = model if model.origin == origin else replace(model, origin=origin)
+            entries[model.name] = BookEntry(own, now, expires)
+            written.add(model.name)
+        if written:
+            self._changed(frozenset(written))
 
     def _remove(self, origin: Origin, nodes: Iterable[str]) -> None:
-        removed = [self._layers[origin].pop(node, None) for node in nodes]
-        self.version += any(removed)
+        removed = frozenset(node for node in nodes if self._layers[origin].pop(node, None) is not None)
+        if removed:
+            self._changed(removed)
+
+    def _changed(self, nodes: frozenset[str] | None) -> None:
+        self.version += 1
+        self._changes.append((self.version, nodes))
+
+    def changed_since(self, version: int) -> frozenset[str] | None:
+        """Names of the nodes whose entries were written or removed after this version; None: any may have been."""
+        since = [nodes for after, nodes in self._changes if after > version]
+        known = [nodes for nodes in since if nodes is not None]
+        if len(known) < len(since) or len(since) < self.version - version:
+            return None
+        return frozenset().union(*known)
 
     # -- asking
 

@@ -1,8 +1,9 @@
 """Power curves: what a node draws as a function of its CPU use, and the largest convex function below it.
 
-Owns the four kinds of curve. Each is a frozen dataclass with ``watts(u)``, u = CPU utilisation as a fraction in [0, 1],
-its ``envelope`` and its ``gradient`` by the parameters. Beyond full load the last piece continues. Assumes that the
-caller has checked a new curve (``validity.flaw``). Pure: numpy and arithmetic.
+Owns the four kinds of curve that a file can have; ``adjusted`` has them under present conditions. Each is a frozen
+dataclass with ``watts(u)``, u = CPU utilisation as a fraction in [0, 1], its ``envelope`` and its ``gradient`` by the
+parameters. Beyond full load the last piece continues. Assumes that the caller has checked a new curve
+(``validity.flaw``). Pure: numpy and arithmetic.
 
 The lower convex envelope of each kind is again one of the four kinds, so a decision stays one pass over an array:
 
@@ -29,6 +30,7 @@ import numpy as np
 
 from peaks_scheduler.arrays import Floats
 
+from .adjusted import Adjusted
 from .hull import Points, hull, hull_chords
 
 MAX_WATTS = 100_000.0
@@ -217,7 +219,9 @@ class Linear:
         return Linear(_least(self.idle, standby), self.max)
 
 
-Curve = Exponential | IdleExponential | Piecewise | Linear
+FittedCurve = Exponential | IdleExponential | Piecewise | Linear
+"""What a file can have."""
+Curve = FittedCurve | Adjusted
 
 
 # --- envelopes ------------------------------------------------------------------------------------------------------

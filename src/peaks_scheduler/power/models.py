@@ -10,10 +10,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
+
+from peaks_scheduler.arrays import Floats
 
 from .curves import Curve
 from .scope import SCOPES, Scope, scope_or_wall
+
+if TYPE_CHECKING:
+    from .temperature import TemperatureTerm
 
 Pair = tuple[str, str]
 """A label and its value."""
@@ -59,6 +64,15 @@ class PowerModel:
     scope: Scope | None = None
     """The part of the machine that the watts are of; None: not said, which counts as the whole machine."""
     origin: Origin = "file"
+    temperature: TemperatureTerm | None = None
+    """What it draws more when its air is warm; None: not known."""
+    celsius: float | None = None
+    """Temperature of the air that ``curve`` is for; None: it is for any."""
+    overhead: float = 1.0
+    """Factor of cooling and supply that is in ``curve``."""
+    sensor_errors: Floats | None = field(default=None, compare=False, repr=False)
+    """(S, P) [W] change of each of the curve's parameters by one standard error of each of S sensors: how well a
+    predicted curve is known. None: not a predicted one."""
 
     @property
     def measured(self) -> bool:

@@ -26,8 +26,10 @@ _EDGES = np.linspace(0.0, 1.0, CELLS + 1)
 
 
 def has_errors(model: PowerModel | None) -> bool:
-    """Does the model have the covariance of its parameters?"""
-    return model is not None and model.quality is not None and model.quality.covariance is not None
+    """Does the model have the covariance of its parameters, or what its sensors' errors do to them?"""
+    if model is None:
+        return False
+    return model.sensor_errors is not None or (model.quality is not None and model.quality.covariance is not None)
 
 
 def gradient(model: PowerModel, u: Floats, *, envelope: bool) -> Floats:
@@ -66,6 +68,10 @@ def rise_error(model: PowerModel | None, u: float, step: float, *, envelope: boo
 
 
 def _errors(model: PowerModel, g: Floats) -> Floats:
+    if model.sensor_errors is not None:
+        by_sensor: Floats = model.sensor_errors @ g
+        errors: Floats = np.sqrt(np.square(by_sensor).sum(axis=0))
+        return errors
     assert model.quality is not None
     assert model.quality.covariance is not None
     return standard_errors(model.quality.covariance, g)
@@ -126,9 +132,14 @@ def difference_errors(
     """
     differences: Floats = np.hypot(errors, errors[best])
     model = models[best]
-    same_model = [i for i, each in enumerate(models) if each is model]
+    same_model = [i for i, each in enumerate(models) if each is model or _same_fit(each, model)]
     if len(same_model) > 1 and model is not None and has_errors(model):
         gradients = rise_gradient(model, u[same_model], step[same_model], envelope=envelope)
         differences[same_model] = _errors(model, gradients - gradients[:, [same_model.index(best)]])
     differences[best] = 0.0
     return differences
+
+
+def _same_fit(a: PowerModel | None, b: PowerModel | None) -> bool:
+    """Are both the same fitted model, perhaps at other temperatures?"""
+    return a is not None and b is not None and a.celsius is not None and a.quality is b.quality is not None

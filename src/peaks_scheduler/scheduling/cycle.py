@@ -92,6 +92,8 @@ def _decision(
         cost=number(predicted.cost, i),
         runner_up_cost=None if second is None else number(predicted.cost, second.index),
         cost_unit=strategy.unit,
+        temperature=model.celsius if model else None,
+        overhead=model.overhead if model and model.overhead != 1.0 else None,
     )
 
 

@@ -113,7 +113,7 @@ class Decision:
     standing: Standing | None = None
     load_age: float | None = None  # [s] since the end of the load's window; None where never measured
     model: str = ""
-    model_from: str | None = None  # ``file``, or ``learned`` while the scheduler runs; None without a model
+    model_from: str | None = None  # ``file``, ``learned`` while the scheduler runs, ``predicted``; None without a model
     rise_watts: float | None = None  # expected on the node's own curve, at its highest plausible use
     jump_error_watts: float | None = None  # standard error of ``jump_watts`` where that is the cost; None: not known
     extrapolated: bool | None = None  # outside the loads that the model was fitted on? None: those are not known
@@ -123,6 +123,8 @@ class Decision:
     cost: float | None = None  # in ``cost_unit``; None: the strategy has none for the node
     runner_up_cost: float | None = None  # likewise
     cost_unit: str = WATTS
+    temperature: float | None = None  # [celsius] of the air that the model's curve is for; None: for any
+    overhead: float | None = None  # factor of cooling and supply in the watts; None: none
 
     def record(self) -> dict[str, Any]:
         """The decision record: the annotation's content and the log line's fields.
@@ -152,7 +154,13 @@ class Decision:
             "podCpu": _rounded(self.pod.cpu / 1000.0, 3),
             "podCpuFrom": self.pod.cpu_from,
             "modelFrom": self.model_from,
+            **self._conditions(),
         }
+
+    def _conditions(self) -> dict[str, Any]:
+        """What the watts were computed for, beside the load; without what does not apply."""
+        conditions = {"temperature": _rounded(self.temperature, 2), "overhead": _rounded(self.overhead, 4)}
+        return {name: value for name, value in conditions.items() if value is not None}
 
     def _costs(self) -> dict[str, Any]:
         if self.cost_unit == WATTS:

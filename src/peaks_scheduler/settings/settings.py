@@ -13,7 +13,10 @@ from peaks_scheduler.power.models import EMPTY, PowerModels
 from peaks_scheduler.scheduling.decision import Detail
 
 from .http_headers import Header
+from .overhead import CoolingTable
+from .predictors import PredictorSettings
 from .promql_matchers import EVERYTHING, Matchers
+from .sensors import SensorSettings
 from .values import USAGE_SOURCES, Listen
 
 
@@ -133,6 +136,8 @@ class PowerSettings:
     """Power model file, read again when it changes; None: only ``inline``."""
     inline: PowerModels = EMPTY
     """``nodePowerModel`` of a KubeSchedulerConfiguration; not used where there is a file."""
+    overhead: float | CoolingTable | None = None
+    """Cooling and supply on top of a node's watts; None: the nodes' own watts count alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +189,8 @@ class Settings:
     refit: RefitSettings = field(default_factory=RefitSettings)
     drift: DriftSettings = field(default_factory=DriftSettings)
     carbon: CarbonSettings = field(default_factory=CarbonSettings)
+    sensors: SensorSettings = field(default_factory=SensorSettings)
+    predictors: PredictorSettings = field(default_factory=PredictorSettings)
     default_pod_cpu: int = 100
     """[millicores] Estimated use of a pod with neither request nor limit; the same as kube-scheduler's."""
     tolerance_watts: float = 0.0

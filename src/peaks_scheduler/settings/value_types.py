@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, get_args
@@ -13,7 +13,17 @@ from peaks_scheduler.scheduling.decision import Detail
 from peaks_scheduler.text.masking import mask_url
 
 from .http_headers import Header, parse_headers, shown_headers
+from .overhead import parse_overhead, shown_overhead
+from .predictors import CPU_TEMPERATURES, parse_servers, shown_servers
 from .promql_matchers import Matchers, parse_matchers
+from .sensors import (
+    parse_endpoint,
+    parse_ipmi_exporter,
+    parse_values,
+    parse_words,
+    shown_endpoint,
+    shown_ipmi_exporter,
+)
 from .values import (
     LOAD_SOURCES,
     MOST_SAMPLES,
@@ -71,6 +81,10 @@ def _shown_headers(headers: tuple[Header, ...]) -> dict[str, Any] | None:
     return shown_headers(headers) or None
 
 
+def _shown_mapping(mapping: Mapping[str, Any]) -> dict[str, Any] | None:
+    return {name: dict(value) if isinstance(value, Mapping) else value for name, value in mapping.items()} or None
+
+
 def _shown_watts(watts: float) -> float | None:
     return watts if math.isfinite(watts) else None
 
@@ -96,6 +110,16 @@ WATTS          = ValueType("watts",                      parse_watts,           
 FIELD_PATHS    = ValueType("list of paths",              parse_field_paths,         sorted)
 LISTEN         = ValueType("`HOST:PORT`",                parse_listen,              str, "HOST:PORT")
 LEASE_NAME     = ValueType("text",                       parse_lease_name)
+SIGNAL_VALUES  = ValueType("numbers by node and signal", parse_values,              _shown_mapping)
+SIGNAL_QUERIES = ValueType("PromQL by signal",           parse_words,               _shown_mapping)
+SIGNAL_METRICS = ValueType("metrics by signal",          parse_words,               _shown_mapping)
+IPMI_EXPORTER  = ValueType("mapping",                    parse_ipmi_exporter,       shown_ipmi_exporter)
+ENDPOINT       = ValueType("mapping",                    parse_endpoint,            shown_endpoint)
+SERVERS        = ValueType("list of servers",            parse_servers,             shown_servers, secret=True)
+OVERHEAD       = ValueType("factor or table",            parse_overhead,            shown_overhead)
+STEP           = ValueType("number, 0 or more",          parse_watts)
+LABEL_KEY      = ValueType("label of nodes",             parse_text)
+CPU_TEMPERATURE = choice(*CPU_TEMPERATURES)
 LOAD_SOURCE    = choice(*LOAD_SOURCES)
 USAGE_SOURCE   = choice("auto", "none", *USAGE_SOURCES)
 CPU_UNIT       = choice("ratio", "percent", "cores")

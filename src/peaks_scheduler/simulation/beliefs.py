@@ -16,6 +16,7 @@ import numpy as np
 
 from peaks_scheduler.arrays import Floats
 from peaks_scheduler.errors import ConfigurationError
+from peaks_scheduler.power.adjusted import Adjusted
 from peaks_scheduler.power.curves import Curve, Exponential, IdleExponential, Linear, Piecewise
 from peaks_scheduler.power.models import PowerModel, PowerModels
 from peaks_scheduler.text.words import nearest
@@ -153,6 +154,9 @@ def _stretched(curve: Curve, by: float, shift: float) -> Curve:
             return Piecewise(curve.cpu, tuple(by * watts + shift for watts in curve.power))
         case Linear():
             return Linear(by * curve.idle + shift, by * curve.max + shift)
+        case Adjusted():
+            factor = by * curve.factor
+            return replace(curve, factor=factor, base=curve.base + shift / factor)
 
 
 # --- models by node ---------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from types import MappingProxyType
 import numpy as np
 
 from peaks_scheduler.arrays import Floats
+from peaks_scheduler.power.adjusted import Adjusted
 from peaks_scheduler.power.curves import Curve, Exponential, IdleExponential, Linear, Piecewise
 from peaks_scheduler.power.delta_method import standard_errors
 from peaks_scheduler.power.models import PowerModel, PowerModels
@@ -72,6 +73,8 @@ def parameters(curve: Curve) -> Floats:
             values = curve.power
         case Linear():
             values = (curve.idle, curve.max)
+        case Adjusted():
+            return parameters(curve.fitted)
     return np.array(values)
 
 
@@ -87,3 +90,5 @@ def with_parameters(curve: Curve, values: Floats) -> Curve:
             return Piecewise(curve.cpu, tuple(numbers))
         case Linear():
             return Linear(*numbers)
+        case Adjusted():
+            return replace(curve, fitted=with_parameters(curve.fitted, values))

@@ -1,0 +1,73 @@
+"""What a node draws more when its air is warm.
+
+    P(u, T) = P(u) + (idle + (full - idle)*u) * max(T - reference, 0)
+
+``reference`` [celsius] is where the fans begin to work harder, or the coolest air that was measured: then the whole
+range is one straight line. Where the present temperature is not known, the hottest one counts that the model was fitted
+on: not knowing never makes a node cheaper. Pure.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from .adjusted import Adjusted
+from .models import PowerModel
+
+
+@dataclass(frozen=True, slots=True)
+class TemperatureTerm:
+    """The term of one node, or of one kind of node."""
+
+    signal: str
+    """Name of the signal, such as ``inlet``."""
+    reference: float
+    """[celsius]"""
+    idle: float
+    """[W/K] at no load, not negative."""
+    full: float
+    """[W/K] at full load, not below ``idle``."""
+    coolest: float | None = None
+    """[celsius] Lowest temperature that a sample had; None: not said."""
+    hottest: float | None = None
+    """[celsius] Highest temperature that a sample had; None: not said."""
+
+    def counted(self, celsius: float) -> float:
+        """The temperature that counts: ``celsius``; where that is NaN the hottest one, else the reference."""
+        if not math.isnan(celsius):
+            return celsius
+        return self.reference if self.hottest is None else max(self.hottest, self.reference)
+
+    def above(self, celsius: float) -> tuple[float, float]:
+        """([W] at every use, [W] per unit of u) that this temperature adds."""
+        kelvins = max(celsius - self.reference, 0.0)
+        return self.idle * kelvins, (self.full - self.idle) * kelvins
+
+
+def at_present(model: PowerModel, celsius: float, overhead: float) -> PowerModel:
+    """The model at this temperature of its signal (NaN: not known), times the overhead of cooling and supply (NaN or 1:
+    none). The model itself where neither changes anything."""
+    factor = 1.0 if math.isnan(overhead) else overhead
+    if (term := model.temperature) is None:
+        if factor == 1.0:
+            return model
+        return replace(
+            model,
+            curve=Adjusted(model.curve, factor),
+            standby_watts=_times(model.standby_watts, factor),
+            overhead=factor,
+        )
+    counted = term.counted(celsius)
+    base, slope = term.above(counted)
+    return replace(
+        model,
+        curve=Adjusted(model.curve, factor, base, slope),
+        standby_watts=_times(model.standby_watts, factor),
+        overhead=factor,
+        celsius=counted,
+    )
+
+
+def _times(watts: float | None, factor: float) -> float | None:
+    return None if watts is None else watts * factor
