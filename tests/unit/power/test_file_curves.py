@@ -6,10 +6,10 @@ from typing import get_args
 
 import pytest
 
-from peaks_scheduler.power.curves import FittedCurve, Exponential, IdleExponential, Linear, Piecewise
+from peaks_scheduler.power.curves import Exponential, FittedCurve, IdleExponential, Linear, Piecewise
 from peaks_scheduler.power.file_curves import CURVE_KINDS, curve_fields, read_curve
 
-CURVES: dict[str, Curve] = {
+CURVES: dict[str, FittedCurve] = {
     "exponential": Exponential(471.7, -91.5, -7.186),
     "idle-exponential": IdleExponential(118.0, 30.0, 120.0, 0.9, 0.2),
     "piecewise": Piecewise((0.0, 0.1, 1.0), (60.0, 90.0, 240.0)),
