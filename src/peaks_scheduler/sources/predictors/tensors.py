@@ -46,7 +46,7 @@ def decode(body: bytes | bytearray, decoder: msgspec.json.Decoder[T], where: str
         try:
             return decoder.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            # Python's own decoder knows NaN and Infinity, and numbers that are too large
+            # Python's own decoder knows NaN and Infinity
             return decoder.decode(msgspec.json.encode(json.loads(body, parse_constant=lambda _: None)))
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise PredictorError("malformed", f"{where}: expected {expected}; got another answer ({error})") from error
