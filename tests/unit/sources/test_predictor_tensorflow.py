@@ -129,7 +129,7 @@ async def test_of_outputs_with_names_the_one_with_a_number_a_row_counts() -> Non
 async def test_two_outputs_with_a_number_a_row_are_refused() -> None:
     both = {"outputs": {"a": [[1.0]], "b": [[2.0]]}, "predictions": [{"a": [1.0], "b": [2.0]}]}
     predictor, _ = told({"/v1/models/m/versions/1:predict": both}, version="1")
-    with pytest.raises(PredictorError, match=r"2 of its outputs have \(a, b\): choose a signature"):
+    with pytest.raises(PredictorError, match=r"2 of its outputs have \('a', 'b'\): choose a signature"):
         await predictor.predict(ROWS[:1])
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from peaks_scheduler.arrays import Floats
 from peaks_scheduler.errors import PredictorError
+from peaks_scheduler.settings.values import shown
 
 T = TypeVar("T")
 
@@ -83,14 +84,14 @@ def _flat(value: msgspec.Raw) -> list[float]:
         if not any(isinstance(each, list) for each in items):
             return [_number(each) for each in items]
         items = list(chain.from_iterable(items))
-    raise TypeError(f"no list of numbers: {str(items)[:40]}")
+    raise TypeError(f"no list of numbers: {shown(items)}")
 
 
 def _number(value: object) -> float:
     if value is None:
         return math.nan
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{str(value)[:40]!r}")
+        raise TypeError(shown(value))
     return float(value)
 
 
