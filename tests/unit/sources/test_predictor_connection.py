@@ -242,16 +242,37 @@ async def failures(one: Connection, path: str, times: int) -> str:
     return text
 
 
-def test_a_server_that_cannot_be_reached_is_asked_less_often_whatever_the_model() -> None:
+def test_a_model_that_hangs_is_asked_less_often() -> None:
+    server = Server(3600.0)
+    text = run_virtually(failures(connection(server), "/v2/models/a", 20))
+    assert "asked less often" in text
+    assert len(server.asked) == 3
+
+
+def test_a_server_of_which_three_models_hang_is_asked_less_often_whatever_the_model() -> None:
     server = Server(3600.0)
 
-    async def scenario() -> str:
+    async def scenario() -> None:
         one = connection(server)
-        await failures(one, "/v2/models/a", 3)
-        return await failures(one, "/v2/models/b", 20)
+        for name in "abcdefgh":
+            await failures(one, f"/v2/models/{name}", 1)
 
-    assert "asked less often" in run_virtually(scenario())
+    run_virtually(scenario())
     assert len(server.asked) == 3
+
+
+def test_a_model_that_hangs_does_not_hold_up_the_others_of_its_server() -> None:
+    async def answer(request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(3600.0 if request.url.path == "/bad" else 0.0)
+        return httpx.Response(200, json={})
+
+    async def scenario() -> bytes | bytearray:
+        one = connection(answer)
+        # many at once, as a question in parts
+        await asyncio.gather(*(one.ask("/bad") for _ in range(8)), return_exceptions=True)
+        return await one.ask("/good")
+
+    assert run_virtually(scenario()) == b"{}"
 
 
 def test_and_again_when_the_pause_is_over() -> None:

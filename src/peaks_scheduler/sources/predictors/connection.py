@@ -1,9 +1,9 @@
 """One connection to an inference server, for all of its models: JSON in time, or a PredictorError that says what to do.
 
 Owns the credentials, the time limit (of a request with its retries), the bound on requests at once, the retries, and
-the pauses of a server that fails: all of its models share those for a server that cannot be reached, one model has its
-own for what fails in it. The HTTP client is made at the first request, so that a wrong address or a missing CA file is
-an error of the question, and of no other server. Never reads what an answer means.
+the pauses after failures: of a model, and of the whole server once several of its models cannot be reached. The HTTP
+client is made at the first request, so that a wrong address or a missing CA file is an error of the question, and of no
+other server. Never reads what an answer means.
 """
 
 from __future__ import annotations
@@ -100,7 +100,8 @@ class Connection:
     def _note(self, path: str, found: PredictorError, cause: LoadError) -> None:
         """Whether this failure is the server's, one model's, or neither's."""
         if _is_trouble(cause) or found.kind == "timeout" or found.kind in _BUSY_KINDS:
-            self._count("", found)
+            self._count("", found, part=path)
+            self._count(path, found)
             return
         self._circuits.pop("", None)  # it answers
         if found.kind.startswith("http-5"):
@@ -108,9 +109,9 @@ class Connection:
         else:
             self._circuits.pop(path, None)
 
-    def _count(self, key: str, found: PredictorError) -> None:
+    def _count(self, key: str, found: PredictorError, part: str | None = None) -> None:
         circuit = self._circuits[key][0] if key in self._circuits else Circuit()
-        circuit.failed(self._clock())
+        circuit.failed(self._clock(), part)
         self._circuits[key] = (circuit, found)
 
     async def _in_time(self, path: str, content: bytes | None, most: int) -> bytes | bytearray:

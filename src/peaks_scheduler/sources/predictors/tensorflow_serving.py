@@ -113,24 +113,24 @@ class TensorFlowPredictor:
         return f"/labels/{quote(version, safe='')}" if version and not _NUMBER.fullmatch(version) else ""
 
     async def _part(self, rows: Floats, version: str) -> Prediction:
-        where = f"/versions/{version}" if version else self._label
-        path = f"{self._name}{where}:predict"
-        by_rows = self._rows
-        try:
-            if by_rows:
+        path = f"{self._name}{f'/versions/{version}' if version else self._label}:predict"
+        refused: PredictorError | None = None
+        if self._rows:
+            try:
                 numbers = await self._by_rows(path, rows)
                 if numbers is not None:
                     return Prediction(numbers, version)
-        except PredictorError as refused:
-            if refused.kind != "http-400":
-                raise
-            try:
-                numbers = await self._by_columns(path, rows)
             except PredictorError as error:
-                # the words about the usual form say more
-                raise (refused if error.kind == "http-400" else error) from error
-        else:
+                if error.kind != "http-400":
+                    raise
+                refused = error
+        try:
             numbers = await self._by_columns(path, rows)
+        except PredictorError as error:
+            if refused is None or error.kind != "http-400":
+                raise
+            # the words about the usual form say more
+            raise refused from error
         self._rows = False
         return Prediction(numbers, version)
 
