@@ -385,6 +385,7 @@ async def test_a_version_that_changes_in_mid_flight_is_an_error_and_the_next_que
         ('{"outputs": [{"data": ' + "[" * 5_000 + "]" * 5_000 + "}]}", "malformed"),
         ('{"outputs": [{"data": ' + "[" * 6 + "1" + "]" * 6 + "}]}", "malformed"),
         ('{"outputs": [{"data": [1e999]}]}', "malformed"),
+        (b'{"outputs": [{"data": "\xed\xa0\x80"}]}', "malformed"),
         (b'{"outputs": "\xff\xfe"}', "malformed"),
     ],
 )
