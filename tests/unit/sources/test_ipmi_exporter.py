@@ -156,6 +156,12 @@ async def test_a_node_without_an_address_is_named() -> None:
     assert "neither" in readings.failures["a"]
 
 
+@pytest.mark.parametrize("address", ["a b/c", "x" * 300])
+async def test_a_node_whose_address_is_nonsense_is_named(address: str) -> None:
+    readings = await fetched(lambda *_: http(HUAWEI), node("a", ("Hostname", address)))
+    assert "address" in readings.failures["a"]
+
+
 async def test_the_exporter_is_asked_for_its_metrics_and_for_nothing_compressed() -> None:
     asked: list[bytes] = []
     await fetched(lambda _, request: asked.append(request) or http(HUAWEI), local("a", 1))  # type: ignore[func-returns-value]
