@@ -258,6 +258,14 @@ async def test_a_signal_that_nobody_has_any_more_shows_no_node() -> None:
     assert kept.gauge("peaks_sensor_age_seconds") == {}
 
 
+async def test_sources_that_know_nothing_are_no_trouble_and_show_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    kept = Kept()
+    caplog.set_level(logging.INFO)
+    await kept.keeper.once()
+    assert (kept.health, caplog.messages, kept.rounds) == ("ok: ", [], 0)
+    assert [dict(each.rows()) for each in kept.keeper.gauges()] == [{}] * 5
+
+
 async def test_before_the_first_round_it_says_so() -> None:
     assert Kept().health == "degraded: played: not read yet"
 

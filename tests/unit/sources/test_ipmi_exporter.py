@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from peaks_scheduler.objects.node import Node, node_from_api
 from peaks_scheduler.settings.sensors import IPMI_NAMES, IpmiExporterSettings
@@ -131,6 +134,31 @@ def test_a_name_with_quotes_and_a_backslash_is_that_name() -> None:
 def test_a_temperature_of_another_form_is_an_error(line: bytes) -> None:
     with pytest.raises(ValueError, match="1 are not understood"):
         read_scrape(b"# TYPE ipmi_temperature_celsius gauge\n" + line + b"\n")
+
+
+@given(
+    st.lists(
+        st.sampled_from([b"ipmi_temperature_celsius", b"{", b"}", b'name="', b'"', b",", b"\\", b"\n", b" ", b"1"])
+    )
+)
+def test_no_answer_breaks_the_reader(parts: list[bytes]) -> None:
+    with suppress(ValueError):
+        assert all(math.isfinite(value) for _, value in read_scrape(b"".join(parts)).temperatures)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'ipmi_temperature_celsius{name="x\n' * 30_000,
+        b"ipmi_temperature_celsius{" + b'a="",' * 150_000 + b"} 1\n",
+        b'ipmi_temperature_celsius{name="' + b"\\" * 1_000_000,
+    ],
+    ids=["no second quote", "many labels", "backslashes"],
+)
+def test_a_hostile_answer_is_refused(body: bytes) -> None:
+    # in some hundredths of a second; a text that is searched from every line to the end would take hours
+    with pytest.raises(ValueError, match="are not understood"):
+        read_scrape(body)
 
 
 # -- which address

@@ -40,7 +40,7 @@ _A_TURN = 250  # nodes that are told at a time: each may have its model computed
 
 
 class _Reader(PeriodicKeeper):
-    """Reads one source every interval, and calls ``took`` after each time."""
+    """Reads one source every interval, and calls ``took`` where it gave something, this time or the last."""
 
     def __init__(
         self,
@@ -59,11 +59,12 @@ class _Reader(PeriodicKeeper):
     async def once(self) -> None:
         """One round over all nodes."""
         found = await self._answer(self.source.fetch(tuple(self._ledger.nodes())))
-        self.readings = Readings(failures={"": self.failure}) if found is None else found
+        before, self.readings = self.readings, Readings(failures={"": self.failure}) if found is None else found
         if found is not None:
             self._note(found)
         self.asked = True
-        await self._took()
+        if before.by_node or self.readings.by_node:
+            await self._took()
 
     def _note(self, found: Readings) -> None:
         problems = Problems()
@@ -71,7 +72,7 @@ class _Reader(PeriodicKeeper):
             problems.add(text, node or None)
         if texts := problems.texts():
             self._failed("; ".join(texts), few(texts))
-        else:
+        elif found.by_node or self.failure:
             self._succeeded("sensors read", source=self.source.name, nodes=len(found.by_node))
 
     async def aclose(self) -> None:
@@ -83,7 +84,7 @@ class SensorKeeper(Keeper):
 
     Args:
         known: set once all nodes are in the ledger.
-        on_round: called whenever signals were set.
+        on_round: called after each round of a source that gave something.
         wall: [s] since the epoch.
     """
 
@@ -255,6 +256,8 @@ class SensorKeeper(Keeper):
         return known | Counter(signal for _, signal, _ in self._present())
 
     def _marks_by_reason(self) -> Mapping[str, float]:
+        if not self._held and not self._judged.marks:
+            return {}  # no sensor has given anything yet
         counts = Counter(mark.reason for marks in self._judged.marks.values() for mark in marks.values())
         return {reason: counts[reason] for reason in REASONS}
 
