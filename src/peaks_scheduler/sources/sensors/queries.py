@@ -63,11 +63,18 @@ class SensorQueries:
 
     async def _answer(self, query: str) -> _Answer | LoadError:
         """The answer to a user's query, which is sent as it is."""
+        values, times = await asyncio.gather(self._ask(query), self._ask(f"timestamp((\n{query}\n))"))
+        if isinstance(values, LoadError):
+            return values  # of two errors the one that names the query as it was written
+        if isinstance(times, LoadError):
+            return times
+        return _Answer(values, {_series(each): each.value for each in times.samples})
+
+    async def _ask(self, query: str) -> Vector | LoadError:
         try:
-            values, times = await asyncio.gather(self._api.query(query), self._api.query(f"timestamp((\n{query}\n))"))
+            return await self._api.query(query)
         except LoadError as error:
             return error
-        return _Answer(values, {_series(each): each.value for each in times.samples})
 
     # -- in a thread where there are many series
 
