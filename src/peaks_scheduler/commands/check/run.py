@@ -10,7 +10,16 @@ from collections.abc import Callable, Iterable
 from peaks_scheduler.scheduling.batching import any_strategy
 from peaks_scheduler.settings.settings import Settings
 
-from . import api_server_checks, carbon_checks, lease_checks, load_checks, model_checks, node_checks
+from . import (
+    api_server_checks,
+    carbon_checks,
+    lease_checks,
+    load_checks,
+    model_checks,
+    node_checks,
+    predictor_checks,
+    sensor_checks,
+)
 from .facts import Facts
 from .finding import Finding, failed
 from .gather import TIMEOUT, gather
@@ -39,6 +48,10 @@ CHECKS: tuple[tuple[str, Callable[[Facts], Iterable[Finding]]], ...] = (
     ("model scopes",    model_checks.scopes),
     ("fitted range",    model_checks.fitted_range),
     ("carbon",          carbon_checks.intensity),
+    ("sensors",         sensor_checks.sensors),
+    ("sensors",         sensor_checks.needed),
+    ("predictors",      predictor_checks.predictors),
+    ("podspread-rate",  predictor_checks.spread_rates),
 )
 # fmt: on
 
