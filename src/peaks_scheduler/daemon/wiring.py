@@ -27,6 +27,7 @@ from peaks_scheduler.scheduling.scoring.strategies import Strategy
 from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.settings.table import redacted
 from peaks_scheduler.sources.factory import load_source, pod_usage_source
+from peaks_scheduler.sources.sensors.all_sensors import sensor_sources
 
 from .background import BackgroundLoop
 from .gate import Gate
@@ -41,6 +42,7 @@ from .keepers.measured_power import MeasuredPower
 from .keepers.models import ModelKeeper
 from .keepers.pod_usage import UsageKeeper
 from .keepers.rivals import Rivals
+from .keepers.sensors import SensorKeeper
 from .scheduler.binding import WORKERS
 from .scheduler.context import Context
 from .scheduler.loop import Scheduler
@@ -94,6 +96,8 @@ class Parts:
     audit: Audit = field(init=False)
     on_first_lists: list[Callable[[], None]] = field(default_factory=list)
     """Called when all objects of the first lists are in the ledger."""
+    on_sensor_round: list[Callable[[], None]] = field(default_factory=list)
+    """Called whenever signals of sensors were set."""
     keepers: Sequence[Keeper] = ()
     status: Status = field(init=False)
     server: Server = field(init=False)
@@ -136,6 +140,22 @@ def _measured_power(parts: Parts) -> MeasuredPower:
     return MeasuredPower(core.settings, core.ledger, parts.telemetry, parts.audit.complete, core.gate.changed)
 
 
+def _sensors(parts: Parts) -> SensorKeeper:
+    core, connection = parts.core, parts.outside.connection
+    sources = sensor_sources(
+        core.settings,
+        parts.client.get_json,
+        lambda: connection.clock_offset,
+        nodes=lambda: parts.known(core.ledger.nodes),
+    )
+
+    def on_round() -> None:
+        for call in parts.on_sensor_round:
+            call()
+
+    return SensorKeeper(sources, core.settings.sensors, core.ledger, parts.telemetry, parts.audit.complete, on_round)
+
+
 KEEPERS: tuple[Callable[[Parts], Keeper], ...] = (
     lambda parts: parts.scheduler,
     lambda parts: parts.kinds,
@@ -144,6 +164,7 @@ KEEPERS: tuple[Callable[[Parts], Keeper], ...] = (
     _carbon,
     _pod_usage,
     _measured_power,
+    _sensors,
     lambda parts: AnnotationKeeper(parts.core.ledger),
     lambda parts: parts.undecided,
     lambda parts: parts.clock,

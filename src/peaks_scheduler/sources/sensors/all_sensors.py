@@ -1,0 +1,101 @@
+"""All sources of sensors that the configuration names, in the order in which they count.
+
+Owns that order, and how the readings of several sources become one. The daemon, ``check`` and ``predict`` use these
+functions, so that they ask the same servers in the same way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from peaks_scheduler.errors import ConfigurationError
+from peaks_scheduler.ledger.nodes import OVERHEAD
+from peaks_scheduler.objects.node import Node
+from peaks_scheduler.scheduling.scoring.carbon import NOW as CARBON
+from peaks_scheduler.settings.settings import Settings
+from peaks_scheduler.sources.factory import prometheus_api
+from peaks_scheduler.sources.metrics_api import GetJson
+
+from .custom_metrics import CustomMetrics
+from .differential_pressure import DifferentialPressure
+from .endpoints import endpoints_of
+from .ipmi_exporter import IpmiExporter
+from .queries import SensorQueries
+from .redfish import RedfishInlet
+from .source import Reading, Readings, SensorSource
+from .values import ConstantValues
+
+RESERVED = ("cpu", OVERHEAD, CARBON)
+"""Signals that mean something else."""
+
+
+def sensor_sources(
+    settings: Settings,
+    get_json: GetJson,
+    cluster_ahead: Callable[[], float] = lambda: 0.0,
+    clock: Callable[[], float] = time.time,
+    nodes: Callable[[], int] = lambda: 0,
+    extra: Iterable[SensorSource] = (),
+) -> tuple[SensorSource, ...]:
+    """The sources in the order in which they count; ``extra`` come last. Empty: no sensors are configured.
+
+    Args:
+        get_json: asks the API server (``KubeClient.get_json``).
+        cluster_ahead: [s] by which the API server's clock is ahead of ``clock``.
+        clock: [s] since the epoch, ours.
+        nodes: number of nodes in the cluster; 0: not known.
+
+    Raises ConfigurationError for an address, a file or a signal that cannot be used.
+    """
+    sensors = settings.sensors
+    _refuse_reserved(settings)
+    timeout, budget = sensors.timeout, sensors.interval
+    found: list[SensorSource] = []
+    if sensors.values:
+        found.append(ConstantValues(sensors.values, clock))
+    if sensors.queries:
+        api = prometheus_api(settings, timeout=timeout, clock=clock, nodes=nodes)
+        found.append(SensorQueries(api, sensors.queries, clock))
+    if sensors.ipmi_exporter:
+        found.append(IpmiExporter(sensors.ipmi_exporter, timeout, budget, clock))
+    if sensors.redfish:
+        found.append(RedfishInlet(endpoints_of(sensors.redfish), timeout, clock))
+    if sensors.differential_pressure:
+        found.append(DifferentialPressure(endpoints_of(sensors.differential_pressure), timeout, clock))
+    if sensors.custom_metrics:
+        found.append(CustomMetrics(sensors.custom_metrics, get_json, timeout, budget, clock, cluster_ahead))
+    return (*found, *extra)
+
+
+def _refuse_reserved(settings: Settings) -> None:
+    sensors = settings.sensors
+    names = {signal for its in sensors.values.values() for signal in its}
+    names |= {*sensors.queries, *sensors.custom_metrics}
+    names |= set(sensors.ipmi_exporter.names) if sensors.ipmi_exporter else set()
+    for name in sorted(names):
+        if name.partition("/")[0] in RESERVED:
+            raise ConfigurationError(f"sensors: expected another name for a signal; {name} means something else here")
+
+
+async def read_all(sources: Sequence[SensorSource], nodes: Sequence[Node]) -> Readings:
+    """One reading of all sources, at the same time; each takes at most its own limit."""
+    found = await asyncio.gather(*(each.fetch(nodes) for each in sources))
+    return merged(zip((each.name for each in sources), found, strict=True))
+
+
+def merged(readings: Iterable[tuple[str, Readings]]) -> Readings:
+    """Readings of several sources, each with its name, as one.
+
+    Of a node's signal the first source that knows it counts. All failures are told, each with the name of its source.
+    """
+    by_node: dict[str, dict[str, Reading]] = {}
+    failures: dict[str, list[str]] = {}
+    for source, its in readings:
+        for node, signals in its.by_node.items():
+            there = by_node.setdefault(node, {})
+            there.update({signal: each for signal, each in signals.items() if signal not in there})
+        for node, text in its.failures.items():
+            failures.setdefault(node, []).append(f"{source}: {text}")
+    return Readings(by_node, {node: "; ".join(texts) for node, texts in failures.items()})
