@@ -1,7 +1,7 @@
 """Where a node's server is: the URL of a setting, filled with the node's host name and address.
 
-Owns the names that may stand in braces (``{hostname}``, ``{address}``, ``{octet1}`` to ``{octet4}``) and what they mean.
-WAO knows the same things of a node. Never connects and never resolves a name. Pure.
+Owns the names that may stand in braces (``{hostname}``, ``{address}``, ``{octet1}`` to ``{octet4}``) and what they
+mean. WAO knows the same things of a node. Never connects and never resolves a name. Pure.
 """
 
 from __future__ import annotations
