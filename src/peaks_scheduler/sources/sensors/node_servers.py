@@ -67,6 +67,7 @@ class NodeServers:
         self._what, self._timeout, self._clock, self._transport = what, timeout, clock, transport
         self.places = asyncio.Semaphore(at_once)
         """To be held while a node's server is asked."""
+        self._one_by_one = asyncio.Lock()
         self._pools: dict[_Trust, httpx.AsyncBaseTransport] = {}
         self._clients: dict[tuple[str, _Trust], HttpClient] = {}
         self._silent: dict[str, _Silence] = {}
@@ -147,13 +148,13 @@ class NodeServers:
         file, verify = (access.ca_file if encrypted else None), encrypted and not access.insecure_skip_verify
         try:
             trust = (file, verify, stamp(os.stat(file)) if file else ())
-            if trust not in self._pools:
-                # loading the machine's authorities takes a tenth of a second
-                context = await asyncio.to_thread(_context, file, verify)
-                # a BMC allows few connections, and is asked every half minute: none is kept
-                limits = httpx.Limits(max_keepalive_connections=0)
-                pool = httpx.AsyncHTTPTransport(verify=context, trust_env=False, limits=limits)
-                self._pools.setdefault(trust, pool)  # another task may have been faster
+            async with self._one_by_one:
+                if trust not in self._pools:
+                    # loading the machine's authorities takes a tenth of a second
+                    context = await asyncio.to_thread(_context, file, verify)
+                    # a BMC allows few connections, and is asked every half minute: none is kept
+                    limits = httpx.Limits(max_keepalive_connections=0)
+                    self._pools[trust] = httpx.AsyncHTTPTransport(verify=context, trust_env=False, limits=limits)
         except (OSError, ValueError) as error:
             raise LoadError("unauthorized", f"{self._what} at {endpoint.url}: its CA file: {error}") from error
         return trust
