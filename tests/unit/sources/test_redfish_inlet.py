@@ -108,7 +108,7 @@ def bmcs(
 ) -> RedfishInlet:
     """Every node has a BMC of its own, all of them answered by ``handler``."""
     transport = httpx.MockTransport(handler)
-    return RedfishInlet(lambda node: NodeEndpoint(f"https://bmc-{node.name}", access), 5.0, clock, transport)
+    return RedfishInlet(lambda node: NodeEndpoint(f"http://bmc-{node.name}", access), 5.0, clock, transport)
 
 
 async def fetch(resources: Mapping[str, Any]) -> Readings:

@@ -32,7 +32,7 @@ _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 
 def labelled(labels: Mapping[str, str]) -> Assignment | None:
-    """The model that a node's labels give; None: they give none. Raises ConfigurationError for labels that are wrong."""
+    """The model that the labels of a node give; None: they give none. Raises ConfigurationError for wrong labels."""
     host = labels.get(HOST)
     if host is None:
         return None
