@@ -21,7 +21,7 @@ CPU_TEMPERATURES = ("hold", "follow")
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How to authenticate at a server. Secrets stay in files, which are read at each request."""
+    """How to authenticate at a server. Secrets of the configuration stay in files, which are read at each request."""
 
     username: str | None = None
     password_file: str | None = None
@@ -29,6 +29,8 @@ class Access:
     ca_file: str | None = None
     insecure_skip_verify: bool = False
     headers: tuple[Header, ...] = ()
+    basic: tuple[str, str] | None = field(default=None, repr=False)
+    """User and password that an API object gave; only in memory. They count before ``username``."""
 
 
 @dataclass(frozen=True, slots=True)
