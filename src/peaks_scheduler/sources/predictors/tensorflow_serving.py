@@ -1,0 +1,216 @@
+"""TensorFlow Serving's REST predict: what WAO's first version and many sites have.
+
+Owns which form a model is asked in: by rows (``instances``), and by columns (``inputs``) where the server refuses rows
+or its outputs have names. An answer does not say which version of the model gave it: the version that is available is
+asked for by its number, so that one question is answered by one version. It is looked up every KEPT seconds, after an
+error, and at once when it is gone. Never judges a number.
+
+    GET /v1/models/{model} -> {"model_version_status": [{"version": "1", "state": "AVAILABLE", "status": {...}}]}
+    POST /v1/models/{model}/versions/1:predict {"signature_name": "konohana", "instances": [[0.1, 0.4, 0.5, 0.5], ...]}
+    -> {"predictions": [[81.2], ...]}
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from peaks_scheduler.arrays import Floats
+from peaks_scheduler.errors import PredictorError
+from peaks_scheduler.settings.predictors import ServedModel
+from peaks_scheduler.settings.values import shown
+from peaks_scheduler.text.words import few
+
+from .connection import Connection
+from .parts import in_parts
+from .predictor import Prediction
+from .tensors import MOST_ROWS, checked, decode, most_bytes, read_numbers
+
+KEPT = 60.0
+"""[s] that the available version is kept."""
+_UNTOLD = ("http-400", "http-404", "http-405", "http-501")
+"""Servers that speak the same predict, and no state of models."""
+_LARGE = 500  # rows: more are encoded one part at a time, so that the event loop goes on in between
+
+
+class TensorFlowPredictor:
+    """See the module, and ``Predictor``."""
+
+    def __init__(self, model: ServedModel, connection: Connection) -> None:
+        self._model, self._connection = model, connection
+        self._name = f"/v1/models/{quote(model.model, safe='')}"
+        self._rows = True  # the form that it is asked in
+        self._available: str | None = None  # empty: the server does not say
+        self._read_at = 0.0
+        self._encoding = asyncio.Lock()
+
+    @property
+    def model(self) -> ServedModel:
+        return self._model
+
+    async def predict(self, rows: Floats) -> Prediction:
+        """See ``Predictor``. Kinds of errors: those of ``Connection.ask``, and shape, version, state."""
+        rows = checked(rows, self._model.inputs)
+        if not len(rows):
+            return Prediction(rows[:, 0])
+        try:
+            return await self._predict(rows)
+        except PredictorError:
+            self._available, self._rows = None, True
+            raise
+
+    async def aclose(self) -> None:
+        """Nothing: the connection is its owner's."""
+
+    @property
+    def _where(self) -> str:
+        return f"{self._connection.where}: model {shown(self._model.model)}"
+
+    async def _predict(self, rows: Floats) -> Prediction:
+        version = await self._version()
+        try:
+            return await self._ask(rows, version)
+        except PredictorError as error:
+            if error.kind != "http-404" or not version:
+                raise
+            self._available = None
+            newer = await self._version()
+            if newer in ("", version):
+                raise
+        # the version was replaced: the whole question goes to its successor
+        return await self._ask(rows, newer)
+
+    async def _ask(self, rows: Floats, version: str) -> Prediction:
+        return await in_parts(rows, MOST_ROWS, lambda part: self._part(part, version), self._where)
+
+    async def _version(self) -> str:
+        """The number to ask for; empty: the server's own choice."""
+        if self._model.version.isdecimal():
+            return self._model.version
+        now = self._connection.now()
+        if self._available is None or now - self._read_at >= KEPT:
+            self._available, self._read_at = await self._read_version(), now
+        return self._available
+
+    async def _read_version(self) -> str:
+        try:
+            body = await self._connection.ask(self._name + self._label)
+        except PredictorError as error:
+            if error.kind in _UNTOLD:
+                return ""
+            raise
+        told = decode(body, _STATE, self._where, "the state of its versions")
+        return available(told.model_version_status, self._where)
+
+    @property
+    def _label(self) -> str:
+        version = self._model.version
+        return f"/labels/{quote(version, safe='')}" if version and not version.isdecimal() else ""
+
+    async def _part(self, rows: Floats, version: str) -> Prediction:
+        where = f"/versions/{version}" if version else self._label
+        path = f"{self._name}{where}:predict"
+        by_rows = self._rows
+        try:
+            if by_rows:
+                numbers = await self._by_rows(path, rows)
+                if numbers is not None:
+                    return Prediction(numbers, version)
+        except PredictorError as refused:
+            if refused.kind != "http-400":
+                raise
+            try:
+                numbers = await self._by_columns(path, rows)
+            except PredictorError as error:
+                # the words about the usual form say more
+                raise (refused if error.kind == "http-400" else error) from error
+        else:
+            numbers = await self._by_columns(path, rows)
+        self._rows = False
+        return Prediction(numbers, version)
+
+    async def _by_rows(self, path: str, rows: Floats) -> Floats | None:
+        """None: the outputs have names."""
+        body = await self._connection.ask(path, await self._encoded("instances", rows), most_bytes(len(rows)))
+        found = decode(body, _PREDICTIONS, self._where, "{predictions: [..]}").predictions
+        if bytes(found).lstrip(b"[ \t\r\n").startswith(b"{"):
+            return None
+        return read_numbers(found, len(rows), self._where)
+
+    async def _by_columns(self, path: str, rows: Floats) -> Floats:
+        body = await self._connection.ask(path, await self._encoded("inputs", rows), most_bytes(len(rows)))
+        found = decode(body, _OUTPUTS, self._where, "{outputs: [..]}").outputs
+        if not bytes(found).startswith(b"{"):
+            return read_numbers(found, len(rows), self._where)
+        return self._named(decode(bytes(found), _NAMED, self._where, "outputs by name"), len(rows))
+
+    def _named(self, outputs: dict[str, msgspec.Raw], count: int) -> Floats:
+        """The output that has one number for each row. Their order says nothing: it is a map's."""
+        fitting: dict[str, Floats] = {}
+        for name, value in outputs.items():
+            try:
+                fitting[name] = read_numbers(value, count, self._where)
+            except PredictorError as error:
+                if len(outputs) == 1:
+                    raise
+                if error.kind not in ("shape", "malformed"):
+                    raise
+        if len(fitting) != 1:
+            told = f"{len(fitting)} of its outputs have ({few(sorted(outputs), 5)}): choose a signature with one output"
+            raise PredictorError("shape", f"{self._where}: expected one output with one number for each row; {told}")
+        return next(iter(fitting.values()))
+
+    async def _encoded(self, key: str, rows: Floats) -> bytes:
+        if len(rows) > _LARGE:
+            async with self._encoding:
+                await asyncio.sleep(0)
+                return self._body(key, rows)
+        return self._body(key, rows)
+
+    def _body(self, key: str, rows: Floats) -> bytes:
+        signature = {"signature_name": self._model.signature} if self._model.signature else {}
+        return msgspec.json.encode({**signature, key: rows.tolist()})
+
+
+def available(states: list[State] | None, where: str) -> str:
+    """The newest version that is available; empty: no states were told. Raises PredictorError of kind state."""
+    if not states:
+        return ""
+    ready = [each.version for each in states if each.state == "AVAILABLE" and each.version.isdecimal()]
+    if not ready:
+        told = few([f"{each.version} is {each.state} {each.status.error_message}".strip() for each in states], 3)
+        raise PredictorError("state", f"{where}: no version of it is available: {told}")
+    return max(ready, key=int)
+
+
+class _Status(msgspec.Struct):
+    error_message: str = ""
+
+
+class State(msgspec.Struct):
+    """One version of a model on the server."""
+
+    version: str
+    state: str = ""
+    status: _Status = msgspec.field(default_factory=_Status)
+
+
+class _States(msgspec.Struct):
+    model_version_status: list[State] | None = None
+
+
+class _Predictions(msgspec.Struct):
+    predictions: msgspec.Raw
+
+
+class _Outputs(msgspec.Struct):
+    outputs: msgspec.Raw
+
+
+_STATE: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_States)
+_PREDICTIONS: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_Predictions)
+_OUTPUTS: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_Outputs)
+_NAMED: msgspec.json.Decoder[Any] = msgspec.json.Decoder(dict[str, msgspec.Raw])
