@@ -21,7 +21,7 @@ FAR = 3.0
 MOST_REPAIR = 0.2
 """Share of the rise from no to full load by which a point may be changed so that the curve never falls."""
 LEAST_AT_HALF = 0.05
-"""Share of the rise that half the load takes at least. (In SPECpower_ssj2008 it is 25 % and more.)"""
+"""Share of the rise that half the load takes at least. (In SPECpower_ssj2008 it is 19 % and more.)"""
 LEAST_OTHERS = 3
 """Other nodes with the same served model, so that their median says anything."""
 

@@ -100,8 +100,10 @@ def denser(u: Floats, watts: Floats) -> Floats:
         left = float(off[i]) / int(parts[i])
         if left > AIM * TOLERANCE and width[i] >= (parts[i] + 1) * LEAST_WIDTH:
             heapq.heappush(worst, (-left, i))
-    pieces = [np.linspace(u[i], u[i + 1], n, endpoint=False) for i, n in enumerate(parts.tolist())]
-    grid = np.concatenate([*(np.concatenate([p[:1], np.round(p[1:], 6)]) for p in pieces), u[-1:]])
+    place = np.arange(parts.sum()) - np.repeat(np.cumsum(parts) - parts, parts)  # within its piece
+    starts = np.repeat(u[:-1], parts)
+    # exactly what it was where it begins a piece
+    grid = np.append(np.where(place == 0, starts, np.round(starts + place * np.repeat(width / parts, parts), 6)), u[-1])
     grid.flags.writeable = False
     return grid
 

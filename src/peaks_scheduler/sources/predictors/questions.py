@@ -1,6 +1,6 @@
 """A question to one served model: the rows for many nodes, built together, and the answer in the shape of the nodes.
 
-Nodes with equally many points form a group. A group's rows are first all nodes at the points of their own grids, then,
+Nodes with equally many points form groups. A group's rows are first all nodes at the points of their own grids, then,
 for each sensor, all nodes at the points of ``predictions.FIRST`` with that sensor one standard error higher. Columns
 are in the unit and range that the server wants. Assumes that every signal is known (``lacking``). Pure.
 """
@@ -8,7 +8,7 @@ are in the unit and range that the server wants. Assumes that every signal is kn
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,8 @@ from peaks_scheduler.settings.predictors import ServedModel
 from .asked_node import Accepted, AskedNode
 
 INLET = "inlet"
+GROUP = 250
+"""Nodes of a group at most: to build its rows takes some milliseconds."""
 
 
 def signals_of(model: ServedModel, *, follow: bool) -> tuple[str, ...]:
@@ -72,54 +74,59 @@ class Question:
         self,
         model: ServedModel,
         nodes: Sequence[AskedNode],
-        profiles: dict[str, Accepted] | None = None,
+        profiles: Mapping[str, Accepted] | None = None,
         *,
         sensors: bool = True,
     ) -> None:
-        self._model = model
+        self._model, self._nodes, self._profiles = model, nodes, profiles
         self._signals = signals_of(model, follow=profiles is not None)
         self._varied = model.signals if sensors else ()
-        by_size: dict[int, list[AskedNode]] = {}
-        for each in nodes:
-            by_size.setdefault(len(each.grid), []).append(each)
-        self._groups = [self._group(some, profiles) for some in by_size.values()]
+        self._groups: list[Group] = []
 
-    def rows(self) -> Floats:
-        """(R, C), the columns of ``model.inputs``."""
-        return np.concatenate([part for group in self._groups for part in self._rows(group)])
+    def parts(self) -> Iterator[Floats]:
+        """The rows, (R, C) with the columns of ``model.inputs``, one group after the other."""
+        by_size: dict[int, list[AskedNode]] = {}
+        for each in self._nodes:
+            by_size.setdefault(len(each.grid), []).append(each)
+        for some in by_size.values():
+            for start in range(0, len(some), GROUP):
+                self._groups.append(self._group(some[start : start + GROUP]))
+                yield self._rows(self._groups[-1])
+
+    def answers(self, watts: Floats) -> Iterator[Answer]:
+        """What each group was answered. (R,) [W] for all rows."""
+        at = 0
+        for group in self._groups:
+            size = len(group.nodes) * (group.u.shape[1] + len(self._varied) * len(FIRST))
+            yield self._answer(group, watts[at : at + size])
+            at += size
 
     @np.errstate(invalid="ignore", over="ignore")
-    def answers(self, watts: Floats) -> list[Answer]:
-        """What each group was answered. (R,) [W]"""
-        found, at = [], 0
-        for group in self._groups:
-            m, k, s = len(group.nodes), group.u.shape[1], len(self._varied)
-            own = watts[at : at + m * k].reshape(m, k)
-            at += m * k
-            varied = watts[at : at + s * m * len(FIRST)].reshape(s, m, len(FIRST)).transpose(1, 0, 2)
-            at += varied.size
-            found.append(Answer(group, own, at_points(group.u, varied - _at_first(group.u, own)[:, None, :])))
-        return found
+    def _answer(self, group: Group, watts: Floats) -> Answer:
+        m, k, s = len(group.nodes), group.u.shape[1], len(self._varied)
+        own = watts[: m * k].reshape(m, k)
+        varied = watts[m * k :].reshape(s, m, len(FIRST)).transpose(1, 0, 2)
+        return Answer(group, own, at_points(group.u, varied - _at_first(group.u, own)[:, None, :]))
 
     # -- building
 
-    def _group(self, nodes: Sequence[AskedNode], profiles: dict[str, Accepted] | None) -> Group:
+    def _group(self, nodes: Sequence[AskedNode]) -> Group:
         u = np.array([each.grid for each in nodes])
-        sensors = np.array([[each.sensors[s] for s in self._signals] for each in nodes])
-        if profiles is None or not any(map(of_processor, self._model.signals)):
+        sensors = np.array([[each.sensors[s] for s in self._signals] for each in nodes]).reshape(len(nodes), -1)
+        if self._profiles is None or not any(map(of_processor, self._model.signals)):
             return Group(nodes, u, sensors, None, None)
-        known = [profiles.get(each.node.name) for each in nodes]
+        known = [self._profiles.get(each.node.name) for each in nodes]
         first = np.broadcast_to(FIRST, (len(nodes), len(FIRST)))
         return Group(nodes, u, sensors, _ratios(nodes, known, u), _ratios(nodes, known, first))
 
-    def _rows(self, group: Group) -> list[Floats]:
+    def _rows(self, group: Group) -> Floats:
         parts = [self._columns(group, group.u, group.sensors, group.ratio)]
         first = np.broadcast_to(FIRST, (len(group.nodes), len(FIRST)))
         for signal in self._varied:
             warmer = group.sensors.copy()
             warmer[:, self._signals.index(signal)] += standard_error(signal)
             parts.append(self._columns(group, first, warmer, group.first_ratio))
-        return parts
+        return np.concatenate(parts)
 
     def _columns(self, group: Group, u: Floats, sensors: Floats, ratio: Floats | None) -> Floats:
         """(M*K, C)"""

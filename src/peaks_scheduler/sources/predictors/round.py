@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -31,7 +30,7 @@ from .questions import INLET, Answer, Question, lacking
 
 AT_ONCE = 8
 """Models of one server that are asked at once."""
-SLICE = 50
+SLICE = 32
 """Nodes whose answers are worked on before other tasks get their turn."""
 NOT_ASKED, NOT_ANSWERED = "not-asked", "not-answered"
 
@@ -75,15 +74,15 @@ async def predict_round(
     pool: Pool,
     *,
     follow: bool = False,
-    others: Mapping[ServedModel, Sequence[Accepted]] = MappingProxyType({}),
+    others: Callable[[ServedModel], Collection[Accepted]] = lambda _: (),
     patience: float | None = None,
 ) -> RoundResult:
     """Ask about these nodes, and judge what comes. Raises nothing that a server can cause.
 
     Args:
         follow: CPU temperatures follow the power (``predictors.cpuTemperature``); else they are held.
-        others: predictions that counted, of any nodes of a served model: what to compare a node with that nothing else
-            is known of.
+        others: the predictions that counted, of all nodes of a served model: what to compare a node with that nothing
+            else is known of.
         patience: [s] for one model's question, however many requests it takes; None: as long as the predictor takes.
     """
     begun = time.monotonic()
@@ -98,7 +97,7 @@ async def predict_round(
 
     async def one(model: ServedModel, nodes: Sequence[AskedNode]) -> None:
         async with servers[model.url]:
-            await _OneModel(model, nodes, result, others.get(model, ())).ask(pool, follow=follow, patience=patience)
+            await _OneModel(model, nodes, result, others(model)).ask(pool, follow=follow, patience=patience)
 
     await asyncio.gather(*(one(model, nodes) for model, nodes in by_model.items()))
     result.seconds = time.monotonic() - begun
@@ -109,7 +108,7 @@ class _OneModel:
     """The question to one served model, and what its answer says of each node."""
 
     def __init__(
-        self, model: ServedModel, nodes: Sequence[AskedNode], result: RoundResult, others: Sequence[Accepted]
+        self, model: ServedModel, nodes: Sequence[AskedNode], result: RoundResult, others: Collection[Accepted]
     ) -> None:
         self._model, self._nodes, self._result = model, nodes, result
         self._others = others
@@ -131,7 +130,11 @@ class _OneModel:
             await self._take(question.answers(prediction.watts), prediction.version)
 
     async def _asked(self, predictor: Predictor, question: Question) -> Prediction:
-        rows = question.rows()
+        parts = []
+        for part in question.parts():
+            parts.append(part)
+            await asyncio.sleep(0)
+        rows = np.concatenate(parts)
         self._result.rows += len(rows)
         return await predictor.predict(rows)
 
@@ -160,7 +163,11 @@ class _OneModel:
 
     # -- the answer
 
-    async def _take(self, answers: Sequence[Answer], version: str) -> None:
+    async def _take(self, found: Iterator[Answer], version: str) -> None:
+        answers = []
+        for answer in found:
+            answers.append(answer)
+            await asyncio.sleep(0)
         usual = self._usual(answers)
         for answer in answers:
             for part in _slices(len(answer.group.nodes)):
