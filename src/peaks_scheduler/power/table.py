@@ -228,6 +228,15 @@ class CurveRows:
         self.rows[5 : 5 + knots, i] = [*terms.at, *[np.inf] * pad]
         self.rows[5 + knots :, i] = [*terms.bend, *[0.0] * pad]
 
+    def put(self, i: int, column: Floats) -> None:
+        """Set the curve of node i to this column, (5 + 2K,), of any K."""
+        own = (len(column) - 5) // 2
+        self._widen(own)
+        knots = (len(self.rows) - 5) // 2
+        self.rows[:5, i] = column[:5]
+        self.rows[5 : 5 + own, i], self.rows[5 + own : 5 + knots, i] = column[5 : 5 + own], np.inf
+        self.rows[5 + knots : 5 + knots + own, i], self.rows[5 + knots + own :, i] = column[5 + own :], 0.0
+
     def move(self, source: int, target: int) -> None:
         """Copy the curve of node ``source`` to node ``target``."""
         self.rows[:, target] = self.rows[:, source]

@@ -1,6 +1,6 @@
 """The checks in their order.
 
-Owns the table of checks. Each judges the facts alone: a check that breaks gives a failed line and hides no other check.
+Owns the tables of checks. Each judges the facts alone: a check that breaks gives a failed line and hides no other check.
 """
 
 from __future__ import annotations
@@ -48,6 +48,9 @@ CHECKS: tuple[tuple[str, Callable[[Facts], Iterable[Finding]]], ...] = (
     ("model scopes",    model_checks.scopes),
     ("fitted range",    model_checks.fitted_range),
     ("carbon",          carbon_checks.intensity),
+)
+WHERE_USED: tuple[tuple[str, Callable[[Facts], Iterable[Finding]]], ...] = (
+    # no line where neither the configuration nor the cluster has any
     ("sensors",         sensor_checks.sensors),
     ("sensors",         sensor_checks.needed),
     ("predictors",      predictor_checks.predictors),
@@ -67,7 +70,7 @@ async def check(settings: Settings, patience: float = TIMEOUT) -> list[Finding]:
 
 def judge(facts: Facts) -> list[Finding]:
     """Every finding about these facts."""
-    return [finding for name, look in CHECKS for finding in _guarded(name, look, facts)]
+    return [finding for name, look in (*CHECKS, *WHERE_USED) for finding in _guarded(name, look, facts)]
 
 
 def _guarded(name: str, look: Callable[[Facts], Iterable[Finding]], facts: Facts) -> list[Finding]:
