@@ -72,7 +72,7 @@ async def _gather(settings: Settings, connection: Connection, client: KubeClient
         pods = start(_tried(_pods(client, settings)))
         traces = start(_tried(read_traces(client, settings)))
         owners = start(_tried(read_owners(client, settings.scheduler_name)))
-        asked = start(_tried(_asked(settings, client, nodes, models), LIMIT + ROUND))
+        asked = start(_tried(_asked(settings, client, connection, nodes, models), LIMIT + ROUND + 5.0))
         load = start(_tried(source.fetch(), settings.load.timeout + 1.0))
         usage = start(_tried(_usage(settings, client, connection)))
         targets = start(_tried(_targets(settings), settings.load.timeout + 1.0))
@@ -189,6 +189,7 @@ async def _targets(settings: Settings) -> int | None:
 async def _asked(
     settings: Settings,
     client: KubeClient,
+    connection: Connection,
     listed: asyncio.Task[tuple[Node, ...] | PeaksError],
     models: PowerModels | PeaksError,
 ) -> AnsweredNodes | None:
@@ -197,7 +198,8 @@ async def _asked(
     if isinstance(nodes, PeaksError):
         return None
     known = EMPTY if isinstance(models, PeaksError) else models
-    asked = await one_round(settings, nodes, client.get_json, known, ROUND)
+    ahead = connection.clock_offset
+    asked = await one_round(settings, nodes, client.get_json, known, ROUND, cluster_ahead=lambda: ahead)
     return asked if asked.told else None
 
 

@@ -80,7 +80,8 @@ async def _asked(nodes: Sequence[Node], settings: Settings, get_json: GetJson, c
     """``cluster_ahead`` [s]: the API server's clock minus ours; None: there is no API server, and no load is asked."""
     models = configured_models(settings, "--power-models")
     use, notes = ({}, []) if cluster_ahead is None else await _use(nodes, settings, get_json, cluster_ahead)
-    found = await one_round(settings, nodes, get_json, models, LIMIT, use)
+    ahead = cluster_ahead or 0.0
+    found = await one_round(settings, nodes, get_json, models, LIMIT, use, cluster_ahead=lambda: ahead, denser=True)
     curves = [NodeCurve(each, use.get(each.name), found.now) for each in found.nodes]
     return Asked(curves, [*notes, *found.troubles])
 
