@@ -1,6 +1,6 @@
 """The checks in their order.
 
-Owns the tables of checks. Each judges the facts alone: a check that breaks gives a failed line and hides no other check.
+Owns the tables of checks. Each judges the facts alone: one that breaks gives a failed line and hides no other check.
 """
 
 from __future__ import annotations

@@ -42,7 +42,6 @@ from .said_in_cluster import said_in_cluster
 NOTHING: Final[Floats] = np.zeros(0)
 
 
-
 async def one_round(
     settings: Settings,
     nodes: Sequence[Node],
@@ -148,9 +147,7 @@ async def _fetched(source: SensorSource, nodes: Sequence[Node], limit: float) ->
 # --- predictors -------------------------------------------------------------------------------------------------------
 
 
-def _question(
-    node: Node, assignment: Assignment, air: _Air, known: PowerModels, use: Mapping[str, float]
-) -> AskedNode:
+def _question(node: Node, assignment: Assignment, air: _Air, known: PowerModels, use: Mapping[str, float]) -> AskedNode:
     below = known.for_node(node.name, node.labels)
     return AskedNode(node, assignment, air.values(node.name), use.get(node.name), below=below)
 
@@ -162,7 +159,9 @@ async def _predicted(
     pool, follow = PredictorPool(settings.predictors.timeout), settings.predictors.cpu_temperature == "follow"
     try:
         result = await predict_round(asked, pool, follow=follow, patience=_left(ends))
-        if denser and (more := [replace(each, grid=grid) for each in asked if (grid := _grid(each, result)) is not None]):
+        if denser and (
+            more := [replace(each, grid=grid) for each in asked if (grid := _grid(each, result)) is not None]
+        ):
             _take(result, await predict_round(more, pool, follow=follow, patience=_left(ends)))
         batch = {each.assignment.model: None for each in asked}
         return result, {model: getattr(pool.predictor(model), "batch", None) for model in batch}

@@ -1,4 +1,4 @@
-"""Reads once what the cluster says about the sensors and models of its nodes: NodeConfigs of WAO, and what they refer to.
+"""Reads once what the cluster says about sensors and models of its nodes: NodeConfigs of WAO, and what they refer to.
 
 Lists NodeConfig and NodeConfigTemplate of both API groups, reads the secrets that they name, and asks BMCs for the
 address of a model. A cluster without these kinds is as usual as one with them; a right that is missing is told only
@@ -21,9 +21,10 @@ from peaks_scheduler.sources.metrics_api import GetJson
 
 from .configured import Configured, Credentials
 from .mlmm import ModelAddresses
-from .node_configs import GROUPS, MOST_OBJECTS, NAMESPACE, PLURALS, VERSION, NodeConfigs
+from .node_configs import GROUPS, NAMESPACE, PLURALS, VERSION, NodeConfigs
 
 PAGE = "500"
+MOST_OBJECTS = 20_000  # of each kind
 AT_ONCE = 8  # secrets
 _SECRET_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _PATHS = tuple(
@@ -40,19 +41,21 @@ async def said_in_cluster(
 ) -> tuple[Configured, tuple[str, ...]]:
     """What NodeConfigs say about these nodes, and what is wrong with it, in words; within ``limit`` [s]. Raises nothing
     that a server can cause."""
-    access = Access(ca_file=settings.node_config_ca_file, insecure_skip_verify=settings.node_config_insecure_skip_verify)
+    access = Access(
+        ca_file=settings.node_config_ca_file, insecure_skip_verify=settings.node_config_insecure_skip_verify
+    )
     configured, troubles = Configured(access), list[str]()
     if settings.node_configs:
         try:
             async with asyncio.timeout(limit):
-                await _fill(configured, troubles, settings.timeout, get_json, nodes)
+                await _fill(configured, troubles, settings, get_json, nodes)
         except TimeoutError:
             troubles.append(f"NodeConfigs: expected them, their secrets and models within {limit:g} s; not all came")
     return configured, tuple(troubles)
 
 
 async def _fill(
-    configured: Configured, troubles: list[str], timeout: float, get_json: GetJson, nodes: Sequence[Node]
+    configured: Configured, troubles: list[str], settings: PredictorSettings, get_json: GetJson, nodes: Sequence[Node]
 ) -> None:
     objects: list[Json] = []
     for kind, path in _PATHS:
@@ -63,7 +66,7 @@ async def _fill(
     troubles += configured.configs.problems
     configured.set_secrets(await _secrets(get_json, configured.secrets_wanted(nodes)))
     if wanted := configured.providers_wanted(nodes):
-        addresses = ModelAddresses(timeout)
+        addresses = ModelAddresses(settings.timeout)
         try:
             configured.set_models(await addresses.refresh(wanted))
         finally:
