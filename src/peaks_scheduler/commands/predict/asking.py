@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from peaks_scheduler.errors import ConfigurationError, LoadError, NotFound
@@ -45,7 +45,8 @@ async def from_files(paths: Sequence[str], names: Sequence[str], settings: Setti
         if raw["kind"] == "Node":
             with shaped(origin, raw):
                 nodes.append(node_from_api(raw))
-    return await _asked(_chosen(nodes, names, "these files"), settings, _listing(objects), None)
+    chosen = _chosen(nodes, names, "these files")
+    return await _asked(chosen, _for(chosen, settings) if names else settings, _listing(objects), None)
 
 
 async def live(names: Sequence[str], settings: Settings) -> Asked:
@@ -59,7 +60,8 @@ async def live(names: Sequence[str], settings: Settings) -> Asked:
         client = KubeClient(connection, settings.scheduler_name, "predict")
         nodes = [node_from_api(raw) for raw in await client.list_objects("/api/v1/nodes")]
         chosen = _chosen(nodes, names, connection.server)
-        return await _asked(chosen, settings, client.get_json, connection.clock_offset)
+        some = _for(chosen, settings) if names else settings
+        return await _asked(chosen, some, client.get_json, connection.clock_offset)
     finally:
         await connection.close()
 
@@ -74,6 +76,13 @@ def _chosen(nodes: Iterable[Node], names: Sequence[str], where: str) -> list[Nod
     if not known:
         raise ConfigurationError(f"expected at least one node in {where}; found none")
     return [known[name] for name in sorted(set(names) or known)]
+
+
+def _for(nodes: Sequence[Node], settings: Settings) -> Settings:
+    """The settings without constants of other nodes, which would be names of no node."""
+    names = {node.name for node in nodes}
+    values = {name: signals for name, signals in settings.sensors.values.items() if name in names}
+    return replace(settings, sensors=replace(settings.sensors, values=values))
 
 
 async def _asked(nodes: Sequence[Node], settings: Settings, get_json: GetJson, cluster_ahead: float | None) -> Asked:

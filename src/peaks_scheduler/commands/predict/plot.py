@@ -94,6 +94,8 @@ def _panel(panel: Axes, node: NodeCurve, alone: bool) -> None:
         margin = 0.08 * (high - low) or 1.0
         panel.set_ylim(low - margin, high + (1.0 + (0.7 if alone else 1.25) * len(lines)) * margin)
         _changes(panel, node, high - low)
+    else:
+        panel.set_yticks([])
     if node.use is not None and node.curve is not None:
         panel.axvline(100 * node.use, color=_NOW, linewidth=1.2, linestyle=":", label=_USE, zorder=1)
     text = panel.text(0.02, 0.98, "\n".join(lines), transform=panel.transAxes, va="top", fontsize=8, color="#333333")
@@ -149,8 +151,8 @@ def _caption(node: NodeCurve, width: int) -> list[str]:
     lines += [", ".join(sensors)] if sensors else []
     if (jump := node.jump()) is not None:
         at = "at most" if node.use is None else f"at {100 * node.use:.0f} % use"
-        changed = f", changed by {node.answer.change:.2g} W" if node.answer.change else ""
-        lines.append(f"a pod of 10 %: {jump:.2f} W {at}{changed}")
+        lines.append(f"a pod of 10 %: {jump:.2f} W {at}")
+        lines += [f"changed by up to {node.answer.change:.2g} W"] if node.answer.change else []
     elif node.reasons:
         lines += textwrap.wrap(node.reasons[0], width, max_lines=4, placeholder=" …")
     return [line if len(line) <= width else f"{line[: width - 1]}…" for line in lines]

@@ -16,6 +16,8 @@ from .node_curve import COUNTS, LEVELS, NOT, NodeCurve
 
 MOST = 4096
 """Most characters of a line below the table."""
+MOST_BLOCKS = 30
+"""Most blocks below the table; those with a reason come first."""
 SHORT = {"celsius": "°C", "pascal": "Pa"}
 _HEADER = ("node", "verdict", "sensors", *(f"{level} %" for level in LEVELS), "CPU use", "jump", "points", "changed by")
 _WORDS = 3
@@ -23,7 +25,7 @@ _WORDS = 3
 
 
 def as_table(nodes: Sequence[NodeCurve]) -> str:
-    """The table of the nodes, and below it their predictors, reasons and sensors."""
+    """The table of the nodes, and below it their predictors, sensors and reasons."""
     lines = aligned([_HEADER, *(cells(_row(node)) for node in nodes)], range(_WORDS, len(_HEADER)))
     if any(node.curve is not None for node in nodes):
         lines += [
@@ -31,11 +33,13 @@ def as_table(nodes: Sequence[NodeCurve]) -> str:
             "jump: what a pod of 10 % of the node costs, by the curve's convex envelope; * use not known: the most",
         ]
     about: dict[tuple[str, ...], list[str]] = {}
-    for node in nodes:
+    for node in sorted(nodes, key=lambda node: not node.reasons):
         if told := _about(node):
             about.setdefault(told, []).append(node.name)
-    for told, names in about.items():
+    for told, names in [*about.items()][:MOST_BLOCKS]:
         lines += ["", cell(few(names)), *(f"  {cell(line, MOST)}" for line in told)]
+    if len(about) > MOST_BLOCKS:
+        lines += ["", f"and {len(about) - MOST_BLOCKS} more blocks like these: --node NAME, or --output json"]
     return "\n".join(lines)
 
 

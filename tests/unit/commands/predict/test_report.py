@@ -67,6 +67,12 @@ def test_nodes_with_the_same_to_say_share_a_block() -> None:
     assert text.count("predictors.servers[0]") == 1
 
 
+def test_of_thousands_that_all_differ_those_with_a_reason_are_told_first() -> None:
+    text = as_table([*(curve(f"worker-{i}", version=str(i)) for i in range(1000)), refused("last")])
+    assert "does not count: the server answers -31 W" in text
+    assert text.splitlines()[-1] == "and 971 more blocks like these: --node NAME, or --output json"
+
+
 def test_a_reading_that_does_not_count_has_a_question_mark() -> None:
     text = as_table([refused(distrusted={"inlet": "it never moves"})])
     assert "inlet 24.5 °C?" in text
