@@ -40,8 +40,15 @@ WITHOUT_ROWS = (
     "peaks_power_model_drift_ratio",
 )
 """Exported by name alone, as long as nothing is known."""
-WITH_A_SETTING = ("peaks_carbon_intensity_grams_per_kwh",)
-"""Exported where a setting asks for it: ``carbon.path``."""
+WITH_A_SETTING = (
+    "peaks_carbon_intensity_grams_per_kwh",
+    "peaks_node_pressure_pascals",
+    "peaks_node_temperature_celsius",
+    "peaks_sensor_age_seconds",
+    "peaks_sensor_marked_values",
+    "peaks_sensor_nodes",
+)
+"""Exported where a setting asks for it: ``carbon.path``, ``sensors``."""
 
 
 class Temperature(Keeper):

@@ -1,0 +1,68 @@
+"""The order in which the servers of many nodes are asked, when there is not time for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from peaks_scheduler.objects.node import Node, node_from_api
+from peaks_scheduler.sources.sensors.rota import UNASKED, Answer, Rota
+from peaks_scheduler.sources.sensors.source import Reading, Readings
+from tests.support.builders import node
+from tests.support.virtual_time import run_virtually
+
+WARM = Answer({"inlet": Reading(22.0, 0.0, "a sensor")})
+DEAD = Answer(failure="no answer")
+
+
+def nodes(*names: str) -> list[Node]:
+    return [node_from_api(node(name)) for name in names]
+
+
+class Servers:
+    """Servers that take ``seconds`` each; those of ``dead`` give nothing."""
+
+    def __init__(self, seconds: float, dead: Sequence[str] = ()) -> None:
+        self.seconds, self.dead = seconds, dead
+        self.asked: list[str] = []
+        self.busy = self.most_busy = 0
+
+    async def ask(self, node: Node) -> Answer:
+        self.asked.append(node.name)
+        self.busy += 1
+        self.most_busy = max(self.most_busy, self.busy)
+        await asyncio.sleep(self.seconds)
+        self.busy -= 1
+        return DEAD if node.name in self.dead else WARM
+
+
+def rounds(servers: Servers, at_once: int, budget: float, names: Sequence[str], times: int = 1) -> list[Readings]:
+    async def scenario() -> list[Readings]:
+        rota = Rota(at_once, budget, asyncio.get_running_loop().time)
+        return [await rota.round(nodes(*names), servers.ask) for _ in range(times)]
+
+    return run_virtually(scenario())
+
+
+def test_no_more_than_so_many_are_asked_at_once() -> None:
+    servers = Servers(1.0)
+    (found,) = rounds(servers, 3, 60.0, [f"n{i}" for i in range(10)])
+    assert servers.most_busy == 3
+    assert len(found.by_node) == 10
+
+
+def test_who_was_not_asked_in_time_is_named_and_is_the_first_the_next_time() -> None:
+    servers = Servers(10.0)
+    first, _ = rounds(servers, 1, 15.0, ["a", "b", "c"], times=2)
+    assert first.failures == {"c": UNASKED}
+    assert servers.asked[2] == "c"
+
+
+def test_dead_servers_are_asked_after_all_others() -> None:
+    servers = Servers(10.0, dead=("a", "b"))
+    rounds(servers, 1, 60.0, ["a", "b", "c", "d"], times=2)
+    assert servers.asked == ["a", "b", "c", "d", "c", "d", "a", "b"]
+
+
+def test_no_nodes_are_no_trouble() -> None:
+    assert rounds(Servers(1.0), 4, 60.0, []) == [Readings()]
