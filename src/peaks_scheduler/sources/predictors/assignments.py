@@ -49,6 +49,11 @@ class Assignments:
         """Node -> what is wrong with what is said about its model, or doubtful, in words; of the nodes asked about."""
         return {name: trouble for name, (_, _, trouble) in self._known.items() if trouble}
 
+    def trouble(self, name: str) -> str:
+        """What ``troubles`` has for this node; empty: nothing."""
+        known = self._known.get(name)
+        return "" if known is None else known[2]
+
     def retain(self, names: Iterable[str]) -> None:
         """Forget the nodes that are not among these."""
         for gone in self._known.keys() - set(names):

@@ -37,6 +37,7 @@ class Configured:
         self._configs = NodeConfigs()
         self._secrets: dict[str, Credentials | str] = {}
         self._models: dict[NodeEndpoint, Term | str] = {}
+        self._servers: dict[Term, NodeEndpoint] = {}
         self.generation = 0
         """Rises with everything that may change an answer."""
 
@@ -49,19 +50,23 @@ class Configured:
     def set_configs(self, configs: NodeConfigs) -> None:
         """These objects count from now on."""
         self._configs = configs
-        self.generation += 1
+        self._changed()
 
     def set_secrets(self, secrets: Mapping[str, Credentials | str]) -> None:
         """User and password of each secret, or why it has none."""
         if secrets != self._secrets:
             self._secrets = dict(secrets)
-            self.generation += 1
+            self._changed()
 
     def set_models(self, models: Mapping[NodeEndpoint, Term | str]) -> None:
         """What each BMC says about the node's model, or why it says nothing."""
         if models != self._models:
             self._models = dict(models)
-            self.generation += 1
+            self._changed()
+
+    def _changed(self) -> None:
+        self._servers.clear()
+        self.generation += 1
 
     def secrets_wanted(self, nodes: Iterable[Node]) -> set[str]:
         """Names of the secrets that are used for these nodes."""
@@ -153,7 +158,10 @@ class Configured:
         raise ConfigurationError(found or f"the BMC at {provider.endpoint} was not asked for its model yet")
 
     def _server(self, term: Term) -> NodeEndpoint:
-        return NodeEndpoint(_base(term.endpoint), self._access(term))
+        found = self._servers.get(term)
+        if found is None:
+            found = self._servers[term] = NodeEndpoint(_base(term.endpoint), self._access(term))
+        return found
 
     def _served(self, term: Term) -> ServedModel:
         if term.type == FAKE:
