@@ -298,8 +298,8 @@ class _Server(ThreadingHTTPServer):
         """The handshake in the connection's own thread: one that hangs holds up no other."""
         request.settimeout(30.0)
         try:
-            wrapped = self.context.wrap_socket(request, server_side=True) if self.context else request
-            self.RequestHandlerClass(wrapped, client_address, self)
+            with self.context.wrap_socket(request, server_side=True) if self.context else request as connection:
+                self.RequestHandlerClass(connection, client_address, self)
         except OSError:
             pass  # the client's affair
 

@@ -19,6 +19,7 @@ from peaks_scheduler.settings.predictors import Access
 from peaks_scheduler.sources.credentials import Credentials, Secrets
 from peaks_scheduler.sources.http_client import HttpClient, HttpResponse, trusted
 from peaks_scheduler.sources.prometheus.failures import read_failure
+from peaks_scheduler.tls import server_not_trusted
 
 from .circuit import Circuit
 
@@ -143,7 +144,7 @@ class Connection:
         try:
             answer = await client.ask(path, headers=secrets.headers, auth=secrets.auth, content=content, most=most)
         except LoadError as error:
-            if _is_trouble(error):
+            if _is_trouble(error) and not server_not_trusted(error):
                 raise _PassingError(error) from error
             raise
         if answer.status == httpx.codes.OK:

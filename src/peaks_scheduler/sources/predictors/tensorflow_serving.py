@@ -13,7 +13,8 @@ error, and at once when it is gone. Never judges a number.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import contextlib
+import re
 from urllib.parse import quote
 
 import msgspec
@@ -22,6 +23,7 @@ from peaks_scheduler.arrays import Floats
 from peaks_scheduler.errors import PredictorError
 from peaks_scheduler.settings.predictors import ServedModel
 from peaks_scheduler.settings.values import shown
+from peaks_scheduler.sources.prometheus.failures import one_line
 from peaks_scheduler.text.words import few
 
 from .connection import Connection
@@ -33,6 +35,7 @@ KEPT = 60.0
 """[s] that the available version is kept."""
 _UNTOLD = ("http-400", "http-404", "http-405", "http-501")
 """Servers that speak the same predict, and no state of models."""
+_NUMBER = re.compile(r"[0-9]{1,19}")  # of a version
 _LARGE = 500  # rows: more are encoded one part at a time, so that the event loop goes on in between
 
 
@@ -88,7 +91,7 @@ class TensorFlowPredictor:
 
     async def _version(self) -> str:
         """The number to ask for; empty: the server's own choice."""
-        if self._model.version.isdecimal():
+        if _NUMBER.fullmatch(self._model.version):
             return self._model.version
         now = self._connection.now()
         if self._available is None or now - self._read_at >= KEPT:
@@ -102,13 +105,12 @@ class TensorFlowPredictor:
             if error.kind in _UNTOLD:
                 return ""
             raise
-        told = decode(body, _STATE, self._where, "the state of its versions")
-        return available(told.model_version_status, self._where)
+        return read_state(body, self._where)
 
     @property
     def _label(self) -> str:
         version = self._model.version
-        return f"/labels/{quote(version, safe='')}" if version and not version.isdecimal() else ""
+        return f"/labels/{quote(version, safe='')}" if version and not _NUMBER.fullmatch(version) else ""
 
     async def _part(self, rows: Floats, version: str) -> Prediction:
         where = f"/versions/{version}" if version else self._label
@@ -135,33 +137,11 @@ class TensorFlowPredictor:
     async def _by_rows(self, path: str, rows: Floats) -> Floats | None:
         """None: the outputs have names."""
         body = await self._connection.ask(path, await self._encoded("instances", rows), most_bytes(len(rows)))
-        found = decode(body, _PREDICTIONS, self._where, "{predictions: [..]}").predictions
-        if bytes(found).lstrip(b"[ \t\r\n").startswith(b"{"):
-            return None
-        return read_numbers(found, len(rows), self._where)
+        return read_predictions(body, len(rows), self._where)
 
     async def _by_columns(self, path: str, rows: Floats) -> Floats:
         body = await self._connection.ask(path, await self._encoded("inputs", rows), most_bytes(len(rows)))
-        found = decode(body, _OUTPUTS, self._where, "{outputs: [..]}").outputs
-        if not bytes(found).startswith(b"{"):
-            return read_numbers(found, len(rows), self._where)
-        return self._named(decode(bytes(found), _NAMED, self._where, "outputs by name"), len(rows))
-
-    def _named(self, outputs: dict[str, msgspec.Raw], count: int) -> Floats:
-        """The output that has one number for each row. Their order says nothing: it is a map's."""
-        fitting: dict[str, Floats] = {}
-        for name, value in outputs.items():
-            try:
-                fitting[name] = read_numbers(value, count, self._where)
-            except PredictorError as error:
-                if len(outputs) == 1:
-                    raise
-                if error.kind not in ("shape", "malformed"):
-                    raise
-        if len(fitting) != 1:
-            told = f"{len(fitting)} of its outputs have ({few(sorted(outputs), 5)}): choose a signature with one output"
-            raise PredictorError("shape", f"{self._where}: expected one output with one number for each row; {told}")
-        return next(iter(fitting.values()))
+        return read_outputs(body, len(rows), self._where)
 
     async def _encoded(self, key: str, rows: Floats) -> bytes:
         if len(rows) > _LARGE:
@@ -175,14 +155,47 @@ class TensorFlowPredictor:
         return msgspec.json.encode({**signature, key: rows.tolist()})
 
 
-def available(states: list[State] | None, where: str) -> str:
-    """The newest version that is available; empty: no states were told. Raises PredictorError of kind state."""
+def read_predictions(body: bytes | bytearray, count: int, where: str) -> Floats | None:
+    """The answer to ``count`` rows; None: its outputs have names. Raises PredictorError of kind malformed or shape."""
+    found = decode(body, _PREDICTIONS, where, "{predictions: [..]}").predictions
+    if bytes(found).lstrip(b"[ \t\r\n").startswith(b"{"):
+        return None
+    return read_numbers(found, count, where)
+
+
+def read_outputs(body: bytes | bytearray, count: int, where: str) -> Floats:
+    """The answer to ``count`` rows that were asked by columns. Raises PredictorError of kind malformed or shape."""
+    found = decode(body, _OUTPUTS, where, "{outputs: [..]}").outputs
+    if not bytes(found).startswith(b"{"):
+        return read_numbers(found, count, where)
+    return _fitting(decode(bytes(found), _NAMED, where, "outputs by name"), count, where)
+
+
+def _fitting(outputs: dict[str, msgspec.Raw], count: int, where: str) -> Floats:
+    """The output that has one number for each row. Their order says nothing: it is a map's."""
+    if len(outputs) == 1:
+        return read_numbers(next(iter(outputs.values())), count, where)
+    fitting = []
+    for value in outputs.values():
+        with contextlib.suppress(PredictorError):
+            fitting.append(read_numbers(value, count, where))
+    if len(fitting) != 1:
+        names = few([shown(each) for each in sorted(outputs)], 5)
+        told = f"{len(fitting)} of its outputs have ({names}): choose a signature with one output"
+        raise PredictorError("shape", f"{where}: expected one output with one number for each row; {told}")
+    return fitting[0]
+
+
+def read_state(body: bytes | bytearray, where: str) -> str:
+    """The newest version that is available; empty: no versions are told. Raises PredictorError of kind malformed, and
+    of kind state if none is available."""
+    states = decode(body, _STATE, where, "the state of its versions").model_version_status
     if not states:
         return ""
-    ready = [each.version for each in states if each.state == "AVAILABLE" and each.version.isdecimal()]
+    ready = [each.version for each in states if each.state == "AVAILABLE" and _NUMBER.fullmatch(each.version)]
     if not ready:
         told = few([f"{each.version} is {each.state} {each.status.error_message}".strip() for each in states], 3)
-        raise PredictorError("state", f"{where}: no version of it is available: {told}")
+        raise PredictorError("state", f"{where}: no version of it is available: {one_line(told)}")
     return max(ready, key=int)
 
 
@@ -190,16 +203,14 @@ class _Status(msgspec.Struct):
     error_message: str = ""
 
 
-class State(msgspec.Struct):
-    """One version of a model on the server."""
-
+class _State(msgspec.Struct):
     version: str
     state: str = ""
     status: _Status = msgspec.field(default_factory=_Status)
 
 
 class _States(msgspec.Struct):
-    model_version_status: list[State] | None = None
+    model_version_status: list[_State] | None = None
 
 
 class _Predictions(msgspec.Struct):
@@ -210,7 +221,7 @@ class _Outputs(msgspec.Struct):
     outputs: msgspec.Raw
 
 
-_STATE: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_States)
-_PREDICTIONS: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_Predictions)
-_OUTPUTS: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_Outputs)
-_NAMED: msgspec.json.Decoder[Any] = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_STATE: msgspec.json.Decoder[_States] = msgspec.json.Decoder(_States)
+_PREDICTIONS: msgspec.json.Decoder[_Predictions] = msgspec.json.Decoder(_Predictions)
+_OUTPUTS: msgspec.json.Decoder[_Outputs] = msgspec.json.Decoder(_Outputs)
+_NAMED: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])

@@ -16,6 +16,7 @@ import numpy as np
 
 from peaks_scheduler.arrays import Floats
 from peaks_scheduler.errors import PredictorError
+from peaks_scheduler.settings.values import shown
 
 T = TypeVar("T")
 
@@ -46,7 +47,7 @@ def decode(body: bytes | bytearray, decoder: msgspec.json.Decoder[T], where: str
         try:
             return decoder.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            # Python's own decoder knows NaN and Infinity, and numbers that are too large
+            # Python's own decoder knows NaN and Infinity
             return decoder.decode(msgspec.json.encode(json.loads(body, parse_constant=lambda _: None)))
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise PredictorError("malformed", f"{where}: expected {expected}; got another answer ({error})") from error
@@ -83,14 +84,14 @@ def _flat(value: msgspec.Raw) -> list[float]:
         if not any(isinstance(each, list) for each in items):
             return [_number(each) for each in items]
         items = list(chain.from_iterable(items))
-    raise TypeError(f"no list of numbers: {str(items)[:40]}")
+    raise TypeError(f"no list of numbers: {shown(items)}")
 
 
 def _number(value: object) -> float:
     if value is None:
         return math.nan
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{str(value)[:40]!r}")
+        raise TypeError(shown(value))
     return float(value)
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
-from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -23,6 +22,7 @@ from peaks_scheduler.arrays import Floats
 from peaks_scheduler.errors import PredictorError
 from peaks_scheduler.settings.predictors import ServedModel
 from peaks_scheduler.settings.values import shown
+from peaks_scheduler.sources.prometheus.failures import one_line
 
 from .connection import Connection
 from .parts import in_parts
@@ -102,8 +102,7 @@ class V2Predictor:
             if error.kind == "http-404":
                 return Form()
             raise
-        told = decode(body, _METADATA, self._where, "metadata such as {name, platform, inputs: [..]}")
-        return read_form(told, self._model, self._where)
+        return read_form(body, self._model, self._where)
 
     async def _tried(self, form: Form, rows: Floats) -> Form:
         """Does a model without metadata take several rows? Only if it answers two of them as it answers each alone."""
@@ -122,11 +121,7 @@ class V2Predictor:
     async def _infer(self, form: Form, rows: Floats) -> Prediction:
         content = await self._encoded(form, rows)
         body = await self._connection.ask(f"{self._path}/infer", content, most_bytes(len(rows)))
-        answer = decode(body, _ANSWER, self._where, "{outputs: [{data: [..]}]}")
-        if not answer.outputs:
-            raise PredictorError("shape", f"{self._where}: expected an output; got none")
-        version = "" if answer.model_version is None else str(answer.model_version)
-        return Prediction(read_numbers(answer.outputs[0].data, len(rows), self._where), version)
+        return read_answer(body, len(rows), self._where)
 
     async def _encoded(self, form: Form, rows: Floats) -> bytes:
         if len(rows) <= _LARGE:
@@ -148,8 +143,19 @@ def encoded(form: Form, rows: Floats) -> bytes:
     return msgspec.json.encode({"inputs": [tensor]})
 
 
-def read_form(told: Metadata, model: ServedModel, where: str) -> Form:
-    """How the model wants to be asked. Raises PredictorError of kind metadata if it takes other columns than ours."""
+def read_answer(body: bytes | bytearray, count: int, where: str) -> Prediction:
+    """The answer to ``count`` rows. Raises PredictorError of kind malformed or shape."""
+    answer = decode(body, _ANSWER, where, "{outputs: [{data: [..]}]}")
+    if not answer.outputs:
+        raise PredictorError("shape", f"{where}: expected an output; got none")
+    version = "" if answer.model_version is None else one_line(str(answer.model_version))
+    return Prediction(read_numbers(answer.outputs[0].data, count, where), version)
+
+
+def read_form(body: bytes | bytearray, model: ServedModel, where: str) -> Form:
+    """How the model wants to be asked, by its metadata. Raises PredictorError of kind malformed, and of kind metadata
+    if it takes other columns than ours."""
+    told = decode(body, _METADATA, where, "metadata such as {name, platform, inputs: [..]}")
     columns = len(model.inputs)
     if not told.inputs:
         return Form()
@@ -173,18 +179,14 @@ def read_form(told: Metadata, model: ServedModel, where: str) -> Form:
     raise PredictorError("metadata", f"{wanted} {shapes}: do `inputs` name its columns?")
 
 
-class Tensor(msgspec.Struct):
-    """An input in the metadata."""
-
+class _Tensor(msgspec.Struct):
     name: str
     datatype: str
     shape: list[int] = []
 
 
-class Metadata(msgspec.Struct):
-    """What a server says of a model, as far as it is read."""
-
-    inputs: list[Tensor] | None = None
+class _Metadata(msgspec.Struct):
+    inputs: list[_Tensor] | None = None
 
 
 class _Output(msgspec.Struct):
@@ -196,5 +198,5 @@ class _Answer(msgspec.Struct):
     model_version: str | int | None = None
 
 
-_METADATA: msgspec.json.Decoder[Metadata] = msgspec.json.Decoder(Metadata)
-_ANSWER: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_Answer)
+_METADATA: msgspec.json.Decoder[_Metadata] = msgspec.json.Decoder(_Metadata)
+_ANSWER: msgspec.json.Decoder[_Answer] = msgspec.json.Decoder(_Answer)
