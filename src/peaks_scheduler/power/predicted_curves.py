@@ -16,6 +16,8 @@ from peaks_scheduler.arrays import Floats, Ints, Mask
 from .curves import FAR
 from .uncertainty import CELLS
 
+ROUNDING = 1e-12
+"""Share of the power at full load by which a point may be below a line and still count as on it."""
 _EDGES = np.linspace(0.0, 1.0, CELLS + 1)
 
 
@@ -49,7 +51,7 @@ def hulls(u: Floats, watts: Floats) -> Hulls:
         left, right = _neighbours(corners, every)
         a, b, c = (np.take_along_axis(u, at, axis=1) for at in (left, np.broadcast_to(every, u.shape), right))
         x, y, z = (np.take_along_axis(watts, at, axis=1) for at in (left, np.broadcast_to(every, u.shape), right))
-        above = corners & ((y - x) * (c - a) >= (z - x) * (b - a))
+        above = corners & ((y - x) * (c - a) >= (z - x) * (b - a) - ROUNDING * watts[:, -1:])
         above[:, [0, -1]] = False
         if not above.any():
             break

@@ -82,6 +82,8 @@ class CurveTable:
     def _points(self) -> tuple[Floats, Floats]:
         """((K, B) at, (K, B) bend) of the curves with a bend."""
         k = self._knots
+        if self.bent.size == self.rows.shape[1]:
+            return self.rows[5 : 5 + k], self.rows[5 + k :]
         # take, not an index: an index stores each curve's numbers side by side, and the arithmetic took twice as long
         return self.rows[5 : 5 + k].take(self.bent, axis=1), self.rows[5 + k :].take(self.bent, axis=1)
 
