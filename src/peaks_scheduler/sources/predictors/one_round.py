@@ -70,7 +70,7 @@ async def one_round(
     assignments = Assignments(settings.predictors, configured)
     assigned = {node.name: found for node in nodes if (found := assignments.of(node)) is not None}
     sources = _sources(settings, get_json, cluster_ahead, len(nodes), configured)
-    air = _Air.of(await _read(sources, nodes, limit / 3.0), nodes, settings)
+    air = _Air.of(await read_sources(sources, nodes, limit / 3.0), nodes, settings)
     asked = [_question(node, assigned[node.name], air, known, use) for node in nodes if node.name in assigned]
     result, batch = await _predicted(asked, settings, ends, denser) if asked else (RoundResult(), {})
     words = dict(assignments.troubles())
@@ -126,7 +126,7 @@ def _sources(
     return sensor_sources(settings, get_json, cluster_ahead, nodes=lambda: count, extra=extra)
 
 
-async def _read(sources: Sequence[SensorSource], nodes: Sequence[Node], limit: float) -> Readings:
+async def read_sources(sources: Sequence[SensorSource], nodes: Sequence[Node], limit: float) -> Readings:
     """What all sources say, each within ``limit`` [s], whatever it limits itself."""
     try:
         found = await asyncio.gather(*(_fetched(each, nodes, limit) for each in sources))

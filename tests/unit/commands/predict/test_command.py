@@ -95,6 +95,12 @@ def test_all_nodes_of_one_model_are_one_request(run: Run, server: V2Server) -> N
     assert len(server.predictions) == 1
 
 
+@pytest.mark.parametrize("batch", [True, False])
+def test_it_says_whether_many_nodes_are_one_request(run: Run, server: V2Server, batch: bool) -> None:
+    server.models["m"].batch = batch
+    assert told(run("--output", "json"))["a"]["predictor"]["batch"] is batch
+
+
 def test_a_curve_that_bends_is_asked_at_more_points(run: Run, server: V2Server) -> None:
     server.models["m"].watts = lambda rows: 100.0 + 80.0 * rows[:, 0] ** 4
     assert told(run("--output", "json"))["a"]["points"] > 21
