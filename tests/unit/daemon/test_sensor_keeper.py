@@ -49,13 +49,13 @@ class Kept:
         self.now, self.rounds = NOW, 0
         self.sources = sources or (Played(),)
         self.known = ledger(*(node(name, labels={RACK: "r1"}) for name in WORKERS))
-        self.telemetry = Telemetry("Peaks")
+        self.telemetry, self.begin = Telemetry("Peaks"), asyncio.Event()
         self.keeper = SensorKeeper(
             self.sources,
             SensorSettings(expiry=120.0),
             self.known,
             self.telemetry,
-            asyncio.Event(),
+            self.begin,
             self._round,
             lambda: self.now,
         )
@@ -258,6 +258,14 @@ async def test_a_signal_that_nobody_has_any_more_shows_no_node() -> None:
     assert kept.gauge("peaks_sensor_age_seconds") == {}
 
 
+async def test_sources_that_know_nothing_are_no_trouble_and_show_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    kept = Kept()
+    caplog.set_level(logging.INFO)
+    await kept.keeper.once()
+    assert (kept.health, caplog.messages, kept.rounds) == ("ok: ", [], 0)
+    assert [dict(each.rows()) for each in kept.keeper.gauges()] == [{}] * 5
+
+
 async def test_before_the_first_round_it_says_so() -> None:
     assert Kept().health == "degraded: played: not read yet"
 
@@ -266,6 +274,32 @@ async def test_connections_are_closed() -> None:
     kept = Kept()
     await kept.keeper.aclose()
     assert kept.sources[0].closed
+
+
+async def test_a_source_that_never_answers_delays_no_other_even_one_of_its_name() -> None:
+    class Silent(Played):
+        async def fetch(self, nodes: Sequence[Node]) -> Readings:
+            await asyncio.Event().wait()
+            return await super().fetch(nodes)
+
+    kept = Kept(Silent("redfish"), Played("redfish"))
+    kept.sources[1].answer = Readings({"worker-1": {"inlet": Reading(21.0, NOW, "s")}})
+    running = [asyncio.create_task(task) for task in kept.keeper.tasks().values()]
+    kept.begin.set()
+    await until(lambda: kept.signal()[0] == 21.0)
+    for task in running:
+        task.cancel()
+    assert kept.health == "degraded: redfish: not read yet"
+
+
+async def test_no_source_is_read_before_the_nodes_are_known() -> None:
+    kept = Kept()
+    running = [asyncio.create_task(task) for task in kept.keeper.tasks().values()]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert kept.sources[0].asked == []
+    for task in running:
+        task.cancel()
 
 
 def test_without_sensors_nothing_runs_and_nothing_is_shown() -> None:

@@ -86,7 +86,7 @@ def test_a_signal_that_means_something_else_is_refused(signal: str) -> None:
 
 def test_queries_need_a_prometheus() -> None:
     settings = replace(Settings(), sensors=SensorSettings(queries={"inlet": "x"}))
-    with pytest.raises(ConfigurationError, match=r"prometheus\.address"):
+    with pytest.raises(ConfigurationError, match=r"sensors\.queries: expected the URL"):
         sensor_sources(settings, get_json)
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from peaks_scheduler.objects.node import Node, node_from_api
 from peaks_scheduler.settings.sensors import IPMI_NAMES, IpmiExporterSettings
@@ -133,6 +136,31 @@ def test_a_temperature_of_another_form_is_an_error(line: bytes) -> None:
         read_scrape(b"# TYPE ipmi_temperature_celsius gauge\n" + line + b"\n")
 
 
+@given(
+    st.lists(
+        st.sampled_from([b"ipmi_temperature_celsius", b"{", b"}", b'name="', b'"', b",", b"\\", b"\n", b" ", b"1"])
+    )
+)
+def test_no_answer_breaks_the_reader(parts: list[bytes]) -> None:
+    with suppress(ValueError):
+        assert all(math.isfinite(value) for _, value in read_scrape(b"".join(parts)).temperatures)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'ipmi_temperature_celsius{name="x\n' * 30_000,
+        b"ipmi_temperature_celsius{" + b'a="",' * 150_000 + b"} 1\n",
+        b'ipmi_temperature_celsius{name="' + b"\\" * 1_000_000,
+    ],
+    ids=["no second quote", "many labels", "backslashes"],
+)
+def test_a_hostile_answer_is_refused(body: bytes) -> None:
+    # in some hundredths of a second; a text that is searched from every line to the end would take hours
+    with pytest.raises(ValueError, match="are not understood"):
+        read_scrape(body)
+
+
 # -- which address
 
 
@@ -154,6 +182,12 @@ def test_a_node_is_asked_at_its_internal_address_or_else_by_its_host_name(
 async def test_a_node_without_an_address_is_named() -> None:
     readings = await fetched(lambda *_: http(HUAWEI), node("a"))
     assert "neither" in readings.failures["a"]
+
+
+@pytest.mark.parametrize("address", ["a b/c", "x" * 300])
+async def test_a_node_whose_address_is_nonsense_is_named(address: str) -> None:
+    readings = await fetched(lambda *_: http(HUAWEI), node("a", ("Hostname", address)))
+    assert "address" in readings.failures["a"]
 
 
 async def test_the_exporter_is_asked_for_its_metrics_and_for_nothing_compressed() -> None:

@@ -13,6 +13,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 from peaks_scheduler.daemon.keeper import Keeper, Tasks
 from peaks_scheduler.ledger.ledger import Ledger
@@ -32,12 +33,14 @@ from .troubles import Troubles
 
 Held = Mapping[str, Mapping[str, Reading]]
 """Node -> signal -> reading."""
+New = Mapping[tuple[str, bool, int], Mapping[str, Reading]]
+"""(signal, is it constant, whole second of its time) -> node -> reading."""
 _NAMED = 3600.0  # [s] for which a value that has expired is named
 _A_TURN = 250  # nodes that are told at a time: each may have its model computed anew
 
 
 class _Reader(PeriodicKeeper):
-    """Reads one source every interval, and calls ``took`` after each time."""
+    """Reads one source every interval, and calls ``took`` where it gave something, this time or the last."""
 
     def __init__(
         self,
@@ -49,18 +52,19 @@ class _Reader(PeriodicKeeper):
         took: Callable[[], Awaitable[None]],
     ) -> None:
         super().__init__(f"sensors-{source.name}", source.name, "sensors not read", interval, telemetry, known=known)
-        self.source, self._ledger, self._took = source, ledger, took
+        self.name, self.source, self._ledger, self._took = f"sensors-{source.name}", source, ledger, took
         self.readings = Readings()
         self.asked = False
 
     async def once(self) -> None:
         """One round over all nodes."""
         found = await self._answer(self.source.fetch(tuple(self._ledger.nodes())))
-        self.readings = Readings(failures={"": self.failure}) if found is None else found
+        before, self.readings = self.readings, Readings(failures={"": self.failure}) if found is None else found
         if found is not None:
             self._note(found)
         self.asked = True
-        await self._took()
+        if before.by_node or self.readings.by_node:
+            await self._took()
 
     def _note(self, found: Readings) -> None:
         problems = Problems()
@@ -68,7 +72,7 @@ class _Reader(PeriodicKeeper):
             problems.add(text, node or None)
         if texts := problems.texts():
             self._failed("; ".join(texts), few(texts))
-        else:
+        elif found.by_node or self.failure:
             self._succeeded("sensors read", source=self.source.name, nodes=len(found.by_node))
 
     async def aclose(self) -> None:
@@ -80,7 +84,7 @@ class SensorKeeper(Keeper):
 
     Args:
         known: set once all nodes are in the ledger.
-        on_round: called whenever signals were set.
+        on_round: called after each round of a source that gave something.
         wall: [s] since the epoch.
     """
 
@@ -116,38 +120,44 @@ class SensorKeeper(Keeper):
     async def _take(self) -> None:
         """Judge what the sources gave last, and tell the nodes what is new."""
         async with self._turn:
-            found = merged((each.source.name, each.readings) for each in self._readers).by_node
+            given = [(each.source.name, each.readings) for each in self._readers]
             neighbours = {node.name: node.labels.get(self._settings.neighbours, "") for node in self._ledger.nodes()}
             # thousands of nodes take long enough to delay a bind
-            self._judged = await off_loop(lambda: self._judge.judge(found, neighbours))
+            self._judged, new = await off_loop(partial(self._judge_all, given, neighbours, self._wall()))
             self._report_marks()
-            await self._tell(self._judged.values, neighbours)
+            self._withdraw(self._judged.values)
+            self._forget(neighbours, self._wall())
+            await self._tell(new)
         self._on_round()
 
-    async def _tell(self, values: Held, nodes: Mapping[str, object]) -> None:
+    async def _tell(self, new: New) -> None:
         """Set the signals that are new, some nodes at a time."""
-        now = self._wall()
-        self._withdraw(values)
-        self._forget(nodes, now)
-        for (signal, constant, second), readings in self._new(values, now).items():
+        for (signal, constant, second), readings in new.items():
             expires = math.inf if constant else second + self._settings.expiry
             names = list(readings)
             for start in range(0, len(names), _A_TURN):
-                some = {name: readings[name].value for name in names[start : start + _A_TURN]}
-                self._set(signal, some, float(second), expires)
+                some = names[start : start + _A_TURN]
+                self._set(signal, {name: readings[name].value for name in some}, float(second), expires)
+                for name in some:
+                    self._held.setdefault(name, {})[signal] = readings[name]
                 await asyncio.sleep(0)
-            for name, reading in readings.items():
-                self._held.setdefault(name, {})[signal] = reading
 
-    def _new(self, values: Held, now: float) -> dict[tuple[str, bool, int], dict[str, Reading]]:
-        """(signal, is it constant, whole second) -> node -> reading, of those that were not told yet."""
-        groups: dict[tuple[str, bool, int], dict[str, Reading]] = {}
-        for node, its in values.items():
+    # -- in the thread
+
+    def _judge_all(
+        self, given: Sequence[tuple[str, Readings]], neighbours: Mapping[str, str], now: float
+    ) -> tuple[Judged, New]:
+        """What counts of the readings of all sources, and what of that is new to the nodes."""
+        judged = self._judge.judge(merged(given).by_node, neighbours)
+        new: dict[tuple[str, bool, int], dict[str, Reading]] = {}
+        for node, its in judged.values.items():
             held = self._held.get(node, {})
             for signal, each in its.items():
                 if each != held.get(signal) and self._counts(each, now):
-                    groups.setdefault((signal, each.constant, math.floor(each.time)), {})[node] = each
-        return groups
+                    new.setdefault((signal, each.constant, math.floor(each.time)), {})[node] = each
+        return judged, new
+
+    # -- on the loop
 
     def _forget(self, nodes: Mapping[str, object], now: float) -> None:
         """Forget nodes that are gone, and values that expired long ago."""
@@ -211,7 +221,8 @@ class SensorKeeper(Keeper):
     # -- what others see
 
     def tasks(self) -> Tasks:
-        return {name: task for reader in self._readers for name, task in reader.tasks().items()}
+        # two sources may have one name: BMCs that the configuration names, and BMCs that the cluster names
+        return {f"{reader.name}-{number}": reader.run() for number, reader in enumerate(self._readers)}
 
     def checks(self) -> Sequence[Check]:
         return (Check("sensors", self.health),) if self._readers else ()
@@ -245,6 +256,8 @@ class SensorKeeper(Keeper):
         return known | Counter(signal for _, signal, _ in self._present())
 
     def _marks_by_reason(self) -> Mapping[str, float]:
+        if not self._held and not self._judged.marks:
+            return {}  # no sensor has given anything yet
         counts = Counter(mark.reason for marks in self._judged.marks.values() for mark in marks.values())
         return {reason: counts[reason] for reason in REASONS}
 

@@ -56,6 +56,10 @@ def sensor_sources(
     if sensors.values:
         found.append(ConstantValues(sensors.values, clock))
     if sensors.queries:
+        if settings.prometheus.address is None:
+            raise ConfigurationError(
+                "sensors.queries: expected the URL of a Prometheus as prometheus.address; got none"
+            )
         api = prometheus_api(settings, timeout=timeout, clock=clock, nodes=nodes)
         found.append(SensorQueries(api, sensors.queries, clock))
     if sensors.ipmi_exporter:

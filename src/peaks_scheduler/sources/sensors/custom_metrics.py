@@ -112,7 +112,7 @@ class CustomMetrics:
             except NotFound as error:
                 failure = failure or f"metric {metric}: {error.said}: {_INSTALL}"
             except Forbidden as error:
-                right = "the right to get nodes/* of custom.metrics.k8s.io is missing"
+                right = f"the right to get nodes/{metric} of custom.metrics.k8s.io is missing (manifests/rbac.yaml)"
                 raise LoadError("forbidden", f"metric {metric}: {error.said}: {right}") from error
             except KubeError as error:
                 kind = f"http-{error.status}" if error.status else "unreachable"

@@ -88,6 +88,9 @@ class IpmiExporter:
             return Answer(failure="expected an InternalIP or a Hostname among the node's addresses; it has neither")
         try:
             url = URL.build(scheme="http", host=address, port=self._port, path="/metrics")
+        except ValueError:
+            return Answer(failure="expected an address that can be asked; the node's is none")
+        try:
             scrape = read_scrape(await self._scraper.get(url, keep=self._keep))
         except LoadError as error:
             return Answer(failure=f"port {self._port}: {error}")
