@@ -26,9 +26,33 @@ from tests.unit.sources.test_templates import NODE
 WORKER = node_from_api(node("worker-0"))
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20)
 WORDS = st.sampled_from(
-    "Members @odata.id /redfish/v1/Chassis/1 /redfish/v1/Systems/1 Temperatures Name Inlet Reading ReadingCelsius "
-    "PhysicalContext Intake TemperatureSummaryCelsius PowerConsumptionModel Type Url sensor pressure code "
-    "metricsCollector predictor inletTemp type endpoint Fake {{.X}}".split()
+    [
+        "Members",
+        "@odata.id",
+        "/redfish/v1/Chassis/1",
+        "/redfish/v1/Systems/1",
+        "Temperatures",
+        "Name",
+        "Inlet",
+        "Reading",
+        "ReadingCelsius",
+        "PhysicalContext",
+        "Intake",
+        "TemperatureSummaryCelsius",
+        "PowerConsumptionModel",
+        "Type",
+        "Url",
+        "sensor",
+        "pressure",
+        "code",
+        "metricsCollector",
+        "predictor",
+        "inletTemp",
+        "type",
+        "endpoint",
+        "Fake",
+        "{{.X}}",
+    ]
 )
 JSON = st.recursive(
     LEAVES | WORDS,
@@ -38,7 +62,32 @@ JSON = st.recursive(
 PIECES = st.sampled_from(
     [
         " ",
-        *'{{ }} {{- -}} | ( ) .Hostname .IPv4.Octet4 add printf "%d" ` " \\ 7 /* */ -3 trimPrefix x % 0x substr'.split(),
+        *[
+            "{{",
+            "}}",
+            "{{-",
+            "-}}",
+            "|",
+            "(",
+            ")",
+            ".Hostname",
+            ".IPv4.Octet4",
+            "add",
+            "printf",
+            '"%d"',
+            "`",
+            '"',
+            "\\",
+            "7",
+            "/*",
+            "*/",
+            "-3",
+            "trimPrefix",
+            "x",
+            "%",
+            "0x",
+            "substr",
+        ],
     ]
 )
 few = settings(max_examples=60)
