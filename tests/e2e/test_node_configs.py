@@ -143,5 +143,8 @@ def test_the_daemon_names_what_a_node_config_says_wrongly_and_shows_where_models
         daemon.wait_leading()
         words = "NodeConfig a: type Fake predicts 3.14 W whatever runs there"
         wait_until(lambda: words in daemon.health("node-configs"), "the NodeConfig to be named")
-        assert daemon.metric("peaks_assigned_predictors", said_by="trouble") == 1.0
-        assert daemon.metric("peaks_assigned_predictors", said_by="nobody") == 1.0
+
+        def shown() -> list[float]:
+            return [daemon.metric("peaks_assigned_predictors", said_by=word) for word in ("trouble", "nobody")]
+
+        wait_until(lambda: shown() == [1.0, 1.0], "one node with a trouble and one without a model")

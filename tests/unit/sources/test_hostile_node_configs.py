@@ -26,70 +26,20 @@ from tests.unit.sources.test_templates import NODE
 WORKER = node_from_api(node("worker-0"))
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20)
 WORDS = st.sampled_from(
-    [
-        "Members",
-        "@odata.id",
-        "/redfish/v1/Chassis/1",
-        "/redfish/v1/Systems/1",
-        "Temperatures",
-        "Name",
-        "Inlet",
-        "Reading",
-        "ReadingCelsius",
-        "PhysicalContext",
-        "Intake",
-        "TemperatureSummaryCelsius",
-        "PowerConsumptionModel",
-        "Type",
-        "Url",
-        "sensor",
-        "pressure",
-        "code",
-        "metricsCollector",
-        "predictor",
-        "inletTemp",
-        "type",
-        "endpoint",
-        "Fake",
-        "{{.X}}",
-    ]
-)
+    ["Members", "@odata.id", "/redfish/v1/Chassis/1", "/redfish/v1/Systems/1", "Temperatures", "Name", "Inlet", "X",
+     "Reading", "ReadingCelsius", "PhysicalContext", "Intake", "TemperatureSummaryCelsius", "PowerConsumptionModel",
+     "Type", "Url", "sensor", "pressure", "code", "metricsCollector", "predictor", "inletTemp", "type", "endpoint",
+     "Fake", "{{.X}}"]
+)  # fmt: skip
 JSON = st.recursive(
     LEAVES | WORDS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS | st.text(max_size=5), inner, max_size=5),
     max_leaves=20,
 )
 PIECES = st.sampled_from(
-    [
-        " ",
-        *[
-            "{{",
-            "}}",
-            "{{-",
-            "-}}",
-            "|",
-            "(",
-            ")",
-            ".Hostname",
-            ".IPv4.Octet4",
-            "add",
-            "printf",
-            '"%d"',
-            "`",
-            '"',
-            "\\",
-            "7",
-            "/*",
-            "*/",
-            "-3",
-            "trimPrefix",
-            "x",
-            "%",
-            "0x",
-            "substr",
-        ],
-    ]
-)
+    [" ", "{{", "}}", "{{-", "-}}", "|", "(", ")", ".Hostname", ".IPv4.Octet4", "add", "printf", '"%d"', "`", '"', "\\",
+     "7", "/*", "*/", "-3", "trimPrefix", "x", "%", "0x", "substr"]
+)  # fmt: skip
 few = settings(max_examples=60)
 
 
