@@ -8,9 +8,6 @@ where the kind is there. For commands that ask once: the daemon keeps the same u
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,11 +19,11 @@ from peaks_scheduler.sources.metrics_api import GetJson
 from .configured import Configured, Credentials
 from .mlmm import ModelAddresses
 from .node_configs import GROUPS, NAMESPACE, PLURALS, VERSION, NodeConfigs
+from .secrets import MAY_NOT, credentials_of, secret_path
 
 PAGE = "500"
 MOST_OBJECTS = 20_000  # of each kind
 AT_ONCE = 8  # secrets
-_SECRET_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _PATHS = tuple(
     (kind, f"/apis/{group}/{VERSION}/namespaces/{NAMESPACE}/{plural}")
     for group in GROUPS
@@ -120,26 +117,13 @@ async def _secrets(get_json: GetJson, names: set[str]) -> dict[str, Credentials 
 
 async def _secret(get_json: GetJson, name: str) -> Credentials | str:
     """User and password, or why there are none, without a word of them."""
-    if not _SECRET_NAME.fullmatch(name):
+    if (path := secret_path(name)) is None:
         return "no Secret can have this name"
     try:
-        raw = await get_json(f"/api/v1/namespaces/{NAMESPACE}/secrets/{name}", {})
+        return credentials_of(await get_json(path, {}))
     except NotFound:
         return "it does not exist"
     except Forbidden:
-        return "it may not be read: apply manifests/samples/wao-secrets.yaml with its name in it"
+        return MAY_NOT
     except KubeError as error:
         return f"it could not be read ({type(error).__name__})"
-    data = raw.get("data")
-    user, password = (_decoded(data.get(key)) if isinstance(data, Mapping) else "" for key in ("username", "password"))
-    if not user or not password:
-        return "expected username and password in it, one line of text each"
-    return "expected a username without a colon in it" if ":" in user else (user, password)
-
-
-def _decoded(value: object) -> str:
-    try:
-        text = base64.b64decode(value, validate=True).decode().strip() if isinstance(value, str) else ""
-    except (binascii.Error, UnicodeDecodeError):
-        return ""
-    return text if text.isprintable() and len(text) <= 1024 else ""
