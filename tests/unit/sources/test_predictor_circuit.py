@@ -62,3 +62,27 @@ def test_after_a_success_the_first_pause_is_short_again() -> None:
     for _ in range(3):
         circuit.failed(100.0)
     assert circuit.admits(130.0)
+
+
+def test_one_part_that_fails_many_times_counts_once() -> None:
+    circuit = Circuit()
+    for _ in range(10):
+        circuit.failed(0.0, "a")
+    assert circuit.admits(0.0)
+
+
+def test_three_parts_that_fail_open_it() -> None:
+    circuit = Circuit()
+    for part in "abc":
+        circuit.failed(0.0, part)
+    assert not circuit.admits(0.0)
+
+
+def test_the_part_that_failed_before_may_be_the_one_that_tries() -> None:
+    circuit = Circuit()
+    for part in "abc":
+        circuit.failed(0.0, part)
+    circuit.admits(30.0)
+    circuit.failed(35.0, "a")
+    assert not circuit.admits(94.9)
+    assert circuit.admits(95.0)
