@@ -45,7 +45,8 @@ class Model:
     forms: tuple[str, ...] = ("row", "column")
     """TensorFlow Serving: what it takes."""
     names: tuple[str, ...] = ("outputs",)
-    """TensorFlow Serving: the outputs; answers have names if there are several. Every output has the same numbers."""
+    """TensorFlow Serving: the outputs. Several have their names in answers; the first has the watts, the others two
+    numbers a row."""
     signatures: tuple[str, ...] = ("serving_default",)
     labels: Mapping[str, str] = field(default_factory=dict)
     """TensorFlow Serving: label -> version."""
@@ -270,14 +271,21 @@ class TensorFlowServer(ModelServer):
 
 
 def _rows(names: tuple[str, ...], numbers: list[str]) -> str:
-    one = "[{}]" if len(names) == 1 else "{{" + ", ".join(f'"{name}": [{{0}}]' for name in names) + "}}"
-    return '{\n    "predictions": [' + ", ".join(one.format(each) for each in numbers) + "\n    ]\n}"
+    def one(number: str) -> str:
+        if len(names) == 1:
+            return f"[{number}]"
+        return "{" + ", ".join([f'"{names[0]}": [{number}]', *(f'"{name}": [0.0, 1.0]' for name in names[1:])]) + "}"
+
+    return '{\n    "predictions": [' + ", ".join(one(each) for each in numbers) + "\n    ]\n}"
 
 
 def _columns(names: tuple[str, ...], numbers: list[str]) -> str:
-    whole = "[\n        [\n            " + "\n        ],\n        [\n            ".join(numbers) + "\n        ]\n    ]"
-    named = "{" + ",\n".join(f'"{name}": {whole}' for name in names) + "}"
-    return f'{{\n    "outputs": {whole if len(names) == 1 else named}\n}}'
+    def whole(rows: list[str]) -> str:
+        return "[\n        [\n            " + "\n        ],\n        [\n            ".join(rows) + "\n        ]\n    ]"
+
+    others = [f'"{name}": {whole(["0.0, 1.0"] * len(numbers))}' for name in names[1:]]
+    named = "{" + ", ".join([f'"{names[0]}": {whole(numbers)}', *others]) + "}"
+    return f'{{\n    "outputs": {whole(numbers) if len(names) == 1 else named}\n}}'
 
 
 class _Server(ThreadingHTTPServer):
@@ -290,8 +298,8 @@ class _Server(ThreadingHTTPServer):
         """The handshake in the connection's own thread: one that hangs holds up no other."""
         request.settimeout(30.0)
         try:
-            wrapped = self.context.wrap_socket(request, server_side=True) if self.context else request
-            self.RequestHandlerClass(wrapped, client_address, self)
+            with self.context.wrap_socket(request, server_side=True) if self.context else request as connection:
+                self.RequestHandlerClass(connection, client_address, self)
         except OSError:
             pass  # the client's affair
 

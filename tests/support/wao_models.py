@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import functools
-import gzip
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,9 +44,9 @@ def _cell(axis: Floats, values: Floats) -> tuple[np.ndarray, Floats]:
 @functools.cache
 def wao_models(folder: Path) -> Mapping[str, WaoModel]:
     """The 105 networks by id, from ``wao/konohana_power.csv.gz`` in the folder of measured data."""
-    grids: dict[str, Floats] = {}
-    with gzip.open(folder / "wao" / "konohana_power.csv.gz", "rt", encoding="ascii") as file:
-        for row in csv.DictReader(file):
-            at = tuple(round(float(row[name]) * (axis.size - 1)) for name, axis in zip(COLUMNS, _AXES, strict=True))
-            grids.setdefault(row["model"], np.full([axis.size for axis in _AXES], np.nan))[at] = float(row["watts"])
-    return {name: WaoModel(name, grid) for name, grid in grids.items()}
+    table = np.loadtxt(folder / "wao" / "konohana_power.csv.gz", delimiter=",", skiprows=1)  # model, COLUMNS, watts
+    names, model = np.unique(table[:, 0].astype(np.int64), return_inverse=True)
+    grids = np.full((names.size, *(axis.size for axis in _AXES)), np.nan)
+    at = (np.rint(table[:, 1 + c] * (axis.size - 1)).astype(np.int64) for c, axis in enumerate(_AXES))
+    grids[(model, *at)] = table[:, -1]
+    return {str(name): WaoModel(str(name), grid) for name, grid in zip(names, grids, strict=True)}
