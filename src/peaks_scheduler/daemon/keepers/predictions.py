@@ -12,7 +12,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -53,6 +53,9 @@ class Assignments(Protocol):
     """Which node has which model: ``sources.predictors.assignments``."""
 
     def of(self, node: Node) -> Assignment | None: ...
+
+    def retain(self, names: Iterable[str]) -> None:
+        """Forget all other nodes."""
 
 
 class Predictors(Protocol):
@@ -134,6 +137,7 @@ class PredictionKeeper(Keeper):
         for nodes in _slices(list(self._ledger.nodes())):
             found |= {node.name: own for node in nodes if (own := self._assignments.of(node)) is not None}
             await asyncio.sleep(0)
+        self._assignments.retain([node.name for node in self._ledger.nodes()])
         if found == self._roster.assigned:
             return
         models = {own.model for own in found.values()}

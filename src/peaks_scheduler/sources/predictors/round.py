@@ -18,7 +18,7 @@ from typing import Protocol
 import numpy as np
 
 from peaks_scheduler.arrays import Floats
-from peaks_scheduler.errors import PeaksError
+from peaks_scheduler.errors import PeaksError, PredictorError
 from peaks_scheduler.power.judging import LEAST_OTHERS, Answers, judge
 from peaks_scheduler.power.models import PowerModel
 from peaks_scheduler.power.predictions import denser, monotone, needs_points, of_processor, predicted_model
@@ -136,7 +136,10 @@ class _OneModel:
             await asyncio.sleep(0)
         rows = np.concatenate(parts)
         self._result.rows += len(rows)
-        return await predictor.predict(rows)
+        prediction = await predictor.predict(rows)
+        if prediction.watts.shape != (len(rows),):
+            raise PredictorError("malformed", f"expected {len(rows)} numbers; got the shape {prediction.watts.shape}")
+        return prediction
 
     def _unanswered(self, why: str) -> None:
         self._result.unanswered[self._model] = why
