@@ -12,10 +12,10 @@ import pytest
 from peaks_scheduler.commands.check import predictor_checks, sensor_checks
 from peaks_scheduler.commands.check.facts import Facts
 from peaks_scheduler.commands.check.finding import Finding
-from peaks_scheduler.errors import PeaksError
+from peaks_scheduler.errors import ConfigurationError, PeaksError
 from peaks_scheduler.power.curves import Linear
 from peaks_scheduler.power.models import EMPTY, PowerModel
-from peaks_scheduler.settings.predictors import Access, ServedModel
+from peaks_scheduler.settings.predictors import Access, PredictorSettings, ServedModel, ServerRule
 from peaks_scheduler.settings.sensors import IpmiExporterSettings, SensorSettings
 from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.sources.predictors.answered_nodes import AnsweredNode, AnsweredNodes
@@ -78,11 +78,10 @@ def test_a_few_nodes_are_shown_one_by_one_with_value_age_and_source() -> None:
 
 
 def test_many_nodes_are_one_line() -> None:
-    nodes = [good(f"n-{i}", readings=inlet(20.0 + i % 8, age=5.0 + i % 20)) for i in range(5000)]
-    assert lines(*nodes)[0] == (
-        "ok: inlet: 5000 nodes, 20 to 27 celsius, at most 24 s old, from ipmi_exporter Inlet Temp (5000)"
-    )
-    assert len(lines(*nodes)) == 2
+    nodes = [good(f"n-{i}", readings=inlet(20.0 + i % 8, age=5.0 + i % 20)) for i in range(1000)]
+    sensors, predictors = lines(*nodes)
+    assert sensors == "ok: inlet: 1000 nodes, 20 to 27 celsius, at most 24 s old, from ipmi_exporter Inlet Temp (1000)"
+    assert "1000 nodes" in predictors
 
 
 def test_a_stale_reading_is_named_and_not_among_the_good_ones() -> None:
@@ -189,6 +188,24 @@ def test_a_curve_that_was_changed_by_much_is_worth_a_look() -> None:
 def test_nodes_without_a_predictor_are_counted_where_others_have_one() -> None:
     text = lines(good("a"), AnsweredNode("b"), AnsweredNode("c"))[-1]
     assert text == "ok: 2 nodes without one: b, c; model file and learned models count there"
+
+
+def test_a_rule_that_means_no_node_is_named() -> None:
+    rules = (ServerRule(SERVER, ("a",)), ServerRule(SERVER, ("z",)))
+    found = said(good("a"), settings=replace(IPMI, predictors=PredictorSettings(rules)))
+    assert "no node has a model by predictors.servers[1]" in [each.text for each in found if each.status == "warning"]
+
+
+def test_a_remark_on_what_the_cluster_says_is_told_though_the_predictions_count() -> None:
+    found = lines(good("a", reasons=("NodeConfig a counts, and not NodeConfig b for the same node",)))
+    assert (
+        "warning: predictions count, with a remark, for a: NodeConfig a counts, and not NodeConfig b for the same node"
+        in found
+    )
+
+
+def test_settings_with_which_the_daemon_would_not_start_have_failed() -> None:
+    assert lines(asked=ConfigurationError("sensors: expected another name for a signal"))[0].startswith("failed: ")
 
 
 def test_many_kinds_of_problems_are_a_few_lines() -> None:

@@ -200,7 +200,8 @@ async def _asked(
     known = EMPTY if isinstance(models, PeaksError) else models
     ahead = connection.clock_offset
     asked = await one_round(settings, nodes, client.get_json, known, ROUND, cluster_ahead=lambda: ahead)
-    return asked if asked.told else None
+    configured = settings.sensors.any or bool(settings.predictors.servers)
+    return asked if asked.told or configured else None
 
 
 # --- files ----------------------------------------------------------------------------------------------------------

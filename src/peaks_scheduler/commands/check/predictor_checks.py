@@ -30,9 +30,12 @@ def predictors(facts: Facts) -> Iterator[Finding]:
     with_one = [node for node in asked.nodes if node.assignment is not None]
     good = [node for node in with_one if node.counts]
     yield from _groups(good)
+    yield from _unused(facts, with_one)
     yield from _unassigned(asked.nodes)
     yield from _refused([node for node in with_one if not node.counts and not node.missing], bool(good))
     yield from _repaired(good)
+    for example, whose in alike((node.name, "; ".join(node.reasons)) for node in good if node.reasons):
+        yield warning(CHECK, f"predictions count, with a remark, for {of_nodes(example, whose)}")
     if with_one and (without := [node.name for node in asked.nodes if not node.assignment and not node.unassigned]):
         text = (
             f"{plural(len(without), 'node')} without one: {names(without)}; model file and learned models count there"
@@ -78,6 +81,14 @@ def _way(node: AnsweredNode) -> str:
 
 def _batch(node: AnsweredNode) -> str:
     return "" if node.batch is None else ", in batches" if node.batch else ", one question a request"
+
+
+def _unused(facts: Facts, nodes: Sequence[AnsweredNode]) -> Iterator[Finding]:
+    """Rules of the configuration that mean no node, or none that an earlier rule has left."""
+    used = {node.assignment.said_by for node in nodes if node.assignment is not None}
+    rules = [f"predictors.servers[{i}]" for i in range(len(facts.settings.predictors.servers))]
+    if unused := [rule for rule in rules if rule not in used]:
+        yield warning(CHECK, f"no node has a model by {few(unused)}", "correct its `nodes` or `nodeSelector`")
 
 
 def _unassigned(nodes: Sequence[AnsweredNode]) -> Iterator[Finding]:

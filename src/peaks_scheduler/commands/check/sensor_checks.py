@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from peaks_scheduler.errors import PeaksError
+from peaks_scheduler.errors import ConfigurationError, PeaksError
 from peaks_scheduler.settings.sensors import UNITS
 from peaks_scheduler.sources.predictors.answered_nodes import AnsweredNode
 from peaks_scheduler.sources.sensors.source import Reading
@@ -29,7 +29,8 @@ def sensors(facts: Facts) -> Iterator[Finding]:
     if asked is None:
         return
     if isinstance(asked, PeaksError):
-        yield warning(CHECK, f"could not be asked: {asked}", _SENSORS)
+        judged = failed if isinstance(asked, ConfigurationError) else warning  # the daemon would not start with it
+        yield judged(CHECK, f"could not be asked: {asked}", _SENSORS)
         return
     for trouble in asked.troubles:
         yield warning(CHECK, trouble)

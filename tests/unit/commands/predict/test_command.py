@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +15,9 @@ from click.testing import CliRunner, Result
 
 from peaks_scheduler.arrays import Floats
 from peaks_scheduler.cli import main
+from peaks_scheduler.embedded.apiserver import EmbeddedApiServer
 from peaks_scheduler.power.file import parse_models
+from tests.e2e.support.load_endpoint import LoadEndpoint
 from tests.support.builders import Json, node
 from tests.support.served_models import Model, V2Server
 
@@ -211,6 +214,42 @@ def test_what_wao_says_in_the_files_counts(tmp_path: Path, server: V2Server) -> 
     found = told(result)["a"]
     assert found["predictor"]["saidBy"] == "NodeConfig a"
     assert found["watts"] == pytest.approx({"0": 123.0, "25": 143.0, "50": 163.0, "75": 183.0, "100": 203.0}, abs=1e-3)
+
+
+async def test_the_cluster_is_asked_for_its_nodes_and_their_load(tmp_path: Path, server: V2Server) -> None:
+    """Worker-1 is at 45 % of its CPUs; above half load each tenth costs 20 W, below it 8 W: half of each is 14 W."""
+    server.models["m"] = Model(lambda rows: 100.0 + 80.0 * rows[:, 0] + 120.0 * np.maximum(rows[:, 0] - 0.5, 0.0), 1)
+    rule = {"nodes": ["worker-1"], "protocol": "v2", "url": server.url, "model": "m", "inputs": ["cpu"]}
+    config = tmp_path / "config.yaml"
+    async with EmbeddedApiServer() as api:
+        with LoadEndpoint({"worker-1": 45.0}) as load:
+            api.add_node(node("worker-1"))
+            api.add_node(node("worker-2"))
+            config.write_text(yaml.safe_dump({"predictors": {"servers": [rule]}, "load": {"address": load.url}}))
+            options = ["--kubeconfig", str(api.write_kubeconfig(tmp_path / "kubeconfig")), "--config", str(config)]
+            result = await asyncio.to_thread(CliRunner().invoke, main, ["predict", *options, "--output", "json"])
+    assert result.exit_code == 0, result.output
+    assert told(result)["worker-1"]["cpu"] == pytest.approx(0.45)
+    assert told(result)["worker-1"]["jumpWatts"] == pytest.approx(14.0, abs=0.01)
+    assert told(result)["worker-2"]["verdict"] is None
+
+
+async def test_a_load_source_that_is_down_leaves_the_use_unknown(tmp_path: Path, server: V2Server) -> None:
+    rule = {"nodes": ["worker-1"], "protocol": "v2", "url": server.url, "model": "m", "inputs": ["cpu", "inlet"]}
+    settings = {
+        "predictors": {"servers": [rule]},
+        "sensors": {"values": {"worker-1": {"inlet": 25.0}}},
+        "load": {"address": "http://127.0.0.1:1"},
+    }
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump(settings))
+    async with EmbeddedApiServer() as api:
+        api.add_node(node("worker-1"))
+        options = ["--kubeconfig", str(api.write_kubeconfig(tmp_path / "kubeconfig")), "--config", str(config)]
+        result = await asyncio.to_thread(CliRunner().invoke, main, ["predict", *options])
+    assert result.exit_code == 0, result.output
+    assert "note: no load, so the present use of the nodes is not known" in result.stderr
+    assert "*8.00 W" in result.stdout
 
 
 def test_nodes_that_nobody_says_anything_about_are_exit_1(tmp_path: Path) -> None:
