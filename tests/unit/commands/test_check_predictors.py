@@ -157,7 +157,7 @@ def test_5000_nodes_with_a_model_each_are_a_few_lines() -> None:
     "reason",
     [
         "expected at least 1 W of a machine; the server answers -31 W",
-        "the model wants rows of 4 numbers; `inputs` names 3 (cpu, inlet, deltaP)",
+        "expected one input of 3 numbers (cpu, inlet, deltaP); the model has one of 4",
         "no answer within 5 s",
     ],
 )

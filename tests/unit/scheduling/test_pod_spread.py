@@ -13,7 +13,8 @@ import pytest
 
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.objects.annotations import SPREAD_RATES
-from peaks_scheduler.scheduling.scoring.preferences import may_prefer, pod_spread
+from peaks_scheduler.scheduling.decision import Decision
+from peaks_scheduler.scheduling.scoring.preferences import OTHERS, PREFERENCES, may_prefer, pod_spread
 from tests.support.builders import BENT_UP, Json, decide, ledger, node, owned, pod, read
 
 NEW, OLD = SPREAD_RATES
@@ -127,6 +128,14 @@ def test_among_nodes_of_equal_watts_the_pod_goes_away_from_its_siblings() -> Non
 def test_it_costs_no_watts_beyond_the_tolerance() -> None:
     busy = ledger(node("n1"), node("n2"), web("w", on="n1", started=0.0), power=BENT_UP, loads={"n1": 0.1, "n2": 0.6})
     assert decide(web(), busy).node == "n1"
+
+
+def test_a_record_with_every_preference_stays_under_a_kilobyte() -> None:
+    names = tuple(each.name for each in (*PREFERENCES, *OTHERS))
+    decision = Decision(
+        read(pod()), "peaks", 10**6, 10**6, "n" * 253, 1e17 / 3, "r" * 253, 1e17 / 3, model="k" * 2000, preferences=names
+    )  # fmt: skip
+    assert len(decision.annotation().encode()) < 1024
 
 
 def test_a_pod_without_the_annotation_is_placed_as_before() -> None:
