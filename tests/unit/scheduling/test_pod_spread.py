@@ -132,9 +132,10 @@ def test_it_costs_no_watts_beyond_the_tolerance() -> None:
 
 def test_a_record_with_every_preference_stays_under_a_kilobyte() -> None:
     names = tuple(each.name for each in (*PREFERENCES, *OTHERS))
+    far, model = 1e17 / 3, "k" * 2000
     decision = Decision(
-        read(pod()), "peaks", 10**6, 10**6, "n" * 253, 1e17 / 3, "r" * 253, 1e17 / 3, model="k" * 2000, preferences=names
-    )  # fmt: skip
+        read(pod()), "peaks", 10**6, 10**6, "n" * 253, far, "r" * 253, far, model=model, preferences=names
+    )
     assert len(decision.annotation().encode()) < 1024
 
 

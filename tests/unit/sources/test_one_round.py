@@ -106,3 +106,16 @@ async def test_a_source_that_hangs_is_named_and_the_others_are_read() -> None:
     assert found.by_node["a"]["inlet"].value == 25.0
     assert found.failures[""] == "hangs: expected its readings within 0.01 s; they did not come"
     assert answers.closed
+
+
+async def test_a_reading_that_is_too_old_does_not_count_and_says_so() -> None:
+    async def adapter(path: str, query: Mapping[str, str]) -> Any:
+        if path != "/apis/custom.metrics.k8s.io/v1beta2/nodes/*/inlet_temp":
+            raise NotFound("HTTP 404")
+        whose = {"kind": "Node", "name": "a", "apiVersion": "/v1"}
+        told = {"describedObject": whose, "metric": {"name": "inlet_temp"}, "timestamp": "2020-01-01T00:00:00Z"}
+        return {"kind": "MetricValueList", "items": [told | {"windowSeconds": 0, "value": "25"}]}
+
+    given = Settings(sensors=SensorSettings(custom_metrics={"inlet": "inlet_temp"}))
+    found = await one_round(given, cluster("a"), adapter, EMPTY, 20.0)
+    assert found.nodes[0].distrusted == {"inlet": "it is older than 120 s (sensors.expiry)"}

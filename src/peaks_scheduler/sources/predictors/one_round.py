@@ -113,7 +113,10 @@ class _Air:
 
     def marks(self, node: str) -> dict[str, str]:
         """Signal -> why its reading does not count."""
-        return {signal: mark.text for signal, mark in self.judged.marks.get(node, {}).items()}
+        values = self.judged.values.get(node, {})
+        old = {signal for signal, each in values.items() if self.now - each.time > self.expiry}
+        stale = dict.fromkeys(sorted(old), f"it is older than {self.expiry:g} s (sensors.expiry)")
+        return stale | {signal: mark.text for signal, mark in self.judged.marks.get(node, {}).items()}
 
 
 def _sources(
