@@ -84,15 +84,10 @@ def test_many_nodes_are_one_line() -> None:
     assert "1000 nodes" in predictors
 
 
-def test_a_stale_reading_is_named_and_not_among_the_good_ones() -> None:
-    found = lines(good("a", readings=inlet(age=500.0)), good("b"))
-    assert "ok: inlet: b 24 celsius, 10 s old (ipmi_exporter Inlet Temp)" in found
-    assert "warning: inlet of a: older than 120 s (sensors.expiry), not used" in found
-
-
 def test_a_distrusted_reading_is_named_with_its_reason() -> None:
     why = {"inlet": "255 celsius is no temperature of a room"}
     found = lines(good("a", readings=inlet(255.0), distrusted=why), good("b"))
+    assert "ok: inlet: b 24 celsius, 10 s old (ipmi_exporter Inlet Temp)" in found
     assert "warning: inlet does not count for a: 255 celsius is no temperature of a room" in found
 
 

@@ -34,24 +34,20 @@ def sensors(facts: Facts) -> Iterator[Finding]:
         return
     for trouble in asked.troubles:
         yield warning(CHECK, trouble)
-    yield from _signals(asked.nodes, asked.now, facts.settings.sensors.expiry)
+    yield from _signals(asked.nodes, asked.now)
     yield from _silent(asked.nodes)
     if facts.settings.sensors.any and asked.nodes and not any(each.readings for each in asked.nodes):
         yield failed(CHECK, "`sensors` is configured, and no node has a reading", _SENSORS)
 
 
-def _signals(nodes: Sequence[AnsweredNode], now: float, expiry: float) -> Iterator[Finding]:
+def _signals(nodes: Sequence[AnsweredNode], now: float) -> Iterator[Finding]:
     """A line for each signal, and lines for its readings that do not count."""
     for signal in sorted({signal for node in nodes for signal in node.readings}):
-        told = [(node.name, node.readings[signal]) for node in nodes if signal in node.readings]
-        fine = [
-            (name, each)
-            for (name, each), node in zip(told, (n for n in nodes if signal in n.readings), strict=True)
-            if signal not in node.distrusted and now - each.time <= expiry
-        ]
+        having = [node for node in nodes if signal in node.readings]
+        fine = [(node.name, node.readings[signal]) for node in having if signal not in node.distrusted]
         if fine:
             yield ok(CHECK, f"{signal}: {_shown(fine, signal, now)}")
-        yield from _odd(nodes, signal, now, expiry)
+        yield from _odd(nodes, signal)
 
 
 def _shown(readings: Sequence[tuple[str, Reading]], signal: str, now: float) -> str:
@@ -69,15 +65,7 @@ def _shown(readings: Sequence[tuple[str, Reading]], signal: str, now: float) -> 
     return f"{plural(len(readings), 'node')}, {span}, at most {oldest:.0f} s old, from {by_source}"
 
 
-def _odd(nodes: Sequence[AnsweredNode], signal: str, now: float, expiry: float) -> Iterator[Finding]:
-    stale = [
-        node.name
-        for node in nodes
-        if signal in node.readings and signal not in node.distrusted and now - node.readings[signal].time > expiry
-    ]
-    if stale:
-        text = of_nodes(f"older than {expiry:g} s (sensors.expiry), not used", stale)
-        yield warning(CHECK, f"{signal} of {text}", "does its source still measure? or raise sensors.expiry")
+def _odd(nodes: Sequence[AnsweredNode], signal: str) -> Iterator[Finding]:
     for example, whose in alike((node.name, node.distrusted[signal]) for node in nodes if signal in node.distrusted):
         yield warning(CHECK, f"{signal} does not count for {of_nodes(example, whose)}", _SENSORS)
 
