@@ -14,12 +14,13 @@ Answering = Callable[[str, bytes], bytes | None]
 
 
 class _Protocol(asyncio.Protocol):
-    def __init__(self, answer: Answering) -> None:
-        self._answer = answer
+    def __init__(self, answer: Answering, opened: list[str]) -> None:
+        self._answer, self._opened = answer, opened
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._opened.append(transport.get_extra_info("sockname")[0])
 
     def data_received(self, data: bytes) -> None:
         given = self._answer(self._transport.get_extra_info("sockname")[0], data)
@@ -28,9 +29,10 @@ class _Protocol(asyncio.Protocol):
 
 
 @asynccontextmanager
-async def raw_server(answer: Answering) -> AsyncIterator[int]:
-    """The port of a server on all IPv4 addresses of this machine."""
-    server = await asyncio.get_running_loop().create_server(lambda: _Protocol(answer), "0.0.0.0", 0)
+async def raw_server(answer: Answering, opened: list[str] | None = None) -> AsyncIterator[int]:
+    """The port of a server on all IPv4 addresses of this machine. ``opened`` gets the address of each connection."""
+    seen = [] if opened is None else opened
+    server = await asyncio.get_running_loop().create_server(lambda: _Protocol(answer, seen), "0.0.0.0", 0)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from peaks_scheduler.objects.node import Node, node_from_api
 from peaks_scheduler.settings.sensors import IPMI_NAMES, IpmiExporterSettings
 from peaks_scheduler.sources.sensors.ipmi_exporter import IpmiExporter, address_of, read_scrape, readings_of
+from peaks_scheduler.sources.sensors.scraping import open_file_limit
 from peaks_scheduler.sources.sensors.source import Reading, Readings
 from tests.support.builders import NOW
 from tests.support.builders import node as raw_node
@@ -257,9 +258,18 @@ async def test_a_wrong_answer_is_refused_in_words(answer: bytes, said: str) -> N
     assert said in await trouble(answer)
 
 
-async def test_a_connection_stays_open_for_the_next_round() -> None:
-    async with raw_server(lambda *_: http(HUAWEI)) as port:
-        source = IpmiExporter(IpmiExporterSettings(port, ALL), 5.0)
+@pytest.mark.parametrize(("files", "connections"), [(8, 2), (7, 4)])
+async def test_connections_stay_open_where_they_take_a_quarter_of_the_files_at_most(
+    files: int, connections: int
+) -> None:
+    opened: list[str] = []
+    async with raw_server(lambda *_: http(HUAWEI), opened) as port:
+        source = IpmiExporter(IpmiExporterSettings(port, ALL), 5.0, files=lambda: files)
         for _ in range(2):
-            assert (await source.fetch([local("a", 1)])).by_node["a"]["inlet"].value == 19.0
+            assert set((await source.fetch([local("a", 1), local("b", 2)])).by_node) == {"a", "b"}
         await source.aclose()
+    assert len(opened) == connections
+
+
+def test_this_process_may_open_some_files() -> None:
+    assert open_file_limit() > 0

@@ -139,6 +139,7 @@ async def test_a_query_that_fails_costs_its_own_signal_alone() -> None:
     readings = await fetch(given, nodes("worker-1"), {"inlet": QUERY, "deltaP": other})
     assert set(readings.by_node["worker-1"]) == {"inlet"}
     assert readings.failures[""].startswith("sensors.queries.deltaP: Prometheus at http://prometheus:9090")
+    assert f"it refused '{other}'" in readings.failures[""]
 
 
 async def test_a_query_without_series_says_so() -> None:

@@ -23,11 +23,11 @@ from peaks_scheduler.settings.values import shown
 from peaks_scheduler.text.words import few
 
 from .rota import Answer, Rota
-from .scraping import Scraper
+from .scraping import Scraper, open_file_limit
 from .source import Reading, Readings
 
 AT_ONCE = 32
-_KEEP = 1_000  # nodes: of more, connections do not stay open
+_OF_FILES = 4  # connections stay open if they are at most this part of the files that the process may open
 _TEMPERATURE = b"ipmi_temperature_celsius"
 # one expression for the whole answer: lines read one after another take three times as long. No part of a label may
 # be a line feed: a text without its second quote would be searched to the end of the answer, from every line
@@ -58,6 +58,7 @@ class IpmiExporter:
         timeout: [s] for one of them.
         budget: [s] for one round over all nodes.
         clock: [s] since the epoch, ours.
+        files: number of files that the process may open.
     """
 
     name = "ipmi-exporter"
@@ -68,14 +69,15 @@ class IpmiExporter:
         timeout: float,
         budget: float = 30.0,
         clock: Callable[[], float] = time.time,
+        files: Callable[[], int] = open_file_limit,
     ) -> None:
-        self._port, self._names, self._clock = settings.port, settings.names, clock
+        self._port, self._names, self._clock, self._files = settings.port, settings.names, clock, files
         self._scraper, self._rota = Scraper(timeout), Rota(AT_ONCE, budget)
         self._keep = True
 
     async def fetch(self, nodes: Sequence[Node]) -> Readings:
         """The temperatures of these nodes. A node whose exporter fails has none, and is named."""
-        self._keep = len(nodes) <= _KEEP
+        self._keep = _OF_FILES * len(nodes) <= self._files()
         return await self._rota.round(nodes, self._ask)
 
     async def aclose(self) -> None:

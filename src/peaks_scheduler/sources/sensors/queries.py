@@ -40,6 +40,18 @@ class _Answer:
     """Series -> [s] of its newest sample, on Prometheus' clock."""
 
 
+class _Found:
+    """What the answers of one round tell."""
+
+    def __init__(self) -> None:
+        self.readings: dict[str, dict[str, Reading]] = {}
+        self.failures: dict[str, list[str]] = {}
+
+    def fail(self, node: str, signal: str, text: str) -> None:
+        """``node`` empty: it is a trouble of the query."""
+        self.failures.setdefault(node, []).append(f"sensors.queries.{signal}: {text}")
+
+
 class SensorQueries:
     """``queries``: signal -> PromQL. ``api``: its time limit is that of a fetch. ``clock``: [s] since the epoch."""
 
@@ -48,7 +60,7 @@ class SensorQueries:
     def __init__(self, api: PrometheusApi, queries: Mapping[str, str], clock: Callable[[], float] = time.time) -> None:
         self._api, self._queries, self._clock = api, queries, clock
         self._labels = node_labels(api.node_label)
-        self._resolved: tuple[object, Resolution] = (None, Resolution())
+        self._resolved: dict[str, tuple[object, Resolution]] = {}  # signal -> keys and nodes, and which is which
 
     async def fetch(self, nodes: Sequence[Node]) -> Readings:
         """The readings of these nodes, all queries asked at the same time."""
@@ -63,48 +75,43 @@ class SensorQueries:
 
     async def _answer(self, query: str) -> _Answer | LoadError:
         """The answer to a user's query, which is sent as it is."""
+        values, times = await asyncio.gather(self._ask(query), self._ask(f"timestamp((\n{query}\n))"))
+        if isinstance(values, LoadError):
+            return values  # of two errors the one that names the query as it was written
+        if isinstance(times, LoadError):
+            return times
+        return _Answer(values, {_series(each): each.value for each in times.samples})
+
+    async def _ask(self, query: str) -> Vector | LoadError:
         try:
-            values, times = await asyncio.gather(self._api.query(query), self._api.query(f"timestamp((\n{query}\n))"))
+            return await self._api.query(query)
         except LoadError as error:
             return error
-        return _Answer(values, {_series(each): each.value for each in times.samples})
 
     # -- in a thread where there are many series
 
     def _read(self, answers: Mapping[str, _Answer | LoadError], nodes: Sequence[Node], now: float) -> Readings:
-        found: dict[str, dict[str, Reading]] = {}
-        failures: dict[str, list[str]] = {}
+        found = _Found()
         for signal, answer in answers.items():
             if isinstance(answer, LoadError):
-                failures.setdefault("", []).append(f"sensors.queries.{signal}: {answer}")
-                continue
-            self._read_signal(signal, answer, nodes, now, found, failures)
-        return Readings(found, {node: "; ".join(texts) for node, texts in failures.items()})
-
-    def _read_signal(
-        self,
-        signal: str,
-        answer: _Answer,
-        nodes: Sequence[Node],
-        now: float,
-        found: dict[str, dict[str, Reading]],
-        failures: dict[str, list[str]],
-    ) -> None:
-        what, by_key = f"sensors.queries.{signal}", self._by_key(answer.values)
-        resolution = self._resolve(by_key, nodes)
-        for text in (*answer.values.problems, *_unnamed(by_key, resolution, self._labels)):
-            failures.setdefault("", []).append(f"{what}: {text}")
-        for node, keys in resolution.duplicates.items():
-            failures.setdefault(node, []).append(f"{what}: several names mean this node, none is used: {few(keys)}")
-        for node, key in resolution.matched.items():
-            samples = by_key[key]
-            time = _time(samples[0], answer, now)
-            if len(samples) > 1:
-                failures.setdefault(node, []).append(_several(what, samples))
-            elif time is None:
-                failures.setdefault(node, []).append(f"{what}: the time of its sample is not known")
+                found.fail("", signal, str(answer))
             else:
-                found.setdefault(node, {})[signal] = Reading(samples[0].value, time, f"query {signal}")
+                self._read_signal(signal, answer, nodes, now, found)
+        return Readings(found.readings, {node: "; ".join(texts) for node, texts in found.failures.items()})
+
+    def _read_signal(self, signal: str, answer: _Answer, nodes: Sequence[Node], now: float, found: _Found) -> None:
+        by_key = self._by_key(answer.values)
+        resolution = self._resolve(signal, by_key, nodes)
+        for text in (*answer.values.problems, *_unnamed(by_key, resolution, self._labels)):
+            found.fail("", signal, text)
+        for node, keys in resolution.duplicates.items():
+            found.fail(node, signal, f"several names mean this node, none is used: {few(keys)}")
+        for node, key in resolution.matched.items():
+            reading = _reading(signal, by_key[key], answer, now)
+            if isinstance(reading, str):
+                found.fail(node, signal, reading)
+            else:
+                found.readings.setdefault(node, {})[signal] = reading
 
     def _by_key(self, vector: Vector) -> dict[str, list[Sample]]:
         """Name of a node -> its series; empty name: series that name none. Series that ``prometheus.match`` excludes
@@ -117,12 +124,13 @@ class SensorQueries:
                 by_key.setdefault(key if key.isprintable() and len(key) <= MOST_NAME else "", []).append(sample)
         return by_key
 
-    def _resolve(self, keys: Iterable[str], nodes: Sequence[Node]) -> Resolution:
+    def _resolve(self, signal: str, keys: Iterable[str], nodes: Sequence[Node]) -> Resolution:
         """The nodes of the keys; found anew only where keys or nodes have changed."""
-        named, addresses = frozenset(keys) - {""}, tuple(map(NodeAddresses.of, nodes))
-        if self._resolved[0] != (named, addresses):
-            self._resolved = ((named, addresses), resolve(named, addresses))
-        return self._resolved[1]
+        state = frozenset(keys) - {""}, tuple(map(NodeAddresses.of, nodes))
+        before = self._resolved.get(signal)
+        if before is None or before[0] != state:
+            before = self._resolved[signal] = (state, resolve(*state))
+        return before[1]
 
 
 def _unnamed(by_key: Mapping[str, object], resolution: Resolution, labels: Sequence[str]) -> Iterable[str]:
@@ -135,9 +143,13 @@ def _unnamed(by_key: Mapping[str, object], resolution: Resolution, labels: Seque
         yield f"names that may be any of several nodes: {few(tuple(resolution.ambiguous))}"
 
 
-def _several(what: str, samples: Sequence[Sample]) -> str:
-    differ = unlike([each.labels for each in samples])
-    return f"{what}: expected one series a node; got several, which differ in {differ}: choose one, or `max by (node)`"
+def _reading(signal: str, samples: Sequence[Sample], answer: _Answer, now: float) -> Reading | str:
+    """The reading of a node that has these series, or why there is none."""
+    if len(samples) > 1:
+        differ = unlike([each.labels for each in samples])
+        return f"expected one series a node; got several, which differ in {differ}: choose one, or `max by (node)`"
+    time = _time(samples[0], answer, now)
+    return "the time of its sample is not known" if time is None else Reading(samples[0].value, time, f"query {signal}")
 
 
 def _time(sample: Sample, answer: _Answer, now: float) -> float | None:

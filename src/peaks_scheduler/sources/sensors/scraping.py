@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import socket
+import sys
 
 import aiohttp
 from yarl import URL
@@ -36,18 +38,17 @@ class Scraper:
 
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}  # do connections stay open -> the session
 
     async def get(self, url: URL, *, keep: bool = True, most: int = MOST) -> bytes:
         """The body of a success, of at most ``most`` bytes. ``keep``: the connection may stay open afterwards.
 
         Raises LoadError of kind unreachable, dns, timeout, malformed or http-<status>.
         """
-        headers = _HEADERS if keep else {**_HEADERS, "Connection": "close"}
         try:
             async with (
                 asyncio.timeout(self._timeout),
-                self._opened().get(url, headers=headers, allow_redirects=False) as answer,
+                self._opened(keep).get(url, headers=_HEADERS, allow_redirects=False) as answer,
             ):
                 return await _body(answer, most)
         except TimeoutError as error:
@@ -55,21 +56,33 @@ class Scraper:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _broken(error) from error
 
-    def _opened(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT),
+    def _opened(self, keep: bool) -> aiohttp.ClientSession:
+        if keep not in self._sessions:
+            self._sessions[keep] = aiohttp.ClientSession(
+                connector=_connector(keep),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None),
                 auto_decompress=False,
                 trust_env=False,
             )
-        return self._session
+        return self._sessions[keep]
 
     async def aclose(self) -> None:
         """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
+        for session in self._sessions.values():
+            await session.close()
+
+
+def open_file_limit() -> int:
+    """Number of files that the process may open; each connection is one."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if limit == resource.RLIM_INFINITY else limit
+
+
+def _connector(keep: bool) -> aiohttp.TCPConnector:
+    if keep:
+        return aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEPT)
+    return aiohttp.TCPConnector(limit=0, force_close=True)
 
 
 async def _body(answer: aiohttp.ClientResponse, most: int) -> bytes:
