@@ -198,6 +198,41 @@ def fit(**flags: Any) -> None:
 main.add_command(import_models(CommandGroup, Command))
 
 
+@main.command(cls=FilesCommand)
+@cluster_options
+@setting_option("--load-address")
+@click.option("--node", "nodes", multiple=True, metavar="NAME", help="Only this node; may be repeated.")
+@click.option(
+    "--from",
+    "files",
+    multiple=True,
+    metavar="FILE ...",
+    help="Read the nodes, and WAO's objects, from files in YAML or JSON; - is stdin.",
+)
+@click.option("--plot", metavar="FILE", help="Draw predictions and curves: .png, .svg or .pdf; 12 nodes at most.")
+@click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("-o", "--out", metavar="FILE", help="Write the curves as a power model file.")
+def predict(
+    nodes: tuple[str, ...],
+    files: tuple[str, ...],
+    plot: str | None,
+    output: str,
+    out: str | None,
+    config: str | None,
+    **flags: object,
+) -> None:
+    """What do the predictors say? Asks sensors and predictors once, and shows each node's curve.
+
+    Exits with 0 when at least one node has a curve that counts.
+    """
+    from peaks_scheduler.commands.predict.command import PredictRequest, run_predict
+
+    words = " ".join(
+        ["peaks-scheduler predict", *(f"--node {name}" for name in nodes), *(f"--from {f}" for f in files)]
+    )
+    sys.exit(run_predict(PredictRequest(settings_of(config, **flags), nodes, files, plot, out, output, words)))
+
+
 @main.group(invoke_without_command=True, cls=CommandGroup)
 @simulate_options
 @click.pass_context

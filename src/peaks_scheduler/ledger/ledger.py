@@ -111,15 +111,20 @@ class Ledger(NodeLedger):
 
     def snapshot(self) -> Snapshot:
         """All nodes now; valid until the next change of the ledger."""
+        known, changed = self._snapshot, None
         if self._power_version != self.power.version:
-            self._write_models()
+            changed = self._write_models()
         if self._snapshot is None:
-            names = [slot.name for slot in self._slots]
-            models = [slot.model for slot in self._slots]
             columns = self._columns.views()
+            curves, envelopes = columns["curves"], columns["envelopes"]
+            savings, rises = Savings(curves, envelopes), Rises(envelopes)
+            if known is not None and changed is not None:
+                # nothing but a few models changed: what was computed of the other nodes stays
+                savings = known.savings.after(curves, envelopes, changed)
+                rises = known.rises.after(envelopes, changed)
             self._snapshot = Snapshot(
-                names=names,
-                models=models,
+                names=[slot.name for slot in self._slots],
+                models=[slot.model for slot in self._slots],
                 index=self._indices,
                 storage=self.storage,
                 nominator=self,
@@ -127,8 +132,8 @@ class Ledger(NodeLedger):
                 resources=self._columns.resources,
                 signals=self._columns.signals,
                 rows=self._columns.resources.rows,
-                savings=Savings(columns["curves"], columns["envelopes"]),
-                rises=Rises(columns["envelopes"]),
+                savings=savings,
+                rises=rises,
                 **columns,
             )
         return self._snapshot

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
+from peaks_scheduler.arrays import Ints
 from peaks_scheduler.ledger.indices.indices import Indices
 from peaks_scheduler.ledger.storage.store import Storage
 from peaks_scheduler.objects.ceilings import NO_CEILING, Ceiling
@@ -287,15 +288,17 @@ class NodeLedger:
         """Use these models of the file from now on. Other layers are written in ``power``."""
         self.power.set_file(models, self.now)
 
-    def _write_models(self) -> None:
-        """Bring the arrays up to date with ``power``."""
+    def _write_models(self) -> Ints | None:
+        """Bring the arrays up to date with ``power``; indices of the nodes that this may change, None: of any."""
         changed = self.power.changed_since(self._power_version)
         self._power_version = self.power.version
         self._snapshot = None
-        slots = self._slots if changed is None else (self._by_name[name] for name in changed if name in self._by_name)
+        slots = self._slots if changed is None else [self._by_name[name] for name in changed if name in self._by_name]
+        slots = [slot for slot in slots if slot.node is not None]
         for slot in slots:
-            if slot.node is not None:
-                self._write_model(slot, slot.node)
+            assert slot.node is not None
+            self._write_model(slot, slot.node)
+        return None if changed is None else np.array([slot.index for slot in slots], np.int64)
 
     def _write_model(self, slot: NodeSlot, node: Node) -> None:
         model = self.power.for_node(node.name, node.labels) if node.cpu_capacity else None

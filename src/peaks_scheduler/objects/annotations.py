@@ -1,9 +1,9 @@
 """Annotations of pods, and the limits that an administrator sets to them.
 
-Owns the names of the annotations ``decision``, ``tolerance-watts`` and ``expected-duration``, the reading of the latter
-two, and the limits (``AnnotationRules``). ``ceilings`` reads the fourth annotation. Anybody who may create a pod can
-write any annotation: a long text must cost little, and a value beyond the limit counts as the limit and is reported.
-Pure.
+Owns the names of the annotations ``decision``, ``tolerance-watts``, ``expected-duration`` and WAO's ``podspread-rate``,
+the reading of the latter three, and the limits (``AnnotationRules``). ``ceilings`` reads the fifth annotation. Anybody
+who may create a pod can write any annotation: a long text must cost little, and a value beyond the limit counts as the
+limit and is reported. Pure.
 """
 
 from __future__ import annotations
@@ -26,8 +26,11 @@ TOLERANCE = "peaks-scheduler/tolerance-watts"
 LIFE = "peaks-scheduler/expected-duration"
 """Annotation with how long a pod is expected to run."""
 
+SPREAD_RATES = ("waok8s.github.io/podspread-rate", "wao.bitmedia.co.jp/podspread-rate")
+"""WAO's annotation by its present and by its former name; the first that a pod has counts."""
+
 # each digit can match only one part of the pattern: a long text is refused in linear time
-_WATTS = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_NUMBER = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ def own_tolerance(annotations: Mapping[str, Any] | None, most: float) -> tuple[f
     if not annotations or TOLERANCE not in annotations:
         return None, ()
     text = annotations[TOLERANCE]
-    watts = float(text) if isinstance(text, str) and _WATTS.fullmatch(text) else math.inf
+    watts = float(text) if isinstance(text, str) and _NUMBER.fullmatch(text) else math.inf
     if not math.isfinite(watts):
         return None, (f'{TOLERANCE}: expected watts, 0 or more, such as "2.5"; got {str(text)[:80]!r}',)
     if watts <= most:
@@ -73,3 +76,23 @@ def expected_life(annotations: Mapping[str, Any] | None) -> tuple[float | None, 
     if seconds is None:
         return None, (f"{LIFE}: expected {EXPECTED}; got {str(text)[:80]!r}",)
     return seconds, ()
+
+
+def spread_rate(annotations: Mapping[str, Any] | None, owned: bool) -> tuple[float, tuple[str, ...]]:
+    """WAO's spread rate, 0..1, and what is wrong with the annotation, in words. 0, which asks for nothing, if the pod
+    has none, one that is no such number, or no owner whose pods could be spread (``owned``)."""
+    name = next((each for each in SPREAD_RATES if annotations and each in annotations), None)
+    if not annotations or name is None:
+        return 0.0, ()
+    rate = parsed_rate(annotations[name])
+    if rate is None:
+        return 0.0, (f'{name}: expected a rate from 0 to 1, such as "0.6"; got {str(annotations[name])[:80]!r}',)
+    if rate and not owned:
+        return 0.0, (f"{name}: expected a pod that an owner such as a ReplicaSet made; this one has none to be spread",)
+    return rate, ()
+
+
+def parsed_rate(text: object) -> float | None:
+    """A spread rate; None if the text is no number from 0 to 1."""
+    number = float(text) if isinstance(text, str) and _NUMBER.fullmatch(text) else math.inf
+    return number if number <= 1.0 else None

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from peaks_scheduler.errors import QuantityError
 
 from .affinity import AffinityTerm, SpreadConstraint
-from .annotations import DECISION, FREE, AnnotationRules, expected_life, own_tolerance
+from .annotations import DECISION, FREE, AnnotationRules, expected_life, own_tolerance, spread_rate
 from .ceilings import Ceiling, annotated
 from .constraints import (
     ANYWHERE,
@@ -104,6 +104,8 @@ class Pod:
     """[mCPU], [bytes] that kube-scheduler's scores count beside ``requests``, for containers that request none."""
     expected_life: float | None = None
     """[s] how long it will run, as its annotation says; None: not known."""
+    spread_rate: float = 0.0
+    """0..1, how much it wants to be apart from its owner's other pods, as WAO's annotation says."""
 
     @property
     def key(self) -> str:
@@ -186,6 +188,8 @@ def pod_from_api(
     life, odd_life = expected_life(meta.get("annotations"))
     namespace = meta.get("namespace") or "default"
     labels = meta.get("labels") or {}
+    siblings = siblings_of(spec, meta, namespace)
+    rate, odd_rate = spread_rate(meta.get("annotations"), bool(siblings))
     try:
         requests = pod_requests(spec, status)
         cpu, cpu_from = pod_cpu(spec, requests, default_cpu)
@@ -221,14 +225,15 @@ def pod_from_api(
         decided_at=_decided_at(meta, spec, status, clock_offset, rules),
         tolerance=tolerance,
         ceiling=ceiling,
-        oddities=(*oddities, *odd_ceiling, *odd_life),
+        oddities=(*oddities, *odd_ceiling, *odd_life, *odd_rate),
         preempts=spec.get("preemptionPolicy") != "Never",
         cpu_from=cpu_from,
         stated_cpu=cpu,
         stated_from=cpu_from,
-        siblings=siblings_of(spec, meta, namespace),
+        siblings=siblings,
         unasked=unasked(spec, status, requests),
         expected_life=life,
+        spread_rate=rate,
     )
 
 

@@ -25,6 +25,12 @@ class Savings:
         self._above = np.zeros(n)
         self._rest = np.zeros(n)
 
+    def after(self, curves: CurveTable, envelopes: CurveTable, changed: Ints) -> Savings:
+        """The savings on these curves, of which only those at the indices ``changed`` are others. Ends this object."""
+        self._curves, self._envelopes = curves, envelopes
+        self._use[changed] = np.nan
+        return self
+
     def over(self, use: Floats, step: Floats, among: Ints) -> Floats:
         """Part of the excess power that a step from ``use`` saves, for M nodes ``among`` (indices). (N,) fractions ->
         (M,) [W], >= 0.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from peaks_scheduler.arrays import Floats
+from peaks_scheduler.arrays import Floats, Ints
 
 from .table import CurveTable
 
@@ -31,6 +31,18 @@ class Rises:
     def __init__(self, curves: CurveTable) -> None:
         self._curves = curves
         self._known: dict[int, _Known] = {}
+
+    def after(self, curves: CurveTable, changed: Ints) -> Rises:
+        """The rises on ``curves``, of which only those at the indices ``changed`` are others than these. What is known
+        of the rest stays known."""
+        found = Rises(curves)
+        # with fewer bent curves than two, a rise may have been summed in another order; so with other rows
+        if curves.straight and self._curves.bent.size > 1 and curves.rows.shape == self._curves.rows.shape:
+            for size, known in self._known.items():
+                use = known.use.copy()
+                use[changed] = np.nan  # unlike any use
+                found._known[size] = _Known(use, known.rises)
+        return found
 
     def of(self, size: int, use: Floats, step: Floats) -> Floats:
         """``CurveTable.rise`` from ``use`` by ``step``. (N,) fractions -> (N,) [W], read-only.

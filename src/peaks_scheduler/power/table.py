@@ -82,6 +82,8 @@ class CurveTable:
     def _points(self) -> tuple[Floats, Floats]:
         """((K, B) at, (K, B) bend) of the curves with a bend."""
         k = self._knots
+        if self.bent.size == self.rows.shape[1]:
+            return self.rows[5 : 5 + k], self.rows[5 + k :]
         # take, not an index: an index stores each curve's numbers side by side, and the arithmetic took twice as long
         return self.rows[5 : 5 + k].take(self.bent, axis=1), self.rows[5 + k :].take(self.bent, axis=1)
 
@@ -227,6 +229,15 @@ class CurveRows:
         pad = knots - len(terms.at)
         self.rows[5 : 5 + knots, i] = [*terms.at, *[np.inf] * pad]
         self.rows[5 + knots :, i] = [*terms.bend, *[0.0] * pad]
+
+    def put(self, i: int, column: Floats) -> None:
+        """Set the curve of node i to this column, (5 + 2K,), of any K."""
+        own = (len(column) - 5) // 2
+        self._widen(own)
+        knots = (len(self.rows) - 5) // 2
+        self.rows[:5, i] = column[:5]
+        self.rows[5 : 5 + own, i], self.rows[5 + own : 5 + knots, i] = column[5 : 5 + own], np.inf
+        self.rows[5 + knots : 5 + knots + own, i], self.rows[5 + knots + own :, i] = column[5 + own :], 0.0
 
     def move(self, source: int, target: int) -> None:
         """Copy the curve of node ``source`` to node ``target``."""

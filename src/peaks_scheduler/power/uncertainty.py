@@ -10,16 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from peaks_scheduler.arrays import Floats, Ints
 
-from .curves import Curve
 from .delta_method import standard_errors
 from .models import PowerModel
 
+Chords = tuple[tuple[float, float], ...]
 CELLS = 20
 """Equal parts of 0..1. Within one the error of the slope counts as constant: curves mostly bend at full tenths."""
 _EDGES = np.linspace(0.0, 1.0, CELLS + 1)
@@ -36,7 +36,7 @@ def gradient(model: PowerModel, u: Floats, *, envelope: bool) -> Floats:
     """(P, M) derivatives by the P parameters of the power, or of its lower convex envelope, at M utilisations."""
     curve = model.curve
     slopes = curve.gradient(u)
-    for start, end in _chords(curve, model.standby_watts) if envelope else ():
+    for start, end in _chords(model) if envelope else ():
         on_it = (u >= start) & (u <= end)
         share = (u[on_it] - start) / (end - start)
         first, last = curve.gradient(np.array([start, end])).T
@@ -46,10 +46,20 @@ def gradient(model: PowerModel, u: Floats, *, envelope: bool) -> Floats:
     return slopes
 
 
-@lru_cache(4096)
-def _chords(curve: Curve, standby: float | None) -> tuple[tuple[float, float], ...]:
-    """``curve.chords``: every decision asks for them, and to find them takes as long as the rest of an error."""
-    return curve.chords(standby)
+_CHORDS: WeakKeyDictionary[PowerModel, Chords] = WeakKeyDictionary()
+"""Every decision asks for them, and to find them takes as long as the rest of an error. Kept as long as the model."""
+
+
+def _chords(model: PowerModel) -> Chords:
+    """``curve.chords`` of the model."""
+    if (known := _CHORDS.get(model)) is None:
+        known = _CHORDS[model] = model.curve.chords(model.standby_watts)
+    return known
+
+
+def remember_chords(model: PowerModel, chords: Chords) -> None:
+    """These are the chords of the model's envelope: who has computed them says so."""
+    _CHORDS[model] = chords
 
 
 def rise_gradient(model: PowerModel, u: Floats, step: Floats, *, envelope: bool) -> Floats:

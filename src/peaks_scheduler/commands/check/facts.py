@@ -19,9 +19,11 @@ from peaks_scheduler.power.models import PowerModels
 from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.sources.carbon_file import Forecast
 from peaks_scheduler.sources.matching import MatchedLoad, match_nodes
+from peaks_scheduler.sources.predictors.answered_nodes import AnsweredNodes
 
 from .other_daemons import Traces
 from .rights import Right
+from .spread_rates import Owners
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,10 @@ class Facts:
     """The kubeconfig has ``as``: the API server treats us as that user."""
     traces: Traces | PeaksError = field(default_factory=Traces)
     """Traces of other daemons with our scheduler name."""
+    asked: AnsweredNodes | PeaksError | None = None
+    """What sensors and predictors answered; None: neither the configuration nor the cluster names any."""
+    owners: Owners | PeaksError = field(default_factory=Owners)
+    """Owners of pods with WAO's annotation."""
 
     @property
     def reached(self) -> bool:

@@ -1,4 +1,5 @@
-"""Gather the facts for the checks: ask the API server, the load source, Prometheus and the power model file at once.
+"""Gather the facts for the checks: ask the API server, the load source, Prometheus, sensors and predictors at once, and
+read the files.
 
 Owns the questions and their time limits. A question that fails or hangs gives an error in place of its answer and does
 not affect the others. Writes nothing (an access review is not stored) and judges nothing.
@@ -18,21 +19,25 @@ from peaks_scheduler.kube.decoding import Json
 from peaks_scheduler.kube.kinds import KINDS, Kind
 from peaks_scheduler.objects.node import Node, node_from_api
 from peaks_scheduler.objects.pod import Pod, pod_from_api
-from peaks_scheduler.power.models import PowerModels
+from peaks_scheduler.power.models import EMPTY, PowerModels
 from peaks_scheduler.settings.power_models import configured_models
 from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.sources.carbon_file import Forecast, read_carbon
 from peaks_scheduler.sources.factory import load_source, pod_usage_source, prometheus_api
+from peaks_scheduler.sources.predictors.answered_nodes import AnsweredNodes
+from peaks_scheduler.sources.predictors.one_round import one_round
 from peaks_scheduler.sources.source import LoadSource
 
 from .facts import Facts
 from .other_daemons import read as read_traces
 from .rights import Right, rights
+from .spread_rates import read as read_owners
 
 T = TypeVar("T")
 
 TIMEOUT = 8.0  # [s] for one request
 LIMIT = 30.0  # [s] for one question, however many requests it takes
+ROUND = 90.0  # [s] for all sensors and predictors; each server has its own limit (sensors.timeout, predictors.timeout)
 IN_FLIGHT = 8  # access reviews at once
 
 
@@ -55,6 +60,7 @@ async def gather(settings: Settings, patience: float = TIMEOUT) -> Facts:
 
 async def _gather(settings: Settings, connection: Connection, client: KubeClient, source: LoadSource) -> Facts:
     namespace = connection.namespace or "kube-system"
+    models = _models(settings)
     async with asyncio.TaskGroup() as group:  # _tried raises nothing: an error ends no other task
         start = group.create_task
         version = start(_tried(client.version()))
@@ -65,6 +71,8 @@ async def _gather(settings: Settings, connection: Connection, client: KubeClient
         nodes = start(_tried(_nodes(client)))
         pods = start(_tried(_pods(client, settings)))
         traces = start(_tried(read_traces(client, settings)))
+        owners = start(_tried(read_owners(client, settings.scheduler_name)))
+        asked = start(_tried(_asked(settings, client, connection, nodes, models), LIMIT + ROUND + 5.0))
         load = start(_tried(source.fetch(), settings.load.timeout + 1.0))
         usage = start(_tried(_usage(settings, client, connection)))
         targets = start(_tried(_targets(settings), settings.load.timeout + 1.0))
@@ -85,12 +93,14 @@ async def _gather(settings: Settings, connection: Connection, client: KubeClient
         load=load.result(),
         usage=usage.result(),
         targets=targets.result(),
-        models=_models(settings),
+        models=models,
         carbon=_carbon(settings),
         access=connection.where,
         anonymous=connection.anonymous,
         impersonates=connection.impersonates,
         traces=traces.result(),
+        asked=asked.result(),
+        owners=owners.result(),
     )
 
 
@@ -171,6 +181,27 @@ async def _targets(settings: Settings) -> int | None:
         return int(found.samples[0].value) if found.samples else 0
     finally:
         await api.aclose()
+
+
+# --- sensors and predictors -------------------------------------------------------------------------------------------
+
+
+async def _asked(
+    settings: Settings,
+    client: KubeClient,
+    connection: Connection,
+    listed: asyncio.Task[tuple[Node, ...] | PeaksError],
+    models: PowerModels | PeaksError,
+) -> AnsweredNodes | None:
+    """What they answer for the nodes that are listed meanwhile; None: there are none to ask."""
+    nodes = await listed
+    if isinstance(nodes, PeaksError):
+        return None
+    known = EMPTY if isinstance(models, PeaksError) else models
+    ahead = connection.clock_offset
+    asked = await one_round(settings, nodes, client.get_json, known, ROUND, cluster_ahead=lambda: ahead)
+    configured = settings.sensors.any or bool(settings.predictors.servers)
+    return asked if asked.told or configured else None
 
 
 # --- files ----------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """The checks in their order.
 
-Owns the table of checks. Each judges the facts alone: a check that breaks gives a failed line and hides no other check.
+Owns the tables of checks. Each judges the facts alone: one that breaks gives a failed line and hides no other check.
 """
 
 from __future__ import annotations
@@ -10,7 +10,16 @@ from collections.abc import Callable, Iterable
 from peaks_scheduler.scheduling.batching import any_strategy
 from peaks_scheduler.settings.settings import Settings
 
-from . import api_server_checks, carbon_checks, lease_checks, load_checks, model_checks, node_checks
+from . import (
+    api_server_checks,
+    carbon_checks,
+    lease_checks,
+    load_checks,
+    model_checks,
+    node_checks,
+    predictor_checks,
+    sensor_checks,
+)
 from .facts import Facts
 from .finding import Finding, failed
 from .gather import TIMEOUT, gather
@@ -40,6 +49,13 @@ CHECKS: tuple[tuple[str, Callable[[Facts], Iterable[Finding]]], ...] = (
     ("fitted range",    model_checks.fitted_range),
     ("carbon",          carbon_checks.intensity),
 )
+WHERE_USED: tuple[tuple[str, Callable[[Facts], Iterable[Finding]]], ...] = (
+    # no line where neither the configuration nor the cluster has any
+    ("sensors",         sensor_checks.sensors),
+    ("sensors",         sensor_checks.needed),
+    ("predictors",      predictor_checks.predictors),
+    ("podspread-rate",  predictor_checks.spread_rates),
+)
 # fmt: on
 
 
@@ -54,7 +70,7 @@ async def check(settings: Settings, patience: float = TIMEOUT) -> list[Finding]:
 
 def judge(facts: Facts) -> list[Finding]:
     """Every finding about these facts."""
-    return [finding for name, look in CHECKS for finding in _guarded(name, look, facts)]
+    return [finding for name, look in (*CHECKS, *WHERE_USED) for finding in _guarded(name, look, facts)]
 
 
 def _guarded(name: str, look: Callable[[Facts], Iterable[Finding]], facts: Facts) -> list[Finding]:

@@ -5,10 +5,10 @@ integers from 0 to 100, higher is better, or None where it does not apply to the
 kube-scheduler's Score plugins and their NormalizeScore. The candidates are the T tied nodes; ``tied`` has their
 indices. Only what users ask for is scored: not ImageLocality, least or balanced allocation, nor a spread of pods that
 have no constraint (that would take Services and ReplicaSets). A new preference is one function and one line in
-``PREFERENCES``.
+``PREFERENCES``, or in ``OTHERS`` if kube-scheduler does not have it.
 
 Source: kube-scheduler 1.36, plugins/tainttoleration, nodeaffinity, podtopologyspread/scoring.go,
-interpodaffinity/scoring.go and helper/normalize_score.go.
+interpodaffinity/scoring.go and helper/normalize_score.go; for PodSpread, waok8s, wao-scheduler/pkg/plugins/podspread.
 """
 
 from __future__ import annotations
@@ -23,12 +23,21 @@ from peaks_scheduler.arrays import Floats, Ints, Mask
 from peaks_scheduler.ledger.snapshot import NodeIndex, Selection, Snapshot
 from peaks_scheduler.objects.affinity import SpreadConstraint
 from peaks_scheduler.objects.pod import Pod
-from peaks_scheduler.objects.selectors import Tolerated
+from peaks_scheduler.objects.selectors import LabelSelector, Tolerated
 from peaks_scheduler.scheduling.filters.spread import Inclusion, domain_sums, having_all
 
 MOST = 100
 """kube-scheduler's MaxNodeScore."""
 HOSTNAME = "kubernetes.io/hostname"
+REGION, ZONE = "topology.kubernetes.io/region", "topology.kubernetes.io/zone"
+OF_ONE_POD = frozenset(
+    {
+        "apps.kubernetes.io/pod-index",
+        "batch.kubernetes.io/job-completion-index",
+        "statefulset.kubernetes.io/pod-name",
+    }
+)
+"""Labels in which the pods of one owner differ; all others they have from one template."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +52,14 @@ class Preference:
 def may_prefer(pod: Pod, nodes: Snapshot) -> bool:
     """May a preference apply to this pod, whichever nodes are tied?"""
     own = pod.preferences
-    if own.nodes or own.spread or own.pods or nodes.index.mild_taint_sets():
+    if own.nodes or own.spread or own.pods or pod.spread_rate or nodes.index.mild_taint_sets():
         return True
     return next(iter(nodes.index.liked_by(pod)), None) is not None
 
 
 def preferred(pod: Pod, nodes: Snapshot, tied: Ints) -> list[tuple[str, Ints]]:
     """(name, (T,) weighted scores of the tied nodes) of each preference that applies."""
-    scored = ((each, each.score(pod, nodes, tied)) for each in PREFERENCES)
+    scored = ((each, each.score(pod, nodes, tied)) for each in (*PREFERENCES, *OTHERS))
     return [(each.name, each.weight * scores) for each, scores in scored if scores is not None]
 
 
@@ -184,11 +193,47 @@ def _stretched(sums: Ints) -> Ints:
     return shares.astype(np.int64)
 
 
+# --- by the owner's other pods ----------------------------------------------------------------------------------------
+
+
+def pod_spread(pod: Pod, nodes: Snapshot, tied: Ints) -> Ints | None:
+    """PodSpread of WAO: fewer pods of the same owner in the node's area are better, the more so the higher the rate.
+
+    An area is a region if the nodes have two or more of them, else a zone likewise, else a node; nodes without that
+    label score 0. WAO refuses all areas but the emptiest until rate * replicas pods are placed. That takes the owner,
+    which no decision reads: here the rate is the weight, and no node is refused.
+    """
+    if not pod.spread_rate or not (labels := {k: v for k, v in pod.labels.items() if k not in OF_ONE_POD}):
+        return None
+    alike = LabelSelector(tuple(sorted(labels.items())))
+    counts = nodes.index.pods_selected(Selection(((alike, frozenset({pod.namespace})),), leaving=False))
+    codes = _areas(nodes.index)
+    if codes is None:
+        scores = _stretched(-counts[tied].astype(np.int64))
+    else:
+        by_area = np.bincount(codes, weights=counts).astype(np.int64)
+        scores = np.where(codes[tied] > 0, _stretched(-by_area[codes[tied]]), 0)
+    weighted: Ints = (pod.spread_rate * scores).astype(np.int64)
+    return weighted
+
+
+def _areas(index: NodeIndex) -> Ints | None:
+    """(N,) code of each node's area, 0 where it is in none; None: each node is an area."""
+    for key in (REGION, ZONE):
+        codes = index.codes(key)[0]
+        if len(np.unique(codes[codes > 0])) > 1:
+            return codes.astype(np.int64)
+    return None
+
+
 # fmt: off
 PREFERENCES: tuple[Preference, ...] = (
     Preference("TaintToleration",   3, taint_toleration),
     Preference("NodeAffinity",      2, node_affinity),
     Preference("PodTopologySpread", 2, topology_spread),
     Preference("InterPodAffinity",  2, pod_affinity),
+)
+OTHERS: tuple[Preference, ...] = (
+    Preference("PodSpread",         2, pod_spread),
 )
 # fmt: on

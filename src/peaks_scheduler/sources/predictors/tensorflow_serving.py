@@ -52,6 +52,9 @@ class TensorFlowPredictor:
     def model(self) -> ServedModel:
         return self._model
 
+    batch = True
+    """The REST interface takes many rows at once."""
+
     async def predict(self, rows: Floats) -> Prediction:
         """See ``Predictor``. Kinds of errors: those of ``Connection.ask``, and shape, version, state."""
         rows = checked(rows, self._model.inputs)

@@ -62,6 +62,11 @@ class V2Predictor:
     def model(self) -> ServedModel:
         return self._model
 
+    @property
+    def batch(self) -> bool | None:
+        """Does the model take many rows at once? None: not known yet."""
+        return None if self._form is None else self._form.batch
+
     async def predict(self, rows: Floats) -> Prediction:
         """See ``Predictor``. Kinds of errors: those of ``Connection.ask``, and shape, version, metadata."""
         rows = checked(rows, self._model.inputs)
