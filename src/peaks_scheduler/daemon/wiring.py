@@ -39,6 +39,7 @@ from .keepers.lease import LeaseKeeper
 from .keepers.load import LoadKeeper
 from .keepers.measured_power import MeasuredPower
 from .keepers.models import ModelKeeper
+from .keepers.overhead import OverheadKeeper
 from .keepers.pod_usage import UsageKeeper
 from .keepers.rivals import Rivals
 from .scheduler.binding import WORKERS
@@ -136,6 +137,12 @@ def _measured_power(parts: Parts) -> MeasuredPower:
     return MeasuredPower(core.settings, core.ledger, parts.telemetry, parts.audit.complete, core.gate.changed)
 
 
+def _overhead(parts: Parts) -> OverheadKeeper:
+    keeper = OverheadKeeper(parts.core.settings.power.overhead, parts.core.ledger)
+    parts.on_first_lists.append(keeper.look)  # before the first decision
+    return keeper
+
+
 KEEPERS: tuple[Callable[[Parts], Keeper], ...] = (
     lambda parts: parts.scheduler,
     lambda parts: parts.kinds,
@@ -144,6 +151,7 @@ KEEPERS: tuple[Callable[[Parts], Keeper], ...] = (
     _carbon,
     _pod_usage,
     _measured_power,
+    _overhead,
     lambda parts: AnnotationKeeper(parts.core.ledger),
     lambda parts: parts.undecided,
     lambda parts: parts.clock,

@@ -33,6 +33,8 @@ from .snapshot import NO_CPUS, Snapshot
 
 OVERHEAD = "overhead"
 """Signal: the factor of cooling and supply on a node's watts."""
+INLET = "inlet"
+"""Signal: temperature of the air that a node takes in [celsius]."""
 
 
 class NodeLedger:
@@ -252,16 +254,24 @@ class NodeLedger:
     # -- signals, models and load
 
     def set_signal(
-        self, name: str, values: Mapping[str, float], *, unit: str, time: float, expires: float = np.inf
+        self,
+        name: str,
+        values: Mapping[str, float],
+        *,
+        unit: str,
+        time: float,
+        expires: float = np.inf,
+        newcomers: float | None = None,
     ) -> None:
         """Set a signal of these nodes; nodes not named keep their value, names that are no node are passed over.
 
         ``time`` [s] is when the values were measured, ``expires`` [s] from when on they do not count. NaN: unknown.
+        ``newcomers``: the value of nodes that come later, until theirs is set; None: as before, NaN: they have none.
         Raises ValueError where the signal is in use with another unit.
         """
         slots = {slot.index: value for node, value in values.items() if (slot := self._by_name.get(node)) is not None}
         slots.pop(-1, None)
-        self._columns.signals.write(name, slots, unit, time, expires)
+        self._columns.signals.write(name, slots, unit, time, expires, newcomers)
         self._signal_changed(name, slots)
         self._expire_signals()
 
@@ -282,6 +292,20 @@ class NodeLedger:
     def models(self) -> PowerModels:
         """The models that count; ``power`` says of which layer each is."""
         return self.power.models
+
+    def metered_model(self, name: str) -> PowerModel | None:
+        """The node's model at the present temperature without the overhead: what a meter at the node would read. None:
+        there is no such node, or it has no model."""
+        node = self.node(name)
+        model = None if node is None else self.power.for_node(name, node.labels)
+        return None if model is None else at_present(model, self.celsius(name, model), np.nan)
+
+    def celsius(self, name: str, model: PowerModel) -> float:
+        """Present temperature [celsius] at this node, of the signal that the model asks for, ``inlet`` where it asks for
+        none; NaN: not known."""
+        slot = self._by_name.get(name)
+        signal = model.temperature.signal if model.temperature else INLET
+        return np.nan if slot is None or slot.index < 0 else self._columns.signals.value(signal, slot.index)
 
     def apply_models(self, models: PowerModels) -> None:
         """Use these models of the file from now on. Other layers are written in ``power``."""

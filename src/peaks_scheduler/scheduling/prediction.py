@@ -13,6 +13,7 @@ import numpy as np
 from peaks_scheduler.arrays import Floats, Mask
 from peaks_scheduler.ledger.snapshot import NO_CPUS, Snapshot
 from peaks_scheduler.objects.pod import Pod
+from peaks_scheduler.power.models import Origin, PowerModel
 from peaks_scheduler.scheduling.scoring.headroom import ROUNDING, above, ceilings, memory_after, overshoot
 from peaks_scheduler.scheduling.scoring.jump import cpu_after
 from peaks_scheduler.scheduling.scoring.strategies import Strategy
@@ -101,6 +102,13 @@ def rise(pod: Pod, nodes: Snapshot, i: int) -> float | None:
         return model.curve.watts((high + pod.cpu / 1000.0) / capacity) - model.curve.watts(high / capacity)
     except OverflowError:
         return None
+
+
+def conditions(model: PowerModel | None) -> tuple[Origin | None, float | None, float | None]:
+    """(origin of the model, [celsius] that it counts at, factor of its overhead) of a node; None: does not apply."""
+    if model is None:
+        return None, None, None
+    return model.origin, model.celsius, model.overhead if model.overhead != 1.0 else None
 
 
 def extrapolated(nodes: Snapshot, predicted: Predicted, i: int) -> bool | None:
