@@ -83,7 +83,8 @@ class Signals:
         """
         column = self._columns.get(name)
         if column is None:
-            column = _Column(unit, **{field: np.full(self._capacity, np.nan) for field in _FIELDS})
+            unknown: list[Floats] = [np.full(self._capacity, np.nan) for _ in _FIELDS]
+            column = _Column(unit, unknown[0], unknown[1], unknown[2])
         elif column.unit != unit:
             raise ValueError(f"signal {name}: expected the unit {column.unit!r} of its other values; got {unit!r}")
         for i, value in values.items():

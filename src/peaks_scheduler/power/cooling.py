@@ -66,7 +66,7 @@ def _between(at: tuple[float, ...], values: list[float], x: float) -> float:
 
 
 def _beyond(at: tuple[float, ...], x: float, unit: str) -> str:
-    """``36.5 celsius, the table ends at 30``; empty within the table, for a single row, and where ``x`` is no number."""
+    """``36.5 celsius, the table ends at 30``; empty within the table, for a single row, and for no number."""
     if len(at) == 1:
         return ""
     if x > at[-1]:

@@ -10,6 +10,7 @@ update that is left out in turn is found.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -34,9 +35,14 @@ from peaks_scheduler.ledger.indices.slots import Slot
 from peaks_scheduler.ledger.indices.terms import Terms, Weighted
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.ledger.records import PodRecord
+from peaks_scheduler.ledger.signals import Signals
 from peaks_scheduler.ledger.storage.plan import VolumePlan
 from peaks_scheduler.ledger.storage.store import Storage
 from peaks_scheduler.objects.node import Node
+from peaks_scheduler.power.book import PowerBook
+from peaks_scheduler.power.curves import Piecewise
+from peaks_scheduler.power.models import PowerModel
+from peaks_scheduler.power.temperature import TemperatureTerm
 from peaks_scheduler.scheduling.filters.volume_binding import plan_volumes
 from peaks_scheduler.scheduling.verdicts import judge
 from tests.support.builders import (
@@ -45,6 +51,7 @@ from tests.support.builders import (
     PEAKS,
     Json,
     load,
+    model,
     models,
     namespace,
     node,
@@ -73,6 +80,13 @@ from tests.support.ledger_events import (
 from tests.support.ledger_questions import QUESTIONS
 
 
+AIR = TemperatureTerm("inlet", 22.0, 1.0, 4.0, hottest=32.0)
+WARM = replace(model("*", BENT_DOWN), temperature=AIR)
+PREDICTED = PowerModel("", Piecewise((0.0, 0.5, 1.0), (90.0, 120.0, 190.0)), origin="predicted")
+SIGNALS = {"inlet": ("celsius", (20.0, 30.0)), "overhead": ("ratio", (1.1, 1.5))}
+"""Signal -> its unit, and two values."""
+
+
 class AnyOrder(RuleBasedStateMachine):
     """See the module."""
 
@@ -80,7 +94,7 @@ class AnyOrder(RuleBasedStateMachine):
         super().__init__()
         self.time = NOW
         self.version = 0
-        self.known = Ledger(seed=7, models=models(BENT_DOWN))
+        self.known = Ledger(seed=7, models=models(WARM))
         self.known.refresh(self.time)
         self.asked: set[str] = set()
         self.nodes: dict[str, Json] = {}
@@ -89,6 +103,9 @@ class AnyOrder(RuleBasedStateMachine):
         self.ended: dict[str, list[tuple[Json, float]]] = {}  # ran on a node and ended at
         self.loads: dict[str, Any] = {}
         self.usage: dict[str, int] = {}  # [mCPU] of siblings
+        self.signals: dict[tuple[str, str], tuple[float, float]] = {}  # signal and node -> (value, expiry)
+        self.newcomers = math.nan  # overhead of nodes that come later
+        self.predicted: dict[str, tuple[PowerModel, float]] = {}  # node -> (model, expiry)
         self.namespaces: dict[str, Json] = {}
         self.stored: dict[tuple[str, str], Json] = {}
 
@@ -129,6 +146,8 @@ class AnyOrder(RuleBasedStateMachine):
         more = {"example.com/gpu": "2"} if gpu else {}
         raw = node(name, cpu=cpu, labels=labels, taints=taints, more=more, features=features)
         self.known.observe_node(raw)
+        if name not in self.nodes:
+            self.signals["overhead", name] = (self.newcomers, math.inf)
         self.nodes[name] = raw
 
     @precondition(lambda self: bool(self.nodes))
@@ -138,6 +157,8 @@ class AnyOrder(RuleBasedStateMachine):
         self.known.observe_node(self.nodes.pop(name), gone=True)
         self.loads.pop(name, None)
         self.ended.pop(name, None)
+        for signal in SIGNALS:
+            self.signals.pop((signal, name), None)
 
     # pods
 
@@ -301,11 +322,46 @@ class AnyOrder(RuleBasedStateMachine):
             if cpu is not None:
                 self.usage[siblings] = cpu
 
+    # power under present conditions
+
+    @rule(
+        signal=st.sampled_from(sorted(SIGNALS)),
+        where=st.sets(st.sampled_from(NAMES), min_size=1),
+        high=st.sampled_from([False, True, None]),
+        lasts=st.sampled_from([30.0, 300.0, math.inf]),
+    )
+    def signal_set(self, signal: str, where: set[str], high: bool | None, lasts: float) -> None:
+        """To one of two values, or unknown; nodes that are not there do not hear of it."""
+        unit, values = SIGNALS[signal]
+        value = math.nan if high is None else values[high]
+        end = self.time + lasts
+        self.known.set_signal(signal, dict.fromkeys(where, value), unit=unit, time=self.time, expires=end)
+        self.signals |= {(signal, name): (value, end) for name in where & self.nodes.keys()}
+
+    @rule(value=st.sampled_from([1.2, math.nan]))
+    def overhead_of_newcomers_set(self, value: float) -> None:
+        self.newcomers = value
+        self.known.set_signal("overhead", {}, unit="ratio", time=self.time, newcomers=value)
+
+    @rule(where=st.sets(st.sampled_from(NAMES), min_size=1), high=st.booleans(), lasts=st.sampled_from([30.0, 300.0]))
+    def power_predicted(self, where: set[str], high: bool, lasts: float) -> None:
+        """Also of nodes that are not there yet."""
+        predicted = [replace(PREDICTED, name=name, celsius=30.0 if high else 20.0) for name in sorted(where)]
+        self.known.power.predict(predicted, self.time, self.time + lasts)
+        self.predicted |= {model.name: (model, self.time + lasts) for model in predicted}
+
+    @precondition(lambda self: bool(self.predicted))
+    @rule(data=st.data())
+    def prediction_withdrawn(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(sorted(self.predicted)))
+        del self.predicted[name]
+        self.known.power.withdraw([name])
+
     # the truth
 
     def anew(self) -> Ledger:
         """Everything in another order than it came: last words, what is assumed, what ended, the loads."""
-        fresh = Ledger(seed=7, models=models(BENT_DOWN))
+        fresh = Ledger(seed=7, models=models(WARM))
         fresh.now = self.time
         fresh.apply_usage(self.usage)
         for raw in (*self.stored.values(), *self.namespaces.values()):
@@ -316,7 +372,17 @@ class AnyOrder(RuleBasedStateMachine):
             self._assume_anew(fresh, uid)
         self._end_anew(fresh)
         fresh.apply_load(self.loads, self.time)
+        self._conditions_anew(fresh)
         return fresh
+
+    def _conditions_anew(self, fresh: Ledger) -> None:
+        """What has not expired, the signals before the models."""
+        for (signal, name), (value, end) in sorted(self.signals.items()):
+            if end > self.time:
+                fresh.set_signal(signal, {name: value}, unit=SIGNALS[signal][0], time=self.time, expires=end)
+        for model, end in self.predicted.values():
+            if end > self.time:
+                fresh.power.predict([model], self.time, end)
 
     def _assume_anew(self, fresh: Ledger, uid: str) -> None:
         name, raw, plan = self.where[uid]
@@ -410,6 +476,9 @@ LEFT_OUT: dict[str, tuple[Any, str, Any]] = {
     "pods on nodes keep what they were taken to use": (Ledger, "_set_use", nothing),
     "a nomination outlives its reason": (Ledger, "_nominate", _only_new_ones),
     "who used a claim uses it for ever": (Storage, "pod_removed", nothing),
+    "curves stay as they are when the air or the overhead changes": (Ledger, "_signal_changed", nothing),
+    "curves stay as they are when a prediction comes or goes": (PowerBook, "changed_since", lambda *_: frozenset()),
+    "signals never expire": (Signals, "expire", lambda *_: {}),
     RARE: (Storage, "forget", nothing),
 }
 
@@ -426,6 +495,8 @@ class FewRules(AnyOrder):
     storage_seen, storage_seen_again_or_gone = map(_no_rule, ("storage_seen", "storage_seen_again_or_gone"))
     pod_bound, pod_changed, pod_gone = map(_no_rule, ("pod_bound", "pod_changed", "pod_gone"))
     pod_seen_late, time_passes, usage_known = map(_no_rule, ("pod_seen_late", "time_passes", "usage_known"))
+    signal_set, overhead_of_newcomers_set = map(_no_rule, ("signal_set", "overhead_of_newcomers_set"))
+    power_predicted, prediction_withdrawn = map(_no_rule, ("power_predicted", "prediction_withdrawn"))
 
 
 @pytest.mark.parametrize("what", LEFT_OUT)

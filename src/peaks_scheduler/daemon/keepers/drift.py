@@ -191,7 +191,7 @@ def compared(model: PowerModel, grid: Grid, cpu: Total, power: Total) -> Drift |
 
 def warmth(drift: Drift, model: PowerModel, celsius: float) -> str:
     """Why the air may be the reason that a node draws more than predicted, in words. Empty where it does not draw
-    clearly more, where the temperature ``celsius`` of its air is not known (NaN), and where the model knows such air."""
+    clearly more, where the temperature ``celsius`` of its air is not known (NaN), or where the model knows such air."""
     more = drift.measured - drift.predicted
     if more < CLEARLY * drift.measured or not math.isfinite(celsius) or model.origin == "predicted":
         return ""
