@@ -301,8 +301,7 @@ class NodeLedger:
         return None if model is None else at_present(model, self.celsius(name, model), np.nan)
 
     def celsius(self, name: str, model: PowerModel) -> float:
-        """Present temperature [celsius] at this node, of the signal that the model asks for, else of ``inlet``; NaN: not
-        known."""
+        """Present temperature [celsius] of a node: the signal that the model asks for, else ``inlet``. NaN: unknown."""
         slot = self._by_name.get(name)
         signal = model.temperature.signal if model.temperature else INLET
         return np.nan if slot is None or slot.index < 0 else self._columns.signals.value(signal, slot.index)
