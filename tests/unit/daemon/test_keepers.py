@@ -40,8 +40,12 @@ WITHOUT_ROWS = (
     "peaks_power_model_drift_ratio",
 )
 """Exported by name alone, as long as nothing is known."""
-WITH_A_SETTING = ("peaks_carbon_intensity_grams_per_kwh",)
-"""Exported where a setting asks for it: ``carbon.path``."""
+WITH_A_SETTING = (
+    "peaks_carbon_intensity_grams_per_kwh",
+    "peaks_power_overhead_ratio",
+    "peaks_rack_power_watts",
+)
+"""Exported where a setting asks for it: ``carbon.path``, ``power.overhead``."""
 
 
 class Temperature(Keeper):

@@ -62,7 +62,7 @@ class Subject:
 
 def subject_of(request: SimulateRequest) -> Subject:
     """The subject of a request. Raises ConfigurationError, LoadError."""
-    models, warnings = _timeless(configured_models(request.settings, "--power-models"))
+    models, warnings = timeless(configured_models(request.settings, "--power-models"))
     if _is_own(request.nodes, "--nodes"):
         nodes, notes = _own_nodes(request, models)
         in_run = _drawing(request, nodes, believed(nodes, models))
@@ -78,10 +78,10 @@ def subject_of(request: SimulateRequest) -> Subject:
     return Subject(nodes, workload, (*notes, *warnings, *workload.notes), in_run, own)
 
 
-def _timeless(models: PowerModels) -> tuple[PowerModels, tuple[str, ...]]:
+def timeless(models: PowerModels) -> tuple[PowerModels, tuple[str, ...]]:
     """The models as they can be simulated, and a note where that leaves something out: no temperatures occur there."""
     every = (*models.by_name.values(), *(model for _, model in models.by_selector))
-    warm = tuple(model.name for model in every if model.temperature is not None)
+    warm = tuple(dict.fromkeys(model.name for model in every if model.temperature is not None))
     if not warm:
         return models, ()
     return at_reference(models), (
