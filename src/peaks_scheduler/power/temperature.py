@@ -19,6 +19,9 @@ from .models import PowerModel, PowerModels
 UNSAID = 15.0
 """[K] above the reference: from 20 celsius, where most fans idle, to the 35 that ASHRAE's class A2 allows."""
 
+SOME_KELVINS = 1.0
+"""[K] that two sensors of the same air differ by: no more than that above the hottest is no news."""
+
 
 @dataclass(frozen=True, slots=True)
 class TemperatureTerm:
@@ -45,6 +48,10 @@ class TemperatureTerm:
     def counted(self, celsius: float) -> float:
         """The temperature that counts: ``celsius``, or ``most`` where that is no number."""
         return celsius if math.isfinite(celsius) else self.most
+
+    def beyond(self, celsius: float | None) -> bool:
+        """Is this hotter than what the model was fitted on, as far as that is said?"""
+        return celsius is not None and self.hottest is not None and celsius > self.hottest + SOME_KELVINS
 
     def above(self, celsius: float) -> tuple[float, float]:
         """([W] at every use, [W] per unit of u) that this temperature adds."""

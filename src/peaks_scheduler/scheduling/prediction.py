@@ -112,8 +112,12 @@ def conditions(model: PowerModel | None) -> tuple[Origin | None, float | None, f
 
 
 def extrapolated(nodes: Snapshot, predicted: Predicted, i: int) -> bool | None:
-    """Is node i, without the pod or with it, outside the loads that its curve was fitted on? None: not known."""
-    quality = model.quality if (model := nodes.models[i]) else None
+    """Is node i, without the pod or with it, outside the loads that its curve was fitted on, or its air hotter? None:
+    neither is known."""
+    model = nodes.models[i]
+    if model is not None and model.temperature is not None and model.temperature.beyond(model.celsius):
+        return True
+    quality = model.quality if model else None
     if quality is None or (quality.cpu_min is None and quality.cpu_max is None):
         return None
     low = -np.inf if quality.cpu_min is None else quality.cpu_min

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -261,6 +262,13 @@ def test_the_record_and_the_verdict_say_the_temperature_and_the_overhead_that_co
     assert (record["temperature"], record["overhead"], record["modelFrom"]) == (27.0, 1.2, "file")
     verdict = judge(read(pod(cpu="1")), known.snapshot(), PEAKS)["worker-0"]
     assert (verdict.temperature, verdict.overhead, verdict.model_from) == (27.0, 1.2, "file")
+
+
+@pytest.mark.parametrize(("celsius", "beyond"), [(32.5, None), (34.0, True), (np.nan, None)])
+def test_air_hotter_than_the_model_was_fitted_on_is_an_extrapolation(celsius: float, beyond: bool | None) -> None:
+    known = ledger(node("worker-0"), power=WARM)
+    known.set_signal("inlet", {"worker-0": celsius}, unit="celsius", time=NOW)
+    assert decide(pod(), known).extrapolated is beyond
 
 
 def test_a_record_with_everything_in_it_fits_into_the_annotation() -> None:

@@ -50,7 +50,6 @@ STEP = 120.0  # [s] of each mean: a multiple of the usual time between two scrap
 LEAST_STEPS = 3  # with both CPU and power: fewer are not compared
 EXPIRE = 3.0  # [intervals]
 CLEARLY = 0.05  # share of the measured power by which it is above the prediction, for the room to be named
-SOME_KELVINS = 1.0  # above what the model knows: sensors differ by as much
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,10 +197,9 @@ def warmth(drift: Drift, model: PowerModel, celsius: float) -> str:
     term = model.temperature
     if term is None:
         return f"+{more:.0f} W at {celsius:.1f} celsius: its model does not know the temperature"
-    hottest = term.hottest
-    if hottest is None or celsius < hottest + SOME_KELVINS:
+    if term.hottest is None or not term.beyond(celsius):
         return ""
-    return f"+{more:.0f} W at {celsius:.1f} celsius: {celsius - hottest:.1f} K above what its model was fitted on"
+    return f"+{more:.0f} W at {celsius:.1f} celsius: {celsius - term.hottest:.1f} K above what its model was fitted on"
 
 
 def _means(grid: Grid, total: Total) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
