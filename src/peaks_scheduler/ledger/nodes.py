@@ -284,8 +284,11 @@ class NodeLedger:
         for i in nodes:
             slot = self._slots[i]
             model = slot.fitted
-            if model is not None and (name == OVERHEAD or (model.temperature and model.temperature.signal == name)):
-                self._bring_up_to_date(slot)
+            if model is None or not (name == OVERHEAD or (model.temperature and model.temperature.signal == name)):
+                continue
+            # most readings are those of before
+            if (present := self._at_present(slot)) != slot.model:
+                self._write_present(slot, present)
                 self._snapshot = None
 
     @property
@@ -336,11 +339,18 @@ class NodeLedger:
 
     def _bring_up_to_date(self, slot: NodeSlot) -> None:
         """Write the node's model under present conditions into the arrays."""
-        model, signals, i = slot.fitted, self._columns.signals, slot.index
-        if model is not None:
-            celsius = signals.value(model.temperature.signal, i) if model.temperature else np.nan
-            model = at_present(model, celsius, signals.value(OVERHEAD, i))
-        write_model(self._columns, i, model, slot.fitted)
+        self._write_present(slot, self._at_present(slot))
+
+    def _at_present(self, slot: NodeSlot) -> PowerModel | None:
+        """The node's model under present conditions."""
+        if (model := slot.fitted) is None:
+            return None
+        signals, i = self._columns.signals, slot.index
+        celsius = signals.value(model.temperature.signal, i) if model.temperature else np.nan
+        return at_present(model, celsius, signals.value(OVERHEAD, i))
+
+    def _write_present(self, slot: NodeSlot, model: PowerModel | None) -> None:
+        write_model(self._columns, slot.index, model, slot.fitted)
         slot.model = model
 
     def apply_load(self, loads: Mapping[str, NodeLoad], now: float) -> None:

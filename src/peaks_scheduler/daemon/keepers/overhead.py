@@ -1,7 +1,7 @@
 """What cooling and supply add to each node's watts, while the daemon runs: the signal ``overhead`` of every node.
 
-Owns when it is told: before the first decision, when nodes come or change, and every 30 s with a cooling table, since
-temperatures and the racks' power change. Without the setting nothing runs. The arithmetic is in ``ledger.overhead``.
+Owns when it is told: before the first decision, soon after nodes come or change, and every 30 s with a cooling table,
+since temperatures and the racks' power change. Without the setting nothing runs. The arithmetic is in ``ledger.overhead``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from .troubles import Troubles
 NAME = "overhead"
 LOOK_EVERY = 1.0  # [s] between two looks at the nodes
 TELL_EVERY = 30.0  # [s] with a table: air and racks change slowly
+SOON = 5.0  # [s] with a table, after nodes have changed: until then a new node has the largest factor of all racks
 MOST_RACKS = 200
 """Racks that the gauges have a series of, the first by name."""
 
@@ -63,8 +64,10 @@ class OverheadKeeper(Keeper):
         if self._told is None:
             return True
         changes, at = self._told
-        late = isinstance(self._overhead, CoolingTable) and not 0.0 <= now - at < TELL_EVERY
-        return late or changes != self._ledger.node_changes
+        changed = changes != self._ledger.node_changes
+        if not isinstance(self._overhead, CoolingTable):
+            return changed
+        return not 0.0 <= now - at < (SOON if changed else TELL_EVERY)
 
     def _uncertain(self) -> list[str]:
         return [f"{rack.name}: {'; '.join(rack.troubles)}" for rack in self.racks if rack.troubles]
