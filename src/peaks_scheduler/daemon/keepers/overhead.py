@@ -1,7 +1,7 @@
 """What cooling and supply add to each node's watts, while the daemon runs: the signal ``overhead`` of every node.
 
 Owns when it is told: before the first decision, soon after nodes come or change, and every 30 s with a cooling table,
-since temperatures and the racks' power change. Without the setting nothing runs. ``ledger.overhead`` has the arithmetic.
+since temperatures and the racks' power change. Without the setting nothing runs. The arithmetic is in ``ledger``.
 """
 
 from __future__ import annotations
