@@ -12,9 +12,10 @@ import pytest
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.ledger.overhead import racks_of, tell_overhead
 from peaks_scheduler.power.cooling import CoolingTable
-from peaks_scheduler.power.curves import Linear
+from peaks_scheduler.power.curves import Curve, IdleExponential, Linear, Piecewise
 from peaks_scheduler.power.models import PowerModel, Quality
-from peaks_scheduler.power.temperature import TemperatureTerm
+from peaks_scheduler.power.temperature import TemperatureTerm, at_present
+from peaks_scheduler.power.uncertainty import error_profile
 from tests.support.builders import HOSTNAME, NOW, decide, ledger, models, node, node_liking, pod, workers
 
 AIR = TemperatureTerm("inlet", 22.0, 1.0, 3.0, hottest=32.0)
@@ -180,3 +181,28 @@ def test_a_rack_that_is_not_known_well_says_why() -> None:
 
 def test_without_the_setting_no_decision_has_an_overhead() -> None:
     assert "overhead" not in decide(pod(), hall()).record()
+
+
+# --- what the arrays keep ---------------------------------------------------------------------------------------------
+
+BENT = Piecewise((0.0, 0.4, 1.0), (60.0, 110.0, 240.0))
+KNEED = IdleExponential(90.0, 60.0, 80.0, 0.8, 0.1)
+
+
+@pytest.mark.parametrize("standby", [None, 8.0], ids=["always on", "may be switched off"])
+@pytest.mark.parametrize("curve", [BENT, KNEED], ids=["piecewise", "idle-exponential"])
+def test_the_arrays_have_envelope_and_errors_as_if_worked_out_anew(curve: Curve, standby: float | None) -> None:
+    many = range(len(curve.parameters))
+    known_to = tuple(tuple(0.5 if i == j else 0.01 for j in many) for i in many)
+    fit = PowerModel("*", curve, standby, Quality(covariance=known_to), temperature=AIR)
+    known = ledger(*workers(1), power=fit)
+    for celsius, overhead in ((24.0, math.nan), (28.0, 1.3), (math.nan, 1.5)):
+        known.set_signal("inlet", {"worker-0": celsius}, **CELSIUS)
+        known.set_signal("overhead", {"worker-0": overhead}, **RATIO)
+        nodes = known.snapshot()
+        model = at_present(fit, celsius, overhead)
+        envelope, errors = model.curve.envelope(model.standby_watts), error_profile(model)
+        for u in np.linspace(0.0, 1.0, 21):
+            assert nodes.envelopes.watts(np.array([u]))[0] == pytest.approx(envelope.watts(u))
+        assert nodes.slope_errors[:, :, 0] == pytest.approx(errors.sums)
+        assert nodes.slope_error[0] == pytest.approx(errors.slope)
