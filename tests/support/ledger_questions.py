@@ -7,11 +7,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from peaks_scheduler.arrays import Mask
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.ledger.snapshot import Selection, Snapshot
 from peaks_scheduler.objects.constraints import HostPort
 from peaks_scheduler.objects.selectors import LabelSelector, label_selector_from
+from peaks_scheduler.power.table import CurveTable
 from peaks_scheduler.scheduling.verdicts import judge
 from tests.support.builders import (
     HOSTNAME,
@@ -166,6 +169,12 @@ def room_for_volumes(known: Ledger) -> Any:
     return sorted(zip(nodes.names, map(int, room), strict=True))
 
 
+def _curve(curves: CurveTable, i: int) -> Any:
+    """Head of the curve of node i, and its bends: the rows for more of them differ from ledger to ledger."""
+    at, bend = np.split(curves.rows[5:, i], 2)
+    return curves.rows[:5, i], at[np.isfinite(at)], bend[np.isfinite(at)]
+
+
 def arrays(known: Ledger) -> Any:
     """What is left and what is used, node by node, and where each pod is."""
     nodes = known.snapshot()
@@ -179,7 +188,8 @@ def arrays(known: Ledger) -> Any:
         whole[name] = (
             {r: pair for r, pair in amounts.items() if pair != (0, 0)},
             {field: repr(getattr(nodes, field)[i]) for field in fields},
-            repr((nodes.curves.rows[:5, i], nodes.envelopes.rows[:5, i], nodes.models[i])),
+            repr((_curve(nodes.curves, i), _curve(nodes.envelopes, i), nodes.models[i], nodes.slope_error[i])),
+            {signal: repr(nodes.signals[signal][i]) for signal in ("inlet", "overhead")},
         )
     return whole
 

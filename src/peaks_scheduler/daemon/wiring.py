@@ -41,6 +41,7 @@ from .keepers.load import LoadKeeper
 from .keepers.measured_power import MeasuredPower
 from .keepers.models import ModelKeeper
 from .keepers.node_configs import NodeConfigKeeper
+from .keepers.overhead import OverheadKeeper
 from .keepers.pod_usage import UsageKeeper
 from .keepers.rivals import Rivals
 from .keepers.sensors import SensorKeeper
@@ -159,6 +160,12 @@ def _sensors(parts: Parts) -> SensorKeeper:
     return SensorKeeper(sources, core.settings.sensors, core.ledger, parts.telemetry, parts.audit.complete, on_round)
 
 
+def _overhead(parts: Parts) -> OverheadKeeper:
+    keeper = OverheadKeeper(parts.core.settings.power.overhead, parts.core.ledger)
+    parts.on_first_lists.append(keeper.look)  # before the first decision
+    return keeper
+
+
 KEEPERS: tuple[Callable[[Parts], Keeper], ...] = (
     lambda parts: parts.scheduler,
     lambda parts: parts.kinds,
@@ -169,6 +176,7 @@ KEEPERS: tuple[Callable[[Parts], Keeper], ...] = (
     _measured_power,
     lambda parts: parts.node_configs,
     _sensors,
+    _overhead,
     lambda parts: AnnotationKeeper(parts.core.ledger),
     lambda parts: parts.undecided,
     lambda parts: parts.clock,

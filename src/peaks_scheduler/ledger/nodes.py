@@ -34,6 +34,8 @@ from .snapshot import NO_CPUS, Snapshot
 
 OVERHEAD = "overhead"
 """Signal: the factor of cooling and supply on a node's watts."""
+INLET = "inlet"
+"""Signal: temperature of the air that a node takes in [celsius]."""
 
 
 class NodeLedger:
@@ -253,16 +255,24 @@ class NodeLedger:
     # -- signals, models and load
 
     def set_signal(
-        self, name: str, values: Mapping[str, float], *, unit: str, time: float, expires: float = np.inf
+        self,
+        name: str,
+        values: Mapping[str, float],
+        *,
+        unit: str,
+        time: float,
+        expires: float = np.inf,
+        newcomers: float | None = None,
     ) -> None:
         """Set a signal of these nodes; nodes not named keep their value, names that are no node are passed over.
 
         ``time`` [s] is when the values were measured, ``expires`` [s] from when on they do not count. NaN: unknown.
+        ``newcomers``: the value of nodes that come later, until theirs is set; None: as before, NaN: they have none.
         Raises ValueError where the signal is in use with another unit.
         """
         slots = {slot.index: value for node, value in values.items() if (slot := self._by_name.get(node)) is not None}
         slots.pop(-1, None)
-        self._columns.signals.write(name, slots, unit, time, expires)
+        self._columns.signals.write(name, slots, unit, time, expires, newcomers)
         self._signal_changed(name, slots)
         self._expire_signals()
 
@@ -275,14 +285,30 @@ class NodeLedger:
         for i in nodes:
             slot = self._slots[i]
             model = slot.fitted
-            if model is not None and (name == OVERHEAD or (model.temperature and model.temperature.signal == name)):
-                self._bring_up_to_date(slot)
+            if model is None or not (name == OVERHEAD or (model.temperature and model.temperature.signal == name)):
+                continue
+            # most readings are those of before
+            if (present := self._at_present(slot)) != slot.model:
+                self._write_present(slot, present)
                 self._snapshot = None
 
     @property
     def models(self) -> PowerModels:
         """The models that count; ``power`` says of which layer each is."""
         return self.power.models
+
+    def metered_model(self, name: str) -> PowerModel | None:
+        """The node's model at the present temperature without the overhead: what a meter at the node would read. None:
+        there is no such node, or it has no model."""
+        node = self.node(name)
+        model = None if node is None else self.power.for_node(name, node.labels)
+        return None if model is None else at_present(model, self.celsius(name, model), np.nan)
+
+    def celsius(self, name: str, model: PowerModel) -> float:
+        """Present temperature [celsius] of a node: the signal that the model asks for, else ``inlet``. NaN: unknown."""
+        slot = self._by_name.get(name)
+        signal = model.temperature.signal if model.temperature else INLET
+        return np.nan if slot is None or slot.index < 0 else self._columns.signals.value(signal, slot.index)
 
     def apply_models(self, models: PowerModels) -> None:
         """Use these models of the file from now on. Other layers are written in ``power``."""
@@ -316,11 +342,18 @@ class NodeLedger:
 
     def _bring_up_to_date(self, slot: NodeSlot) -> None:
         """Write the node's model under present conditions into the arrays."""
-        model, signals, i = slot.fitted, self._columns.signals, slot.index
-        if model is not None:
-            celsius = signals.value(model.temperature.signal, i) if model.temperature else np.nan
-            model = at_present(model, celsius, signals.value(OVERHEAD, i))
-        write_model(self._columns, i, model, slot.fitted)
+        self._write_present(slot, self._at_present(slot))
+
+    def _at_present(self, slot: NodeSlot) -> PowerModel | None:
+        """The node's model under present conditions."""
+        if (model := slot.fitted) is None:
+            return None
+        signals, i = self._columns.signals, slot.index
+        celsius = signals.value(model.temperature.signal, i) if model.temperature else np.nan
+        return at_present(model, celsius, signals.value(OVERHEAD, i))
+
+    def _write_present(self, slot: NodeSlot, model: PowerModel | None) -> None:
+        write_model(self._columns, slot.index, model, slot.fitted)
         slot.model = model
 
     def apply_load(self, loads: Mapping[str, NodeLoad], now: float) -> None:

@@ -3,7 +3,8 @@
 Owns one column for each signal, with its unit and, for each node, when the value was measured and when it expires. A
 keeper sets a signal by node name (``Ledger.set_signal``), a strategy reads it from the snapshot
 (``nodes.signals["inlet"]``), and no class between the two knows of it. Assumes that the ledger tells it when rows are
-added, moved and removed, and calls ``expire``. A signal that no node has any more is forgotten. No I/O, no clock.
+added, moved and removed, and calls ``expire``. A signal that no node has any more is forgotten, unless nodes that come
+later have it from the start. No I/O, no clock.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ class _Column:
     values: Floats  # (capacity,) [unit]
     times: Floats  # (capacity,) [s] when it was measured
     expiries: Floats  # (capacity,) [s] from when on it does not count; inf: it does not expire
+    newcomers: float = np.nan  # [unit] of nodes that come from now on; NaN: they have none
+    since: float = np.nan  # [s] when that was said
 
 
 class Signals:
@@ -64,20 +67,32 @@ class Signals:
 
     # -- writing
 
-    def write(self, name: str, values: Mapping[int, float], unit: str, time: float, expires: float) -> None:
+    def write(
+        self,
+        name: str,
+        values: Mapping[int, float],
+        unit: str,
+        time: float,
+        expires: float,
+        newcomers: float | None = None,
+    ) -> None:
         """Set a signal of the nodes at these indices; the others keep theirs. NaN: unknown from now on.
 
-        Raises ValueError where the signal is in use with another unit.
+        ``newcomers``: what nodes that come later have, without expiry, until it is set; None: as before. Raises
+        ValueError where the signal is in use with another unit.
         """
         column = self._columns.get(name)
         if column is None:
-            column = _Column(unit, *(np.full(self._capacity, np.nan) for _ in _FIELDS))
+            unknown: list[Floats] = [np.full(self._capacity, np.nan) for _ in _FIELDS]
+            column = _Column(unit, unknown[0], unknown[1], unknown[2])
         elif column.unit != unit:
             raise ValueError(f"signal {name}: expected the unit {column.unit!r} of its other values; got {unit!r}")
         for i, value in values.items():
             known = not np.isnan(value)
             column.values[i] = value
             column.times[i], column.expiries[i] = (time, expires) if known else (np.nan, np.nan)
+        if newcomers is not None:
+            column.newcomers, column.since = newcomers, time
         self._columns[name] = column
         self._forget_empty(name)
 
@@ -99,14 +114,18 @@ class Signals:
         return float("nan") if column is None else float(column.values[i])
 
     def _forget_empty(self, name: str) -> None:
-        if np.isnan(self._columns[name].values).all():
+        column = self._columns[name]
+        if np.isnan(column.newcomers) and np.isnan(column.values).all():
             del self._columns[name]
 
     # -- rows
 
     def append(self) -> None:
-        """Add a node that has no signal yet."""
-        self._length += 1
+        """Add a node that has no signal yet, but those that newcomers have."""
+        i, self._length = self._length, self._length + 1
+        for column in self._columns.values():
+            if not np.isnan(column.newcomers):
+                column.values[i], column.times[i], column.expiries[i] = column.newcomers, column.since, np.inf
 
     def remove(self, i: int) -> None:
         """Remove node i; the last node moves into its place."""

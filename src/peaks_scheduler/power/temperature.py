@@ -4,16 +4,23 @@
 
 ``reference`` [celsius] is where the fans begin to work harder, or the coolest air that was measured: then the whole
 range is one straight line. Where the present temperature is not known, the hottest one counts that the model was fitted
-on: not knowing never makes a node cheaper. Pure.
+on, or ``UNSAID`` above the reference where the model does not say: not knowing never makes a node cheaper. Pure.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from .adjusted import Adjusted
-from .models import PowerModel
+from .models import PowerModel, PowerModels
+
+UNSAID = 15.0
+"""[K] above the reference: from 20 celsius, where most fans idle, to the 35 that ASHRAE's class A2 allows."""
+
+SOME_KELVINS = 1.0
+"""[K] that two sensors of the same air differ by: no more than that above the hottest is no news."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +40,18 @@ class TemperatureTerm:
     hottest: float | None = None
     """[celsius] Highest temperature that a sample had; None: not said."""
 
+    @property
+    def most(self) -> float:
+        """[celsius] What counts where the temperature is not known: the hottest that the model was fitted on."""
+        return self.reference + UNSAID if self.hottest is None else max(self.hottest, self.reference)
+
     def counted(self, celsius: float) -> float:
-        """The temperature that counts: ``celsius``; where that is NaN the hottest one, else the reference."""
-        if not math.isnan(celsius):
-            return celsius
-        return self.reference if self.hottest is None else max(self.hottest, self.reference)
+        """The temperature that counts: ``celsius``, or ``most`` where that is no number."""
+        return celsius if math.isfinite(celsius) else self.most
+
+    def beyond(self, celsius: float | None) -> bool:
+        """Is this hotter than what the model was fitted on, as far as that is said?"""
+        return celsius is not None and self.hottest is not None and celsius > self.hottest + SOME_KELVINS
 
     def above(self, celsius: float) -> tuple[float, float]:
         """([W] at every use, [W] per unit of u) that this temperature adds."""
@@ -46,9 +60,9 @@ class TemperatureTerm:
 
 
 def at_present(model: PowerModel, celsius: float, overhead: float) -> PowerModel:
-    """The model at this temperature of its signal (NaN: not known), times the overhead of cooling and supply (NaN or 1:
-    none). The model itself where neither changes anything."""
-    factor = 1.0 if math.isnan(overhead) else overhead
+    """The model at this temperature of its signal (NaN: not known), times the overhead of cooling and supply (NaN, or
+    not above 1: none). The model itself where neither changes anything."""
+    factor = overhead if math.isfinite(overhead) and overhead > 1.0 else 1.0
     if (term := model.temperature) is None:
         if factor == 1.0:
             return model
@@ -67,6 +81,13 @@ def at_present(model: PowerModel, celsius: float, overhead: float) -> PowerModel
         overhead=factor,
         celsius=counted,
     )
+
+
+def at_reference(models: PowerModels) -> PowerModels:
+    """The models without their temperature terms: as if all air were at the reference or cooler."""
+    named = {name: replace(model, temperature=None) for name, model in models.by_name.items()}
+    selected = tuple((selector, replace(model, temperature=None)) for selector, model in models.by_selector)
+    return PowerModels(MappingProxyType(named), selected)
 
 
 def _times(watts: float | None, factor: float) -> float | None:

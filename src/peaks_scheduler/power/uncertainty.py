@@ -16,6 +16,8 @@ import numpy as np
 
 from peaks_scheduler.arrays import Floats, Ints
 
+from .adjusted import Adjusted
+from .curves import Curve
 from .delta_method import standard_errors
 from .models import PowerModel
 
@@ -147,11 +149,19 @@ def difference_errors(
     same_model = [i for i, each in enumerate(models) if each is model or _same_fit(each, model)]
     if len(same_model) > 1 and model is not None and has_errors(model):
         gradients = rise_gradient(model, u[same_model], step[same_model], envelope=envelope)
+        overheads = np.array([1.0 if (each := models[i]) is None else each.overhead for i in same_model])
+        gradients *= overheads / model.overhead
         differences[same_model] = _errors(model, gradients - gradients[:, [same_model.index(best)]])
     differences[best] = 0.0
     return differences
 
 
 def _same_fit(a: PowerModel | None, b: PowerModel | None) -> bool:
-    """Are both the same fitted model, perhaps at other temperatures?"""
-    return a is not None and b is not None and a.celsius is not None and a.quality is b.quality is not None
+    """Are both the same fitted model, under present conditions that may differ?"""
+    if a is None or b is None or a.name != b.name or a.quality is not b.quality or a.quality is None:
+        return False
+    return _fitted(a) is _fitted(b)
+
+
+def _fitted(model: PowerModel) -> Curve:
+    return model.curve.fitted if isinstance(model.curve, Adjusted) else model.curve

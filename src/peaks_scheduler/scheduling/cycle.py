@@ -17,12 +17,22 @@ import numpy as np
 from peaks_scheduler.arrays import Mask
 from peaks_scheduler.ledger.snapshot import Snapshot
 from peaks_scheduler.objects.pod import Pod
-from peaks_scheduler.power.models import PowerModel
 from peaks_scheduler.scheduling.scoring.strategies import Strategy
 
 from .decision import Decision
 from .filtering import diagnose, feasible_nodes, outright
-from .prediction import Predicted, cpu_before, cpu_share, extrapolated, finite, number, predict, rise, standing
+from .prediction import (
+    Predicted,
+    conditions,
+    cpu_before,
+    cpu_share,
+    extrapolated,
+    finite,
+    number,
+    predict,
+    rise,
+    standing,
+)
 from .selection import SelectedNode, two_best
 
 
@@ -69,6 +79,7 @@ def _decision(
     """The decision, with everything that the record has."""
     i = best.index
     load_end, model = float(nodes.load_end[i]), nodes.models[i]
+    origin, celsius, overhead = conditions(model)
     return Decision(
         pod,
         strategy.name,
@@ -83,7 +94,7 @@ def _decision(
         standing=standing(nodes, predicted, i),
         load_age=None if np.isnan(load_end) else now - load_end,
         model=model.name if model else "",
-        model_from=_from(model),
+        model_from=origin,
         rise_watts=rise(pod, nodes, i),
         jump_error_watts=strategy.error(pod, nodes, i) if strategy.error and strategy.in_watts else None,
         extrapolated=extrapolated(nodes, predicted, i),
@@ -92,13 +103,9 @@ def _decision(
         cost=number(predicted.cost, i),
         runner_up_cost=None if second is None else number(predicted.cost, second.index),
         cost_unit=strategy.unit,
-        temperature=model.celsius if model else None,
-        overhead=model.overhead if model and model.overhead != 1.0 else None,
+        temperature=celsius,
+        overhead=overhead,
     )
-
-
-def _from(model: PowerModel | None) -> str | None:
-    return None if model is None else model.origin
 
 
 def _extra_watts(feasible: Mask, predicted: Predicted, i: int) -> float | None:

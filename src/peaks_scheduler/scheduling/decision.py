@@ -159,8 +159,7 @@ class Decision:
 
     def _conditions(self) -> dict[str, Any]:
         """What the watts were computed for, beside the load; without what does not apply."""
-        conditions = {"temperature": _rounded(self.temperature, 2), "overhead": _rounded(self.overhead, 4)}
-        return {name: value for name, value in conditions.items() if value is not None}
+        return _conditions(self.temperature, self.overhead)
 
     def _costs(self) -> dict[str, Any]:
         if self.cost_unit == WATTS:
@@ -199,6 +198,9 @@ class NodeVerdict:
     ceiling: Ceiling = NO_CEILING
     cost: float | None = None  # in ``cost_unit``: what the node competes by
     cost_unit: str = WATTS
+    model_from: str | None = None  # as in ``Decision``, likewise below
+    temperature: float | None = None
+    overhead: float | None = None
 
     def above(self) -> Iterator[tuple[str, float, float]]:
         """(CPU or memory, share in use, ceiling) of each resource that ends above its ceiling."""
@@ -221,7 +223,19 @@ class NodeVerdict:
         if self.standing == "above-ceiling":
             over = {what.lower(): {"after": after, "ceiling": ceiling} for what, after, ceiling in self.above()}
             answer["aboveCeiling"] = over
-        return answer
+        return answer | self._conditions()
+
+    def _conditions(self) -> dict[str, Any]:
+        """What the watts were computed for; empty where it is a curve of the model file, as it stands there."""
+        conditions = _conditions(self.temperature, self.overhead)
+        if not self.feasible or (not conditions and self.model_from in (None, "file")):
+            return {}
+        return {"modelFrom": self.model_from, **conditions}
+
+
+def _conditions(temperature: float | None, overhead: float | None) -> dict[str, Any]:
+    conditions = {"temperature": _rounded(temperature, 2), "overhead": _rounded(overhead, 4)}
+    return {name: value for name, value in conditions.items() if value is not None}
 
 
 def _compact(record: dict[str, Any]) -> str:

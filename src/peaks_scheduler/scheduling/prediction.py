@@ -13,6 +13,7 @@ import numpy as np
 from peaks_scheduler.arrays import Floats, Mask
 from peaks_scheduler.ledger.snapshot import NO_CPUS, Snapshot
 from peaks_scheduler.objects.pod import Pod
+from peaks_scheduler.power.models import Origin, PowerModel
 from peaks_scheduler.scheduling.scoring.headroom import ROUNDING, above, ceilings, memory_after, overshoot
 from peaks_scheduler.scheduling.scoring.jump import cpu_after
 from peaks_scheduler.scheduling.scoring.strategies import Strategy
@@ -103,9 +104,20 @@ def rise(pod: Pod, nodes: Snapshot, i: int) -> float | None:
         return None
 
 
+def conditions(model: PowerModel | None) -> tuple[Origin | None, float | None, float | None]:
+    """(origin of the model, [celsius] that it counts at, factor of its overhead) of a node; None: does not apply."""
+    if model is None:
+        return None, None, None
+    return model.origin, model.celsius, model.overhead if model.overhead != 1.0 else None
+
+
 def extrapolated(nodes: Snapshot, predicted: Predicted, i: int) -> bool | None:
-    """Is node i, without the pod or with it, outside the loads that its curve was fitted on? None: not known."""
-    quality = model.quality if (model := nodes.models[i]) else None
+    """Is node i, without the pod or with it, outside the loads that its curve was fitted on, or its air hotter? None:
+    neither is known."""
+    model = nodes.models[i]
+    if model is not None and model.temperature is not None and model.temperature.beyond(model.celsius):
+        return True
+    quality = model.quality if model else None
     if quality is None or (quality.cpu_min is None and quality.cpu_max is None):
         return None
     low = -np.inf if quality.cpu_min is None else quality.cpu_min

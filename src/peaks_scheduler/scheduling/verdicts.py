@@ -12,7 +12,7 @@ from peaks_scheduler.scheduling.scoring.strategies import Strategy
 
 from .decision import NodeVerdict
 from .filtering import outright, refusals_by_filter
-from .prediction import cpu_before, cpu_share, finite, number, predict, standing
+from .prediction import conditions, cpu_before, cpu_share, finite, number, predict, standing
 
 
 def judge(pod: Pod, nodes: Snapshot, strategy: Strategy) -> dict[str, NodeVerdict]:
@@ -33,6 +33,7 @@ def judge(pod: Pod, nodes: Snapshot, strategy: Strategy) -> dict[str, NodeVerdic
             limits[i],
             number(predicted.cost, i) if fits else None,
             strategy.unit,
+            *conditions(nodes.models[i]),
         )
     return verdicts
 

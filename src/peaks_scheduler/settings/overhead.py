@@ -1,14 +1,15 @@
 """Setting ``power.overhead``: what cooling and supply cost on top of a node's own watts.
 
-A constant factor (PUE), or a table of cooling watts by inlet temperature and rack power. Pure.
+A constant factor (PUE), or a table of cooling watts by inlet temperature and rack power (``power.cooling``). Pure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
+
+from peaks_scheduler.power.cooling import RACK, CoolingTable
 
 from .mappings import parse_fields, parse_number
 from .values import parse_text
@@ -17,20 +18,6 @@ _EXPECTED = (
     "a factor of 1 or more (PUE), or {rackLabel: topology.kubernetes.io/rack, inlet: [18, 30], rackWatts: [0, 10000], "
     "coolingWatts: [[0, 2000], [0, 5000]]}: a row for each inlet temperature, a column for each rack power"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class CoolingTable:
-    """Cooling watts of a rack by inlet temperature [celsius] and power of the rack [W]."""
-
-    inlet: tuple[float, ...]
-    """(I,) rising."""
-    rack_watts: tuple[float, ...]
-    """(R,) rising."""
-    cooling_watts: tuple[tuple[float, ...], ...]
-    """(I, R) [W], not negative, not falling along R."""
-    rack_label: str = "topology.kubernetes.io/rack"
-    """Nodes of one value share a rack; a node without the label is a rack of its own."""
 
 
 def parse_overhead(value: object) -> float | CoolingTable:
@@ -58,7 +45,7 @@ def _table(value: Mapping[Any, Any]) -> CoolingTable:
         raise ValueError(_EXPECTED)
     if any(low > high for row in rows for low, high in pairwise(row)) or any(row[0] < 0.0 for row in rows):
         raise ValueError(f"{_EXPECTED}; cooling watts do not fall as the rack's power rises")
-    return CoolingTable(inlet, rack, rows, found.get("rackLabel", "topology.kubernetes.io/rack"))
+    return CoolingTable(inlet, rack, rows, found.get("rackLabel", RACK))
 
 
 def _rising(value: object) -> tuple[float, ...]:

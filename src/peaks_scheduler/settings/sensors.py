@@ -21,6 +21,9 @@ UNITS: Mapping[str, str] = MappingProxyType({"inlet": CELSIUS, "cpu1": CELSIUS, 
 IPMI_NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"inlet": ("Ambient", "Inlet Temp"), "cpu1": ("CPU1", "CPU1 Temp"), "cpu2": ("CPU2", "CPU2 Temp")}
 )
+RESERVED = ("overhead", "carbonIntensity")
+"""Signals that other settings bring: no sensor has these names."""
+
 CUSTOM_METRICS: Mapping[str, str] = MappingProxyType({"inlet": "inlet_temp", "deltaP": "delta_p"})
 
 
@@ -91,7 +94,14 @@ def parse_values(value: object) -> Mapping[str, Mapping[str, float]]:
     what = "nodes with their signals and numbers, such as {worker-1: {inlet: 25.0}}"
     if not isinstance(value, Mapping) or not all(isinstance(each, Mapping) for each in value.values()):
         raise ValueError(what)
-    return {str(node): {str(s): _number(n, what) for s, n in signals.items()} for node, signals in value.items()}
+    return {str(node): {_signal(s): _number(n, what) for s, n in signals.items()} for node, signals in value.items()}
+
+
+def _signal(name: object) -> str:
+    text = str(name)
+    if text.partition("/")[0] in RESERVED:
+        raise ValueError(f"names of signals other than {' and '.join(RESERVED)}, which other settings bring")
+    return text
 
 
 def _number(value: object, what: str) -> float:
@@ -105,7 +115,7 @@ def parse_words(value: object) -> Mapping[str, str]:
     """Text by signal: queries or metrics."""
     if not isinstance(value, Mapping) or not all(isinstance(each, str) and each.strip() for each in value.values()):
         raise ValueError("signals, each with its text, such as {inlet: ...}")
-    return {str(signal): text.strip() for signal, text in value.items()}
+    return {_signal(signal): text.strip() for signal, text in value.items()}
 
 
 def parse_ipmi_exporter(value: object) -> IpmiExporterSettings:
@@ -122,7 +132,7 @@ def parse_ipmi_exporter(value: object) -> IpmiExporterSettings:
 def _parse_sensor_names(value: object) -> Mapping[str, tuple[str, ...]]:
     if not isinstance(value, Mapping):
         raise ValueError("signals with the names of their sensors")  # noqa: TRY004
-    return {str(signal): parse_names(names) for signal, names in value.items()}
+    return {_signal(signal): parse_names(names) for signal, names in value.items()}
 
 
 def shown_ipmi_exporter(settings: IpmiExporterSettings) -> dict[str, Any]:

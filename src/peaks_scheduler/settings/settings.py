@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 from peaks_scheduler.objects.annotations import AnnotationRules
 from peaks_scheduler.objects.ceilings import Ceiling
+from peaks_scheduler.power.cooling import CoolingTable
 from peaks_scheduler.power.models import EMPTY, PowerModels
 from peaks_scheduler.scheduling.decision import Detail
 
 from .http_headers import Header
-from .overhead import CoolingTable
 from .predictors import PredictorSettings
 from .promql_matchers import EVERYTHING, Matchers
 from .sensors import SensorSettings

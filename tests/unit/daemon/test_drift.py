@@ -23,6 +23,7 @@ from peaks_scheduler.observability.telemetry import Telemetry
 from peaks_scheduler.power.curves import Exponential
 from peaks_scheduler.power.models import PowerModel, PowerModels
 from peaks_scheduler.power.scope import Scope
+from peaks_scheduler.power.temperature import TemperatureTerm
 from peaks_scheduler.settings.loading import load_settings
 from peaks_scheduler.settings.settings import DriftSettings
 from peaks_scheduler.sources.power_history.plan import Queries
@@ -156,6 +157,79 @@ class TestScopes:
         assert (
             keeping.health == f"degraded: not comparable, models and meters are of other parts of the machine: {words}"
         )
+
+
+def below(watts: float) -> Exponential:
+    """So many watts below the truth at any load."""
+    return Exponential(184.21 - watts, -84.21, -3.0)
+
+
+AIR = TemperatureTerm("inlet", 22.0, 2.0, 2.0, coolest=20.0, hottest=27.0)  # 2 W/K at any load
+
+
+class TestAir:
+    """Sensors follow ``true_watts``, whatever the temperature is said to be."""
+
+    @staticmethod
+    def keeping(model: PowerModel, inlet: float | None) -> Keeping:
+        keeping = Keeping(scraped("worker-1", u=STEADY))
+        keeping.ledger.apply_models(PowerModels({"worker-1": replace(model, name="worker-1")}))
+        if inlet is not None:
+            keeping.ledger.set_signal("inlet", {"worker-1": inlet}, unit="celsius", time=NOW)
+        keeping.ledger.set_signal("overhead", {"worker-1": 1.5}, unit="ratio", time=NOW)
+        return keeping
+
+    async def test_the_model_predicts_for_the_present_temperature_and_without_the_cooling(self) -> None:
+        keeping = self.keeping(PowerModel("", below(10.0), temperature=AIR), 27.0)
+        await keeping.keeper.once()
+        drift = keeping.keeper.nodes["worker-1"]
+        assert (drift.predicted, drift.warmth) == (pytest.approx(drift.measured), "")
+
+    async def test_a_prediction_is_compared_as_it_was_made(self) -> None:
+        keeping = self.keeping(PowerModel("", below(50.0)), 27.0)
+        keeping.ledger.power.predict([PowerModel("worker-1", below(0.0), celsius=27.0)], NOW, NOW + 120.0)
+        await keeping.keeper.once()
+        assert keeping.keeper.summary()["worst"] == pytest.approx(0.0, abs=1e-6)
+
+    async def test_where_the_temperature_is_not_known_nothing_is_compared_and_it_is_said(self) -> None:
+        keeping = self.keeping(PowerModel("", below(10.0), temperature=AIR), None)
+        await keeping.keeper.once()
+        assert keeping.keeper.nodes == {}
+        assert keeping.health == (
+            "degraded: not compared, the model depends on a temperature that is not known: worker-1"
+        )
+
+    async def test_a_room_that_is_warmer_than_the_model_has_seen_is_named(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO, "peaks_scheduler")
+        # at 31 celsius it predicts 18 W more than its curve, and 40 - 18 W are missing
+        keeping = self.keeping(PowerModel("", below(40.0), temperature=AIR), 31.0)
+        await keeping.keeper.once()
+        await keeping.keeper.once()
+        words = "worker-1 (+22 W at 31.0 celsius: 4.0 K above what its model was fitted on)"
+        assert keeping.health == f"degraded: more power than predicted, the air may be why: {words}"
+        assert caplog.messages.count("nodes draw more power than predicted, the air may be why") == 1
+
+    async def test_a_model_that_does_not_know_the_temperature_is_named(self) -> None:
+        keeping = self.keeping(PowerModel("", below(20.0)), 31.0)
+        await keeping.keeper.once()
+        (drift,) = keeping.keeper.nodes.values()
+        assert drift.warmth == "+20 W at 31.0 celsius: its model does not know the temperature"
+
+    @pytest.mark.parametrize(
+        ("model", "inlet"),
+        [
+            pytest.param(PowerModel("", below(20.0)), None, id="no temperature is known"),
+            pytest.param(PowerModel("", below(5.0)), 31.0, id="the drift is small"),
+            pytest.param(PowerModel("", below(-20.0)), 31.0, id="less is drawn than predicted"),
+            pytest.param(PowerModel("", below(40.0), temperature=AIR), 27.5, id="the model knows such air"),
+        ],
+    )
+    async def test_no_air_is_blamed_where_nothing_says_so(self, model: PowerModel, inlet: float | None) -> None:
+        keeping = self.keeping(model, inlet)
+        await keeping.keeper.once()
+        assert (set(keeping.keeper.nodes), keeping.health) == ({"worker-1"}, "ok")
 
 
 class TestTrouble:

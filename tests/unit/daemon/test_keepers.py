@@ -37,19 +37,21 @@ EXPORTED = {
 WITHOUT_ROWS = (
     "peaks_common_unknown_pod_fields",
     "peaks_node_power_watts",
-    "peaks_pod_usage_groups",
-    "peaks_power_model_drift_ratio",
-)
-"""Exported by name alone, as long as nothing is known."""
-WITH_A_SETTING = (
-    "peaks_carbon_intensity_grams_per_kwh",
     "peaks_node_pressure_pascals",
     "peaks_node_temperature_celsius",
+    "peaks_pod_usage_groups",
+    "peaks_power_model_drift_ratio",
     "peaks_sensor_age_seconds",
     "peaks_sensor_marked_values",
     "peaks_sensor_nodes",
 )
-"""Exported where a setting asks for it: ``carbon.path``, ``sensors``."""
+"""Exported by name alone, as long as nothing is known."""
+WITH_A_SETTING = (
+    "peaks_carbon_intensity_grams_per_kwh",
+    "peaks_power_overhead_ratio",
+    "peaks_rack_power_watts",
+)
+"""Exported where a setting asks for it: ``carbon.path``, ``power.overhead``."""
 
 
 class Temperature(Keeper):

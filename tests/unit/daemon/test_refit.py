@@ -26,6 +26,7 @@ from peaks_scheduler.observability.telemetry import Telemetry
 from peaks_scheduler.power.curves import Curve, Exponential, Linear
 from peaks_scheduler.power.models import EMPTY, PowerModel, PowerModels, Quality
 from peaks_scheduler.power.scope import Scope
+from peaks_scheduler.power.temperature import TemperatureTerm
 from peaks_scheduler.settings.loading import load_settings
 from peaks_scheduler.settings.settings import RefitSettings
 from peaks_scheduler.settings.table import redacted
@@ -272,6 +273,46 @@ class TestRounds:
         await keeping.keeper.once()
         assert keeping.curve("worker-1") is learned
         assert "power is measured otherwise now, the model stays" in caplog.messages
+
+
+class TestAir:
+    """The file's model knows the temperature: 2 W a kelvin above 22 celsius at any load."""
+
+    @staticmethod
+    def keeping(below: float, inlet: float | None) -> Keeping:
+        """Its curve is so many watts below the truth."""
+        curve, air = Exponential(184.21 - below, -84.21, -3.0), TemperatureTerm("inlet", 22.0, 2.0, 2.0, hottest=35.0)
+        model = PowerModel("worker-1", curve, None, WHOLE_RANGE, "platform", temperature=air)
+        keeping = Keeping(scraped("worker-1", noise=1.0), PowerModels({"worker-1": model}))
+        keeping.ledger.set_signal("overhead", {"worker-1": 1.5}, unit="ratio", time=NOW)
+        if inlet is not None:
+            keeping.ledger.set_signal("inlet", {"worker-1": inlet}, unit="celsius", time=NOW)
+        return keeping
+
+    async def test_it_is_judged_at_the_present_temperature_and_without_the_cooling(self) -> None:
+        keeping = self.keeping(10.0, 27.0)
+        before = keeping.curve("worker-1")
+        await keeping.keeper.once()
+        assert keeping.curve("worker-1") is before
+
+    async def test_one_that_is_wrong_at_this_temperature_is_replaced(self, caplog: pytest.LogCaptureFixture) -> None:
+        keeping = self.keeping(0.0, 27.0)
+        await keeping.keeper.once()
+        learned = keeping.ledger.models.for_node("worker-1", {})
+        assert learned is not None
+        assert (learned.origin, learned.temperature) == ("learned", None)
+        (record,) = [each for each in caplog.records if each.message == "power model replaced"]
+        assert record.__dict__["rmse_before_watts"] == pytest.approx(10.0 + 1 / 20, abs=OF_MEAN)
+
+    async def test_where_the_temperature_is_not_known_it_stays_and_that_is_said_once(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        keeping = self.keeping(0.0, None)
+        before = keeping.curve("worker-1")
+        await keeping.keeper.once()
+        await keeping.keeper.once()
+        assert keeping.curve("worker-1") is before
+        assert caplog.messages.count("power model not judged, it stays") == 1
 
 
 def of_kepler_0_7(worker: str, part: str, source: str, curve: Callable[[float], float], noise: float = 1.0) -> Raw:

@@ -6,13 +6,32 @@ import json
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from peaks_scheduler.power.curves import Linear
+from peaks_scheduler.power.models import PowerModel, PowerModels
+from peaks_scheduler.power.temperature import TemperatureTerm
 from peaks_scheduler.scheduling.decision import Decision, Diagnosis, NodeVerdict
 from peaks_scheduler.scheduling.scoring.preferences import PREFERENCES
-from tests.support.builders import BENT_UP, Json, anti_affinity, decide, ledger, load, node, pod, read, taint, workers
+from peaks_scheduler.scheduling.verdicts import judge
+from tests.support.builders import (
+    BENT_UP,
+    NOW,
+    PEAKS,
+    Json,
+    anti_affinity,
+    decide,
+    ledger,
+    load,
+    node,
+    pod,
+    read,
+    taint,
+    workers,
+)
 
 FIELDS = [
     "node", "jumpWatts", "runnerUp", "runnerUpJumpWatts", "cpuBefore", "cpuAfter", "standing", "loadAgeSeconds",
@@ -90,6 +109,9 @@ def test_it_stays_under_a_kilobyte_with_the_longest_names_and_any_numbers(
         extrapolated=False,
         preferences=tuple(preference.name for preference in PREFERENCES),
         preference_watts=watts,
+        model_from="predicted",
+        temperature=watts,
+        overhead=cpu,
     )
     annotation = decision.annotation()
     assert len(annotation.encode()) < 1024
@@ -216,6 +238,48 @@ def test_a_verdict_is_the_contracts_json() -> None:
     assert chosen.as_json() == {
         "feasible": True, "reasons": [], "standing": "measured", "jumpWatts": 4.31, "cpuBefore": 0.22, "cpuAfter": 0.28,
     }  # fmt: skip
+
+
+def test_a_verdict_says_what_the_watts_were_computed_for_where_that_is_not_the_file_alone() -> None:
+    plain = NodeVerdict(True, (), "measured", 4.31, 0.22, 0.28, model_from="file")
+    assert not {"modelFrom", "temperature", "overhead"} & plain.as_json().keys()
+    warm = replace(plain, temperature=27.456, overhead=1.4).as_json()
+    assert (warm["modelFrom"], warm["temperature"], warm["overhead"]) == ("file", 27.46, 1.4)
+    assert replace(plain, model_from="learned").as_json()["modelFrom"] == "learned"
+    assert "temperature" not in replace(plain, feasible=False, temperature=27.4).as_json()
+
+
+WARM = PowerModel("*", Linear(100.0, 160.0), temperature=TemperatureTerm("inlet", 22.0, 1.0, 3.0, hottest=32.0))
+
+
+def test_the_record_and_the_verdict_say_the_temperature_and_the_overhead_that_counted() -> None:
+    known = ledger(node("worker-0", cpu="8"), power=WARM, loads={"worker-0": 0.5})
+    known.set_signal("inlet", {"worker-0": 27.0}, unit="celsius", time=NOW)
+    known.set_signal("overhead", {"worker-0": 1.2}, unit="ratio", time=NOW)
+    record = decide(pod(cpu="1"), known).record()
+    # an eighth of 60 + 2 * 5 W, and a fifth more
+    assert (record["jumpWatts"], record["riseWatts"]) == (10.5, 10.5)
+    assert (record["temperature"], record["overhead"], record["modelFrom"]) == (27.0, 1.2, "file")
+    verdict = judge(read(pod(cpu="1")), known.snapshot(), PEAKS)["worker-0"]
+    assert (verdict.temperature, verdict.overhead, verdict.model_from) == (27.0, 1.2, "file")
+
+
+@pytest.mark.parametrize(("celsius", "beyond"), [(32.5, None), (34.0, True), (np.nan, None)])
+def test_air_hotter_than_the_model_was_fitted_on_is_an_extrapolation(celsius: float, beyond: bool | None) -> None:
+    known = ledger(node("worker-0"), power=WARM)
+    known.set_signal("inlet", {"worker-0": celsius}, unit="celsius", time=NOW)
+    assert decide(pod(), known).extrapolated is beyond
+
+
+def test_a_record_with_everything_in_it_fits_into_the_annotation() -> None:
+    name = "n" * 253
+    known = ledger(node(name), node("m" * 253), power=PowerModels({}, (({}, replace(WARM, name="s" * 2000)),)))
+    nodes = (name, "m" * 253)
+    known.set_signal("inlet", dict.fromkeys(nodes, 27.123456), unit="celsius", time=NOW)
+    known.set_signal("overhead", dict.fromkeys(nodes, 1.234), unit="ratio", time=NOW)
+    text = decide(pod(), known).annotation()
+    assert len(text.encode()) <= 1023
+    assert (json.loads(text)["temperature"], json.loads(text)["overhead"]) == (27.12, 1.234)
 
 
 def test_of_a_node_without_cpu_the_record_tells_no_share() -> None:

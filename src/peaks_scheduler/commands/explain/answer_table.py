@@ -103,7 +103,23 @@ def _row(name: str, verdict: NodeVerdict) -> tuple[str, ...]:
         return name, "-", "-", "-", "-", "; ".join(verdict.reasons)
     before, after = _percent(verdict.cpu_before), _percent(verdict.cpu_after)
     price = _price(verdict.jump_watts, verdict.cost, verdict.cost_unit)
-    return name, verdict.standing or "-", price, before, after, _ceiling(verdict)
+    words = "; ".join(filter(None, (_ceiling(verdict), _conditions(verdict))))
+    return name, verdict.standing or "-", price, before, after, words
+
+
+def _conditions(verdict: NodeVerdict) -> str:
+    """``at 27.5 celsius, with overhead 1.4, predicted``: what the watts were computed for; empty for a curve of the
+    model file as it stands there."""
+    return ", ".join(
+        filter(
+            None,
+            (
+                "" if verdict.temperature is None else f"at {verdict.temperature:.1f} celsius",
+                "" if verdict.overhead is None else f"with overhead {verdict.overhead:.3g}",
+                verdict.model_from if verdict.model_from not in (None, "file") else "",
+            ),
+        )
+    )
 
 
 def _ceiling(verdict: NodeVerdict) -> str:

@@ -29,6 +29,7 @@ from peaks_scheduler.sources.load_watcher import read_report
 from peaks_scheduler.sources.matching import match_nodes
 from peaks_scheduler.text.words import few
 
+from .conditions import apply_conditions, not_asked
 from .file_objects import read_described
 from .templates import Template
 
@@ -81,7 +82,8 @@ async def live(load_path: str | None, settings: Settings, key: str | None = None
     objects = [(connection.server, raw) for raw in (*listed.objects, *finished)]
     cluster = _cluster(objects, settings, load, time.time(), offset)
     cluster.ledger.set_unreadable(listed.unreadable)
-    return replace(cluster, notes=[*listed.notes, *cluster.notes], other_models=_other_models(settings))
+    other_models = "; ".join(filter(None, (_learned_models(settings), cluster.other_models)))
+    return replace(cluster, notes=[*listed.notes, *cluster.notes], other_models=other_models)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +158,8 @@ def _cluster(
         else:
             notes.append(f"no load, all nodes are estimated{f': {load}' if load else ''}")
             ledger.refresh(now)
-    return Cluster(ledger, now, notes, finished=finished)
+        notes += apply_conditions(ledger, settings, now)
+    return Cluster(ledger, now, notes, finished=finished, other_models=not_asked(ledger, settings))
 
 
 def _finished_phase(raw: Json) -> dict[str, str]:
@@ -218,7 +221,7 @@ def _apply(report: LoadReport, ledger: Ledger) -> list[str]:
     return [*report.problems, *warnings]
 
 
-def _other_models(settings: Settings) -> str:
+def _learned_models(settings: Settings) -> str:
     """A note that a running scheduler may have learned models: they are in its memory alone."""
     if not settings.refit.enabled:
         return ""

@@ -14,12 +14,14 @@ from pathlib import Path
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.files.csv.bounded_text import read_csv_text
 from peaks_scheduler.power.models import PowerModels
+from peaks_scheduler.power.temperature import at_reference
 from peaks_scheduler.settings.power_models import configured_models
 from peaks_scheduler.simulation.belief_words import Beliefs
 from peaks_scheduler.simulation.cluster import SimulatedNode
 from peaks_scheduler.simulation.levels import levelled
 from peaks_scheduler.simulation.measurement import Kpis
 from peaks_scheduler.simulation.workload import Workload
+from peaks_scheduler.text.words import few
 
 from .cluster.answer import answer
 from .cluster.curves import drawn_curves
@@ -60,7 +62,7 @@ class Subject:
 
 def subject_of(request: SimulateRequest) -> Subject:
     """The subject of a request. Raises ConfigurationError, LoadError."""
-    models = configured_models(request.settings, "--power-models")
+    models, warnings = timeless(configured_models(request.settings, "--power-models"))
     if _is_own(request.nodes, "--nodes"):
         nodes, notes = _own_nodes(request, models)
         in_run = _drawing(request, nodes, believed(nodes, models))
@@ -73,7 +75,18 @@ def subject_of(request: SimulateRequest) -> Subject:
         in_run = _believing(request, nodes, models)
     workload = _workload(request, nodes)
     own = _is_own(request.nodes, "--nodes")
-    return Subject(nodes, workload, (*notes, *workload.notes), in_run, own)
+    return Subject(nodes, workload, (*notes, *warnings, *workload.notes), in_run, own)
+
+
+def timeless(models: PowerModels) -> tuple[PowerModels, tuple[str, ...]]:
+    """The models as they can be simulated, and a note where that leaves something out: no temperatures occur there."""
+    every = (*models.by_name.values(), *(model for _, model in models.by_selector))
+    warm = tuple(dict.fromkeys(model.name for model in every if model.temperature is not None))
+    if not warm:
+        return models, ()
+    return at_reference(models), (
+        f"temperatures are not simulated: models that know them count at their reference temperature ({few(warm)})",
+    )
 
 
 def _is_own(text: str, option: str) -> bool:
