@@ -123,9 +123,7 @@ def _entry(where: str, entry: Any) -> list[tuple[Mapping[str, str] | None, Power
     where = f"{where} ({', '.join(names) if names is not None else label})"
     curve = read_curve(where, entry)
     standby, quality = _standby(where, entry, curve), _quality(where, entry.get("quality"), curve)
-    model = PowerModel(
-        label, curve, standby, quality, _scope(where, entry), temperature=read_temperature(where, entry)
-    )
+    model = PowerModel(label, curve, standby, quality, _scope(where, entry), temperature=read_temperature(where, entry))
     if selector is not None:
         return [(selector, model)]
     return [(None, replace(model, name=name)) for name in names or ()]

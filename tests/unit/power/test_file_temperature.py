@@ -102,7 +102,10 @@ def test_a_term_is_read_as_it_was_written(written: TemperatureTerm) -> None:
 
 def test_nodes_with_other_terms_have_entries_of_their_own() -> None:
     curve = Linear(60.0, 150.0)
-    warm, cool = (PowerModel(name, curve, temperature=TemperatureTerm("inlet", 22.0, w, w)) for name, w in (("a", 1.0), ("b", 2.0)))
+    warm, cool = (
+        PowerModel(name, curve, temperature=TemperatureTerm("inlet", 22.0, w, w))
+        for name, w in (("a", 1.0), ("b", 2.0))
+    )
     text = render_models(PowerModels({"a": warm, "b": cool}))
     read = parse_models(text, "m.yaml").by_name
     assert (read["a"].temperature, read["b"].temperature) == (warm.temperature, cool.temperature)
