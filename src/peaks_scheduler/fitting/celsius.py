@@ -1,7 +1,7 @@
 """Temperatures beside the samples of a node: which of them can be true, and which belongs to which sample.
 
-Owns what counts as nonsense (what sensors say instead of nothing, such as -128 or 255), how a recorded series is brought
-to the times of the samples, and when numbers look like another unit than celsius. Never bridges a gap. Pure.
+Owns what counts as nonsense (what sensors say instead of nothing, such as -128 or 255), how a recorded series is
+brought to the times of the samples, and when numbers look like another unit than celsius. Never bridges a gap. Pure.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def other_unit(every: Sequence[Floats]) -> str:
     if not values.size or float(values.min()) <= UNIT_ABOVE:
         return ""
     middle = float(np.median(values))
-    kelvin, fahrenheit = middle - 273.15, (middle - 32.0) / 1.8
-    guess = f"kelvin ({kelvin:.0f} celsius)" if kelvin >= LOWEST else f"Fahrenheit ({fahrenheit:.0f} celsius)"
+    kelvin = middle - 273.15
+    guess = f"kelvin ({kelvin:.0f} celsius)" if kelvin >= LOWEST else "Fahrenheit or tenths of a degree"
     if kelvin > HIGHEST:
         guess = "thousandths of a degree" if middle > 10.0 * HIGHEST else "tenths of a degree"
     return f"all values are above {UNIT_ABOVE:g} (about {middle:.4g}), which looks like {guess}: convert it to celsius"
