@@ -1,10 +1,10 @@
 """How often the 95 % intervals of a fit with temperature have the truth, and how often a term is taken wrongly.
 
 ``python -m benchmarks.temperature_fits [SEEDS]``. Every seed is a machine of its own: a week of five minutes, noise of
-2 % of the mean power, air whose temperature goes up and down by 6 K a day and wanders besides, and a load that is partly
-high when the air is warm. Curves take turns. Measured: for two kinds of term, how many intervals have the true watts a
-kelvin at no load and at full load; without a term, how often one is taken; with 2 K instead of 6 K, how often it is
-refused. ``tests/unit/fitting/test_temperature.py`` does the same with fewer seeds.
+2 % of the mean power, air whose temperature goes up and down by 6 K a day and wanders besides, and a load that is
+partly high when the air is warm. Curves take turns. Measured: for two kinds of term, how many intervals have the true
+watts a kelvin at no load and at full load; without a term, how often one is taken; with 2 K instead of 6 K, how often
+it is refused. ``tests/unit/fitting/test_temperature.py`` does the same with fewer seeds.
 """
 
 from __future__ import annotations
