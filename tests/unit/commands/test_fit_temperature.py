@@ -182,8 +182,8 @@ def test_a_picture_has_the_colours_of_cold_and_warm() -> None:
     assert run(*TIMED, "--plot", "m.svg").exit_code == 0
     drawn = Path("m.svg").read_text()
     assert "curve at the coolest, middle and hottest temperature" in drawn
-    assert "#3b4cc0" in drawn  # matplotlib's coolwarm at its ends
-    assert "#b40426" in drawn
+    assert "stroke: #2166ac" in drawn  # lines at the coolest and the hottest temperature
+    assert "stroke: #b2182b" in drawn
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from .node_fit import NodeFit
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import PathCollection
+    from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
 FORMATS = ("png", "svg", "pdf")
@@ -50,7 +51,7 @@ _LABELS = _SAMPLES, _MEASURED, _BEYOND, _BAND, _HULL = (
     "its convex envelope",
 )
 _WARM = "curve at the coolest, middle and hottest temperature"
-_COLOURS = "coolwarm"  # of temperatures
+_COLD_TO_HOT = ("#2166AC", "#8A4F9E", "#B2182B")  # no light colour between: lines have these colours too
 _VERDICTS = {"good": "#007A53", "usable": "#9A6700", "refused": "#B3261E"}
 
 
@@ -147,12 +148,21 @@ def _points(panel: Axes, node: NodeFit) -> Floats:
         panel.scatter(100 * cpu, watts, color=_POINTS, label=_SAMPLES, **look)
     else:
         panel.scatter(100 * cpu[~known], watts[~known], color=_POINTS, **look)
-        points = panel.scatter(100 * cpu[known], watts[known], c=celsius[known], cmap=_COLOURS, label=_SAMPLES, **look)
+        points = panel.scatter(
+            100 * cpu[known], watts[known], c=celsius[known], cmap=_colours(), label=_SAMPLES, **look
+        )
         _scale(panel, points)
     # a few outliers must not flatten the rest
     low, high = np.quantile(watts, [0.002, 0.998])
     room = 0.5 * (high - low)
     return np.array([max(watts.min(), low - room), min(watts.max(), high + room)])
+
+
+def _colours() -> Colormap:
+    """Of temperatures, from cold to hot."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("temperature", _COLD_TO_HOT)
 
 
 def _scale(panel: Axes, points: PathCollection) -> None:
@@ -166,14 +176,12 @@ def _scale(panel: Axes, points: PathCollection) -> None:
 
 def _warm_curves(panel: Axes, term: TemperatureTerm, watts: Floats) -> Floats:
     """Draw the curve at three temperatures. (M,) [W] at the reference. Returns the powers that the panel must show."""
-    import matplotlib as mpl
-
     low = term.reference if term.coolest is None else term.coolest
     high = term.counted(math.nan)
     shown = watts
     for place, celsius in zip((0.0, 0.5, 1.0), (low, (low + high) / 2.0, high), strict=True):
         base, slope = term.above(celsius)
-        colour = mpl.colormaps[_COLOURS](place)
+        colour = _colours()(place)
         shown = watts + base + slope * _GRID
         panel.plot(100 * _GRID, shown, color=colour, linewidth=1.8, zorder=4, label=_WARM if place == 1.0 else None)
     return shown
