@@ -128,7 +128,7 @@ def _reason(none: TriedTerm, best: TriedTerm, trial: _Trial) -> str:
     smaller = 1.0 - best.error / none.error if none.error > 0.0 else 0.0
     why = f"the error on held-back samples is {none.error:.3g} W without it and {best.error:.3g} W with it"
     if best.error < none.error * (1.0 - MARGIN):
-        why += f", but by {gain:.2g} ± {error:.2g} W² only over {len(none.losses)} blocks of time"
+        why += f", but by {gain:.2g} ± {error:.2g} W² only over {len(none.losses)} blocks"
     else:
         why += f" ({100.0 * max(smaller, 0.0):.1f} % less, at least {100.0 * MARGIN:g} % are asked for)"
     return f"temperature explains nothing: {why}"
@@ -168,7 +168,7 @@ class _Trial:
         columns = np.column_stack([basis, warm])
         weighted = columns * self.scan.weights[:, None]
         slope = float(np.linalg.lstsq(weighted.T @ columns, weighted.T @ self.watts, rcond=None)[0][-1])
-        # two standard errors of independent samples would be far too few for blocks: a tenth of what is left
+        # only for the words of a refusal: a tenth of the noise is no accident of a few samples
         return slope < 0.0 and abs(slope) * float(warm.std()) > 0.1 * self.scan.scale
 
     def _basis(self, reference: float | None) -> Floats:

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 from scipy.special import bdtr, bdtrc
 
 from benchmarks.temperature_fits import CURVES, NONE, TERMS, inside, machine
@@ -186,3 +187,16 @@ def test_samples_without_celsius_are_an_error() -> None:
 def test_celsius_of_another_length_are_an_error() -> None:
     with pytest.raises(ModelFitError, match="got celsius of shape"):
         replace(week(0), celsius=np.zeros(3))
+
+
+def test_slow_noise_widens_the_intervals() -> None:
+    """Noise with lag-1 autocorrelation 0.9 has the errors of one in 19 samples: sqrt(19) = 4.4 times as large."""
+    samples, random = week(4), np.random.default_rng(4)
+    slow = lfilter([math.sqrt(1.0 - 0.81)], [1.0, -0.9], random.standard_normal(len(samples)))
+    true = TERMS["whole range"]
+    warm = celsius(samples) - celsius(samples).min()
+    clean = CURVES["linear"](samples.cpu) + (true.idle + (true.full - true.idle) * samples.cpu) * warm
+    fast, wide = (heat(replace(samples, watts=clean + 3.0 * noise)) for noise in (random.standard_normal(2016), slow))
+    assert fast.errors is not None
+    assert wide.errors is not None
+    assert 3.0 < wide.errors[1] / fast.errors[1] < 6.0
