@@ -62,8 +62,11 @@ def align(cpu: Reading, power: Reading) -> Aligned:
     return Aligned(samples, lag, (*notes, *pairs.notes, *more))
 
 
-def screened(cpu: Floats, watts: Floats, time: Floats | None = None) -> tuple[Samples, tuple[str, ...]]:
-    """The samples with a value for both, and notes on the others. cpu (S,) [fraction], watts (S,) [W], time (S,) [s].
+def screened(
+    cpu: Floats, watts: Floats, time: Floats | None = None, celsius: Floats | None = None
+) -> tuple[Samples, tuple[str, ...]]:
+    """The samples with a value for both, and notes on the others. cpu (S,) [fraction], watts (S,) [W], time (S,) [s],
+    celsius (S,).
 
     Samples with impossible values stay in, since their number is part of the judgement (``Samples.usable``).
     """
@@ -77,7 +80,8 @@ def screened(cpu: Floats, watts: Floats, time: Floats | None = None) -> tuple[Sa
         (out_of_range, f"with a CPU use below 0 or above {MAX_CPU:.0%}, or above {MAX_WATTS:,.0f} W: no measurements"),
     )
     notes = tuple(f"{plural(int(mask.sum()), 'sample')} {words}" for mask, words in counted if mask.any())
-    return Samples(cpu[keep], watts[keep], None if time is None else time[keep]), notes
+    found = Samples(cpu[keep], watts[keep], *(None if each is None else each[keep] for each in (time, celsius)))
+    return found, notes
 
 
 # --- two series -------------------------------------------------------------------------------------------------------

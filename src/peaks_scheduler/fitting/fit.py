@@ -21,7 +21,7 @@ from peaks_scheduler.power.models import Quality
 from peaks_scheduler.power.plausibility import implausible
 from peaks_scheduler.power.validity import flaw
 
-from .covariances import autocorrelation, curve_covariance
+from .covariances import Covariance, autocorrelation, curve_covariance
 from .facts import curve_facts, sample_facts
 from .families import FAMILIES, CurveFamily, family_for
 from .family_choice import TriedFamily, choose_family, far_off, folds, try_family
@@ -34,8 +34,11 @@ MODELS = ("auto", "exponential", "idle-exponential", "piecewise", "linear")
 Progress = Callable[[int, int], None]
 """Called with (steps done, all steps) after every step; a fit of a long series takes seconds."""
 
-_CHOICE_SAMPLES = 3000  # at most so many samples choose the family; all samples determine the parameters
-_TOLERANCE = 1e-9  # relative tolerance of the fit, far below the error of any meter
+Extended = Callable[[CurveFamily], CurveFamily]
+CovarianceOf = Callable[[Curve, Floats, Solution, float], Covariance | None]
+
+CHOICE_SAMPLES = 3000  # at most so many samples choose the family; all samples determine the parameters
+TOLERANCE = 1e-9  # relative tolerance of the fit, far below the error of any meter
 
 
 def fit(samples: Samples, model: str = "auto", *, doubt: str = "", progress: Progress | None = None) -> Fit:
@@ -59,12 +62,12 @@ def fit(samples: Samples, model: str = "auto", *, doubt: str = "", progress: Pro
         return _nothing(usable, trouble, *doubted)
     report = progress or _silent
     names = FAMILIES if model == "auto" else (model,)
-    chosen = _chosen(usable.thinned(_CHOICE_SAMPLES), names, report)
+    chosen = chosen_family(usable.thinned(CHOICE_SAMPLES), names, report)
     if isinstance(chosen, str):
         return _nothing(usable, chosen, *_reasons(usable, dropped, doubt))
     solution = _solution(chosen, usable)
     report(len(names) + 1, len(names) + 1)
-    return _judged(chosen, solution, usable, dropped, doubt)
+    return judged(chosen, solution, usable, dropped, doubt)
 
 
 def _silent(done: int, total: int) -> None:
@@ -97,15 +100,17 @@ def _reasons(usable: Samples, dropped: int, doubt: str) -> tuple[str, ...]:
     return judge(sample_facts(usable, dropped, np.ones(len(usable), np.bool_)), None, doubt).reasons
 
 
-def _chosen(usable: Samples, names: tuple[str, ...], report: Progress) -> TriedFamily | str:
-    """The family to fit, or in words why none can be fitted."""
+def chosen_family(
+    usable: Samples, names: tuple[str, ...], report: Progress = _silent, extended: Extended = lambda family: family
+) -> TriedFamily | str:
+    """The family to fit, or in words why none can be fitted. ``extended`` gives a family further linear parameters."""
     fold, tried, reasons = folds(usable.cpu), [], []
     for done, name in enumerate(names, 1):
         ready = family_for(name, usable.cpu)
         if isinstance(ready, CurveFamily) and len(usable) <= ready.parameters:
             ready = f"{name} has {ready.parameters} parameters and there are {len(usable)} samples: collect more"
         if isinstance(ready, CurveFamily):
-            tried.append(try_family(ready, usable.cpu, usable.watts, fold))
+            tried.append(try_family(extended(ready), usable.cpu, usable.watts, fold))
         else:
             reasons.append(ready)
         report(done, len(names) + 1)
@@ -123,17 +128,26 @@ def _solution(chosen: TriedFamily, usable: Samples) -> Solution:
         jacobian=kind.jacobian,
         bounds=kind.bounds(usable.watts),
         loss="soft_l1",
-        tolerance=_TOLERANCE,
+        tolerance=TOLERANCE,
     )
 
 
-def _judged(chosen: TriedFamily, solution: Solution, usable: Samples, dropped: int, doubt: str) -> Fit:
+def judged(
+    chosen: TriedFamily,
+    solution: Solution,
+    usable: Samples,
+    dropped: int,
+    doubt: str,
+    covariance: CovarianceOf = curve_covariance,
+) -> Fit:
+    """The fit with its verdict. ``solution``: parameters of the chosen family for the ``usable`` samples;
+    ``covariance`` as ``curve_covariance``."""
     curve = chosen.family.curve(solution.parameters)
     if trouble := flaw(curve):
         remedy = f"expected {trouble}: measure over more of the node's load"
         return _nothing(usable, remedy, *_reasons(usable, dropped, doubt))
     near = ~far_off(solution.residuals, solution.scale, usable.watts)
-    unjudged = _unjudged(curve, chosen, solution, usable, near)
+    unjudged = _unjudged(curve, chosen, solution, usable, near, covariance)
     stopped = chosen.family.at_bounds(solution.parameters, usable.watts)
     facts = sample_facts(usable, dropped, near)
     mean = float(usable.watts[near].mean())
@@ -144,7 +158,14 @@ def _judged(chosen: TriedFamily, solution: Solution, usable: Samples, dropped: i
     return replace(unjudged, quality=quality, verdict=found.verdict, reasons=found.reasons, confidence=found.confidence)
 
 
-def _unjudged(curve: Curve, chosen: TriedFamily, solution: Solution, usable: Samples, near: Mask) -> Fit:
+def _unjudged(
+    curve: Curve,
+    chosen: TriedFamily,
+    solution: Solution,
+    usable: Samples,
+    near: Mask,
+    covariance: CovarianceOf,
+) -> Fit:
     """The fit without a verdict. ``near`` (S,): the samples that are not far off the curve."""
     ratio = autocorrelation(usable.time, solution.residuals)
     degrees = max(round(len(usable) * (1.0 - ratio) / (1.0 + ratio)) - chosen.family.parameters, 1)
@@ -156,7 +177,7 @@ def _unjudged(curve: Curve, chosen: TriedFamily, solution: Solution, usable: Sam
         cpu_min=float(usable.cpu.min()),
         cpu_max=float(usable.cpu.max()),
         cv_rmse_watts=None if math.isnan(chosen.held_back) else chosen.held_back,
-        covariance=curve_covariance(curve, usable.cpu, solution, ratio),
+        covariance=covariance(curve, usable.cpu, solution, ratio),
     )
     return Fit(curve, quality, "refused", (), solution.scale, degrees)
 

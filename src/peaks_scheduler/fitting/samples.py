@@ -29,9 +29,11 @@ class Samples:
     cpu: Floats  # (S,) [1] utilisation, a fraction 0..1 (a little above 1: measurement error); NaN = not measured
     watts: Floats  # (S,) [W] NaN = not measured
     time: Floats | None = None  # (S,) [s] ascending; None: not ordered in time (a table of levels)
+    celsius: Floats | None = None  # (S,) temperature of the node's air; NaN = not known; None: not asked for
 
     def __post_init__(self) -> None:
-        for name in ("cpu", "watts") if self.time is None else ("cpu", "watts", "time"):
+        optional = (name for name in ("time", "celsius") if getattr(self, name) is not None)
+        for name in ("cpu", "watts", *optional):
             array = np.asarray(getattr(self, name), np.float64)
             if array.ndim != 1 or array.shape != np.shape(self.cpu):
                 raise ModelFitError(
@@ -58,7 +60,8 @@ class Samples:
 
     def of(self, which: NDArray[np.bool_]) -> Samples:
         """The samples that the (S,) mask keeps."""
-        return Samples(self.cpu[which], self.watts[which], None if self.time is None else self.time[which])
+        time, celsius = (None if each is None else each[which] for each in (self.time, self.celsius))
+        return Samples(self.cpu[which], self.watts[which], time, celsius)
 
 
 def load_levels(cpu: Floats) -> Ints:

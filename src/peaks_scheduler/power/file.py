@@ -3,12 +3,13 @@
 Assumes nothing about the cluster: whether a file is valid does not depend on the nodes. Pure: text comes in, models go
 out; the caller reads the file, watches it and keeps the last valid one. Never guesses a unit, and never accepts two
 models for one node: a node without a model is ranked last, but a node with a wrong model may be ranked first.
-``file_curves`` reads the curves, ``file_values`` single values.
+``file_curves`` reads the curves, ``file_temperature`` the terms of temperature, ``file_values`` single values.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NoReturn
 
@@ -18,11 +19,12 @@ from peaks_scheduler.text.words import nearest
 
 from .curves import Curve
 from .file_curves import read_curve, read_plugin_curve
+from .file_temperature import read_temperature
 from .file_values import number, numbers, refuse, refuse_unknown
 from .models import PowerModel, PowerModels, Quality
 from .scope import SCOPES, Scope
 
-ENTRY_FIELDS = ("nodes", "nodeSelector", "scope", "cpu", "curve", "standbyWatts", "quality")
+ENTRY_FIELDS = ("nodes", "nodeSelector", "scope", "cpu", "curve", "temperature", "standbyWatts", "quality")
 QUALITY_FIELDS = (
     "rmseWatts",
     "r2",
@@ -121,10 +123,10 @@ def _entry(where: str, entry: Any) -> list[tuple[Mapping[str, str] | None, Power
     where = f"{where} ({', '.join(names) if names is not None else label})"
     curve = read_curve(where, entry)
     standby, quality = _standby(where, entry, curve), _quality(where, entry.get("quality"), curve)
-    scope = _scope(where, entry)
+    model = PowerModel(label, curve, standby, quality, _scope(where, entry), temperature=read_temperature(where, entry))
     if selector is not None:
-        return [(selector, PowerModel(label, curve, standby, quality, scope))]
-    return [(None, PowerModel(name, curve, standby, quality, scope)) for name in names or ()]
+        return [(selector, model)]
+    return [(None, replace(model, name=name)) for name in names or ()]
 
 
 def selector_text(selector: Mapping[str, str]) -> str:

@@ -10,6 +10,7 @@ from peaks_scheduler.text.printable import is_visible, visible
 
 from .file import ENTRY_FIELDS, QUALITY_FIELDS
 from .file_curves import curve_fields
+from .file_temperature import temperature_fields
 from .models import PowerModel, PowerModels, Quality
 
 
@@ -27,7 +28,7 @@ def _named(models: PowerModels) -> list[dict[str, Any]]:
     """The entries of the models by name; nodes that share a curve object share an entry."""
     entries: dict[tuple[object, ...], dict[str, Any]] = {}
     for name, model in models.by_name.items():
-        same = (id(model.curve), id(model.quality), model.scope, model.standby_watts)
+        same = (id(model.curve), id(model.quality), model.scope, model.standby_watts, model.temperature)
         entries.setdefault(same, entry_of(model) | {"nodes": []})["nodes"].append(name)
     return list(entries.values())
 
@@ -40,6 +41,8 @@ def entry_of(model: PowerModel) -> dict[str, Any]:
     """One model as an entry of the file, without ``nodes`` and ``nodeSelector``."""
     entry: dict[str, Any] = {} if model.scope is None else {"scope": model.scope}
     entry |= {"cpu": "ratio", "curve": {"kind": model.curve.kind, **curve_fields(model.curve)}}
+    if model.temperature is not None:
+        entry["temperature"] = temperature_fields(model.temperature)
     if model.standby_watts is not None:
         entry["standbyWatts"] = model.standby_watts
     if model.quality is not None:

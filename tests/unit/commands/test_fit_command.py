@@ -459,7 +459,7 @@ PARAMETERS = {
     "linear": {"idle", "max"},
 }
 FIGURES = {"kind", "rmseWatts", "r2", "cvRmseWatts", "samples", "cpuMin", "cpuMax", "verdict", "reasons"}
-EXTRAS = {"scope", "confidence", "standardErrors", "noiseWatts", "lagSeconds", "cpuUnit", "notes"}
+EXTRAS = {"scope", "confidence", "standardErrors", "noiseWatts", "lagSeconds", "cpuUnit", "temperature", "notes"}
 
 
 @pytest.mark.parametrize("kind", PARAMETERS)

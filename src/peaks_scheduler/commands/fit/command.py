@@ -14,6 +14,9 @@ from datetime import UTC, datetime
 from peaks_scheduler.errors import ModelFitError
 from peaks_scheduler.files.writing import check_place, write_whole
 from peaks_scheduler.fitting.fit import fit
+from peaks_scheduler.fitting.result import Fit
+from peaks_scheduler.fitting.samples import Samples
+from peaks_scheduler.fitting.temperature import TemperatureFit, fit_with_temperature
 from peaks_scheduler.power.scope import Scope, scope_named_in
 from peaks_scheduler.text.progress import ProgressBar
 from peaks_scheduler.text.terminal import note, say, show
@@ -42,6 +45,8 @@ class FitRequest:
     output: str = "table"
     scope: Scope | None = None
     """The scope of the watts; None: by the name of the series or column, else the whole machine."""
+    signal: str | None = None
+    """The signal that the temperatures are of; None: there are none to learn from."""
     words: str = ""
     """The command as it was typed, for the top of the model file."""
 
@@ -70,7 +75,7 @@ def run_fit(request: FitRequest) -> int:
             f"in that range{_that_match(request.source)}; found none: are they scraped? Or say --cpu-query and "
             "--power-query"
         )
-    nodes = _fits(measured, request.model)
+    nodes = _fits(measured, request.model, request.signal)
     return _finish(request, nodes, file_format)
 
 
@@ -111,31 +116,43 @@ def _measured(request: FitRequest) -> tuple[list[NodeMeasurements], tuple[str, .
     return nodes, notes
 
 
-def _fits(measured: Sequence[NodeMeasurements], model: str) -> list[NodeFit]:
+def _fits(measured: Sequence[NodeMeasurements], model: str, signal: str | None) -> list[NodeFit]:
     nodes = []
     with ProgressBar("fitting", least=2) as progress:
         for done, each in enumerate(measured):
             progress.update(done, len(measured))
-            nodes.append(fit_node(each, model))
+            nodes.append(fit_node(each, model, signal))
         progress.update(len(measured), len(measured))
     return nodes
 
 
-def fit_node(measured: NodeMeasurements, model: str) -> NodeFit:
-    """Join one node's series and fit the ``model`` to them."""
+def fit_node(measured: NodeMeasurements, model: str, signal: str | None = None) -> NodeFit:
+    """Join one node's series and fit the ``model`` to them; with a ``signal`` its temperatures too."""
     aligned = measured.aligned()
     if aligned is None:
-        return NodeFit(measured.node, notes=measured.notes, trouble=measured.trouble, asked=model)
+        heat = None if signal is None else TemperatureFit(None, (measured.trouble,))
+        return NodeFit(
+            measured.node, notes=measured.notes, trouble=measured.trouble, asked=model, heat=heat, signal=signal
+        )
+    found, heat = _fitted(aligned.samples, model, measured.doubt, signal)
     return NodeFit(
         measured.node,
-        fit(aligned.samples, model, doubt=measured.doubt),
+        found,
         aligned.samples,
         aligned.lag,
         measured.cpu_unit,
         (*measured.notes, *aligned.notes),
         asked=model,
         scope=measured.scope,
+        heat=heat,
+        signal=signal,
     )
+
+
+def _fitted(samples: Samples, model: str, doubt: str, signal: str | None) -> tuple[Fit, TemperatureFit | None]:
+    if signal is None:
+        return fit(samples, model, doubt=doubt), None
+    return fit_with_temperature(samples, model, signal=signal, doubt=doubt)
 
 
 def _draw(path: str, file_format: str, nodes: Sequence[NodeFit]) -> None:

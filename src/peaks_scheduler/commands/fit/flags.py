@@ -25,6 +25,11 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         metavar="NAME",
         help="With --csv, without --node-column: name of the node.  [default: the file's name]",
     ),
+    click.option(
+        "--temperature-column",
+        metavar="NAME",
+        help="With --csv: column of the temperature of the node's air [celsius]; learn what it costs.",
+    ),
     click.option("--time-column", metavar="NAME", help="With --csv: column of the times, ISO 8601 or since 1970."),
     click.option(
         "--cpu-kind",
@@ -96,6 +101,11 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         metavar="PROMQL",
         help="With --prometheus: query for watts, or for ..._joules_total.  [default: known series]",
     ),
+    click.option(
+        "--temperature-query",
+        metavar="PROMQL",
+        help="With --prometheus: query for the temperature of every node's air [celsius]; learn what it costs.",
+    ),
     setting_option("--prometheus-match"),
     click.option("--node-label", metavar="LABEL", help="With --prometheus: label that names a series' node."),
     click.option(
@@ -128,6 +138,11 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         default="auto",
         show_default=True,
         help="Kind of curve to fit; sqrt (idle + a*u + c*sqrt(u)) with --shared only.",
+    ),
+    click.option(
+        "--temperature-signal",
+        metavar="NAME",
+        help="Signal that decisions read this temperature from (`sensors` in the configuration).  [default: inlet]",
     ),
     click.option(
         "--scope",

@@ -22,6 +22,7 @@ from peaks_scheduler.files.csv.number_columns import numbers
 from peaks_scheduler.files.csv.rows import plain_table
 from peaks_scheduler.files.csv.time_columns import times
 from peaks_scheduler.fitting.alignment import screened
+from peaks_scheduler.fitting.celsius import CELSIUS, celsius_in_cell, missing, named_otherwise, other_unit, plausible
 from peaks_scheduler.fitting.readings import Reading
 from peaks_scheduler.fitting.units import ENERGY, Unit, cpu_in_cell, cpu_unit, in_cell, kind_found, power_unit
 
@@ -55,6 +56,8 @@ class CsvColumns:
     """Name of the node, if there is no column of nodes; None: the file's name."""
     decimal: str = "auto"
     """``point`` or ``comma``, if the numbers do not tell."""
+    temperature: str | None = None
+    """Column of the temperature [celsius]; None: not used."""
     date_order: str | None = None
     """``day-first`` or ``month-first``, if the dates do not tell."""
 
@@ -64,7 +67,7 @@ def from_csv(columns: CsvColumns, units: GivenUnits) -> tuple[list[NodeMeasureme
 
     Raises ConfigurationError for a file, column or unit that cannot be used.
     """
-    table = table_of(columns.path, (columns.cpu, columns.power, columns.node, columns.time))
+    table = table_of(columns.path, (columns.cpu, columns.power, columns.temperature, columns.node, columns.time))
     cpu = numbers(table, "--cpu-column", columns.cpu, columns.decimal, cpu_in_cell)
     power = numbers(table, "--power-column", columns.power, columns.decimal, in_cell)
     units = replace(
@@ -79,12 +82,31 @@ def from_csv(columns: CsvColumns, units: GivenUnits) -> tuple[list[NodeMeasureme
     draws = readings("--power-kind", columns.power, power.values, time, rows, power_kind(units), timed)
     of_cpu = cpu_unit(columns.path, columns.cpu, cpus, units.cpu_unit, units.cores)
     of_power = power_unit(columns.path, columns.power, draws, units.power_unit)
-    notes = (*table.notes, *cpu.notes, *power.notes, *time_notes, *node_notes, *_told(cpus, of_cpu, draws, of_power))
+    celsius, heat_notes = _celsius(table, columns)
+    notes = (*table.notes, *cpu.notes, *power.notes, *heat_notes, *time_notes, *node_notes)
     nodes = [
-        _measured(name, scaled(use, of_cpu), scaled(draw, of_power), timed, of_cpu)
-        for name, use, draw in zip(rows, cpus, draws, strict=True)
+        _measured(name, scaled(use, of_cpu), scaled(draw, of_power), timed, of_cpu, _of_rows(time, celsius, which))
+        for (name, which), use, draw in zip(rows.items(), cpus, draws, strict=True)
     ]
-    return nodes, notes
+    return nodes, (*notes, *_told(cpus, of_cpu, draws, of_power))
+
+
+def _celsius(table: CsvTable, columns: CsvColumns) -> tuple[Floats | None, tuple[str, ...]]:
+    """((R,) the temperature of each row, or None without such a column; notes). Raises ConfigurationError for another
+    unit than celsius."""
+    if (name := columns.temperature) is None:
+        return None, ()
+    option = "--temperature-column"
+    found = numbers(table, option, name, columns.decimal, celsius_in_cell)
+    told = named_otherwise(name) if found.unit != CELSIUS else ""
+    told = told or (f"its cells are in {found.unit}" if found.unit not in ("", CELSIUS) else other_unit([found.values]))
+    if told:
+        raise ConfigurationError(f"{table.origin}: {option}: expected celsius in column {name!r}; {told}")
+    return found.values, found.notes
+
+
+def _of_rows(time: Floats, celsius: Floats | None, which: Ints) -> Reading | None:
+    return None if celsius is None else Reading(time[which], celsius[which], "gauge")
 
 
 def table_of(path: str, wanted: Sequence[str | None]) -> CsvTable:
@@ -176,8 +198,12 @@ def scaled(reading: Reading, unit: Unit) -> Reading:
     return Reading(reading.times, reading.values * unit.factor, reading.kind)
 
 
-def _measured(name: str, cpu: Reading, power: Reading, timed: bool, unit: Unit) -> NodeMeasurements:
+def _measured(
+    name: str, cpu: Reading, power: Reading, timed: bool, unit: Unit, heat: Reading | None
+) -> NodeMeasurements:
     if timed:
-        return NodeMeasurements(name, (cpu, power), cpu_unit=unit.name)
-    samples, notes = screened(cpu.values, power.values)
-    return NodeMeasurements(name, samples=samples, cpu_unit=unit.name, notes=notes)
+        return NodeMeasurements(name, (cpu, power), celsius=heat, cpu_unit=unit.name)
+    celsius = None if heat is None else plausible(heat.values)
+    samples, notes = screened(cpu.values, power.values, celsius=celsius)
+    lost = () if samples.celsius is None else missing(samples.celsius)
+    return NodeMeasurements(name, samples=samples, cpu_unit=unit.name, notes=(*notes, *lost))

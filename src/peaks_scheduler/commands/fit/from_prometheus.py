@@ -35,6 +35,8 @@ class PrometheusRequest:
     cpu_query: str | None = None
     cpu_unit: Literal["ratio", "percent", "cores"] | None = None
     """The unit of ``cpu_query``."""
+    temperature_query: str | None = None
+    """The temperature of every node's air [celsius]."""
     cores: float | None = None
     """CPUs of a node, if ``cpu_unit`` is cores."""
 
@@ -50,6 +52,7 @@ def from_prometheus(
     if request.range < request.step:
         raise ConfigurationError(f"--range: expected at least one --step ({request.step:g} s); got {request.range:g} s")
     found = asyncio.run(_discover(request, progress))
+    _check_celsius(found)
     nodes = [_measured(each) for each in found.nodes]
     nodes += [NodeMeasurements(node, trouble=why) for node, why in found.incomplete.items()]
     return sorted(nodes, key=lambda each: natural_order(each.node)), found.notes
@@ -72,10 +75,19 @@ async def _discover(request: PrometheusRequest, progress: Callable[[int, int], N
             cpu_query=request.cpu_query,
             cpu_unit=request.cpu_unit,
             cores=request.cores,
+            temperature_query=request.temperature_query,
             progress=progress,
         )
     finally:
         await api.aclose()
+
+
+def _check_celsius(found: Discovery) -> None:
+    """Raise ConfigurationError if the temperatures are in another unit."""
+    from peaks_scheduler.fitting.celsius import other_unit
+
+    if told := other_unit([node.celsius.values for node in found.nodes if node.celsius is not None]):
+        raise ConfigurationError(f"--temperature-query: expected celsius; {told} in the query")
 
 
 def _measured(node: NodeHistory) -> NodeMeasurements:
@@ -83,6 +95,7 @@ def _measured(node: NodeHistory) -> NodeMeasurements:
     return NodeMeasurements(
         node.node,
         (node.cpu, node.power),
+        celsius=node.celsius,
         cpu_unit="ratio",
         notes=(sources, *node.notes),
         scope=node.scope,

@@ -13,6 +13,7 @@ import numpy as np
 from peaks_scheduler.files.writing import write_whole
 from peaks_scheduler.fitting.result import Fit
 from peaks_scheduler.fitting.samples import Samples
+from peaks_scheduler.fitting.temperature import TemperatureFit
 from peaks_scheduler.power.file import parse_models
 from peaks_scheduler.power.file_curves import CURVE_KINDS, curve_fields
 from peaks_scheduler.power.models import PowerModel, PowerModels, Quality
@@ -40,6 +41,10 @@ class NodeFit:
     """The part of the machine that the watts are of; None: nothing was measured."""
     members: tuple[str, ...] = ()
     """The nodes that the curve is for, if ``node`` is the name of their kind."""
+    heat: TemperatureFit | None = None
+    """What was learned about the temperature of its air; None: it was not asked for."""
+    signal: str | None = None
+    """The signal that the temperature is of."""
     label: str | None = None
     """Label that has the kind as its value; None: the nodes are named."""
 
@@ -71,7 +76,8 @@ class NodeFit:
             return None
         confidence = "low" if self.confidence == "low" else None
         quality = replace(self.fit.quality, fitted=fitted, confidence=confidence)
-        return PowerModel(self.node, self.fit.curve, quality=quality, scope=self.scope)
+        term = self.heat.term if self.heat else None
+        return PowerModel(self.node, self.fit.curve, quality=quality, scope=self.scope, temperature=term)
 
     def as_json(self) -> dict[str, Any]:
         """The node's entry in the JSON output; ``null`` for what is not known."""
@@ -92,6 +98,7 @@ class NodeFit:
             "noiseWatts": number(self.fit.noise_watts if self.fit else None),
             "lagSeconds": self.lag,
             "cpuUnit": self.cpu_unit,
+            "temperature": None if self.heat is None else _heat_as_json(self.heat, self.signal),
             "notes": list(self.notes),
             **({"nodes": list(self.members)} if self.members else {}),
         }
@@ -109,6 +116,32 @@ class NodeFit:
         if self.fit.curve.kind == "piecewise":
             return {"watts": [number(error) for error in errors]}
         return dict(zip(self.fit.curve.parameters, map(number, errors), strict=True))
+
+
+def _heat_as_json(heat: TemperatureFit, signal: str | None) -> dict[str, Any]:
+    """``temperature`` of a node's entry; ``null`` for what is not known."""
+    term, errors = heat.term, heat.errors
+    ends = {load: heat.interval(load) for load in ("idle", "full")}
+    return {
+        "signal": signal,
+        "reference": None if term is None else number(term.reference),
+        "wattsPerKelvin": None if term is None else {"idle": term.idle, "full": term.full},
+        "standardErrors": None
+        if errors is None
+        else {
+            "idle": number(errors[0]),
+            "full": number(errors[1]),
+            "reference": number(heat.reference_error),
+        },
+        "interval95": None
+        if errors is None
+        else {load: None if end is None else [number(each) for each in end] for load, end in ends.items()},
+        "coolest": number(heat.coolest),
+        "hottest": number(heat.hottest),
+        "samples": heat.samples,
+        "verdict": heat.verdict,
+        "reasons": list(heat.reasons),
+    }
 
 
 def number(value: float | None) -> float | None:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, replace
 
 from peaks_scheduler.fitting.alignment import Aligned, align
+from peaks_scheduler.fitting.celsius import celsius_at, missing
 from peaks_scheduler.fitting.readings import Reading
 from peaks_scheduler.fitting.samples import Samples
 from peaks_scheduler.power.scope import ESTIMATE, WALL, Scope
@@ -20,6 +21,8 @@ class NodeMeasurements:
     """(CPU, power): fractions and watts, or fraction-seconds and joules for counters."""
     samples: Samples | None = None
     """Pairs of CPU and power, if there are no times."""
+    celsius: Reading | None = None
+    """The temperature of the node's air beside the ``series``; None: not asked for. ``samples`` have their own."""
     cpu_unit: str | None = None
     """The unit that CPU was given in."""
     notes: tuple[str, ...] = ()
@@ -38,8 +41,15 @@ class NodeMeasurements:
     def aligned(self) -> Aligned | None:
         """The joined samples; None if there are no measurements."""
         if self.series is not None:
-            return align(*self.series)
+            joined = align(*self.series)
+            return joined if self.celsius is None else _with_celsius(joined, self.celsius)
         return None if self.samples is None else Aligned(self.samples, 0.0, ())
+
+
+def _with_celsius(joined: Aligned, reading: Reading) -> Aligned:
+    assert joined.samples.time is not None
+    celsius = celsius_at(reading, joined.samples.time)
+    return replace(joined, samples=replace(joined.samples, celsius=celsius), notes=(*joined.notes, *missing(celsius)))
 
 
 def natural_order(name: str) -> tuple[tuple[int, int, str], ...]:

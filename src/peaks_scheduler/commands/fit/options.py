@@ -26,13 +26,13 @@ from .shared_csv import SharedColumns
 T = TypeVar("T")
 
 _OF_CSV = (
-    *("cpu_column", "power_column", "node_column", "node", "time_column"),
+    *("cpu_column", "power_column", "temperature_column", "node_column", "node", "time_column"),
     *("cpu_kind", "power_kind", "power_unit", "decimal", "date_order"),
 )
 _OF_SHARED = ("power_csv", "kind_column", "kind_label", "half_life")
 _HEADERS = ("prometheus_header", "prometheus_header_file")
 _OF_PROMETHEUS = (
-    *("range", "step", "cpu_query", "power_query", "prometheus_match", "node_label", *_HEADERS),
+    *("range", "step", "cpu_query", "power_query", "temperature_query", "prometheus_match", "node_label", *_HEADERS),
     *("token_file", "ca_file", "username", "password_file"),
 )
 
@@ -54,7 +54,19 @@ def request_of(flags: Mapping[str, Any]) -> FitRequest:
         *(flags[name] or "auto" for name in ("cpu_kind", "power_kind", "power_unit")),
     )
     rest = {name: flags[name] for name in ("model", "plot", "out", "force", "output", "scope")}
-    return FitRequest(source, units, **rest, words=_words(flags))
+    return FitRequest(source, units, **rest, signal=_signal(flags), words=_words(flags))
+
+
+def _signal(flags: Mapping[str, Any]) -> str | None:
+    """The signal of the temperatures; None: they are not asked for."""
+    given, signal = flags["temperature_column"] or flags["temperature_query"], flags["temperature_signal"]
+    if signal is None:
+        return "inlet" if given else None
+    if not given:
+        raise ConfigurationError("--temperature-signal: expected --temperature-column or --temperature-query as well")
+    if not signal.strip():
+        raise ConfigurationError("--temperature-signal: expected the name of a signal, such as inlet; got nothing")
+    return str(signal.strip())
 
 
 def _columns(flags: Mapping[str, Any]) -> CsvColumns:
@@ -64,9 +76,10 @@ def _columns(flags: Mapping[str, Any]) -> CsvColumns:
             raise ConfigurationError(f"--csv: expected {_option(name)} NAME as well, a column of the file; got none")
     if flags["node"] is not None and flags["node_column"] is not None:
         raise ConfigurationError("expected --node NAME or --node-column NAME, one of the two; got both")
-    names = {"path": "csv", "cpu": "cpu_column", "power": "power_column", "node": "node_column", "time": "time_column"}
-    given = {field: flags[name] for field, name in names.items()}
-    return CsvColumns(**given, name=flags["node"], decimal=flags["decimal"] or "auto", date_order=flags["date_order"])
+    given = {name: flags[f"{name}_column"] for name in ("cpu", "power", "node", "time", "temperature")}
+    return CsvColumns(
+        flags["csv"], **given, name=flags["node"], decimal=flags["decimal"] or "auto", date_order=flags["date_order"]
+    )
 
 
 def _check_shared(flags: Mapping[str, Any]) -> None:
@@ -80,6 +93,11 @@ def _check_shared(flags: Mapping[str, Any]) -> None:
         return
     if flags["csv"] is None:
         raise ConfigurationError("--shared: expected --csv FILE with the CPU of the nodes; got --prometheus")
+    if flags["temperature_column"] is not None:
+        raise ConfigurationError(
+            "--shared: expected no --temperature-column: one meter has the sum of nodes whose air differs, which does "
+            "not tell what the air of one of them costs: measure a node of the kind alone"
+        )
     for name in ("node_column", "time_column"):
         if flags[name] is None:
             raise ConfigurationError(f"--shared: expected {_option(name)} NAME as well, a column of the file; got none")
@@ -119,7 +137,7 @@ def _prometheus(flags: Mapping[str, Any]) -> PrometheusRequest:
     access = {name: flags[name] for name in ("token_file", "ca_file", "username", "password_file")}
     prometheus = PrometheusSettings(address, **access, headers=headers, match=match, node_label=label)
     spans = (seconds("--range", flags["range"] or "7d"), seconds("--step", flags["step"] or "60s"))
-    asked = {name: flags[name] for name in ("power_query", "cpu_query", "cpu_unit", "cores")}
+    asked = {name: flags[name] for name in ("power_query", "cpu_query", "temperature_query", "cpu_unit", "cores")}
     return PrometheusRequest(prometheus, *spans, **asked)
 
 

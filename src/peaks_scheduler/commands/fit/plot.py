@@ -3,6 +3,8 @@
 Needs matplotlib, an optional dependency, and imports it only when a picture is drawn. Does not use pyplot, so it needs
 no display. Does not write files.
 
+With temperatures the samples are coloured by them, and the curve is drawn at three of them too.
+
 The curve is solid where it was measured and dashed beyond. The band contains the curve with 95 % probability. The
 envelope is drawn where it differs from the curve; the strategy ``envelope`` computes costs with it.
 """
@@ -21,11 +23,14 @@ import numpy as np
 from peaks_scheduler.arrays import Floats
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.power.curves import Curve
+from peaks_scheduler.power.temperature import TemperatureTerm
 
 from .node_fit import NodeFit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.collections import PathCollection
+    from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
 FORMATS = ("png", "svg", "pdf")
@@ -45,6 +50,8 @@ _LABELS = _SAMPLES, _MEASURED, _BEYOND, _BAND, _HULL = (
     "where it lies with 95 % probability",
     "its convex envelope",
 )
+_WARM = "curve at the coolest, middle and hottest temperature"
+_COLD_TO_HOT = ("#2166AC", "#8A4F9E", "#B2182B")  # no light colour between: lines have these colours too
 _VERDICTS = {"good": "#007A53", "usable": "#9A6700", "refused": "#B3261E"}
 
 
@@ -93,7 +100,7 @@ def _figure(nodes: Sequence[NodeFit], of: int) -> Figure:
         panel.set_ylabel("power [W]")
     for panel in panels.flat[max(0, len(nodes) - columns) : len(nodes)]:
         panel.set_xlabel("CPU use [% of all cores]")
-    order = [label for label in _LABELS if label in seen]
+    order = [label for label in (*_LABELS, _WARM) if label in seen]
     figure.legend(
         [seen[label] for label in order],
         order,
@@ -135,11 +142,49 @@ def _points(panel: Axes, node: NodeFit) -> Floats:
     cpu, watts = samples.cpu[::every], samples.watts[::every]
     alpha = float(np.clip(6.0 / math.sqrt(len(cpu)), 0.12, 0.8))
     size = 30 if len(cpu) <= 50 else 12
-    panel.scatter(100 * cpu, watts, s=size, color=_POINTS, alpha=alpha, linewidths=0, label=_SAMPLES, zorder=3)
+    look: dict[str, Any] = {"s": size, "alpha": alpha, "linewidths": 0, "zorder": 3}
+    celsius = None if samples.celsius is None else samples.celsius[::every]
+    if celsius is None or not (known := np.isfinite(celsius)).any():
+        panel.scatter(100 * cpu, watts, color=_POINTS, label=_SAMPLES, **look)
+    else:
+        panel.scatter(100 * cpu[~known], watts[~known], color=_POINTS, **look)
+        points = panel.scatter(
+            100 * cpu[known], watts[known], c=celsius[known], cmap=_colours(), label=_SAMPLES, **look
+        )
+        _scale(panel, points)
     # a few outliers must not flatten the rest
     low, high = np.quantile(watts, [0.002, 0.998])
     room = 0.5 * (high - low)
     return np.array([max(watts.min(), low - room), min(watts.max(), high + room)])
+
+
+def _colours() -> Colormap:
+    """Of temperatures, from cold to hot."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("temperature", _COLD_TO_HOT)
+
+
+def _scale(panel: Axes, points: PathCollection) -> None:
+    """A bar beside the panel that says which colour is which temperature."""
+    bar = panel.get_figure().colorbar(points, ax=panel, pad=0.02, aspect=30)  # type: ignore[union-attr]
+    if bar.solids is not None:
+        bar.solids.set_alpha(1.0)
+    bar.ax.set_title("°C", fontsize=8)
+    bar.ax.tick_params(labelsize=8)
+
+
+def _warm_curves(panel: Axes, term: TemperatureTerm, watts: Floats) -> Floats:
+    """Draw the curve at three temperatures. (M,) [W] at the reference. Returns the powers that the panel must show."""
+    low = term.reference if term.coolest is None else term.coolest
+    high = term.counted(math.nan)
+    shown = watts
+    for place, celsius in zip((0.0, 0.5, 1.0), (low, (low + high) / 2.0, high), strict=True):
+        base, slope = term.above(celsius)
+        colour = _colours()(place)
+        shown = watts + base + slope * _GRID
+        panel.plot(100 * _GRID, shown, color=colour, linewidth=1.8, zorder=4, label=_WARM if place == 1.0 else None)
+    return shown
 
 
 def _drawn(panel: Axes, node: NodeFit, curve: Curve) -> Floats:
@@ -158,6 +203,8 @@ def _drawn(panel: Axes, node: NodeFit, curve: Curve) -> Floats:
     envelope = _watts(curve.envelope())
     if np.max(watts - envelope) > 1e-3 * float(np.ptp(watts)):
         panel.plot(x, envelope, color=_ENVELOPE, linewidth=1.2, linestyle="-.", label=_HULL)
+    if node.heat is not None and node.heat.term is not None:
+        return np.concatenate([watts, _warm_curves(panel, node.heat.term, watts)])
     return watts
 
 

@@ -19,14 +19,17 @@ MOST_POINTS = 12
 _WORDS = ("node", "verdict", "confidence", "power of", "curve")
 _NUMBERS = ("idle", "full", "RMSE", "CV RMSE", "R²", "samples", "CPU measured")
 _HEADER = (*_WORDS, *_NUMBERS)
+_WARM = "a kelvin warmer"
 
 
 def as_table(nodes: Sequence[NodeFit]) -> str:
     """The table with a line for each node, and below it each node's parameters, reasons and notes."""
-    rows = [_HEADER, *(cells(_row(node)) for node in nodes)]
-    lines = aligned(rows, range(len(_WORDS), len(_HEADER)))
+    warm = any(node.heat is not None for node in nodes)  # a column only where it was asked for
+    header = (*_HEADER, _WARM) if warm else _HEADER
+    rows = [header, *(cells((*_row(node), _per_kelvin(node)) if warm else _row(node)) for node in nodes)]
+    lines = aligned(rows, range(len(_WORDS), len(header)))
     for node in nodes:
-        about = [*_parameters(node), *(f"{node.verdict}: {reason}" for reason in node.reasons)]
+        about = [*_parameters(node), *_heat(node), *(f"{node.verdict}: {reason}" for reason in node.reasons)]
         about += [f"note: {note}" for note in node.notes]
         lines += ["", cell(node.node), *(f"  {cell(line, MOST)}" for line in about)]
     return "\n".join(lines)
@@ -59,6 +62,30 @@ def _row(node: NodeFit) -> tuple[str, ...]:
         str(quality.samples or 0),
         "-" if low is None or high is None else f"{100 * low:.0f}-{100 * high:.0f} %",
     )
+
+
+def _per_kelvin(node: NodeFit) -> str:
+    """``0.41-1.62 W``: what a kelvin costs at no load and at full load."""
+    if node.heat is None or (term := node.heat.term) is None:
+        return "refused"
+    return f"{term.idle:.2f}-{term.full:.2f} W"
+
+
+def _heat(node: NodeFit) -> list[str]:
+    """The term of temperature with its errors, or why there is none."""
+    if node.heat is None:
+        return []
+    if (term := node.heat.term) is None or node.heat.errors is None:
+        return [f"temperature refused: {reason}" for reason in node.heat.reasons]
+    idle, full = (_known(value, error) for value, error in zip((term.idle, term.full), node.heat.errors, strict=True))
+    reference = _known(term.reference, node.heat.reference_error)
+    seen = (
+        "" if term.coolest is None or term.hottest is None else f" ({term.coolest:.1f} to {term.hottest:.1f} measured)"
+    )
+    return [
+        f"each kelvin of {term.signal} above {reference} celsius{seen}: + {idle} W at no load, "
+        f"+ {full} W at full load; the curve is the one at that temperature"
+    ]
 
 
 def _watts(value: float | None, digits: int = 1) -> str:

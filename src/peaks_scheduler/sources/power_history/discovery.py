@@ -10,15 +10,17 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from peaks_scheduler.arrays import Floats
 from peaks_scheduler.errors import LoadError
 from peaks_scheduler.power.scope import SCOPES, Scope
+from peaks_scheduler.sources.prometheus.answers import Series
 from peaks_scheduler.sources.prometheus.api import PrometheusApi
 from peaks_scheduler.sources.prometheus.grid import Grid
+from peaks_scheduler.sources.prometheus.replicas import DisagreeError, Likeness, merged
 from peaks_scheduler.text.words import few
 
 from .node_queries import NodeByNode, QueryRunner
@@ -29,6 +31,7 @@ from .survey import survey
 if TYPE_CHECKING:  # its package imports scipy, which the daemon does not need at the start
     from peaks_scheduler.fitting.readings import Reading
 
+_CELSIUS = Likeness("gauge", 1.0)  # replicas of one sensor
 _AT_ONCE = 4  # nodes that are read at the same time
 
 
@@ -52,6 +55,8 @@ class NodeHistory:
     """Why the watts are no measurement; empty: they are measured."""
     cpus: float | None = None
     """Number of CPUs, if the series tell it."""
+    celsius: Reading | None = None
+    """The temperature of its air; empty: there is no usable series. None: it was not asked for."""
     notes: tuple[str, ...] = ()
     """Which series were passed over and why, and what was added or left out; in words."""
 
@@ -77,6 +82,7 @@ async def discover(
     cpu_query: str | None = None,
     cpu_unit: CpuUnit | None = None,
     cores: float | None = None,
+    temperature_query: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Discovery:
     """CPU use and power of every node from ``start`` to ``end`` [s since the epoch] every ``step`` seconds.
@@ -84,7 +90,7 @@ async def discover(
     The custom queries are as in ``Queries``. ``progress(done, all)`` counts nodes. Raises LoadError if no query was
     answered.
     """
-    grid, queries = Grid(start, end, step), Queries(power_query, cpu_query, cpu_unit, cores)
+    grid, queries = Grid(start, end, step), Queries(power_query, cpu_query, cpu_unit, cores, temperature_query)
     found = await survey(api, grid, queries)
     outcomes = await _read_all(NodeByNode(api, grid), found.plans, queries, progress)
     nodes = tuple(each for each in outcomes if isinstance(each, NodeHistory))
@@ -131,6 +137,7 @@ def _measured_part(node: NodeHistory) -> str:
 async def read(runner: QueryRunner, plan: Plan, queries: Queries | None = None) -> NodeHistory:
     """The history of one node. Raises LoadError, and NoSeriesError if none of its series can be used."""
     cpu, power = await read_totals(runner, plan, queries or Queries())
+    celsius, about = (None, ()) if plan.celsius is None else _celsius(runner.grid, plan.celsius)
     return NodeHistory(
         plan.node,
         _reading(runner.grid, cpu.values),
@@ -141,12 +148,25 @@ async def read(runner: QueryRunner, plan: Plan, queries: Queries | None = None) 
         power.origin.scope,
         power.origin.doubt,
         cpu.cpus,
-        tuple(dict.fromkeys((*cpu.notes, *power.notes))),
+        celsius,
+        tuple(dict.fromkeys((*cpu.notes, *power.notes, *about))),
     )
 
 
-def _reading(grid: Grid, values: Floats) -> Reading:
+def _celsius(grid: Grid, series: Sequence[Series]) -> tuple[Reading, tuple[str, ...]]:
+    """The temperature of one node, and what is wrong with it."""
+    row: Floats | None = None
+    trouble = "the query has no series of this node"
+    try:
+        row = merged(series, grid, _CELSIUS)
+    except DisagreeError as error:
+        trouble = f"{error}; or make one of them in the query, such as avg by (instance) (..)"
+    notes = () if row is not None else (f"temperature: {trouble}",)
+    return _reading(grid, np.full(grid.times.size, np.nan) if row is None else row, "gauge"), notes
+
+
+def _reading(grid: Grid, values: Floats, kind: Literal["gauge", "counter"] = "counter") -> Reading:
     from peaks_scheduler.fitting.readings import Reading
 
     known = ~np.isnan(values)
-    return Reading(grid.times[known], values[known], "counter")
+    return Reading(grid.times[known], values[known], kind)

@@ -31,6 +31,8 @@ class Queries:
     """Unit of ``cpu`` as a gauge; None: ratio, if the values allow it."""
     cores: float | None = None
     """Number of CPUs of every node, for ``cpu`` in cores or CPU seconds."""
+    temperature: str | None = None
+    """A gauge in celsius, one series for each node. None: temperatures are not asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +59,5 @@ class Plan:
     node: str
     cpu: tuple[AvailableMetric, ...]
     power: tuple[AvailableMetric, ...]
+    celsius: tuple[Series, ...] | None = None
+    """The node's series of the query for temperatures; None: there was no such query."""

@@ -52,16 +52,17 @@ async def survey(
     """
     queries = queries or Queries()
     asked = SurveyQueries(api, grid, len(nodes or ()))
-    cpu, power, info, aliases = await asyncio.gather(
+    cpu, power, celsius, info, aliases = await asyncio.gather(
         asked.cpu(queries),
         asked.power(queries),
+        asked.temperature(queries),
         asked.series(api.match.selector(INFO)),
         asked.aliases() if nodes is None else _nothing(),
     )
     if asked.failed and not asked.answered:
         raise next(iter(asked.failed.values()))
     # in a thread: to tell thousands of nodes with several names apart takes a second
-    return await off_loop(partial(_matched, cpu, power, info, aliases, queries, nodes, asked))
+    return await off_loop(partial(_matched, cpu, power, celsius, info, aliases, queries, nodes, asked))
 
 
 async def _nothing() -> list[tuple[Series, ...]]:
@@ -75,6 +76,7 @@ def _labels(series: Sequence[Series]) -> list[LabelMap]:
 def _matched(
     cpu: Sequence[Found],
     power: Sequence[Found],
+    celsius: Sequence[Series],
     info: Sequence[Series],
     aliases: Sequence[Sequence[Series]],
     queries: Queries,
@@ -95,7 +97,24 @@ def _matched(
     if queries.cpu is None:  # it is read in full later, node by node
         of_cpu = {node: [replace(each, series=None) for each in metrics] for node, metrics in of_cpu.items()}
     of_power = measured_first(of_power, info_of_nodes(series_nodes, info), custom=queries.power is not None)
-    return _survey(of_cpu, of_power, series_nodes.unmatched, asked)
+    found = _survey(of_cpu, of_power, series_nodes.unmatched, asked)
+    return (
+        found
+        if queries.temperature is None
+        else _with_temperatures(found, celsius, SeriesNodes(nodes, asked.node_label))
+    )
+
+
+def _with_temperatures(found: Survey, celsius: Sequence[Series], series_nodes: SeriesNodes) -> Survey:
+    """The survey with each node's temperatures. A name that means no node is a problem, and no node of its own: rooms
+    and switches have temperatures too."""
+    theirs: dict[str, list[Series]] = {}
+    for each, match in zip(celsius, series_nodes.of("the query for temperatures", _labels(celsius)), strict=True):
+        if match is not None:
+            theirs.setdefault(match[0], []).append(each)
+    plans = tuple(replace(plan, celsius=tuple(theirs.get(plan.node, ()))) for plan in found.plans)
+    strangers = tuple(f"temperature of {name}: {why}" for name, why in sorted(series_nodes.unmatched.items()))
+    return replace(found, plans=plans, problems=(*found.problems, *strangers))
 
 
 def _available(series_nodes: SeriesNodes, found: Sequence[Found]) -> MetricsOfNodes:

@@ -64,6 +64,10 @@ class SurveyQueries:
         )
         return [(NodeMetric("CPU", (Zone(NODE_CPU),), "counter"), counted), (KEPLER_CPU, ratio)]
 
+    async def temperature(self, queries: Queries) -> tuple[Series, ...]:
+        """All values of the query for temperatures; empty without one."""
+        return () if queries.temperature is None else await self._whole(queries.temperature, "gauge")
+
     async def aliases(self) -> list[tuple[Series, ...]]:
         """The series of each metric in ALIASES."""
         return await asyncio.gather(*(self.series(self._match.selector(metric)) for metric, _ in ALIASES))
