@@ -29,6 +29,8 @@ class Access:
     ca_file: str | None = None
     insecure_skip_verify: bool = False
     headers: tuple[Header, ...] = ()
+    basic: tuple[str, str] | None = field(default=None, repr=False)
+    """User and password that an API object gave; only in memory. They count before ``username``."""
 
 
 @dataclass(frozen=True, slots=True)

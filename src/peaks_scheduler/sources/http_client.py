@@ -20,6 +20,7 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 import httpx
 
 from peaks_scheduler.errors import ConfigurationError, LoadError
+from peaks_scheduler.files.reading import read_text
 from peaks_scheduler.settings.values import shown
 from peaks_scheduler.tls import client_context, explain_tls_error
 
@@ -27,6 +28,7 @@ from .limits import MOST_BODY
 
 MAX_BODY = MOST_BODY
 MOST_WORDS = 2**16  # bytes that are read of a response that is no success, for its error message
+_JSON: Mapping[bytes, bytes] = {b"Content-Type": b"application/json"}
 UNPACKED: Mapping[str, str] = {"Accept-Encoding": "identity"}
 _SMALLEST_PART = 2**8  # bytes: a body in many smaller parts is refused, because it takes too much time to read
 _PARTS = 2_000  # that every body may have
@@ -48,6 +50,8 @@ class HttpResponse:
     """The server's clock minus ours [s], to about a second; None: it did not tell its time."""
     correction: float
     """[s] to subtract from the server's times to get ours; 0 if the offset is within the error of its measurement."""
+    retry_after: float | None = None
+    """[s] that the server wants to be left alone; None: it does not say."""
 
 
 class HttpClient:
@@ -100,30 +104,37 @@ class HttpClient:
         headers: Mapping[bytes, bytes] | None = None,
         auth: tuple[str, str] | None = None,
         form: bool = False,
+        content: bytes | None = None,
         most: int = MAX_BODY,
     ) -> HttpResponse:
         """The response to a request for ``path`` below the URL, whatever its status.
 
-        With ``form`` the parameters are sent in the body of a POST. Up to ``most`` bytes of a success are read, and the
-        first MOST_WORDS of anything else. Raises LoadError of kind unreachable, dns, timeout or malformed (broken off,
-        compressed, or larger than ``most``).
+        With ``form`` the parameters are sent in the body of a POST; ``content`` is JSON to be sent in one. Up to
+        ``most`` bytes of a success are read, and the first MOST_WORDS of anything else. Raises LoadError of kind
+        unreachable, dns, timeout or malformed (broken off, compressed, or larger than ``most``).
         """
         url = self.url.copy_with(path=self.url.path.rstrip("/") + path) if path else self.url
-        if form:
+        if content is not None:
+            request = self._client.build_request("POST", url, content=content, headers={**(headers or {}), **_JSON})
+        elif form:
             request = self._client.build_request("POST", url, data=parameters, headers=headers)
         else:
             request = self._client.build_request("GET", url, params=parameters, headers=headers)
         sent = self._clock()
         try:
             async with asyncio.timeout(self._timeout):
-                status, body, date = await self._send(request, auth, most)
+                response, body = await self._send(request, auth, most)
         except (TimeoutError, httpx.TimeoutException) as error:
             raise LoadError("timeout", f"{self.where}: no whole answer within {self._timeout:g} s") from error
         except httpx.HTTPError as error:
             raise self._broken(error) from error
-        if status == httpx.codes.BAD_REQUEST and self.url.scheme == "http" and _WANTS_TLS.search(body[:1000]):
+        if (
+            response.status_code == httpx.codes.BAD_REQUEST
+            and self.url.scheme == "http"
+            and _WANTS_TLS.search(body[:1000])
+        ):
             raise LoadError("unreachable", f"{self.where}: it wants TLS on this port: use https://")
-        return _response(status, body, date, sent, self._clock())
+        return _response(response, body, sent, self._clock())
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -131,12 +142,11 @@ class HttpClient:
 
     async def _send(
         self, request: httpx.Request, auth: tuple[str, str] | None, most: int
-    ) -> tuple[int, bytearray, float | None]:
+    ) -> tuple[httpx.Response, bytearray]:
         response = await self._client.send(request, stream=True, auth=auth or httpx.USE_CLIENT_DEFAULT)
         try:
             whole = response.status_code == httpx.codes.OK
-            body = await self._body(response, most) if whole else await _words(response)
-            return response.status_code, body, _date(response.headers.get("Date"))
+            return response, await self._body(response, most) if whole else await _words(response)
         finally:
             await response.aclose()
 
@@ -198,6 +208,15 @@ def packing(response: httpx.Response) -> str:
     )
 
 
+def trusted(ca_file: str | None, any_certificate: bool) -> ssl.SSLContext:
+    """The context that trusts the certificates in this PEM file, or (None) in this machine's store. Raises
+    ConfigurationError for a file that cannot be used."""
+    try:
+        return client_context(read_text(ca_file).encode() if ca_file else None, verify=not any_certificate)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"caFile {ca_file}: expected certificates in PEM form; got: {error}") from error
+
+
 def no_cookies() -> CookieJar:
     """A jar that keeps no cookie: a server that sets a new name with every response would fill it for ever."""
     return CookieJar(policy=DefaultCookiePolicy(allowed_domains=[]))
@@ -208,11 +227,16 @@ def _announced(response: httpx.Response) -> int:
     return int(length) if re.fullmatch(r"[0-9]{1,18}", length) else 0
 
 
-def _response(status: int, body: bytes | bytearray, date: float | None, sent: float, fetched_at: float) -> HttpResponse:
+def _response(response: httpx.Response, body: bytes | bytearray, sent: float, fetched_at: float) -> HttpResponse:
+    date = _date(response.headers.get("Date"))
     offset = None if date is None else date - (sent + fetched_at) / 2
     # the measurement's error: the header's resolution, and half of the time that the request took
     certain = offset is not None and abs(offset) > _DATE_RESOLUTION + (fetched_at - sent) / 2
-    return HttpResponse(status, body, fetched_at, offset, offset if offset is not None and certain else 0.0)
+    correction = offset if offset is not None and certain else 0.0
+    after = response.headers.get("Retry-After", "")
+    # a date instead of seconds is not read: it would be on the server's clock
+    retry_after = float(after) if re.fullmatch(r"[0-9]{1,9}", after) else None
+    return HttpResponse(response.status_code, body, fetched_at, offset, correction, retry_after)
 
 
 def _date(header: str | None) -> float | None:

@@ -1,6 +1,6 @@
 """Queries through Prometheus' HTTP API: an instant query, and a range query of any length.
 
-Owns the credentials of a request, the error messages, and Prometheus' limit of 11,000 points a series. Works with every
+Owns the error messages and Prometheus' limit of 11,000 points a series. Works with every
 server that has this API (Thanos, Mimir, VictoriaMetrics, ...). Assumes that a query is PromQL and sends it unchanged:
 ``match`` and ``node_label`` are only kept here, for the code that writes the queries. Never retries, never interprets a
 value: NaN and infinities are floats, times are on Prometheus' clock. A command calls it within ``asyncio.run``.
@@ -11,9 +11,8 @@ value: NaN and infinities are floats, times are on Prometheus' clock. A command 
 """
 
 import re
-import ssl
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
@@ -21,14 +20,13 @@ from typing import TypeVar
 import httpx
 
 from peaks_scheduler.errors import ConfigurationError, LoadError
-from peaks_scheduler.files.reading import read_text
-from peaks_scheduler.settings.http_headers import HIDDEN, Header, header_value
+from peaks_scheduler.settings.http_headers import Header
 from peaks_scheduler.settings.promql_matchers import EVERYTHING, Matchers
 from peaks_scheduler.settings.values import parse_prometheus_address, shown
-from peaks_scheduler.sources.http_client import HttpClient, HttpResponse
+from peaks_scheduler.sources.credentials import Credentials, Secrets
+from peaks_scheduler.sources.http_client import HttpClient, HttpResponse, trusted
 from peaks_scheduler.sources.limits import Limits
 from peaks_scheduler.sources.off_loop import off_loop
-from peaks_scheduler.tls import client_context
 
 from .answers import Matrix, Vector, joined, read_matrix, read_vector
 from .failures import read_failure
@@ -82,10 +80,10 @@ class PrometheusApi:
             url = parse_prometheus_address(address)
         except ValueError as error:
             raise ConfigurationError(f"Prometheus address: expected {error}; got {shown(address)}") from error
-        tls = _trust(ca_file, insecure_skip_verify) if url.startswith("https") else None
+        tls = trusted(ca_file, insecure_skip_verify) if url.startswith("https") else None
         self._http = HttpClient("Prometheus", url, timeout, clock, transport, tls)
-        self._token_file, self._username, self._password_file = token_file, username, password_file
-        self._headers, self.match, self.node_label = tuple(headers), match, node_label
+        self._credentials = Credentials(self._http.where, tuple(headers), username, password_file, token_file)
+        self.match, self.node_label = match, node_label
         self._timeout, self.nodes = timeout, nodes
 
     @property
@@ -151,45 +149,14 @@ class PrometheusApi:
 
     async def _ask(self, path: str, promql: str, parameters: Mapping[str, str], limits: Limits) -> HttpResponse:
         whole = {"query": promql, **parameters, "timeout": f"{self._timeout:g}s"}
-        headers, auth = self._credentials()
+        secrets = self._credentials.read()
         form = len(promql) > _LONG
-        answer = await self._http.ask(path, whole, headers=headers, auth=auth, form=form, most=limits.body)
+        answer = await self._http.ask(
+            path, whole, headers=secrets.headers, auth=secrets.auth, form=form, most=limits.body
+        )
         if answer.status != httpx.codes.OK:
-            secrets = [value.decode("latin-1") for value in headers.values()] + ([auth[1]] if auth else [])
             raise self._refused(promql, answer, secrets)
         return answer
-
-    def _credentials(self) -> tuple[dict[bytes, bytes], tuple[str, str] | None]:
-        """The headers of a request, with the token if there is one; and user and password, if configured."""
-        headers = {each.name.encode("latin-1"): self._value(each).encode("latin-1") for each in self._headers}
-        if self._token_file:
-            headers[b"Authorization"] = f"Bearer {self._secret(self._token_file, 'token')}".encode("ascii")
-        if self._username is None:
-            return headers, None
-        return headers, (self._username, self._secret(self._password_file, "password") if self._password_file else "")
-
-    def _value(self, header: Header) -> str:
-        if header.file is None:
-            return header.value or ""
-        try:
-            return header_value(self._text(header.file, f"{header.name} header's"), header.name)
-        except ValueError as error:
-            raise LoadError("unauthorized", f"{self.where}: {header.file}: expected {error}") from None
-
-    def _secret(self, path: str, what: str) -> str:
-        text = self._text(path, what).strip()
-        if not text or not text.isprintable() or (what == "token" and not text.isascii()):
-            raise LoadError("unauthorized", f"{self.where}: expected one line of text in its {what} file {path}")
-        return text
-
-    def _text(self, path: str, what: str) -> str:
-        try:
-            return read_text(path)
-        except UnicodeDecodeError:
-            # the error's own message has bytes of the secret in it
-            raise LoadError("unauthorized", f"{self.where}: its {what} file {path} cannot be read: no text") from None
-        except OSError as error:
-            raise LoadError("unauthorized", f"{self.where}: its {what} file {path} cannot be read: {error}") from error
 
     async def _read(self, response: HttpResponse, promql: str, read: Callable[[bytes | bytearray], T]) -> T:
         try:
@@ -200,10 +167,10 @@ class PrometheusApi:
             of = f" to {shown(promql)}" if error.kind == "query" else ""
             raise LoadError(error.kind, f"{self.where}{of}: {error}") from error
 
-    def _refused(self, promql: str, response: HttpResponse, secrets: Iterable[str]) -> LoadError:
+    def _refused(self, promql: str, response: HttpResponse, secrets: Secrets) -> LoadError:
         """The error for a status that is no success, with the server's own message if there is one."""
         status, failure = response.status, read_failure(response.body)
-        text = _without(failure.text, secrets)
+        text = secrets.without(failure.text)
         said = f": {text}" if text else ""
         if status == 401:
             why = said or ": the token, or user and password, are not accepted"
@@ -233,21 +200,6 @@ def _wanted(text: str) -> str:
     return " (a tenant is a header: prometheus.headers, --prometheus-header)" if _TENANT.search(text) else ""
 
 
-def _without(text: str, secrets: Iterable[str]) -> str:
-    """The server's message with our secrets hidden: it may repeat a token."""
-    for secret in secrets:
-        for part in (secret, secret.removeprefix("Bearer ")):
-            text = re.sub(rf"(?<!\w){re.escape(part)}(?!\w)", HIDDEN, text) if part else text
-    return text
-
-
 def too_much(error: LoadError) -> bool:
     """May half of the range work? The answer took too long, or was too large for the server or for us."""
     return error.kind == "timeout" or "too many samples" in str(error) or "MiB; more came" in str(error)
-
-
-def _trust(ca_file: str | None, any_certificate: bool) -> ssl.SSLContext:
-    try:
-        return client_context(read_text(ca_file).encode() if ca_file else None, verify=not any_certificate)
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"caFile {ca_file}: expected certificates in PEM form; got: {error}") from error
