@@ -39,6 +39,7 @@ from .keepers.lease import LeaseKeeper
 from .keepers.load import LoadKeeper
 from .keepers.measured_power import MeasuredPower
 from .keepers.models import ModelKeeper
+from .keepers.node_configs import NodeConfigKeeper
 from .keepers.pod_usage import UsageKeeper
 from .keepers.rivals import Rivals
 from .scheduler.binding import WORKERS
@@ -92,6 +93,8 @@ class Parts:
     kinds: KindKeeper = field(init=False)
     feed: Feed = field(init=False)
     audit: Audit = field(init=False)
+    node_configs: NodeConfigKeeper = field(init=False)
+    """Which model each node has, and the sensors that NodeConfigs name: before the keepers that ask them."""
     on_first_lists: list[Callable[[], None]] = field(default_factory=list)
     """Called when all objects of the first lists are in the ledger."""
     keepers: Sequence[Keeper] = ()
@@ -144,6 +147,7 @@ KEEPERS: tuple[Callable[[Parts], Keeper], ...] = (
     _carbon,
     _pod_usage,
     _measured_power,
+    lambda parts: parts.node_configs,
     lambda parts: AnnotationKeeper(parts.core.ledger),
     lambda parts: parts.undecided,
     lambda parts: parts.clock,
@@ -194,6 +198,7 @@ def build(core: Core, outside: Outside) -> Parts:
     )
     _schedule(parts)
     _watch(parts)
+    parts.node_configs = NodeConfigKeeper(settings, client, core.ledger, parts.audit.complete)
     gate.require(parts.audit.complete.is_set)
     gate.require(lambda: parts.lease.leading)
     parts.keepers = [make(parts) for make in KEEPERS]

@@ -21,7 +21,7 @@ CPU_TEMPERATURES = ("hold", "follow")
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How to authenticate at a server. Secrets stay in files, which are read at each request."""
+    """How to authenticate at a server. Secrets of the configuration stay in files, which are read at each request."""
 
     username: str | None = None
     password_file: str | None = None
@@ -79,6 +79,10 @@ class PredictorSettings:
     """Read the node labels of WAO 1: ``tensorflow/host`` and its kin."""
     node_configs: bool = True
     """Read NodeConfig and NodeConfigTemplate of WAO 2, where the cluster has these kinds."""
+    node_config_ca_file: str | None = None
+    """CAs of the servers that they name; None: the usual ones. A NodeConfig itself cannot say it."""
+    node_config_insecure_skip_verify: bool = False
+    """Do not verify these servers, as WAO never does."""
     refresh: float = 30.0
     """[s] from one round over all nodes to the next."""
     step: float = 1.0

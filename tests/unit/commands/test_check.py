@@ -29,6 +29,8 @@ from peaks_scheduler.objects.node import Node, node_from_api
 from peaks_scheduler.objects.pod import Pod, pod_from_api
 from peaks_scheduler.power.curves import Exponential, Linear
 from peaks_scheduler.power.models import EMPTY, PowerModel, PowerModels, Quality
+from peaks_scheduler.settings.predictors import PredictorSettings
+from peaks_scheduler.settings.sensors import CUSTOM_METRICS, SensorSettings
 from peaks_scheduler.settings.settings import CarbonSettings, LeaderElection, LoadSettings, PowerSettings, Settings
 from peaks_scheduler.sources.carbon_file import parse_carbon
 from tests.e2e.support.load_endpoint import LoadEndpoint, Reply
@@ -254,7 +256,8 @@ def test_the_rights_asked_about_are_those_that_the_manifests_give() -> None:
         for verb in rule["verbs"]
         for name in rule.get("resourceNames", [""])
     }
-    every = (SETTINGS, replace(SETTINGS, load=LoadSettings(source="metrics-server")))
+    metered = replace(SETTINGS, load=LoadSettings(source="metrics-server"))
+    every = (metered, replace(SETTINGS, sensors=SensorSettings(custom_metrics=CUSTOM_METRICS)))
     asked = {
         (each.group, each.resource, each.verb, each.namespace, each.name)
         for settings in every
@@ -275,6 +278,17 @@ def test_only_with_metrics_server_are_its_rights_asked_for() -> None:
         ("list", "nodes.metrics.k8s.io"),
         ("list", "pods.metrics.k8s.io"),
     }
+
+
+def test_rights_on_node_configs_and_custom_metrics_are_asked_for_only_where_they_are_used() -> None:
+    off = replace(SETTINGS, predictors=PredictorSettings(node_configs=False))
+    less = set(rights(SETTINGS, "kube-system")) - set(rights(off, "kube-system"))
+    assert {each.resource for each in less} == {"nodeconfigs", "nodeconfigtemplates"}
+    assert not any(each.needed for each in less)
+    own = replace(SETTINGS, sensors=SensorSettings(custom_metrics={"inlet": "air"}))
+    (more,) = set(rights(own, "kube-system")) - set(rights(SETTINGS, "kube-system"))
+    assert (more.verb, more.object) == ("get", "nodes/air.custom.metrics.k8s.io")
+    assert (more.attributes["resource"], more.attributes["subresource"]) == ("nodes", "air")
 
 
 def test_a_needed_right_that_is_missing_fails_and_says_what_stops() -> None:

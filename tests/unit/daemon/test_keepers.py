@@ -18,6 +18,7 @@ from tests.unit.daemon.test_main import Run, api, collector, get, run  # noqa: F
 
 # gauges of the contract that keepers bring, and their labels
 EXPORTED = {
+    "peaks_assigned_predictors": {"said_by"},
     "peaks_clock_offset_seconds": {"peer"},
     "peaks_leader": set(),
     "peaks_load_age_seconds": set(),
@@ -143,6 +144,7 @@ async def test_every_promised_gauge_is_exported_with_its_labels_and_says_what_it
         "kinds",
         "load",
         "power-models",
+        "node-configs",
         "annotations",
         "undecided",
         "clock",

@@ -121,6 +121,9 @@ def test_the_rights_in_the_cluster_are_exactly_these() -> None:
     read = {("", resource, "", verb) for resource in ("pods", "nodes") for verb in ("get", "list", "watch")}
     read |= {(kind.group, kind.plural, "", verb) for kind in KINDS for verb in ("list", "watch")}
     read |= {("metrics.k8s.io", resource, "", "list") for resource in ("nodes", "pods")}
+    wao = ("node.waok8s.github.io", "wao.bitmedia.co.jp")
+    read |= {(group, resource, "", "list") for group in wao for resource in ("nodeconfigs", "nodeconfigtemplates")}
+    read |= {("custom.metrics.k8s.io", f"nodes/{metric}", "", "get") for metric in ("inlet_temp", "delta_p")}
     write = {("", "pods/binding", "", "create"), ("", "pods/status", "", "patch")}
     write |= {("", volumes, "", "patch") for volumes in ("persistentvolumes", "persistentvolumeclaims")}
     assert rules("ClusterRole") == read | write | {("events.k8s.io", "events", "", "create")}
@@ -134,6 +137,13 @@ def test_the_rights_on_leases_end_at_our_own() -> None:
         (group, "leases", lease, "get"),
         (group, "leases", lease, "update"),
     }
+
+
+def test_secrets_are_read_only_where_a_sample_names_each_of_them() -> None:
+    role, binding = documents(MANIFESTS / "samples" / "wao-secrets.yaml")
+    (rule,) = role["rules"]
+    assert role["metadata"]["namespace"] == binding["metadata"]["namespace"] == "wao-system"
+    assert (rule["resources"], rule["verbs"], bool(rule["resourceNames"])) == (["secrets"], ["get"], True)
 
 
 def test_the_security_page_says_of_every_right_what_a_thief_could_do_with_it() -> None:

@@ -15,6 +15,8 @@ from peaks_scheduler.settings.settings import Settings
 NEEDED, OPTIONAL = True, False
 LEASES = "coordination.k8s.io"
 METRICS = "metrics.k8s.io"
+CUSTOM_METRICS = "custom.metrics.k8s.io"
+NODE_CONFIGS = ("node.waok8s.github.io", "wao.bitmedia.co.jp")
 UNBOUND = "pods with unbound volumes wait for ever"
 
 
@@ -73,7 +75,7 @@ def rights(settings: Settings, namespace: str) -> tuple[Right, ...]:
         for verbs, group, resource, needed, without in _TABLE
         for verb in verbs.split()
     ]
-    return (*every, *_lease(settings, namespace), *_metrics(settings))
+    return (*every, *_lease(settings, namespace), *_metrics(settings), *_temperature(settings))
 
 
 def _lease(settings: Settings, namespace: str) -> Iterator[Right]:
@@ -89,6 +91,18 @@ def _metrics(settings: Settings) -> Iterator[Right]:
         yield Right("list", METRICS, "nodes", OPTIONAL, "there is no load, every node is estimated")
     if settings.usage_source == "metrics-server":
         yield Right("list", METRICS, "pods", OPTIONAL, "what pods use is not known, requests are used instead")
+
+
+def _temperature(settings: Settings) -> Iterator[Right]:
+    if settings.predictors.node_configs:
+        without = (
+            "what NodeConfigs of WAO say of models and sensors is not known (predictors.nodeConfigs: false if meant)"
+        )
+        for group in NODE_CONFIGS:
+            for plural in ("nodeconfigs", "nodeconfigtemplates"):
+                yield Right("list", group, plural, OPTIONAL, without)
+    for signal, metric in settings.sensors.custom_metrics.items():
+        yield Right("get", CUSTOM_METRICS, f"nodes/{metric}", OPTIONAL, f"sensors.customMetrics has no signal {signal}")
 
 
 def missing(answers: Mapping[Right, bool]) -> list[tuple[Right, str]]:
