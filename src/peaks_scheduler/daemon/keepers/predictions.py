@@ -285,9 +285,14 @@ class PredictionKeeper(Keeper):
                   lambda: single(max(of.repaired.values(), default=0.0))),
             Gauge("peaks_prediction_round_seconds", "Time that the last round of questions to a server took.",
                   lambda: single(of.seconds)),
-            Gauge("peaks_prediction_rows", "Rows that the last round asked a server.", lambda: single(of.rows)),
+            Gauge("peaks_prediction_rows", "Rows that the last round asked a server.", lambda: single(self.rows)),
         )
     # fmt: on
+
+    @property
+    def rows(self) -> int:
+        """Rows that the last round asked a server."""
+        return self._outcomes.rows
 
     async def aclose(self) -> None:
         await self._predictors.aclose()
