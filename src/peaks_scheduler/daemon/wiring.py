@@ -27,6 +27,7 @@ from peaks_scheduler.scheduling.scoring.strategies import Strategy
 from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.settings.table import redacted
 from peaks_scheduler.sources.factory import load_source, pod_usage_source
+from peaks_scheduler.sources.predictors.factory import PredictorPool
 
 from .background import BackgroundLoop
 from .gate import Gate
@@ -41,6 +42,7 @@ from .keepers.measured_power import MeasuredPower
 from .keepers.models import ModelKeeper
 from .keepers.node_configs import NodeConfigKeeper
 from .keepers.pod_usage import UsageKeeper
+from .keepers.predictions import PredictionKeeper
 from .keepers.rivals import Rivals
 from .scheduler.binding import WORKERS
 from .scheduler.context import Context
@@ -139,6 +141,13 @@ def _measured_power(parts: Parts) -> MeasuredPower:
     return MeasuredPower(core.settings, core.ledger, parts.telemetry, parts.audit.complete, core.gate.changed)
 
 
+def _predictions(parts: Parts) -> PredictionKeeper:
+    settings = parts.core.settings.predictors
+    pool, assignments = PredictorPool(settings.timeout), parts.node_configs.assignments
+    known = parts.audit.complete
+    return PredictionKeeper(settings, parts.core.ledger, assignments, pool, parts.telemetry, known)
+
+
 KEEPERS: tuple[Callable[[Parts], Keeper], ...] = (
     lambda parts: parts.scheduler,
     lambda parts: parts.kinds,
@@ -148,6 +157,7 @@ KEEPERS: tuple[Callable[[Parts], Keeper], ...] = (
     _pod_usage,
     _measured_power,
     lambda parts: parts.node_configs,
+    _predictions,
     lambda parts: AnnotationKeeper(parts.core.ledger),
     lambda parts: parts.undecided,
     lambda parts: parts.clock,

@@ -31,6 +31,11 @@ EXPORTED = {
     "peaks_power_model_valid": set(),
     "peaks_learned_power_models": set(),
     "peaks_power_models": {"origin"},
+    "peaks_predicted_nodes": set(),
+    "peaks_prediction_repair_watts": set(),
+    "peaks_prediction_round_seconds": set(),
+    "peaks_prediction_rows": set(),
+    "peaks_predictions_repaired": set(),
     "peaks_undecided_pods": set(),
     "peaks_unread_kinds": {"kind"},
 }
@@ -39,6 +44,7 @@ WITHOUT_ROWS = (
     "peaks_node_power_watts",
     "peaks_pod_usage_groups",
     "peaks_power_model_drift_ratio",
+    "peaks_predictions_refused",
 )
 """Exported by name alone, as long as nothing is known."""
 WITH_A_SETTING = ("peaks_carbon_intensity_grams_per_kwh",)
@@ -145,6 +151,7 @@ async def test_every_promised_gauge_is_exported_with_its_labels_and_says_what_it
         "load",
         "power-models",
         "node-configs",
+        "predictions",
         "annotations",
         "undecided",
         "clock",
