@@ -38,6 +38,8 @@ def gradient(model: PowerModel, u: Floats, *, envelope: bool) -> Floats:
     slopes = curve.gradient(u)
     for start, end in _chords(model) if envelope else ():
         on_it = (u >= start) & (u <= end)
+        if not on_it.any():
+            continue
         share = (u[on_it] - start) / (end - start)
         first, last = curve.gradient(np.array([start, end])).T
         if start == 0.0 and model.standby_watts is not None:
