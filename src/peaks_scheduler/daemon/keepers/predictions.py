@@ -23,6 +23,7 @@ from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.ledger.power_columns import prepare_predicted
 from peaks_scheduler.objects.node import Node
 from peaks_scheduler.observability.gauge import Gauge, by_key, single
+from peaks_scheduler.observability.logs import ChangeLog
 from peaks_scheduler.observability.serving import Check, Health
 from peaks_scheduler.observability.telemetry import Telemetry
 from peaks_scheduler.power.judging import REASONS
@@ -35,7 +36,6 @@ from peaks_scheduler.sources.predictors.round import NOT_ASKED, RoundResult, pre
 
 from .asked_signals import AskedSignals
 from .predicted_nodes import Outcomes, Roster, named
-from .troubles import Troubles
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +101,8 @@ class PredictionKeeper(Keeper):
         self._at_once = asyncio.Semaphore(MOST_SERVERS)
         self._assigned_at = -math.inf
         self._outcomes = Outcomes()
-        self._troubles, self._told = Troubles(), frozenset[ServedModel]()
+        self._log, self._told, self._reasons = ChangeLog(logger), frozenset[ServedModel](), frozenset[str]()
+        """What was logged: models that do not answer, and reasons why predictions do not count."""
 
     # -- the loop
 
@@ -246,12 +247,18 @@ class PredictionKeeper(Keeper):
     def _report(self) -> None:
         found, by_reason = self._outcomes, self._outcomes.by_reason()
         for model in self._told | found.unanswered.keys():
-            why = found.unanswered.get(model, "")
-            self._troubles.tell(f"no predictions from {named(model)}", why, error=why)
+            if why := found.unanswered.get(model):
+                self._log.report(model, why, logging.WARNING, "server does not predict", model=named(model), error=why)
+            else:
+                logger.info("server predicts again", extra={"model": named(model)})
+                self._log.forget(model)
         self._told = frozenset(found.unanswered)
         for reason in (NOT_ASKED, *REASONS):
             names = by_reason.get(reason, ())
-            self._troubles.tell(f"predictions do not count: {reason}", names, nodes=found.words(names))
+            message = "predictions do not count" if names else "predictions count again"
+            if names or reason in self._reasons:
+                self._log.report(reason, names, logging.WARNING, message, reason=reason, nodes=found.words(names))
+        self._reasons = frozenset(by_reason)
 
     def health(self) -> Health:
         """For ``/readyz?verbose``; it never makes us unready."""
