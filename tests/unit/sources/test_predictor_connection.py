@@ -168,11 +168,6 @@ def test_a_wrong_address_is_an_error_of_the_question() -> None:
     assert trouble(Server(), url="http://inference:port").kind == "configuration"
 
 
-def test_a_missing_ca_file_is_an_error_of_the_question() -> None:
-    error = trouble(Server(), Access(ca_file="/nowhere/ca.pem"), url="https://inference")
-    assert (error.kind, "/nowhere/ca.pem" in str(error)) == ("configuration", True)
-
-
 # --- again, and not too often -----------------------------------------------------------------------------------------
 
 
@@ -321,6 +316,27 @@ def test_a_refusal_shows_that_the_server_is_back() -> None:
     assert len(server.asked) == 7
 
 
+def test_a_model_that_rests_does_not_use_up_the_servers_turn() -> None:
+    """After the pause the server may be tried once: not by a question that is not sent anyway."""
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(0.0 if now() > 1060.0 else 3600.0)
+        return httpx.Response(200, json={})
+
+    async def scenario() -> bytes | bytearray:
+        one = connection(answer, timeout=1.0)
+        await failures(one, "/a", 3)
+        await asyncio.sleep(30.0)
+        # one more failure: it rests for a minute, and two other models make its server rest for half of one
+        for path in ("/a", "/b", "/c"):
+            await failures(one, path, 1)
+        await asyncio.sleep(31.0)
+        await failures(one, "/a", 1)
+        return await one.ask("/d")
+
+    assert run_virtually(scenario()) == b"{}"
+
+
 def test_eight_requests_at_once_are_the_most() -> None:
     at_once = most = 0
 
@@ -381,3 +397,21 @@ async def test_a_server_is_not_trusted_without_its_ca(authority: trustme.CA) -> 
 
 async def test_any_certificate_is_accepted_only_where_the_configuration_says_so(authority: trustme.CA) -> None:
     assert b'"inputs"' in await over_tls(authority, Access(insecure_skip_verify=True))
+
+
+async def test_a_missing_ca_file_is_an_error_of_the_question(authority: trustme.CA) -> None:
+    with pytest.raises(PredictorError, match=r"/nowhere/ca\.pem") as caught:
+        await over_tls(authority, Access(ca_file="/nowhere/ca.pem"))
+    assert caught.value.kind == "configuration"
+
+
+async def test_a_ca_file_that_was_renewed_counts_without_a_restart(authority: trustme.CA, tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(file))
+    with V2Server({"m": Model(lambda rows: rows[:, 0])}, ca=authority) as server:
+        one = Connection(server.url, Access(ca_file=str(file)), 10.0, now)
+        with pytest.raises(PredictorError, match="not trusted"):
+            await one.ask("/v2/models/m")
+        authority.cert_pem.write_to_path(str(file))
+        assert b'"inputs"' in await one.ask("/v2/models/m")
+        await one.aclose()

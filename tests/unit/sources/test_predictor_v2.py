@@ -16,7 +16,7 @@ from peaks_scheduler.errors import PredictorError
 from peaks_scheduler.settings.predictors import ServedModel
 from peaks_scheduler.sources.predictors.factory import PredictorPool
 from peaks_scheduler.sources.predictors.predictor import Prediction, Predictor
-from peaks_scheduler.sources.predictors.v2 import Form, encoded
+from peaks_scheduler.sources.predictors.v2 import Form, encoded, read_form
 from tests.support.served_models import Model, V2Server
 
 WAO = """{
@@ -229,6 +229,34 @@ async def test_a_model_whose_row_has_one_dimension_gets_one() -> None:
     assert len(asked) == 3
 
 
+@pytest.mark.parametrize(
+    ("shape", "form"),
+    [
+        ([-1, 3], Form("x", "FP32", batch=True)),
+        ([-1, -1], Form("x", "FP32", batch=True)),
+        ([1, 3], Form("x", "FP32", batch=False)),
+        ([3], Form("x", "FP32", batch=False, flat=True)),
+        ([-1], Form("x", "FP32", batch=None)),
+        ([], None),
+    ],
+)
+def test_the_shape_says_how_many_rows_may_come_at_once(shape: list[int], form: Form | None) -> None:
+    told = {"inputs": [{"name": "x", "datatype": "FP32", "shape": shape}]}
+    model = ServedModel("v2", "http://s", "m")
+    if form is None:
+        with pytest.raises(PredictorError, match=r"its shape is \[\]"):
+            read_form(json.dumps(told).encode(), model, "s")
+    else:
+        assert read_form(json.dumps(told).encode(), model, "s") == form
+
+
+@pytest.mark.parametrize("told", [{}, {"inputs": None}, {"inputs": []}])
+def test_a_model_that_tells_no_inputs_is_asked_as_wao_asks(told: Any) -> None:
+    # MLServer tells an empty list unless the model's settings have inputs
+    form = read_form(json.dumps(told).encode(), ServedModel("v2", "http://s", "m"), "s")
+    assert form == Form("predict-prob", "FP32", batch=None)
+
+
 # --- metadata ---------------------------------------------------------------------------------------------------------
 
 
@@ -357,6 +385,7 @@ async def test_a_version_that_changes_in_mid_flight_is_an_error_and_the_next_que
         ('{"outputs": [{"data": ' + "[" * 5_000 + "]" * 5_000 + "}]}", "malformed"),
         ('{"outputs": [{"data": ' + "[" * 6 + "1" + "]" * 6 + "}]}", "malformed"),
         ('{"outputs": [{"data": [1e999]}]}', "malformed"),
+        (b'{"outputs": [{"data": "\xed\xa0\x80"}]}', "malformed"),
         (b'{"outputs": "\xff\xfe"}', "malformed"),
     ],
 )

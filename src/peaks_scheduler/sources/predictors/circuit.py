@@ -24,11 +24,15 @@ class Circuit:
         self._failures, self._pauses, self._until, self._trying = 0, 0, 0.0, False
         self._parts: set[str] = set()
 
+    def rests(self, now: float) -> bool:
+        """Is it too early for a request?"""
+        return self._failures >= ALLOWED and now < self._until
+
     def admits(self, now: float) -> bool:
         """May a request be sent now? It is the one that tries, if so and a pause is over."""
         if self._failures < ALLOWED:
             return True
-        if now < self._until:
+        if self.rests(now):
             return False
         # should nobody say what became of it, another one may try after as long a pause
         self._trying, self._until = True, now + self._pause()

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 from collections.abc import Callable
 
 import httpx
 
 from peaks_scheduler.errors import ConfigurationError, LoadError, PredictorError
 from peaks_scheduler.settings.predictors import Access
+from peaks_scheduler.settings.values import shown
 from peaks_scheduler.sources.credentials import Credentials, Secrets
 from peaks_scheduler.sources.http_client import HttpClient, HttpResponse, trusted
+from peaks_scheduler.sources.off_loop import off_loop
 from peaks_scheduler.sources.prometheus.failures import read_failure
 from peaks_scheduler.tls import server_not_trusted
 
@@ -49,6 +52,8 @@ class Connection:
         clock: Callable[[], float],
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
+        self.where = f"inference server at {without_user(url)}"
+        """For messages."""
         self._url, self._access, self._timeout = url, access, timeout
         self._clock, self._transport = clock, transport
         self._http: HttpClient | None = None
@@ -56,11 +61,6 @@ class Connection:
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._circuits: dict[str, tuple[Circuit, PredictorError]] = {}
         """"" for the server, a path for what fails there: with the last failure."""
-
-    @property
-    def where(self) -> str:
-        """The server's name and address for messages, without user and password."""
-        return self._client().where
 
     def now(self) -> float:
         """[s] monotonic."""
@@ -73,11 +73,12 @@ class Connection:
         closed or http-<status>.
         """
         async with self._slots:
-            self._admit("")
             self._admit(path)
             try:
                 body = await self._in_time(path, content, most)
             except LoadError as error:
+                if server_not_trusted(error):
+                    await self._renew()
                 found = PredictorError(error.kind, str(error))
                 self._note(path, found, error)
                 raise found from error
@@ -91,11 +92,14 @@ class Connection:
         if self._http is not None:
             await self._http.aclose()
 
-    def _admit(self, key: str) -> None:
-        if key in self._circuits:
-            circuit, last = self._circuits[key]
-            if not circuit.admits(self._clock()):
+    def _admit(self, path: str) -> None:
+        """Raises the last failure where the server or the model has a pause."""
+        now, known = self._clock(), [self._circuits[key] for key in ("", path) if key in self._circuits]
+        for circuit, last in known:
+            if circuit.rests(now):
                 raise PredictorError(last.kind, f"{last} (it has failed several times and is asked less often)")
+        for circuit, _ in known:
+            circuit.admits(now)
 
     def _note(self, path: str, found: PredictorError, cause: LoadError) -> None:
         """Whether this failure is the server's, one model's, or neither's."""
@@ -115,12 +119,12 @@ class Connection:
         self._circuits[key] = (circuit, found)
 
     async def _in_time(self, path: str, content: bytes | None, most: int) -> bytes | bytearray:
-        client = self._client()
+        client = await self._client()
         try:
             async with asyncio.timeout(self._timeout) as limit:
                 return await self._persistently(client, path, content, most, limit.when())
         except TimeoutError as error:
-            raise LoadError("timeout", f"{client.where}: no whole answer within {self._timeout:g} s") from error
+            raise LoadError("timeout", f"{self.where}: no whole answer within {self._timeout:g} s") from error
 
     async def _persistently(
         self, client: HttpClient, path: str, content: bytes | None, most: int, until: float | None
@@ -140,8 +144,8 @@ class Connection:
 
     async def _once(self, client: HttpClient, path: str, content: bytes | None, most: int) -> bytes | bytearray:
         if self._closed:
-            raise LoadError("closed", f"{client.where}: no node has a model of this server any more")
-        secrets = self._credentials(client.where).read()
+            raise LoadError("closed", f"{self.where}: no node has a model of this server any more")
+        secrets = self._credentials().read()
         try:
             answer = await client.ask(path, headers=secrets.headers, auth=secrets.auth, content=content, most=most)
         except LoadError as error:
@@ -150,24 +154,43 @@ class Connection:
             raise
         if answer.status == httpx.codes.OK:
             return answer.body
-        failure = _refused(client.where, path, answer, secrets)
+        failure = _refused(self.where, path, answer, secrets)
         raise _PassingError(failure, answer.retry_after or 0.0) if answer.status in _BUSY else failure
 
-    def _client(self) -> HttpClient:
+    async def _client(self) -> HttpClient:
         if self._http is None:
-            access = self._access
             try:
-                tls = trusted(access.ca_file, access.insecure_skip_verify) if self._url.startswith("https") else None
-                self._http = HttpClient("inference server", self._url, self._timeout, self._clock, self._transport, tls)
+                # in a thread: to load the machine's authorities takes a tenth of a second
+                tls = await off_loop(self._context) if self._url.startswith("https") else None
+                client = HttpClient("inference server", self._url, self._timeout, self._clock, self._transport, tls)
             except ConfigurationError as error:
                 raise PredictorError("configuration", str(error)) from error
+            if self._http is None:
+                self._http = client
         return self._http
 
-    def _credentials(self, where: str) -> Credentials:
+    def _context(self) -> ssl.SSLContext:
+        return trusted(self._access.ca_file, self._access.insecure_skip_verify)
+
+    async def _renew(self) -> None:
+        """Read the CA file again at the next request: it may be another one by then."""
+        client, self._http = self._http, None
+        if client is not None:
+            await client.aclose()
+
+    def _credentials(self) -> Credentials:
         access = self._access
         return Credentials(
-            where, access.headers, access.username, access.password_file, access.token_file, access.basic
+            self.where, access.headers, access.username, access.password_file, access.token_file, access.basic
         )
+
+
+def without_user(url: str) -> str:
+    """The URL as a message may have it."""
+    try:
+        return str(httpx.URL(url).copy_with(userinfo=b""))
+    except httpx.InvalidURL:
+        return shown(url)
 
 
 class _PassingError(Exception):

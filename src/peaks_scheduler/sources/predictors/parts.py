@@ -1,7 +1,7 @@
 """A question in parts: many rows to one model, several requests at once, one answer.
 
-Owns that the parts are answered by one version of the model, that the first failure ends the whole question, and that
-at most AT_ONCE requests are under way.
+Owns that the parts are answered by one version of the model, that the first failure ends the whole question, that at
+most AT_ONCE requests are under way, and that the event loop goes on between large ones.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from .connection import AT_ONCE
 from .predictor import Prediction
 
 Ask = Callable[[Floats], Awaitable[Prediction]]
+_LARGE = 500  # rows: fewer take less time than the event loop needs for a turn
 
 
 async def in_parts(rows: Floats, size: int, ask: Ask, where: str) -> Prediction:
@@ -47,3 +48,19 @@ async def _work(todo: Iterator[int], parts: list[Floats], answers: list[Predicti
         for each in workers:
             each.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
+
+
+class Turns:
+    """Large parts are encoded one at a time, each in a turn of its own of the event loop: several at once would be
+    encoded one right after the other, and a decision would wait for all of them."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+
+    async def encode(self, rows: Floats, encoded: Callable[[Floats], bytes]) -> bytes:
+        """What ``encoded`` makes of the rows."""
+        if len(rows) <= _LARGE:
+            return encoded(rows)
+        async with self._lock:
+            await asyncio.sleep(0)
+            return encoded(rows)

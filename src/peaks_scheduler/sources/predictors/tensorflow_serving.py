@@ -12,7 +12,6 @@ error, and at once when it is gone. Never judges a number.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import re
 from urllib.parse import quote
@@ -27,7 +26,7 @@ from peaks_scheduler.sources.prometheus.failures import one_line
 from peaks_scheduler.text.words import few
 
 from .connection import Connection
-from .parts import in_parts
+from .parts import Turns, in_parts
 from .predictor import Prediction
 from .tensors import MOST_ROWS, checked, decode, most_bytes, read_numbers
 
@@ -36,7 +35,6 @@ KEPT = 60.0
 _UNTOLD = ("http-400", "http-404", "http-405", "http-501")
 """Servers that speak the same predict, and no state of models."""
 _NUMBER = re.compile(r"[0-9]{1,19}")  # of a version
-_LARGE = 500  # rows: more are encoded one part at a time, so that the event loop goes on in between
 
 
 class TensorFlowPredictor:
@@ -48,7 +46,7 @@ class TensorFlowPredictor:
         self._rows = True  # the form that it is asked in
         self._available: str | None = None  # empty: the server does not say
         self._read_at = 0.0
-        self._encoding = asyncio.Lock()
+        self._turns = Turns()
 
     @property
     def model(self) -> ServedModel:
@@ -136,23 +134,15 @@ class TensorFlowPredictor:
 
     async def _by_rows(self, path: str, rows: Floats) -> Floats | None:
         """None: the outputs have names."""
-        body = await self._connection.ask(path, await self._encoded("instances", rows), most_bytes(len(rows)))
-        return read_predictions(body, len(rows), self._where)
+        return read_predictions(await self._asked(path, "instances", rows), len(rows), self._where)
 
     async def _by_columns(self, path: str, rows: Floats) -> Floats:
-        body = await self._connection.ask(path, await self._encoded("inputs", rows), most_bytes(len(rows)))
-        return read_outputs(body, len(rows), self._where)
+        return read_outputs(await self._asked(path, "inputs", rows), len(rows), self._where)
 
-    async def _encoded(self, key: str, rows: Floats) -> bytes:
-        if len(rows) > _LARGE:
-            async with self._encoding:
-                await asyncio.sleep(0)
-                return self._body(key, rows)
-        return self._body(key, rows)
-
-    def _body(self, key: str, rows: Floats) -> bytes:
+    async def _asked(self, path: str, key: str, rows: Floats) -> bytes | bytearray:
         signature = {"signature_name": self._model.signature} if self._model.signature else {}
-        return msgspec.json.encode({**signature, key: rows.tolist()})
+        content = await self._turns.encode(rows, lambda part: msgspec.json.encode({**signature, key: part.tolist()}))
+        return await self._connection.ask(path, content, most_bytes(len(rows)))
 
 
 def read_predictions(body: bytes | bytearray, count: int, where: str) -> Floats | None:

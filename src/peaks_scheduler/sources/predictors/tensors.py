@@ -60,7 +60,7 @@ def read_numbers(value: msgspec.Raw, count: int, where: str) -> Floats:
     """
     try:
         numbers = np.array(_flat(value), np.float64)
-    except (msgspec.MsgspecError, TypeError, OverflowError, RecursionError) as error:
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise PredictorError("malformed", f"{where}: expected numbers; got {str(error)[:120]}") from error
     if numbers.size != count:
         raise PredictorError(

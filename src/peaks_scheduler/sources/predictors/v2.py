@@ -11,7 +11,6 @@ answer is a new one. Outputs are taken by position: their names differ from serv
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
@@ -25,7 +24,7 @@ from peaks_scheduler.settings.values import shown
 from peaks_scheduler.sources.prometheus.failures import one_line
 
 from .connection import Connection
-from .parts import in_parts
+from .parts import Turns, in_parts
 from .predictor import Prediction
 from .tensors import MOST_ROWS, checked, decode, most_bytes, read_numbers
 
@@ -33,7 +32,6 @@ KEPT = 600.0
 """[s] that metadata are kept."""
 _FLOATS = ("FP16", "FP32", "FP64")
 _WHOLE = ("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64")
-_LARGE = 500  # rows: more are encoded one part at a time, so that the event loop goes on in between
 _SAME = 1e-3  # relative difference of a row's answers, alone and among others: a float32 network sums in another order
 
 
@@ -58,7 +56,7 @@ class V2Predictor:
         self._path = f"/v2/models/{quote(model.model, safe='')}{version}"
         self._form: Form | None = None
         self._read_at, self._version = 0.0, ""
-        self._encoding = asyncio.Lock()
+        self._turns = Turns()
 
     @property
     def model(self) -> ServedModel:
@@ -119,16 +117,9 @@ class V2Predictor:
         return replace(form, batch=bool(np.allclose(both, alone, rtol=_SAME, atol=0.0, equal_nan=True)))
 
     async def _infer(self, form: Form, rows: Floats) -> Prediction:
-        content = await self._encoded(form, rows)
+        content = await self._turns.encode(rows, lambda part: encoded(form, part))
         body = await self._connection.ask(f"{self._path}/infer", content, most_bytes(len(rows)))
         return read_answer(body, len(rows), self._where)
-
-    async def _encoded(self, form: Form, rows: Floats) -> bytes:
-        if len(rows) <= _LARGE:
-            return encoded(form, rows)
-        async with self._encoding:
-            await asyncio.sleep(0)
-            return encoded(form, rows)
 
 
 def encoded(form: Form, rows: Floats) -> bytes:
