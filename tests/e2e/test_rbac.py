@@ -19,6 +19,7 @@ VOLUMES = "/api/v1/persistentvolumes"
 CLAIMS = "/api/v1/namespaces/default/persistentvolumeclaims"
 POD = "/api/v1/namespaces/default/pods/web-0"
 EVICTION = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "web-0", "namespace": "default"}}
+NODE_CONFIGS = "/apis/node.waok8s.github.io/v1beta1/namespaces/wao-system/nodeconfigs"
 OTHERS_LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/kube-scheduler"
 
 
@@ -44,6 +45,9 @@ def account(control_plane: ControlPlane) -> Iterator[Api]:
         pytest.param("POST", "/api/v1/namespaces/default/pods", {}, id="create a pod"),
         pytest.param("GET", "/api/v1/namespaces/kube-system/secrets", None, id="list secrets"),
         pytest.param("GET", "/api/v1/namespaces/default/secrets/any", None, id="read a secret"),
+        pytest.param("GET", "/api/v1/namespaces/wao-system/secrets/bmc", None, id="read a secret of WAO"),
+        pytest.param("POST", NODE_CONFIGS, {}, id="create a NodeConfig"),
+        pytest.param("GET", f"{NODE_CONFIGS}/a", None, id="read one NodeConfig"),
         pytest.param("GET", "/api/v1/namespaces/kube-system/configmaps", None, id="list config maps"),
         pytest.param("PATCH", "/api/v1/nodes/worker-0", {"spec": {"unschedulable": True}}, id="cordon a node"),
         pytest.param("PATCH", "/api/v1/nodes/worker-0/status", {}, id="change the status of a node"),

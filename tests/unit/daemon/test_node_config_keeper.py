@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import logging
 from collections import Counter
@@ -18,6 +19,7 @@ from peaks_scheduler.objects.node import Node
 from peaks_scheduler.settings.predictors import PredictorSettings
 from peaks_scheduler.settings.settings import Settings
 from tests.support.builders import node
+from tests.support.daemon_stage import until
 from tests.support.node_configs import INFER, endpoint, node_config, spec, template
 
 CONFIGS, TEMPLATES, FORMER_CONFIGS, _ = PATHS
@@ -45,7 +47,7 @@ class Cluster:
     def _answer(self, path: str) -> Any:
         self.asked[path] += 1
         answer = self.answers.get(path, NotFound("not found", 404))
-        if isinstance(answer, KubeError):
+        if isinstance(answer, Exception):
             raise answer
         return answer
 
@@ -262,31 +264,65 @@ async def test_the_sensors_of_node_configs_are_read() -> None:
         s: r.value for each in read for name, signals in each.items() for s, r in signals.items() if name == "worker-0"
     }
     assert values == {"inlet": 23.0, "deltaP": 7.5}
+    # a constant is no frozen sensor
+    assert [each["worker-0"][s].constant for each in read for s in each.get("worker-0", {})] == [False, True]
     assert not any("worker-1" in each for each in read)
     await keeper.aclose()
 
 
+TREE = {
+    "/redfish/v1/Systems": {"Members": [{"@odata.id": "/redfish/v1/Systems/1"}]},
+    "/redfish/v1/Systems/1/MachineLearningModel": {
+        "PowerConsumptionModel": {
+            "Name": "m",
+            "Url": "http://10.0.0.20",
+            "Type": "V2InferenceProtocol",
+            "Version": "1",
+        }
+    },
+}
+
+
 async def test_a_bmc_names_the_model() -> None:
-    tree = {
-        "/redfish/v1/Systems": {"Members": [{"@odata.id": "/redfish/v1/Systems/1"}]},
-        "/redfish/v1/Systems/1/MachineLearningModel": {
-            "PowerConsumptionModel": {
-                "Name": "m",
-                "Url": "http://10.0.0.20",
-                "Type": "V2InferenceProtocol",
-                "Version": "1",
-            }
-        },
-    }
-    transport = httpx.MockTransport(lambda request: httpx.Response(200, json=tree[request.url.path]))
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, json=TREE[request.url.path]))
     whole = spec("worker-0", inlet=endpoint("Fake"), power=None, bmc=endpoint("Redfish", "http://10.0.0.100"))
     cluster, ledger = Cluster({FORMER_CONFIGS: [node_config("a", whole, "wao.bitmedia.co.jp")]}), ledger_of("worker-0")
     keeper = keeper_of(cluster, ledger, transport)
     await keeper.once()
-    assert "was not asked for its model yet" in keeper.health().text
+    assert (keeper.assignments.of(machine(keeper, ledger)), keeper.health().text) == (None, "")
     await keeper.look_at_addresses()
     await keeper.once()
     found = keeper.assignments.of(machine(keeper, ledger))
     assert found is not None
     assert (found.model.url, found.model.model, found.model.version) == ("http://10.0.0.20", "m", "1")
     assert keeper.health().text == ""
+
+
+async def test_its_tasks_do_all_that_without_being_asked_once_the_nodes_are_known() -> None:
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, json=TREE[request.url.path]))
+    bmc = endpoint("Redfish", "http://10.0.0.100", secret="bmc")
+    whole = spec("worker-0", inlet=endpoint("Fake"), power=None, bmc=bmc)
+    cluster, ledger = Cluster({CONFIGS: [node_config("a", whole)], f"{SECRET}bmc": secret()}), ledger_of("worker-0")
+    known = asyncio.Event()
+    keeper = NodeConfigKeeper(Settings(), cluster, ledger, known, lambda: cluster.now, transport)
+    tasks = [asyncio.create_task(work, name=name) for name, work in keeper.tasks().items()]
+    await asyncio.sleep(0)
+    assert not cluster.asked
+    known.set()
+    await until(lambda: keeper.assignments.of(machine(keeper, ledger)) is not None)
+    for task in tasks:
+        task.cancel()
+    assert {task.get_name() for task in tasks} == {"node-configs", "model-addresses"}
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_an_error_that_nobody_expected_ends_no_task(caplog: pytest.LogCaptureFixture) -> None:
+    cluster, ledger = Cluster({CONFIGS: ZeroDivisionError("a bug")}), ledger_of("worker-0")
+    keeper = keeper_of(cluster, ledger)
+    tasks = [asyncio.create_task(work) for work in keeper.tasks().values()]
+    await until(lambda: "NodeConfigs not understood" in caplog.messages)
+    assert "not understood: ZeroDivisionError('a bug')" in keeper.health().text
+    assert not any(task.done() for task in tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

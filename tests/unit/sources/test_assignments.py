@@ -212,13 +212,12 @@ def test_what_a_bmc_tells_overrides_type_and_endpoint_and_keeps_the_secret() -> 
     assert found.model.access.basic == ("admin", "x")
 
 
-@pytest.mark.parametrize(
-    ("told", "words"), [({}, "was not asked for its model yet"), ({THE_BMC: "BMC at .. no answer"}, "no answer")]
-)
-def test_a_bmc_that_has_not_told_is_named(told: dict[NodeEndpoint, Term | str], words: str) -> None:
+def test_a_bmc_that_failed_is_named_and_one_that_was_not_asked_yet_is_waited_for() -> None:
     configs = configured(ON_BMC)
-    configs.set_models(told)
-    assert words in assigned(configs)[0]
+    configs.set_secrets({"predictor-basicauth": ("admin", "x")})
+    assert assigned(configs, machine(**LABELS)) == ("", None, None)
+    configs.set_models({THE_BMC: "BMC at https://10.0.0.100: no whole answer within 5 s"})
+    assert assigned(configs)[0] == "NodeConfig a: BMC at https://10.0.0.100: no whole answer within 5 s"
 
 
 def test_a_fake_bmc_is_no_model() -> None:

@@ -9,10 +9,8 @@ fails the last good objects count. Never writes, and never holds up a decision.
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
+import contextlib
 import logging
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,6 +32,7 @@ from peaks_scheduler.sources.predictors.assignments import Assignments
 from peaks_scheduler.sources.predictors.configured import Configured, Credentials
 from peaks_scheduler.sources.predictors.mlmm import ModelAddresses
 from peaks_scheduler.sources.predictors.node_configs import GROUPS, NAMESPACE, PLURALS, VERSION, NodeConfigs
+from peaks_scheduler.sources.predictors.secrets import MAY_NOT, credentials_of, secret_path
 from peaks_scheduler.sources.problems import Problems
 from peaks_scheduler.sources.sensors.differential_pressure import DifferentialPressure
 from peaks_scheduler.sources.sensors.fakes import FakeSensors
@@ -45,7 +44,7 @@ from .troubles import Troubles
 
 logger = logging.getLogger(__name__)
 
-NAME = "node-configs"
+NAME, ADDRESSES = "node-configs", "model-addresses"
 LOOK_EVERY = 15.0  # [s] from one list to the next
 LOOK_SELDOM = 300.0  # [s] for a kind that is not there or may not be read
 SECRET_KEPT = 600.0  # [s] until a secret is read again
@@ -55,8 +54,6 @@ SLICE = 100  # nodes looked at before other tasks get their turn
 PATHS = tuple(
     f"/apis/{group}/{VERSION}/namespaces/{NAMESPACE}/{plural}" for group in GROUPS for plural in PLURALS.values()
 )
-_SECRET_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
-_HOW = "apply manifests/samples/wao-secrets.yaml with its name in it"
 SAID_BY = ("configuration", "node-config", "template", "labels", "nobody", "trouble")
 
 Json = Mapping[str, Any]
@@ -105,13 +102,8 @@ class NodeConfigKeeper(Keeper):
     ) -> None:
         asked, timeout = settings.predictors, settings.sensors.timeout
         tls = Access(ca_file=asked.node_config_ca_file, insecure_skip_verify=asked.node_config_insecure_skip_verify)
-        self._on, self._client, self._ledger, self._known, self._clock = (
-            asked.node_configs,
-            client,
-            ledger,
-            known,
-            clock,
-        )
+        self._on, self._known, self._clock = asked.node_configs, known, clock
+        self._client, self._ledger, self._changed = client, ledger, asyncio.Event()
         self._log, self._troubles = ChangeLog(logger), Troubles()
         self._listings = {path: _Listing() for path in PATHS}
         self._objects: list[Json] = []
@@ -129,29 +121,38 @@ class NodeConfigKeeper(Keeper):
         self.problems: tuple[str, ...] = ()
         """What is wrong, each in words, with the nodes that it is about."""
         self._said = dict.fromkeys(SAID_BY, 0)
+        self._bugs: dict[str, str] = {}
 
     # -- tasks
 
     def tasks(self) -> Tasks:
-        more = {"model-addresses": self._every(self.look_at_addresses)} if self._on else {}
-        return {NAME: self._every(self.once), **more}
+        more = {ADDRESSES: self._every(ADDRESSES, self.look_at_addresses, self._changed)} if self._on else {}
+        return {NAME: self._every(NAME, self.once, asyncio.Event()), **more}
 
-    async def _every(self, work: Callable[[], Any]) -> None:
+    async def _every(self, name: str, work: Callable[[], Any], soon: asyncio.Event) -> None:
+        """Do the work every LOOK_EVERY seconds, and when ``soon`` is set."""
         if self._known is not None:
             await self._known.wait()
         while True:
             try:
                 await work()
+                self._bugs.pop(name, None)
             except Exception as error:  # whatever an object or a server makes of it, scheduling goes on
-                if self._log.report("bug", repr(error), logging.ERROR, "NodeConfigs not understood", error=repr(error)):
+                self._bugs[name] = f"not understood: {error!r}"
+                if self._log.report(name, repr(error), logging.ERROR, "NodeConfigs not understood", error=repr(error)):
                     logger.exception("NodeConfigs not understood in a way that is not known")
-            await asyncio.sleep(LOOK_EVERY)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(soon.wait(), LOOK_EVERY)
+            soon.clear()
 
     async def once(self) -> None:
         """List what is due, read the secrets, and look at every node."""
+        before = self.configured.generation
         if self._on:
             await self.list_all()
             await self.read_secrets()
+        if before != self.configured.generation:
+            self._changed.set()
         await self.look_at_nodes()
 
     # -- objects
@@ -163,7 +164,8 @@ class NodeConfigKeeper(Keeper):
             if listing.due <= now:
                 await self._list(path, listing)
         objects = [each for listing in self._listings.values() for each in listing.objects]
-        configs = await asyncio.to_thread(_read_if_changed, objects, self._objects)
+        # templates of thousands of nodes take half a second
+        configs = await asyncio.to_thread(_read_if_changed, objects, self._objects, self._nodes())
         if configs is not None:
             self._objects = objects
             self.configured.set_configs(configs)
@@ -210,15 +212,15 @@ class NodeConfigKeeper(Keeper):
 
     async def _secret(self, name: str) -> tuple[Credentials | str, bool]:
         """User and password, or why there are none, and whether the API server has the last word in that."""
-        if not _SECRET_NAME.fullmatch(name):
+        path = secret_path(name)
+        if path is None:
             return "no Secret can have this name", True
         try:
-            raw = await self._client.get_json(f"/api/v1/namespaces/{NAMESPACE}/secrets/{name}", {})
-            return _credentials(raw), True
+            return credentials_of(await self._client.get_json(path, {})), True
         except NotFound:
             return "it does not exist", True
         except Forbidden as error:
-            return f"it may not be read: {_HOW}", error.status != 401
+            return MAY_NOT, error.status != 401
         except KubeError as error:
             return f"it could not be read ({type(error).__name__})", False
 
@@ -259,7 +261,8 @@ class NodeConfigKeeper(Keeper):
 
     def health(self) -> Health:
         """For ``/readyz?verbose``; it never makes us unready."""
-        return Health.degraded(few(self.problems)) if self.problems else Health.ok()
+        problems = [*self._bugs.values(), *self.problems]
+        return Health.degraded(few(problems)) if problems else Health.ok()
 
     def checks(self) -> Sequence[Check]:
         return (Check(NAME, self.health),)
@@ -274,31 +277,19 @@ class NodeConfigKeeper(Keeper):
             await each.aclose()
 
 
-def _read_if_changed(objects: list[Json], before: list[Json]) -> NodeConfigs | None:
-    return None if objects == before else NodeConfigs(objects)
+def _read_if_changed(objects: list[Json], before: list[Json], nodes: Iterable[Node]) -> NodeConfigs | None:
+    """The objects, worked out for these nodes; None: they are as before."""
+    if objects == before:
+        return None
+    configs = NodeConfigs(objects)
+    for node in nodes:
+        configs.of(node)
+    return configs
 
 
 def _kind(path: str) -> str:
     """``nodeconfigs.node.waok8s.github.io``"""
     return f"{path.rpartition('/')[2]}.{path.split('/')[2]}"
-
-
-def _credentials(raw: Any) -> Credentials | str:
-    """User and password of a Secret; or what is wrong with it, without a word of it."""
-    data = raw.get("data") if isinstance(raw, Mapping) else None
-    texts = [_decoded(data.get(key)) for key in ("username", "password")] if isinstance(data, Mapping) else []
-    if len(texts) != 2 or not all(texts):
-        return "expected username and password in it, one line of text each"
-    user, password = (str(text) for text in texts)
-    return "expected a username without a colon in it" if ":" in user else (user, password)
-
-
-def _decoded(value: Any) -> str | None:
-    try:
-        text = base64.b64decode(value, validate=True).decode().strip() if isinstance(value, str) else ""
-    except (binascii.Error, UnicodeDecodeError):
-        return None
-    return text if text.isprintable() and len(text) <= 1024 else None
 
 
 _FROM: Iterable[tuple[str, str]] = (

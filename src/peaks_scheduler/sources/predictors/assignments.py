@@ -18,7 +18,7 @@ from peaks_scheduler.objects.node import Node
 from peaks_scheduler.settings.predictors import PredictorSettings, ServedModel, ServerRule
 
 from .assignment import Assignment
-from .configured import Configured
+from .configured import Configured, NotAskedYetError
 from .node_labels import labelled
 
 
@@ -67,6 +67,8 @@ class Assignments:
             if (said := self._of_configs(node)) is not None:
                 return self._one(said[0]), said[1]
             found = labelled(node.labels) if self._settings.node_labels else None
+        except NotAskedYetError:
+            return None, ""
         except ConfigurationError as error:
             return None, str(error)
         return None if found is None else self._one(found), ""
@@ -79,6 +81,8 @@ class Assignments:
             raise ConfigurationError(f"{said.by}: {said.error}")
         try:
             model = self._configs.model(said)
+        except NotAskedYetError:
+            raise
         except ConfigurationError as error:
             raise ConfigurationError(f"{said.by}: {error}") from error
         return None if model is None else (Assignment(model, said.by), said.remark)

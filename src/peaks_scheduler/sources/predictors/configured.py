@@ -29,6 +29,10 @@ _INFER = re.compile(
 Credentials = tuple[str, str]
 
 
+class NotAskedYetError(ConfigurationError):
+    """A BMC was not asked for its node's model yet: there is nothing wrong so far."""
+
+
 class Configured:
     """See the module. ``tls`` has how to verify the servers of NodeConfigs, which cannot say it themselves."""
 
@@ -128,7 +132,8 @@ class Configured:
         return ""
 
     def model(self, said: Said) -> ServedModel | None:
-        """The model that a node's object names; None: it names none. Raises ConfigurationError."""
+        """The model that a node's object names; None: it names none. Raises ConfigurationError; NotAskedYetError is a
+        matter of seconds."""
         power, provider = said.terms.power, said.terms.provider
         if provider is None:
             # a secret alone is for a model that a BMC names
@@ -155,7 +160,9 @@ class Configured:
         found = self._models.get(self._server(_of_type(provider, REDFISH, FAKE)))
         if isinstance(found, Term):
             return found
-        raise ConfigurationError(found or f"the BMC at {provider.endpoint} was not asked for its model yet")
+        if found is None:
+            raise NotAskedYetError(f"the BMC at {provider.endpoint} was not asked for its model yet")
+        raise ConfigurationError(found)
 
     def _server(self, term: Term) -> NodeEndpoint:
         found = self._servers.get(term)

@@ -26,7 +26,7 @@ class FakeSensors:
         found = ((node.name, self._values_of(node)) for node in nodes)
         return Readings(
             {
-                name: {signal: Reading(value, now, "fake") for signal, value in values.items()}
+                name: {signal: Reading(value, now, "fake", constant=True) for signal, value in values.items()}
                 for name, values in found
                 if values
             }

@@ -23,6 +23,8 @@ class Reading:
     """[s] when it was measured, our clock."""
     sensor: str
     """Source and name of the sensor, for people: ``ipmi_exporter Inlet Temp``."""
+    constant: bool = False
+    """Said by a person, not measured: it never moves and never expires."""
 
 
 @dataclass(frozen=True, slots=True)

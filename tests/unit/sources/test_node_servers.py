@@ -1,0 +1,80 @@
+"""Servers of single nodes over real TLS on loopback: whom they are trusted to be, and what they are told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from peaks_scheduler.errors import LoadError
+from peaks_scheduler.settings.predictors import Access
+from peaks_scheduler.sources.sensors.endpoints import NodeEndpoint
+from peaks_scheduler.sources.sensors.node_servers import NodeServers
+from tests.support.tls_recorder import TlsRecorder
+
+
+@pytest.fixture
+def ca() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def bmc(ca: trustme.CA) -> Iterator[TlsRecorder]:
+    with TlsRecorder(ca) as running:
+        yield running
+
+
+async def ask(bmc: TlsRecorder, access: Access, servers: NodeServers | None = None) -> object:
+    asked = servers or NodeServers("BMC", 5.0)
+    try:
+        return await asked.get(NodeEndpoint(bmc.url, access), "/redfish/v1")
+    finally:
+        if servers is None:
+            await asked.aclose()
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_refused_and_no_password_is_sent(bmc: TlsRecorder) -> None:
+    with pytest.raises(LoadError, match="its certificate"):
+        await ask(bmc, Access(basic=("admin", "hunter2")))
+    assert not bmc.seen
+
+
+async def test_a_server_is_trusted_by_its_ca_file(bmc: TlsRecorder, ca: trustme.CA, tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    ca.cert_pem.write_to_path(str(file))
+    assert await ask(bmc, Access(ca_file=str(file)))
+
+
+async def test_a_server_is_trusted_without_verification_only_where_that_is_said(bmc: TlsRecorder) -> None:
+    assert await ask(bmc, Access(insecure_skip_verify=True))
+
+
+async def test_a_ca_file_that_is_replaced_counts_at_the_next_request(
+    bmc: TlsRecorder, ca: trustme.CA, tmp_path: Path
+) -> None:
+    file, servers = tmp_path / "ca.pem", NodeServers("BMC", 5.0, clock=iter(range(0, 10_000, 1_000)).__next__)
+    trustme.CA().cert_pem.write_to_path(str(file))
+    with pytest.raises(LoadError, match="its certificate"):
+        await ask(bmc, Access(ca_file=str(file)), servers)
+    ca.cert_pem.write_to_path(str(file))
+    assert await ask(bmc, Access(ca_file=str(file)), servers)
+    await servers.aclose()
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+async def test_a_ca_file_that_cannot_be_used_is_named(bmc: TlsRecorder, tmp_path: Path, content: str | None) -> None:
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(LoadError, match="its CA file"):
+        await ask(bmc, Access(ca_file=str(file)))
+
+
+async def test_a_server_that_refuses_a_password_is_named_without_it(bmc: TlsRecorder) -> None:
+    bmc.status = lambda seen: 401
+    with pytest.raises(LoadError, match="401: check its user and password") as refused:
+        await ask(bmc, Access(insecure_skip_verify=True, basic=("admin", "hunter2")))
+    assert bmc.seen[0].authorization == "Basic YWRtaW46aHVudGVyMg=="
+    assert "hunter2" not in str(refused.value)
