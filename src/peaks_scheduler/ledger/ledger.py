@@ -117,14 +117,19 @@ class Ledger(NodeLedger):
         if self._snapshot is None:
             columns = self._columns.views()
             curves, envelopes = columns["curves"], columns["envelopes"]
-            savings, rises = Savings(curves, envelopes), Rises(envelopes)
             if known is not None and changed is not None:
-                # nothing but a few models changed: what was computed of the other nodes stays
+                # nothing but a few models changed: what is known of the other nodes stays
+                names, models = known.names, list(known.models)
+                for i in changed.tolist():
+                    models[i] = self._slots[i].model
                 savings = known.savings.after(curves, envelopes, changed)
                 rises = known.rises.after(envelopes, changed)
+            else:
+                names, models = [slot.name for slot in self._slots], [slot.model for slot in self._slots]
+                savings, rises = Savings(curves, envelopes), Rises(envelopes)
             self._snapshot = Snapshot(
-                names=[slot.name for slot in self._slots],
-                models=[slot.model for slot in self._slots],
+                names=names,
+                models=models,
                 index=self._indices,
                 storage=self.storage,
                 nominator=self,
