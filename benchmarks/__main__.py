@@ -18,7 +18,18 @@ from typing import Any
 
 import click
 
-from benchmarks import BenchmarkError, constraints, decision, endtoend, feed, hostile, memory, simulation, strategies
+from benchmarks import (
+    BenchmarkError,
+    constraints,
+    decision,
+    endtoend,
+    feed,
+    hostile,
+    memory,
+    predictions,
+    simulation,
+    strategies,
+)
 from benchmarks.figures import Results, comparison, load, save, table
 from benchmarks.machine import commit, machine, versions
 from benchmarks.plan import QUICK, Plan
@@ -31,6 +42,7 @@ PARTS = {
     "strategies": strategies,
     "hostile": hostile,
     "memory": memory,
+    "predictions": predictions,
     "simulation": simulation,
 }
 # events of a pod while the scheduler's CPU is counted: a pod of the backlog was listed before the first Binding

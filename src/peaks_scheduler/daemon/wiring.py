@@ -27,6 +27,7 @@ from peaks_scheduler.scheduling.scoring.strategies import Strategy
 from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.settings.table import redacted
 from peaks_scheduler.sources.factory import load_source, pod_usage_source
+from peaks_scheduler.sources.predictors.factory import PredictorPool
 from peaks_scheduler.sources.sensors.all_sensors import sensor_sources
 
 from .background import BackgroundLoop
@@ -43,6 +44,7 @@ from .keepers.models import ModelKeeper
 from .keepers.node_configs import NodeConfigKeeper
 from .keepers.overhead import OverheadKeeper
 from .keepers.pod_usage import UsageKeeper
+from .keepers.predictions import PredictionKeeper
 from .keepers.rivals import Rivals
 from .keepers.sensors import SensorKeeper
 from .scheduler.binding import WORKERS
@@ -151,6 +153,7 @@ def _sensors(parts: Parts) -> SensorKeeper:
         parts.client.get_json,
         lambda: connection.clock_offset,
         nodes=lambda: parts.known(core.ledger.nodes),
+        extra=parts.node_configs.sensor_sources if core.settings.predictors.node_configs else (),
     )
 
     def on_round() -> None:
@@ -166,6 +169,13 @@ def _overhead(parts: Parts) -> OverheadKeeper:
     return keeper
 
 
+def _predictions(parts: Parts) -> PredictionKeeper:
+    settings = parts.core.settings.predictors
+    pool, assignments = PredictorPool(settings.timeout), parts.node_configs.assignments
+    known = parts.audit.complete
+    return PredictionKeeper(settings, parts.core.ledger, assignments, pool, parts.telemetry, known)
+
+
 KEEPERS: tuple[Callable[[Parts], Keeper], ...] = (
     lambda parts: parts.scheduler,
     lambda parts: parts.kinds,
@@ -177,6 +187,7 @@ KEEPERS: tuple[Callable[[Parts], Keeper], ...] = (
     lambda parts: parts.node_configs,
     _sensors,
     _overhead,
+    _predictions,
     lambda parts: AnnotationKeeper(parts.core.ledger),
     lambda parts: parts.undecided,
     lambda parts: parts.clock,

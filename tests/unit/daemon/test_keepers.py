@@ -31,6 +31,11 @@ EXPORTED = {
     "peaks_power_model_valid": set(),
     "peaks_learned_power_models": set(),
     "peaks_power_models": {"origin"},
+    "peaks_predicted_nodes": set(),
+    "peaks_prediction_repair_watts": set(),
+    "peaks_prediction_round_seconds": set(),
+    "peaks_prediction_rows": set(),
+    "peaks_predictions_repaired": set(),
     "peaks_undecided_pods": set(),
     "peaks_unread_kinds": {"kind"},
 }
@@ -44,6 +49,7 @@ WITHOUT_ROWS = (
     "peaks_sensor_age_seconds",
     "peaks_sensor_marked_values",
     "peaks_sensor_nodes",
+    "peaks_predictions_refused",
 )
 """Exported by name alone, as long as nothing is known."""
 WITH_A_SETTING = (
@@ -154,6 +160,8 @@ async def test_every_promised_gauge_is_exported_with_its_labels_and_says_what_it
         "load",
         "power-models",
         "node-configs",
+        "sensors",
+        "predictions",
         "annotations",
         "undecided",
         "clock",
