@@ -27,12 +27,12 @@ REST     := $(LONGEST) tests/parity $(filter-out $(DEADLINE) $(LONGEST), $(wildc
 
 # what only computes takes the time that the tests against servers leave; the unit tests have limits of time, and the
 # processors for themselves
-COMPUTING := image@nice other-kernels@nice
+COMPUTING := image@nice inference@nice other-kernels@nice
 SERVING   := control-plane monitoring e2e-deadlines e2e-rest
 
 .DEFAULT_GOAL := help
-.PHONY: help venv reference control-plane monitoring image demo test lint unit plain fuzz pythons kernels other-plain \
-  other-kernels oldest e2e e2e-deadlines e2e-rest parity soak bench evidence clean
+.PHONY: help venv reference control-plane monitoring inference image demo test lint unit plain fuzz pythons kernels \
+  other-plain other-kernels oldest e2e e2e-deadlines e2e-rest parity soak bench evidence clean
 
 help:
 	@echo "make demo           the scheduler on an embedded cluster, under 30 s"
@@ -51,6 +51,7 @@ help:
 	@echo "make venv           only the Python environment, with $(BIN)/peaks-scheduler"
 	@echo "make control-plane  only the control plane: etcd, kube-apiserver, ... from their Go modules"
 	@echo "make monitoring     only Prometheus and its exporters and metrics-server, for the tests"
+	@echo "make inference      only MLServer, a simulated BMC with ipmi_exporter and a Redfish emulator, for the tests"
 	@echo "make image          only the container's image, for the tests: root on Debian, no registry"
 	@echo "make clean          remove what these commands left in the checkout"
 
@@ -75,6 +76,9 @@ control-plane: $(READY)
 
 monitoring: $(READY)
 	@$(BIN)/python tools/monitoring.py
+
+inference: $(READY)
+	@$(BIN)/python tools/inference.py
 
 image: $(READY)
 	@$(BIN)/python tools/image.py
@@ -136,7 +140,7 @@ e2e: e2e-deadlines e2e-rest
 e2e-deadlines: control-plane monitoring
 	$(BIN)/python -m pytest $(DEADLINE)
 
-e2e-rest: control-plane monitoring image
+e2e-rest: control-plane monitoring inference image
 	$(BIN)/python -m pytest $(THREE) $(REST)
 
 parity: $(READY)

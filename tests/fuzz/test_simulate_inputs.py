@@ -31,6 +31,12 @@ RESULTS = "".join(
     [f"hardware_threads,memory_gb,hw_available,watts_idle,{','.join(f'watts_{k}' for k in range(10, 101, 10))}\n"]
     + [f"{8 * k} (2 / core),{16 * k},Jun-201{k},{','.join(str(40 + k + i) for i in range(11))}\n" for k in range(1, 5)]
 )
+PREDICTIONS = "model,cpu,inlet,watts\n" + "".join(
+    f"{model},{u},{celsius},{base + 100 * u + celsius}\n"
+    for model, base in (("a", 60), ("a-2", 80))
+    for u in (0, 0.5, 1)
+    for celsius in (20, 30)
+)
 PODS = """pod,arrival_s,duration_s,cpu_cores,memory_mib,cpu_used_cores,slack_s,node
 x,0,60,1,128,0.5,0,
 y,10.5,3600,2,512,2,60,a
@@ -94,6 +100,17 @@ def test_any_table_of_results_is_read_or_refused(folder: Path, text: str, parame
     with suppress(ConfigurationError):
         nodes = read_nodes(f"specpower:{written(folder / 'results.csv', text)}{parameters}", 1)
         assert len({node.name for node in nodes}) == len(nodes) > 0
+
+
+@fuzzed(
+    text=mutated_text(PREDICTIONS),
+    parameters=st.sampled_from(("", "?inlet=25", "?inlet=20&count=9", "?inlet=30&without=a")),
+)
+def test_any_table_of_predictions_is_read_or_refused(folder: Path, text: str, parameters: str) -> None:
+    with suppress(ConfigurationError):
+        nodes = read_nodes(f"table:{written(folder / 'predictions.csv', text)}{parameters}", 1)
+        assert len({node.name for node in nodes}) == len(nodes) > 0
+        assert [flaw(node.curve) for node in nodes] == [""] * len(nodes)
 
 
 @fuzzed(

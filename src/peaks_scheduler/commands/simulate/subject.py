@@ -28,7 +28,7 @@ from .cluster.curves import drawn_curves
 from .cluster.dump import nodes_of_dump, workload_of_dump
 from .cluster.nodes import believed, with_curves
 from .cluster.reasons import facts_of
-from .inputs.nodes import is_dump, read_nodes
+from .inputs.nodes import is_dump, read_nodes_and_notes
 from .inputs.workloads import read_workload
 from .options import SimulateRequest
 from .processes import in_processes
@@ -71,7 +71,8 @@ def subject_of(request: SimulateRequest) -> Subject:
             raise ConfigurationError(
                 "--assume-watts is for the nodes of a cluster dump or of prometheus:, without curves"
             )
-        nodes, notes = tuple(levelled(node) for node in read_nodes(request.nodes, request.seed)), ()
+        read, notes = read_nodes_and_notes(request.nodes, request.seed)
+        nodes = tuple(levelled(node) for node in read)
         in_run = _believing(request, nodes, models)
     workload = _workload(request, nodes)
     own = _is_own(request.nodes, "--nodes")

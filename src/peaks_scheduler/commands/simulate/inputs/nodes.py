@@ -16,16 +16,19 @@ from peaks_scheduler.power.curves import Curve
 from peaks_scheduler.simulation.cluster import SimulatedNode
 
 from .node_table import node_table
+from .predicted import predicted_nodes
 from .source import Source, source_of
 from .specpower import specpower_nodes
 
-Reader = Callable[[Source, int], Sequence[SimulatedNode]]
-"""Nodes of a source, drawn with a seed where it draws. Raises ConfigurationError."""
+Reader = Callable[[Source, int], tuple[Sequence[SimulatedNode], Sequence[str]]]
+"""(nodes of a source, drawn with a seed where it draws, notes on what was changed in reading). Raises
+ConfigurationError."""
 FileReader = Callable[[Source, str], Sequence[SimulatedNode]]
 """Nodes of a file's text."""
 
 READERS: Mapping[str, Reader] = {
     "specpower": specpower_nodes,
+    "table": predicted_nodes,
 }
 
 _HEAD = 65_536  # characters that tell the form of a file
@@ -53,11 +56,17 @@ def read_nodes(text: str, seed: int) -> tuple[SimulatedNode, ...]:
 
     Raises ConfigurationError.
     """
+    return read_nodes_and_notes(text, seed)[0]
+
+
+def read_nodes_and_notes(text: str, seed: int) -> tuple[tuple[SimulatedNode, ...], tuple[str, ...]]:
+    """``read_nodes``, and what was changed in reading them. Raises ConfigurationError."""
     source = source_of("--nodes", text, READERS, os.path.isfile)
     if source.prefix:
-        return same_kinds(READERS[source.prefix](source, seed))
+        nodes, notes = READERS[source.prefix](source, seed)
+        return same_kinds(nodes), tuple(notes)
     content = read_csv_text(source.place, source.option)
-    return same_kinds(next(read for looks, read in FILE_FORMS if looks(content))(source, content))
+    return same_kinds(next(read for looks, read in FILE_FORMS if looks(content))(source, content)), ()
 
 
 def same_kinds(nodes: Sequence[SimulatedNode]) -> tuple[SimulatedNode, ...]:
