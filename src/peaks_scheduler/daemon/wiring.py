@@ -160,7 +160,9 @@ def _sensors(parts: Parts) -> SensorKeeper:
         for call in parts.on_sensor_round:
             call()
 
-    return SensorKeeper(sources, core.settings.sensors, core.ledger, parts.telemetry, parts.audit.complete, on_round)
+    # the cluster names sensors too: they are known after the first look at its NodeConfigs
+    known = parts.node_configs.looked
+    return SensorKeeper(sources, core.settings.sensors, core.ledger, parts.telemetry, known, on_round)
 
 
 def _overhead(parts: Parts) -> OverheadKeeper:

@@ -64,6 +64,13 @@ def test_a_template_is_rendered_anew_when_the_node_changes() -> None:
     ]
 
 
+def test_what_it_says_of_response_times_is_passed_over() -> None:
+    """WAO's schema has these two beside the power consumption."""
+    whole = spec("worker-0")
+    whole["predictor"] |= {"responseTime": endpoint("Fake", ""), "responseTimeEndpointsProvider": endpoint("Fake", "")}
+    assert said(node_config("a", whole)).terms.power is not None
+
+
 def test_a_node_config_counts_before_a_template() -> None:
     found = said(template("all", {}, spec(power=None)), node_config("zz", spec("worker-0")))
     assert found.by == "NodeConfig zz"

@@ -213,6 +213,26 @@ async def test_a_bmc_that_does_not_answer_is_left_in_peace_longer_each_time() ->
     assert list(asked) == [0.0, 20.0, 50.0, 110.0]
 
 
+@pytest.mark.parametrize("status", [307, 400, 405, 500, 501])
+async def test_a_bmc_that_answers_unknown_addresses_with_an_error_is_searched_all_the_same(status: int) -> None:
+    """DMTF's emulator redirects from ``Chassis/1`` to the chassis's UUID."""
+    refusals = {path: httpx.Response(status) for path in (*IDRAC, *XCLARITY, *SUPERMICRO)}
+    found = await fetch({**refusals, **THERMAL})
+    assert found.by_node["a"]["inlet"].value == 19
+
+
+async def test_a_bmc_that_only_refuses_is_named_with_its_refusal() -> None:
+    found = await fetch({path: httpx.Response(500) for path in (*IDRAC, *XCLARITY, *SUPERMICRO)} | {CHASSIS: {}})
+    assert "500" in found.failures["a"]
+
+
+async def test_slow_bmcs_do_not_hold_up_a_round_beyond_its_time() -> None:
+    transport = httpx.MockTransport(Bmc(XCLARITY))
+    slow = RedfishInlet(lambda node: NodeEndpoint(f"http://{node.name}", ANYBODY), 5.0, lambda: NOW, transport, 0.0)
+    found = await slow.fetch([machine("a")])
+    assert "not asked in this round" in found.failures["a"]
+
+
 async def test_at_most_sixteen_bmcs_are_asked_at_once() -> None:
     present, most, good = 0, 0, Bmc(IDRAC)
 

@@ -113,11 +113,13 @@ class NodeConfigKeeper(Keeper):
         self.assignments = Assignments(asked, self.configured)
         """Which model each node has."""
         self.sensor_sources: tuple[SensorSource, ...] = (
-            RedfishInlet(self.configured.inlet, timeout, clock, transport),
-            DifferentialPressure(self.configured.delta_p, timeout, clock, transport),
+            RedfishInlet(self.configured.inlet, timeout, clock, transport, settings.sensors.interval),
+            DifferentialPressure(self.configured.delta_p, timeout, clock, transport, settings.sensors.interval),
             FakeSensors(self.configured.fakes, clock),
         )
         """The sensors that NodeConfigs name, whatever they name at the time."""
+        self.looked = asyncio.Event()
+        """Set once the cluster was asked: then the sensors that it names can be read."""
         self.problems: tuple[str, ...] = ()
         """What is wrong, each in words, with the nodes that it is about."""
         self._said = dict.fromkeys(SAID_BY, 0)
@@ -141,6 +143,8 @@ class NodeConfigKeeper(Keeper):
                 self._bugs[name] = f"not understood: {error!r}"
                 if self._log.report(name, repr(error), logging.ERROR, "NodeConfigs not understood", error=repr(error)):
                     logger.exception("NodeConfigs not understood in a way that is not known")
+            if name == NAME:
+                self.looked.set()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(soon.wait(), LOOK_EVERY)
             soon.clear()

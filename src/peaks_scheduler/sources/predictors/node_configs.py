@@ -230,7 +230,14 @@ def _selector(value: object) -> LabelSelector:
 
 
 _SENSORS = {"inletTemp": _term, "deltaP": _term}
-_PREDICTOR = {"powerConsumption": _term, "powerConsumptionEndpointProvider": _term}
+_PREDICTOR: Mapping[str, Callable[[Any], Any]] = {
+    "powerConsumption": _term,
+    "powerConsumptionEndpointProvider": _term,
+    # fields of WAO's schema that are about response times: accepted, and not used
+    "responseTime": lambda value: value,
+    "responseTimeEndpointProvider": lambda value: value,
+    "responseTimeEndpointsProvider": lambda value: value,
+}
 _SPEC: Mapping[str, Callable[[Any], Any]] = {
     "nodeName": _text,
     "metricsCollector": partial(parse_fields, parsers=_SENSORS, required=(), what="inletTemp and deltaP"),

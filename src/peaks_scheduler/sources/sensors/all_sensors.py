@@ -65,9 +65,10 @@ def sensor_sources(
     if sensors.ipmi_exporter:
         found.append(IpmiExporter(sensors.ipmi_exporter, timeout, budget, clock))
     if sensors.redfish:
-        found.append(RedfishInlet(endpoints_of(sensors.redfish), timeout, clock))
+        found.append(RedfishInlet(endpoints_of(sensors.redfish), timeout, clock, budget=sensors.interval))
     if sensors.differential_pressure:
-        found.append(DifferentialPressure(endpoints_of(sensors.differential_pressure), timeout, clock))
+        pressure = endpoints_of(sensors.differential_pressure)
+        found.append(DifferentialPressure(pressure, timeout, clock, budget=sensors.interval))
     if sensors.custom_metrics:
         found.append(CustomMetrics(sensors.custom_metrics, get_json, timeout, budget, clock, cluster_ahead))
     return (*found, *extra)

@@ -7,7 +7,6 @@ counts, as in WAO. Never judges a number.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
 from urllib.parse import quote
@@ -18,8 +17,9 @@ from peaks_scheduler.errors import LoadError
 from peaks_scheduler.objects.node import Node
 
 from .endpoints import EndpointOf, NodeEndpoint
-from .node_servers import NodeServers
+from .node_servers import AT_ONCE, ROUND, NodeServers
 from .redfish import number, objects
+from .rota import Answer, Rota
 from .source import Reading, Readings
 
 SIGNAL = "deltaP"
@@ -33,6 +33,7 @@ class DifferentialPressure:
         timeout: [s] for one request.
         clock: [s] since the epoch, ours.
         transport: the seam for tests.
+        budget: [s] after which no further node is asked in a round.
     """
 
     name = "differential-pressure"
@@ -43,30 +44,32 @@ class DifferentialPressure:
         timeout: float = 5.0,
         clock: Callable[[], float] = time.time,
         transport: httpx.AsyncBaseTransport | None = None,
+        budget: float = ROUND,
     ) -> None:
         self._endpoint_of, self._clock = endpoint_of, clock
         self._servers = NodeServers("differential pressure API", timeout, clock, transport)
+        self._rota = Rota(AT_ONCE, budget)
 
     async def fetch(self, nodes: Sequence[Node]) -> Readings:
         """The readings of the nodes that have a server, at most 16 at once."""
-        asked = [(node.name, endpoint) for node in nodes if (endpoint := self._endpoint_of(node)) is not None]
-        found = await asyncio.gather(*(self._one(name, endpoint) for name, endpoint in asked))
-        by_name = list(zip((name for name, _ in asked), found, strict=True))
-        return Readings(
-            {name: {SIGNAL: each} for name, each in by_name if isinstance(each, Reading)},
-            {name: each for name, each in by_name if isinstance(each, str)},
+        asked = {node.name: endpoint for node in nodes if (endpoint := self._endpoint_of(node)) is not None}
+        return await self._rota.round(
+            [node for node in nodes if node.name in asked], lambda node: self._one(node.name, asked[node.name])
         )
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._servers.aclose()
 
-    async def _one(self, node: str, endpoint: NodeEndpoint) -> Reading | str:
-        async with self._servers.places:
-            try:
-                answer = await self._servers.get(endpoint, f"/api/sensor/by_nodename/{quote(node, safe='')}")
-            except LoadError as error:
-                return str(error)
+    async def _one(self, node: str, endpoint: NodeEndpoint) -> Answer:
+        found = await self._read(node, endpoint)
+        return Answer(failure=found) if isinstance(found, str) else Answer({SIGNAL: found})
+
+    async def _read(self, node: str, endpoint: NodeEndpoint) -> Reading | str:
+        try:
+            answer = await self._servers.get(endpoint, f"/api/sensor/by_nodename/{quote(node, safe='')}")
+        except LoadError as error:
+            return str(error)
         where = f"differential pressure API at {endpoint.url}"
         if answer is None:
             return f"{where}: it knows no node {node}: give the sensor this node's name there"

@@ -28,6 +28,7 @@ from peaks_scheduler.tls import client_context
 from .endpoints import NodeEndpoint
 
 AT_ONCE = 16
+ROUND = 30.0  # [s] the usual time between two rounds
 MOST_ANSWER = 2**20  # bytes: a chassis with hundreds of sensors has some 100 KiB
 FIRST_PAUSE, LONGEST_PAUSE = 15.0, 300.0  # [s] a server that does not answer is not asked
 _SILENT = ("timeout", "unreachable", "dns")

@@ -14,7 +14,6 @@ The first three are WAO's. Never writes, never opens a session, never judges a n
 
 from __future__ import annotations
 
-import asyncio
 import math
 import re
 import time
@@ -28,7 +27,8 @@ from peaks_scheduler.errors import LoadError
 from peaks_scheduler.objects.node import Node
 
 from .endpoints import EndpointOf, NodeEndpoint
-from .node_servers import Json, NodeServers
+from .node_servers import AT_ONCE, ROUND, Json, NodeServers
+from .rota import Answer, Rota
 from .source import Reading, Readings
 
 ROOT = "/redfish/v1"
@@ -96,6 +96,7 @@ class RedfishInlet:
         timeout: [s] for one request.
         clock: [s] since the epoch, ours.
         transport: the seam for tests.
+        budget: [s] after which no further BMC is asked in a round.
     """
 
     name = "redfish"
@@ -106,32 +107,30 @@ class RedfishInlet:
         timeout: float = 5.0,
         clock: Callable[[], float] = time.time,
         transport: httpx.AsyncBaseTransport | None = None,
+        budget: float = ROUND,
     ) -> None:
         self._endpoint_of, self._clock = endpoint_of, clock
         self._servers = NodeServers("BMC", timeout, clock, transport)
+        self._rota = Rota(AT_ONCE, budget)
         self._ways: dict[str, Way] = {}
         self._without: dict[str, float] = {}  # BMC without an inlet sensor -> when it was found out
 
     async def fetch(self, nodes: Sequence[Node]) -> Readings:
         """The readings of the nodes that have a BMC, at most 16 at once."""
-        asked = [(node.name, endpoint) for node in nodes if (endpoint := self._endpoint_of(node)) is not None]
-        found = await asyncio.gather(*(self._one(endpoint) for _, endpoint in asked))
-        by_name = list(zip((name for name, _ in asked), found, strict=True))
-        return Readings(
-            {name: {SIGNAL: each} for name, each in by_name if isinstance(each, Reading)},
-            {name: each for name, each in by_name if isinstance(each, str)},
+        asked = {node.name: endpoint for node in nodes if (endpoint := self._endpoint_of(node)) is not None}
+        return await self._rota.round(
+            [node for node in nodes if node.name in asked], lambda node: self._one(asked[node.name])
         )
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._servers.aclose()
 
-    async def _one(self, endpoint: NodeEndpoint) -> Reading | str:
-        async with self._servers.places:
-            try:
-                return await self._ask(endpoint)
-            except LoadError as error:
-                return str(error)
+    async def _one(self, endpoint: NodeEndpoint) -> Answer:
+        try:
+            return Answer({SIGNAL: await self._ask(endpoint)})
+        except LoadError as error:
+            return Answer(failure=str(error))
 
     async def _ask(self, endpoint: NodeEndpoint) -> Reading:
         async def get(path: str) -> Json | None:
@@ -154,18 +153,39 @@ class RedfishInlet:
         )
         if self._clock() - self._without.get(endpoint.url, float("-inf")) < LOOK_AGAIN:
             raise none
+        tries = _Tries(get)
         for way in WAYS:
-            if (celsius := await _by(way, get)) is not None:
+            if (celsius := await tries.by(way)) is not None:
                 return way, celsius
         for chassis in await _chassis(get):
             for way in (
                 Way("ThermalMetrics", f"{chassis}/ThermalSubsystem/ThermalMetrics", _summary),
                 Way("Thermal", f"{chassis}/Thermal", _intake),
             ):
-                if (celsius := await _by(way, get)) is not None:
+                if (celsius := await tries.by(way)) is not None:
                     return way, celsius
+        if tries.refused is not None:
+            raise tries.refused
         _bounded(self._without)[endpoint.url] = self._clock()
         raise none
+
+
+class _Tries:
+    """Tries one way after another. A BMC may answer an address that it does not know with a redirect or an error: such
+    a way is passed over, and the error kept for the case that none leads to a sensor."""
+
+    def __init__(self, get: Get) -> None:
+        self._get = get
+        self.refused: LoadError | None = None
+
+    async def by(self, way: Way) -> float | None:
+        try:
+            return await _by(way, self._get)
+        except LoadError as error:
+            if not error.kind.startswith("http-"):
+                raise
+            self.refused = error
+            return None
 
 
 async def _by(way: Way, get: Get) -> float | None:
