@@ -109,6 +109,7 @@ def test_a_template_is_rendered_as_go_renders_it(template: str, text: str) -> No
         ('{{ "\\q" }}', r"\\q is no escape"),
         ('{{ "\\ud800" }}', "is no character"),
         ("{{ upper 5 }}", "upper takes text; got the number 5"),
+        ("{{ atoi 5 }}", "atoi takes text; got the number 5"),
         ("{{ upper `a` `b` }}", "upper takes 1 argument; got 2"),
         ("{{ trimPrefix `a` }}", "trimPrefix takes 2 arguments; got 1"),
         # sprig would make 0 of these, or read them in base 8

@@ -108,6 +108,13 @@ def _trunc(*values: Value) -> Value:
     return text[:most]
 
 
+def _atoi(*values: Value) -> Value:
+    _count("atoi", 1, values)
+    if not isinstance(values[0], str):
+        raise ValueError(f"atoi takes text; got the number {values[0]}")  # noqa: TRY004
+    return _number("atoi", values[0])
+
+
 def _default(*values: Value) -> Value:
     _count("default", 2, values)
     return values[1] or values[0]
@@ -181,7 +188,7 @@ FUNCTIONS: Mapping[str, Callable[..., Value]] = dict(
         _whole("mod", 2, 2, partial(_divided, True)),
         _whole("int", 1, 1, lambda value: value),
         _whole("int64", 1, 1, lambda value: value),
-        ("atoi", lambda *values: _numbers("atoi", 1, 1, lambda value: value, *values)),
+        ("atoi", _atoi),
     )
 )
 """Name -> function. Those of WAO's documentation and samples are ``trimPrefix`` and ``add``."""
