@@ -11,9 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Verdict = Literal["good", "usable", "refused"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+"""The better one first."""
 Confidence = Literal["high", "low"]
 
 

@@ -240,6 +240,9 @@ class _Problem:
         )
         if curve.curve is None:
             return plain, replace(self.about, reasons=curve.reasons)
+        if VERDICTS.index(curve.verdict) > VERDICTS.index(plain.verdict):
+            why = f"with the term the curve is only {curve.verdict}: {'; '.join(curve.reasons)}"
+            return plain, replace(self.about, reasons=(why,))
         return curve, replace(found, quantile=curve.quantile(0.95))
 
     def _found(self, term: TemperatureTerm, joint: Floats) -> TemperatureFit:

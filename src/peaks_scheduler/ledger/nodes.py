@@ -333,7 +333,10 @@ class NodeLedger:
             slot.fitted = model
             self._bring_up_to_date(slot)
         elif model is not slot.fitted:
+            same = _same_errors(model, slot.fitted)
             self._keep_equal(slot, model)
+            if not same:
+                self._bring_up_to_date(slot)
 
     def _keep_equal(self, slot: NodeSlot, model: PowerModel) -> None:
         """Keep another model that is equal to the slot's: who compares models by identity finds it."""
@@ -397,6 +400,12 @@ class NodeLedger:
             return
         requested = self._columns.resources.held(slot.index, "memory")
         estimate(slot, self._columns.single, requested, self.now, self.expiry)
+
+
+def _same_errors(model: PowerModel, other: PowerModel | None) -> bool:
+    """Do the sensors' errors agree, which equal models may differ in?"""
+    mine, its = model.sensor_errors, other.sensor_errors if other else None
+    return mine is its or (mine is not None and its is not None and np.array_equal(mine, its))
 
 
 def _tie(name: str, seed: int) -> np.uint64:

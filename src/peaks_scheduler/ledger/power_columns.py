@@ -122,5 +122,6 @@ def _prepare_alike(models: Sequence[PowerModel]) -> None:
         corners, power = tuple(u[i][at].tolist()), tuple(first[i][at].tolist())
         profile = ErrorProfile(1.05 * float(max(slope[i], slope_below[i])), np.stack([sums[i], sums_below[i]]))
         envelope: Curve = Piecewise(corners, power) if len(corners) > 2 else Linear(*power)
+        _PREPARED.pop(model, None)  # of an equal model: the entry would end with it, and its errors may differ
         _PREPARED[model] = Prepared(model.curve, envelope, profile, (curves[i].copy(), envelopes[i].copy()))
         remember_chords(model, tuple(pairwise(corners)))

@@ -43,6 +43,8 @@ def read_temperature(where: str, entry: Mapping[str, Any]) -> TemperatureTerm | 
     )
     if coolest is not None and hottest is not None and coolest > hottest:
         refuse(f"{where}.coolest", f"at most {hottest:g}, what `hottest` says", given["coolest"])
+    if hottest is not None and hottest < reference:
+        refuse(f"{where}.hottest", f"at least the reference, {reference:g}", given["hottest"])
     return TemperatureTerm(signal.strip(), reference, idle, full, coolest, hottest)
 
 

@@ -138,6 +138,26 @@ def monotone(watts: Floats) -> tuple[Floats, Floats]:
     return repaired, change
 
 
+LEAST_SLOPE = 0.05
+"""Of a curve's mean slope: what a repaired curve rises by at least. A level piece would cost nothing, and draw every pod
+that fits on it."""
+
+
+def rising(u: Floats, watts: Floats) -> tuple[Floats, Floats]:
+    """(curves that rise, (M,) [W] the largest change of each). (M, K) [1], (M, K) [W].
+
+    A curve that falls somewhere becomes the nearest one whose slope is at least ``LEAST_SLOPE`` of its mean slope; all
+    others stay as they are.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        tilt = LEAST_SLOPE * np.maximum(watts[:, -1:] - watts[:, :1], 0.0) * u
+        falling = (np.diff(watts, axis=1) < 0.0).any(axis=1)
+        nearest, _ = monotone(watts - tilt)
+        repaired = np.where(falling[:, None], nearest + tilt, watts)
+        change = np.where(falling, np.abs(repaired - watts).max(axis=1), 0.0)
+    return repaired, np.where(np.isfinite(change), change, 0.0)
+
+
 def _pooled(watts: list[float]) -> list[float]:
     means: list[float] = []
     counts: list[int] = []

@@ -3,8 +3,8 @@
     P(u, T) = P(u) + (idle + (full - idle)*u) * max(T - reference, 0)
 
 ``reference`` [celsius] is where the fans begin to work harder, or the coolest air that was measured: then the whole
-range is one straight line. Where the present temperature is not known, the hottest one counts that the model was fitted
-on, or ``UNSAID`` above the reference where the model does not say: not knowing never makes a node cheaper. Pure.
+range is one straight line. Where the present temperature is not known, ``UNSAID`` above the reference counts, or the
+hottest one that the model was fitted on where that is more: not knowing never makes a node cheaper. Pure.
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ class TemperatureTerm:
 
     @property
     def most(self) -> float:
-        """[celsius] What counts where the temperature is not known: the hottest that the model was fitted on."""
-        return self.reference + UNSAID if self.hottest is None else max(self.hottest, self.reference)
+        """[celsius] What counts where the temperature is not known. A model that was fitted in winter knows no hot air:
+        the hottest of its samples alone would make a node cheaper whose sensor fails in summer."""
+        return max(self.reference + UNSAID, self.hottest if self.hottest is not None else -math.inf)
 
     def counted(self, celsius: float) -> float:
         """The temperature that counts: ``celsius``, or ``most`` where that is no number."""

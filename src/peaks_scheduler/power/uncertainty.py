@@ -63,6 +63,7 @@ def _chords(model: PowerModel) -> Chords:
 
 def remember_chords(model: PowerModel, chords: Chords) -> None:
     """These are the chords of the model's envelope: who has computed them says so."""
+    _CHORDS.pop(model, None)  # of an equal model: the entry would end with it
     _CHORDS[model] = chords
 
 

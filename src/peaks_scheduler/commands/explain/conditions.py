@@ -41,7 +41,7 @@ def _unknown_air(ledger: Ledger) -> list[str]:
     if not names:
         return []
     return [
-        "temperature not known, so the hottest counts that the model was fitted on [celsius], unless sensors.values "
+        "temperature not known, so a hot one counts for the model [celsius, in brackets], unless sensors.values "
         f"says it: {few(names)}"
     ]
 

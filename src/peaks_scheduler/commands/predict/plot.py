@@ -16,7 +16,7 @@ import numpy as np
 
 from peaks_scheduler.arrays import Floats
 from peaks_scheduler.power.curves import Curve
-from peaks_scheduler.power.predictions import monotone
+from peaks_scheduler.power.predictions import rising
 from peaks_scheduler.settings.sensors import UNITS
 
 from .node_curve import COUNTS, NodeCurve
@@ -133,7 +133,7 @@ def _changes(panel: Axes, node: NodeCurve, height: float) -> None:
     cpu, watts = node.answer.cpu, node.answer.watts
     if not len(watts) or not np.isfinite(watts).all():
         return
-    repaired = monotone(watts[None, :])[0][0]
+    repaired = rising(cpu[None, :], watts[None, :])[0][0]
     moved = np.abs(repaired - watts) > _SEEN * height
     if moved.any():
         panel.vlines(

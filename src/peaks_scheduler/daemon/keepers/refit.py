@@ -11,16 +11,15 @@ lesser one would take its place, and its watts would pass for the same. For the 
 one of a smaller part of the machine, a learned model only by one of the same part or a larger one, and a node without
 a model gets no estimate while other nodes are measured: it would look the cheapest of all.
 
-A learned model does not know the temperature. A model of the file that does is judged at the present temperature of the
-node, and replaced only by a better one, like any other; where the temperature is not known it stays. The overhead of
-cooling is left out: no meter at the node sees it.
+A learned model does not know the temperature. A model of the file that does stays: on a warm day a model without it may
+fit the day better, and would make the node cheap on the next hot one. The overhead of cooling is left out: no meter at
+the node sees it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +33,6 @@ from peaks_scheduler.observability.serving import Check, Health
 from peaks_scheduler.observability.telemetry import Telemetry
 from peaks_scheduler.power.models import PowerModel
 from peaks_scheduler.power.scope import ESTIMATE, at_least_as_wide, scope_or_wall
-from peaks_scheduler.power.temperature import at_present
 from peaks_scheduler.settings.settings import RefitSettings
 from peaks_scheduler.sources.node_identity import NodeAddresses
 from peaks_scheduler.sources.power_history.discovery import NodeHistory, read
@@ -167,7 +165,7 @@ class RefitKeeper(PeriodicKeeper):
 
     async def _one(self, node: Node, series: NodeHistory) -> str:
         champion = self._champion(node)
-        if self._less(node.name, champion, series) or self._airless(node.name, champion):
+        if self._less(node.name, champion, series) or self._knows_the_air(node.name, champion):
             return "kept"
         if champion is None and series.scope == ESTIMATE and self._others_measured:
             self._log.report(
@@ -181,8 +179,7 @@ class RefitKeeper(PeriodicKeeper):
             )
             return "refused"
         begun = time.monotonic()
-        judged = None if champion is None else at_present(champion, self._ledger.celsius(node.name, champion), math.nan)
-        came = await asyncio.to_thread(self._challenge, series, judged)
+        came = await asyncio.to_thread(self._challenge, series, champion)
         await asyncio.sleep(min(time.monotonic() - begun, LONGEST_PAUSE))
         if came.model is not None:
             self._waiting[node.name] = (champion, Learned(came.model, series.part))
@@ -206,12 +203,12 @@ class RefitKeeper(PeriodicKeeper):
             series.doubt,
         )
 
-    def _airless(self, node: str, champion: PowerModel | None) -> bool:
-        """Does the champion depend on a temperature that is not known? Logged once per change."""
-        if champion is None or champion.temperature is None or math.isfinite(self._ledger.celsius(node, champion)):
+    def _knows_the_air(self, node: str, champion: PowerModel | None) -> bool:
+        """Does the champion know the temperature? Then it stays, since what is learned here does not. Logged once."""
+        if champion is None or champion.temperature is None:
             self._log.forget((node, "air"))
             return False
-        why = "it depends on a temperature that is not known now"
+        why = "it knows the temperature of the air, and a model learned here would not: fit again with the temperature"
         self._log.report((node, "air"), why, logging.INFO, "power model not judged, it stays", node=node, why=why)
         return True
 

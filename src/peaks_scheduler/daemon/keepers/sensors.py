@@ -99,6 +99,7 @@ class SensorKeeper(Keeper):
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._settings, self._ledger, self._on_round, self._wall = settings, ledger, on_round, wall
+        self._nodes_seen = 0  # number of the nodes' changes, when last judged
         self._readers = [_Reader(source, settings.interval, ledger, telemetry, known, self._take) for source in sources]
         self._judge, self._judged = Judge(), Judged()
         self._held: dict[str, dict[str, Reading]] = {}
@@ -123,7 +124,8 @@ class SensorKeeper(Keeper):
             given = [(each.source.name, each.readings) for each in self._readers]
             neighbours = {node.name: node.labels.get(self._settings.neighbours, "") for node in self._ledger.nodes()}
             # thousands of nodes take long enough to delay a bind
-            self._judged, new = await off_loop(partial(self._judge_all, given, neighbours, self._wall()))
+            renew, self._nodes_seen = self._ledger.node_changes != self._nodes_seen, self._ledger.node_changes
+            self._judged, new = await off_loop(partial(self._judge_all, given, neighbours, self._wall(), renew))
             self._report_marks()
             self._withdraw(self._judged.values)
             self._forget(neighbours, self._wall())
@@ -145,15 +147,18 @@ class SensorKeeper(Keeper):
     # -- in the thread
 
     def _judge_all(
-        self, given: Sequence[tuple[str, Readings]], neighbours: Mapping[str, str], now: float
+        self, given: Sequence[tuple[str, Readings]], neighbours: Mapping[str, str], now: float, renew: bool
     ) -> tuple[Judged, New]:
-        """What counts of the readings of all sources, and what of that is new to the nodes."""
+        """What counts of the readings of all sources, and what of that is new to the nodes.
+
+        ``renew``: nodes have come or gone, and one that was made anew has lost its constants.
+        """
         judged = self._judge.judge(merged(given).by_node, neighbours)
         new: dict[tuple[str, bool, int], dict[str, Reading]] = {}
         for node, its in judged.values.items():
             held = self._held.get(node, {})
             for signal, each in its.items():
-                if each != held.get(signal) and self._counts(each, now):
+                if (each != held.get(signal) or (renew and each.constant)) and self._counts(each, now):
                     new.setdefault((signal, each.constant, math.floor(each.time)), {})[node] = each
         return judged, new
 

@@ -212,7 +212,9 @@ def pod_spread(pod: Pod, nodes: Snapshot, tied: Ints) -> Ints | None:
         scores = _stretched(-counts[tied].astype(np.int64))
     else:
         by_area = np.bincount(codes, weights=counts).astype(np.int64)
-        scores = np.where(codes[tied] > 0, _stretched(-by_area[codes[tied]]), 0)
+        scores, inside = np.zeros(len(tied), np.int64), codes[tied] > 0
+        if inside.any():
+            scores[inside] = _stretched(-by_area[codes[tied][inside]])
     weighted: Ints = (pod.spread_rate * scores).astype(np.int64)
     return weighted
 

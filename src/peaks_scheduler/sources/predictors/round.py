@@ -21,7 +21,8 @@ from peaks_scheduler.arrays import Floats
 from peaks_scheduler.errors import PeaksError, PredictorError
 from peaks_scheduler.power.judging import LEAST_OTHERS, Answers, judge
 from peaks_scheduler.power.models import PowerModel
-from peaks_scheduler.power.predictions import denser, monotone, needs_points, of_processor, predicted_model
+from peaks_scheduler.power.predictions import denser, needs_points, of_processor, predicted_model, rising
+from peaks_scheduler.power.scope import scope_or_wall
 from peaks_scheduler.settings.predictors import ServedModel
 
 from .asked_node import Accepted, AskedNode
@@ -157,7 +158,7 @@ class _OneModel:
         question = Question(self._model, new, sensors=False)
         prediction = await self._asked(predictor, question)
         for answer in question.answers(prediction.watts):
-            watts, _ = monotone(answer.watts)
+            watts, _ = rising(answer.group.u, answer.watts)
             usable = np.isfinite(watts).all(axis=1) & (watts[:, 0] > 0.0)
             for i in np.flatnonzero(usable).tolist():
                 asked = answer.group.nodes[i]
@@ -192,7 +193,7 @@ class _OneModel:
     @np.errstate(invalid="ignore", over="ignore")
     def _judge(self, answer: Answer, part: slice, version: str, usual: tuple[Floats, str]) -> None:
         nodes, u, raw = answer.group.nodes[part], answer.group.u[part], answer.watts[part]
-        watts, change = monotone(raw)
+        watts, change = rising(u, raw)
         known = [self._known(each, version) or usual for each in nodes]
         answers = Answers(u, raw, watts, change, np.array([ends for ends, _ in known]), [whose for _, whose in known])
         refused = judge(answers)
@@ -211,7 +212,8 @@ class _OneModel:
 
     def _known(self, asked: AskedNode, version: str) -> tuple[Floats, str] | None:
         """((2,) [W] at no and at full load, whose) of what else is known of a node."""
-        if asked.below is not None:
+        # watts of a part of the machine say nothing of the whole, which a server usually predicts
+        if asked.below is not None and scope_or_wall(asked.below.scope) == "wall":
             curve = asked.below.curve
             return np.array([curve.watts(0.0), curve.watts(1.0)]), f"its model of the layer {asked.below.origin}"
         last = asked.last
