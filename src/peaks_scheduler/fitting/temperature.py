@@ -31,6 +31,7 @@ from .covariances import autocorrelation
 from .families import FAMILIES, CurveFamily
 from .family_choice import TriedFamily, try_family
 from .fit import CHOICE_SAMPLES, TOLERANCE, Progress, chosen_family, fit, judged
+from .judgement import VERDICTS
 from .least_squares import Solution, least_squares_fit, soft_l1_weights
 from .result import Fit
 from .samples import Samples
