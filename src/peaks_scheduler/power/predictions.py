@@ -151,7 +151,7 @@ def rising(u: Floats, watts: Floats) -> tuple[Floats, Floats]:
     """
     with np.errstate(invalid="ignore", over="ignore"):
         tilt = LEAST_SLOPE * np.maximum(watts[:, -1:] - watts[:, :1], 0.0) * u
-        falling: Mask = (np.diff(watts, axis=1) < 0.0).any(axis=1)
+        falling: Mask = np.any(np.diff(watts, axis=1) < 0.0, axis=1)
         nearest, _ = monotone(watts - tilt)
         repaired = np.where(falling[:, None], nearest + tilt, watts)
         change = np.where(falling, np.abs(repaired - watts).max(axis=1), 0.0)
