@@ -32,14 +32,14 @@ def warm() -> Ledger:
     return ledger(*workers(2), power=WARM)
 
 
-def test_constants_are_applied_and_of_the_others_the_hottest_temperature_is_named() -> None:
+def test_constants_are_applied_and_of_the_others_a_hot_temperature_is_named() -> None:
     known = warm()
     notes = apply_conditions(known, configured("sensors: {values: {worker-0: {inlet: 25.0}}}"), NOW)
     assert notes == [
-        "temperature not known, so the hottest counts that the model was fitted on [celsius], unless sensors.values "
-        "says it: worker-1 (32)"
+        "temperature not known, so a hot one counts for the model [celsius, in brackets], unless sensors.values "
+        "says it: worker-1 (37)"
     ]
-    assert [model.celsius for model in known.snapshot().models if model] == [25.0, 32.0]
+    assert [model.celsius for model in known.snapshot().models if model] == [25.0, 37.0]
 
 
 def test_where_no_model_asks_for_the_temperature_nothing_is_said() -> None:

@@ -289,25 +289,11 @@ class TestAir:
             keeping.ledger.set_signal("inlet", {"worker-1": inlet}, unit="celsius", time=NOW)
         return keeping
 
-    async def test_it_is_judged_at_the_present_temperature_and_without_the_cooling(self) -> None:
-        keeping = self.keeping(10.0, 27.0)
-        before = keeping.curve("worker-1")
-        await keeping.keeper.once()
-        assert keeping.curve("worker-1") is before
-
-    async def test_one_that_is_wrong_at_this_temperature_is_replaced(self, caplog: pytest.LogCaptureFixture) -> None:
-        keeping = self.keeping(0.0, 27.0)
-        await keeping.keeper.once()
-        learned = keeping.ledger.models.for_node("worker-1", {})
-        assert learned is not None
-        assert (learned.origin, learned.temperature) == ("learned", None)
-        (record,) = [each for each in caplog.records if each.message == "power model replaced"]
-        assert record.__dict__["rmse_before_watts"] == pytest.approx(10.0 + 1 / 20, abs=OF_MEAN)
-
-    async def test_where_the_temperature_is_not_known_it_stays_and_that_is_said_once(
-        self, caplog: pytest.LogCaptureFixture
+    @pytest.mark.parametrize("inlet", [22.0, 27.0, 33.0, None])
+    async def test_it_stays_however_well_a_model_without_the_air_fits_the_day(
+        self, inlet: float | None, caplog: pytest.LogCaptureFixture
     ) -> None:
-        keeping = self.keeping(0.0, None)
+        keeping = self.keeping(10.0, inlet)
         before = keeping.curve("worker-1")
         await keeping.keeper.once()
         await keeping.keeper.once()
