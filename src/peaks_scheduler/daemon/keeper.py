@@ -8,7 +8,7 @@ themselves (a task that ends ends the process).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
 from peaks_scheduler.observability.gauge import Gauge
@@ -35,6 +35,20 @@ class Keeper(Protocol):
     async def aclose(self) -> None:
         """Close connections, after the tasks have ended."""
         return
+
+
+async def whole(work: Awaitable[object]) -> None:
+    """Wait for ``work``; where a task that it waits for is cancelled, it is given up and nothing is raised.
+
+    kopf, ending, cancels every task that is younger than itself, those of a keeper's questions among them. The keeper
+    itself must not end by that: it asks again.
+    """
+    try:
+        await work
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
 
 
 async def every(seconds: float, work: Callable[[], object]) -> None:

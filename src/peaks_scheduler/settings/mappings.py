@@ -5,12 +5,13 @@ Errors are ValueErrors whose text completes "expected ...", as for every value o
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from peaks_scheduler.text.words import nearest
 
+_MOST = sys.float_info.max  # YAML has whole numbers that no float can hold
 Parser = Callable[[Any], Any]
 
 
@@ -37,7 +38,7 @@ def _field(key: str, value: object, parser: Parser) -> Any:
 
 def parse_number(value: object) -> float:
     """A finite number."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -_MOST <= value <= _MOST:
         raise ValueError("a number")
     return float(value)
 

@@ -90,3 +90,25 @@ def test_a_failure_is_logged_once_a_change(caplog: pytest.LogCaptureFixture) -> 
     with caplog.at_level(logging.INFO, "peaks_scheduler"):
         scenario()
     assert caplog.messages == ["no answer", "an answer", "no answer"]
+
+
+@virtually
+async def test_a_question_that_is_cancelled_is_asked_again() -> None:
+    """kopf, ending, cancels every task that is younger than itself: those of a question too, not the keeper's own."""
+    begun: list[asyncio.Task[None]] = []
+
+    class Asking(PeriodicKeeper):
+        async def once(self) -> None:
+            begun.append(asyncio.create_task(asyncio.sleep(5.0)))
+            await asyncio.gather(begun[-1])
+
+    keeper = Asking("asking", "source", "no answer", 10.0, Telemetry("Peaks"))
+    running = asyncio.create_task(keeper.run())
+    await asyncio.sleep(1.0)
+    begun[0].cancel()
+    await asyncio.sleep(20.0)
+    assert len(begun) >= 2
+    assert not running.done()
+    running.cancel()
+    await asyncio.sleep(0.1)
+    assert running.cancelled()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import httpx
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -81,7 +83,7 @@ def test_labels_of_any_text_give_a_model_or_a_trouble(changed: dict[str, str]) -
 @few
 @given(JSON)
 async def test_answers_of_any_shape_give_a_reading_or_a_reason(answer: object) -> None:
-    transport = httpx.MockTransport(lambda request: httpx.Response(200, json=answer))
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, content=json.dumps(answer).encode()))
     endpoint = NodeEndpoint("http://10.0.0.100", Access())
     for source in (
         RedfishInlet(lambda node: endpoint, transport=transport),

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import httpx
 
-from peaks_scheduler.daemon.keeper import Keeper, Tasks
+from peaks_scheduler.daemon.keeper import Keeper, Tasks, whole
 from peaks_scheduler.errors import Forbidden, KubeError, NotFound
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.objects.node import Node
@@ -137,7 +137,7 @@ class NodeConfigKeeper(Keeper):
             await self._known.wait()
         while True:
             try:
-                await work()
+                await whole(work())
                 self._bugs.pop(name, None)
             except Exception as error:  # whatever an object or a server makes of it, scheduling goes on
                 self._bugs[name] = f"not understood: {error!r}"
@@ -145,8 +145,10 @@ class NodeConfigKeeper(Keeper):
                     logger.exception("NodeConfigs not understood in a way that is not known")
             if name == NAME:
                 self.looked.set()
+            # no wait_for: it waits in a task of its own, which kopf cancels when it ends
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(soon.wait(), LOOK_EVERY)
+                async with asyncio.timeout(LOOK_EVERY):
+                    await soon.wait()
             soon.clear()
 
     async def once(self) -> None:

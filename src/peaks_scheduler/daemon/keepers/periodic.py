@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable
 from typing import TypeVar
 
-from peaks_scheduler.daemon.keeper import Keeper, Tasks
+from peaks_scheduler.daemon.keeper import Keeper, Tasks, whole
 from peaks_scheduler.errors import LoadError
 from peaks_scheduler.observability.logs import ChangeLog
 from peaks_scheduler.observability.telemetry import Telemetry
@@ -63,7 +63,7 @@ class PeriodicKeeper(Keeper):
             await self._begin.wait()
         while True:
             begun = time.monotonic()
-            await self.once()
+            await whole(self.once())
             pause = self._retry if self.failure else self._interval
             await asyncio.sleep(max(self._least_pause, pause - (time.monotonic() - begun)))
 
