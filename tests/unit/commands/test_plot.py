@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from peaks_scheduler.cli import main
 from peaks_scheduler.commands.fit.node_fit import NodeFit
-from peaks_scheduler.commands.fit.plot import MOST_PANELS, check_format, picture
+from peaks_scheduler.commands.fit.plot import MOST_PANELS, picture
 from peaks_scheduler.errors import ConfigurationError
+from peaks_scheduler.files.pictures import picture_format
 from peaks_scheduler.fitting.result import Fit
 from peaks_scheduler.fitting.samples import Samples
 from peaks_scheduler.power.curves import Exponential, Linear
@@ -121,10 +122,10 @@ def test_what_little_is_known_is_drawn(node: NodeFit) -> None:
 
 
 def test_the_file_s_ending_says_which_format_it_is() -> None:
-    assert check_format("a/b.PNG") == "png"
+    assert picture_format("--plot", "a/b.PNG") == "png"
     assert picture([learned()], "pdf").startswith(b"%PDF")
     with pytest.raises(ConfigurationError, match=r"ends in \.png, \.svg, \.pdf"):
-        check_format("picture")
+        picture_format("--plot", "picture")
 
 
 def test_the_command_writes_the_picture_where_it_is_told(tmp_path: Path) -> None:

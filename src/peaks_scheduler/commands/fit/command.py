@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from peaks_scheduler.errors import ModelFitError
+from peaks_scheduler.files.pictures import picture_format
 from peaks_scheduler.files.writing import check_place, write_whole
 from peaks_scheduler.fitting.fit import fit
 from peaks_scheduler.fitting.result import Fit
@@ -25,7 +26,7 @@ from .from_csv import CsvColumns, GivenUnits, from_csv
 from .from_prometheus import PrometheusRequest, from_prometheus
 from .node_fit import NodeFit, models_of, write_models
 from .node_measurements import NodeMeasurements
-from .plot import MOST_PANELS, check_format, picture
+from .plot import MOST_PANELS, picture
 from .report import as_table, summary
 from .shared_csv import SharedColumns, from_shared_csv
 from .shared_fit import shared_fits
@@ -56,7 +57,7 @@ def run_fit(request: FitRequest) -> int:
 
     Raises ConfigurationError, LoadError, and ModelFitError if Prometheus has no node with such series.
     """
-    file_format = check_format(request.plot) if request.plot else ""
+    file_format = picture_format("--plot", request.plot) if request.plot else ""
     for option, path in (("--plot", request.plot), ("--out", request.out)):
         if path:
             check_place(option, path)

@@ -11,17 +11,15 @@ envelope is drawn where it differs from the curve; the strategy ``envelope`` com
 
 from __future__ import annotations
 
-import io
 import math
 import textwrap
 from collections.abc import Sequence
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from peaks_scheduler.arrays import Floats
-from peaks_scheduler.errors import ConfigurationError
+from peaks_scheduler.files.pictures import PanelGrid
 from peaks_scheduler.power.curves import Curve
 from peaks_scheduler.power.temperature import TemperatureTerm
 
@@ -31,15 +29,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import PathCollection
     from matplotlib.colors import Colormap
-    from matplotlib.figure import Figure
 
-FORMATS = ("png", "svg", "pdf")
 MOST_PANELS = 24
 """Most nodes in one picture: more would be too small to read."""
 
 _MOST_POINTS = 3000  # samples of one panel
-_DPI = 120
-_COLUMNS = 4
 _GRID = np.linspace(0.0, 1.0, 201)
 # Okabe and Ito's colours, which colour-blind people can tell apart
 _POINTS, _CURVE, _ENVELOPE = "#777777", "#0072B2", "#D55E00"
@@ -55,62 +49,9 @@ _COLD_TO_HOT = ("#2166AC", "#8A4F9E", "#B2182B")  # no light colour between: lin
 _VERDICTS = {"good": "#007A53", "usable": "#9A6700", "refused": "#B3261E"}
 
 
-def check_format(path: str) -> str:
-    """The format that the file's name asks for. Raises ConfigurationError for another one, or without matplotlib."""
-    ending = PurePath(path).suffix.removeprefix(".").lower()
-    if ending not in FORMATS:
-        raise ConfigurationError(f"--plot {path}: expected a file that ends in {', '.join('.' + e for e in FORMATS)}")
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError as error:
-        raise ConfigurationError(
-            f"--plot needs matplotlib, which is not there ({error}): install it by pip install 'peaks-scheduler[plot]'"
-        ) from error
-    except OSError as error:  # neither a home nor a temporary folder
-        raise ConfigurationError(
-            f"--plot {path}: expected a folder in which matplotlib can keep its list of fonts; got: {error}. "
-            "Set MPLCONFIGDIR to a folder that can be written to."
-        ) from error
-    return ending
-
-
 def picture(nodes: Sequence[NodeFit], form: str = "png") -> bytes:
     """The content of an image file of this format: a panel for each of the first MOST_PANELS nodes."""
-    figure = _figure(nodes[:MOST_PANELS], len(nodes))
-    file = io.BytesIO()
-    figure.savefig(file, format=form, dpi=_DPI)
-    return file.getvalue()
-
-
-def _figure(nodes: Sequence[NodeFit], of: int) -> Figure:
-    from matplotlib.figure import Figure
-
-    columns = min(_COLUMNS, max(1, math.ceil(math.sqrt(len(nodes)))))
-    rows = max(1, math.ceil(len(nodes) / columns))
-    size = (8.0, 5.6) if len(nodes) <= 1 else (4.0 * columns, 3.1 * rows + 0.7)
-    figure = Figure(figsize=size, layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False)
-    seen: dict[str, Any] = {}
-    for panel, node in zip(panels.flat, nodes, strict=False):
-        _panel(panel, node, len(nodes) == 1)
-        seen |= {label: line for line, label in zip(*panel.get_legend_handles_labels(), strict=True)}
-    for panel in panels.flat[len(nodes) :]:
-        panel.set_visible(False)
-    for panel in panels[:, 0]:
-        panel.set_ylabel("power [W]")
-    for panel in panels.flat[max(0, len(nodes) - columns) : len(nodes)]:
-        panel.set_xlabel("CPU use [% of all cores]")
-    order = [label for label in (*_LABELS, _WARM) if label in seen]
-    figure.legend(
-        [seen[label] for label in order],
-        order,
-        loc="outside lower center",
-        ncols=5 if columns > 2 else 2,
-        frameon=False,
-    )
-    if of > len(nodes):
-        figure.suptitle(f"the first {len(nodes)} of {of} nodes")
-    return figure
+    return PanelGrid(_panel, (*_LABELS, _WARM), MOST_PANELS, 3.1, 2).picture(nodes, form)
 
 
 def _panel(panel: Axes, node: NodeFit, alone: bool) -> None:
@@ -177,7 +118,7 @@ def _scale(panel: Axes, points: PathCollection) -> None:
 def _warm_curves(panel: Axes, term: TemperatureTerm, watts: Floats) -> Floats:
     """Draw the curve at three temperatures. (M,) [W] at the reference. Returns the powers that the panel must show."""
     low = term.reference if term.coolest is None else term.coolest
-    high = term.counted(math.nan)
+    high = term.most if term.hottest is None else term.hottest
     shown = watts
     for place, celsius in zip((0.0, 0.5, 1.0), (low, (low + high) / 2.0, high), strict=True):
         base, slope = term.above(celsius)

@@ -6,15 +6,14 @@ and imports it only when a picture is drawn. Does not use pyplot, so it needs no
 
 from __future__ import annotations
 
-import io
-import math
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from peaks_scheduler.arrays import Floats
+from peaks_scheduler.files.pictures import PanelGrid
 from peaks_scheduler.power.curves import Curve
 from peaks_scheduler.power.predictions import rising
 from peaks_scheduler.settings.sensors import UNITS
@@ -24,13 +23,10 @@ from .report import SHORT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 MOST_PANELS = 12
 """Most nodes in one picture: more would be too small to read."""
 
-_DPI = 120
-_COLUMNS = 4
 _GRID = np.linspace(0.0, 1.0, 201)
 _SEEN = 0.002  # of the shown range: a smaller change would be no bar
 # Okabe and Ito's colours, which colour-blind people can tell apart
@@ -47,36 +43,7 @@ _VERDICTS = {COUNTS: "#007A53", "does not count": "#B3261E", "": "#555555"}
 
 def picture(nodes: Sequence[NodeCurve], form: str = "png") -> bytes:
     """The content of an image file of this format: a panel for each of the first MOST_PANELS nodes."""
-    file = io.BytesIO()
-    _figure(nodes[:MOST_PANELS], len(nodes)).savefig(file, format=form, dpi=_DPI)
-    return file.getvalue()
-
-
-def _figure(nodes: Sequence[NodeCurve], of: int) -> Figure:
-    from matplotlib.figure import Figure
-
-    columns = min(_COLUMNS, max(1, math.ceil(math.sqrt(len(nodes)))))
-    rows = max(1, math.ceil(len(nodes) / columns))
-    size = (8.0, 5.6) if len(nodes) <= 1 else (4.0 * columns, 3.3 * rows + 0.7)
-    figure = Figure(figsize=size, layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False)
-    seen: dict[str, Any] = {}
-    for panel, node in zip(panels.flat, nodes, strict=False):
-        _panel(panel, node, len(nodes) == 1)
-        seen |= {label: line for line, label in zip(*panel.get_legend_handles_labels(), strict=True)}
-    for panel in panels.flat[len(nodes) :]:
-        panel.set_visible(False)
-    for panel in panels[:, 0]:
-        panel.set_ylabel("power [W]")
-    for panel in panels.flat[max(0, len(nodes) - columns) : len(nodes)]:
-        panel.set_xlabel("CPU use [% of all cores]")
-    order = [label for label in _LABELS if label in seen]
-    if order:
-        handles = [seen[label] for label in order]
-        figure.legend(handles, order, loc="outside lower center", ncols=5 if columns > 2 else 3, frameon=False)
-    if of > len(nodes):
-        figure.suptitle(f"the first {len(nodes)} of {of} nodes")
-    return figure
+    return PanelGrid(_panel, _LABELS, MOST_PANELS, 3.3, 3).picture(nodes, form)
 
 
 def _panel(panel: Axes, node: NodeCurve, alone: bool) -> None:
