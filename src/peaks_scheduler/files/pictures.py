@@ -64,10 +64,11 @@ class PanelGrid(Generic[T]):
     def picture(self, nodes: Sequence[T], form: str) -> bytes:
         """The content of an image file of this format, with the first ``most`` nodes."""
         file = io.BytesIO()
-        self._figure(nodes[: self.most], len(nodes)).savefig(file, format=form, dpi=_DPI)
+        self.figure(nodes[: self.most], len(nodes)).savefig(file, format=form, dpi=_DPI)
         return file.getvalue()
 
-    def _figure(self, nodes: Sequence[T], of: int) -> Figure:
+    def figure(self, nodes: Sequence[T], of: int) -> Figure:
+        """The figure of these nodes, the first ones of so many."""
         from matplotlib.figure import Figure
 
         columns = min(_COLUMNS, max(1, math.ceil(math.sqrt(len(nodes)))))

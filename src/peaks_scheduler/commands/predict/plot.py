@@ -43,7 +43,12 @@ _VERDICTS = {COUNTS: "#007A53", "does not count": "#B3261E", "": "#555555"}
 
 def picture(nodes: Sequence[NodeCurve], form: str = "png") -> bytes:
     """The content of an image file of this format: a panel for each of the first MOST_PANELS nodes."""
-    return PanelGrid(_panel, _LABELS, MOST_PANELS, 3.3, 3).picture(nodes, form)
+    return panel_grid().picture(nodes, form)
+
+
+def panel_grid() -> PanelGrid[NodeCurve]:
+    """How the panels are laid out."""
+    return PanelGrid(_panel, _LABELS, MOST_PANELS, 3.3, 3)
 
 
 def _panel(panel: Axes, node: NodeCurve, alone: bool) -> None:
