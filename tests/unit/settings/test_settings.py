@@ -256,6 +256,10 @@ WRONG = {
     ),
     "a long wait": ("batchWait: 1m", "batchWait: expected at most 10s: a pod that waits longer counts as undecided"),
     "no wait": ("batchWait: 0s", "batchWait: expected a duration with its unit, more than 0"),
+    "a BMC's port too high": (
+        "sensors: {redfish: {url: 'https://bmc-{hostname}:99999'}}",
+        "sensors.redfish: expected a URL whose port is from 1 to 65535",
+    ),
     "a number as name": ("schedulerName: 7", "schedulerName: expected text"),
 }
 

@@ -78,3 +78,11 @@ async def test_a_server_that_refuses_a_password_is_named_without_it(bmc: TlsReco
         await ask(bmc, Access(insecure_skip_verify=True, basic=("admin", "hunter2")))
     assert bmc.seen[0].authorization == "Basic YWRtaW46aHVudGVyMg=="
     assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["http://xn--a", "http://127.0.0.1:99999"])
+async def test_an_address_that_no_library_can_use_is_an_error_as_any_other(url: str) -> None:
+    servers = NodeServers("BMC", 5.0)
+    with pytest.raises(LoadError, match="check the address"):
+        await servers.get(NodeEndpoint(url, Access()), "/redfish/v1")
+    await servers.aclose()

@@ -66,3 +66,14 @@ def test_dead_servers_are_asked_after_all_others() -> None:
 
 def test_no_nodes_are_no_trouble() -> None:
     assert rounds(Servers(1.0), 4, 60.0, []) == [Readings()]
+
+
+async def test_a_node_whose_question_raises_costs_the_others_nothing() -> None:
+    async def ask(node: Node) -> Answer:
+        if node.name == "odd":
+            raise UnicodeError("no host name")
+        return WARM
+
+    found = await Rota(1, 60.0).round(nodes("odd", "a"), ask)
+    assert list(found.by_node) == ["a"]
+    assert found.failures == {"odd": "cannot be asked (UnicodeError): check its address"}

@@ -2,8 +2,8 @@
 
 Owns the order in which nodes are asked. A round ends after its time, however slow the servers are: else readings of
 the first nodes would be stale before those of the last had come. Nodes whose server failed the last time are asked
-after all others, so that dead servers cost the others nothing. Assumes that a question has a time limit of its own and
-raises nothing.
+after all others, so that dead servers cost the others nothing. Assumes that a question has a time limit of its own. A
+question that raises is that node's failure alone.
 """
 
 from __future__ import annotations
@@ -67,6 +67,10 @@ class Rota:
         answers: dict[str, Answer],
     ) -> None:
         while self._clock() < end and (node := next(waiting, None)) is not None:
-            answer = answers[node.name] = await ask(node)
+            try:
+                answer = await ask(node)
+            except Exception as error:  # else one node would cost the readings of all others
+                answer = Answer(failure=f"cannot be asked ({type(error).__name__}): check its address")
+            answers[node.name] = answer
             self._turn += 1
             self._last[node.name] = (not answer.readings, self._turn)
