@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import trustme
 
@@ -13,6 +15,8 @@ from peaks_scheduler.settings.predictors import Access
 from peaks_scheduler.sources.sensors.endpoints import NodeEndpoint
 from peaks_scheduler.sources.sensors.node_servers import NodeServers
 from tests.support.tls_recorder import TlsRecorder
+
+ANYBODY = Access()
 
 
 @pytest.fixture
@@ -86,3 +90,34 @@ async def test_an_address_that_no_library_can_use_is_an_error_as_any_other(url: 
     with pytest.raises(LoadError, match="check the address"):
         await servers.get(NodeEndpoint(url, Access()), "/redfish/v1")
     await servers.aclose()
+
+
+class Web:
+    """Servers that answer with this status, or (0) not in time; at a time that the test sets."""
+
+    def __init__(self, status: int) -> None:
+        self.status, self.now, self.asked = status, 1_000.0, 0
+        self.servers = NodeServers("BMC", 5.0, lambda: self.now, httpx.MockTransport(self._answer))
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        self.asked += 1
+        if not self.status:
+            raise httpx.ReadTimeout("late", request=request)
+        return httpx.Response(self.status, json={})
+
+    async def get(self, access: Access = ANYBODY, after: float = 0.0) -> str:
+        """The kind of trouble; empty: none."""
+        self.now += after
+        try:
+            await self.servers.get(NodeEndpoint("http://server", access), "/redfish/v1")
+        except LoadError as error:
+            return error.kind
+        return ""
+
+
+async def test_requests_that_fail_together_make_one_pause() -> None:
+    web = Web(0)
+    assert await asyncio.gather(*(web.get() for _ in range(16))) == ["timeout"] * 16
+    web.status = 200
+    assert await web.get(after=14.9) == "silent"
+    assert await web.get(after=0.1) == ""

@@ -122,7 +122,10 @@ class NodeServers:
             raise LoadError("silent", f"{silence.why} (asked again at most {silence.pause:g} s after that)")
 
     def _note_silence(self, url: str, why: str) -> None:
-        before = self._silent.pop(url, None)
+        before = self._silent.get(url)
+        if before is not None and self._clock() < before.until:
+            return  # of requests at the same time that fail together, one counts
+        self._silent.pop(url, None)
         pause = FIRST_PAUSE if before is None else min(2 * before.pause, LONGEST_PAUSE)
         while len(self._silent) >= _NOTED:
             del self._silent[next(iter(self._silent))]
