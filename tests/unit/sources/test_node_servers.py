@@ -121,3 +121,18 @@ async def test_requests_that_fail_together_make_one_pause() -> None:
     web.status = 200
     assert await web.get(after=14.9) == "silent"
     assert await web.get(after=0.1) == ""
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_password_that_is_refused_is_tried_again_only_after_five_minutes(status: int) -> None:
+    web, wrong = Web(status), Access(basic=("admin", "wrong"))
+    assert [await web.get(wrong), await web.get(wrong, after=299.0)] == ["unauthorized", "silent"]
+    assert web.asked == 1
+    assert await web.get(wrong, after=1.0) == "unauthorized"
+
+
+async def test_another_password_is_tried_at_once() -> None:
+    web = Web(401)
+    await web.get(Access(basic=("admin", "wrong")))
+    web.status = 200
+    assert await web.get(Access(basic=("admin", "right"))) == ""
