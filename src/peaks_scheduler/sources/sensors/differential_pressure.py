@@ -16,7 +16,7 @@ import httpx
 from peaks_scheduler.errors import LoadError
 from peaks_scheduler.objects.node import Node
 
-from .endpoints import EndpointOf, NodeEndpoint
+from .endpoints import EndpointOf, NodeEndpoint, servers_of
 from .node_servers import AT_ONCE, ROUND, NodeServers
 from .redfish import number, objects
 from .rota import Answer, Rota
@@ -52,10 +52,11 @@ class DifferentialPressure:
 
     async def fetch(self, nodes: Sequence[Node]) -> Readings:
         """The readings of the nodes that have a server, at most 16 at once."""
-        asked = {node.name: endpoint for node in nodes if (endpoint := self._endpoint_of(node)) is not None}
-        return await self._rota.round(
+        asked, failures = servers_of(nodes, self._endpoint_of)
+        found = await self._rota.round(
             [node for node in nodes if node.name in asked], lambda node: self._one(node.name, asked[node.name])
         )
+        return Readings(found.by_node, {**found.failures, **failures})
 
     async def aclose(self) -> None:
         """Close the connections."""

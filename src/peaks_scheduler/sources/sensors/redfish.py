@@ -26,7 +26,7 @@ import httpx
 from peaks_scheduler.errors import LoadError
 from peaks_scheduler.objects.node import Node
 
-from .endpoints import EndpointOf, NodeEndpoint
+from .endpoints import EndpointOf, NodeEndpoint, servers_of
 from .node_servers import AT_ONCE, ROUND, Json, NodeServers
 from .rota import Answer, Rota
 from .source import Reading, Readings
@@ -117,10 +117,11 @@ class RedfishInlet:
 
     async def fetch(self, nodes: Sequence[Node]) -> Readings:
         """The readings of the nodes that have a BMC, at most 16 at once."""
-        asked = {node.name: endpoint for node in nodes if (endpoint := self._endpoint_of(node)) is not None}
-        return await self._rota.round(
+        asked, failures = servers_of(nodes, self._endpoint_of)
+        found = await self._rota.round(
             [node for node in nodes if node.name in asked], lambda node: self._one(asked[node.name])
         )
+        return Readings(found.by_node, {**found.failures, **failures})
 
     async def aclose(self) -> None:
         """Close the connections."""
