@@ -91,7 +91,9 @@ class Judge:
             of_signal = {node: its[signal] for node, its in readings.items() if signal in its}
             for node, mark in self._signal(signal, of_signal, neighbours or {}).items():
                 marks.setdefault(node, {})[signal] = mark
-        self._still = {node: still for node, still in self._still.items() if node in readings}
+        # a node that missed a round stood still all the same
+        here = readings.keys() | (neighbours or {}).keys()
+        self._still = {node: still for node, still in self._still.items() if node in here}
         values = {
             node: {signal: each for signal, each in its.items() if signal not in marks.get(node, ())}
             for node, its in readings.items()
