@@ -155,6 +155,8 @@ def parse_endpoint(value: object) -> EndpointSettings:
         ("url",),
         "a mapping such as {url: 'https://bmc-{hostname}', username: .., passwordFile: ..}",
     )
+    if ("username" in found) != ("passwordFile" in found):
+        raise ValueError("username and passwordFile together")
     return EndpointSettings(
         found["url"],
         found.get("username"),
