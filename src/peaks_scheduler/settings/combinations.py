@@ -82,6 +82,20 @@ def check_batches(settings: Settings) -> None:
         )
 
 
+def check_expiry(settings: Settings) -> None:
+    """Raises ConfigurationError where values of sensors or predictions expire before they can be read twice."""
+    sensors, predictors = settings.sensors, settings.predictors
+    for subject, name, every, expiry in (
+        ("sensors", "interval", sensors.interval, sensors.expiry),
+        ("predictors", "refresh", predictors.refresh, predictors.expiry),
+    ):
+        if expiry < 2 * every:
+            raise ConfigurationError(
+                f"{subject}.expiry: expected at least twice {subject}.{name}, which is {duration_text(every)}, else "
+                f"nodes are without a value between two rounds; got {duration_text(expiry)}"
+            )
+
+
 def _check_refit(settings: Settings) -> None:
     """Raises ConfigurationError where models are to be learned without a Prometheus, or from too few samples."""
     refit = settings.refit

@@ -14,7 +14,15 @@ from peaks_scheduler.files.encodings import BYTE_ORDER_MARK
 from peaks_scheduler.power.models import EMPTY
 from peaks_scheduler.text.words import nearest
 
-from .combinations import check_batches, check_carbon, check_limits, check_prometheus, unused_settings, with_addresses
+from .combinations import (
+    check_batches,
+    check_carbon,
+    check_expiry,
+    check_limits,
+    check_prometheus,
+    unused_settings,
+    with_addresses,
+)
 from .kube_scheduler_configuration import Given, read_plugin_configuration
 from .settings import Settings, default_lease_name
 from .table import BY_PATH, BY_VARIABLE, TABLE
@@ -106,6 +114,7 @@ def _build(given: Givens) -> Settings:
     check_limits(settings)
     check_carbon(settings)
     check_batches(settings)
+    check_expiry(settings)
     return settings if settings.leader_election.name else _with_lease_name(settings)
 
 

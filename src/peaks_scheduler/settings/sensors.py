@@ -6,6 +6,7 @@ A signal is a named number of a node (``ledger.signals``). Several sources may b
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -21,6 +22,7 @@ UNITS: Mapping[str, str] = MappingProxyType({"inlet": CELSIUS, "cpu1": CELSIUS, 
 IPMI_NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"inlet": ("Ambient", "Inlet Temp"), "cpu1": ("CPU1", "CPU1 Temp"), "cpu2": ("CPU2", "CPU2 Temp")}
 )
+_PORT = re.compile(r"https?://[^/?#]*:([0-9]{1,20})(?:[/?#]|$)")
 RESERVED = ("overhead", "carbonIntensity")
 """Signals that other settings bring: no sensor has these names."""
 
@@ -153,6 +155,8 @@ def parse_endpoint(value: object) -> EndpointSettings:
         ("url",),
         "a mapping such as {url: 'https://bmc-{hostname}', username: .., passwordFile: ..}",
     )
+    if ("username" in found) != ("passwordFile" in found):
+        raise ValueError("username and passwordFile together")
     return EndpointSettings(
         found["url"],
         found.get("username"),
@@ -166,6 +170,9 @@ def _parse_template(value: object) -> str:
     text = parse_text(value).rstrip("/")
     if not text.startswith(("http://", "https://")) or "@" in text:
         raise ValueError("a URL such as https://bmc-{hostname} (user and password have keys of their own)")
+    port = _PORT.match(text)
+    if port is not None and not 0 < int(port[1]) <= 65535:
+        raise ValueError("a URL whose port is from 1 to 65535")
     return text
 
 

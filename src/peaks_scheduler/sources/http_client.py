@@ -113,21 +113,20 @@ class HttpClient:
         ``most`` bytes of a success are read, and the first MOST_WORDS of anything else. Raises LoadError of kind
         unreachable, dns, timeout or malformed (broken off, compressed, or larger than ``most``).
         """
-        url = self.url.copy_with(path=self.url.path.rstrip("/") + path) if path else self.url
-        if content is not None:
-            request = self._client.build_request("POST", url, content=content, headers={**(headers or {}), **_JSON})
-        elif form:
-            request = self._client.build_request("POST", url, data=parameters, headers=headers)
-        else:
-            request = self._client.build_request("GET", url, params=parameters, headers=headers)
         sent = self._clock()
         try:
+            request = self._request(path, parameters, headers, form=form, content=content)
             async with asyncio.timeout(self._timeout):
                 response, body = await self._send(request, auth, most)
         except (TimeoutError, httpx.TimeoutException) as error:
             raise LoadError("timeout", f"{self.where}: no whole answer within {self._timeout:g} s") from error
         except httpx.HTTPError as error:
             raise self._broken(error) from error
+        except (UnicodeError, OverflowError, ExceptionGroup) as error:  # a host or port that the libraries cannot use
+            why = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
+            raise LoadError(
+                "dns", f"{self.where}: its host or port cannot be used ({why}): check the address"
+            ) from error
         if (
             response.status_code == httpx.codes.BAD_REQUEST
             and self.url.scheme == "http"
@@ -139,6 +138,22 @@ class HttpClient:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+
+    def _request(
+        self,
+        path: str,
+        parameters: Mapping[str, str] | None,
+        headers: Mapping[bytes, bytes] | None,
+        *,
+        form: bool,
+        content: bytes | None,
+    ) -> httpx.Request:
+        url = self.url.copy_with(path=self.url.path.rstrip("/") + path) if path else self.url
+        if content is not None:
+            return self._client.build_request("POST", url, content=content, headers={**(headers or {}), **_JSON})
+        if form:
+            return self._client.build_request("POST", url, data=parameters, headers=headers)
+        return self._client.build_request("GET", url, params=parameters, headers=headers)
 
     async def _send(
         self, request: httpx.Request, auth: tuple[str, str] | None, most: int

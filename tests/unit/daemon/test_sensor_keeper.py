@@ -197,6 +197,15 @@ async def test_the_first_source_counts_as_long_as_it_knows_the_signal() -> None:
     assert kept.signal()[0] == 31.0
 
 
+async def test_a_broken_first_source_is_named_and_the_second_counts() -> None:
+    kept = Kept(Played("first"), Played("second"))
+    kept.sources[1].answer = Readings({"worker-1": {"inlet": Reading(22.0, NOW, "s")}})
+    await kept.read({"worker-1": -128.0})
+    assert kept.signal()[0] == 22.0
+    assert kept.gauge("peaks_sensor_marked_values")["no-reading",] == 1.0
+    assert kept.health.endswith("as of a BMC that has no reading, says first; another source counts: worker-1")
+
+
 async def test_a_constant_never_expires_and_is_withdrawn_when_nobody_says_it() -> None:
     kept = Kept()
     await kept.read({"worker-1": 25.0}, constant=True)

@@ -256,6 +256,26 @@ WRONG = {
     ),
     "a long wait": ("batchWait: 1m", "batchWait: expected at most 10s: a pod that waits longer counts as undecided"),
     "no wait": ("batchWait: 0s", "batchWait: expected a duration with its unit, more than 0"),
+    "a BMC's port too high": (
+        "sensors: {redfish: {url: 'https://bmc-{hostname}:99999'}}",
+        "sensors.redfish: expected a URL whose port is from 1 to 65535",
+    ),
+    "a password file without a user": (
+        "sensors: {redfish: {url: 'https://bmc', passwordFile: /run/p}}",
+        "sensors.redfish: expected username and passwordFile together",
+    ),
+    "a user without a password file": (
+        "sensors: {differentialPressure: {url: 'https://dp', username: root}}",
+        "sensors.differentialPressure: expected username and passwordFile together",
+    ),
+    "sensors that expire between two readings": (
+        "sensors: {interval: 5m}",
+        "sensors.expiry: expected at least twice sensors.interval, which is 300s,",
+    ),
+    "predictions that expire between two rounds": (
+        "predictors: {refresh: 30s, expiry: 59s}",
+        "predictors.expiry: expected at least twice predictors.refresh, which is 30s,",
+    ),
     "a number as name": ("schedulerName: 7", "schedulerName: expected text"),
 }
 

@@ -13,7 +13,7 @@ from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.objects.node import Node, node_from_api
 from peaks_scheduler.settings.sensors import EndpointSettings, IpmiExporterSettings, SensorSettings
 from peaks_scheduler.settings.settings import PrometheusSettings, Settings
-from peaks_scheduler.sources.sensors.all_sensors import merged, read_all, sensor_sources
+from peaks_scheduler.sources.sensors.all_sensors import merged, passed_over, read_all, sensor_sources
 from peaks_scheduler.sources.sensors.source import Reading, Readings, SensorSource
 from peaks_scheduler.sources.sensors.values import ConstantValues
 from tests.support.builders import NOW, node
@@ -133,3 +133,22 @@ async def test_constants_are_of_the_nodes_that_are_named() -> None:
 async def test_constants_of_no_node_are_named() -> None:
     found = await ConstantValues({"wroker-1": {"inlet": 25.0}}, lambda: NOW).fetch(NODES)
     assert found == Readings({}, {"": "no nodes of this cluster: wroker-1"})
+
+
+@pytest.mark.parametrize("broken", [float("nan"), -128.0, 255.0, 300.0])
+def test_a_broken_first_source_stands_back_for_a_good_later_one(broken: float) -> None:
+    given = [("a", Readings({"worker-1": inlet(broken)})), ("b", Readings({"worker-1": inlet(22.0, "second")}))]
+    found = merged(given).by_node
+    assert found == {"worker-1": inlet(22.0, "second")}
+    assert "says a; another source counts" in passed_over(given, found)["worker-1"]["inlet"].text
+
+
+def test_of_two_broken_sources_the_first_is_told() -> None:
+    given = [("a", Readings({"worker-1": inlet(255.0)})), ("b", Readings({"worker-1": inlet(-128.0)}))]
+    assert merged(given).by_node == {"worker-1": inlet(255.0)}
+
+
+@pytest.mark.parametrize("second", [31.0, 255.0])
+def test_a_good_first_source_passes_nothing_over(second: float) -> None:
+    given = [("a", Readings({"worker-1": inlet(25.0)})), ("b", Readings({"worker-1": inlet(second)}))]
+    assert passed_over(given, merged(given).by_node) == {}

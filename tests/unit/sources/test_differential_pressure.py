@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -65,3 +66,21 @@ async def test_a_pressure_is_not_judged(pressure: Any) -> None:
 async def test_a_number_that_no_float_can_hold_is_no_crash() -> None:
     found = await fetch(httpx.Response(200, text='{"sensor": [{"pressure": 1' + "0" * 400 + "}]}"))
     assert found.by_node["worker-1"]["deltaP"].value == float("inf")
+
+
+async def test_one_server_for_many_nodes_gets_sixteen_requests_at_once() -> None:
+    present, most = 0, 0
+
+    async def slow(_: httpx.Request) -> httpx.Response:
+        nonlocal present, most
+        present += 1
+        most = max(most, present)
+        for _ in range(100):  # turns of the loop: all that may begin have begun
+            await asyncio.sleep(0)
+        present -= 1
+        return httpx.Response(200, json=ANSWER)
+
+    shared = NodeEndpoint("http://dp.example:5000", Access())
+    source = DifferentialPressure(lambda node: shared, 5.0, lambda: NOW, httpx.MockTransport(slow))
+    found = await source.fetch([node_from_api(node(f"n{i}")) for i in range(300)])
+    assert (len(found.by_node), most) == (300, 16)

@@ -99,3 +99,10 @@ async def test_a_bmc_that_is_not_wanted_any_more_is_forgotten() -> None:
     addresses = Server(TREE).addresses()
     await addresses.refresh([BMC])
     assert await addresses.refresh([]) == {}
+
+
+async def test_a_bmc_whose_address_cannot_be_used_costs_the_others_nothing() -> None:
+    odd = NodeEndpoint("http://xn--a", Access())
+    found = await Server(TREE).addresses().refresh([odd, BMC])
+    assert isinstance(found[BMC], Term)
+    assert "check" in str(found[odd])

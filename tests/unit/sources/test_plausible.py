@@ -141,6 +141,22 @@ def test_a_frozen_inlet_that_moves_again_counts_again() -> None:
     assert thawed.marks == {}
 
 
+def test_one_reading_that_is_missed_does_not_count_the_hours_anew() -> None:
+    judge, racks = Judge(), dict.fromkeys("abcd", "r1")
+    judge.judge(readings("inlet", {"a": 22.0, "b": 22.0, "c": 23.0, "d": 24.0}), racks)
+    judge.judge(readings("inlet", {"b": 22.0, "c": 23.0, "d": 24.0}, NOW + 3 * HOUR), racks)
+    late = readings("inlet", {"a": 22.0, "b": 24.0, "c": 25.0, "d": 26.0}, NOW + 6 * HOUR)
+    assert reasons(judge.judge(late, racks)) == {"a": "frozen"}
+
+
+def test_a_node_that_was_gone_begins_its_hours_anew() -> None:
+    judge, racks = Judge(), dict.fromkeys("abcd", "r1")
+    judge.judge(readings("inlet", {"a": 22.0, "b": 22.0, "c": 23.0, "d": 24.0}), racks)
+    judge.judge(readings("inlet", {"b": 22.0, "c": 23.0, "d": 24.0}, NOW + 3 * HOUR), dict.fromkeys("bcd", "r1"))
+    late = readings("inlet", {"a": 22.0, "b": 24.0, "c": 25.0, "d": 26.0}, NOW + 6 * HOUR)
+    assert reasons(judge.judge(late, racks)) == {}
+
+
 def test_the_room_need_not_be_warm_at_the_end() -> None:
     judge = Judge()
     for hours, rise in ((0.0, 0.0), (3.0, 4.0), (6.0, 0.0)):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import pytest
+
 from peaks_scheduler.objects.node import Node, node_from_api
-from peaks_scheduler.sources.sensors.rota import UNASKED, Answer, Rota
+from peaks_scheduler.sources.sensors.rota import UNASKED, Answer, Rota, enough
 from peaks_scheduler.sources.sensors.source import Reading, Readings
 from tests.support.builders import node
 from tests.support.virtual_time import run_virtually
@@ -66,3 +68,29 @@ def test_dead_servers_are_asked_after_all_others() -> None:
 
 def test_no_nodes_are_no_trouble() -> None:
     assert rounds(Servers(1.0), 4, 60.0, []) == [Readings()]
+
+
+async def test_a_node_whose_question_raises_costs_the_others_nothing() -> None:
+    async def ask(node: Node) -> Answer:
+        if node.name == "odd":
+            raise UnicodeError("no host name")
+        return WARM
+
+    found = await Rota(1, 60.0).round(nodes("odd", "a"), ask)
+    assert list(found.by_node) == ["a"]
+    assert found.failures == {"odd": "cannot be asked (UnicodeError): check its address"}
+
+
+@pytest.mark.parametrize(
+    ("count", "files", "questions"),
+    [
+        pytest.param(50, 10_000, 16, id="few"),
+        # 600 questions of 5 s are 3000 s; 30 s of a round hold 100 of them side by side
+        pytest.param(600, 10_000, 100, id="many"),
+        pytest.param(5_000, 10_000, 256, id="never more than 256"),
+        pytest.param(5_000, 400, 100, id="a quarter of the open files"),
+        pytest.param(5_000, 8, 16, id="never fewer than the usual"),
+    ],
+)
+def test_so_many_are_asked_at_once_that_the_round_ends_in_time(count: int, files: int, questions: int) -> None:
+    assert enough(count, 5.0, 30.0, 16, files) == questions

@@ -23,7 +23,7 @@ from peaks_scheduler.observability.telemetry import Telemetry
 from peaks_scheduler.settings.sensors import CELSIUS, PASCAL, UNITS, SensorSettings
 from peaks_scheduler.sources.off_loop import off_loop
 from peaks_scheduler.sources.problems import Problems
-from peaks_scheduler.sources.sensors.all_sensors import merged
+from peaks_scheduler.sources.sensors.all_sensors import merged, passed_over
 from peaks_scheduler.sources.sensors.plausible import REASONS, Judge, Judged
 from peaks_scheduler.sources.sensors.source import Reading, Readings, SensorSource
 from peaks_scheduler.text.words import few
@@ -153,7 +153,12 @@ class SensorKeeper(Keeper):
 
         ``renew``: nodes have come or gone, and one that was made anew has lost its constants.
         """
-        judged = self._judge.judge(merged(given).by_node, neighbours)
+        counting = merged(given).by_node
+        judged = self._judge.judge(counting, neighbours)
+        marks = passed_over(given, counting)
+        for node, marked in judged.marks.items():
+            marks[node] = {**marks.get(node, {}), **marked}
+        judged = Judged(judged.values, marks)
         new: dict[tuple[str, bool, int], dict[str, Reading]] = {}
         for node, its in judged.values.items():
             held = self._held.get(node, {})
@@ -167,10 +172,9 @@ class SensorKeeper(Keeper):
     def _forget(self, nodes: Mapping[str, object], now: float) -> None:
         """Forget nodes that are gone, and values that expired long ago."""
         for node, held in list(self._held.items()):
-            left = {s: each for s, each in held.items() if each.constant or now < each.time + _NAMED}
-            if left and node in nodes:
-                self._held[node] = left
-            else:
+            for signal in [s for s, each in held.items() if not each.constant and now >= each.time + _NAMED]:
+                del held[signal]
+            if not held or node not in nodes:
                 del self._held[node]
 
     def _withdraw(self, values: Held) -> None:

@@ -82,7 +82,13 @@ class ModelAddresses:
                 term = await self._ask(endpoint)
             self._told[endpoint] = _Told(term, "", self._clock() + KEPT)
         except LoadError as error:
-            self._told[endpoint] = _Told(before.term if before else None, str(error), self._clock() + RETRY)
+            self._fail(endpoint, before, str(error))
+        except Exception as error:  # else one BMC would cost the answers of all others
+            what = f"BMC at {endpoint.url}: cannot be asked ({type(error).__name__}): check its address"
+            self._fail(endpoint, before, what)
+
+    def _fail(self, endpoint: NodeEndpoint, before: _Told | None, trouble: str) -> None:
+        self._told[endpoint] = _Told(before.term if before else None, trouble, self._clock() + RETRY)
 
     async def _ask(self, endpoint: NodeEndpoint) -> Term:
         systems = members(await self._servers.get(endpoint, f"{ROOT}/Systems") or {})

@@ -224,7 +224,11 @@ def _field(name: str) -> _Evaluated:
         if fact not in facts:
             raise ValueError(
                 f"the node has nothing for {name}: "
-                + ("its host name is none" if fact == "hostname" else "no InternalIP of it is an IPv4 address")
+                + (
+                    "its label kubernetes.io/hostname is not its name"
+                    if fact == "hostname"
+                    else "no InternalIP of it is an IPv4 address"
+                )
             )
         return facts[fact]
 

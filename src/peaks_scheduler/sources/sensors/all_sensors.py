@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.ledger.nodes import OVERHEAD
 from peaks_scheduler.objects.node import Node
 from peaks_scheduler.scheduling.scoring.carbon import NOW as CARBON
+from peaks_scheduler.settings.sensors import UNITS
 from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.sources.factory import prometheus_api
 from peaks_scheduler.sources.metrics_api import GetJson
@@ -22,6 +23,7 @@ from .custom_metrics import CustomMetrics
 from .differential_pressure import DifferentialPressure
 from .endpoints import endpoints_of
 from .ipmi_exporter import IpmiExporter
+from .plausible import Mark, implausible
 from .queries import SensorQueries
 from .redfish import RedfishInlet
 from .source import Reading, Readings, SensorSource
@@ -93,14 +95,38 @@ async def read_all(sources: Sequence[SensorSource], nodes: Sequence[Node]) -> Re
 def merged(readings: Iterable[tuple[str, Readings]]) -> Readings:
     """Readings of several sources, each with its name, as one.
 
-    Of a node's signal the first source that knows it counts. All failures are told, each with the name of its source.
+    Of a node's signal the first source that knows it counts; one that gives what no sensor would give stands back for a
+    later one that has the signal. All failures are told, each with the name of its source.
     """
     by_node: dict[str, dict[str, Reading]] = {}
     failures: dict[str, list[str]] = {}
     for source, its in readings:
         for node, signals in its.by_node.items():
             there = by_node.setdefault(node, {})
-            there.update({signal: each for signal, each in signals.items() if signal not in there})
+            for signal, each in signals.items():
+                if signal not in there or (_flaw(signal, there[signal]) and not _flaw(signal, each)):
+                    there[signal] = each
         for node, text in its.failures.items():
             failures.setdefault(node, []).append(f"{source}: {text}")
     return Readings(by_node, {node: "; ".join(texts) for node, texts in failures.items()})
+
+
+def passed_over(
+    readings: Iterable[tuple[str, Readings]], counting: Mapping[str, Mapping[str, Reading]]
+) -> dict[str, dict[str, Mark]]:
+    """Node -> signal -> why a source's reading stood back for a later source's, of those that ``merged`` gave."""
+    marks: dict[str, dict[str, Mark]] = {}
+    counted: set[tuple[str, str]] = set()  # sources behind the one that counts are not asked whether they work
+    for source, its in readings:
+        for node, signals in its.by_node.items():
+            for signal, each in signals.items():
+                if each is counting[node][signal]:
+                    counted.add((node, signal))
+                elif (node, signal) not in counted and (mark := _flaw(signal, each)) is not None:
+                    text = f"{mark.text}, says {source}; another source counts"
+                    marks.setdefault(node, {}).setdefault(signal, Mark(mark.reason, text))
+    return marks
+
+
+def _flaw(signal: str, reading: Reading) -> Mark | None:
+    return implausible(signal, reading.value, UNITS.get(signal, ""))

@@ -16,10 +16,11 @@ import httpx
 from peaks_scheduler.errors import LoadError
 from peaks_scheduler.objects.node import Node
 
-from .endpoints import EndpointOf, NodeEndpoint
+from .endpoints import EndpointOf, NodeEndpoint, servers_of
 from .node_servers import AT_ONCE, ROUND, NodeServers
 from .redfish import number, objects
-from .rota import Answer, Rota
+from .rota import Answer, Rota, enough
+from .scraping import open_file_limit
 from .source import Reading, Readings
 
 SIGNAL = "deltaP"
@@ -47,15 +48,21 @@ class DifferentialPressure:
         budget: float = ROUND,
     ) -> None:
         self._endpoint_of, self._clock = endpoint_of, clock
+        self._timeout, self._budget = timeout, budget
         self._servers = NodeServers("differential pressure API", timeout, clock, transport)
         self._rota = Rota(AT_ONCE, budget)
 
     async def fetch(self, nodes: Sequence[Node]) -> Readings:
-        """The readings of the nodes that have a server, at most 16 at once."""
-        asked = {node.name: endpoint for node in nodes if (endpoint := self._endpoint_of(node)) is not None}
-        return await self._rota.round(
-            [node for node in nodes if node.name in asked], lambda node: self._one(node.name, asked[node.name])
+        """The readings of the nodes that have a server: 16 at once, more where there are several."""
+        asked, failures = servers_of(nodes, self._endpoint_of)
+        many = enough(len(asked), self._timeout, self._budget, AT_ONCE, open_file_limit())
+        servers = len({endpoint.url for endpoint in asked.values()})  # often one for all nodes
+        found = await self._rota.round(
+            [node for node in nodes if node.name in asked],
+            lambda node: self._one(node.name, asked[node.name]),
+            min(many, AT_ONCE * max(servers, 1)),
         )
+        return Readings(found.by_node, {**found.failures, **failures})
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -22,7 +22,7 @@ from peaks_scheduler.settings.sensors import IpmiExporterSettings
 from peaks_scheduler.settings.values import shown
 from peaks_scheduler.text.words import few
 
-from .rota import Answer, Rota
+from .rota import Answer, Rota, enough
 from .scraping import Scraper, open_file_limit
 from .source import Reading, Readings
 
@@ -72,13 +72,15 @@ class IpmiExporter:
         files: Callable[[], int] = open_file_limit,
     ) -> None:
         self._port, self._names, self._clock, self._files = settings.port, settings.names, clock, files
+        self._timeout, self._budget = timeout, budget
         self._scraper, self._rota = Scraper(timeout), Rota(AT_ONCE, budget)
         self._keep = True
 
     async def fetch(self, nodes: Sequence[Node]) -> Readings:
         """The temperatures of these nodes. A node whose exporter fails has none, and is named."""
         self._keep = _OF_FILES * len(nodes) <= self._files()
-        return await self._rota.round(nodes, self._ask)
+        many = enough(len(nodes), self._timeout, self._budget, AT_ONCE, self._files())
+        return await self._rota.round(nodes, self._ask, many)
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -2,8 +2,9 @@
 
 Owns the connections: one pool for each way of trusting, and no connection that stays open, since a BMC has only a few.
 Reads passwords from their files at each request and CA files whenever they change. A server that does not answer is
-left in peace for a while, longer after each time, so that it takes no place from the others. Never retries and never
-judges what an answer says.
+left in peace for a while, longer after each time, so that it takes no place from the others; one that refuses a
+password is left in peace for the longest, since many lock an account. Never retries and never judges what an answer
+says.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ ROUND = 30.0  # [s] the usual time between two rounds
 MOST_ANSWER = 2**20  # bytes: a chassis with hundreds of sensors has some 100 KiB
 FIRST_PAUSE, LONGEST_PAUSE = 15.0, 300.0  # [s] a server that does not answer is not asked
 _SILENT = ("timeout", "unreachable", "dns")
+_REFUSED = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
 _NOTED = 20_000  # servers; far more than there are nodes
 
 Json = Mapping[str, Any]
@@ -71,7 +73,7 @@ class NodeServers:
         self._one_by_one = asyncio.Lock()
         self._pools: dict[_Trust, httpx.AsyncBaseTransport] = {}
         self._clients: dict[tuple[str, _Trust], HttpClient] = {}
-        self._silent: dict[str, _Silence] = {}
+        self._silent: dict[str | NodeEndpoint, _Silence] = {}  # by URL; where a password was refused, by endpoint
 
     async def get(self, endpoint: NodeEndpoint, path: str) -> Json | None:
         """The JSON object under ``path`` of this server; None: it has nothing there (404).
@@ -80,6 +82,7 @@ class NodeServers:
         not answer a short while ago).
         """
         self._check_silence(endpoint.url)
+        self._check_silence(endpoint)
         try:
             client = await self._client(endpoint)
             answer = await client.ask(path, auth=self._auth(endpoint), most=MOST_ANSWER)
@@ -88,6 +91,11 @@ class NodeServers:
                 self._note_silence(endpoint.url, str(error))
             raise
         self._silent.pop(endpoint.url, None)
+        if answer.status in _REFUSED:
+            said = f"{self._what} at {endpoint.url}{path}: {answer.status}: check its user and password"
+            self._keep_silence(endpoint, _Silence(LONGEST_PAUSE, self._clock() + LONGEST_PAUSE, said))
+            raise LoadError("unauthorized", said)
+        self._silent.pop(endpoint, None)
         return self._read(endpoint, path, answer)
 
     async def aclose(self) -> None:
@@ -102,8 +110,6 @@ class NodeServers:
         where = f"{self._what} at {endpoint.url}{path}"
         if answer.status == httpx.codes.NOT_FOUND:
             return None
-        if answer.status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-            raise LoadError("unauthorized", f"{where}: {answer.status}: check its user and password")
         if answer.status != httpx.codes.OK:
             raise LoadError(f"http-{answer.status}", f"{where}: expected an answer; got status {answer.status}")
         try:
@@ -116,17 +122,23 @@ class NodeServers:
 
     # -- silence
 
-    def _check_silence(self, url: str) -> None:
-        silence = self._silent.get(url)
+    def _check_silence(self, server: str | NodeEndpoint) -> None:
+        silence = self._silent.get(server)
         if silence is not None and self._clock() < silence.until:
             raise LoadError("silent", f"{silence.why} (asked again at most {silence.pause:g} s after that)")
 
     def _note_silence(self, url: str, why: str) -> None:
-        before = self._silent.pop(url, None)
+        before = self._silent.get(url)
+        if before is not None and self._clock() < before.until:
+            return  # of requests at the same time that fail together, one counts
+        self._silent.pop(url, None)
         pause = FIRST_PAUSE if before is None else min(2 * before.pause, LONGEST_PAUSE)
+        self._keep_silence(url, _Silence(pause, self._clock() + pause, why))
+
+    def _keep_silence(self, server: str | NodeEndpoint, silence: _Silence) -> None:
         while len(self._silent) >= _NOTED:
             del self._silent[next(iter(self._silent))]
-        self._silent[url] = _Silence(pause, self._clock() + pause, why)
+        self._silent[server] = silence
 
     # -- connections
 

@@ -91,7 +91,9 @@ class Judge:
             of_signal = {node: its[signal] for node, its in readings.items() if signal in its}
             for node, mark in self._signal(signal, of_signal, neighbours or {}).items():
                 marks.setdefault(node, {})[signal] = mark
-        self._still = {node: still for node, still in self._still.items() if node in readings}
+        # a node that missed a round stood still all the same
+        here = readings.keys() | (neighbours or {}).keys()
+        self._still = {node: still for node, still in self._still.items() if node in here}
         values = {
             node: {signal: each for signal, each in its.items() if signal not in marks.get(node, ())}
             for node, its in readings.items()
@@ -100,7 +102,7 @@ class Judge:
 
     def _signal(self, signal: str, of: Mapping[str, Reading], neighbours: Mapping[str, str]) -> dict[str, Mark]:
         unit = UNITS.get(signal, "")
-        marks = {node: mark for node, each in of.items() if (mark := _alone(signal, each.value, unit)) is not None}
+        marks = {node: mark for node, each in of.items() if (mark := implausible(signal, each.value, unit)) is not None}
         measured = {node: each for node, each in of.items() if node not in marks and not each.constant}
         if unit != CELSIUS:
             return marks
@@ -138,7 +140,7 @@ _FROZEN = Mark(
 _DISAGREES = Mark("disagrees", f"{INLET} is more than {FAR:g} K from the median of its neighbours")
 
 
-def _alone(signal: str, value: float, unit: str) -> Mark | None:
+def implausible(signal: str, value: float, unit: str) -> Mark | None:
     """What is wrong with a value, whatever the others are."""
     if not math.isfinite(value):
         return Mark("not-a-number", f"{signal} is no number")

@@ -26,9 +26,10 @@ import httpx
 from peaks_scheduler.errors import LoadError
 from peaks_scheduler.objects.node import Node
 
-from .endpoints import EndpointOf, NodeEndpoint
+from .endpoints import EndpointOf, NodeEndpoint, servers_of
 from .node_servers import AT_ONCE, ROUND, Json, NodeServers
-from .rota import Answer, Rota
+from .rota import Answer, Rota, enough
+from .scraping import open_file_limit
 from .source import Reading, Readings
 
 ROOT = "/redfish/v1"
@@ -110,17 +111,21 @@ class RedfishInlet:
         budget: float = ROUND,
     ) -> None:
         self._endpoint_of, self._clock = endpoint_of, clock
+        self._timeout, self._budget = timeout, budget
         self._servers = NodeServers("BMC", timeout, clock, transport)
         self._rota = Rota(AT_ONCE, budget)
         self._ways: dict[str, Way] = {}
         self._without: dict[str, float] = {}  # BMC without an inlet sensor -> when it was found out
 
     async def fetch(self, nodes: Sequence[Node]) -> Readings:
-        """The readings of the nodes that have a BMC, at most 16 at once."""
-        asked = {node.name: endpoint for node in nodes if (endpoint := self._endpoint_of(node)) is not None}
-        return await self._rota.round(
-            [node for node in nodes if node.name in asked], lambda node: self._one(asked[node.name])
+        """The readings of the nodes that have a BMC: 16 at once, more where there are many."""
+        asked, failures = servers_of(nodes, self._endpoint_of)
+        found = await self._rota.round(
+            [node for node in nodes if node.name in asked],
+            lambda node: self._one(asked[node.name]),
+            enough(len(asked), self._timeout, self._budget, AT_ONCE, open_file_limit()),
         )
+        return Readings(found.by_node, {**found.failures, **failures})
 
     async def aclose(self) -> None:
         """Close the connections."""
