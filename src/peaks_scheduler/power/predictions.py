@@ -138,7 +138,7 @@ def monotone(watts: Floats) -> tuple[Floats, Floats]:
     return repaired, change
 
 
-LEAST_SLOPE = 0.05
+LEAST_RISE = 0.05
 """Of a curve's mean slope: what a repaired curve rises by at least. A level piece would cost nothing, and draw every
 pod that fits on it."""
 
@@ -146,11 +146,11 @@ pod that fits on it."""
 def rising(u: Floats, watts: Floats) -> tuple[Floats, Floats]:
     """(curves that rise, (M,) [W] the largest change of each). (M, K) [1], (M, K) [W].
 
-    A curve that falls somewhere becomes the nearest one whose slope is at least ``LEAST_SLOPE`` of its mean slope; all
+    A curve that falls somewhere becomes the nearest one whose slope is at least ``LEAST_RISE`` of its mean slope; all
     others stay as they are.
     """
     with np.errstate(invalid="ignore", over="ignore"):
-        tilt = LEAST_SLOPE * np.maximum(watts[:, -1:] - watts[:, :1], 0.0) * u
+        tilt = LEAST_RISE * np.maximum(watts[:, -1:] - watts[:, :1], 0.0) * u
         falling: Mask = np.any(np.diff(watts, axis=1) < 0.0, axis=1)
         nearest, _ = monotone(watts - tilt)
         repaired = np.where(falling[:, None], nearest + tilt, watts)

@@ -201,6 +201,11 @@ async def test_ten_times_off_is_refused_where_anything_else_is_known(factor: flo
     assert (await ask(wrong, about(last=last), others=others, version="2"))[0].reasons == {"n1": "far"}
 
 
+async def test_watts_of_the_processors_are_not_compared_with_those_of_the_machine() -> None:
+    result, _ = await ask(warm, about(below=PowerModel("n1", Linear(10.0, 40.0), scope="package")))
+    assert list(result.models) == ["n1"]
+
+
 async def test_one_node_of_many_that_is_far_from_all_is_refused() -> None:
     def wrong(rows: Floats) -> Floats:
         return np.where(rows[:, 1] == 25.0, 10.0, 1.0) * warm(rows)
@@ -214,10 +219,10 @@ async def test_a_curve_that_falls_a_little_is_mended_and_told() -> None:
         return warm(rows) - 12.0 * (rows[:, 0] == 0.5)
 
     result, _ = await ask(dented, about())
-    # 155 W at 0.45 and 148 W at 0.5 become 151.5 W
-    assert result.change == {"n1": 3.5}
+    # 155 W at 0.45 and 148 W at 0.5: 151.5 W is between them, and 5 % of the mean slope is 0.25 W from one to the other
+    assert result.change == {"n1": pytest.approx(3.625)}
     assert result.raw["n1"][1][10] == 148.0
-    assert result.models["n1"].curve.watts(0.5) == 151.5
+    assert result.models["n1"].curve.watts(0.5) == pytest.approx(151.625)
 
 
 async def test_where_the_curve_bends_the_next_round_asks_more_points() -> None:
