@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from peaks_scheduler.arrays import Floats
+from peaks_scheduler.daemon.keepers.predicted_nodes import COMPARED
 from peaks_scheduler.daemon.keepers.predictions import PredictionKeeper
 from peaks_scheduler.errors import PredictorError
 from peaks_scheduler.objects.node import Node
@@ -323,6 +324,16 @@ async def test_what_was_refused_stays_refused_when_the_last_prediction_has_expir
     for _ in range(6):
         await stage.look(REFRESH)
     assert stage.origins == [None, None]
+
+
+async def test_a_corrected_model_is_not_refused_for_ever() -> None:
+    stage = Stage(file=False)
+    await stage.look()
+    stage.server.watts = times(4.0)
+    await stage.look(COMPARED - 1.0)
+    assert stage.origins == [None, None]
+    await stage.look(REFRESH)
+    assert stage.jump() == pytest.approx(50.0)
 
 
 async def test_trouble_ends_when_the_server_is_well_again(caplog: pytest.LogCaptureFixture) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -197,8 +198,21 @@ async def test_ten_times_off_is_refused_where_anything_else_is_known(factor: flo
     for known in (about(below=BELOW), about(last=last)):
         assert (await ask(wrong, known))[0].reasons == {"n1": "far"}
     assert (await ask(wrong, about(), others=others))[0].reasons == {"n1": "far"}
-    # of another version the last prediction says nothing, the other nodes do
+    # of another version the last prediction says nothing, the other nodes with the new one do
+    others = (accepted(served(), 110.0, 205.0, "2"),) * 3
     assert (await ask(wrong, about(last=last), others=others, version="2"))[0].reasons == {"n1": "far"}
+
+
+async def test_a_node_that_comes_back_with_more_cores_is_not_compared_with_itself_before() -> None:
+    last = Accepted(served(), "1", np.array([0.0, 1.0]), np.array([10.0, 20.0]), 2.0)
+    assert list((await ask(warm, about(last=last)))[0].models) == ["n1"]
+    assert (await ask(warm, about(last=replace(last, capacity=8.0))))[0].reasons == {"n1": "far"}
+
+
+async def test_a_new_version_is_not_judged_by_the_predictions_of_the_old_one() -> None:
+    others = (accepted(served(), 10.0, 20.0, "1"),) * 3
+    result, _ = await ask(warm, about(), others=others, version="2")
+    assert list(result.models) == ["n1"]
 
 
 async def test_watts_of_the_processors_are_not_compared_with_those_of_the_machine() -> None:

@@ -120,6 +120,7 @@ class PredictionKeeper(Keeper):
     async def look(self) -> None:
         """Ask the servers whose nodes are to be asked now. It does not wait for the answers; ``settled`` does."""
         self._ledger.power.expire(self._wall())
+        self._outcomes.expire(self._wall())
         if self._clock() - self._assigned_at >= ASSIGN_EVERY:
             self._assigned_at = self._clock()
             await self._assign()
@@ -228,7 +229,7 @@ class PredictionKeeper(Keeper):
                 prepare_predicted(models)
                 self._ledger.power.predict(models, asked_at, expires)
                 self._ledger.snapshot()  # into the arrays, before a decision has to do it for all slices at once
-            self._outcomes.take(result, names)
+            self._outcomes.take(result, names, asked_at)
             await asyncio.sleep(0)
         self._outcomes.rows, self._outcomes.seconds = result.rows, result.seconds
         self._outcomes.answered({each.assignment.model for each in asked}, result.unanswered)

@@ -172,15 +172,16 @@ class _OneModel:
         for answer in found:
             answers.append(answer)
             await asyncio.sleep(0)
-        usual = self._usual(answers)
+        usual = self._usual(answers, version)
         for answer in answers:
             for part in _slices(len(answer.group.nodes)):
                 self._judge(answer, part, version, usual)
                 await asyncio.sleep(0)
 
-    def _usual(self, answers: Sequence[Answer]) -> tuple[Floats, str]:
+    def _usual(self, answers: Sequence[Answer], version: str) -> tuple[Floats, str]:
         """((2,) [W] at no and at full load, whose) of the nodes with this model; NaN: they are too few."""
-        ends = np.array([(each.watts[0], each.watts[-1]) for each in self._others]).reshape(-1, 2)
+        others = [each.watts for each in self._others if each.version == version]
+        ends = np.array([(watts[0], watts[-1]) for watts in others]).reshape(-1, 2)
         whose = f"the median of {len(ends)} other predictions of this model"
         if len(ends) < LEAST_OTHERS:
             ends = np.concatenate([answer.watts[:, [0, -1]] for answer in answers])
@@ -217,7 +218,9 @@ class _OneModel:
             curve = asked.below.curve
             return np.array([curve.watts(0.0), curve.watts(1.0)]), f"its model of the layer {asked.below.origin}"
         last = asked.last
-        if last is not None and last.model == self._model and last.version == version:
+        same = last is not None and (last.model, last.version) == (self._model, version)
+        # another machine may have come back by this name
+        if last is not None and same and last.capacity in (None, asked.node.cpu_capacity):
             return last.watts[[0, -1]], "its last prediction"
         return None
 
@@ -226,7 +229,7 @@ class _OneModel:
         celsius = asked.sensors[INLET] if INLET in self._model.inputs else None
         points, curve = _tuple(asked.grid.tobytes()), tuple(watts.tolist())
         self._result.models[name] = predicted_model(name, points, curve, celsius, sensor_errors, asked.below)
-        self._result.accepted[name] = Accepted(self._model, version, asked.grid, watts)
+        self._result.accepted[name] = Accepted(self._model, version, asked.grid, watts, asked.node.cpu_capacity)
 
 
 def _slices(count: int) -> Iterator[slice]:
