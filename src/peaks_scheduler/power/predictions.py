@@ -18,6 +18,7 @@ from peaks_scheduler.arrays import Floats, Mask
 
 from .curves import Piecewise
 from .models import PowerModel
+from .scope import PLATFORM, WALL, scope_or_wall
 
 FIRST: Final[Floats] = np.round(np.linspace(0.0, 1.0, 21), 10)
 """(21,) [1] CPU use at which a node is asked at first."""
@@ -208,15 +209,16 @@ def predicted_model(
         watts: (K,) [W] that never fall.
         celsius: the inlet temperature that counted; None: the model was not asked about one.
         sensor_errors: (S, K) [W] change of each point by one standard error of each of S sensors.
-        below: the model of the next layers. It says what the node draws when switched off, and of which part of the
-            machine the watts are: a prediction cannot.
+        below: the model of the next layers. It says what the node draws when switched off, and whether the watts are
+            of an outlet or of the board: a prediction cannot. A model of a part of the machine says neither.
     """
+    whole = below if below is not None and scope_or_wall(below.scope) in (WALL, PLATFORM) else None
     return PowerModel(
         node,
         Piecewise(u, watts),
-        below.standby_watts if below else None,
+        whole.standby_watts if whole else None,
         None,
-        below.scope if below else None,
+        whole.scope if whole else None,
         "predicted",
         celsius=None if celsius is None or math.isnan(celsius) else celsius,
         sensor_errors=sensor_errors,

@@ -20,6 +20,7 @@ from peaks_scheduler.power.predictions import (
     predicted_model,
     rising,
 )
+from peaks_scheduler.power.scope import Scope
 
 # --- the grid
 
@@ -159,3 +160,10 @@ def test_what_a_prediction_cannot_know_comes_from_the_next_layer() -> None:
     model = predicted_model("n1", (0.0, 1.0), (100.0, 200.0), 25.0, np.zeros((1, 2)), below)
     assert (model.name, model.origin, model.celsius) == ("n1", "predicted", 25.0)
     assert (model.standby_watts, model.scope) == (6.0, "platform")
+
+
+@pytest.mark.parametrize("scope", ["package", "estimate"])
+def test_a_model_of_a_part_of_the_machine_says_nothing_of_the_whole(scope: Scope) -> None:
+    below = PowerModel("n1", Linear(10.0, 60.0), standby_watts=2.0, scope=scope)
+    model = predicted_model("n1", (0.0, 1.0), (100.0, 200.0), None, np.zeros((0, 2)), below)
+    assert (model.standby_watts, model.scope) == (None, None)
