@@ -90,7 +90,9 @@ class Assigned:
 class Stage:
     """Nodes n1 and n2 with a model each of the file, inlets of 20 and 25 degrees, and a keeper whose time we set."""
 
-    def __init__(self, *, file: bool = True, only: tuple[str, ...] = ("n1", "n2")) -> None:
+    def __init__(
+        self, *, file: bool = True, only: tuple[str, ...] = ("n1", "n2"), refresh: float = REFRESH
+    ) -> None:
         self.server = Server(served())
         self.pool = Pool(self.server)
         self.assigned = Assigned(**dict.fromkeys(only, served()))
@@ -101,7 +103,7 @@ class Stage:
         known = asyncio.Event()
         known.set()
         self.keeper = PredictionKeeper(
-            PredictorSettings(refresh=REFRESH, expiry=EXPIRY),
+            PredictorSettings(refresh=refresh, expiry=EXPIRY, timeout=0.01),
             self.ledger,
             self.assigned,
             self.pool,
@@ -365,6 +367,13 @@ async def test_a_server_that_never_answers_delays_no_other() -> None:
     for task in list(stage.keeper._running.values()):
         task.cancel()
     await stage.keeper.settled()
+
+
+async def test_a_question_is_given_up_in_time_for_its_answer_to_count_until_the_next() -> None:
+    stage = Stage(refresh=EXPIRY - 0.01)
+    stage.server.hangs = True
+    await asyncio.wait_for(stage.look(), 10.0)
+    assert "expected an answer within" in stage.health
 
 
 async def test_another_version_is_not_compared_with_the_last_prediction() -> None:

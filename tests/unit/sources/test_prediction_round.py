@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -162,6 +162,26 @@ async def test_a_server_that_never_answers_is_given_up_and_delays_no_other() -> 
     result = await predict_round([about("n2", silent), about("n1", good)], pool, patience=0.05)
     assert list(result.models) == ["n1"]
     assert "expected an answer within" in result.failures["n2"]
+
+
+async def test_a_slow_model_does_not_age_the_others_of_its_server() -> None:
+    class Slow(Told):
+        async def predict(self, rows: Floats) -> Prediction:
+            await taken.wait()
+            return await super().predict(rows)
+
+    taken, told = asyncio.Event(), list[list[str]]()
+
+    async def took(nodes: Sequence[AskedNode], result: RoundResult) -> None:
+        told.append([each.node.name for each in nodes])
+        if "n1" in result.models:
+            taken.set()
+
+    fast, slow = served(), served("slow")
+    asked = [about("n2", slow), about("n1", fast), about("n3", fast, deltaP=1.0)]
+    result = await predict_round(asked, Pool(Told(fast, warm), Slow(slow, warm)), patience=5.0, took=took, turn=0.0)
+    assert told == [["n3"], ["n1"], ["n2"]]
+    assert set(result.models) == {"n1", "n2"}
 
 
 async def test_a_bug_of_a_predictor_is_a_failure_of_its_nodes() -> None:

@@ -13,6 +13,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -189,10 +190,11 @@ class PredictionKeeper(Keeper):
                     self._predictors,
                     follow=self._follow,
                     others=self._outcomes.of_model,
-                    # an answer that takes longer is about air that is gone
-                    patience=self._settings.expiry,
+                    # an answer that takes longer would have expired before the next one
+                    patience=max(self._settings.expiry - self._settings.refresh, self._settings.timeout),
+                    took=partial(self._take, asked_at),
                 )
-                await self._take(result, asked, asked_at)
+                self._end(result, asked)
         except Exception:  # whatever a server makes us do, the others are asked
             logger.exception("round of predictions failed in a way that is not known")
 
@@ -220,7 +222,7 @@ class PredictionKeeper(Keeper):
 
     # -- taking
 
-    async def _take(self, result: RoundResult, asked: Sequence[AskedNode], asked_at: float) -> None:
+    async def _take(self, asked_at: float, asked: Sequence[AskedNode], result: RoundResult) -> None:
         expires = asked_at + self._settings.expiry
         for some in _slices(asked):
             names = [each.node.name for each in some if self._still(each)]
@@ -231,6 +233,8 @@ class PredictionKeeper(Keeper):
                 self._ledger.snapshot()  # into the arrays, before a decision has to do it for all slices at once
             self._outcomes.take(result, names, asked_at)
             await asyncio.sleep(0)
+
+    def _end(self, result: RoundResult, asked: Sequence[AskedNode]) -> None:
         self._outcomes.rows, self._outcomes.seconds = result.rows, result.seconds
         self._outcomes.answered({each.assignment.model for each in asked}, result.unanswered)
         for _ in result.unanswered:
