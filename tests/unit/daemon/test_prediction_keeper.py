@@ -404,6 +404,53 @@ async def test_a_sensor_that_expires_is_named_at_once_and_its_prediction_expires
     assert stage.origins == ["file", "predicted"]
 
 
+async def test_a_stale_sensor_ends_though_loads_are_rare() -> None:
+    stage = Stage()
+    stage.inlets(n1=20.0, expires=NOW + 40.0)
+    await stage.look()
+    await stage.look(40.0)  # nobody has refreshed the ledger
+    assert "n1 (inlet is not known)" in stage.health
+
+
+async def test_a_prediction_is_as_old_as_the_reading_that_it_was_asked_with() -> None:
+    stage = Stage()
+    stage.inlets(n1=20.0, expires=NOW + EXPIRY)
+    await stage.look(100.0)
+    assert stage.origins == ["predicted", "predicted"]
+    await stage.look(20.0)
+    assert stage.origins == ["file", "predicted"]  # constants do not age
+
+
+async def test_with_rare_readings_predictions_do_not_end_between_two_of_them() -> None:
+    stage = Stage()
+    stage.inlets(n1=20.0, expires=NOW + 600.0)
+    await stage.look(300.0)
+    await stage.look(REFRESH)
+    assert stage.origins == ["predicted", "predicted"]
+
+
+async def test_an_answer_that_comes_too_late_does_not_count() -> None:
+    stage = Stage(only=("n1",))
+
+    def late(rows: Floats) -> Floats:
+        stage.now += EXPIRY
+        return warm(rows)
+
+    stage.server.watts = late
+    await stage.look()
+    assert stage.origins == ["file", "file"]
+
+
+async def test_a_model_of_cpu_alone_needs_no_sensor() -> None:
+    stage = Stage(only=())
+    alone = Server(ServedModel("v2", "http://one", "alone", inputs=("cpu",)))
+    alone.watts = lambda rows: 100.0 + 100.0 * rows[:, 0]
+    stage.pool.servers[alone.model] = alone
+    stage.assigned.of_node["n1"] = alone.model
+    await stage.look()
+    assert stage.origins == ["predicted", "file"]
+
+
 async def test_a_sensor_that_never_was_costs_its_node_alone() -> None:
     stage = Stage()
     stage.inlets(n1=float("nan"))
