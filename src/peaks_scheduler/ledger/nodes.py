@@ -274,10 +274,16 @@ class NodeLedger:
         slots.pop(-1, None)
         self._columns.signals.write(name, slots, unit, time, expires, newcomers)
         self._signal_changed(name, slots)
-        self._expire_signals()
+        self._expire_signals(self.now)
 
-    def _expire_signals(self) -> None:
-        for name, nodes in self._columns.signals.expire(self.now).items():
+    def expire(self, now: float) -> None:
+        """Models and signals that have expired by now end. Time does not pass for loads: they have a rhythm of their
+        own, which may be minutes."""
+        self.power.expire(now)
+        self._expire_signals(now)
+
+    def _expire_signals(self, now: float) -> None:
+        for name, nodes in self._columns.signals.expire(now).items():
             self._signal_changed(name, nodes)
 
     def _signal_changed(self, name: str, nodes: Iterable[int]) -> None:
@@ -384,8 +390,7 @@ class NodeLedger:
     def refresh(self, now: float) -> None:
         """Let time pass: loads become stale, models expire, and load windows cover more of the pods' use."""
         self.now = now
-        self.power.expire(now)
-        self._expire_signals()
+        self.expire(now)
         for slot in self._slots:
             correct(slot, now)
         requested = self._columns.resources.all_held("memory")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,8 @@ from .nodes import INLET, OVERHEAD, NodeLedger
 from .snapshot import Snapshot
 
 UNIT = "ratio"
+A_TURN = 250
+"""Nodes that are told at once."""
 _DIGITS = 3
 
 
@@ -62,19 +64,28 @@ def tell_overhead(ledger: NodeLedger, nodes: Snapshot, overhead: float | Cooling
 
     A node that comes later has the largest factor that a rack has now, until its own is told.
     """
-    if not isinstance(overhead, CoolingTable):
-        _set(ledger, nodes, dict.fromkeys(nodes.names, overhead), overhead, time)
-        return ()
-    racks = racks_of(ledger, nodes, overhead)
-    factors = {node: rack.factor for rack in racks for node in rack.nodes}
-    _set(ledger, nodes, factors, max(factors.values(), default=math.nan), time)
+    racks = racks_of(ledger, nodes, overhead) if isinstance(overhead, CoolingTable) else ()
+    for _ in telling(ledger, nodes, overhead, racks, time):
+        pass
     return racks
 
 
-def _set(ledger: NodeLedger, nodes: Snapshot, factors: dict[str, float], newcomers: float, time: float) -> None:
+def telling(
+    ledger: NodeLedger, nodes: Snapshot, overhead: float | CoolingTable, racks: Sequence[Rack], time: float
+) -> Iterator[None]:
+    """As ``tell_overhead`` with the racks of the table, ``A_TURN`` nodes from one element to the next: thousands of
+    curves take longer to write than a decision may wait."""
+    if isinstance(overhead, CoolingTable):
+        factors = {node: rack.factor for rack in racks for node in rack.nodes}
+        newcomers = max(factors.values(), default=math.nan)
+    else:
+        factors, newcomers = dict.fromkeys(nodes.names, overhead), overhead
     before = dict(zip(nodes.names, nodes.signals[OVERHEAD].tolist(), strict=True))
-    changed = {node: factor for node, factor in factors.items() if factor != before[node]}
-    ledger.set_signal(OVERHEAD, changed, unit=UNIT, time=time, newcomers=newcomers)
+    changed = [(node, factor) for node, factor in factors.items() if factor != before[node]]
+    for start in range(0, max(len(changed), 1), A_TURN):
+        some = dict(changed[start : start + A_TURN])
+        ledger.set_signal(OVERHEAD, some, unit=UNIT, time=time, newcomers=newcomers)
+        yield
 
 
 def racks_of(ledger: NodeLedger, nodes: Snapshot, table: CoolingTable) -> Sequence[Rack]:

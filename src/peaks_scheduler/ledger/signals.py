@@ -55,6 +55,10 @@ class Signals:
         """(N,) [s] when the values were measured, read-only; NaN where there is none."""
         return self._view(name, "times")
 
+    def expiries(self, name: str) -> Floats:
+        """(N,) [s] from when on the values do not count, read-only; inf: never, NaN where there is none."""
+        return self._view(name, "expiries")
+
     def unit(self, name: str) -> str:
         """The unit of a signal; empty where no node has it."""
         return self._columns[name].unit if name in self._columns else ""

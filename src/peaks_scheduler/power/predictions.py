@@ -18,6 +18,7 @@ from peaks_scheduler.arrays import Floats, Mask
 
 from .curves import Piecewise
 from .models import PowerModel
+from .scope import PLATFORM, WALL, scope_or_wall
 
 FIRST: Final[Floats] = np.round(np.linspace(0.0, 1.0, 21), 10)
 """(21,) [1] CPU use at which a node is asked at first."""
@@ -138,7 +139,7 @@ def monotone(watts: Floats) -> tuple[Floats, Floats]:
     return repaired, change
 
 
-LEAST_SLOPE = 0.05
+LEAST_RISE = 0.05
 """Of a curve's mean slope: what a repaired curve rises by at least. A level piece would cost nothing, and draw every
 pod that fits on it."""
 
@@ -146,11 +147,11 @@ pod that fits on it."""
 def rising(u: Floats, watts: Floats) -> tuple[Floats, Floats]:
     """(curves that rise, (M,) [W] the largest change of each). (M, K) [1], (M, K) [W].
 
-    A curve that falls somewhere becomes the nearest one whose slope is at least ``LEAST_SLOPE`` of its mean slope; all
+    A curve that falls somewhere becomes the nearest one whose slope is at least ``LEAST_RISE`` of its mean slope; all
     others stay as they are.
     """
     with np.errstate(invalid="ignore", over="ignore"):
-        tilt = LEAST_SLOPE * np.maximum(watts[:, -1:] - watts[:, :1], 0.0) * u
+        tilt = LEAST_RISE * np.maximum(watts[:, -1:] - watts[:, :1], 0.0) * u
         falling: Mask = np.any(np.diff(watts, axis=1) < 0.0, axis=1)
         nearest, _ = monotone(watts - tilt)
         repaired = np.where(falling[:, None], nearest + tilt, watts)
@@ -208,15 +209,16 @@ def predicted_model(
         watts: (K,) [W] that never fall.
         celsius: the inlet temperature that counted; None: the model was not asked about one.
         sensor_errors: (S, K) [W] change of each point by one standard error of each of S sensors.
-        below: the model of the next layers. It says what the node draws when switched off, and of which part of the
-            machine the watts are: a prediction cannot.
+        below: the model of the next layers. It says what the node draws when switched off, and whether the watts are
+            of an outlet or of the board: a prediction cannot. A model of a part of the machine says neither.
     """
+    whole = below if below is not None and scope_or_wall(below.scope) in (WALL, PLATFORM) else None
     return PowerModel(
         node,
         Piecewise(u, watts),
-        below.standby_watts if below else None,
+        whole.standby_watts if whole else None,
         None,
-        below.scope if below else None,
+        whole.scope if whole else None,
         "predicted",
         celsius=None if celsius is None or math.isnan(celsius) else celsius,
         sensor_errors=sensor_errors,

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from peaks_scheduler.daemon.keepers.overhead import MOST_RACKS, OverheadKeeper
+from peaks_scheduler.ledger.overhead import A_TURN
 from peaks_scheduler.objects.annotations import DECISION
 from peaks_scheduler.power.cooling import CoolingTable
 from peaks_scheduler.power.curves import Linear
@@ -81,6 +82,16 @@ def test_with_a_table_the_factor_follows_air_and_power_every_half_minute() -> No
     assert kept.health == "ok: cooling of 1 racks"
     assert kept.gauges["peaks_power_overhead_ratio"] == [(("a",), 1.75)]
     assert kept.gauges["peaks_rack_power_watts"] == [(("a",), pytest.approx(260.0))]
+
+
+def test_thousands_of_nodes_are_told_some_at_a_time() -> None:
+    kept = Kept(TABLE, *(node(f"n{i}", labels={"rack": "a"}) for i in range(A_TURN)))
+    kept.inlet(25.0)
+    kept.now += 30.0
+    changed = []
+    for _ in kept.keeper.looking():
+        changed.append(sum(factor == 1.75 for factor in kept.factors))
+    assert changed == [A_TURN, A_TURN + 2]
 
 
 def test_a_clock_that_is_set_back_does_not_stop_it() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from peaks_scheduler.arrays import Floats
+from peaks_scheduler.daemon.keepers.predicted_nodes import COMPARED
 from peaks_scheduler.daemon.keepers.predictions import PredictionKeeper
 from peaks_scheduler.errors import PredictorError
 from peaks_scheduler.objects.node import Node
@@ -89,7 +90,9 @@ class Assigned:
 class Stage:
     """Nodes n1 and n2 with a model each of the file, inlets of 20 and 25 degrees, and a keeper whose time we set."""
 
-    def __init__(self, *, file: bool = True, only: tuple[str, ...] = ("n1", "n2")) -> None:
+    def __init__(
+        self, *, file: bool = True, only: tuple[str, ...] = ("n1", "n2"), refresh: float = REFRESH
+    ) -> None:
         self.server = Server(served())
         self.pool = Pool(self.server)
         self.assigned = Assigned(**dict.fromkeys(only, served()))
@@ -100,7 +103,7 @@ class Stage:
         known = asyncio.Event()
         known.set()
         self.keeper = PredictionKeeper(
-            PredictorSettings(refresh=REFRESH, expiry=EXPIRY),
+            PredictorSettings(refresh=refresh, expiry=EXPIRY, timeout=0.01),
             self.ledger,
             self.assigned,
             self.pool,
@@ -325,6 +328,16 @@ async def test_what_was_refused_stays_refused_when_the_last_prediction_has_expir
     assert stage.origins == [None, None]
 
 
+async def test_a_corrected_model_is_not_refused_for_ever() -> None:
+    stage = Stage(file=False)
+    await stage.look()
+    stage.server.watts = times(4.0)
+    await stage.look(COMPARED - 1.0)
+    assert stage.origins == [None, None]
+    await stage.look(REFRESH)
+    assert stage.jump() == pytest.approx(50.0)
+
+
 async def test_trouble_ends_when_the_server_is_well_again(caplog: pytest.LogCaptureFixture) -> None:
     stage = Stage()
     stage.server.watts = fails("refused")
@@ -356,6 +369,13 @@ async def test_a_server_that_never_answers_delays_no_other() -> None:
     await stage.keeper.settled()
 
 
+async def test_a_question_is_given_up_in_time_for_its_answer_to_count_until_the_next() -> None:
+    stage = Stage(refresh=EXPIRY - 0.01)
+    stage.server.hangs = True
+    await asyncio.wait_for(stage.look(), 10.0)
+    assert "expected an answer within" in stage.health
+
+
 async def test_another_version_is_not_compared_with_the_last_prediction() -> None:
     stage = Stage(file=False)
     await stage.look()
@@ -384,6 +404,53 @@ async def test_a_sensor_that_expires_is_named_at_once_and_its_prediction_expires
     assert stage.origins == ["file", "predicted"]
 
 
+async def test_a_stale_sensor_ends_though_loads_are_rare() -> None:
+    stage = Stage()
+    stage.inlets(n1=20.0, expires=NOW + 40.0)
+    await stage.look()
+    await stage.look(40.0)  # nobody has refreshed the ledger
+    assert "n1 (inlet is not known)" in stage.health
+
+
+async def test_a_prediction_is_as_old_as_the_reading_that_it_was_asked_with() -> None:
+    stage = Stage()
+    stage.inlets(n1=20.0, expires=NOW + EXPIRY)
+    await stage.look(100.0)
+    assert stage.origins == ["predicted", "predicted"]
+    await stage.look(20.0)
+    assert stage.origins == ["file", "predicted"]  # constants do not age
+
+
+async def test_with_rare_readings_predictions_do_not_end_between_two_of_them() -> None:
+    stage = Stage()
+    stage.inlets(n1=20.0, expires=NOW + 600.0)
+    await stage.look(300.0)
+    await stage.look(REFRESH)
+    assert stage.origins == ["predicted", "predicted"]
+
+
+async def test_an_answer_that_comes_too_late_does_not_count() -> None:
+    stage = Stage(only=("n1",))
+
+    def late(rows: Floats) -> Floats:
+        stage.now += EXPIRY
+        return warm(rows)
+
+    stage.server.watts = late
+    await stage.look()
+    assert stage.origins == ["file", "file"]
+
+
+async def test_a_model_of_cpu_alone_needs_no_sensor() -> None:
+    stage = Stage(only=())
+    alone = Server(ServedModel("v2", "http://one", "alone", inputs=("cpu",)))
+    alone.watts = lambda rows: 100.0 + 100.0 * rows[:, 0]
+    stage.pool.servers[alone.model] = alone
+    stage.assigned.of_node["n1"] = alone.model
+    await stage.look()
+    assert stage.origins == ["predicted", "file"]
+
+
 async def test_a_sensor_that_never_was_costs_its_node_alone() -> None:
     stage = Stage()
     stage.inlets(n1=float("nan"))
@@ -397,7 +464,8 @@ async def test_a_curve_that_was_mended_is_counted() -> None:
     stage.server.watts = lambda rows: warm(rows) - 12.0 * ((rows[:, 0] == 0.5) & (rows[:, 1] == 20.0))
     await stage.look()
     assert stage.gauge("peaks_predictions_repaired") == {(): 1}
-    assert stage.gauge("peaks_prediction_repair_watts") == {(): 3.5}
+    # 5 % of the mean slope is 0.25 W from point to point: the two points that it fell between are as far apart
+    assert stage.gauge("peaks_prediction_repair_watts") == {(): 3.625}
 
 
 async def test_an_answer_about_a_node_that_got_another_model_meanwhile_is_not_used() -> None:

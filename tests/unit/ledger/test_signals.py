@@ -67,6 +67,16 @@ def test_a_value_counts_until_it_expires() -> None:
     assert grid(known) == {"worker-1": 30.0}
 
 
+def test_values_expire_without_time_passing_for_loads() -> None:
+    known = ledger(*workers(2))
+    known.set_signal("grid", {"worker-0": 400.0, "worker-1": 30.0}, **INTENSITY, expires=NOW + 60.0)
+    before = known.now
+    known.expire(NOW + 59.0)
+    assert len(grid(known)) == 2
+    known.expire(NOW + 60.0)
+    assert (grid(known), known.now) == ({}, before)
+
+
 def test_two_keepers_do_not_mix_units() -> None:
     known = ledger(*workers(2))
     known.set_signal("inlet", {"worker-0": 25.0}, unit="°C", time=NOW)

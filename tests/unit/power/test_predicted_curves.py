@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 
 import numpy as np
@@ -9,14 +10,14 @@ import pytest
 
 from peaks_scheduler.arrays import Floats
 from peaks_scheduler.ledger.columns import Columns
-from peaks_scheduler.ledger.power_columns import prepare_predicted, write_model
+from peaks_scheduler.ledger.power_columns import _PREPARED, prepare_predicted, write_model
 from peaks_scheduler.power.adjusted import Adjusted
 from peaks_scheduler.power.curves import Linear, Piecewise
 from peaks_scheduler.power.hull import hull
 from peaks_scheduler.power.models import PowerModel
 from peaks_scheduler.power.predicted_curves import hulls, profiles
 from peaks_scheduler.power.predictions import FIRST
-from peaks_scheduler.power.uncertainty import error_profile, rise_error
+from peaks_scheduler.power.uncertainty import _CHORDS, error_profile, rise_error
 from tests.support.builders import ledger, node
 
 N = 40
@@ -96,6 +97,26 @@ def test_the_error_of_a_decision_is_that_of_a_model_that_was_not_prepared() -> N
     prepared, alone = (model(name, u[0], watts[0], errors) for name in ("n1", "n2"))
     prepare_predicted([prepared])
     assert rise_error(prepared, 0.3, 0.1, envelope=True) == rise_error(alone, 0.3, 0.1, envelope=True)
+
+
+def test_an_equal_curve_with_other_errors_of_sensors_has_these() -> None:
+    known = ledger(node("n1"))
+    watts = 100.0 + 50.0 * FIRST + 50.0 * FIRST**2
+    for change in (0.0, 3.0):  # [W] more at full load than at none
+        predicted = model("n1", FIRST, watts, change * FIRST[None])
+        prepare_predicted([predicted])
+        known.power.predict([predicted], 0.0, np.inf)
+        assert known.snapshot().slope_errors[0, -1, 0] == pytest.approx(change)
+
+
+def test_what_was_prepared_outlives_an_equal_model_before() -> None:
+    before, after = (model("n1", FIRST, 100.0 + 80.0 * FIRST**2, np.zeros((1, 21))) for _ in range(2))
+    prepare_predicted([before])
+    prepare_predicted([after])
+    del before
+    gc.collect()
+    assert after in _PREPARED
+    assert after in _CHORDS
 
 
 def test_a_few_new_predictions_leave_the_other_costs_as_they_are() -> None:

@@ -18,7 +18,9 @@ from peaks_scheduler.power.predictions import (
     monotone,
     needs_points,
     predicted_model,
+    rising,
 )
+from peaks_scheduler.power.scope import Scope
 
 # --- the grid
 
@@ -116,6 +118,23 @@ def test_what_is_no_number_is_not_mended() -> None:
     assert watts[2].tolist() == [1.5, 1.5, 3.0]
 
 
+def test_a_curve_that_falls_and_then_rises_has_no_free_piece() -> None:
+    # 90 W from end to end: each third of the load costs at least 1.5 W
+    watts, change = rising(np.array([[0.0, 1 / 3, 2 / 3, 1.0]]), np.array([[110.0, 100.0, 140.0, 200.0]]))
+    assert watts[0] == pytest.approx([104.25, 105.75, 140.0, 200.0])
+    assert change == pytest.approx([5.75])
+
+
+def test_a_curve_that_does_not_fall_stays_as_it_is() -> None:
+    watts, change = rising(np.array([[0.0, 0.5, 1.0]]), np.array([[100.0, 100.0, 200.0]]))
+    assert (watts.tolist(), change.tolist()) == ([[100.0, 100.0, 200.0]], [0.0])
+
+
+def test_what_a_repair_rises_by_does_not_set_where_points_are_needed() -> None:
+    # 0 and 2 W on the first two tenths: off by 1, of a tenth of the mean slope of 100
+    assert bends(np.array([0.0, 0.1, 0.2, 1.0]), np.array([0.0, 0.0, 0.2, 100.0]))[0] == pytest.approx(0.1)
+
+
 # --- the temperature of a processor
 
 
@@ -141,3 +160,10 @@ def test_what_a_prediction_cannot_know_comes_from_the_next_layer() -> None:
     model = predicted_model("n1", (0.0, 1.0), (100.0, 200.0), 25.0, np.zeros((1, 2)), below)
     assert (model.name, model.origin, model.celsius) == ("n1", "predicted", 25.0)
     assert (model.standby_watts, model.scope) == (6.0, "platform")
+
+
+@pytest.mark.parametrize("scope", ["package", "estimate"])
+def test_a_model_of_a_part_of_the_machine_says_nothing_of_the_whole(scope: Scope) -> None:
+    below = PowerModel("n1", Linear(10.0, 60.0), standby_watts=2.0, scope=scope)
+    model = predicted_model("n1", (0.0, 1.0), (100.0, 200.0), None, np.zeros((0, 2)), below)
+    assert (model.standby_watts, model.scope) == (None, None)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -163,6 +164,26 @@ async def test_a_server_that_never_answers_is_given_up_and_delays_no_other() -> 
     assert "expected an answer within" in result.failures["n2"]
 
 
+async def test_a_slow_model_does_not_age_the_others_of_its_server() -> None:
+    class Slow(Told):
+        async def predict(self, rows: Floats) -> Prediction:
+            await taken.wait()
+            return await super().predict(rows)
+
+    taken, told = asyncio.Event(), list[list[str]]()
+
+    async def took(nodes: Sequence[AskedNode], result: RoundResult) -> None:
+        told.append([each.node.name for each in nodes])
+        if "n1" in result.models:
+            taken.set()
+
+    fast, slow = served(), served("slow")
+    asked = [about("n2", slow), about("n1", fast), about("n3", fast, deltaP=1.0)]
+    result = await predict_round(asked, Pool(Told(fast, warm), Slow(slow, warm)), patience=5.0, took=took, turn=0.0)
+    assert told == [["n3"], ["n1"], ["n2"]]
+    assert set(result.models) == {"n1", "n2"}
+
+
 async def test_a_bug_of_a_predictor_is_a_failure_of_its_nodes() -> None:
     result, _ = await ask(lambda rows: rows[:, 7], about())
     assert result.failures["n1"].startswith("IndexError")
@@ -197,8 +218,26 @@ async def test_ten_times_off_is_refused_where_anything_else_is_known(factor: flo
     for known in (about(below=BELOW), about(last=last)):
         assert (await ask(wrong, known))[0].reasons == {"n1": "far"}
     assert (await ask(wrong, about(), others=others))[0].reasons == {"n1": "far"}
-    # of another version the last prediction says nothing, the other nodes do
+    # of another version the last prediction says nothing, the other nodes with the new one do
+    others = (accepted(served(), 110.0, 205.0, "2"),) * 3
     assert (await ask(wrong, about(last=last), others=others, version="2"))[0].reasons == {"n1": "far"}
+
+
+async def test_a_node_that_comes_back_with_more_cores_is_not_compared_with_itself_before() -> None:
+    last = Accepted(served(), "1", np.array([0.0, 1.0]), np.array([10.0, 20.0]), 2.0)
+    assert list((await ask(warm, about(last=last)))[0].models) == ["n1"]
+    assert (await ask(warm, about(last=replace(last, capacity=8.0))))[0].reasons == {"n1": "far"}
+
+
+async def test_a_new_version_is_not_judged_by_the_predictions_of_the_old_one() -> None:
+    others = (accepted(served(), 10.0, 20.0, "1"),) * 3
+    result, _ = await ask(warm, about(), others=others, version="2")
+    assert list(result.models) == ["n1"]
+
+
+async def test_watts_of_the_processors_are_not_compared_with_those_of_the_machine() -> None:
+    result, _ = await ask(warm, about(below=PowerModel("n1", Linear(10.0, 40.0), scope="package")))
+    assert list(result.models) == ["n1"]
 
 
 async def test_one_node_of_many_that_is_far_from_all_is_refused() -> None:
@@ -214,10 +253,10 @@ async def test_a_curve_that_falls_a_little_is_mended_and_told() -> None:
         return warm(rows) - 12.0 * (rows[:, 0] == 0.5)
 
     result, _ = await ask(dented, about())
-    # 155 W at 0.45 and 148 W at 0.5 become 151.5 W
-    assert result.change == {"n1": 3.5}
+    # 155 W at 0.45 and 148 W at 0.5: 151.5 W is between them, and 5 % of the mean slope is 0.25 W from one to the other
+    assert result.change == {"n1": pytest.approx(3.625)}
     assert result.raw["n1"][1][10] == 148.0
-    assert result.models["n1"].curve.watts(0.5) == 151.5
+    assert result.models["n1"].curve.watts(0.5) == pytest.approx(151.625)
 
 
 async def test_where_the_curve_bends_the_next_round_asks_more_points() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from peaks_scheduler.arrays import Floats, Ints, Mask
+from peaks_scheduler.ledger.signals import Signals
 
 
 class AskedSignals:
@@ -46,3 +47,17 @@ class AskedSignals:
 
     def _of(self, signal: str) -> Floats:
         return self._asked.setdefault(signal, np.full(len(self._names), np.nan))
+
+
+def known_until(signals: Signals, needed: Mapping[str, Mask], expiry: float, count: int) -> Floats:
+    """(N,) [s] for ``count`` nodes: until when a prediction counts that is asked with the present signals; inf: they do not say.
+
+    ``expiry`` [s] from when the oldest signal that the node needs was measured, or until that signal itself expires,
+    where that is later: with sensors that are read every few minutes predictions would end between two readings.
+    Constants do not age.
+    """
+    ends = np.full(count, np.inf)
+    for name, needs in needed.items():
+        until = np.fmax(signals.times(name) + expiry, signals.expiries(name))
+        ends = np.where(needs, np.fmin(ends, until), ends)
+    return ends

@@ -6,12 +6,13 @@ since temperatures and the racks' power change. Without the setting nothing runs
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from peaks_scheduler.daemon.keeper import Keeper, Tasks, every
+from peaks_scheduler.daemon.keeper import Keeper, Tasks
 from peaks_scheduler.ledger.ledger import Ledger
-from peaks_scheduler.ledger.overhead import Rack, tell_overhead
+from peaks_scheduler.ledger.overhead import Rack, racks_of, telling
 from peaks_scheduler.observability.gauge import Gauge, Rows
 from peaks_scheduler.observability.serving import Check, Health
 from peaks_scheduler.power.cooling import CoolingTable
@@ -46,14 +47,29 @@ class OverheadKeeper(Keeper):
         """Why the nodes are not told, in words; empty: they are."""
         self._troubles = Troubles()
 
+    async def run(self) -> None:
+        """Look every second until cancelled; decisions get their turn in between."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            for _ in self.looking():
+                await asyncio.sleep(0)
+
     def look(self) -> None:
-        """Tell the nodes, if it is time to."""
+        """Tell all nodes at once, if it is time to: before the first decision."""
+        for _ in self.looking():
+            pass
+
+    def looking(self) -> Iterator[None]:
+        """Tell the nodes, if it is time to, some from one element to the next."""
         overhead, now = self._overhead, self._wall()
         if overhead is None or not self._due(now):
             return
         self._told = self._ledger.node_changes, now
+        snapshot = self._ledger.snapshot()
+        racks = racks_of(self._ledger, snapshot, overhead) if isinstance(overhead, CoolingTable) else ()
         try:
-            self.racks, self.failure = tell_overhead(self._ledger, self._ledger.snapshot(), overhead, now), ""
+            yield from telling(self._ledger, snapshot, overhead, racks, now)
+            self.racks, self.failure = racks, ""
         except ValueError as error:  # a source of sensors has a signal of this name
             self.failure = f"not told to the nodes: {error}"
         uncertain = (self.failure, *(rack.name for rack in self.racks if rack.troubles))
@@ -81,7 +97,7 @@ class OverheadKeeper(Keeper):
         return Health.ok(f"every watt counts {self._overhead:g} times")
 
     def tasks(self) -> Tasks:
-        return {} if self._overhead is None else {NAME: every(LOOK_EVERY, self.look)}
+        return {} if self._overhead is None else {NAME: self.run()}
 
     def checks(self) -> Sequence[Check]:
         return () if self._overhead is None else (Check(NAME, self.health),)

@@ -19,6 +19,10 @@ from peaks_scheduler.sources.predictors.round import NOT_ANSWERED, RoundResult
 from peaks_scheduler.text.masking import mask_url
 from peaks_scheduler.text.words import few
 
+COMPARED = 3600.0
+"""[s] that predictions are compared with one that counted. Long after that one has expired: nonsense that is plausible
+by itself must not count as soon as nothing contradicts it. Not for ever: then a corrected model would never count."""
+
 
 class Roster:
     """Which node has which model, by name and by index."""
@@ -86,6 +90,8 @@ class Outcomes:
         self.unanswered: dict[ServedModel, str] = {}
         self.rows, self.seconds = 0, 0.0
         self._accepted: dict[ServedModel, dict[str, Accepted]] = {}
+        self._expires: dict[str, float] = {}
+        """Node -> [s] from when on its last prediction is not compared with."""
 
     def last(self, node: str, model: ServedModel) -> Accepted | None:
         """The last prediction of this model for the node that counted."""
@@ -95,7 +101,15 @@ class Outcomes:
         """The last predictions that counted, of all nodes with this model."""
         return self._accepted.get(model, {}).values()
 
-    def take(self, result: RoundResult, nodes: Iterable[str]) -> None:
+    def expire(self, now: float) -> None:
+        """Forget the predictions that are too old: a model that was corrected is not compared with them for ever."""
+        gone = {node for node, expires in self._expires.items() if expires <= now}
+        every: list[dict[str, Any]] = [self._expires, *self._accepted.values()]
+        for kept in every if gone else ():
+            for node in kept.keys() & gone:
+                del kept[node]
+
+    def take(self, result: RoundResult, nodes: Iterable[str], now: float) -> None:
         """Keep what a round gave for these nodes."""
         for node in nodes:
             for mine, theirs in ((self.failures, result.failures), (self.reasons, result.reasons)):
@@ -104,6 +118,7 @@ class Outcomes:
                     mine[node] = theirs[node]
             if (accepted := result.accepted.get(node)) is not None:
                 self._accepted.setdefault(accepted.model, {})[node] = accepted
+                self._expires[node] = now + COMPARED
                 self.repaired.pop(node, None)
             if node in result.change:
                 self.repaired[node] = result.change[node]
@@ -120,7 +135,8 @@ class Outcomes:
     def forget(self, nodes: Iterable[str], models: Collection[ServedModel]) -> None:
         """These nodes have another model now, or none; ``models`` are all that any node has."""
         gone = frozenset(nodes)
-        every: list[dict[str, Any]] = [self.grids, self.repaired, self.failures, self.reasons, *self._accepted.values()]
+        every: list[dict[str, Any]] = [self.grids, self.repaired, self.failures, self.reasons, self._expires]
+        every += self._accepted.values()
         for kept in every:
             for node in kept.keys() & gone:
                 del kept[node]

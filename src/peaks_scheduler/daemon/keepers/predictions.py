@@ -13,6 +13,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -27,6 +28,7 @@ from peaks_scheduler.observability.logs import ChangeLog
 from peaks_scheduler.observability.serving import Check, Health
 from peaks_scheduler.observability.telemetry import Telemetry
 from peaks_scheduler.power.judging import REASONS
+from peaks_scheduler.power.models import PowerModel
 from peaks_scheduler.power.predictions import FIRST
 from peaks_scheduler.settings.predictors import PredictorSettings, ServedModel
 from peaks_scheduler.sources.predictors.asked_node import AskedNode
@@ -34,7 +36,7 @@ from peaks_scheduler.sources.predictors.assignment import Assignment
 from peaks_scheduler.sources.predictors.predictor import Predictor
 from peaks_scheduler.sources.predictors.round import NOT_ASKED, RoundResult, predict_round
 
-from .asked_signals import AskedSignals
+from .asked_signals import AskedSignals, known_until
 from .predicted_nodes import Outcomes, Roster, named
 
 logger = logging.getLogger(__name__)
@@ -119,7 +121,8 @@ class PredictionKeeper(Keeper):
 
     async def look(self) -> None:
         """Ask the servers whose nodes are to be asked now. It does not wait for the answers; ``settled`` does."""
-        self._ledger.power.expire(self._wall())
+        self._ledger.expire(self._wall())
+        self._outcomes.expire(self._wall())
         if self._clock() - self._assigned_at >= ASSIGN_EVERY:
             self._assigned_at = self._clock()
             await self._assign()
@@ -159,6 +162,7 @@ class PredictionKeeper(Keeper):
         signals = {name: snapshot.signals[name].copy() for name in self._roster.needed}
         sooner = self._roster.fresh_ones() | self._asked.moved(signals, self._roster.needed, self._settings.step)
         use = np.where(snapshot.measured, snapshot.cpu_high / snapshot.cpu_capacity, np.nan)
+        ends = known_until(snapshot.signals, self._roster.needed, self._settings.expiry, len(names))
         now = self._clock()
         for server, nodes in self._roster.servers.items():
             if server in self._running:
@@ -171,15 +175,17 @@ class PredictionKeeper(Keeper):
                 self._asked.note(chosen, signals)
                 some = [names[i] for i in chosen.tolist()]
                 self._roster.fresh.difference_update(some)
-                self._start(server, some, signals | {_USE: use}, chosen)
+                self._start(server, some, signals | {_USE: use}, ends, chosen)
 
-    def _start(self, server: str, names: Sequence[str], values: Mapping[str, Floats], nodes: Ints) -> None:
+    def _start(self, server: str, names: Sequence[str], values: Mapping[str, Floats], ends: Floats, nodes: Ints) -> None:
         mine = {signal: each[nodes].tolist() for signal, each in values.items()}
-        task = asyncio.get_running_loop().create_task(self._round(names, mine), name=f"{NAME} {server}")
+        task = asyncio.get_running_loop().create_task(self._round(names, mine, ends[nodes].tolist()), name=f"{NAME} {server}")
         self._running[server] = task
         task.add_done_callback(lambda _: self._running.pop(server, None))
 
-    async def _round(self, names: Sequence[str], values: Mapping[str, Sequence[float]]) -> None:
+    async def _round(
+        self, names: Sequence[str], values: Mapping[str, Sequence[float]], ends: Sequence[float]
+    ) -> None:
         try:
             async with self._at_once:
                 asked_at, asked = self._wall(), await self._questions(names, values)
@@ -188,10 +194,11 @@ class PredictionKeeper(Keeper):
                     self._predictors,
                     follow=self._follow,
                     others=self._outcomes.of_model,
-                    # an answer that takes longer is about air that is gone
-                    patience=self._settings.expiry,
+                    # an answer that takes longer would have expired before the next one
+                    patience=max(self._settings.expiry - self._settings.refresh, self._settings.timeout),
+                    took=partial(self._take, asked_at, dict(zip(names, ends, strict=True))),
                 )
-                await self._take(result, asked, asked_at)
+                self._end(result, asked)
         except Exception:  # whatever a server makes us do, the others are asked
             logger.exception("round of predictions failed in a way that is not known")
 
@@ -219,17 +226,27 @@ class PredictionKeeper(Keeper):
 
     # -- taking
 
-    async def _take(self, result: RoundResult, asked: Sequence[AskedNode], asked_at: float) -> None:
+    async def _take(
+        self, asked_at: float, ends: Mapping[str, float], asked: Sequence[AskedNode], result: RoundResult
+    ) -> None:
+        """``ends``: node -> [s] from when on what it was asked with does not count."""
         expires = asked_at + self._settings.expiry
         for some in _slices(asked):
             names = [each.node.name for each in some if self._still(each)]
             models = [result.models[name] for name in names if name in result.models]
             if models:
                 prepare_predicted(models)
-                self._ledger.power.predict(models, asked_at, expires)
+                by_end: dict[float, list[PowerModel]] = {}
+                for model in models:
+                    by_end.setdefault(min(expires, ends[model.name]), []).append(model)
+                for end, alike in by_end.items():
+                    self._ledger.power.predict(alike, asked_at, end)
+                self._ledger.power.expire(self._wall())  # what came too late
                 self._ledger.snapshot()  # into the arrays, before a decision has to do it for all slices at once
-            self._outcomes.take(result, names)
+            self._outcomes.take(result, names, asked_at)
             await asyncio.sleep(0)
+
+    def _end(self, result: RoundResult, asked: Sequence[AskedNode]) -> None:
         self._outcomes.rows, self._outcomes.seconds = result.rows, result.seconds
         self._outcomes.answered({each.assignment.model for each in asked}, result.unanswered)
         for _ in result.unanswered:

@@ -23,6 +23,8 @@ class Accepted:
     """Of the model, as the server says; empty: it does not."""
     u: Floats  # (K,) [1]
     watts: Floats  # (K,) [W] repaired
+    capacity: float | None = None
+    """[cores] of the node then; None: not known."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,6 +12,7 @@ that names it. Pure.
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import re
 from collections.abc import Mapping
@@ -28,6 +29,8 @@ COLUMNS: Mapping[str, str] = MappingProxyType({"inlet": "ambient", "cpu1": "cpu1
 """Column -> prefix of the labels with its range, in the order of the columns behind ``cpu``."""
 GRPC_PORT, REST_PORT = 8500, 8501
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
+_NUMERIC = re.compile(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+))*")
+_LOCAL_NAMES = frozenset({"localhost", "localhost.localdomain", "localhost6", "ip6-localhost", "ip6-loopback"})
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 
@@ -38,6 +41,11 @@ def labelled(labels: Mapping[str, str]) -> Assignment | None:
         return None
     if not _HOST.fullmatch(host):
         raise ConfigurationError(f"label {HOST}: expected a host name or an IPv4 address; got {host[:80]!r}")
+    if _here(host):
+        raise ConfigurationError(
+            f"label {HOST}: expected the address of a server on the network; got {host[:80]!r}. A kubelet may set this "
+            "label, so it cannot name this machine, nor a link-local address: use `predictors.servers` for that"
+        )
     if not (name := labels.get(NAME)):
         raise ConfigurationError(f"label {NAME} is missing beside {HOST}: it names the model")
     port, remark = _port(labels)
@@ -52,6 +60,20 @@ def labelled(labels: Mapping[str, str]) -> Assignment | None:
     )
     ranges = {column: _range(labels, prefix) for column, prefix in COLUMNS.items()}
     return Assignment(model, f"labels tensorflow/...{remark}", MappingProxyType(ranges))
+
+
+def _here(host: str) -> bool:
+    """Is it this machine or its link: services there trust whoever reaches them, such as those of cloud metadata?"""
+    name = host.lower().rstrip(".")
+    if name.rpartition(".")[2] in _LOCAL_NAMES or name in _LOCAL_NAMES:
+        return True
+    if not _NUMERIC.fullmatch(name):
+        return False
+    try:
+        address = ipaddress.IPv4Address(name)
+    except ValueError:
+        return True  # 127.1, 2130706433, 0x7f.1: resolvers read them as addresses too
+    return address.is_loopback or address.is_link_local or address.is_unspecified
 
 
 def _port(labels: Mapping[str, str]) -> tuple[int, str]:

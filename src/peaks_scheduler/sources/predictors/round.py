@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Protocol
@@ -70,6 +70,9 @@ class RoundResult:
         self.failures[node], self.reasons[node] = words, reason
 
 
+Took = Callable[[Sequence[AskedNode], RoundResult], Awaitable[None]]
+
+
 async def predict_round(
     asked: Sequence[AskedNode],
     pool: Pool,
@@ -77,6 +80,8 @@ async def predict_round(
     follow: bool = False,
     others: Callable[[ServedModel], Collection[Accepted]] = lambda _: (),
     patience: float | None = None,
+    took: Took | None = None,
+    turn: float = 1.0,
 ) -> RoundResult:
     """Ask about these nodes, and judge what comes. Raises nothing that a server can cause.
 
@@ -85,6 +90,9 @@ async def predict_round(
         others: the predictions that counted, of all nodes of a served model: what to compare a node with that nothing
             else is known of.
         patience: [s] for one model's question, however many requests it takes; None: as long as the predictor takes.
+        took: awaited with nodes as soon as their outcome is in the result, so that a slow model does not age the
+            others; every node is told once.
+        turn: [s] between two calls of ``took``: thousands of models may answer in one second.
     """
     begun = time.monotonic()
     result = RoundResult()
@@ -100,7 +108,21 @@ async def predict_round(
         async with servers[model.url]:
             await _OneModel(model, nodes, result, others(model)).ask(pool, follow=follow, patience=patience)
 
-    await asyncio.gather(*(one(model, nodes) for model, nodes in by_model.items()))
+    by_task = {asyncio.ensure_future(one(model, nodes)): nodes for model, nodes in by_model.items()}
+    told = [each for each in asked if each.node.name in result.failures]
+    try:
+        while by_task or told:
+            if took is not None and told:
+                await took(told, result)
+            told = []
+            if by_task:
+                done, _ = await asyncio.wait(by_task, timeout=None if took is None else turn)
+                for task in done:
+                    told += by_task.pop(task)
+                    task.result()
+    finally:
+        for task in by_task:
+            task.cancel()
     result.seconds = time.monotonic() - begun
     return result
 
@@ -172,15 +194,16 @@ class _OneModel:
         for answer in found:
             answers.append(answer)
             await asyncio.sleep(0)
-        usual = self._usual(answers)
+        usual = self._usual(answers, version)
         for answer in answers:
             for part in _slices(len(answer.group.nodes)):
                 self._judge(answer, part, version, usual)
                 await asyncio.sleep(0)
 
-    def _usual(self, answers: Sequence[Answer]) -> tuple[Floats, str]:
+    def _usual(self, answers: Sequence[Answer], version: str) -> tuple[Floats, str]:
         """((2,) [W] at no and at full load, whose) of the nodes with this model; NaN: they are too few."""
-        ends = np.array([(each.watts[0], each.watts[-1]) for each in self._others]).reshape(-1, 2)
+        others = [each.watts for each in self._others if each.version == version]
+        ends = np.array([(watts[0], watts[-1]) for watts in others]).reshape(-1, 2)
         whose = f"the median of {len(ends)} other predictions of this model"
         if len(ends) < LEAST_OTHERS:
             ends = np.concatenate([answer.watts[:, [0, -1]] for answer in answers])
@@ -217,7 +240,9 @@ class _OneModel:
             curve = asked.below.curve
             return np.array([curve.watts(0.0), curve.watts(1.0)]), f"its model of the layer {asked.below.origin}"
         last = asked.last
-        if last is not None and last.model == self._model and last.version == version:
+        same = last is not None and (last.model, last.version) == (self._model, version)
+        # another machine may have come back by this name
+        if last is not None and same and last.capacity in (None, asked.node.cpu_capacity):
             return last.watts[[0, -1]], "its last prediction"
         return None
 
@@ -226,7 +251,7 @@ class _OneModel:
         celsius = asked.sensors[INLET] if INLET in self._model.inputs else None
         points, curve = _tuple(asked.grid.tobytes()), tuple(watts.tolist())
         self._result.models[name] = predicted_model(name, points, curve, celsius, sensor_errors, asked.below)
-        self._result.accepted[name] = Accepted(self._model, version, asked.grid, watts)
+        self._result.accepted[name] = Accepted(self._model, version, asked.grid, watts, asked.node.cpu_capacity)
 
 
 def _slices(count: int) -> Iterator[slice]:
