@@ -30,7 +30,6 @@ COLUMNS: Mapping[str, str] = MappingProxyType({"inlet": "ambient", "cpu1": "cpu1
 GRPC_PORT, REST_PORT = 8500, 8501
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 _NUMERIC = re.compile(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+))*")
-_LOCAL_NAMES = frozenset({"localhost", "localhost.localdomain", "localhost6", "ip6-localhost", "ip6-loopback"})
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 
@@ -41,10 +40,10 @@ def labelled(labels: Mapping[str, str]) -> Assignment | None:
         return None
     if not _HOST.fullmatch(host):
         raise ConfigurationError(f"label {HOST}: expected a host name or an IPv4 address; got {host[:80]!r}")
-    if _here(host):
+    if _of_the_link(host):
         raise ConfigurationError(
             f"label {HOST}: expected the address of a server on the network; got {host[:80]!r}. A kubelet may set this "
-            "label, so it cannot name this machine, nor a link-local address: use `predictors.servers` for that"
+            "label, so it cannot name a link-local address: use `predictors.servers` for that"
         )
     if not (name := labels.get(NAME)):
         raise ConfigurationError(f"label {NAME} is missing beside {HOST}: it names the model")
@@ -62,18 +61,17 @@ def labelled(labels: Mapping[str, str]) -> Assignment | None:
     return Assignment(model, f"labels tensorflow/...{remark}", MappingProxyType(ranges))
 
 
-def _here(host: str) -> bool:
-    """Is it this machine or its link: services there trust whoever reaches them, such as those of cloud metadata?"""
+def _of_the_link(host: str) -> bool:
+    """Is it an address of this link, where the metadata of clouds are served, or none that people write? Loopback is
+    not refused: in a pod it is the pod itself."""
     name = host.lower().rstrip(".")
-    if name.rpartition(".")[2] in _LOCAL_NAMES or name in _LOCAL_NAMES:
-        return True
     if not _NUMERIC.fullmatch(name):
         return False
     try:
         address = ipaddress.IPv4Address(name)
     except ValueError:
-        return True  # 127.1, 2130706433, 0x7f.1: resolvers read them as addresses too
-    return address.is_loopback or address.is_link_local or address.is_unspecified
+        return True  # 169.16689662, 0xa9.0xfe.1.1: resolvers read them as addresses too
+    return address.is_link_local or address.is_unspecified
 
 
 def _port(labels: Mapping[str, str]) -> tuple[int, str]:
