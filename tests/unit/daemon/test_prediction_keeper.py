@@ -90,9 +90,7 @@ class Assigned:
 class Stage:
     """Nodes n1 and n2 with a model each of the file, inlets of 20 and 25 degrees, and a keeper whose time we set."""
 
-    def __init__(
-        self, *, file: bool = True, only: tuple[str, ...] = ("n1", "n2"), refresh: float = REFRESH
-    ) -> None:
+    def __init__(self, *, file: bool = True, only: tuple[str, ...] = ("n1", "n2"), refresh: float = REFRESH) -> None:
         self.server = Server(served())
         self.pool = Pool(self.server)
         self.assigned = Assigned(**dict.fromkeys(only, served()))

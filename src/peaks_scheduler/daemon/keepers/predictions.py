@@ -177,15 +177,16 @@ class PredictionKeeper(Keeper):
                 self._roster.fresh.difference_update(some)
                 self._start(server, some, signals | {_USE: use}, ends, chosen)
 
-    def _start(self, server: str, names: Sequence[str], values: Mapping[str, Floats], ends: Floats, nodes: Ints) -> None:
+    def _start(
+        self, server: str, names: Sequence[str], values: Mapping[str, Floats], ends: Floats, nodes: Ints
+    ) -> None:
         mine = {signal: each[nodes].tolist() for signal, each in values.items()}
-        task = asyncio.get_running_loop().create_task(self._round(names, mine, ends[nodes].tolist()), name=f"{NAME} {server}")
+        work = self._round(names, mine, ends[nodes].tolist())
+        task = asyncio.get_running_loop().create_task(work, name=f"{NAME} {server}")
         self._running[server] = task
         task.add_done_callback(lambda _: self._running.pop(server, None))
 
-    async def _round(
-        self, names: Sequence[str], values: Mapping[str, Sequence[float]], ends: Sequence[float]
-    ) -> None:
+    async def _round(self, names: Sequence[str], values: Mapping[str, Sequence[float]], ends: Sequence[float]) -> None:
         try:
             async with self._at_once:
                 asked_at, asked = self._wall(), await self._questions(names, values)
