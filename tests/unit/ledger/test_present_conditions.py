@@ -18,7 +18,7 @@ from peaks_scheduler.power.temperature import TemperatureTerm, at_present
 from peaks_scheduler.power.uncertainty import error_profile
 from tests.support.builders import HOSTNAME, NOW, decide, ledger, models, node, node_liking, pod, workers
 
-AIR = TemperatureTerm("inlet", 22.0, 1.0, 3.0, hottest=32.0)  # unknown: 15 K above the reference, more than was fitted
+AIR = TemperatureTerm("inlet", 22.0, 1.0, 3.0, hottest=32.0)
 WARM = PowerModel("*", Linear(100.0, 160.0), temperature=AIR)
 CELSIUS: dict[str, Any] = {"unit": "celsius", "time": NOW}
 RATIO: dict[str, Any] = {"unit": "ratio", "time": NOW}
@@ -42,17 +42,17 @@ def test_the_pod_goes_where_the_air_is_cool() -> None:
     assert decide(pod(cpu="1"), known).node == "worker-0"
 
 
-def test_a_value_that_expires_leaves_a_hot_one() -> None:
+def test_a_value_that_expires_leaves_the_hottest_temperature() -> None:
     known = ledger(*workers(1), power=WARM)
     known.set_signal("inlet", {"worker-0": 24.0}, **CELSIUS, expires=NOW + 60.0)
     assert watts(known) == {"worker-0": 166.0}
     known.refresh(NOW + 60.0)
     assert watts(known) == {"worker-0": 205.0}
-    assert decide(pod(), known).temperature == 37.0
+    assert decide(pod(), known).temperature == 37.0  # 15 K above the reference: more than the hottest sample
 
 
 @pytest.mark.parametrize("reading", [math.nan, math.inf])
-def test_a_reading_that_is_no_number_leaves_a_hot_one(reading: float) -> None:
+def test_a_reading_that_is_no_number_leaves_the_hottest_temperature(reading: float) -> None:
     known = ledger(*workers(1), power=WARM)
     known.set_signal("inlet", {"worker-0": 24.0}, **CELSIUS)
     known.set_signal("inlet", {"worker-0": reading}, **CELSIUS)

@@ -140,7 +140,7 @@ def test_an_unknown_temperature_is_never_cheaper_than_any_up_to_the_hottest_fitt
 def test_what_is_no_number_counts_as_unknown(nonsense: float) -> None:
     term = TemperatureTerm("inlet", 22.0, 1.0, 3.0, hottest=35.0)
     now = at_present(PowerModel("m", Linear(100.0, 160.0), temperature=term), nonsense, math.nan)
-    assert (now.celsius, now.curve.watts(0.0), now.curve.watts(1.0)) == (35.0, 113.0, 199.0)
+    assert (now.celsius, now.curve.watts(0.0), now.curve.watts(1.0)) == (37.0, 115.0, 205.0)
 
 
 def test_where_the_file_does_not_say_how_hot_it_was_15_kelvins_above_the_reference_count() -> None:

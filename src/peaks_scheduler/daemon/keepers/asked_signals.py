@@ -50,7 +50,7 @@ class AskedSignals:
 
 
 def known_until(signals: Signals, needed: Mapping[str, Mask], expiry: float, count: int) -> Floats:
-    """(N,) [s] for ``count`` nodes: until when a prediction counts that is asked with the present signals; inf: they do not say.
+    """(N,) [s] until when a prediction asked with the present signals counts, N = ``count``; inf: they do not say.
 
     ``expiry`` [s] from when the oldest signal that the node needs was measured, or until that signal itself expires,
     where that is later: with sensors that are read every few minutes predictions would end between two readings.

@@ -181,9 +181,8 @@ class PredictionKeeper(Keeper):
         self, server: str, names: Sequence[str], values: Mapping[str, Floats], ends: Floats, nodes: Ints
     ) -> None:
         mine = {signal: each[nodes].tolist() for signal, each in values.items()}
-        task = asyncio.get_running_loop().create_task(
-            self._round(names, mine, ends[nodes].tolist()), name=f"{NAME} {server}"
-        )
+        work = self._round(names, mine, ends[nodes].tolist())
+        task = asyncio.get_running_loop().create_task(work, name=f"{NAME} {server}")
         self._running[server] = task
         task.add_done_callback(lambda _: self._running.pop(server, None))
 

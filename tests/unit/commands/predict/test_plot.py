@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from peaks_scheduler.commands.predict.node_curve import NodeCurve
-from peaks_scheduler.commands.predict.plot import MOST_PANELS, panel_grid, picture
+from peaks_scheduler.commands.predict.plot import MOST_PANELS, _figure, picture
 from peaks_scheduler.power.curves import Piecewise
 from peaks_scheduler.power.models import PowerModel
 from peaks_scheduler.sources.predictors.answered_nodes import AnsweredNode
@@ -25,12 +25,12 @@ def falling() -> NodeCurve:
 
 def labels(*nodes: NodeCurve) -> set[str]:
     """What the legend explains."""
-    (legend,) = panel_grid().figure(nodes, len(nodes)).legends
+    (legend,) = _figure(nodes, len(nodes)).legends
     return {text.get_text() for text in legend.get_texts()}
 
 
 def panel(node: NodeCurve) -> Any:
-    return panel_grid().figure([node], 1).axes[0]
+    return _figure([node], 1).axes[0]
 
 
 def test_answers_curve_envelope_change_and_present_use_are_explained() -> None:
@@ -48,7 +48,7 @@ def test_a_curve_that_needed_no_repair_and_bends_up_has_neither_bars_nor_an_enve
 
 
 def test_the_bars_lead_from_the_answers_to_the_curve() -> None:
-    """150 and 130 W become 140 W on average, and rise by a twentieth of the mean slope, 1.25 W from one to the other."""
+    """150 and 130 W become 140 W, and 5 % of the mean slope, 1.25 W, lies between them."""
     (bars,) = [each for each in panel(falling()).collections if each.get_label().startswith("changed")]
     segments = [sorted(segment[:, 1].tolist()) for segment in bars.get_segments()]
     assert segments == [[139.375, 150.0], [130.0, 140.625]]
@@ -78,6 +78,6 @@ def test_a_node_without_an_answer_has_a_panel_too() -> None:
 
 def test_of_many_nodes_the_first_twelve_are_drawn() -> None:
     nodes = [curve(f"worker-{i}") for i in range(40)]
-    figure = panel_grid().figure(nodes[:MOST_PANELS], len(nodes))
+    figure = _figure(nodes[:MOST_PANELS], len(nodes))
     assert len(figure.axes) == 12
     assert figure.get_suptitle() == "the first 12 of 40 nodes"
