@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from peaks_scheduler.commands.predict.node_curve import NodeCurve
-from peaks_scheduler.commands.predict.plot import MOST_PANELS, _figure, picture
+from peaks_scheduler.commands.predict.plot import MOST_PANELS, panel_grid, picture
 from peaks_scheduler.power.curves import Piecewise
 from peaks_scheduler.power.models import PowerModel
 from peaks_scheduler.sources.predictors.answered_nodes import AnsweredNode
@@ -25,12 +25,12 @@ def falling() -> NodeCurve:
 
 def labels(*nodes: NodeCurve) -> set[str]:
     """What the legend explains."""
-    (legend,) = _figure(nodes, len(nodes)).legends
+    (legend,) = panel_grid().figure(nodes, len(nodes)).legends
     return {text.get_text() for text in legend.get_texts()}
 
 
 def panel(node: NodeCurve) -> Any:
-    return _figure([node], 1).axes[0]
+    return panel_grid().figure([node], 1).axes[0]
 
 
 def test_answers_curve_envelope_change_and_present_use_are_explained() -> None:
@@ -78,6 +78,6 @@ def test_a_node_without_an_answer_has_a_panel_too() -> None:
 
 def test_of_many_nodes_the_first_twelve_are_drawn() -> None:
     nodes = [curve(f"worker-{i}") for i in range(40)]
-    figure = _figure(nodes[:MOST_PANELS], len(nodes))
+    figure = panel_grid().figure(nodes[:MOST_PANELS], len(nodes))
     assert len(figure.axes) == 12
     assert figure.get_suptitle() == "the first 12 of 40 nodes"
