@@ -267,7 +267,9 @@ def test_machines_that_are_scraped_now_give_their_curve(tmp_path: Path) -> None:
     for name in ("new", "old"):
         watts = [live.models[name].curve.watts(u) for u in (0.1, 0.5, 0.9)]
         assert watts == pytest.approx([curve(u) for u in (0.1, 0.5, 0.9)], rel=0.03)
-        assert_within_its_interval(live.models[name], 1.0)
+        # the errors at all loads are those of three parameters and go together: how many of ten are beyond 95 % is
+        # the chance of one draw, and each run here is another
+        assert np.abs(off(live.models[name], 1.0)).max() <= 3.3
 
 
 # --- the daemon -------------------------------------------------------------------------------------------------------

@@ -225,6 +225,7 @@ def test_a_pod_that_is_deleted_while_its_volume_is_made_leaves_the_claim_free_fo
     daemon: Daemon, plane: ControlPlane, oracle: Oracle
 ) -> None:
     plane.create_nodes(nodes(2))
+    both_known(daemon)
     plane.create(dynamic_class(), claim("files", DYNAMIC))
     with Provisioner(plane, silent=True) as provisioner:
         plane.create(pod("web", volumes=uses("files")))
@@ -238,10 +239,16 @@ def test_a_pod_that_is_deleted_while_its_volume_is_made_leaves_the_claim_free_fo
         assert_volumes_sound(plane, daemon, oracle)
 
 
+def both_known(daemon: Daemon) -> None:
+    """Which of two equal nodes a pod gets is told by their names, once the scheduler has seen both."""
+    wait_until(lambda: daemon.metric("scheduler_cache_size", type="nodes") == 2, "both nodes known")
+
+
 def test_a_pod_that_waits_for_its_volume_holds_its_place_and_holds_up_nobody(
     daemon: Daemon, plane: ControlPlane, oracle: Oracle
 ) -> None:
     plane.create_nodes([node("worker-0", cpu="2"), node("worker-1", cpu="2")])
+    both_known(daemon)
     plane.create(dynamic_class(), claim("files", DYNAMIC))
     with Provisioner(plane, silent=True) as provisioner:
         plane.create(pod("web", cpu="1500m", volumes=uses("files")))
