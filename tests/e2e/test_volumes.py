@@ -210,6 +210,7 @@ def test_a_pod_whose_node_goes_while_its_volume_is_made_goes_elsewhere(
     daemon: Daemon, plane: ControlPlane, oracle: Oracle
 ) -> None:
     plane.create_nodes(nodes(2))
+    both_known(daemon)
     plane.create(dynamic_class(), claim("files", DYNAMIC))
     with Provisioner(plane, silent=True) as provisioner:
         plane.create(pod("web", volumes=uses("files")))
