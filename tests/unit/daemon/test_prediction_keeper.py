@@ -22,6 +22,7 @@ from peaks_scheduler.settings.predictors import PredictorSettings, ServedModel
 from peaks_scheduler.sources.predictors.assignment import Assignment
 from peaks_scheduler.sources.predictors.predictor import Prediction
 from tests.support.builders import JUMP, NOW, decide, ledger, models, node, pod
+from tests.support.virtual_time import run_virtually
 
 Watts = Callable[[Floats], Floats]
 REFRESH, EXPIRY = 30.0, 120.0
@@ -474,3 +475,27 @@ async def test_an_answer_about_a_node_that_got_another_model_meanwhile_is_not_us
     await stage.keeper.look()
     await stage.keeper.settled()
     assert stage.origins == ["file", "file"]
+
+
+def test_what_nobody_foresaw_does_not_end_the_keeper(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        stage, looks = Stage(), []
+
+        def of(node: Node) -> Assignment | None:
+            looks.append(node.name)
+            if len(looks) == 1:
+                raise ZeroDivisionError("unforeseen")
+            return Assignment(served(), "a test")
+
+        stage.assigned.of = of  # type: ignore[method-assign]
+        running = asyncio.create_task(stage.keeper.run())
+        for _ in range(4):
+            stage.now += 10.0
+            await asyncio.sleep(2.0)
+        assert stage.origins == ["predicted", "predicted"]
+        assert not running.done()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    run_virtually(scenario())
+    assert caplog.messages.count("predictions not asked for") == 1

@@ -113,11 +113,18 @@ class PredictionKeeper(Keeper):
         await self._known.wait()
         try:
             while True:
-                await self.look()
+                await self._look_whatever_comes()
                 await asyncio.sleep(LOOK_EVERY)
         finally:
             for task in self._running.values():
                 task.cancel()
+
+    async def _look_whatever_comes(self) -> None:
+        try:
+            await self.look()
+        except Exception as error:  # whatever signals and nodes make of it, scheduling goes on with other models
+            if self._log.report("look", repr(error), logging.ERROR, "predictions not asked for", error=repr(error)):
+                logger.exception("predictions failed in a way that is not known")
 
     async def look(self) -> None:
         """Ask the servers whose nodes are to be asked now. It does not wait for the answers; ``settled`` does."""

@@ -64,7 +64,7 @@ class _Reader(PeriodicKeeper):
             self._note(found)
         self.asked = True
         if before.by_node or self.readings.by_node:
-            await self._took()
+            await self._answer(self._took())  # whatever its readings make of the others, scheduling goes on
 
     def _note(self, found: Readings) -> None:
         problems = Problems()
