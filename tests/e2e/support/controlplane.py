@@ -19,7 +19,6 @@ import itertools
 import json
 import secrets
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -31,8 +30,8 @@ import yaml
 from tests.e2e.support.api import PLAIN, Api, Object
 from tests.e2e.support.cluster import Cluster
 from tests.e2e.support.processes import Process, free_port, wait_until
+from tests.e2e.support.programs import located
 
-LOCATOR = Path(__file__).resolve().parents[3] / "tools" / "control_plane.py"
 ISSUER = "https://kubernetes.default.svc"
 CONTROLLERS = (
     "deployment-controller",
@@ -56,10 +55,7 @@ def programs() -> dict[str, Path]:
     Raises:
         AssertionError: one is not built; says what to run.
     """
-    argv = [sys.executable, str(LOCATOR), "--where"]
-    told = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
-    assert told.returncode == 0, f"no control plane, run `make control-plane`: {told.stderr.strip()}"
-    return {name: Path(path) for name, path in (line.split(" ", 1) for line in told.stdout.splitlines())}
+    return located("control_plane.py", "no control plane, run `make control-plane`")
 
 
 def signing_key() -> str:

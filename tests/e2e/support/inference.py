@@ -13,8 +13,6 @@ from __future__ import annotations
 import functools
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -24,8 +22,8 @@ import httpx
 
 from tests.e2e.support.api import PLAIN
 from tests.e2e.support.processes import Process, free_port, wait_until
+from tests.e2e.support.programs import located
 
-LOCATOR = Path(__file__).resolve().parents[3] / "tools" / "inference.py"
 MODEL_FILE = Path(__file__).with_name("mlserver_power.py")
 BATCH, SINGLE = -1, 1
 """Dimension 0 of the input: variable, or one row."""
@@ -39,10 +37,7 @@ def programs() -> dict[str, Path]:
     Raises:
         AssertionError: one is not there; says what to run.
     """
-    argv = [sys.executable, str(LOCATOR), "--where"]
-    told = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
-    assert told.returncode == 0, f"no inference servers, run `make inference`: {told.stderr.strip()}"
-    return {name: Path(path) for name, path in (line.split(" ", 1) for line in told.stdout.splitlines())}
+    return located("inference.py", "no inference servers, run `make inference`")
 
 
 def with_libraries() -> dict[str, str]:

@@ -7,14 +7,12 @@ as its folder: clients check them as they would check any other.
 from __future__ import annotations
 
 import functools
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import trustme
 
-LOCATOR = Path(__file__).resolve().parents[3] / "tools" / "monitoring.py"
+from tests.e2e.support.programs import located
 
 
 @functools.cache
@@ -24,10 +22,7 @@ def programs() -> dict[str, Path]:
     Raises:
         AssertionError: one is not there; says what to run.
     """
-    argv = [sys.executable, str(LOCATOR), "--where"]
-    told = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
-    assert told.returncode == 0, f"no monitoring, run `make monitoring`: {told.stderr.strip()}"
-    return {name: Path(path) for name, path in (line.split(" ", 1) for line in told.stdout.splitlines())}
+    return located("monitoring.py", "no monitoring, run `make monitoring`")
 
 
 @dataclass(frozen=True, slots=True)

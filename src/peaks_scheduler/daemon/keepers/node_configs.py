@@ -32,7 +32,7 @@ from peaks_scheduler.sources.predictors.assignments import Assignments
 from peaks_scheduler.sources.predictors.configured import Configured, Credentials
 from peaks_scheduler.sources.predictors.mlmm import ModelAddresses
 from peaks_scheduler.sources.predictors.node_configs import GROUPS, NAMESPACE, PLURALS, VERSION, NodeConfigs
-from peaks_scheduler.sources.predictors.secrets import MAY_NOT, credentials_of, secret_path
+from peaks_scheduler.sources.predictors.secrets import read_secret
 from peaks_scheduler.sources.problems import Problems
 from peaks_scheduler.sources.sensors.differential_pressure import DifferentialPressure
 from peaks_scheduler.sources.sensors.fakes import FakeSensors
@@ -209,26 +209,12 @@ class NodeConfigKeeper(Keeper):
 
     async def _read_secret(self, name: str, places: asyncio.Semaphore) -> None:
         async with places:
-            found, lasting = await self._secret(name)
+            found, lasting = await read_secret(self._client.get_json, name)
         before = self._secrets.get(name)
         if isinstance(found, str) and not lasting and before is not None:
             found = before.found  # the API server did not answer: what was read counts
         pause = SECRET_RETRY if isinstance(found, str) else SECRET_KEPT
         self._secrets[name] = _Secret(found, self._clock() + pause)
-
-    async def _secret(self, name: str) -> tuple[Credentials | str, bool]:
-        """User and password, or why there are none, and whether the API server has the last word in that."""
-        path = secret_path(name)
-        if path is None:
-            return "no Secret can have this name", True
-        try:
-            return credentials_of(await self._client.get_json(path, {})), True
-        except NotFound:
-            return "it does not exist", True
-        except Forbidden as error:
-            return MAY_NOT, error.status != 401
-        except KubeError as error:
-            return f"it could not be read ({type(error).__name__})", False
 
     # -- models that BMCs name
 

@@ -19,7 +19,7 @@ from peaks_scheduler.sources.metrics_api import GetJson
 from .configured import Configured, Credentials
 from .mlmm import ModelAddresses
 from .node_configs import GROUPS, NAMESPACE, PLURALS, VERSION, NodeConfigs
-from .secrets import MAY_NOT, credentials_of, secret_path
+from .secrets import read_secret
 
 PAGE = "500"
 MOST_OBJECTS = 20_000  # of each kind
@@ -109,21 +109,7 @@ async def _secrets(get_json: GetJson, names: set[str]) -> dict[str, Credentials 
 
     async def one(name: str) -> Credentials | str:
         async with places:
-            return await _secret(get_json, name)
+            return (await read_secret(get_json, name))[0]
 
     ordered = sorted(names)
     return dict(zip(ordered, await asyncio.gather(*map(one, ordered)), strict=True))
-
-
-async def _secret(get_json: GetJson, name: str) -> Credentials | str:
-    """User and password, or why there are none, without a word of them."""
-    if (path := secret_path(name)) is None:
-        return "no Secret can have this name"
-    try:
-        return credentials_of(await get_json(path, {}))
-    except NotFound:
-        return "it does not exist"
-    except Forbidden:
-        return MAY_NOT
-    except KubeError as error:
-        return f"it could not be read ({type(error).__name__})"

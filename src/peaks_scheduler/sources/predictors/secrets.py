@@ -1,6 +1,6 @@
 """Secrets that NodeConfigs name: where they are, and user and password out of one, without a word of it in any message.
 
-Never fetches. Pure.
+Asks once, keeps nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ import binascii
 import re
 from collections.abc import Mapping
 from typing import Any
+
+from peaks_scheduler.errors import Forbidden, KubeError, NotFound
+from peaks_scheduler.sources.metrics_api import GetJson
 
 from .configured import Credentials
 from .node_configs import NAMESPACE
@@ -22,6 +25,20 @@ _MOST = 1024  # characters of a user or a password
 def secret_path(name: str) -> str | None:
     """Path of this secret at the API server; None: no secret can have this name."""
     return f"/api/v1/namespaces/{NAMESPACE}/secrets/{name}" if _NAME.fullmatch(name) else None
+
+
+async def read_secret(get_json: GetJson, name: str) -> tuple[Credentials | str, bool]:
+    """User and password, or why there are none, and whether the API server has the last word in that."""
+    if (path := secret_path(name)) is None:
+        return "no Secret can have this name", True
+    try:
+        return credentials_of(await get_json(path, {})), True
+    except NotFound:
+        return "it does not exist", True
+    except Forbidden as error:
+        return MAY_NOT, error.status != 401
+    except KubeError as error:
+        return f"it could not be read ({type(error).__name__})", False
 
 
 def credentials_of(secret: Any) -> Credentials | str:

@@ -21,8 +21,8 @@ from typing import Any
 import httpx
 
 from peaks_scheduler.errors import ConfigurationError, LoadError
-from peaks_scheduler.files.reading import read_bytes, read_text, stamp
-from peaks_scheduler.settings.predictors import Access
+from peaks_scheduler.files.reading import read_bytes, stamp
+from peaks_scheduler.sources.credentials import Credentials
 from peaks_scheduler.sources.http_client import HttpClient, HttpResponse
 from peaks_scheduler.tls import client_context
 
@@ -173,27 +173,9 @@ class NodeServers:
         return trust
 
     def _auth(self, endpoint: NodeEndpoint) -> tuple[str, str] | None:
-        access = endpoint.access
-        if access.basic is not None:
-            return access.basic
-        if access.username is None:
-            return None
-        return access.username, self._password(endpoint.url, access)
-
-    def _password(self, url: str, access: Access) -> str:
-        if access.password_file is None:
-            return ""
-        try:
-            text = read_text(access.password_file).strip()
-        except UnicodeDecodeError:
-            text = ""  # the error's own message has bytes of the secret in it
-        except OSError as error:
-            raise LoadError("unauthorized", f"{self._what} at {url}: its password file: {error}") from error
-        if not text or not text.isprintable():
-            raise LoadError(
-                "unauthorized", f"{self._what} at {url}: expected one line of text in {access.password_file}"
-            )
-        return text
+        access, where = endpoint.access, f"{self._what} at {endpoint.url}"
+        known = Credentials(where, (), access.username, access.password_file, basic=access.basic)
+        return known.read().auth
 
 
 def _context(file: str | None, verify: bool) -> ssl.SSLContext:
