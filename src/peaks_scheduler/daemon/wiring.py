@@ -102,8 +102,6 @@ class Parts:
     """Which model each node has, and the sensors that NodeConfigs name: before the keepers that ask them."""
     on_first_lists: list[Callable[[], None]] = field(default_factory=list)
     """Called when all objects of the first lists are in the ledger."""
-    on_sensor_round: list[Callable[[], None]] = field(default_factory=list)
-    """Called whenever signals of sensors were set."""
     keepers: Sequence[Keeper] = ()
     status: Status = field(init=False)
     server: Server = field(init=False)
@@ -156,13 +154,9 @@ def _sensors(parts: Parts) -> SensorKeeper:
         extra=parts.node_configs.sensor_sources if core.settings.predictors.node_configs else (),
     )
 
-    def on_round() -> None:
-        for call in parts.on_sensor_round:
-            call()
-
     # the cluster names sensors too: they are known after the first look at its NodeConfigs
     known = parts.node_configs.looked
-    return SensorKeeper(sources, core.settings.sensors, core.ledger, parts.telemetry, known, on_round)
+    return SensorKeeper(sources, core.settings.sensors, core.ledger, parts.telemetry, known)
 
 
 def _overhead(parts: Parts) -> OverheadKeeper:
