@@ -218,7 +218,7 @@ class SchedulingQueue:
             self._active.push(uid, entry)
 
     def spent(self, uid: str, seconds: float) -> None:
-        """The decision about a popped pod took so long. To be called before ``done``, ``failed`` or ``retry``."""
+        """The decision about a popped pod took so much work. To be called before ``done``, ``failed`` or ``retry``."""
         entry = self._entries.get(uid)
         if entry is not None:
             entry.cost = seconds

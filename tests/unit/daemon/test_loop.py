@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
@@ -391,6 +392,22 @@ async def test_a_pod_that_the_core_cannot_cope_with_holds_up_nobody() -> None:
     assert api.told("Scheduled") == ["web-0"]
     # at once, then backoffs of 1, 2, 4, 8 and every 10 seconds
     assert 6 <= stage.count("scheduler_schedule_attempts_total", result="error", profile="Peaks") <= 12
+
+
+@virtually
+async def test_a_pod_whose_decision_was_interrupted_by_a_sleeping_machine_is_tried_again_soon() -> None:
+    def cost(pod: Pod, nodes: Snapshot) -> Floats:
+        time.sleep(0.5 if stage.queue.attempts(pod.uid) == 1 else 0.0)  # ten seconds of backoff, if it were work
+        return PEAKS.cost(pod, nodes)
+
+    api = Api(WEB)
+    stage = Stage(api, strategy=replace(PEAKS, cost=cost))
+    stage.fence_open = False
+    stage.sees(WEB)
+    async with stage.running():
+        await until(lambda: stage.conflicts("fenced") == 1)
+        stage.fence_open = True
+        await until(lambda: api.bindings == [("web-0", "worker-1")], within=3.0)
 
 
 BIG = pod("big", cpu="8")

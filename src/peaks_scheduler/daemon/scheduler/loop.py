@@ -260,7 +260,7 @@ class Scheduler(Keeper):
 
     def _attempt_safely(self, uid: str, strategy: Strategy) -> Job | None:
         """``_attempt``; a pod at which the core fails is tried again later and holds up no other pod."""
-        begun = time.perf_counter()
+        begun, worked = time.perf_counter(), time.thread_time()
         try:
             return self._attempt(uid, strategy)
         except Interrupted:
@@ -268,9 +268,8 @@ class Scheduler(Keeper):
             return None
         except Exception as error:
             logger.exception("pod not decided", extra={"pod": self._queue.name(uid)})
-            seconds = time.perf_counter() - begun
-            self._telemetry.failed(seconds)
-            self._queue.spent(uid, seconds)
+            self._telemetry.failed(time.perf_counter() - begun)
+            self._queue.spent(uid, time.thread_time() - worked)
             self._ledger.forget(uid)
             self._queue.retry(uid, self._clock())
             if pod := self._ledger.pod(uid):
@@ -282,11 +281,11 @@ class Scheduler(Keeper):
         pod = self._waiting(uid)
         if pod is None:
             return None
-        begun = time.perf_counter()
+        begun, worked = time.perf_counter(), time.thread_time()
         decision = self._heartbeat.decide(pod.key, partial(self._schedule, pod, strategy))
-        seconds = time.perf_counter() - begun
-        self._telemetry.decided(seconds)
-        self._queue.spent(uid, seconds)
+        self._telemetry.decided(time.perf_counter() - begun)
+        # work alone: a process that stood still during a decision must not make that pod wait for it
+        self._queue.spent(uid, time.thread_time() - worked)
         if pod.oddities and self._queue.attempts(uid) == 1:
             logger.warning("annotation not used", extra={"pod": pod.key, "text": "; ".join(pod.oddities)})
         if decision.node is None:
