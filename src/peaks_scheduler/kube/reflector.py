@@ -1,0 +1,297 @@
+"""A reflector: it lists one kind of objects, then watches it, and tells a sink of everything that it sees.
+
+Owns the protocol of list and watch: a streaming list where the API server has it (``sendInitialEvents``), else pages;
+bookmarks; 410 and other ERROR events, after which the kind is listed anew; lost and silent connections, after which it
+watches on from the last version. After every list the sink is told which objects exist: all others have vanished.
+Lines and items that are no objects are skipped and reported. Never ends by itself, never interprets an object beyond
+its metadata.
+
+    state      ends with                        then
+    list       the end of the list              watch from its version
+    watch      time is up, connection lost      watch from the last version seen
+    watch      ERROR, 410                       list
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import aiohttp
+import msgspec
+
+from peaks_scheduler.errors import KubeError, MalformedResponse, NotFound
+
+from .connection import CONNECT_TIMEOUT, Connection
+from .decoding import DECODING_ERRORS, Json, decode_as, decode_objects
+from .response_limits import BodyTooLargeError, read_body
+from .transport import JSON, Transport, error_of
+
+Event = Literal["ADDED", "MODIFIED", "DELETED"]
+Trouble = Literal["line", "item", "error", "too-large", "lost", "silent", "gone"]
+
+PAGE = 500  # objects
+MOST_LINE = 32 << 20  # [bytes] one object
+CHUNK = 1 << 16  # [bytes] that are read at once
+LINES_A_TURN = 64  # lines that are taken before other tasks run
+WATCH_TIME = (300, 600)  # [s] the server ends a watch after a time between these, as client-go asks for
+SILENCE = 150.0  # [s] without a byte: the server sends a bookmark every minute
+LONGEST_PAUSE = 30.0  # [s] between two tries
+GONE = 410
+INITIAL_END = "k8s.io/initial-events-end"
+
+
+class Sink(Protocol):
+    """What takes the objects."""
+
+    def take(self, event: Event | None, raw: Json) -> object:
+        """An object of a list (None), or a change of it."""
+
+    def listed(self, uids: frozenset[str], version: str) -> object:
+        """A list has come whole: at this version there are objects with these uids and no others."""
+
+
+class _Meta(msgspec.Struct, rename="camel"):
+    name: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    annotations: dict[str, Any] | None = None
+
+
+class _Object(msgspec.Struct):
+    metadata: _Meta = msgspec.field(default_factory=_Meta)
+    code: int = 0
+
+
+class _Line(msgspec.Struct):
+    type: str
+    object: msgspec.Raw
+
+
+_decode_line = msgspec.json.Decoder(_Line).decode
+_decode_head = msgspec.json.Decoder(_Object).decode
+_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What to list and watch."""
+
+    path: str
+    """Of the list of all objects: ``/api/v1/pods``."""
+    query: Mapping[str, str] | None = None
+    """Selectors: ``{"fieldSelector": ...}``."""
+
+
+class _ListAnewError(Exception):
+    """The version that was watched from is not there any more."""
+
+
+class _SilentError(Exception):
+    """No byte came for too long."""
+
+
+class Reflector:
+    """See the module.
+
+    Args:
+        on_trouble: called with what went wrong, and why.
+        on_request: called with "list" or "watch" before each.
+        silence: [s] without a byte after which a watch counts as dead.
+        pauses: [s] between tries, made anew after every success.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        watched: Watched,
+        sink: Sink,
+        on_trouble: Callable[[Trouble, str], None] = lambda trouble, why: None,
+        on_request: Callable[[str], None] = lambda what: None,
+        silence: float = SILENCE,
+        pauses: Callable[[], Iterator[float]] | None = None,
+    ) -> None:
+        self._connection, self._watched, self._sink = connection, watched, sink
+        self._transport = Transport(connection, timeout=60.0)
+        self._on_trouble, self._on_request = on_trouble, on_request
+        self._silence, self._pauses = silence, pauses or _pauses
+        self._version = ""  # empty: list first
+        self._streams = True  # does the server know streaming lists?
+        self.complete = asyncio.Event()
+        """Set once a whole list has come."""
+
+    async def run(self) -> None:
+        """List and watch until cancelled."""
+        pauses = self._pauses()
+        while True:
+            try:
+                await self._round()
+            except _ListAnewError as error:
+                self._version = ""
+                self._on_trouble("gone", str(error))
+            except _SilentError as error:
+                self._on_trouble("silent", str(error))
+            except (KubeError, aiohttp.ClientError, OSError, RuntimeError) as error:  # TimeoutError is an OSError
+                self._on_trouble("lost", f"{type(error).__name__}: {error}")
+            else:
+                pauses = self._pauses()
+                continue
+            await asyncio.sleep(next(pauses))
+
+    def renew(self) -> None:
+        """List anew at the next occasion."""
+        self._version = ""
+
+    async def _round(self) -> None:
+        """One list or watch."""
+        if self._version:
+            await self._watch()
+        elif self._streams:
+            await self._stream_list()
+        else:
+            await self._list_in_pages()
+
+    # -- lists
+
+    async def _list_in_pages(self) -> None:
+        self._on_request("list")
+        uids: set[str] = set()
+        query = {"limit": str(PAGE), **(self._watched.query or {})}
+        while True:
+            body = await self._transport.get(self._watched.path, query, JSON)
+            page = decode_as(body, decode_objects)
+            for raw in page.objects():
+                uids.add(str(raw["metadata"].get("uid") or ""))
+                self._sink.take(None, raw)
+            if not page.metadata.token:
+                break
+            if page.metadata.token == query.get("continue"):
+                raise MalformedResponse(f"GET {self._watched.path}: the list gives the same page again and again")
+            query["continue"] = page.metadata.token
+            await asyncio.sleep(0)
+        self._whole(uids, page.metadata.resource_version)
+
+    async def _stream_list(self) -> None:
+        """List by a watch that begins with all objects, and go on watching."""
+        self._on_request("list")
+        query = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
+        try:
+            await self._follow(query, set())
+        except KubeError as error:
+            # a server without streaming lists refuses the parameters
+            if error.status not in (400, 403, 422):
+                raise
+            self._streams = False
+
+    def _whole(self, uids: set[str], version: str) -> None:
+        self._sink.listed(frozenset(uids), version)
+        self._version = version
+        self.complete.set()
+
+    # -- watches
+
+    async def _watch(self) -> None:
+        self._on_request("watch")
+        await self._follow({"resourceVersion": self._version}, None)
+
+    async def _follow(self, query: Mapping[str, str], initial: set[str] | None) -> None:
+        """Take the lines of one watch. ``initial`` collects the uids of a streaming list until its end; None: it is
+        none."""
+        url = self._connection.url(self._watched.path).with_query(
+            {
+                "watch": "true",
+                "allowWatchBookmarks": "true",
+                "timeoutSeconds": str(random.randint(*WATCH_TIME)),
+                **(self._watched.query or {}),
+                **query,
+            }
+        )
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=self._silence)
+        async with self._connection.session.get(
+            url, headers={"Accept": JSON}, timeout=limits, allow_redirects=False
+        ) as answer:
+            if answer.status != 200:
+                error = error_of("GET", self._watched.path, answer.status, answer.headers, await read_body(answer))
+                if answer.status == GONE:
+                    raise _ListAnewError(str(error))
+                raise error
+            await self._take_lines(answer, initial)
+
+    async def _take_lines(self, answer: aiohttp.ClientResponse, initial: set[str] | None) -> None:
+        try:
+            async for line in lines_of(answer.content):
+                initial = self._take(line, initial)
+        except aiohttp.SocketTimeoutError as error:
+            raise _SilentError(f"no byte for {self._silence:g} s") from error
+        except BodyTooLargeError as error:
+            self._on_trouble("too-large", str(error))
+            raise _ListAnewError(str(error)) from error
+
+    def _take(self, line: bytes, initial: set[str] | None) -> set[str] | None:
+        """Take one line; the uids of a streaming list so far, None once it has ended."""
+        try:
+            read = _decode_line(line)
+            head = _decode_head(read.object)
+            if read.type in ("ADDED", "MODIFIED", "DELETED"):
+                return self._take_object(read.type, read.object, head.metadata, initial)  # type: ignore[arg-type]
+        except DECODING_ERRORS as error:
+            self._on_trouble("line", f"{error}: {line[:80]!r}")
+            return initial
+        if read.type == "BOOKMARK":
+            return self._take_bookmark(head.metadata, initial)
+        if read.type == "ERROR":
+            raise _ListAnewError(f"the watch ended with an error: {bytes(read.object)[:300]!r}")
+        self._on_trouble("line", f"an event of type {read.type[:40]!r}")
+        return initial
+
+    def _take_object(self, event: Event, raw: msgspec.Raw, meta: _Meta, initial: set[str] | None) -> set[str] | None:
+        if not meta.name or not meta.uid:
+            self._on_trouble("item", "an object without name or uid")
+            return initial
+        if initial is not None:
+            (initial.discard if event == "DELETED" else initial.add)(meta.uid)
+        self._sink.take(event, _decode_object(raw))
+        if initial is None and meta.resource_version:
+            self._version = meta.resource_version
+        return initial
+
+    def _take_bookmark(self, meta: _Meta, initial: set[str] | None) -> set[str] | None:
+        if initial is None:
+            self._version = meta.resource_version or self._version
+            return None
+        if (meta.annotations or {}).get(INITIAL_END) != "true":
+            return initial
+        self._whole(initial, meta.resource_version)
+        return None
+
+
+async def lines_of(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """The whole lines of a body, without their ends. Raises BodyTooLargeError for a line that does not end.
+
+    Other tasks run from time to time, however fast the lines come.
+    """
+    rest, taken = b"", 0
+    async for data in content.iter_chunked(CHUNK):
+        *whole, rest = (rest + data).split(b"\n")
+        for line in whole:
+            if line:
+                yield line
+                taken += 1
+                if taken % LINES_A_TURN == 0:
+                    await asyncio.sleep(0)
+        if len(rest) > MOST_LINE:
+            raise BodyTooLargeError(f"expected lines of at most {MOST_LINE} bytes")
+
+
+def _pauses() -> Iterator[float]:
+    """[s] growing pauses, each with jitter."""
+    pause = 0.2
+    while True:
+        yield pause * random.uniform(0.5, 1.5)
+        pause = min(pause * 2.0, LONGEST_PAUSE)
+
+
+__all__ = ["Event", "NotFound", "Reflector", "Sink", "Trouble", "Watched", "lines_of"]
