@@ -23,10 +23,10 @@ from typing import Any, Literal, Protocol
 import aiohttp
 import msgspec
 
-from peaks_scheduler.errors import KubeError, MalformedResponse, NotFound
+from peaks_scheduler.errors import KubeError, MalformedResponse
 
 from .connection import CONNECT_TIMEOUT, Connection
-from .decoding import DECODING_ERRORS, Json, decode_as, decode_objects
+from .decoding import DECODING_ERRORS, decode_as, decode_page
 from .response_limits import BodyTooLargeError, read_body
 from .transport import JSON, Transport, error_of
 
@@ -44,26 +44,31 @@ GONE = 410
 INITIAL_END = "k8s.io/initial-events-end"
 
 
-class Sink(Protocol):
-    """What takes the objects."""
+class Head(msgspec.Struct, rename="camel"):
+    """The metadata that every object has."""
 
-    def take(self, event: Event | None, raw: Json) -> object:
-        """An object of a list (None), or a change of it."""
-
-    def listed(self, uids: frozenset[str], version: str) -> object:
-        """A list has come whole: at this version there are objects with these uids and no others."""
-
-
-class _Meta(msgspec.Struct, rename="camel"):
     name: str = ""
+    namespace: str = ""
     uid: str = ""
     resource_version: str = ""
     annotations: dict[str, Any] | None = None
 
 
+class Sink(Protocol):
+    """What takes the objects."""
+
+    def begins(self) -> object:
+        """A list begins."""
+
+    def take(self, event: Event | None, head: Head, raw: msgspec.Raw) -> object:
+        """An object of a list (None), or a change of it. ``raw`` is its JSON. Raises nothing."""
+
+    def listed(self, uids: frozenset[str], version: str) -> object:
+        """A list has come whole: at this version there are objects with these uids and no others."""
+
+
 class _Object(msgspec.Struct):
-    metadata: _Meta = msgspec.field(default_factory=_Meta)
-    code: int = 0
+    metadata: Head = msgspec.field(default_factory=Head)
 
 
 class _Line(msgspec.Struct):
@@ -73,7 +78,6 @@ class _Line(msgspec.Struct):
 
 _decode_line = msgspec.json.Decoder(_Line).decode
 _decode_head = msgspec.json.Decoder(_Object).decode
-_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,7 @@ class Reflector:
         pauses: Callable[[], Iterator[float]] | None = None,
     ) -> None:
         self._connection, self._watched, self._sink = connection, watched, sink
+        self._session = connection.new_session(for_kopf=False)
         self._transport = Transport(connection, timeout=60.0)
         self._on_trouble, self._on_request = on_trouble, on_request
         self._silence, self._pauses = silence, pauses or _pauses
@@ -125,6 +130,12 @@ class Reflector:
 
     async def run(self) -> None:
         """List and watch until cancelled."""
+        try:
+            await self._rounds()
+        finally:
+            await self._session.close()
+
+    async def _rounds(self) -> None:
         pauses = self._pauses()
         while True:
             try:
@@ -157,15 +168,14 @@ class Reflector:
     # -- lists
 
     async def _list_in_pages(self) -> None:
-        self._on_request("list")
+        self._begin()
         uids: set[str] = set()
         query = {"limit": str(PAGE), **(self._watched.query or {})}
         while True:
             body = await self._transport.get(self._watched.path, query, JSON)
-            page = decode_as(body, decode_objects)
-            for raw in page.objects():
-                uids.add(str(raw["metadata"].get("uid") or ""))
-                self._sink.take(None, raw)
+            page = decode_as(body, decode_page)
+            for raw in page.items or ():
+                self._take_item(raw, uids)
             if not page.metadata.token:
                 break
             if page.metadata.token == query.get("continue"):
@@ -174,17 +184,27 @@ class Reflector:
             await asyncio.sleep(0)
         self._whole(uids, page.metadata.resource_version)
 
+    def _take_item(self, raw: msgspec.Raw, uids: set[str]) -> None:
+        try:
+            self._take_object(None, raw, _decode_head(raw).metadata, uids)
+        except DECODING_ERRORS as error:
+            self._on_trouble("item", f"{error}: {bytes(raw)[:80]!r}")
+
     async def _stream_list(self) -> None:
         """List by a watch that begins with all objects, and go on watching."""
-        self._on_request("list")
+        self._begin()
         query = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
         try:
             await self._follow(query, set())
         except KubeError as error:
             # a server without streaming lists refuses the parameters
-            if error.status not in (400, 403, 422):
+            if error.status not in (400, 422):
                 raise
             self._streams = False
+
+    def _begin(self) -> None:
+        self._on_request("list")
+        self._sink.begins()
 
     def _whole(self, uids: set[str], version: str) -> None:
         self._sink.listed(frozenset(uids), version)
@@ -210,9 +230,7 @@ class Reflector:
             }
         )
         limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=self._silence)
-        async with self._connection.session.get(
-            url, headers={"Accept": JSON}, timeout=limits, allow_redirects=False
-        ) as answer:
+        async with self._session.get(url, headers={"Accept": JSON}, timeout=limits, allow_redirects=False) as answer:
             if answer.status != 200:
                 error = error_of("GET", self._watched.path, answer.status, answer.headers, await read_body(answer))
                 if answer.status == GONE:
@@ -247,18 +265,20 @@ class Reflector:
         self._on_trouble("line", f"an event of type {read.type[:40]!r}")
         return initial
 
-    def _take_object(self, event: Event, raw: msgspec.Raw, meta: _Meta, initial: set[str] | None) -> set[str] | None:
+    def _take_object(
+        self, event: Event | None, raw: msgspec.Raw, meta: Head, initial: set[str] | None
+    ) -> set[str] | None:
         if not meta.name or not meta.uid:
             self._on_trouble("item", "an object without name or uid")
             return initial
         if initial is not None:
             (initial.discard if event == "DELETED" else initial.add)(meta.uid)
-        self._sink.take(event, _decode_object(raw))
+        self._sink.take(event, meta, raw)
         if initial is None and meta.resource_version:
             self._version = meta.resource_version
         return initial
 
-    def _take_bookmark(self, meta: _Meta, initial: set[str] | None) -> set[str] | None:
+    def _take_bookmark(self, meta: Head, initial: set[str] | None) -> set[str] | None:
         if initial is None:
             self._version = meta.resource_version or self._version
             return None
@@ -292,6 +312,3 @@ def _pauses() -> Iterator[float]:
     while True:
         yield pause * random.uniform(0.5, 1.5)
         pause = min(pause * 2.0, LONGEST_PAUSE)
-
-
-__all__ = ["Event", "NotFound", "Reflector", "Sink", "Trouble", "Watched", "lines_of"]
