@@ -23,10 +23,11 @@ from typing import Any, Literal, Protocol
 import aiohttp
 import msgspec
 
-from peaks_scheduler.errors import KubeError, MalformedResponse
+from peaks_scheduler.errors import KubeError, MalformedResponse, TooLarge
 
 from .connection import CONNECT_TIMEOUT, Connection
 from .decoding import DECODING_ERRORS, decode_as, decode_page
+from .paging import SMALLER
 from .response_limits import BodyTooLargeError, read_body
 from .transport import JSON, Transport, error_of
 
@@ -172,7 +173,14 @@ class Reflector:
         uids: set[str] = set()
         query = {"limit": str(PAGE), **(self._watched.query or {})}
         while True:
-            body = await self._transport.get(self._watched.path, query, JSON)
+            try:
+                body = await self._transport.get(self._watched.path, query, JSON)
+            except TooLarge as error:
+                self._on_trouble("too-large", str(error))
+                if query["limit"] == "1":
+                    raise
+                query["limit"] = str(max(1, int(query["limit"]) // SMALLER))
+                continue
             page = decode_as(body, decode_page)
             for raw in page.items or ():
                 self._take_item(raw, uids)

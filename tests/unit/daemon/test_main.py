@@ -315,7 +315,7 @@ class TestEnds:
             monkeypatch.setattr(daemon.parts.lease.elector, "release", release)
             await until(lambda: daemon.parts.lease.elector.leading and daemon.parts.core.gate.may_decide())
             api.stop()
-            daemon.parts.feed.pod("ADDED", pod(cpu="1"))
+            daemon.parts.observer.pod("ADDED", pod(cpu="1"))
             await until(lambda: daemon.parts.core.ledger.state("uid-default-web-0") is State.ASSUMED)
         assert "binds left in flight" in caplog.messages
         # the Lease goes only when no worker has a Binding in its hands any more

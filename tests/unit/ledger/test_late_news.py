@@ -7,20 +7,20 @@ all of this at random and knows the truth.
 
 from __future__ import annotations
 
-import asyncio
 import copy
 from collections import deque
 from typing import Any, cast
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from peaks_scheduler.daemon.watching.audit import Audit
-from peaks_scheduler.daemon.watching.feed import Feed
-from peaks_scheduler.kube.client import Listing
-from peaks_scheduler.kube.kinds import KINDS, Kind
+from peaks_scheduler.daemon.watching.observer import Observer
+from peaks_scheduler.daemon.watching.sinks import KindSink, NodeSink, PodSink
+from peaks_scheduler.kube.kinds import KINDS
+from peaks_scheduler.kube.reflector import Head, Sink
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.ledger.records import Change
 from peaks_scheduler.ledger.tombstones import Tombstones
@@ -29,11 +29,9 @@ from peaks_scheduler.observability.telemetry import Telemetry
 from tests.support.builders import NOW, Json, ledger, namespace, node, pod
 from tests.support.examples import examples
 from tests.support.storage_objects import claim
-from tests.support.virtual_time import now, run_virtually
 
 CLAIMS = next(kind for kind in KINDS if kind.kind == "PersistentVolumeClaim")
 NAMESPACES = next(kind for kind in KINDS if kind.kind == "Namespace")
-RESOURCES = {"Pod": "pods", "Node": "nodes", CLAIMS.kind: CLAIMS.path, NAMESPACES.kind: NAMESPACES.path}
 
 
 def born(raw: Json, uid: str, version: int) -> Json:
@@ -43,19 +41,29 @@ def born(raw: Json, uid: str, version: int) -> Json:
     return raw
 
 
+def in_bytes(raw: Json) -> tuple[Head, msgspec.Raw]:
+    """The object as a reflector hands it on."""
+    text = msgspec.json.encode(raw)
+    meta = raw["metadata"]
+    return Head(meta["name"], meta.get("namespace") or "", meta["uid"], meta["resourceVersion"]), msgspec.Raw(text)
+
+
 class Cluster:
-    """What there is, as the API server has it; and a real door, ledger and audit that are told of it."""
+    """What there is, as the API server has it; and real sinks, observer and ledger that are told of it."""
 
     def __init__(self) -> None:
         self.version = 0
         self.there: dict[str, Json] = {}  # by uid
         self.ledger: Ledger = ledger()
-        self.fed = (CLAIMS, NAMESPACES)
         self.changes: list[Change] = []
-        telemetry, anybody = Telemetry("Peaks"), cast(Any, self)
-        self.feed = Feed(self.ledger, anybody, telemetry, lambda: NOW, self.pod_changed, self.changes.append)
-        self.feed.listed.set()
-        self.audit = Audit(self.ledger, anybody, self.feed, anybody, telemetry, anybody, lambda: None, clock=now)
+        telemetry = Telemetry("Peaks")
+        self.observer = Observer(self.ledger, telemetry, lambda: NOW, self.pod_changed, self.changes.append)
+        self.pods = PodSink(self.observer, telemetry, "Peaks")
+        self.sinks: dict[str, Sink] = {
+            "Pod": self.pods,
+            "Node": NodeSink(self.observer, telemetry),
+            **{kind.kind: KindSink(kind, self.observer, telemetry, lambda _: None) for kind in (CLAIMS, NAMESPACES)},
+        }
 
     # the API server
 
@@ -72,52 +80,27 @@ class Cluster:
     def of(self, kind: str) -> dict[str, Json]:
         return {uid: raw for uid, raw in self.there.items() if raw["kind"] == kind}
 
-    async def list_metadata(self, resource: str) -> Listing:
-        found = self.of({"pods": "Pod", "nodes": "Node"}[resource])
-        names = {uid: (raw["metadata"].get("namespace", ""), raw["metadata"]["name"]) for uid, raw in found.items()}
-        return Listing(str(self.version), names)
-
-    async def list_keys(self, path: str) -> frozenset[str]:
-        return frozenset(key_of(raw) for raw in self.there.values() if RESOURCES[raw["kind"]] == path)
-
-    async def list_objects(self, path: str) -> list[Json]:
-        return [raw for raw in self.there.values() if RESOURCES[raw["kind"]] == path]
-
-    async def get_pod(self, namespace: str, name: str) -> Json | None:
-        return next((raw for raw in self.of("Pod").values() if raw["metadata"]["name"] == name), None)
-
-    async def get_node(self, name: str) -> Json:
-        return next(raw for raw in self.of("Node").values() if raw["metadata"]["name"] == name)
-
     # what is told
 
     def shows(self, event: str | None, raw: Json) -> None:
         """A watch (or, with None, a list) brings it."""
-        if raw["kind"] == "Pod":
-            self.feed.pod(event, copy.deepcopy(raw))
-        elif raw["kind"] == "Node":
-            self.feed.node(event, copy.deepcopy(raw))
-        else:
-            self.feed.other(CLAIMS if raw["kind"] == CLAIMS.kind else NAMESPACES, event, copy.deepcopy(raw))
+        self.sinks[raw["kind"]].take(cast(Any, event), *in_bytes(raw))
+
+    def kopf_shows(self, raw: Json) -> None:
+        """kopf brings a waiting pod of ours, perhaps late."""
+        self.pods.shown.add(raw["metadata"]["uid"])
+        self.observer.pod("MODIFIED", copy.deepcopy(raw))
 
     def compare(self) -> None:
-        """The audit compares all names once, and reads what it missed before."""
-
-        async def once() -> None:
-            task = asyncio.ensure_future(self.audit.compare_names())
-            await asyncio.sleep(0.5)
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-        run_virtually(once())
+        """Every kind is listed anew."""
+        for kind, sink in self.sinks.items():
+            sink.begins()
+            for raw in self.of(kind).values():
+                sink.take(None, *in_bytes(raw))
+            sink.listed(frozenset(self.of(kind)), str(self.version))
 
     def pod_changed(self, uid: str, change: Change, before: Pod | None) -> None:
         self.changes.append(change)
-
-    def node_changed(self, change: Change) -> None:
-        self.changes.append(change)
-
-    def completed(self, kinds: list[Kind]) -> None: ...
 
     # what is known
 
@@ -210,23 +193,7 @@ def test_a_pod_that_was_dropped_by_mistake_is_found_and_read(cluster: Cluster) -
     cluster.compare()
     cluster.there["u1"] = there
     cluster.compare()
-    cluster.compare()
     assert cluster.known() == {"u1"}
-
-
-def test_a_pod_that_nobody_can_make_sense_of_holds_up_nothing(cluster: Cluster) -> None:
-    """One such pod kept the first lists from ever being complete: nothing was bound."""
-    odd = cluster.put(pod("odd", cpu="a lot"), "u1")
-    cluster.shows("ADDED", odd)
-    run_virtually(until_complete(cluster))
-
-
-async def until_complete(cluster: Cluster) -> None:
-    task = asyncio.ensure_future(cluster.audit.compare_names())
-    async with asyncio.timeout(120):
-        await cluster.audit.complete.wait()
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
 
 
 # --- objects that are known by their names ----------------------------------------------------------------------------
@@ -272,26 +239,18 @@ def test_the_first_that_is_heard_of_a_node_may_be_older_than_its_successor(clust
     cluster.delete("old")
     there = cluster.put(node("worker-1", cpu="8"), "new")
     cluster.compare()
-    cluster.compare()  # not shown by a watch: read
     cluster.shows("ADDED", was)
     cluster.shows("ADDED", there)
     assert cluster.known() == {"new"}
 
 
-def test_a_claim_made_anew_while_its_name_is_listed_is_not_dropped(cluster: Cluster) -> None:
-    cluster.shows("ADDED", cluster.put(claim("data"), "old"))
-    gone, answer = cluster.delete("old"), cluster.list_keys
-
-    async def list_keys(path: str) -> frozenset[str]:
-        keys = await answer(path)
-        if path == CLAIMS.path:  # while the answer is on its way
-            cluster.shows("DELETED", gone)
-            cluster.shows("ADDED", cluster.put(claim("data"), "new"))
-        return keys
-
-    cluster.list_keys = list_keys  # type: ignore[method-assign]
-    cluster.compare()
-    assert cluster.known() == {"default/data"}
+def test_a_waiting_pod_that_kopf_shows_while_a_list_is_read_is_not_dropped(cluster: Cluster) -> None:
+    sink = cluster.sinks["Pod"]
+    sink.begins()
+    older = str(cluster.version)
+    cluster.kopf_shows(cluster.put(pod("web"), "u1"))
+    sink.listed(frozenset(), older)
+    assert cluster.known() == {"u1"}
 
 
 # --- what is remembered -----------------------------------------------------------------------------------------------
@@ -322,83 +281,63 @@ KINDS_OF_NEWS = [RUNNING, pod("web"), pod("db"), *NAMED.values()]
 
 
 class AnyNews(RuleBasedStateMachine):
-    """Each object has a queue of news, as in kopf; the queues are served in any order. The audit compares whenever it
-    likes, and answers of old come whenever they like."""
+    """Watches tell of each kind in order, unless a gap loses some; then everything is listed anew. kopf shows waiting
+    pods whenever it likes, in versions of old."""
 
     def __init__(self) -> None:
         super().__init__()
         self.cluster = Cluster()
-        self.waiting: dict[str, deque[tuple[str | None, Json]]] = {}
-        self.old: list[Json] = []  # answers on their way
-        self.told_gone: set[str] = set()
+        self.waiting: deque[tuple[str | None, Json]] = deque()
+        self.old: list[Json] = []  # pods that kopf may still show
+        self.gap = False
         self.count = 0
 
-    @rule(raw=st.sampled_from(KINDS_OF_NEWS))
-    def created(self, raw: Json) -> None:
+    @rule(raw=st.sampled_from(KINDS_OF_NEWS), heard=st.booleans())
+    def created(self, raw: Json, heard: bool) -> None:
         if key_of(raw) in {key_of(each) for each in self.cluster.of(raw["kind"]).values()}:
             return
         self.count += 1
-        self._news(f"u{self.count}", "ADDED", self.cluster.put(raw, f"u{self.count}"))
+        self._news("ADDED", self.cluster.put(raw, f"u{self.count}"), heard)
 
     @precondition(lambda self: self.cluster.there)
     @rule(data=st.data(), heard=st.booleans())
     def changed(self, data: st.DataObject, heard: bool) -> None:
         uid = data.draw(st.sampled_from(sorted(self.cluster.there)))
-        raw = self.cluster.put(self.cluster.there[uid], uid)
-        self.old.append(raw)
-        if heard:
-            self._news(uid, "MODIFIED", raw)
+        self._news("MODIFIED", self.cluster.put(self.cluster.there[uid], uid), heard)
 
     @precondition(lambda self: self.cluster.there)
     @rule(data=st.data(), heard=st.booleans())
     def deleted(self, data: st.DataObject, heard: bool) -> None:
         uid = data.draw(st.sampled_from(sorted(self.cluster.there)))
-        raw = self.cluster.delete(uid)
-        if heard:
-            self._news(uid, "DELETED", raw)
+        self._news("DELETED", self.cluster.delete(uid), heard)
+
+    @precondition(lambda self: self.waiting and not self.gap)
+    @rule()
+    def the_watch_tells(self) -> None:
+        self.cluster.shows(*self.waiting.popleft())
+
+    @precondition(lambda self: self.old)
+    @rule(data=st.data())
+    def kopf_tells(self, data: st.DataObject) -> None:
+        self.cluster.kopf_shows(data.draw(st.sampled_from(self.old)))
 
     @rule()
     def listed_anew(self) -> None:
-        for uid, raw in self.cluster.there.items():
-            self._news(uid, None, raw)
-
-    @precondition(lambda self: self.waiting)
-    @rule(data=st.data())
-    def one_is_served(self, data: st.DataObject) -> None:
-        self._serve(data.draw(st.sampled_from(sorted(self.waiting))))
-
-    @precondition(lambda self: [each for each in self.old if each["kind"] == "Pod"])
-    @rule(data=st.data())
-    def an_answer_arrives(self, data: st.DataObject) -> None:
-        pods = [each for each in self.old if each["kind"] == "Pod"]
-        self.cluster.shows(None, data.draw(st.sampled_from(pods)))
-
-    @rule()
-    def compared(self) -> None:
-        before = self.cluster.known()
+        self.waiting.clear()
+        self.gap = False
         self.cluster.compare()
-        self.told_gone |= {uid for uid in before - self.cluster.known() if uid.startswith("u")}
 
-    def _news(self, uid: str, event: str | None, raw: Json) -> None:
-        self.waiting.setdefault(uid, deque()).append((event, raw))
-
-    def _serve(self, uid: str) -> None:
-        event, raw = self.waiting[uid].popleft()
-        if not self.waiting[uid]:
-            del self.waiting[uid]
-        self.cluster.shows(event, raw)
-        if event == "DELETED":
-            self.told_gone.add(uid)
-
-    @invariant()
-    def what_is_known_to_be_gone_stays_gone(self) -> None:
-        assert not self.told_gone & self.cluster.known()
+    def _news(self, event: str, raw: Json, heard: bool) -> None:
+        self.gap = self.gap or not heard  # a watch that lost something ends, and its kind is listed
+        self.waiting.append((event, raw))
+        if event != "DELETED" and raw["kind"] == "Pod" and "nodeName" not in raw["spec"]:
+            self.old.append(raw)
 
     def teardown(self) -> None:
+        if self.gap:
+            self.listed_anew()
         while self.waiting:
-            self._serve(min(self.waiting))
-        for _ in range(3):
-            self.cluster.compare()
+            self.the_watch_tells()
         assert self.cluster.known() == self.cluster.truth()
 
 

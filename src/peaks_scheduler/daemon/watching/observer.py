@@ -1,8 +1,8 @@
 """What watches and lists show, written into the ledger.
 
-Owns the checks before an object reaches the ledger: its types, and whether it is out of date (``tombstones``). An object
-that cannot be understood is passed over, counted and logged; it costs no other object. Tells the scheduler what changed.
-Assumes one event loop.
+Owns the checks before an object reaches the ledger: its types, and whether it is out of date (``tombstones``). An
+object that cannot be understood is passed over, counted and logged; it costs no other object. Tells the scheduler what
+changed. Assumes one event loop.
 """
 
 from __future__ import annotations

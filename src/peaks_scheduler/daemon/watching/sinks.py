@@ -1,7 +1,8 @@
 """What the reflectors tell goes to the observer: one sink for each kind of objects.
 
 Owns which objects vanished: those in the ledger that a whole list does not have. A pod that kopf has shown since the
-list began stays: the list may be older. Pods on nodes are read in their typed form (``kube.schemas``), which has only
+list began stays: the list may be older. What a list has exists, whatever was believed before: a list is read after all
+that was told before it. Pods on nodes are read in their typed form (``kube.schemas``), which has only
 the fields that scheduling reads, and an update that changes none of them ends there.
 """
 
@@ -24,19 +25,38 @@ from .observer import NODES, PODS, Observer
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-class PodSink:
+class _Sink:
+    """What all sinks share."""
+
+    def __init__(self, observer: Observer, telemetry: Telemetry) -> None:
+        self._observer, self._telemetry = observer, telemetry
+        self._listing = False
+
+    def begins(self) -> None:
+        self._listing = True
+
+    def _exists(self, event: Event | None, uid: str) -> None:
+        """Forget that the object was believed gone, where a list has it."""
+        if self._listing and event != "DELETED":
+            self._observer.ledger.tombstones.discard(uid)
+
+
+class PodSink(_Sink):
     """Pods. ``ours``: the scheduler name whose waiting pods are read whole."""
 
     def __init__(self, observer: Observer, telemetry: Telemetry, ours: str) -> None:
-        self._observer, self._telemetry, self._ours = observer, telemetry, ours
+        super().__init__(observer, telemetry)
+        self._ours = ours
         self._digests: dict[str, int] = {}  # uid -> hash of what was last observed of a pod on a node
         self.shown: set[str] = set()
         """uids of pods that kopf has shown since the last list began."""
 
     def begins(self) -> None:
+        super().begins()
         self.shown.clear()
 
     def take(self, event: Event | None, head: Head, raw: msgspec.Raw) -> None:
+        self._exists(event, head.uid)
         try:
             placed = None if event == "DELETED" else placed_pod(raw, self._ours)
         except ObjectError as error:
@@ -45,14 +65,10 @@ class PodSink:
         if placed is None:
             self._digests.pop(head.uid, None)
             self._whole(event, raw)
-        elif self._digests.get(head.uid) == placed.digest and not self._is_news(head.uid):
+        elif self._digests.get(head.uid) == placed.digest and self._observer.ledger.node_of(head.uid):
             self._observer.unheard.discard(head.uid)
         else:
             self._take_placed(event, head.uid, placed)
-
-    def _is_news(self, uid: str) -> bool:
-        """Is the pod in another state in the ledger than on a node?"""
-        return not self._observer.ledger.node_of(uid) or uid in self._observer.unheard
 
     def _take_placed(self, event: Event | None, uid: str, placed: PlacedPod) -> None:
         if self._observer.pod(event, placed.raw, checked=True):
@@ -65,6 +81,7 @@ class PodSink:
             self._observer.passed_over.note(PODS, "object", str(error), "pod not understood")
 
     def listed(self, uids: frozenset[str], version: str) -> None:
+        self._listing = False
         known = [pod.uid for pod, _ in self._observer.ledger.pods()]
         for uid in known:
             if uid not in uids and uid not in self.shown and self._observer.pod_vanished(uid, version):
@@ -72,44 +89,40 @@ class PodSink:
         self._digests = {uid: digest for uid, digest in self._digests.items() if uid in uids}
 
 
-class NodeSink:
+class NodeSink(_Sink):
     """Nodes."""
 
-    def __init__(self, observer: Observer, telemetry: Telemetry) -> None:
-        self._observer, self._telemetry = observer, telemetry
-
-    def begins(self) -> None:
-        return
-
     def take(self, event: Event | None, head: Head, raw: msgspec.Raw) -> None:
+        self._exists(event, head.uid)
         try:
             self._observer.node(event, _decode(raw))
         except DECODING_ERRORS as error:
             self._observer.passed_over.note(NODES, "object", str(error), "node not understood")
 
     def listed(self, uids: frozenset[str], version: str) -> None:
+        self._listing = False
         gone = [(node.uid, node.name) for node in self._observer.ledger.nodes() if node.uid not in uids]
         for uid, name in gone:
             if self._observer.node_vanished(uid, name, version):
                 self._telemetry.audit_repaired(NODES, "vanished")
 
 
-class KindSink:
+class KindSink(_Sink):
     """Objects of another kind. ``complete`` is called after every whole list."""
 
     def __init__(self, kind: Kind, observer: Observer, telemetry: Telemetry, complete: Callable[[Kind], None]) -> None:
-        self._kind, self._observer, self._telemetry, self._complete = kind, observer, telemetry, complete
-
-    def begins(self) -> None:
-        return
+        super().__init__(observer, telemetry)
+        self._kind, self._complete = kind, complete
 
     def take(self, event: Event | None, head: Head, raw: msgspec.Raw) -> None:
+        self._exists(event, head.uid)
         try:
             self._observer.other(self._kind, event, _decode(raw))
         except DECODING_ERRORS as error:
             self._observer.passed_over.note(self._kind.plural, "object", str(error), "object not understood")
 
     def listed(self, uids: frozenset[str], version: str) -> None:
+        self._listing = False
         for key, uid in self._observer.ledger.tombstones.holders(self._kind.plural).items():
             if uid not in uids:
                 self._observer.other_vanished(self._kind, key)
