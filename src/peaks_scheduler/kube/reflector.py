@@ -181,6 +181,7 @@ class Reflector:
                     raise
                 query["limit"] = str(max(1, int(query["limit"]) // SMALLER))
                 continue
+            await asyncio.sleep(0)  # as before the lines of a watch
             page = decode_as(body, decode_page)
             for raw in page.items or ():
                 self._take_item(raw, uids)
@@ -244,6 +245,7 @@ class Reflector:
                 if answer.status == GONE:
                     raise _ListAnewError(str(error))
                 raise error
+            await asyncio.sleep(0)  # who observes requests looks at the server's clock first: objects are dated by it
             await self._take_lines(answer, initial)
 
     async def _take_lines(self, answer: aiohttp.ClientResponse, initial: set[str] | None) -> None:

@@ -270,7 +270,7 @@ class TestWork:
         api(lambda server: server.add_pod(pod(cpu="1")))
         async with run() as daemon:
             parts = daemon.parts
-            ledger, lists = parts.core.ledger, parts.audit.complete
+            ledger, lists = parts.core.ledger, parts.feed.complete
             await until(lambda: ledger.state("uid-default-web-0") is State.PENDING and lists.is_set())
             (source,) = (keeper for keeper in daemon.parts.keepers if isinstance(keeper, LoadKeeper))
             await until(lambda: source.asked and daemon.parts.lease.elector.holder == "the-other")
