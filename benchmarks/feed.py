@@ -26,7 +26,12 @@ PART = "feed"
 NODES = 100  # enough for the pods, and few enough that their cost does not matter
 LIMIT = 260.0  # [s] for one way
 AT_ONCE, PAUSE = 20, 0.01  # Bindings at once, and the time between [s]: about as fast as an API server takes them
-WAYS = {"waiting": "feed, our waiting pods", "placed": "feed, other pods", "plain": "plain watch", "decode": "plain watch, no ledger"}
+WAYS = {
+    "waiting": "feed, our waiting pods",
+    "placed": "feed, other pods",
+    "plain": "plain watch",
+    "decode": "plain watch, no ledger",
+}
 UNITS: dict[str, tuple[str, Better]] = {
     "CPU per pod of the first list": ("ms", "lower"),
     "CPU per change": ("ms", "lower"),

@@ -2,7 +2,8 @@
 
     python -m benchmarks.feed_probe waiting|placed|plain|decode KUBECONFIG PODS
 
-``waiting``: the daemon's own feed, all pods are ours. ``placed``: the same, all pods are another scheduler's. ``plain``: a list and a watch over the same connection, json, the same ledger.
+``waiting``: the daemon's own feed, all pods are ours. ``placed``: the same, all pods are another scheduler's.
+``plain``: a list and a watch over the same connection, json, the same ledger.
 ``decode``: the same without the ledger, so only the client and json. Prints ``listed`` when all pods were listed, then
 one JSON line when every pod has come a second time. The API server is another process, so its CPU does not count here.
 """

@@ -65,7 +65,7 @@ class Reflected:
 
     async def until(self, holds: Callable[[], bool]) -> None:
         async with asyncio.timeout(10.0):
-            while not holds():
+            while not holds():  # noqa: ASYNC110 -- what is awaited has no event
                 await asyncio.sleep(0.005)
 
 
