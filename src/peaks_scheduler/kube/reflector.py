@@ -3,12 +3,15 @@
 Owns the protocol of list and watch: a streaming list where the API server has it (``sendInitialEvents``), else pages;
 bookmarks; 410 and other ERROR events, after which the kind is listed anew; lost and silent connections, after which it
 watches on from the last version. After every list the sink is told which objects exist: all others have vanished.
-Lines and items that are no objects are skipped and reported. Never ends by itself, never interprets an object beyond
-its metadata.
+Lines and items that are no objects are skipped and reported; a skipped line may have told of an end, so the kind is
+listed anew when that watch ends. Pauses between tries grow (``backoff``). Never ends by itself, never interprets an
+object beyond its metadata.
 
     state      ends with                        then
     list       the end of the list              watch from its version
+    list       410 between two pages            list
     watch      time is up, connection lost      watch from the last version seen
+    watch      time is up, a line was skipped   list
     watch      ERROR, 410                       list
 """
 
@@ -16,15 +19,17 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import aiohttp
 import msgspec
 
-from peaks_scheduler.errors import KubeError, MalformedResponse, TooLarge
+from peaks_scheduler.errors import KubeError, MalformedResponse, TooLarge, TooManyRequests
 
+from .backoff import Backoff
 from .connection import CONNECT_TIMEOUT, Connection
 from .decoding import DECODING_ERRORS, decode_as, decode_page
 from .paging import SMALLER
@@ -32,7 +37,7 @@ from .response_limits import BodyTooLargeError, read_body
 from .transport import JSON, Transport, error_of
 
 Event = Literal["ADDED", "MODIFIED", "DELETED"]
-Trouble = Literal["line", "item", "error", "too-large", "lost", "silent", "gone"]
+Trouble = Literal["line", "item", "list", "error", "too-large", "lost", "silent", "gone"]
 
 PAGE = 500  # objects
 MOST_LINE = 32 << 20  # [bytes] one object
@@ -40,7 +45,7 @@ CHUNK = 1 << 16  # [bytes] that are read at once
 LINES_A_TURN = 64  # lines that are taken before other tasks run
 WATCH_TIME = (300, 600)  # [s] the server ends a watch after a time between these, as client-go asks for
 SILENCE = 150.0  # [s] without a byte: the server sends a bookmark every minute
-LONGEST_PAUSE = 30.0  # [s] between two tries
+SHORTEST_WATCH = 1.0  # [s] after one that ended sooner there is a pause, whatever it brought
 GONE = 410
 INITIAL_END = "k8s.io/initial-events-end"
 
@@ -64,8 +69,11 @@ class Sink(Protocol):
     def take(self, event: Event | None, head: Head, raw: msgspec.Raw) -> object:
         """An object of a list (None), or a change of it. ``raw`` is its JSON. Raises nothing."""
 
-    def listed(self, uids: frozenset[str], version: str) -> object:
+    def listed(self, uids: AbstractSet[str], version: str) -> object:
         """A list has come whole: at this version there are objects with these uids and no others."""
+
+    def reached(self, version: str) -> object:
+        """Every change up to this version has been told."""
 
 
 class _Object(msgspec.Struct):
@@ -77,8 +85,13 @@ class _Line(msgspec.Struct):
     object: msgspec.Raw
 
 
+class _Status(msgspec.Struct):
+    code: int = 0
+
+
 _decode_line = msgspec.json.Decoder(_Line).decode
 _decode_head = msgspec.json.Decoder(_Object).decode
+_decode_status = msgspec.json.Decoder(_Status).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +119,7 @@ class Reflector:
         on_trouble: called with what went wrong, and why.
         on_request: called with "list" or "watch" before each.
         silence: [s] without a byte after which a watch counts as dead.
-        pauses: [s] between tries, made anew after every success.
+        backoff: pauses between tries.
     """
 
     def __init__(
@@ -117,54 +130,54 @@ class Reflector:
         on_trouble: Callable[[Trouble, str], None] = lambda trouble, why: None,
         on_request: Callable[[str], None] = lambda what: None,
         silence: float = SILENCE,
-        pauses: Callable[[], Iterator[float]] | None = None,
+        backoff: Backoff | None = None,
     ) -> None:
         self._connection, self._watched, self._sink = connection, watched, sink
-        self._session = connection.new_session(for_kopf=False)
         self._transport = Transport(connection, timeout=60.0)
         self._on_trouble, self._on_request = on_trouble, on_request
-        self._silence, self._pauses = silence, pauses or _pauses
+        self._silence, self._backoff = silence, backoff or Backoff()
         self._version = ""  # empty: list first
         self._streams = True  # does the server know streaming lists?
+        self._listed = False  # has the list that was begun last come whole?
+        self._doubtful = False  # was something skipped since then?
         self.complete = asyncio.Event()
         """Set once a whole list has come."""
 
     async def run(self) -> None:
-        """List and watch until cancelled."""
-        try:
-            await self._rounds()
-        finally:
-            await self._session.close()
-
-    async def _rounds(self) -> None:
-        pauses = self._pauses()
-        while True:
-            try:
-                await self._round()
-            except _ListAnewError as error:
-                self._version = ""
-                self._on_trouble("gone", str(error))
-            except _SilentError as error:
-                self._on_trouble("silent", str(error))
-            except (KubeError, aiohttp.ClientError, OSError, RuntimeError) as error:  # TimeoutError is an OSError
-                self._on_trouble("lost", f"{type(error).__name__}: {error}")
-            else:
-                pauses = self._pauses()
-                continue
-            await asyncio.sleep(next(pauses))
+        """List and watch until cancelled. May be called again after its end."""
+        async with self._connection.new_session(for_kopf=False) as session:
+            while True:
+                pause = await self._try(session)
+                if pause is not None:
+                    await asyncio.sleep(self._backoff.pause(pause))
 
     def renew(self) -> None:
         """List anew at the next occasion."""
         self._version = ""
 
-    async def _round(self) -> None:
-        """One list or watch."""
+    async def _try(self, session: aiohttp.ClientSession) -> float | None:
+        """One list or watch. The least pause [s] after it; None: none."""
+        try:
+            return await self._round(session)
+        except _ListAnewError as error:
+            self._version = ""
+            self._on_trouble("gone", str(error))
+        except _SilentError as error:
+            self._on_trouble("silent", str(error))
+        except MalformedResponse as error:
+            self._on_trouble("list", str(error))
+        except (KubeError, aiohttp.ClientError, OSError, RuntimeError) as error:  # TimeoutError is an OSError
+            self._on_trouble("lost", f"{type(error).__name__}: {error}")
+            return error.retry_after if isinstance(error, TooManyRequests) else 0.0
+        return 0.0
+
+    async def _round(self, session: aiohttp.ClientSession) -> float | None:
         if self._version:
-            await self._watch()
-        elif self._streams:
-            await self._stream_list()
-        else:
-            await self._list_in_pages()
+            return await self._watch(session)
+        if self._streams:
+            return await self._stream_list(session)
+        await self._list_in_pages()
+        return None
 
     # -- lists
 
@@ -181,6 +194,10 @@ class Reflector:
                     raise
                 query["limit"] = str(max(1, int(query["limit"]) // SMALLER))
                 continue
+            except KubeError as error:
+                if error.status == GONE:
+                    raise _ListAnewError(str(error)) from error
+                raise
             await asyncio.sleep(0)  # as before the lines of a watch
             page = decode_as(body, decode_page)
             for raw in page.items or ():
@@ -199,36 +216,47 @@ class Reflector:
         except DECODING_ERRORS as error:
             self._on_trouble("item", f"{error}: {bytes(raw)[:80]!r}")
 
-    async def _stream_list(self) -> None:
+    async def _stream_list(self, session: aiohttp.ClientSession) -> float | None:
         """List by a watch that begins with all objects, and go on watching."""
         self._begin()
         query = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
         try:
-            await self._follow(query, set())
+            pause = await self._follow(session, query, set())
         except KubeError as error:
             # a server without streaming lists refuses the parameters
             if error.status not in (400, 422):
                 raise
             self._streams = False
+            return None
+        if not self._listed:
+            raise aiohttp.ClientPayloadError("the list broke off")
+        return pause
 
     def _begin(self) -> None:
         self._on_request("list")
+        self._listed = False
         self._sink.begins()
 
     def _whole(self, uids: set[str], version: str) -> None:
-        self._sink.listed(frozenset(uids), version)
-        self._version = version
+        if not version:
+            raise MalformedResponse(f"GET {self._watched.path}: expected a list with a resourceVersion, got none")
+        self._sink.listed(uids, version)
+        self._version, self._listed, self._doubtful = version, True, False
         self.complete.set()
 
     # -- watches
 
-    async def _watch(self) -> None:
+    async def _watch(self, session: aiohttp.ClientSession) -> float | None:
         self._on_request("watch")
-        await self._follow({"resourceVersion": self._version}, None)
+        return await self._follow(session, {"resourceVersion": self._version}, None)
 
-    async def _follow(self, query: Mapping[str, str], initial: set[str] | None) -> None:
+    async def _follow(
+        self, session: aiohttp.ClientSession, query: Mapping[str, str], initial: set[str] | None
+    ) -> float | None:
         """Take the lines of one watch. ``initial`` collects the uids of a streaming list until its end; None: it is
-        none."""
+        none. Returns the least pause [s] after it; None: none."""
+        clock = asyncio.get_running_loop().time
+        begun = clock()
         url = self._connection.url(self._watched.path).with_query(
             {
                 "watch": "true",
@@ -239,7 +267,7 @@ class Reflector:
             }
         )
         limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=self._silence)
-        async with self._session.get(url, headers={"Accept": JSON}, timeout=limits, allow_redirects=False) as answer:
+        async with session.get(url, headers={"Accept": JSON}, timeout=limits, allow_redirects=False) as answer:
             if answer.status != 200:
                 error = error_of("GET", self._watched.path, answer.status, answer.headers, await read_body(answer))
                 if answer.status == GONE:
@@ -247,6 +275,9 @@ class Reflector:
                 raise error
             await asyncio.sleep(0)  # who observes requests looks at the server's clock first: objects are dated by it
             await self._take_lines(answer, initial)
+        if self._doubtful:
+            self._version = ""  # what was skipped may have been an end
+        return 0.0 if clock() - begun < SHORTEST_WATCH else None
 
     async def _take_lines(self, answer: aiohttp.ClientResponse, initial: set[str] | None) -> None:
         try:
@@ -262,24 +293,39 @@ class Reflector:
         """Take one line; the uids of a streaming list so far, None once it has ended."""
         try:
             read = _decode_line(line)
+            if read.type == "ERROR":
+                raise self._error(read.object)
             head = _decode_head(read.object)
             if read.type in ("ADDED", "MODIFIED", "DELETED"):
                 return self._take_object(read.type, read.object, head.metadata, initial)  # type: ignore[arg-type]
         except DECODING_ERRORS as error:
-            self._on_trouble("line", f"{error}: {line[:80]!r}")
+            self._skip("line", f"{error}: {line[:80]!r}")
             return initial
         if read.type == "BOOKMARK":
             return self._take_bookmark(head.metadata, initial)
-        if read.type == "ERROR":
-            raise _ListAnewError(f"the watch ended with an error: {bytes(read.object)[:300]!r}")
-        self._on_trouble("line", f"an event of type {read.type[:40]!r}")
+        self._skip("line", f"an event of type {read.type[:40]!r}")
         return initial
+
+    def _skip(self, what: Trouble, why: str) -> None:
+        self._doubtful = True
+        self._on_trouble(what, why)
+
+    def _error(self, status: msgspec.Raw) -> _ListAnewError:
+        """The end of a watch by an ERROR event."""
+        text = f"the watch ended with an error: {bytes(status)[:300]!r}"
+        try:
+            expired = _decode_status(status).code == GONE
+        except DECODING_ERRORS:
+            expired = False
+        if not expired:
+            self._on_trouble("error", text)
+        return _ListAnewError(text)
 
     def _take_object(
         self, event: Event | None, raw: msgspec.Raw, meta: Head, initial: set[str] | None
     ) -> set[str] | None:
         if not meta.name or not meta.uid:
-            self._on_trouble("item", "an object without name or uid")
+            self._skip("item", "an object without name or uid")
             return initial
         if initial is not None:
             (initial.discard if event == "DELETED" else initial.add)(meta.uid)
@@ -290,7 +336,9 @@ class Reflector:
 
     def _take_bookmark(self, meta: Head, initial: set[str] | None) -> set[str] | None:
         if initial is None:
-            self._version = meta.resource_version or self._version
+            if meta.resource_version:
+                self._version = meta.resource_version
+                self._sink.reached(meta.resource_version)
             return None
         if (meta.annotations or {}).get(INITIAL_END) != "true":
             return initial
@@ -314,11 +362,3 @@ async def lines_of(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
                     await asyncio.sleep(0)
         if len(rest) > MOST_LINE:
             raise BodyTooLargeError(f"expected lines of at most {MOST_LINE} bytes")
-
-
-def _pauses() -> Iterator[float]:
-    """[s] growing pauses, each with jitter."""
-    pause = 0.2
-    while True:
-        yield pause * random.uniform(0.5, 1.5)
-        pause = min(pause * 2.0, LONGEST_PAUSE)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Set
 from pathlib import Path
 
 import msgspec
@@ -13,12 +12,12 @@ import pytest
 from aiohttp import web
 
 from peaks_scheduler.embedded.apiserver import EmbeddedApiServer
+from peaks_scheduler.kube.backoff import Backoff
 from peaks_scheduler.kube.connection import Connection, connect
 from peaks_scheduler.kube.reflector import Event, Head, Reflector, Watched
 from tests.support.builders import pod
 
 PODS = "/api/v1/pods"
-NO_PAUSE = lambda: itertools.repeat(0.01)  # noqa: E731
 
 
 class Kept:
@@ -37,7 +36,10 @@ class Kept:
         else:
             self.objects[head.uid] = msgspec.json.decode(raw)
 
-    def listed(self, uids: frozenset[str], version: str) -> None:
+    def reached(self, version: str) -> None:
+        pass
+
+    def listed(self, uids: Set[str], version: str) -> None:
         self.lists += 1
         self.objects = {uid: each for uid, each in self.objects.items() if uid in uids}
 
@@ -59,7 +61,7 @@ class Reflected:
             self.sink,
             lambda trouble, why: self.troubles.append((trouble, why)),
             self.requests.append,
-            pauses=NO_PAUSE,
+            backoff=Backoff(first=0.01, longest=0.01),
             **options,  # type: ignore[arg-type]
         )
 

@@ -1,7 +1,7 @@
 """News that come late, twice or in another order: they neither bring back what is gone nor take away what is there.
 
-kopf hands on what concerns one object in its order, and what concerns several in any. A list is older than the watch
-that follows it. Our own lists drop what has vanished while older news of it still wait. The machine at the end plays
+A reflector tells all that concerns its kind in order; kopf shows waiting pods before or after it. A list is older than
+the watch that follows it, and drops what has vanished while older news of it still wait. The machine at the end plays
 all of this at random and knows the truth.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections import deque
+from dataclasses import fields
 from typing import Any, cast
 
 import msgspec
@@ -86,10 +87,14 @@ class Cluster:
         """A watch (or, with None, a list) brings it."""
         self.sinks[raw["kind"]].take(cast(Any, event), *in_bytes(raw))
 
-    def kopf_shows(self, raw: Json) -> None:
+    def kopf_shows(self, raw: Json, event: str | None = "MODIFIED") -> None:
         """kopf brings a waiting pod of ours, perhaps late."""
-        self.pods.shown.add(raw["metadata"]["uid"])
-        self.observer.pod("MODIFIED", copy.deepcopy(raw))
+        self.pods.waits(cast(Any, event), copy.deepcopy(raw))
+
+    def bookmark(self) -> None:
+        """The watches have told everything up to now."""
+        for sink in self.sinks.values():
+            sink.reached(str(self.version))
 
     def compare(self) -> None:
         """Every kind is listed anew."""
@@ -244,13 +249,132 @@ def test_the_first_that_is_heard_of_a_node_may_be_older_than_its_successor(clust
     assert cluster.known() == {"new"}
 
 
-def test_a_waiting_pod_that_kopf_shows_while_a_list_is_read_is_not_dropped(cluster: Cluster) -> None:
-    sink = cluster.sinks["Pod"]
-    sink.begins()
-    older = str(cluster.version)
-    cluster.kopf_shows(cluster.put(pod("web"), "u1"))
-    sink.listed(frozenset(), older)
-    assert cluster.known() == {"u1"}
+# --- kopf and the reflector, either of which may be ahead --------------------------------------------------------------
+
+
+@pytest.fixture
+def watching() -> Cluster:
+    """A cluster whose first list, with one node, has come."""
+    cluster = Cluster()
+    cluster.put(node("worker-1"), "n1")
+    cluster.compare()
+    return cluster
+
+
+def pods_of(cluster: Cluster) -> set[str]:
+    return {each.uid for each, _ in cluster.ledger.pods()}
+
+
+def test_a_waiting_pod_that_kopf_shows_first_is_taken_at_once(watching: Cluster) -> None:
+    watching.kopf_shows(watching.put(pod("web"), "u1"))
+    assert pods_of(watching) == {"u1"}
+
+
+def test_a_pod_that_kopf_alone_has_shown_and_the_watch_passes_over_is_gone(watching: Cluster) -> None:
+    watching.kopf_shows(watching.put(pod("web"), "u1"))
+    watching.delete("u1")
+    watching.bookmark()
+    assert pods_of(watching) == set()
+
+
+def test_such_a_pod_is_also_gone_once_the_watch_tells_of_a_later_one(watching: Cluster) -> None:
+    watching.kopf_shows(watching.put(pod("web"), "u1"))
+    watching.delete("u1")
+    watching.shows("ADDED", watching.put(pod("db"), "u2"))
+    assert pods_of(watching) == {"u2"}
+
+
+def test_such_a_pod_is_gone_after_a_list_that_is_newer_and_does_not_have_it(watching: Cluster) -> None:
+    watching.kopf_shows(watching.put(pod("web"), "u1"))
+    watching.delete("u1")
+    watching.compare()
+    assert pods_of(watching) == set()
+
+
+def test_what_kopf_shows_after_that_list_is_not_believed(watching: Cluster) -> None:
+    was = watching.put(pod("web"), "u1")
+    watching.delete("u1")
+    watching.compare()
+    watching.kopf_shows(was)
+    assert pods_of(watching) == set()
+
+
+def test_what_kopf_shows_while_a_list_is_read_is_left_to_the_watch_after_it(watching: Cluster) -> None:
+    was = watching.put(pod("web"), "u1")
+    watching.delete("u1")
+    watching.pods.begins()
+    watching.kopf_shows(was)
+    watching.pods.listed(frozenset(), str(watching.version))
+    assert pods_of(watching) == set()
+
+
+def test_a_pod_that_is_newer_than_the_list_without_it_stays(watching: Cluster) -> None:
+    older = str(watching.version)
+    watching.kopf_shows(watching.put(pod("web"), "u1"))
+    watching.pods.begins()
+    watching.pods.listed(frozenset(), older)
+    assert pods_of(watching) == {"u1"}
+
+
+def test_and_goes_when_the_watch_comes_to_its_version_without_it(watching: Cluster) -> None:
+    older = str(watching.version)
+    watching.kopf_shows(watching.put(pod("web"), "u1"))
+    watching.delete("u1")
+    watching.pods.begins()
+    watching.pods.listed(frozenset(), older)
+    watching.bookmark()
+    assert pods_of(watching) == set()
+
+
+def test_a_pod_that_both_have_shown_stays(watching: Cluster) -> None:
+    was = watching.put(pod("web"), "u1")
+    watching.kopf_shows(was)
+    watching.shows("ADDED", was)
+    watching.bookmark()
+    assert pods_of(watching) == {"u1"}
+
+
+def test_a_bound_pod_that_kopf_calls_deleted_stays(watching: Cluster) -> None:
+    watching.kopf_shows(watching.put(pod("web"), "u1"))
+    placed = watching.put(pod("web", node="worker-1"), "u1")
+    watching.kopf_shows(placed, "DELETED")
+    watching.shows("MODIFIED", placed)
+    watching.bookmark()
+    assert watching.ledger.node_of("u1") == "worker-1"
+
+
+def test_a_bound_pod_does_not_wait_again_when_kopf_is_late(watching: Cluster) -> None:
+    was = watching.put(pod("web"), "u1")
+    watching.shows("ADDED", was)
+    watching.shows("MODIFIED", watching.put(pod("web", node="worker-1"), "u1"))
+    watching.kopf_shows(was)
+    assert watching.ledger.node_of("u1") == "worker-1"
+
+
+def test_an_older_version_of_a_waiting_pod_changes_nothing(watching: Cluster) -> None:
+    was = watching.put(pod("web", cpu="1"), "u1")
+    watching.shows("ADDED", was)
+    watching.shows("MODIFIED", watching.put(pod("web", cpu="2"), "u1"))
+    watching.kopf_shows(was)
+    known = watching.ledger.pod("u1")
+    assert known is not None
+    assert known.cpu == 2000
+
+
+@pytest.mark.parametrize("version", ["", "abc", "9" * 5000])
+def test_kopf_is_not_believed_where_versions_cannot_be_compared(watching: Cluster, version: str) -> None:
+    waiting = watching.put(pod("web"), "u1")
+    waiting["metadata"]["resourceVersion"] = version
+    watching.kopf_shows(waiting)
+    assert pods_of(watching) == set()
+
+
+def test_a_pod_whose_end_cannot_be_read_is_gone_all_the_same(watching: Cluster) -> None:
+    watching.shows("ADDED", watching.put(RUNNING, "u1"))
+    end = watching.delete("u1")
+    end["spec"]["containers"] = 7
+    watching.shows("DELETED", end)
+    assert pods_of(watching) == set()
 
 
 # --- what is remembered -----------------------------------------------------------------------------------------------
@@ -278,19 +402,33 @@ def test_what_is_not_newer_than_the_end_is_late(version: str, late: bool) -> Non
 # --- any order --------------------------------------------------------------------------------------------------------
 
 KINDS_OF_NEWS = [RUNNING, pod("web"), pod("db"), *NAMED.values()]
+CHANGES_OF_PODS = {"bound": {"spec": {"nodeName": "worker-1"}}, "relabelled": {"metadata": {"labels": {"app": "x"}}}}
+
+
+def contents(of: Ledger) -> object:
+    """All that a decision reads of a ledger, whatever order it came in."""
+    nodes = of.snapshot()
+    free = {name: tuple(int(each) for each in nodes.free[:, i]) for i, name in enumerate(nodes.names)}
+    pods = {each.uid: ([getattr(each, field.name) for field in fields(each)], state) for each, state in of.pods()}
+    return pods, free, of.storage.keys(CLAIMS.kind), of.namespaces()
 
 
 class AnyNews(RuleBasedStateMachine):
-    """Watches tell of each kind in order, unless a gap loses some; then everything is listed anew. kopf shows waiting
-    pods whenever it likes, in versions of old."""
+    """Watches tell of each kind in order, unless a gap loses some; then everything is listed anew, which takes a while.
+    kopf shows waiting pods whenever it likes, in versions of old, and may lose some."""
 
     def __init__(self) -> None:
         super().__init__()
         self.cluster = Cluster()
         self.waiting: deque[tuple[str | None, Json]] = deque()
+        self.listing: deque[Json] | None = None  # what is still to be told of the list
+        self.version = ""  # of the list
+        self.uids: dict[str, frozenset[str]] = {}
         self.old: list[Json] = []  # pods that kopf may still show
-        self.gap = False
+        self.gap = True  # nothing is watched before the first list
         self.count = 0
+
+    # the API server
 
     @rule(raw=st.sampled_from(KINDS_OF_NEWS), heard=st.booleans())
     def created(self, raw: Json, heard: bool) -> None:
@@ -300,10 +438,14 @@ class AnyNews(RuleBasedStateMachine):
         self._news("ADDED", self.cluster.put(raw, f"u{self.count}"), heard)
 
     @precondition(lambda self: self.cluster.there)
-    @rule(data=st.data(), heard=st.booleans())
-    def changed(self, data: st.DataObject, heard: bool) -> None:
+    @rule(data=st.data(), heard=st.booleans(), how=st.sampled_from(sorted(CHANGES_OF_PODS)))
+    def changed(self, data: st.DataObject, heard: bool, how: str) -> None:
         uid = data.draw(st.sampled_from(sorted(self.cluster.there)))
-        self._news("MODIFIED", self.cluster.put(self.cluster.there[uid], uid), heard)
+        raw = copy.deepcopy(self.cluster.there[uid])
+        if raw["kind"] == "Pod":
+            for part, changes in CHANGES_OF_PODS[how].items():
+                raw[part] |= changes
+        self._news("MODIFIED", self.cluster.put(raw, uid), heard)
 
     @precondition(lambda self: self.cluster.there)
     @rule(data=st.data(), heard=st.booleans())
@@ -311,21 +453,53 @@ class AnyNews(RuleBasedStateMachine):
         uid = data.draw(st.sampled_from(sorted(self.cluster.there)))
         self._news("DELETED", self.cluster.delete(uid), heard)
 
-    @precondition(lambda self: self.waiting and not self.gap)
+    # kopf
+
+    @precondition(lambda self: self.old)
+    @rule(data=st.data(), event=st.sampled_from(["ADDED", "MODIFIED", "DELETED", None]))
+    def kopf_tells(self, data: st.DataObject, event: str | None) -> None:
+        self.cluster.kopf_shows(data.draw(st.sampled_from(self.old)), event)
+
+    # the reflectors
+
+    @precondition(lambda self: self.waiting and not self.gap and self.listing is None)
     @rule()
     def the_watch_tells(self) -> None:
         self.cluster.shows(*self.waiting.popleft())
 
-    @precondition(lambda self: self.old)
-    @rule(data=st.data())
-    def kopf_tells(self, data: st.DataObject) -> None:
-        self.cluster.kopf_shows(data.draw(st.sampled_from(self.old)))
-
+    @precondition(lambda self: not self.waiting and not self.gap and self.listing is None)
     @rule()
-    def listed_anew(self) -> None:
-        self.waiting.clear()
+    def the_watch_is_up_to_date(self) -> None:
+        self.cluster.bookmark()
+
+    @precondition(lambda self: self.listing is None)
+    @rule()
+    def a_list_begins(self) -> None:
         self.gap = False
-        self.cluster.compare()
+        self.waiting.clear()
+        self._begin()
+
+    @precondition(lambda self: self.listing is not None)
+    @rule(anew=st.integers(0, 9))
+    def the_list_goes_on(self, anew: int) -> None:
+        assert self.listing is not None
+        if not anew:
+            self.a_list_begins()  # it broke off
+        elif self.listing:
+            self.cluster.shows(None, self.listing.popleft())
+        else:
+            self._whole()
+
+    def _begin(self) -> None:
+        self.listing, self.version = deque(self.cluster.there.values()), str(self.cluster.version)
+        self.uids = {kind: frozenset(self.cluster.of(kind)) for kind in self.cluster.sinks}
+        for sink in self.cluster.sinks.values():
+            sink.begins()
+
+    def _whole(self) -> None:
+        self.listing = None
+        for kind, sink in self.cluster.sinks.items():
+            sink.listed(self.uids[kind], self.version)
 
     def _news(self, event: str, raw: Json, heard: bool) -> None:
         self.gap = self.gap or not heard  # a watch that lost something ends, and its kind is listed
@@ -335,10 +509,17 @@ class AnyNews(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if self.gap:
-            self.listed_anew()
+            self.a_list_begins()
+        while self.listing is not None:
+            self.the_list_goes_on(9)
         while self.waiting:
             self.the_watch_tells()
+        self.cluster.bookmark()
         assert self.cluster.known() == self.cluster.truth()
+        last = Cluster()
+        last.there, last.version = self.cluster.there, self.cluster.version
+        last.compare()
+        assert contents(self.cluster.ledger) == contents(last.ledger)
 
 
 AnyNews.TestCase.settings = settings(

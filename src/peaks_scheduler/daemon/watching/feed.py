@@ -25,6 +25,7 @@ from peaks_scheduler.kube.client import UNFINISHED_PODS
 from peaks_scheduler.kube.connection import Connection, as_kopf_login
 from peaks_scheduler.kube.kinds import Kind
 from peaks_scheduler.kube.kopf_responses import Malformed
+from peaks_scheduler.kube.paging import SMALLER
 from peaks_scheduler.kube.reflector import Reflector, Sink, Trouble, Watched
 from peaks_scheduler.observability.telemetry import Telemetry, WatchTrouble
 
@@ -139,8 +140,7 @@ class Feed(Keeper):
                 self._look_complete()
                 await self._pause()
         finally:
-            for name in list(self._reflectors):
-                await self._end(name)
+            await self._end(*self._reflectors)
 
     async def _pause(self) -> None:
         try:
@@ -155,8 +155,7 @@ class Feed(Keeper):
         self._ask.clear()
         self._wanted = {kind.plural: kind for kind in await self._kinds()}
         self._known = True
-        for name in [each for each in self._reflectors if each not in (PODS, NODES, *self._wanted)]:
-            await self._end(name)
+        await self._end(*(name for name in self._reflectors if name not in (PODS, NODES, *self._wanted)))
         for name, kind in self._wanted.items():
             if name not in self._reflectors:
                 sink = KindSink(kind, self._observer, self._telemetry, self._kind_completed)
@@ -179,14 +178,16 @@ class Feed(Keeper):
                 error = None if task.cancelled() else task.exception()
                 if error is not None:
                     logger.error("watching failed, starting again", extra={"kind": name}, exc_info=error)
-                self._telemetry.watch_restarted(name, "error")
+                    self._telemetry.watch_restarted(name, "error")
                 again = asyncio.create_task(reflector.run(), name=f"reflector {name}")
                 self._reflectors[name] = reflector, again
 
-    async def _end(self, name: str) -> None:
-        _, task = self._reflectors.pop(name)
-        task.cancel()
-        await asyncio.wait((task,), timeout=1.0)
+    async def _end(self, *names: str) -> None:
+        tasks = [self._reflectors.pop(name)[1] for name in names]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=1.0)
 
     def _troubled(self, name: str, trouble: Trouble, why: str) -> None:
         if (reason := _REASONS.get(trouble)) is None:
@@ -216,8 +217,13 @@ class Feed(Keeper):
     # -- kopf
 
     def odd(self, path: str, what: Malformed, why: str) -> None:
-        """Count something that was left out before kopf saw it."""
+        """Count something that was left out before kopf saw it; after a list that was too large, ask for smaller
+        pages."""
         self._observer.passed_over.note(path, what, why)
+        size = self._settings.watching.chunk_size or 1
+        if what == "too-large" and size > 1:
+            self._settings.watching.chunk_size = max(1, size // SMALLER)
+            logger.warning("lists in smaller pages", extra={"objects": self._settings.watching.chunk_size})
 
     async def run(self, stop: asyncio.Event) -> None:
         """Keep kopf running until ``stop``."""
@@ -262,7 +268,7 @@ class Feed(Keeper):
         # The pods are taken in the handler's filter. kopf calls it for every event, in the same order, before it
         # creates the handler's task and logger: 0.25 ms instead of 0.36 ms an event. The handler never runs.
         def take_pod(event: Any, **_: Any) -> bool:
-            self._waiting(event["type"], event["object"])
+            self._pods.waits(event["type"], event["object"])
             return False
 
         @kopf.on.event("", "v1", "pods", registry=registry, when=take_pod)
@@ -270,11 +276,6 @@ class Feed(Keeper):
 
         return registry
 
-    def _waiting(self, event: str | None, raw: dict[str, Any]) -> None:
-        """A waiting pod of ours. ``DELETED`` says only that it waits no more: most have been bound."""
-        if event != "DELETED":
-            self._pods.shown.add(raw["metadata"]["uid"])
-            self._observer.pod(event, raw)
 
 
 async def _when(event: asyncio.Event, end: asyncio.Event) -> None:

@@ -6,7 +6,6 @@ one digest. A waiting pod of ours is not decoded here: all of its fields count, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -18,17 +17,31 @@ from .pods import PodJson
 from .validation import MOST_SHOWN, check_volumes
 
 
-@dataclass(frozen=True, slots=True)
 class PlacedPod:
     """See the module."""
 
-    raw: dict[str, Any]
-    """The object, with the fields that scheduling reads."""
-    digest: int
-    """Equal for equal fields, whatever the version; differs from process to process."""
+    __slots__ = ("_typed",)
+
+    def __init__(self, typed: PodJson) -> None:
+        self._typed = typed
+
+    def digest(self) -> int:
+        """Equal for equal fields, whatever the version; differs from process to process."""
+        meta = self._typed.metadata
+        version, meta.resource_version = meta.resource_version, None
+        digest = hash(_encode(self._typed))
+        meta.resource_version = version
+        return digest
+
+    def fields(self) -> dict[str, Any]:
+        """The object, with the fields that scheduling reads. Raises ObjectError for a volume of a wrong type."""
+        fields: dict[str, Any] = msgspec.to_builtins(self._typed)
+        check_volumes("pods", fields)
+        return fields
 
 
 _decode = msgspec.json.Decoder(PodJson).decode
+_encode = msgspec.json.Encoder().encode
 
 
 def placed_pod(raw: msgspec.Raw, ours: str) -> PlacedPod | None:
@@ -43,9 +56,4 @@ def placed_pod(raw: msgspec.Raw, ours: str) -> PlacedPod | None:
     spec = pod.spec
     if spec is None or (not spec.node_name and (spec.scheduler_name or "") == ours):
         return None
-    version, pod.metadata.resource_version = pod.metadata.resource_version, None
-    digest = hash(msgspec.json.encode(pod))
-    pod.metadata.resource_version = version
-    fields = msgspec.to_builtins(pod)
-    check_volumes("pods", fields)
-    return PlacedPod(fields, digest)
+    return PlacedPod(pod)

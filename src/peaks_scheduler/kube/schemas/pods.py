@@ -163,6 +163,8 @@ class PodSpecJson(JsonObject):
     overhead: Amounts = None
     resources: ResourceRequirementsJson | None = None
     volumes: list[dict[str, Any]] | None = None
+    host_network: bool | None = None
+    host_users: bool | None = None
 
 
 class ContainerStateRunningJson(JsonObject):
