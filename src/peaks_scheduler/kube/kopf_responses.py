@@ -112,9 +112,9 @@ class KopfResponse(aiohttp.ClientResponse):
             self._report("too-large", str(error))
             await asyncio.sleep(PAUSE)
             raise
-        if self.status == GONE and "watch=" not in self.url.raw_query_string:
+        if self.status == GONE and "limit" in self.url.query:
             await asyncio.sleep(PAUSE)
-            raise aiohttp.ClientPayloadError("the list's version is gone: it begins anew")
+            raise aiohttp.ClientPayloadError("the version of the list is gone")
         if self.status != 200:
             return _status(body)
         try:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import inspect
 import itertools
+import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -213,6 +214,19 @@ async def test_a_watch_from_too_long_ago_is_counted_and_its_objects_are_listed_a
         await until(lambda: heard.restarts("pods", "gone") >= 1)
         await until(lambda: heard.ledger.pod("uid-default-web-2") is not None)
         assert api.server.expired["pods"] >= 1
+
+
+async def test_kopfs_list_whose_next_page_is_gone_is_no_news(
+    api: ServerThread, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The waiting pods are listed anew: nothing is logged, and kopf does not end."""
+    for i in range(600):  # two pages
+        api(lambda server, i=i: server.add_pod(pod(f"more-{i}")))
+    api(lambda server: server.fail_next(1, status=410, match="continue="))
+    async with fed_from(api, tmp_path) as heard:
+        await until(lambda: api.server.requests["watch", "pods"] >= 2, within=10.0)
+        assert heard.starts == 1
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 async def test_watches_that_look_dead_are_started_again(api: ServerThread, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ class Kept:
     def __init__(self) -> None:
         self.objects: dict[str, dict[str, object]] = {}
         self.lists = 0
+        self.version = ""
 
     def begins(self) -> None:
         pass
@@ -37,7 +38,7 @@ class Kept:
             self.objects[head.uid] = msgspec.json.decode(raw)
 
     def reached(self, version: str) -> None:
-        pass
+        self.version = version
 
     def listed(self, uids: Set[str], version: str) -> None:
         self.lists += 1
@@ -48,6 +49,18 @@ class Kept:
         return {str(each["metadata"]["name"]) for each in self.objects.values()}  # type: ignore[index]
 
 
+class Paused(Backoff):
+    """Short pauses, written down with what the server asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(first=0.01, longest=0.01)
+        self.asked: list[float] = []
+
+    def pause(self, least: float = 0.0) -> float:
+        self.asked.append(least)
+        return super().pause()
+
+
 class Reflected:
     """A reflector of pods that runs, its sink, and its troubles."""
 
@@ -55,13 +68,14 @@ class Reflected:
         self.sink = Kept()
         self.troubles: list[tuple[str, str]] = []
         self.requests: list[str] = []
+        self.backoff = Paused()
         self.reflector = Reflector(
             connection,
             Watched(PODS),
             self.sink,
             lambda trouble, why: self.troubles.append((trouble, why)),
             self.requests.append,
-            backoff=Backoff(first=0.01, longest=0.01),
+            backoff=self.backoff,
             **options,  # type: ignore[arg-type]
         )
 
@@ -170,6 +184,53 @@ class TestOnAnApiServer:
             await of.until(lambda: of.sink.names == {"first"})
 
 
+    async def test_a_list_whose_version_is_gone_between_two_pages_begins_anew(
+        self, api: EmbeddedApiServer, tmp_path: Path
+    ) -> None:
+        for i in range(1201):
+            api.add_pod(pod(f"p{i}"))
+        api.fail_next(1, status=422, match="sendInitialEvents")
+        api.fail_next(2, status=410, match="continue=")
+        async with reflected(api.write_kubeconfig(tmp_path / "config")) as of:
+            await of.until(of.reflector.complete.is_set)
+            assert [trouble for trouble, _ in of.troubles] == ["gone", "gone"]
+            assert of.sink.names == stored(api)
+
+    async def test_pods_that_come_and_go_between_two_pages_are_told(
+        self, api: EmbeddedApiServer, tmp_path: Path
+    ) -> None:
+        for i in range(1201):
+            api.add_pod(pod(f"p{i}"))
+        api.fail_next(1, status=422, match="sendInitialEvents")
+        api.delay("continue=", 0.2)
+        async with reflected(api.write_kubeconfig(tmp_path / "config")) as of:
+            await of.until(lambda: len(of.sink.objects) >= 500)
+            api.remove("pods", "p0")
+            api.remove("pods", "p1200")
+            api.add_pod(pod("new"))
+            await of.until(lambda: of.sink.names == stored(api))
+
+    async def test_a_reflector_that_was_ended_goes_on(self, api: EmbeddedApiServer, way: str, tmp_path: Path) -> None:
+        connection = await connect(str(api.write_kubeconfig(tmp_path / "config")))
+        of = Reflected(connection)
+        for name in ("first", "second"):
+            api.add_pod(pod(name))
+            running = asyncio.create_task(of.reflector.run())
+            await of.until(lambda: of.sink.names == stored(api))
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+        assert of.sink.lists == 1
+        await connection.close()
+
+    async def test_a_server_that_asks_to_wait_is_waited_for(
+        self, api: EmbeddedApiServer, way: str, tmp_path: Path
+    ) -> None:
+        api.fail_next(1, status=429, headers={"Retry-After": "3"}, match="GET /api/v1/pods?")
+        async with reflected(api.write_kubeconfig(tmp_path / "config")) as of:
+            await of.until(of.reflector.complete.is_set)
+            assert 3.0 in of.backoff.asked
+
+
 # --- a server that misbehaves -----------------------------------------------------------------------------------------
 
 
@@ -253,6 +314,39 @@ class TestOnAServerThatMisbehaves:
             await of.until(lambda: of.sink.lists == 2)
             assert of.sink.names == {"b"}
 
+    @pytest.mark.parametrize(("code", "troubles"), [(410, {"gone"}), (500, {"error", "gone"})])
+    async def test_an_error_event_that_is_no_410_is_reported(
+        self, code: int, troubles: set[str], tmp_path: Path
+    ) -> None:
+        error = msgspec.json.encode({"type": "ERROR", "object": {"kind": "Status", "code": code}}) + b"\n"
+        async with scripted(tmp_path, LISTED + error, LISTED, b"") as config, reflected(config) as of:
+            await of.until(lambda: of.sink.lists == 2)
+            assert {trouble for trouble, _ in of.troubles} == troubles
+
+    async def test_after_a_skipped_line_the_kind_is_listed_anew(self, tmp_path: Path) -> None:
+        """It may have said that a pod is gone."""
+        garbled = line("DELETED", "a", 9).replace(b'"uid"', b'"u d"')
+        again = line("ADDED", "b", 7) + END_OF_LIST
+        async with scripted(tmp_path, LISTED + garbled, again, b"") as config, reflected(config) as of:
+            await of.until(lambda: of.sink.names == {"b"})
+
+    async def test_a_skipped_item_of_a_list_does_not_list_for_ever(self, tmp_path: Path) -> None:
+        listed = b"nonsense\n" + LISTED
+        async with scripted(tmp_path, listed, b"") as config, reflected(config) as of:
+            await of.until(lambda: len(of.requests) >= 5)
+            assert set(of.requests[1:]) == {"watch"}
+
+    async def test_after_a_watch_that_ends_at_once_there_is_a_pause(self, tmp_path: Path) -> None:
+        async with scripted(tmp_path, LISTED, b"") as config, reflected(config) as of:
+            await of.until(lambda: len(of.requests) >= 5)
+            assert len(of.backoff.asked) >= len(of.requests) - 1
+
+    async def test_a_list_without_a_version_is_none(self, tmp_path: Path) -> None:
+        nameless = END_OF_LIST.replace(b'"resourceVersion":"5",', b"")
+        async with scripted(tmp_path, line("ADDED", "a", 3) + nameless, b"") as config, reflected(config) as of:
+            await of.until(lambda: ("list" in {trouble for trouble, _ in of.troubles}))
+            assert not of.reflector.complete.is_set()
+
     async def test_half_a_line_is_no_event(self, tmp_path: Path) -> None:
         half = line("ADDED", "b", 9)[:-20]
         async with scripted(tmp_path, LISTED + half, line("ADDED", "c", 10), b"") as config, reflected(config) as of:
@@ -272,4 +366,5 @@ class TestOnAServerThatMisbehaves:
         async with scripted(tmp_path, LISTED + bookmark, b"") as config, reflected(config) as of:
             await of.until(lambda: of.requests.count("watch") >= 1)
             asked.append(of.reflector._version)
+            assert of.sink.version == "77"
         assert asked == ["77"]
