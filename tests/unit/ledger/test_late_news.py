@@ -249,7 +249,7 @@ def test_the_first_that_is_heard_of_a_node_may_be_older_than_its_successor(clust
     assert cluster.known() == {"new"}
 
 
-# --- kopf and the reflector, either of which may be ahead --------------------------------------------------------------
+# --- kopf and the reflector, either of which may be ahead ------------------------------------------------------------
 
 
 @pytest.fixture
