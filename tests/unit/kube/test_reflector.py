@@ -183,7 +183,6 @@ class TestOnAnApiServer:
             api.denied.clear()
             await of.until(lambda: of.sink.names == {"first"})
 
-
     async def test_a_list_whose_version_is_gone_between_two_pages_begins_anew(
         self, api: EmbeddedApiServer, tmp_path: Path
     ) -> None:
@@ -344,7 +343,7 @@ class TestOnAServerThatMisbehaves:
     async def test_a_list_without_a_version_is_none(self, tmp_path: Path) -> None:
         nameless = END_OF_LIST.replace(b'"resourceVersion":"5",', b"")
         async with scripted(tmp_path, line("ADDED", "a", 3) + nameless, b"") as config, reflected(config) as of:
-            await of.until(lambda: ("list" in {trouble for trouble, _ in of.troubles}))
+            await of.until(lambda: "list" in {trouble for trouble, _ in of.troubles})
             assert not of.reflector.complete.is_set()
 
     async def test_half_a_line_is_no_event(self, tmp_path: Path) -> None:

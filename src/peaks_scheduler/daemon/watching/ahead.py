@@ -45,9 +45,7 @@ class PodsAhead:
     def listed(self, uids: AbstractSet[str], version: str) -> None:
         """A list has come whole. Pods that are newer than it stay here, all others are heard of or gone."""
         self._reached = at = number(version) or None
-        self._seen = {
-            uid: seen for uid, seen in self._seen.items() if uid not in uids and at is not None and seen > at
-        }
+        self._seen = {uid: seen for uid, seen in self._seen.items() if uid not in uids and at is not None and seen > at}
         self._order = [(seen, uid) for uid, seen in self._seen.items()]
         heapq.heapify(self._order)
 

@@ -277,7 +277,6 @@ class Feed(Keeper):
         return registry
 
 
-
 async def _when(event: asyncio.Event, end: asyncio.Event) -> None:
     await event.wait()
     end.set()
