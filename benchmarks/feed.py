@@ -1,4 +1,5 @@
-"""The cost of receiving a pod: through kopf's event path, through a plain watch, and through a watch without ledger.
+"""The cost of receiving a pod: through our feed (a waiting pod of ours, any other pod), through a plain watch, and
+through a watch without ledger.
 
 Each way runs in a process of its own (``feed_probe``) against the embedded API server in this process, so CPU and
 memory are the reader's only. Every pod comes twice, as in a backlog: in the list, and when it is bound. The difference
@@ -25,7 +26,12 @@ PART = "feed"
 NODES = 100  # enough for the pods, and few enough that their cost does not matter
 LIMIT = 260.0  # [s] for one way
 AT_ONCE, PAUSE = 20, 0.01  # Bindings at once, and the time between [s]: about as fast as an API server takes them
-WAYS = {"kopf": "kopf", "plain": "plain watch", "decode": "plain watch, no ledger"}
+WAYS = {
+    "waiting": "feed, our waiting pods",
+    "placed": "feed, other pods",
+    "plain": "plain watch",
+    "decode": "plain watch, no ledger",
+}
 UNITS: dict[str, tuple[str, Better]] = {
     "CPU per pod of the first list": ("ms", "lower"),
     "CPU per change": ("ms", "lower"),

@@ -1,8 +1,9 @@
 """A process that reads pods in one way and prints its cost: CPU, and memory at the end.
 
-    python -m benchmarks.feed_probe kopf|plain|decode KUBECONFIG PODS
+    python -m benchmarks.feed_probe waiting|placed|plain|decode KUBECONFIG PODS
 
-``kopf``: the daemon's own feed. ``plain``: a list and a watch over the same connection, json, the same ledger.
+``waiting``: the daemon's own feed, all pods are ours. ``placed``: the same, all pods are another scheduler's.
+``plain``: a list and a watch over the same connection, json, the same ledger.
 ``decode``: the same without the ledger, so only the client and json. Prints ``listed`` when all pods were listed, then
 one JSON line when every pod has come a second time. The API server is another process, so its CPU does not count here.
 """
@@ -20,6 +21,7 @@ from typing import Any
 from benchmarks.lines import batches
 from benchmarks.machine import memory
 from peaks_scheduler.daemon.watching.feed import Feed
+from peaks_scheduler.daemon.watching.observer import Observer
 from peaks_scheduler.kube.client import UNFINISHED_PODS
 from peaks_scheduler.kube.connection import Connection, connect
 from peaks_scheduler.ledger.ledger import Ledger
@@ -43,9 +45,13 @@ class Counting(Ledger):
         return super().see(pod, gone=gone)
 
 
-async def by_kopf(connection: Connection, ledger: Counting) -> None:
-    feed = Feed(ledger, connection, Telemetry("Peaks"), time.time, lambda *_: None, lambda *_: None)
-    await feed.run(asyncio.Event())
+async def by_feed(connection: Connection, ledger: Counting, ours: str) -> None:
+    telemetry = Telemetry("Peaks")
+    observer = Observer(ledger, telemetry, time.time, lambda *_: None, lambda *_: None)
+    feed = Feed(observer, connection, telemetry, ours)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(feed.watch())
+        group.create_task(feed.run(asyncio.Event()))
 
 
 async def by_watch(connection: Connection, take: Callable[[dict[str, Any]], None]) -> None:
@@ -76,7 +82,8 @@ async def probe(mode: str, kubeconfig: str, pods: int) -> dict[str, float]:
         ledger.seen += 1
 
     work = {
-        "kopf": lambda: by_kopf(connection, ledger),
+        "waiting": lambda: by_feed(connection, ledger, "Peaks"),
+        "placed": lambda: by_feed(connection, ledger, "another"),
         "plain": lambda: by_watch(connection, ledger.observe_pod),
         "decode": lambda: by_watch(connection, counted),
     }[mode]

@@ -16,11 +16,10 @@ from typing import Any, cast
 
 from peaks_scheduler.daemon.scheduler.context import Context
 from peaks_scheduler.daemon.scheduler.loop import Scheduler
-from peaks_scheduler.daemon.watching.feed import Feed
+from peaks_scheduler.daemon.watching.observer import Observer
 from peaks_scheduler.embedded.patching import merge_patch
 from peaks_scheduler.errors import Conflict, KubeError
 from peaks_scheduler.kube.client import KubeClient
-from peaks_scheduler.kube.connection import Connection
 from peaks_scheduler.kube.events import EventRecorder
 from peaks_scheduler.kube.kinds import KINDS
 from peaks_scheduler.kube.limiter import Limiter
@@ -166,10 +165,9 @@ class Stage:
         )
         self.scheduler = Scheduler(context, strategy)
         self.failures = self.scheduler.failures
-        nobody = cast(Connection, None)
         tell = self.scheduler
-        self.feed = Feed(
-            self.ledger, nobody, self.telemetry, self.wall, tell.pod_changed, tell.node_changed, tell.kind_changed
+        self.feed = Observer(
+            self.ledger, self.telemetry, self.wall, tell.pod_changed, tell.node_changed, tell.kind_changed
         )
 
     def sees(self, *objects: Json, kind: str | None = "MODIFIED") -> None:

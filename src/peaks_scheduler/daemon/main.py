@@ -24,7 +24,7 @@ from peaks_scheduler.settings.settings import Settings
 from .background import BackgroundLoop
 from .heartbeat import Heartbeat
 from .keeper import every
-from .watching.kopf_log import RestartCounter, pass_over_open_streams
+from .watching.kopf_log import pass_over_open_streams
 from .wiring import Outside, Parts, build, build_core
 
 logger = logging.getLogger(__name__)
@@ -117,7 +117,6 @@ class Daemon:
         if method == "GET" and status == 200 and path in WATCHED:
             # the answer's Date header is read next, and the objects in the answer are dated by that clock
             asyncio.get_running_loop().call_soon(self.parts.clock.look)
-            self.parts.feed.asked(path.rpartition("/")[2], watch=is_watch)
 
     # -- life
 
@@ -126,8 +125,7 @@ class Daemon:
         try:
             port = await background.run(parts.server.start())
             logger.info("serving", extra={"address": str(self.settings.listen), "port": port})
-            with RestartCounter(parts.telemetry, parts.feed.relisted).listening():
-                return await self._live()
+            return await self._live()
         finally:
             for keeper in parts.keepers:
                 await keeper.aclose()

@@ -28,6 +28,7 @@ from .heartbeat import Heartbeat
 from .keeper import Keeper
 from .scheduler.loop import Scheduler
 from .watching.audit import UNSEEN_DEAD, Audit
+from .watching.feed import Feed
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class Status:
     def __init__(
         self,
         scheduler: Scheduler,
+        feed: Feed,
         audit: Audit,
         reach: Reachability,
         heartbeat: Heartbeat,
@@ -49,6 +51,7 @@ class Status:
         keepers: Sequence[Keeper],
     ) -> None:
         self._scheduler, self._context, self._audit, self._reach = scheduler, scheduler.context, audit, reach
+        self._feed = feed
         self._heartbeat, self._background = heartbeat, background
         self._checks = [
             Check("first-lists", self._first_lists),
@@ -91,7 +94,7 @@ class Status:
         return Health.ok()
 
     def _first_lists(self) -> Health:
-        if self._audit.complete.is_set():
+        if self._feed.complete.is_set():
             return Health.ok()
         return Health.failed("what is in the cluster is not all in the ledger yet")
 

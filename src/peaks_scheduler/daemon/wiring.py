@@ -55,6 +55,7 @@ from .status import Status
 from .watching.audit import Audit
 from .watching.feed import Feed
 from .watching.kinds import KindKeeper
+from .watching.observer import Observer
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ class Parts:
     scheduler: Scheduler = field(init=False)
     undecided: UndecidedPods = field(init=False)
     kinds: KindKeeper = field(init=False)
+    observer: Observer = field(init=False)
     feed: Feed = field(init=False)
     audit: Audit = field(init=False)
     node_configs: NodeConfigKeeper = field(init=False)
@@ -108,7 +110,7 @@ class Parts:
 
     def known(self, objects: Callable[[], Iterable[object]]) -> int:
         """Number of these objects in the cluster; 0: not known before the first lists are in."""
-        return sum(1 for _ in objects()) if self.audit.complete.is_set() else 0
+        return sum(1 for _ in objects()) if self.feed.complete.is_set() else 0
 
 
 # -- keepers
@@ -141,7 +143,7 @@ def _pod_usage(parts: Parts) -> UsageKeeper:
 
 def _measured_power(parts: Parts) -> MeasuredPower:
     core = parts.core
-    return MeasuredPower(core.settings, core.ledger, parts.telemetry, parts.audit.complete, core.gate.changed)
+    return MeasuredPower(core.settings, core.ledger, parts.telemetry, parts.feed.complete, core.gate.changed)
 
 
 def _sensors(parts: Parts) -> SensorKeeper:
@@ -168,7 +170,7 @@ def _overhead(parts: Parts) -> OverheadKeeper:
 def _predictions(parts: Parts) -> PredictionKeeper:
     settings = parts.core.settings.predictors
     pool, assignments = PredictorPool(settings.timeout), parts.node_configs.assignments
-    known = parts.audit.complete
+    known = parts.feed.complete
     return PredictionKeeper(settings, parts.core.ledger, assignments, pool, parts.telemetry, known)
 
 
@@ -190,6 +192,7 @@ KEEPERS: tuple[Callable[[Parts], Keeper], ...] = (
     lambda parts: parts.lease,
     lambda parts: parts.rivals,
     lambda parts: parts.audit,
+    lambda parts: parts.feed,
 )
 """In the order of their checks on ``/readyz?verbose``."""
 
@@ -234,8 +237,8 @@ def build(core: Core, outside: Outside) -> Parts:
     )
     _schedule(parts)
     _watch(parts)
-    parts.node_configs = NodeConfigKeeper(settings, client, core.ledger, parts.audit.complete)
-    gate.require(parts.audit.complete.is_set)
+    parts.node_configs = NodeConfigKeeper(settings, client, core.ledger, parts.feed.complete)
+    gate.require(parts.feed.complete.is_set)
     gate.require(lambda: parts.lease.leading)
     parts.keepers = [make(parts) for make in KEEPERS]
     _open_to_others(parts)
@@ -264,28 +267,21 @@ def _watch(parts: Parts) -> None:
     """What feeds the ledger, and audits it."""
     ledger, client, scheduler, connection = parts.core.ledger, parts.client, parts.scheduler, parts.outside.connection
     parts.kinds = KindKeeper(client, ledger, lambda: _kinds_changed(parts), lambda: parts.feed.restart("kinds"))
+    parts.observer = observer = Observer(
+        ledger, parts.telemetry, time.time, scheduler.pod_changed, scheduler.node_changed, scheduler.kind_changed
+    )
     parts.feed = Feed(
-        ledger,
+        observer,
         connection,
         parts.telemetry,
-        time.time,
-        scheduler.pod_changed,
-        scheduler.node_changed,
-        scheduler.kind_changed,
+        parts.core.settings.scheduler_name,
         parts.kinds.fed_now,
+        lambda kind: parts.kinds.completed((kind,)),
+        lambda: _first_lists_in(parts),
         on_start=parts.outside.on_kopf_start,
     )
     connection.on_malformed = parts.feed.odd
-    parts.audit = Audit(
-        ledger,
-        client,
-        parts.feed,
-        scheduler,
-        parts.telemetry,
-        parts.kinds,
-        lambda: _first_lists_in(parts),
-        unseen=parts.undecided.unseen,
-    )
+    parts.audit = Audit(ledger, client, parts.feed, observer, parts.telemetry, unseen=parts.undecided.unseen)
 
 
 def _lease(core: Core, outside: Outside, namespace: str, identity: str) -> LeaseKeeper:
@@ -305,7 +301,13 @@ def _open_to_others(parts: Parts) -> None:
     """What answers probes and scrapes."""
     settings, outside, gate, scheduler = parts.core.settings, parts.outside, parts.core.gate, parts.scheduler
     parts.status = status = Status(
-        scheduler, parts.audit, outside.connection.reachability, outside.heartbeat, outside.background, parts.keepers
+        scheduler,
+        parts.feed,
+        parts.audit,
+        outside.connection.reachability,
+        outside.heartbeat,
+        outside.background,
+        parts.keepers,
     )
     parts.server = Server(
         settings.listen, status.live, status.ready, parts.telemetry.render, partial(redacted, settings)
@@ -319,7 +321,7 @@ def _open_to_others(parts: Parts) -> None:
 
 
 def _kinds_changed(parts: Parts) -> None:
-    if parts.audit.complete.is_set():
+    if parts.feed.complete.is_set():
         parts.scheduler.kinds_changed()
 
 

@@ -169,10 +169,16 @@ def decode_names(body: bytes) -> NamePage:
     return page
 
 
-def decode_objects(body: bytes) -> ObjectPage:
-    """A page of whole objects, without its malformed items."""
+def decode_page(body: bytes) -> RawPage:
+    """A page whose items are not decoded yet."""
     page = _decode_page(body)
     _expect_a_list(page.kind)
+    return page
+
+
+def decode_objects(body: bytes) -> ObjectPage:
+    """A page of whole objects, without its malformed items."""
+    page = decode_page(body)
     return ObjectPage(_decodable(page.items or (), _decode_whole), page.metadata, page.kind, page.api_version)
 
 

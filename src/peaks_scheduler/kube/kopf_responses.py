@@ -6,7 +6,7 @@ validated here first:
 
 - A line or item without a valid object and name is skipped.
 - An error in a watch becomes 410: kopf then lists that kind again, and no other kind.
-- A malformed list is reported as a broken connection: kopf tries again.
+- A malformed list is reported as a broken connection: kopf tries again. So is a list whose next page is gone (410).
 
 ``Connection.on_malformed`` is called for everything that was skipped. The limits are in ``response_limits``. Our own
 requests do not use this module's validation: they read bytes (``transport``).
@@ -112,6 +112,9 @@ class KopfResponse(aiohttp.ClientResponse):
             self._report("too-large", str(error))
             await asyncio.sleep(PAUSE)
             raise
+        if self.status == GONE and "limit" in self.url.query:
+            await asyncio.sleep(PAUSE)
+            raise aiohttp.ClientPayloadError("the version of the list is gone")
         if self.status != 200:
             return _status(body)
         try:

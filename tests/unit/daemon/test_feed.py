@@ -19,14 +19,8 @@ from kopf._core.reactor import orchestration
 
 from peaks_scheduler.daemon.watching import feed as feed_module
 from peaks_scheduler.daemon.watching.feed import Endless, Feed, NoMemories
-from peaks_scheduler.daemon.watching.kopf_log import (
-    REPORTER,
-    SPEAKER,
-    STREAM,
-    WATCHER,
-    RestartCounter,
-    pass_over_open_streams,
-)
+from peaks_scheduler.daemon.watching.kopf_log import REPORTER, STREAM, WATCHER, pass_over_open_streams
+from peaks_scheduler.daemon.watching.observer import Observer
 from peaks_scheduler.kube.connection import Connection, connect
 from peaks_scheduler.kube.kinds import KINDS, Kind
 from peaks_scheduler.ledger.ledger import Ledger
@@ -52,16 +46,23 @@ class Heard:
         self.nodes: list[Change] = []
         self.others: list[tuple[str, str]] = []
         self.kinds: Sequence[Kind] = ()
+        self.completed: set[str] = set()
         self.starts = 0
-        self.feed = Feed(
+        self.observer = Observer(
             self.ledger,
-            cast(Connection, connection),
             self.telemetry,
             lambda: NOW,
             lambda *what: self.pods.append(what),
             self.nodes.append,
             lambda kind, raw: self.others.append((kind.plural, raw["metadata"]["name"])),
+        )
+        self.feed = Feed(
+            self.observer,
+            cast(Connection, connection),
+            self.telemetry,
+            "Peaks",
             self._fed,
+            lambda kind: self.completed.add(kind.plural),
             on_start=self._started,
         )
 
@@ -82,16 +83,16 @@ class Heard:
 class TestDoor:
     def test_what_a_watch_brings_is_in_the_ledger_before_it_is_told(self) -> None:
         heard = Heard()
-        heard.feed.node("ADDED", node())
-        heard.feed.pod("ADDED", pod())
+        heard.observer.node("ADDED", node())
+        heard.observer.pod("ADDED", pod())
         assert heard.nodes == [Change.NODE_NEW]
         assert heard.pods == [(UID, Change.PENDING, None)]
         assert heard.ledger.state(UID) is State.PENDING
 
     def test_an_end_is_told_with_the_pod_as_it_was(self) -> None:
         heard = Heard()
-        heard.feed.pod(None, pod(node="worker-1"))
-        heard.feed.pod("DELETED", pod(node="worker-1"))
+        heard.observer.pod(None, pod(node="worker-1"))
+        heard.observer.pod("DELETED", pod(node="worker-1"))
         _, change, before = heard.pods[-1]
         assert Change.GONE in change
         assert before is not None
@@ -101,47 +102,35 @@ class TestDoor:
     def test_what_says_nothing_new_is_not_told(self) -> None:
         heard = Heard()
         for _ in range(2):
-            heard.feed.node("MODIFIED", node())
-            heard.feed.pod("MODIFIED", pod())
+            heard.observer.node("MODIFIED", node())
+            heard.observer.pod("MODIFIED", pod())
         assert (len(heard.nodes), len(heard.pods)) == (1, 1)
 
     def test_an_object_that_makes_no_sense_is_passed_over_with_a_warning(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
         heard = Heard()
-        heard.feed.pod("ADDED", pod("odd", cpu="a lot"))
-        heard.feed.node("ADDED", node("odd", cpu="plenty"))
-        heard.feed.pod("ADDED", pod())
+        heard.observer.pod("ADDED", pod("odd", cpu="a lot"))
+        heard.observer.node("ADDED", node("odd", cpu="plenty"))
+        heard.observer.pod("ADDED", pod())
         assert [record.getMessage() for record in caplog.records] == ["pod not understood", "node not understood"]
         assert "default/odd" in caplog.records[0].__dict__["error"]
         assert [uid for uid, _, _ in heard.pods] == [UID]
 
-    def test_the_first_lists_are_read_once_both_are_watched(self) -> None:
-        heard = Heard()
-        heard.feed.asked("pods", watch=False)
-        heard.feed.asked("nodes", watch=False)
-        heard.feed.asked("pods", watch=True)
-        assert not heard.feed.listed.is_set()
-        heard.feed.asked("nodes", watch=True)
-        assert heard.feed.listed.is_set()
-        assert heard.telemetry.registry.get_sample_value(
-            "peaks_watch_requests_total", {"resource": "pods", "kind": "watch"}
-        )
-
     def test_a_claim_is_in_the_ledger_before_it_is_told_and_told_only_when_it_says_something_new(self) -> None:
         heard = Heard()
         for version in ("1", "2"):
-            heard.feed.other(OTHERS["PersistentVolumeClaim"], "MODIFIED", claim(version=version))
-        heard.feed.other(OTHERS["Namespace"], "ADDED", namespace("shop"))
+            heard.observer.other(OTHERS["PersistentVolumeClaim"], "MODIFIED", claim(version=version))
+        heard.observer.other(OTHERS["Namespace"], "ADDED", namespace("shop"))
         assert heard.others == [("persistentvolumeclaims", "data"), ("namespaces", "shop")]
         assert heard.ledger.storage.keys("PersistentVolumeClaim") == {"default/data"}
-        heard.feed.other(OTHERS["PersistentVolumeClaim"], "DELETED", claim(version="3"))
+        heard.observer.other(OTHERS["PersistentVolumeClaim"], "DELETED", claim(version="3"))
         assert heard.ledger.storage.keys("PersistentVolumeClaim") == set()
         assert len(heard.others) == 3
 
     def test_a_claim_that_makes_no_sense_is_passed_over_with_a_warning(self, caplog: pytest.LogCaptureFixture) -> None:
         heard = Heard()
-        heard.feed.other(OTHERS["PersistentVolumeClaim"], "ADDED", claim("odd", size="a lot"))
+        heard.observer.other(OTHERS["PersistentVolumeClaim"], "ADDED", claim("odd", size="a lot"))
         (record,) = caplog.records
         assert (record.getMessage(), record.__dict__["kind"]) == ("object not understood", "persistentvolumeclaims")
         assert "default/odd" in record.__dict__["error"]
@@ -157,36 +146,31 @@ def api() -> Iterator[ServerThread]:
         yield running
 
 
-FED = {"/api/v1/pods", "/api/v1/nodes", *(kind.path for kind in KINDS)}
-
-
 @contextlib.asynccontextmanager
-async def watching_by_kopf(api: ServerThread, folder: Path, kinds: Sequence[Kind] = ()) -> AsyncIterator[Heard]:
-    """A feed whose kopf runs, its first lists read. No fixture: a test's task must be older than kopf."""
-
-    def asked(method: str, path: str, is_watch: bool, status: int) -> None:
-        if method == "GET" and status == 200 and path in FED:
-            heard.feed.asked(path.rpartition("/")[2], watch=is_watch)
-
-    connection = await connect(str(api.server.write_kubeconfig(folder / "kubeconfig")), on_request=asked)
+async def fed_from(api: ServerThread, folder: Path, kinds: Sequence[Kind] = ()) -> AsyncIterator[Heard]:
+    """A feed whose reflectors and kopf run, its first lists read. No fixture: a test's task must be older than kopf."""
+    connection = await connect(str(api.server.write_kubeconfig(folder / "kubeconfig")))
     heard, stop = Heard(connection), asyncio.Event()
     heard.kinds = kinds
+    reflecting = asyncio.create_task(heard.feed.watch())
+    await asyncio.sleep(0)
     running = asyncio.create_task(heard.feed.run(stop))
     try:
-        with RestartCounter(heard.telemetry, heard.feed.relisted).listening():
-            await until(lambda: heard.ledger.pod(UID) is not None and heard.feed.listed.is_set())
-            yield heard
+        await until(lambda: heard.ledger.pod(UID) is not None and heard.feed.complete.is_set() and heard.starts > 0)
+        yield heard
     finally:
         stop.set()
         async with asyncio.timeout(20.0):
             await running
+        reflecting.cancel()
+        await asyncio.gather(reflecting, return_exceptions=True)
         await connection.close()
 
 
-async def test_kopf_brings_lists_and_changes_and_writes_nothing_onto_the_objects(
+async def test_lists_and_changes_come_in_and_nothing_is_written_onto_the_objects(
     api: ServerThread, tmp_path: Path
 ) -> None:
-    async with watching_by_kopf(api, tmp_path) as heard:
+    async with fed_from(api, tmp_path) as heard:
         before = api(lambda server: server.get("pods", "web-0"))
         api(lambda server: server.change("nodes", "worker-1", {"spec": {"unschedulable": True}}, ""))
         api(lambda server: server.add_pod(pod("web-1")))
@@ -198,15 +182,15 @@ async def test_kopf_brings_lists_and_changes_and_writes_nothing_onto_the_objects
         assert {verb for verb, _ in api.server.requests} <= {"list", "watch", "get"}
 
 
-async def test_kopf_keeps_finished_pods_out(api: ServerThread, tmp_path: Path) -> None:
-    async with watching_by_kopf(api, tmp_path) as heard:
+async def test_finished_pods_are_kept_out(api: ServerThread, tmp_path: Path) -> None:
+    async with fed_from(api, tmp_path) as heard:
         api(lambda server: server.change("pods", "web-0", {"status": {"phase": "Succeeded"}}))
         await until(lambda: heard.ledger.pod(UID) is None)
         assert heard.pods[-1][1] & Change.GONE
 
 
 async def test_a_broken_connection_loses_nothing(api: ServerThread, tmp_path: Path) -> None:
-    async with watching_by_kopf(api, tmp_path) as heard:
+    async with fed_from(api, tmp_path) as heard:
         api(lambda server: server.drop_watches())
         api(lambda server: server.add_pod(pod("web-1")))
         await until(lambda: heard.ledger.pod("uid-default-web-1") is not None)
@@ -215,7 +199,7 @@ async def test_a_broken_connection_loses_nothing(api: ServerThread, tmp_path: Pa
 async def test_a_watch_from_too_long_ago_is_counted_and_its_objects_are_listed_again(
     api: ServerThread, tmp_path: Path
 ) -> None:
-    async with watching_by_kopf(api, tmp_path) as heard:
+    async with fed_from(api, tmp_path) as heard:
 
         def forget(server: Any) -> None:
             server.add_pod(pod("web-1"))
@@ -230,19 +214,30 @@ async def test_a_watch_from_too_long_ago_is_counted_and_its_objects_are_listed_a
         await until(lambda: heard.restarts("pods", "gone") >= 1)
         await until(lambda: heard.ledger.pod("uid-default-web-2") is not None)
         assert api.server.expired["pods"] >= 1
-        assert heard.feed.relisted.is_set()
+
+
+async def test_kopfs_list_whose_next_page_is_gone_is_no_news(
+    api: ServerThread, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The waiting pods are listed anew: nothing is logged, and kopf does not end."""
+    for i in range(600):  # two pages
+        api(lambda server, i=i: server.add_pod(pod(f"more-{i}")))
+    api(lambda server: server.fail_next(1, status=410, match="continue="))
+    async with fed_from(api, tmp_path) as heard:
+        await until(lambda: api.server.requests["watch", "pods"] >= 2, within=10.0)
+        assert heard.starts == 1
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 async def test_watches_that_look_dead_are_started_again(api: ServerThread, tmp_path: Path) -> None:
-    async with watching_by_kopf(api, tmp_path) as heard:
+    async with fed_from(api, tmp_path) as heard:
         api(lambda server: server.freeze_watches())
         api(lambda server: server.add_pod(pod("web-1")))
         heard.feed.restart()
-        await until(lambda: heard.ledger.pod("uid-default-web-1") is not None, within=10.0)
-        assert heard.restarts("all", "inactive") == 1
-        assert heard.starts == 2
-        assert heard.feed.relisted.is_set()
         api(lambda server: server.freeze_watches(False))
+        await until(lambda: heard.ledger.pod("uid-default-web-1") is not None, within=10.0)
+        await until(lambda: heard.starts == 2, within=10.0)
+        assert heard.restarts("all", "inactive") == 1
 
 
 WORLD = {
@@ -264,7 +259,7 @@ async def test_every_kind_that_placing_reads_is_brought_in_from_lists_and_from_w
     for plural, there in WORLD.items():
         api(lambda server, plural=plural, there=there: server.add(plural, there))
     wanted = [(plural, there["metadata"]["name"]) for plural, there in WORLD.items()]
-    async with watching_by_kopf(api, tmp_path, KINDS) as heard:
+    async with fed_from(api, tmp_path, KINDS) as heard:
         await until(lambda: sorted(heard.others) == sorted(wanted))
         for plural, (_, name) in zip(WORLD, wanted, strict=True):
             space = "kube-system" if plural == "csistoragecapacities" else "default"
@@ -276,27 +271,26 @@ async def test_every_kind_that_placing_reads_is_brought_in_from_lists_and_from_w
 
 async def test_the_first_lists_are_read_once_all_that_is_fed_is_watched(api: ServerThread, tmp_path: Path) -> None:
     api(lambda server: server.delay("/persistentvolumeclaims", 0.5))
-    async with watching_by_kopf(api, tmp_path, KINDS):
+    async with fed_from(api, tmp_path, KINDS):
         assert {kind for verb, kind in api.server.requests if verb == "watch"} == {"pods", "nodes", *WORLD}
 
 
-async def test_a_kind_that_the_server_takes_away_ends_kopf_and_the_others_are_watched_again(
-    api: ServerThread, tmp_path: Path
-) -> None:
+async def test_a_kind_that_the_server_takes_away_is_not_watched_any_more(api: ServerThread, tmp_path: Path) -> None:
     claims, csi_nodes = OTHERS["PersistentVolumeClaim"], OTHERS["CSINode"]
-    async with watching_by_kopf(api, tmp_path, [claims, csi_nodes]) as heard:
+    async with fed_from(api, tmp_path, [claims, csi_nodes]) as heard:
         heard.kinds = [claims]  # as the keeper will say when it is asked again
         api(lambda server: server.absent.add("csinodes"))
+        heard.feed.restart("kinds")
         api(lambda server: server.drop_watches())
-        await until(lambda: heard.restarts("all", "error") >= 1, within=20.0)
         api(lambda server: server.add_pod(pod("web-1")))
         api(lambda server: server.add("persistentvolumeclaims", claim()))
         await until(lambda: heard.ledger.pod("uid-default-web-1") is not None, within=10.0)
         await until(lambda: heard.ledger.storage.keys("PersistentVolumeClaim") == {"default/data"})
+        assert "csinodes" not in heard.feed._reflectors
 
 
 async def test_a_right_that_is_taken_away_stops_only_the_kind_it_was_for(api: ServerThread, tmp_path: Path) -> None:
-    async with watching_by_kopf(api, tmp_path, KINDS) as heard:
+    async with fed_from(api, tmp_path, KINDS) as heard:
         api(lambda server: server.denied.update({("list", "csinodes"), ("watch", "csinodes")}))
         api(lambda server: server.drop_watches())
         api(lambda server: server.add_pod(pod("web-1")))
@@ -304,6 +298,25 @@ async def test_a_right_that_is_taken_away_stops_only_the_kind_it_was_for(api: Se
         await until(lambda: heard.ledger.pod("uid-default-web-1") is not None)
         await until(lambda: heard.ledger.storage.keys("PersistentVolumeClaim") == {"default/data"})
         assert heard.restarts("all", "error") == 0
+
+
+async def test_a_waiting_pod_that_was_bound_is_not_taken_for_deleted(api: ServerThread, tmp_path: Path) -> None:
+    """kopf watches waiting pods alone: to it a bound pod is gone."""
+    async with fed_from(api, tmp_path) as heard:
+        api(lambda server: server.bind("web-0", "worker-1"))
+        await until(lambda: heard.ledger.node_of(UID) == "worker-1")
+        await asyncio.sleep(0.2)  # kopf's event of it comes within milliseconds
+        assert heard.ledger.node_of(UID) == "worker-1"
+
+
+async def test_pods_that_vanish_during_an_outage_are_gone(api: ServerThread, tmp_path: Path) -> None:
+    async with fed_from(api, tmp_path) as heard:
+        api.stop()
+        api(lambda server: (server.remove("pods", "web-0"), server.compact()))
+        api.start()
+        await until(lambda: heard.ledger.pod(UID) is None, within=10.0)
+        labels = {"resource": "pods", "kind": "vanished"}
+        assert heard.telemetry.registry.get_sample_value("peaks_audit_repairs_total", labels) == 1
 
 
 # --- kopf, played -----------------------------------------------------------------------------------------------------
@@ -326,7 +339,6 @@ def test_kopf_that_fails_runs_again_a_moment_later(
         await asyncio.sleep(10.0)
         assert [run - runs[0] for run in runs] == [0.0, 1.0, 2.0]
         assert heard.restarts("all", "error") == 2
-        assert heard.feed.relisted.is_set()
         stop.set()
         await running
 
@@ -357,13 +369,6 @@ def test_the_tries_of_a_watch_never_end() -> None:
 # --- what kopf says of broken watches ---------------------------------------------------------------------------------
 
 
-def test_kopf_still_says_what_we_listen_for() -> None:
-    source = inspect.getsource(watching)
-    for sign, _ in RestartCounter.SIGNS:
-        assert sign in source
-    assert watching.logger.name == SPEAKER
-
-
 def test_kopf_still_calls_its_watches_what_we_end_them_by() -> None:
     assert f'name=f"{WATCHER}{{what}}", logger=logger' in inspect.getsource(orchestration)
     assert "{capname} has failed: {e}" in inspect.getsource(aiotasks)
@@ -388,39 +393,8 @@ def test_a_stream_that_kopf_leaves_open_is_no_news_at_the_end_and_other_trouble_
     assert "another" in record.getMessage()
 
 
-@pytest.mark.parametrize(
-    ("line", "resource", "reason"),
-    [
-        ("Restarting the watch-stream for pods.v1 cluster-wide.", "pods", "gone"),
-        ("Restarting the watch-stream for nodes.v1 cluster-wide.", "nodes", "gone"),
-        ("Watch-stream for pods.v1 cluster-wide is inactive, reconnecting.", "pods", "inactive"),
-        ("Restarting the watch-stream for csinodes.v1.storage.k8s.io cluster-wide.", "csinodes", "gone"),
-    ],
-)
-def test_a_broken_watch_is_counted_and_asks_for_a_comparison(
-    line: str, resource: str, reason: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.DEBUG)
-    heard = Heard()
-    with RestartCounter(heard.telemetry, heard.feed.relisted).listening():
-        watching.logger.debug("Starting the watch-stream for pods.v1 cluster-wide.")
-        assert not heard.feed.relisted.is_set()
-        watching.logger.debug(line)
-    assert heard.restarts(resource, reason) == 1
-    assert heard.feed.relisted.is_set()
-    assert caplog.records == []  # kopf's debug lines stay out of our log
-
-
-def test_listening_leaves_no_trace() -> None:
-    speaker, heard = logging.getLogger(SPEAKER), Heard()
-    before = (speaker.level, speaker.propagate, list(speaker.handlers))
-    with contextlib.suppress(ZeroDivisionError), RestartCounter(heard.telemetry, heard.feed.relisted).listening():
-        raise ZeroDivisionError
-    assert (speaker.level, speaker.propagate, speaker.handlers) == before
-
-
 def test_kopf_keeps_its_hands_off_pods_and_nodes() -> None:
-    settings = feed_module._settings()
+    settings = feed_module._settings("Peaks")
     registry = Heard().feed._registry()
     assert settings.posting.enabled is False
     assert settings.scanning.disabled

@@ -270,7 +270,7 @@ class TestWork:
         api(lambda server: server.add_pod(pod(cpu="1")))
         async with run() as daemon:
             parts = daemon.parts
-            ledger, lists = parts.core.ledger, parts.audit.complete
+            ledger, lists = parts.core.ledger, parts.feed.complete
             await until(lambda: ledger.state("uid-default-web-0") is State.PENDING and lists.is_set())
             (source,) = (keeper for keeper in daemon.parts.keepers if isinstance(keeper, LoadKeeper))
             await until(lambda: source.asked and daemon.parts.lease.elector.holder == "the-other")
@@ -315,7 +315,7 @@ class TestEnds:
             monkeypatch.setattr(daemon.parts.lease.elector, "release", release)
             await until(lambda: daemon.parts.lease.elector.leading and daemon.parts.core.gate.may_decide())
             api.stop()
-            daemon.parts.feed.pod("ADDED", pod(cpu="1"))
+            daemon.parts.observer.pod("ADDED", pod(cpu="1"))
             await until(lambda: daemon.parts.core.ledger.state("uid-default-web-0") is State.ASSUMED)
         assert "binds left in flight" in caplog.messages
         # the Lease goes only when no worker has a Binding in its hands any more

@@ -45,16 +45,7 @@ def test_each_kind_of_trouble_is_said() -> None:
 
 def test_a_pod_of_another_shape_is_passed_over_and_counted() -> None:
     heard = Heard()
-    heard.feed.pod("ADDED", {**pod("odd"), "status": 5})
-    heard.feed.pod("ADDED", pod("fine"))
+    heard.observer.pod("ADDED", {**pod("odd"), "status": 5})
+    heard.observer.pod("ADDED", pod("fine"))
     assert [uid for uid, _, _ in heard.pods] == ["uid-default-fine"]
     assert counted(heard.telemetry, "pods", "object") == 1.0
-
-
-def test_a_page_that_is_too_large_makes_them_smaller_until_one_object_is_left() -> None:
-    heard = Heard()
-    sizes = []
-    for _ in range(5):
-        heard.feed.odd("/api/v1/pods", "too-large", "40 MB")
-        sizes.append(heard.feed._settings.watching.chunk_size)
-    assert sizes == [62, 7, 1, 1, 1]

@@ -137,6 +137,16 @@ async def test_a_page_that_is_to_follow_itself_is_no_list(server: RecordingServe
         await listed(connection, "limit=500&continue=again")
 
 
+async def test_a_list_whose_next_page_is_gone_begins_anew(
+    server: RecordingServer, connection: Connection, heard: Heard
+) -> None:
+    """As kopf takes a lost connection; 410 itself would end its watch for ever."""
+    answers_with(server, {"kind": "Status", "code": 410, "reason": "Expired"}, 410)
+    with pytest.raises(aiohttp.ClientPayloadError, match="gone"):
+        await listed(connection, "limit=500&continue=next")
+    assert heard == []
+
+
 @pytest.mark.parametrize("length", [None, 1 << 30], ids=["without a length", "with its length"])
 async def test_no_more_than_so_much_is_read_of_an_answer(
     connection: Connection, monkeypatch: pytest.MonkeyPatch, length: int | None

@@ -1,26 +1,27 @@
 """News that come late, twice or in another order: they neither bring back what is gone nor take away what is there.
 
-kopf hands on what concerns one object in its order, and what concerns several in any. A list is older than the watch
-that follows it. Our own lists drop what has vanished while older news of it still wait. The machine at the end plays
+A reflector tells all that concerns its kind in order; kopf shows waiting pods before or after it. A list is older than
+the watch that follows it, and drops what has vanished while older news of it still wait. The machine at the end plays
 all of this at random and knows the truth.
 """
 
 from __future__ import annotations
 
-import asyncio
 import copy
 from collections import deque
+from dataclasses import fields
 from typing import Any, cast
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from peaks_scheduler.daemon.watching.audit import Audit
-from peaks_scheduler.daemon.watching.feed import Feed
-from peaks_scheduler.kube.client import Listing
-from peaks_scheduler.kube.kinds import KINDS, Kind
+from peaks_scheduler.daemon.watching.observer import Observer
+from peaks_scheduler.daemon.watching.sinks import KindSink, NodeSink, PodSink
+from peaks_scheduler.kube.kinds import KINDS
+from peaks_scheduler.kube.reflector import Head, Sink
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.ledger.records import Change
 from peaks_scheduler.ledger.tombstones import Tombstones
@@ -29,11 +30,9 @@ from peaks_scheduler.observability.telemetry import Telemetry
 from tests.support.builders import NOW, Json, ledger, namespace, node, pod
 from tests.support.examples import examples
 from tests.support.storage_objects import claim
-from tests.support.virtual_time import now, run_virtually
 
 CLAIMS = next(kind for kind in KINDS if kind.kind == "PersistentVolumeClaim")
 NAMESPACES = next(kind for kind in KINDS if kind.kind == "Namespace")
-RESOURCES = {"Pod": "pods", "Node": "nodes", CLAIMS.kind: CLAIMS.path, NAMESPACES.kind: NAMESPACES.path}
 
 
 def born(raw: Json, uid: str, version: int) -> Json:
@@ -43,19 +42,29 @@ def born(raw: Json, uid: str, version: int) -> Json:
     return raw
 
 
+def in_bytes(raw: Json) -> tuple[Head, msgspec.Raw]:
+    """The object as a reflector hands it on."""
+    text = msgspec.json.encode(raw)
+    meta = raw["metadata"]
+    return Head(meta["name"], meta.get("namespace") or "", meta["uid"], meta["resourceVersion"]), msgspec.Raw(text)
+
+
 class Cluster:
-    """What there is, as the API server has it; and a real door, ledger and audit that are told of it."""
+    """What there is, as the API server has it; and real sinks, observer and ledger that are told of it."""
 
     def __init__(self) -> None:
         self.version = 0
         self.there: dict[str, Json] = {}  # by uid
         self.ledger: Ledger = ledger()
-        self.fed = (CLAIMS, NAMESPACES)
         self.changes: list[Change] = []
-        telemetry, anybody = Telemetry("Peaks"), cast(Any, self)
-        self.feed = Feed(self.ledger, anybody, telemetry, lambda: NOW, self.pod_changed, self.changes.append)
-        self.feed.listed.set()
-        self.audit = Audit(self.ledger, anybody, self.feed, anybody, telemetry, anybody, lambda: None, clock=now)
+        telemetry = Telemetry("Peaks")
+        self.observer = Observer(self.ledger, telemetry, lambda: NOW, self.pod_changed, self.changes.append)
+        self.pods = PodSink(self.observer, telemetry, "Peaks")
+        self.sinks: dict[str, Sink] = {
+            "Pod": self.pods,
+            "Node": NodeSink(self.observer, telemetry),
+            **{kind.kind: KindSink(kind, self.observer, telemetry, lambda _: None) for kind in (CLAIMS, NAMESPACES)},
+        }
 
     # the API server
 
@@ -72,52 +81,31 @@ class Cluster:
     def of(self, kind: str) -> dict[str, Json]:
         return {uid: raw for uid, raw in self.there.items() if raw["kind"] == kind}
 
-    async def list_metadata(self, resource: str) -> Listing:
-        found = self.of({"pods": "Pod", "nodes": "Node"}[resource])
-        names = {uid: (raw["metadata"].get("namespace", ""), raw["metadata"]["name"]) for uid, raw in found.items()}
-        return Listing(str(self.version), names)
-
-    async def list_keys(self, path: str) -> frozenset[str]:
-        return frozenset(key_of(raw) for raw in self.there.values() if RESOURCES[raw["kind"]] == path)
-
-    async def list_objects(self, path: str) -> list[Json]:
-        return [raw for raw in self.there.values() if RESOURCES[raw["kind"]] == path]
-
-    async def get_pod(self, namespace: str, name: str) -> Json | None:
-        return next((raw for raw in self.of("Pod").values() if raw["metadata"]["name"] == name), None)
-
-    async def get_node(self, name: str) -> Json:
-        return next(raw for raw in self.of("Node").values() if raw["metadata"]["name"] == name)
-
     # what is told
 
     def shows(self, event: str | None, raw: Json) -> None:
         """A watch (or, with None, a list) brings it."""
-        if raw["kind"] == "Pod":
-            self.feed.pod(event, copy.deepcopy(raw))
-        elif raw["kind"] == "Node":
-            self.feed.node(event, copy.deepcopy(raw))
-        else:
-            self.feed.other(CLAIMS if raw["kind"] == CLAIMS.kind else NAMESPACES, event, copy.deepcopy(raw))
+        self.sinks[raw["kind"]].take(cast(Any, event), *in_bytes(raw))
+
+    def kopf_shows(self, raw: Json, event: str | None = "MODIFIED") -> None:
+        """kopf brings a waiting pod of ours, perhaps late."""
+        self.pods.waits(cast(Any, event), copy.deepcopy(raw))
+
+    def bookmark(self) -> None:
+        """The watches have told everything up to now."""
+        for sink in self.sinks.values():
+            sink.reached(str(self.version))
 
     def compare(self) -> None:
-        """The audit compares all names once, and reads what it missed before."""
-
-        async def once() -> None:
-            task = asyncio.ensure_future(self.audit.compare_names())
-            await asyncio.sleep(0.5)
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-        run_virtually(once())
+        """Every kind is listed anew."""
+        for kind, sink in self.sinks.items():
+            sink.begins()
+            for raw in self.of(kind).values():
+                sink.take(None, *in_bytes(raw))
+            sink.listed(frozenset(self.of(kind)), str(self.version))
 
     def pod_changed(self, uid: str, change: Change, before: Pod | None) -> None:
         self.changes.append(change)
-
-    def node_changed(self, change: Change) -> None:
-        self.changes.append(change)
-
-    def completed(self, kinds: list[Kind]) -> None: ...
 
     # what is known
 
@@ -210,23 +198,7 @@ def test_a_pod_that_was_dropped_by_mistake_is_found_and_read(cluster: Cluster) -
     cluster.compare()
     cluster.there["u1"] = there
     cluster.compare()
-    cluster.compare()
     assert cluster.known() == {"u1"}
-
-
-def test_a_pod_that_nobody_can_make_sense_of_holds_up_nothing(cluster: Cluster) -> None:
-    """One such pod kept the first lists from ever being complete: nothing was bound."""
-    odd = cluster.put(pod("odd", cpu="a lot"), "u1")
-    cluster.shows("ADDED", odd)
-    run_virtually(until_complete(cluster))
-
-
-async def until_complete(cluster: Cluster) -> None:
-    task = asyncio.ensure_future(cluster.audit.compare_names())
-    async with asyncio.timeout(120):
-        await cluster.audit.complete.wait()
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
 
 
 # --- objects that are known by their names ----------------------------------------------------------------------------
@@ -272,26 +244,137 @@ def test_the_first_that_is_heard_of_a_node_may_be_older_than_its_successor(clust
     cluster.delete("old")
     there = cluster.put(node("worker-1", cpu="8"), "new")
     cluster.compare()
-    cluster.compare()  # not shown by a watch: read
     cluster.shows("ADDED", was)
     cluster.shows("ADDED", there)
     assert cluster.known() == {"new"}
 
 
-def test_a_claim_made_anew_while_its_name_is_listed_is_not_dropped(cluster: Cluster) -> None:
-    cluster.shows("ADDED", cluster.put(claim("data"), "old"))
-    gone, answer = cluster.delete("old"), cluster.list_keys
+# --- kopf and the reflector, either of which may be ahead ------------------------------------------------------------
 
-    async def list_keys(path: str) -> frozenset[str]:
-        keys = await answer(path)
-        if path == CLAIMS.path:  # while the answer is on its way
-            cluster.shows("DELETED", gone)
-            cluster.shows("ADDED", cluster.put(claim("data"), "new"))
-        return keys
 
-    cluster.list_keys = list_keys  # type: ignore[method-assign]
+@pytest.fixture
+def watching() -> Cluster:
+    """A cluster whose first list, with one node, has come."""
+    cluster = Cluster()
+    cluster.put(node("worker-1"), "n1")
     cluster.compare()
-    assert cluster.known() == {"default/data"}
+    return cluster
+
+
+def pods_of(cluster: Cluster) -> set[str]:
+    return {each.uid for each, _ in cluster.ledger.pods()}
+
+
+def test_a_waiting_pod_that_kopf_shows_first_is_taken_at_once(watching: Cluster) -> None:
+    watching.kopf_shows(watching.put(pod("web"), "u1"))
+    assert pods_of(watching) == {"u1"}
+
+
+def test_a_pod_that_kopf_alone_has_shown_and_the_watch_passes_over_is_gone(watching: Cluster) -> None:
+    watching.kopf_shows(watching.put(pod("web"), "u1"))
+    watching.delete("u1")
+    watching.bookmark()
+    assert pods_of(watching) == set()
+
+
+def test_such_a_pod_is_also_gone_once_the_watch_tells_of_a_later_one(watching: Cluster) -> None:
+    watching.kopf_shows(watching.put(pod("web"), "u1"))
+    watching.delete("u1")
+    watching.shows("ADDED", watching.put(pod("db"), "u2"))
+    assert pods_of(watching) == {"u2"}
+
+
+def test_such_a_pod_is_gone_after_a_list_that_is_newer_and_does_not_have_it(watching: Cluster) -> None:
+    watching.kopf_shows(watching.put(pod("web"), "u1"))
+    watching.delete("u1")
+    watching.compare()
+    assert pods_of(watching) == set()
+
+
+def test_what_kopf_shows_after_that_list_is_not_believed(watching: Cluster) -> None:
+    was = watching.put(pod("web"), "u1")
+    watching.delete("u1")
+    watching.compare()
+    watching.kopf_shows(was)
+    assert pods_of(watching) == set()
+
+
+def test_what_kopf_shows_while_a_list_is_read_is_left_to_the_watch_after_it(watching: Cluster) -> None:
+    was = watching.put(pod("web"), "u1")
+    watching.delete("u1")
+    watching.pods.begins()
+    watching.kopf_shows(was)
+    watching.pods.listed(frozenset(), str(watching.version))
+    assert pods_of(watching) == set()
+
+
+def test_a_pod_that_is_newer_than_the_list_without_it_stays(watching: Cluster) -> None:
+    older = str(watching.version)
+    watching.kopf_shows(watching.put(pod("web"), "u1"))
+    watching.pods.begins()
+    watching.pods.listed(frozenset(), older)
+    assert pods_of(watching) == {"u1"}
+
+
+def test_and_goes_when_the_watch_comes_to_its_version_without_it(watching: Cluster) -> None:
+    older = str(watching.version)
+    watching.kopf_shows(watching.put(pod("web"), "u1"))
+    watching.delete("u1")
+    watching.pods.begins()
+    watching.pods.listed(frozenset(), older)
+    watching.bookmark()
+    assert pods_of(watching) == set()
+
+
+def test_a_pod_that_both_have_shown_stays(watching: Cluster) -> None:
+    was = watching.put(pod("web"), "u1")
+    watching.kopf_shows(was)
+    watching.shows("ADDED", was)
+    watching.bookmark()
+    assert pods_of(watching) == {"u1"}
+
+
+def test_a_bound_pod_that_kopf_calls_deleted_stays(watching: Cluster) -> None:
+    watching.kopf_shows(watching.put(pod("web"), "u1"))
+    placed = watching.put(pod("web", node="worker-1"), "u1")
+    watching.kopf_shows(placed, "DELETED")
+    watching.shows("MODIFIED", placed)
+    watching.bookmark()
+    assert watching.ledger.node_of("u1") == "worker-1"
+
+
+def test_a_bound_pod_does_not_wait_again_when_kopf_is_late(watching: Cluster) -> None:
+    was = watching.put(pod("web"), "u1")
+    watching.shows("ADDED", was)
+    watching.shows("MODIFIED", watching.put(pod("web", node="worker-1"), "u1"))
+    watching.kopf_shows(was)
+    assert watching.ledger.node_of("u1") == "worker-1"
+
+
+def test_an_older_version_of_a_waiting_pod_changes_nothing(watching: Cluster) -> None:
+    was = watching.put(pod("web", cpu="1"), "u1")
+    watching.shows("ADDED", was)
+    watching.shows("MODIFIED", watching.put(pod("web", cpu="2"), "u1"))
+    watching.kopf_shows(was)
+    known = watching.ledger.pod("u1")
+    assert known is not None
+    assert known.cpu == 2000
+
+
+@pytest.mark.parametrize("version", ["", "abc", "9" * 5000])
+def test_kopf_is_not_believed_where_versions_cannot_be_compared(watching: Cluster, version: str) -> None:
+    waiting = watching.put(pod("web"), "u1")
+    waiting["metadata"]["resourceVersion"] = version
+    watching.kopf_shows(waiting)
+    assert pods_of(watching) == set()
+
+
+def test_a_pod_whose_end_cannot_be_read_is_gone_all_the_same(watching: Cluster) -> None:
+    watching.shows("ADDED", watching.put(RUNNING, "u1"))
+    end = watching.delete("u1")
+    end["spec"]["containers"] = 7
+    watching.shows("DELETED", end)
+    assert pods_of(watching) == set()
 
 
 # --- what is remembered -----------------------------------------------------------------------------------------------
@@ -318,88 +401,138 @@ def test_what_is_not_newer_than_the_end_is_late(version: str, late: bool) -> Non
 
 # --- any order --------------------------------------------------------------------------------------------------------
 
-KINDS_OF_NEWS = [RUNNING, pod("web"), pod("db"), *NAMED.values()]
+KINDS_OF_NEWS = [pod(name) for name in ("web", "db", "mail", "shop", "cron")] + [RUNNING, *NAMED.values()]
+CHANGES_OF_PODS = {"bound": {"spec": {"nodeName": "worker-1"}}, "relabelled": {"metadata": {"labels": {"app": "x"}}}}
+
+
+def contents(of: Ledger) -> object:
+    """All that a decision reads of a ledger, whatever order it came in."""
+    nodes = of.snapshot()
+    free = {name: tuple(int(each) for each in nodes.free[:, i]) for i, name in enumerate(nodes.names)}
+    pods = {each.uid: ([getattr(each, field.name) for field in fields(each)], state) for each, state in of.pods()}
+    return pods, free, of.storage.keys(CLAIMS.kind), of.namespaces()
 
 
 class AnyNews(RuleBasedStateMachine):
-    """Each object has a queue of news, as in kopf; the queues are served in any order. The audit compares whenever it
-    likes, and answers of old come whenever they like."""
+    """Watches tell of each kind in order, unless a gap loses some; then everything is listed anew, which takes a while.
+    A list may come from a server that is behind, but not behind what was told already. kopf shows waiting pods whenever
+    it likes, in versions of old, and may lose some."""
 
     def __init__(self) -> None:
         super().__init__()
         self.cluster = Cluster()
-        self.waiting: dict[str, deque[tuple[str | None, Json]]] = {}
-        self.old: list[Json] = []  # answers on their way
-        self.told_gone: set[str] = set()
+        self.waiting: deque[tuple[str | None, Json]] = deque()
+        self.listing: deque[Json] | None = None  # what is still to be told of the list
+        self.version = ""  # of the list
+        self.uids: dict[str, frozenset[str]] = {}
+        self.old: list[Json] = []  # pods that kopf may still show
+        self.gap = True  # nothing is watched before the first list
         self.count = 0
+        self.history: list[tuple[str | None, Json]] = []  # number n made version n + 1
+        self.was: list[dict[str, Json]] = [{}]  # what there was at each version
+        self.told = 0  # version
 
-    @rule(raw=st.sampled_from(KINDS_OF_NEWS))
-    def created(self, raw: Json) -> None:
+    # the API server
+
+    @rule(raw=st.sampled_from(KINDS_OF_NEWS), heard=st.booleans())
+    def created(self, raw: Json, heard: bool) -> None:
         if key_of(raw) in {key_of(each) for each in self.cluster.of(raw["kind"]).values()}:
             return
         self.count += 1
-        self._news(f"u{self.count}", "ADDED", self.cluster.put(raw, f"u{self.count}"))
+        self._news("ADDED", self.cluster.put(raw, f"u{self.count}"), heard)
 
     @precondition(lambda self: self.cluster.there)
-    @rule(data=st.data(), heard=st.booleans())
-    def changed(self, data: st.DataObject, heard: bool) -> None:
+    @rule(data=st.data(), heard=st.booleans(), how=st.sampled_from(sorted(CHANGES_OF_PODS)))
+    def changed(self, data: st.DataObject, heard: bool, how: str) -> None:
         uid = data.draw(st.sampled_from(sorted(self.cluster.there)))
-        raw = self.cluster.put(self.cluster.there[uid], uid)
-        self.old.append(raw)
-        if heard:
-            self._news(uid, "MODIFIED", raw)
+        raw = copy.deepcopy(self.cluster.there[uid])
+        if raw["kind"] == "Pod":
+            for part, changes in CHANGES_OF_PODS[how].items():
+                raw[part] |= changes
+        self._news("MODIFIED", self.cluster.put(raw, uid), heard)
 
     @precondition(lambda self: self.cluster.there)
     @rule(data=st.data(), heard=st.booleans())
     def deleted(self, data: st.DataObject, heard: bool) -> None:
         uid = data.draw(st.sampled_from(sorted(self.cluster.there)))
-        raw = self.cluster.delete(uid)
-        if heard:
-            self._news(uid, "DELETED", raw)
+        self._news("DELETED", self.cluster.delete(uid), heard)
 
+    # kopf
+
+    @precondition(lambda self: self.old)
+    @rule(data=st.data(), event=st.sampled_from(["ADDED", "MODIFIED", "DELETED", None]))
+    def kopf_tells(self, data: st.DataObject, event: str | None) -> None:
+        self.cluster.kopf_shows(data.draw(st.sampled_from(self.old[-4:])), event)
+
+    # the reflectors
+
+    @precondition(lambda self: self.waiting and not self.gap and self.listing is None)
     @rule()
-    def listed_anew(self) -> None:
-        for uid, raw in self.cluster.there.items():
-            self._news(uid, None, raw)
+    def the_watch_tells(self) -> None:
+        self.cluster.shows(*self.waiting.popleft())
+        self.told += 1
 
-    @precondition(lambda self: self.waiting)
-    @rule(data=st.data())
-    def one_is_served(self, data: st.DataObject) -> None:
-        self._serve(data.draw(st.sampled_from(sorted(self.waiting))))
-
-    @precondition(lambda self: [each for each in self.old if each["kind"] == "Pod"])
-    @rule(data=st.data())
-    def an_answer_arrives(self, data: st.DataObject) -> None:
-        pods = [each for each in self.old if each["kind"] == "Pod"]
-        self.cluster.shows(None, data.draw(st.sampled_from(pods)))
-
+    @precondition(lambda self: not self.waiting and not self.gap and self.listing is None)
     @rule()
-    def compared(self) -> None:
-        before = self.cluster.known()
-        self.cluster.compare()
-        self.told_gone |= {uid for uid in before - self.cluster.known() if uid.startswith("u")}
+    def the_watch_is_up_to_date(self) -> None:
+        self.cluster.bookmark()
 
-    def _news(self, uid: str, event: str | None, raw: Json) -> None:
-        self.waiting.setdefault(uid, deque()).append((event, raw))
+    @precondition(lambda self: self.listing is None)
+    @rule(behind=st.integers(0, 5))
+    def a_list_begins(self, behind: int) -> None:
+        self.gap = False
+        at = max(self.told, self.cluster.version - behind)
+        self.waiting = deque(self.history[at:])
+        self._begin(at)
 
-    def _serve(self, uid: str) -> None:
-        event, raw = self.waiting[uid].popleft()
-        if not self.waiting[uid]:
-            del self.waiting[uid]
-        self.cluster.shows(event, raw)
-        if event == "DELETED":
-            self.told_gone.add(uid)
+    @precondition(lambda self: self.listing is not None)
+    @rule(anew=st.integers(0, 9))
+    def the_list_goes_on(self, anew: int) -> None:
+        assert self.listing is not None
+        if not anew:
+            self.a_list_begins(0)  # it broke off
+        elif self.listing:
+            self.cluster.shows(None, self.listing.popleft())
+        else:
+            self._whole()
 
-    @invariant()
-    def what_is_known_to_be_gone_stays_gone(self) -> None:
-        assert not self.told_gone & self.cluster.known()
+    def _begin(self, at: int) -> None:
+        self.listing, self.version = deque(self.was[at].values()), str(at)
+        self.uids = {
+            kind: frozenset(uid for uid, raw in self.was[at].items() if raw["kind"] == kind)
+            for kind in self.cluster.sinks
+        }
+        for sink in self.cluster.sinks.values():
+            sink.begins()
+
+    def _whole(self) -> None:
+        self.listing, self.told = None, int(self.version)
+        for kind, sink in self.cluster.sinks.items():
+            sink.listed(self.uids[kind], self.version)
+
+    def _news(self, event: str, raw: Json, heard: bool) -> None:
+        self.gap = self.gap or not heard  # a watch that lost something ends, and its kind is listed
+        self.waiting.append((event, raw))
+        self.history.append((event, raw))
+        self.was.append(dict(self.cluster.there))
+        if event != "DELETED" and raw["kind"] == "Pod" and "nodeName" not in raw["spec"]:
+            self.old.append(raw)
 
     def teardown(self) -> None:
+        while self.listing is not None:
+            self.the_list_goes_on(9)
+        if self.gap:
+            self.a_list_begins(0)
+        while self.listing is not None:
+            self.the_list_goes_on(9)
         while self.waiting:
-            self._serve(min(self.waiting))
-        for _ in range(3):
-            self.cluster.compare()
+            self.the_watch_tells()
+        self.cluster.bookmark()
         assert self.cluster.known() == self.cluster.truth()
+        last = Cluster()
+        last.there, last.version = self.cluster.there, self.cluster.version
+        last.compare()
+        assert contents(self.cluster.ledger) == contents(last.ledger)
 
 
 AnyNews.TestCase.settings = settings(

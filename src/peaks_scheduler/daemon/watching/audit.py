@@ -1,10 +1,10 @@
-"""Audit of the watches: lists of our own, compared with the ledger.
+"""Audit of the watches: a list of our waiting pods, compared with the ledger.
 
-Owns two comparisons. Every 30 seconds our pending pods are listed: if one stays unseen, a watch is dead while the
-process looks healthy (kopf#957, kopf#1276). Then the watches are restarted, and if that does not help liveness fails.
-At the start, after a watch broke and every five minutes the names of all watched objects are listed: no watch tells of
-an object that vanished during a gap. Assumes that a uid that is gone never comes back. A list that fails is tried again
-later: trouble of the API server has no further effect here.
+Owns one comparison: every 30 seconds our pending pods are listed. If one stays unseen, a watch is dead while the
+process looks healthy (kopf#957, kopf#1276): the pod is read, then the watches are restarted, and if that does not help
+liveness fails. What vanished while no watch told of it is found by the next list of its reflector. Assumes that a uid
+that is gone never comes back. A list that fails is tried again later: trouble of the API server has no further effect
+here.
 """
 
 from __future__ import annotations
@@ -13,20 +13,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 from peaks_scheduler.daemon.keeper import Keeper, Tasks
-from peaks_scheduler.daemon.scheduler.loop import Scheduler
-from peaks_scheduler.errors import Forbidden, KubeError, MalformedResponse, NotFound
+from peaks_scheduler.errors import KubeError, MalformedResponse
 from peaks_scheduler.kube.client import KubeClient
-from peaks_scheduler.kube.kinds import Kind
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.objects.requests import Json
 from peaks_scheduler.observability.gauge import Gauge, single
 from peaks_scheduler.observability.telemetry import Telemetry
 
-from .feed import NODES, Feed
-from .kinds import KindKeeper
+from .feed import Feed
+from .observer import Observer
 
 logger = logging.getLogger(__name__)
 
@@ -34,41 +31,28 @@ PENDING_EVERY = 30.0  # [s]
 UNSEEN_READ = 10.0  # [s] a pod that is unseen for so long is read
 UNSEEN_RESTART = 25.0  # [s] after so long the watches are restarted
 UNSEEN_DEAD = 60.0  # [s] after so long liveness fails
-NAMES_EVERY = 300.0  # [s]
 MOST_READ = 50  # pods read in one round
-SETTLE = 2.0  # [s] between the return of a watch and the comparison of names
-PATIENCE = 30.0  # [s] for the watches to show what a list showed
-
-Name = tuple[Kind | str, str, str]
-"""(pods, nodes or another kind, namespace, name); for another kind the name is its whole key."""
 
 
 class Audit(Keeper):
-    """See the module. ``complete`` is set, and ``changed`` called, when the first lists are in the ledger. ``unseen``
-    is told of a pod (name, seconds) that was read because no watch showed it. ``clock`` is monotonic seconds."""
+    """See the module. ``unseen`` is told of a pod (name, seconds) that was read because no watch showed it. ``clock``
+    is monotonic seconds."""
 
     def __init__(
         self,
         ledger: Ledger,
         client: KubeClient,
         feed: Feed,
-        scheduler: Scheduler,
+        observer: Observer,
         telemetry: Telemetry,
-        kinds: KindKeeper,
-        changed: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
         unseen: Callable[[str, float], None] = lambda name, seconds: None,
     ) -> None:
-        self._ledger, self._client, self._feed, self._scheduler = ledger, client, feed, scheduler
-        self._kinds = kinds
-        self._telemetry, self._changed, self._clock = telemetry, changed, clock
+        self._ledger, self._client, self._feed, self._observer = ledger, client, feed, observer
+        self._telemetry, self._clock = telemetry, clock
         self._tell_unseen = unseen
         self._unseen: dict[str, float] = {}
-        self._unclear: set[str] = set()  # uids of pods that cannot be parsed: they stay missing
-        self._unparsed: set[str] = set()  # nodes and other objects likewise
-        self._missing: dict[str, Name] = {}
-        self.complete = asyncio.Event()
-        """Set once the ledger holds every object that a list of names showed: the first lists are in."""
+        self._unclear: set[str] = set()  # uids of pods that cannot be parsed: they stay unseen
 
     @property
     def oldest_unseen(self) -> float:
@@ -77,7 +61,7 @@ class Audit(Keeper):
         return max((self._clock() - since for since in list(self._unseen.values())), default=0.0)
 
     def tasks(self) -> Tasks:
-        return {"pending": self.watch_pending(), "names": self.compare_names()}
+        return {"pending": self.watch_pending()}
 
     def gauges(self) -> Sequence[Gauge]:
         text = (
@@ -117,7 +101,9 @@ class Audit(Keeper):
     def note_pending(self, uids: Iterable[str]) -> None:
         """Note since when each of these listed pods is unseen. A pod that was read here counts as unseen until a watch
         shows it, even if it was bound since: otherwise a dead watch would stay unnoticed."""
-        now, unheard = self._clock(), self._feed.unheard
+        uids = list(uids)
+        self._unclear &= set(uids)
+        now, unheard = self._clock(), self._observer.unheard
         unheard &= {uid for uid in unheard if self._ledger.pod(uid) is not None}
         unseen = [uid for uid in uids if self._ledger.pod(uid) is None and uid not in self._unclear]
         self._unseen = {uid: self._unseen.get(uid, now) for uid in (*unseen, *unheard)}
@@ -130,133 +116,10 @@ class Audit(Keeper):
             namespace, name = names[uid]
             await self._read_pod(uid, namespace, name)
             if self._ledger.pod(uid) is not None:
-                self._feed.unheard.add(uid)
+                self._observer.unheard.add(uid)
                 self._tell_unseen(f"{namespace}/{name}", now - self._unseen[uid])
 
-    # -- names
-
-    async def compare_names(self) -> None:
-        """Compare the names of all watched objects with the ledger until cancelled."""
-        await self._feed.listed.wait()
-        while True:
-            try:
-                kinds = await self._compare()
-            except KubeError as error:
-                logger.debug("names not listed", extra={"error": str(error)})
-                await asyncio.sleep(1.0)
-                continue
-            if not await self._all_seen():
-                continue
-            self._kinds.completed(kinds)
-            if not self.complete.is_set():
-                self.complete.set()
-                self._changed()
-            await self._until_due()
-
-    async def _all_seen(self) -> bool:
-        """Wait a moment for objects that were listed and not seen yet. True: all were seen."""
-        until = self._clock() + PATIENCE
-        while True:
-            # an object that was seen may end while the others are waited for
-            self._missing = self._unseen_of(self._missing)
-            if not self._missing or self._clock() >= until:
-                return not self._missing
-            await asyncio.sleep(0.1)
-
-    def _unseen_of(self, missing: dict[str, Name]) -> dict[str, Name]:
-        known = {
-            kind: self._known(kind) for kind in {kind for kind, _, _ in missing.values()} if isinstance(kind, Kind)
-        }
-
-        def seen(uid: str, kind: Kind | str, name: str) -> bool:
-            if isinstance(kind, Kind):
-                return name in known[kind]
-            if kind == "pods":
-                return self._ledger.pod(uid) is not None or uid in self._unclear
-            return self._ledger.node(name) is not None
-
-        return {uid: each for uid, each in missing.items() if not seen(uid, each[0], each[2])}
-
-    async def _until_due(self) -> None:
-        try:
-            async with asyncio.timeout(NAMES_EVERY):
-                await self._feed.relisted.wait()
-        except TimeoutError:
-            return
-        self._feed.relisted.clear()
-        await asyncio.sleep(SETTLE)
-
-    async def _compare(self) -> list[Kind]:
-        """Drop what vanished, read what stays missing; the kinds, beside pods and nodes, that were compared."""
-        missing = await self._compare_nodes() | await self._compare_pods()
-        compared = []
-        for kind in self._kinds.fed:
-            try:
-                missing |= await self._compare_kind(kind)
-                compared.append(kind)
-            except (Forbidden, NotFound):
-                self._kinds.ask_soon()
-        self._unparsed &= missing.keys()
-        missing = {uid: name for uid, name in missing.items() if uid not in self._unparsed}
-        twice = {uid: name for uid, name in missing.items() if uid in self._missing}
-        self._missing = missing
-        await self._read(twice)
-        return compared
-
-    async def _compare_nodes(self) -> dict[str, Name]:
-        nodes = {node.uid: node.name for node in self._ledger.nodes()}
-        listing = await self._client.list_metadata("nodes")
-        listed, version = listing.objects, listing.resource_version
-        for uid in nodes.keys() - listed.keys():
-            node = self._ledger.node(nodes[uid])
-            if node is not None and node.uid == uid:
-                self._telemetry.audit_repaired("nodes", "vanished")
-                self._ledger.tombstones.passes(NODES, node.name, uid, version, gone=True)
-                self._scheduler.node_changed(self._ledger.drop_node(node.name))
-        return {uid: ("nodes", *name) for uid, name in listed.items() if self._ledger.node(name[1]) is None}
-
-    async def _compare_pods(self) -> dict[str, Name]:
-        pods = {pod.uid for pod, _ in self._ledger.pods()}
-        listing = await self._client.list_metadata("pods")
-        listed = listing.objects
-        for uid in pods - listed.keys():
-            self._vanished(uid, listing.resource_version)
-        self._unclear &= listed.keys()
-        missing = (uid for uid in listed if self._ledger.pod(uid) is None and uid not in self._unclear)
-        return {uid: ("pods", *listed[uid]) for uid in missing}
-
-    async def _compare_kind(self, kind: Kind) -> dict[str, Name]:
-        before, holders = self._known(kind), self._ledger.tombstones.holders(kind.plural)
-        listed = await self._client.list_keys(kind.path)
-        now = self._ledger.tombstones.holders(kind.plural)
-        for key in (key for key in before - listed if holders.get(key) == now.get(key)):
-            self._telemetry.audit_repaired(kind.plural, "vanished")
-            self._feed.other(kind, "DELETED", named(kind, key))
-        return {f"{kind.plural} {key}": (kind, "", key) for key in listed - self._known(kind)}
-
-    def _known(self, kind: Kind) -> frozenset[str]:
-        return self._ledger.namespaces() if kind.kind == "Namespace" else self._ledger.storage.keys(kind.kind)
-
-    def _vanished(self, uid: str, version: str) -> None:
-        self._ledger.tombstones.add(uid, version)  # a watch may still hand on an old event of it
-        before = self._ledger.pod(uid)
-        change = self._ledger.drop(uid)
-        if change:
-            self._telemetry.audit_repaired("pods", "vanished")
-            self._scheduler.pod_changed(uid, change, before)
-
-    async def _read(self, lost: dict[str, Name]) -> None:
-        """Read objects that two lists showed and no watch did."""
-        for other in {kind for kind, _, _ in lost.values() if isinstance(kind, Kind)}:
-            await self._read_kind(other, {name for kind, _, name in lost.values() if kind == other})
-        for uid, (kind, namespace, name) in lost.items():
-            if isinstance(kind, Kind):
-                pass
-            elif kind == "nodes":
-                await self._read_node(uid, name)
-            else:
-                await self._read_pod(uid, namespace, name)
-            self._missing.pop(uid, None)
+    # -- reading
 
     async def _read_pod(self, uid: str, namespace: str, name: str) -> None:
         departed = uid in self._ledger.tombstones  # before we ask: it may end before the answer comes
@@ -268,7 +131,7 @@ class Audit(Keeper):
         if raw is None:
             return
         self._trust(raw, uid if departed else "")
-        if not isinstance(raw["metadata"].get("uid"), str) or not self._feed.pod(None, raw):
+        if not isinstance(raw["metadata"].get("uid"), str) or not self._observer.pod(None, raw):
             self._unclear.add(uid)
         else:
             self._telemetry.audit_repaired("pods", "missing")
@@ -277,35 +140,3 @@ class Audit(Keeper):
         """Correct the ledger's belief that the object of this uid is gone: it was read just now."""
         if raw["metadata"].get("uid") == departed:
             self._ledger.tombstones.discard(departed)
-
-    async def _read_node(self, uid: str, name: str) -> None:
-        departed = uid in self._ledger.tombstones
-        try:
-            raw = await self._client.get_node(name)
-        except NotFound:
-            return
-        except MalformedResponse:
-            self._unparsed.add(uid)
-            return
-        self._trust(raw, uid if departed else "")
-        if self._feed.node(None, raw) is False:
-            self._unparsed.add(uid)
-        else:
-            self._telemetry.audit_repaired("nodes", "missing")
-
-    async def _read_kind(self, kind: Kind, lost: set[str]) -> None:
-        """Read them by one list: there is no right to get a single one."""
-        unparsed = set(lost)  # unless found, and parsed
-        for raw in await self._client.list_objects(kind.path):
-            meta = raw["metadata"]
-            key = next((key for key in (meta["name"], f"{meta.get('namespace')}/{meta['name']}") if key in lost), None)
-            if key is not None and self._feed.other(kind, None, raw) is not False:
-                unparsed.discard(key)
-                self._telemetry.audit_repaired(kind.plural, "missing")
-        self._unparsed |= {f"{kind.plural} {key}" for key in unparsed}
-
-
-def named(kind: Kind, key: str) -> dict[str, Any]:
-    """An object of which only the name is known; ``key``: ``namespace/name``, or the name alone."""
-    namespace, _, name = key.rpartition("/")
-    return {"kind": kind.kind, "metadata": {"name": name, **({"namespace": namespace} if namespace else {})}}

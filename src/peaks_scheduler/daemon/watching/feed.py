@@ -1,41 +1,37 @@
-"""The feed: kopf's watches of pods, nodes and other kinds, written into the ledger.
+"""The feed: lists and watches of everything that scheduling reads, and kopf as the controller of our waiting pods.
 
-Owns the kopf operator: its settings, its handlers (three lines each, O(1)), and its restart after a failure. The kinds
-to be watched beside pods and nodes are asked for at every start (``kube.kinds`` has the table, ``kinds`` knows which of
-them can be read): kopf would retry a forbidden kind every two seconds, and end at a kind that does not exist. Only
-``on.event`` handlers are used: all others write finalizers and annotations onto the pods. kopf keeps watches alive
-through lost connections and 410 Gone; objects that vanished meanwhile are found by the audit. kopf keeps the order of
-one object's events, but not between objects, and may deliver events late: out-of-date ones are dropped
-(``tombstones``). Assumes one event loop.
+Owns a reflector (``kube.reflector``) for pods, for nodes and for each other kind that can be read, side by side; they
+fill the ledger (``sinks``). kopf watches our waiting pods alone: it calls the handlers that take them in, and brings
+start, credentials and end. Both tell the same observer, in any order. Only ``on.event`` handlers are used: all others
+write finalizers and annotations onto the pods. A reflector never ends by itself; kopf is started again when it fails.
+Assumes one event loop.
 
 When kopf ends it cancels every task that is younger than itself: the daemon's own tasks must exist before ``run`` is
-called.
+called, and a reflector that was cancelled by it is started again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import kopf
 from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
-from peaks_scheduler.errors import PeaksError
+from peaks_scheduler.daemon.keeper import Keeper, Tasks
 from peaks_scheduler.kube.client import UNFINISHED_PODS
 from peaks_scheduler.kube.connection import Connection, as_kopf_login
 from peaks_scheduler.kube.kinds import Kind
 from peaks_scheduler.kube.kopf_responses import Malformed
 from peaks_scheduler.kube.paging import SMALLER
-from peaks_scheduler.kube.schemas.validation import check_schema
-from peaks_scheduler.ledger.ledger import Ledger
-from peaks_scheduler.ledger.records import Change
-from peaks_scheduler.objects.pod import Pod
+from peaks_scheduler.kube.reflector import Reflector, Sink, Trouble, Watched
 from peaks_scheduler.observability.telemetry import Telemetry, WatchTrouble
 
 from .kopf_log import EndTogether
-from .passed_over import PassedOver
+from .observer import NODES, PODS, Observer, nobody
+from .sinks import KindSink, NodeSink, PodSink
 
 logger = logging.getLogger(__name__)
 
@@ -44,21 +40,13 @@ IDENTITY: Any = "peaks-scheduler"
 a name server for the host's. It has no effect: there are no peers."""
 
 RESTART_PAUSE = 1.0  # [s] before kopf runs again after it failed
-
-PodObserver = Callable[[str, Change, Pod | None], None]
-NodeObserver = Callable[[Change], None]
-KindObserver = Callable[[Kind, dict[str, Any]], None]
-
-PODS, NODES = "pods", "nodes"
+LOOK_EVERY = 0.5  # [s] between two looks at what is to be watched
+_REASONS: Mapping[Trouble, WatchTrouble] = {"gone": "gone", "silent": "inactive", "lost": "error"}
 
 
 async def no_more_kinds() -> Sequence[Kind]:
     """No kinds beside pods and nodes."""
     return ()
-
-
-def _nobody(*_: object) -> None:
-    pass
 
 
 class NoStorage(kopf.DiffBaseStorage, kopf.ProgressStorage):
@@ -103,127 +91,139 @@ class Endless:
             yield 2.0
 
 
-class Feed:
+class Feed(Keeper):
     """See the module.
 
     Args:
-        pod_changed, node_changed, kind_changed: called after the ledger observed an object (of another kind).
-        kinds: asked at every start what to watch beside pods and nodes.
+        ours: the scheduler name of our pods.
+        kinds: asked at the start, and after ``restart``, what to watch beside pods and nodes.
+        completed: called with a kind beside pods and nodes after each whole list of it.
+        changed: called when the first lists are in the ledger.
         on_start: called when kopf has started, and has replaced the signal handlers by its own.
     """
 
     def __init__(
         self,
-        ledger: Ledger,
+        observer: Observer,
         connection: Connection,
         telemetry: Telemetry,
-        wall: Callable[[], float],
-        pod_changed: PodObserver,
-        node_changed: NodeObserver,
-        kind_changed: KindObserver = _nobody,
+        ours: str,
         kinds: Callable[[], Awaitable[Sequence[Kind]]] = no_more_kinds,
-        on_start: Callable[[], None] = _nobody,
+        completed: Callable[[Kind], None] = nobody,
+        changed: Callable[[], None] = nobody,
+        on_start: Callable[[], None] = nobody,
     ) -> None:
-        self._ledger, self._connection, self._telemetry, self._wall = ledger, connection, telemetry, wall
-        self._pod_changed, self._node_changed, self._kind_changed = pod_changed, node_changed, kind_changed
-        self._kinds, self._on_start = kinds, on_start
-        self._passed_over = PassedOver(telemetry)
-        self._settings = _settings()
-        self._renew = asyncio.Event()
-        self._wanted = {PODS, NODES}
-        self._watching: set[str] = set()
-        self.unheard: set[str] = set()
-        """uids of pods that the audit read and no watch has shown yet."""
-        self.listed = asyncio.Event()
-        """Set when all kinds are watched: kopf has read its first lists, but may not have delivered all of them."""
-        self.relisted = asyncio.Event()
-        """Set after a new list: objects may have vanished before it."""
+        self._observer, self._connection, self._telemetry, self._ours = observer, connection, telemetry, ours
+        self._kinds, self._kind_completed, self._changed, self._on_start = kinds, completed, changed, on_start
+        self._settings = _settings(ours)
+        self._pods = PodSink(observer, telemetry, ours)
+        self._reflectors: dict[str, tuple[Reflector, asyncio.Task[None]]] = {}
+        self._wanted: dict[str, Kind] = {}
+        self._known = False  # have the kinds been asked for?
+        self._renew, self._ask = asyncio.Event(), asyncio.Event()
+        self.complete = asyncio.Event()
+        """Set once every object of the first lists is in the ledger."""
 
-    # -- into the ledger
+    def tasks(self) -> Tasks:
+        return {"watches": self.watch()}
 
-    def pod(self, kind: str | None, raw: dict[str, Any]) -> bool:
-        """Observe a pod from a watch or list; ``kind`` None: from a list. False: it cannot be parsed."""
-        ledger = self._ledger
-        ledger.now = self._wall()
-        uid, version, gone = raw["metadata"]["uid"], raw["metadata"].get("resourceVersion") or "", kind == "DELETED"
-        self.unheard.discard(uid)
-        if gone:
-            ledger.tombstones.add(uid, version)
-        elif ledger.tombstones.is_late(uid, version):
-            return True
-        before = ledger.pod(uid)
+    # -- reflectors
+
+    async def watch(self) -> None:
+        """Keep a reflector for each kind running until cancelled."""
+        self._start(PODS, Watched("/api/v1/pods", {"fieldSelector": UNFINISHED_PODS}), self._pods)
+        self._start(NODES, Watched("/api/v1/nodes"), NodeSink(self._observer, self._telemetry))
         try:
-            check_schema(PODS, raw)
-            change = ledger.observe_pod(raw, gone=gone)
-        except PeaksError as error:
-            self._passed_over.note(PODS, "object", str(error), "pod not understood")
-            return False
-        except Exception as error:  # an unforeseen error must cost only this pod
-            text = f"pod {raw['metadata'].get('namespace')}/{raw['metadata'].get('name')}: {error!r}"
-            logger.exception("pod not understood", extra={"error": text})
-            return False
-        if change:
-            self._pod_changed(uid, change, before)
-        return True
+            while True:
+                await self._follow_kinds()
+                self._revive()
+                self._look_complete()
+                await self._pause()
+        finally:
+            await self._end(*self._reflectors)
 
-    def node(self, kind: str | None, raw: dict[str, Any]) -> bool:
-        """Observe a node likewise."""
-        if not self._passes(NODES, kind, raw):
-            return True
+    async def _pause(self) -> None:
         try:
-            check_schema(NODES, raw)
-            change = self._ledger.observe_node(raw, gone=kind == "DELETED")
-        except Exception as error:  # likewise only this node
-            self._not_understood(NODES, "node not understood", error)
-            return False
-        if change:
-            self._node_changed(change)
-        return True
+            async with asyncio.timeout(LOOK_EVERY if self.complete.is_set() else LOOK_EVERY / 10):
+                await self._ask.wait()
+        except TimeoutError:
+            return
 
-    def other(self, kind: Kind, event: str | None, raw: dict[str, Any]) -> bool:
-        """Observe an object of another kind likewise."""
-        if not self._passes(kind.plural, event, raw):
-            return True
-        observe = self._ledger.observe_namespace if kind.kind == "Namespace" else self._ledger.observe_storage
-        try:
-            if event != "DELETED":  # of a vanished object the audit knows the name alone
-                check_schema(kind.plural, raw)
-            changed = observe(raw, gone=event == "DELETED")
-        except Exception as error:
-            self._not_understood(kind.plural, "object not understood", error)
-            return False
-        if changed:
-            self._kind_changed(kind, raw)
-        return True
+    async def _follow_kinds(self) -> None:
+        if self._known and not self._ask.is_set():
+            return
+        self._ask.clear()
+        self._wanted = {kind.plural: kind for kind in await self._kinds()}
+        self._known = True
+        await self._end(*(name for name in self._reflectors if name not in (PODS, NODES, *self._wanted)))
+        for name, kind in self._wanted.items():
+            if name not in self._reflectors:
+                sink = KindSink(kind, self._observer, self._telemetry, self._kind_completed)
+                self._start(name, Watched(kind.path), sink)
 
-    def _not_understood(self, plural: str, message: str, error: Exception) -> None:
-        why = str(error) if isinstance(error, PeaksError) else repr(error)
-        self._passed_over.note(plural, "object", why, message)
+    def _start(self, name: str, watched: Watched, sink: Sink) -> None:
+        def troubled(trouble: Trouble, why: str) -> None:
+            self._troubled(name, trouble, why)
 
-    def _passes(self, plural: str, event: str | None, raw: dict[str, Any]) -> bool:
-        meta = raw["metadata"]
-        key = f"{meta['namespace']}/{meta['name']}" if meta.get("namespace") else meta["name"]
-        uid, version = meta.get("uid") or "", meta.get("resourceVersion") or ""
-        return self._ledger.tombstones.passes(plural, key, uid, version, gone=event == "DELETED")
+        def requested(what: str) -> None:
+            self._telemetry.watch_requested(name, "watch" if what == "watch" else "list")
 
-    def asked(self, resource: str, *, watch: bool) -> None:
-        """Count a list or watch that kopf asked for."""
-        self._telemetry.watch_requested(resource, "watch" if watch else "list")
-        if watch:
-            self._watching.add(resource)
-            if self._watching >= self._wanted:
-                self.listed.set()
+        reflector = Reflector(self._connection, watched, sink, troubled, requested)
+        self._reflectors[name] = reflector, asyncio.create_task(reflector.run(), name=f"reflector {name}")
+
+    def _revive(self) -> None:
+        """Start the reflectors again that ended: kopf, ending, may have cancelled them."""
+        for name, (reflector, task) in list(self._reflectors.items()):
+            if task.done():
+                error = None if task.cancelled() else task.exception()
+                if error is not None:
+                    logger.error("watching failed, starting again", extra={"kind": name}, exc_info=error)
+                    self._telemetry.watch_restarted(name, "error")
+                again = asyncio.create_task(reflector.run(), name=f"reflector {name}")
+                self._reflectors[name] = reflector, again
+
+    async def _end(self, *names: str) -> None:
+        tasks = [self._reflectors.pop(name)[1] for name in names]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=1.0)
+
+    def _troubled(self, name: str, trouble: Trouble, why: str) -> None:
+        if (reason := _REASONS.get(trouble)) is None:
+            self._observer.passed_over.note(name, trouble, why)
+            return
+        self._telemetry.watch_restarted(name, reason)
+        logger.debug("watch ended", extra={"kind": name, "reason": trouble, "error": why})
+
+    def _look_complete(self) -> None:
+        reflectors = [reflector for reflector, _ in self._reflectors.values()]
+        if not self.complete.is_set() and self._known and all(each.complete.is_set() for each in reflectors):
+            self.complete.set()
+            self._changed()
+
+    def restart(self, reason: WatchTrouble = "inactive") -> None:
+        """List anew: the watches look dead, or the kinds to be watched have changed."""
+        self._telemetry.watch_restarted("all", reason)
+        self._ask.set()
+        if reason == "kinds":
+            return
+        for _, task in self._reflectors.values():
+            task.cancel()  # and started again at the next look
+        for reflector, _ in self._reflectors.values():
+            reflector.renew()
+        self._renew.set()
+
+    # -- kopf
 
     def odd(self, path: str, what: Malformed, why: str) -> None:
         """Count something that was left out before kopf saw it; after a list that was too large, ask for smaller
         pages."""
-        self._passed_over.note(path, what, why)
+        self._observer.passed_over.note(path, what, why)
         size = self._settings.watching.chunk_size or 1
         if what == "too-large" and size > 1:
             self._settings.watching.chunk_size = max(1, size // SMALLER)
             logger.warning("lists in smaller pages", extra={"objects": self._settings.watching.chunk_size})
-
-    # -- kopf
 
     async def run(self, stop: asyncio.Event) -> None:
         """Keep kopf running until ``stop``."""
@@ -235,23 +235,15 @@ class Feed:
                 self._telemetry.watch_restarted("all", "error")
                 logger.exception("watching failed, starting again")
             if not stop.is_set():
-                self.relisted.set()
                 await asyncio.sleep(RESTART_PAUSE)
 
-    def restart(self, reason: WatchTrouble = "inactive") -> None:
-        """List and watch anew: the watches look dead, or the kinds to be watched have changed."""
-        self._telemetry.watch_restarted("all", reason)
-        self._renew.set()
-
     async def _operate(self, stop: asyncio.Event) -> None:
-        kinds = await self._kinds()
-        self._wanted = {PODS, NODES, *(kind.plural for kind in kinds)}
         end = asyncio.Event()
         ends = [asyncio.create_task(_when(event, end)) for event in (stop, self._renew)]
         try:
             with EndTogether().listening():
                 await kopf.operator(
-                    registry=self._registry(kinds),
+                    registry=self._registry(),
                     settings=self._settings,
                     memories=NoMemories(),
                     identity=IDENTITY,
@@ -265,7 +257,7 @@ class Feed:
             for task in ends:
                 task.cancel()
 
-    def _registry(self, kinds: Sequence[Kind] = ()) -> kopf.OperatorRegistry:
+    def _registry(self) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
 
         @kopf.on.login(registry=registry)
@@ -273,33 +265,16 @@ class Feed:
             asyncio.get_running_loop().call_soon(self._on_start)  # after kopf has set its signal handlers
             return as_kopf_login(self._connection)
 
-        # The ledger is fed in the handlers' filters. kopf calls them for every event, in the same order, before it
-        # creates the handler's task and logger: 0.25 ms instead of 0.36 ms an event. The handlers never run.
+        # The pods are taken in the handler's filter. kopf calls it for every event, in the same order, before it
+        # creates the handler's task and logger: 0.25 ms instead of 0.36 ms an event. The handler never runs.
         def take_pod(event: Any, **_: Any) -> bool:
-            self.pod(event["type"], event["object"])
-            return False
-
-        def take_node(event: Any, **_: Any) -> bool:
-            self.node(event["type"], event["object"])
+            self._pods.waits(event["type"], event["object"])
             return False
 
         @kopf.on.event("", "v1", "pods", registry=registry, when=take_pod)
         async def on_pod(**_: Any) -> None: ...
 
-        @kopf.on.event("", "v1", "nodes", registry=registry, when=take_node)
-        async def on_node(**_: Any) -> None: ...
-
-        for kind in kinds:
-            self._register(kind, registry)
         return registry
-
-    def _register(self, kind: Kind, registry: kopf.OperatorRegistry) -> None:
-        def take(event: Any, **_: Any) -> bool:
-            self.other(kind, event["type"], event["object"])
-            return False
-
-        @kopf.on.event(kind.group, kind.version, kind.plural, registry=registry, id=kind.plural, when=take)
-        async def on_other(**_: Any) -> None: ...
 
 
 async def _when(event: asyncio.Event, end: asyncio.Event) -> None:
@@ -307,9 +282,9 @@ async def _when(event: asyncio.Event, end: asyncio.Event) -> None:
     end.set()
 
 
-def _settings() -> kopf.OperatorSettings:
+def _settings(ours: str) -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
-    settings.watching.field_selectors["pods"] = UNFINISHED_PODS
+    settings.watching.field_selectors["pods"] = f"spec.schedulerName={ours},spec.nodeName=,{UNFINISHED_PODS}"
     settings.watching.chunk_size = 500  # in pages: no peak of memory at the first list
     settings.watching.reconnect_backoff = 0.1
     settings.scanning.disabled = True  # otherwise it lists CRDs and namespaces

@@ -1,6 +1,6 @@
-"""Facts that only kopf's log tells: which watches broke, and that one has failed for good.
+"""A fact that only kopf's log tells: that its watch has failed for good.
 
-Owns two handlers on kopf's loggers, the words they look for (a test compares them with kopf's source), and the clean-up
+Owns a handler on kopf's logger, the words it looks for (a test compares them with kopf's source), and the clean-up
 after kopf. Assumes kopf 1.45. Never lets debug lines into our log.
 """
 
@@ -12,45 +12,9 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from peaks_scheduler.observability.telemetry import Telemetry
-
-SPEAKER = "kopf._cogs.clients.watching"  # the logger that tells of broken watches
 REPORTER = "kopf._core.reactor.orchestration"  # the logger that tells of watches that failed for good
 WATCHER = "watcher for "  # what kopf calls the tasks that watch
 STREAM = "infinite_watch"  # what it calls their streams
-
-
-class RestartCounter(logging.Handler):
-    """Counts broken watches and sets ``relisted``. kopf restarts them and says so in debug lines only."""
-
-    SIGNS = (("Restarting the watch-stream for ", "gone"), ("is inactive, reconnecting", "inactive"))
-
-    def __init__(self, telemetry: Telemetry, relisted: asyncio.Event) -> None:
-        super().__init__(logging.DEBUG)
-        self._telemetry, self._relisted = telemetry, relisted
-
-    def emit(self, record: logging.LogRecord) -> None:
-        message = record.getMessage()
-        for sign, reason in self.SIGNS:
-            if sign in message:
-                resource = message.partition(" for ")[2].partition(".")[0]
-                self._telemetry.watch_restarted(resource, "gone" if reason == "gone" else "inactive")
-                self._relisted.set()
-
-    @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
-        """Listen to kopf's watcher, without letting its debug lines into our log."""
-        source = logging.getLogger(SPEAKER)
-        before = source.level, source.propagate
-        source.setLevel(logging.DEBUG)
-        source.propagate = False
-        source.addHandler(self)
-        try:
-            yield
-        finally:
-            source.removeHandler(self)
-            source.setLevel(before[0])  # not .level: setLevel also clears the logger's cache
-            source.propagate = before[1]
 
 
 class EndTogether(logging.Handler):

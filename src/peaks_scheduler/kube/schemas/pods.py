@@ -17,7 +17,7 @@ Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)] | None
 Amounts = dict[str, str | int | float] | None
 
 
-class JsonObject(msgspec.Struct, rename="camel"):
+class JsonObject(msgspec.Struct, rename="camel", omit_defaults=True):
     """An object whose JSON field names are the names below in camel case."""
 
 
@@ -78,12 +78,12 @@ class WeightedPodAffinityTermJson(JsonObject):
     pod_affinity_term: PodAffinityTermJson | None = None
 
 
-class NodeAffinityJson(msgspec.Struct):
+class NodeAffinityJson(msgspec.Struct, omit_defaults=True):
     requiredDuringSchedulingIgnoredDuringExecution: NodeSelectorJson | None = None  # noqa: N815
     preferredDuringSchedulingIgnoredDuringExecution: list[PreferredSchedulingTermJson] | None = None  # noqa: N815
 
 
-class PodAffinityJson(msgspec.Struct):
+class PodAffinityJson(msgspec.Struct, omit_defaults=True):
     requiredDuringSchedulingIgnoredDuringExecution: list[PodAffinityTermJson] | None = None  # noqa: N815
     preferredDuringSchedulingIgnoredDuringExecution: list[WeightedPodAffinityTermJson] | None = None  # noqa: N815
 
@@ -163,6 +163,8 @@ class PodSpecJson(JsonObject):
     overhead: Amounts = None
     resources: ResourceRequirementsJson | None = None
     volumes: list[dict[str, Any]] | None = None
+    host_network: bool | None = None
+    host_users: bool | None = None
 
 
 class ContainerStateRunningJson(JsonObject):

@@ -49,12 +49,24 @@ def check_schema(plural: str, raw: Any) -> None:
         if plural == "persistentvolumes":
             _check_disks(spec)
         elif plural == "pods":
-            for volume in spec.get("volumes") or ():
-                msgspec.convert(volume.get("name"), Text)
-                msgspec.convert(volume.get("persistentVolumeClaim"), ClaimVolumeSourceJson | None)
-                _check_disks(volume)
+            _check_volumes(spec)
     except (msgspec.ValidationError, RecursionError, UnicodeError) as error:
         raise ObjectError(f"{plural} {_name(raw)}: {str(error)[:MOST_SHOWN]}") from error
+
+
+def check_volumes(plural: str, raw: Any) -> None:
+    """Check the volumes alone, of an object whose other fields were checked. Raises as ``check_schema``."""
+    try:
+        _check_volumes(raw.get("spec") or {})
+    except (msgspec.ValidationError, RecursionError, UnicodeError) as error:
+        raise ObjectError(f"{plural} {_name(raw)}: {str(error)[:MOST_SHOWN]}") from error
+
+
+def _check_volumes(spec: Mapping[str, Any]) -> None:
+    for volume in spec.get("volumes") or ():
+        msgspec.convert(volume.get("name"), Text)
+        msgspec.convert(volume.get("persistentVolumeClaim"), ClaimVolumeSourceJson | None)
+        _check_disks(volume)
 
 
 def _check_disks(sources: Mapping[str, Any]) -> None:
