@@ -59,9 +59,7 @@ def csi_nodes(step: CreateNodes, made: Sequence[Object]) -> list[Object]:
 
 
 def _csi_node(step: CreateNodes, name: str) -> Object:
-    drivers = [
-        {"name": driver, "nodeID": name, "allocatable": dict(room)} for driver, room in step.csi_drivers.items()
-    ]
+    drivers = [{"name": driver, "nodeID": name, "allocatable": dict(room)} for driver, room in step.csi_drivers.items()]
     metadata = {"name": name, "annotations": {MIGRATED: ",".join(step.migrated)}}
     return {"apiVersion": "storage.k8s.io/v1", "kind": "CSINode", "metadata": metadata, "spec": {"drivers": drivers}}
 
