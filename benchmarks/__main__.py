@@ -67,7 +67,7 @@ EVENTS_PER_POD = {"backlog": 1, "stream": 2}
     "cases",
     multiple=True,
     metavar="NAME",
-    help="scheduler-perf: a case, by name or a part of it; may be repeated.",
+    help="scheduler-perf: cases by a part of their name; may be repeated.",
 )
 @click.option("--logs", type=click.Path(file_okay=False), help="Keep the logs of every process in this folder.")
 @click.option(

@@ -1,7 +1,7 @@
 """What a step creates: nodes with names of their own, pods for one scheduler, volumes with their claims.
 
-Owns the names. scheduler_perf draws them at random; here they follow from the seed, so that both schedulers get the same
-ones and the load of each node is known before it exists. Labels and room of nodes are put in when they are made, where
+Owns the names. scheduler_perf draws them at random; here they follow from the seed: both schedulers get the same
+ones, and the load of each node is known before it exists. Labels and room of nodes are put in when they are made, where
 scheduler_perf patches them a moment later. Pure, apart from reading template files.
 """
 

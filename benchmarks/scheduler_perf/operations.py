@@ -1,8 +1,8 @@
 """The steps of a case: scheduler_perf's opcodes as frozen dataclasses, with the workload's parameters put in.
 
 Owns the names of fields and their defaults. A step with an unknown opcode, an unknown field or a missing parameter is
-an error that says which. Sets of pods become one step for each namespace, as scheduler_perf does it, so that the numbers
-of the steps (and the names of namespaces that follow from them) are the same. Pure.
+an error that says which. Sets of pods become one step for each namespace, as scheduler_perf does it: the numbers of the
+steps, and the names of namespaces that follow from them, are the same. Pure.
 """
 
 from __future__ import annotations
@@ -305,7 +305,7 @@ def parse(
 ) -> tuple[tuple[Step, ...], frozenset[str]]:
     """The steps of a case, and the names of the parameters that they use.
 
-    ``folder`` is that of the configuration file: paths are relative to it. ``default_pod`` is for steps that name no pod.
+    ``folder`` is that of the configuration file: paths are relative to it. ``default_pod`` is for steps without one.
 
     Raises:
         BenchmarkError: an unknown opcode or field, or a parameter without a value.

@@ -8,8 +8,9 @@ bounded by scheduler_perf's own ten minutes.
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,7 +140,7 @@ class Executor:
             await side_by_side(self._creation(one) for one in each)
 
     def _creation(self, made: Object, namespace: str = "") -> Callable[[], Any]:
-        return lambda: self._client.create(path_of(made, namespace), made)
+        return functools.partial(self._client.create, path_of(made, namespace), made)
 
     async def create_namespaces(self, number: int, step: operations.CreateNamespaces) -> None:
         base = templates.make(step.template) if step.template else {}
@@ -177,7 +178,7 @@ class Executor:
             await side_by_side(self._pod_with_claim(step, namespace, i, pod) for i, pod in self._numbered(step))
             return
         bodies = self._bodies(step)
-        await side_by_side((lambda body=body: self._client.create(path, body)) for body in bodies)
+        await side_by_side(functools.partial(self._client.create, path, body) for body in bodies)
 
     def _numbered(self, step: CreatePods) -> Iterator[tuple[int, Object]]:
         return enumerate(objects.pods(step, self._scheduler))
@@ -216,19 +217,18 @@ class Executor:
         path = f"/api/v1/namespaces/{namespace}/pods"
         while now() < end:
             await self._rapidly(step, namespace)
-            while self._bound.count(namespace, {}) < step.count and now() < end:
-                await asyncio.sleep(QUIET)
+            await self._until(lambda: self._bound.count(namespace, {}) >= step.count or now() > end, "", QUIET)
             await self._client.call("DELETE", path, {"gracePeriodSeconds": 0, "propagationPolicy": "Background"})
             await self._until(lambda: self._bound.count(namespace, {}) == 0, "pods were not deleted", QUIET)
         if not self._bound.times([namespace], {}, 0.0):
             raise BenchmarkError(f"no pod of {namespace} was bound in {step.seconds:g} s")
 
     async def _until_bound(self, namespace: str, labels: Mapping[str, str], count: int) -> None:
-        found = lambda: self._bound.count(namespace, labels)  # noqa: E731
         try:
-            await self._until(lambda: found() >= count, "")
+            await self._until(lambda: self._bound.count(namespace, labels) >= count, "")
         except BenchmarkError:
-            raise BenchmarkError(f"{count - found()} of {count} pods of {namespace} were not bound") from None
+            left = count - self._bound.count(namespace, labels)
+            raise BenchmarkError(f"{left} of {count} pods of {namespace} were not bound") from None
 
     async def _until(self, true: Callable[[], bool], what: str, every: float = POLL) -> None:
         end = asyncio.get_running_loop().time() + PATIENCE
@@ -239,12 +239,10 @@ class Executor:
 
     async def delete_pods(self, number: int, step: operations.DeletePods) -> None:
         path, labels = f"/api/v1/namespaces/{step.namespace}/pods", ",".join(f"{k}={v}" for k, v in step.labels.items())
-        if not step.per_second:
-            deletion = self._client.call("DELETE", f"{path}?labelSelector={labels}")
-        else:
-            listed = json.loads(await self._client.call("GET", f"{path}?labelSelector={labels}"))
-            paths = [f"{path}/{pod['metadata']['name']}" for pod in listed["items"]]
-            deletion = self._delete_slowly(paths, 1 / step.per_second)
+        listed = json.loads(await self._client.call("GET", f"{path}?labelSelector={labels}"))
+        paths = [f"{path}/{pod['metadata']['name']}" for pod in listed["items"]]
+        one_by_one = self._delete_slowly(paths, 1 / step.per_second) if step.per_second else None
+        deletion = one_by_one or self._delete_at_once(f"{path}?labelSelector={labels}")
         if step.wait:
             await deletion
         else:
@@ -253,6 +251,9 @@ class Executor:
     async def _delete_slowly(self, paths: Sequence[str], every: float) -> None:
         async for i in _ticks(every, len(paths)):
             await self._client.call("DELETE", paths[i], None, 404)
+
+    async def _delete_at_once(self, path: str) -> None:
+        await self._client.call("DELETE", path)
 
     def _go_on(self, work: Any) -> None:
         """Do something beside the next steps, until the case ends."""
@@ -354,7 +355,7 @@ def _was_tried(pod: Object) -> bool:
     return any(each["type"] == "PodScheduled" for each in pod.get("status", {}).get("conditions", ()))
 
 
-async def _ticks(every: float, count: int) -> Any:
+async def _ticks(every: float, count: int) -> AsyncIterator[int]:
     """0, 1, ... at times ``every`` [s] apart, the first after one of them; without pause for 0."""
     start = asyncio.get_running_loop().time()
     for i in range(count):

@@ -119,18 +119,17 @@ def make(path: Path, index: int = 0, count: int = 1) -> Object:
     made = yaml.safe_load(render(load(path), index, count))
     if not isinstance(made, dict):
         raise BenchmarkError(f"{path}: expected a Kubernetes object, got {type(made).__name__}")
-    return like_go(made)
+    return dict(like_go(made))
 
 
 # maps whose keys are the user's: their spelling counts
 _FREE = frozenset(
-    ("labels", "annotations", "matchLabels", "nodeSelector", "selector")
-    + ("capacity", "allocatable", "requests", "limits", "data", "stringData")
+    "labels annotations matchLabels nodeSelector selector capacity allocatable requests limits data stringData".split()
 )
 
 
 def like_go(value: Any) -> Any:
-    """``value`` with field names in lower camel case: Go's decoder takes ``NodeTaintsPolicy``, the API server does not."""
+    """``value`` with field names as the API server wants them: scheduler_perf's decoder takes ``NodeTaintsPolicy``."""
     if isinstance(value, list):
         return [like_go(each) for each in value]
     if not isinstance(value, dict):
