@@ -1,8 +1,8 @@
 """Calls of one case to the API server, many at once, and the watch that sees which pods are bound.
 
 Owns the limit of calls in flight, which is scheduler_perf's own. The watch asks for metadata of bound pods alone, so
-that it costs little beside the scheduler under test; times are those at which the answer's chunk came. A watch that ends is
-resumed where it was. A call that fails is an error: nothing is tried again, apart from what a caller allows.
+that it costs little beside the scheduler under test; times are those at which the answer's chunk came. A watch that
+ends is resumed where it was. A call that fails is an error: nothing is tried again, apart from what a caller allows.
 """
 
 from __future__ import annotations

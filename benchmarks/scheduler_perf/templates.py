@@ -123,9 +123,9 @@ def make(path: Path, index: int = 0, count: int = 1) -> Object:
 
 
 # maps whose keys are the user's: their spelling counts
-_FREE = frozenset(
-    "labels annotations matchLabels nodeSelector selector capacity allocatable requests limits data stringData".split()
-)
+_LABELS = ("labels", "annotations", "matchLabels", "nodeSelector", "selector")
+_AMOUNTS = ("capacity", "allocatable", "requests", "limits")
+_FREE = frozenset((*_LABELS, *_AMOUNTS, "data", "stringData"))
 
 
 def like_go(value: Any) -> Any:

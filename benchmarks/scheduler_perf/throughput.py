@@ -1,8 +1,8 @@
 """scheduler_perf's figure: the mean of the rates of one-second intervals. Pure.
 
 Their collector looks at the number of bound pods once a second. It waits for the first bound pod, skips that sample,
-and then gives the rate since the sample before. An interval without a Binding counts with the next one that has some, as
-often as it lasted seconds. Here the same is computed from the times of the Bindings.
+and then gives the rate since the sample before. An interval without a Binding counts with the next one that has some,
+as often as it lasted seconds. Here the same is computed from the times of the Bindings.
 """
 
 from __future__ import annotations
