@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from benchmarks.scheduler_perf import templates
-from benchmarks.scheduler_perf.operations import CreateNodes, CreatePods, Step
+from benchmarks.scheduler_perf.steps import CreateNodes, CreatePods, Step
 
 Object = dict[str, Any]
 

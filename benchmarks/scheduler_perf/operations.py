@@ -1,6 +1,6 @@
-"""The steps of a case: scheduler_perf's opcodes as frozen dataclasses, with the workload's parameters put in.
+"""From scheduler_perf's opcodes to the steps of a case, with the workload's parameters put in.
 
-Owns the names of fields and their defaults. A step with an unknown opcode, an unknown field or a missing parameter is
+Owns the names of opcodes and fields. A step with an unknown opcode, an unknown field or a missing parameter is
 an error that says which. Sets of pods become one step for each namespace, as scheduler_perf does it: the numbers of the
 steps, and the names of namespaces that follow from them, are the same. Pure.
 """
@@ -9,149 +9,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks import BenchmarkError
+from benchmarks.scheduler_perf.steps import (
+    Barrier,
+    Churn,
+    CreateAny,
+    CreateNamespaces,
+    CreateNodes,
+    CreatePods,
+    CreatePodSets,
+    DeletePods,
+    Sleep,
+    StartCollecting,
+    Step,
+    StopCollecting,
+    UpdateAny,
+)
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)(ms|s|m|h))")
-
-
-@dataclass(frozen=True, slots=True)
-class CreateNodes:
-    """Nodes of a template, or of scheduler_perf's own kind (4 cores, 32 GiB, 110 pods)."""
-
-    count: int
-    template: Path | None = None
-    label_key: str = ""
-    label_values: tuple[str, ...] = ()
-    """Given to the nodes in turn."""
-    allocatable: Mapping[str, str] = field(default_factory=dict)
-    """Added to what the nodes can give."""
-    csi_drivers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Driver -> its ``allocatable`` in a CSINode; none: no CSINode."""
-    migrated: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class CreateNamespaces:
-    """Namespaces ``PREFIX-0`` and on."""
-
-    count: int
-    prefix: str
-    template: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CreatePods:
-    """Pods in one namespace; the step ends when all are bound, unless it is told not to wait."""
-
-    count: int
-    namespace: str = ""
-    """Empty: ``namespace-N`` with the number of the step."""
-    template: Path | None = None
-    collect: bool = False
-    wait: bool = True
-    volume: Path | None = None
-    claim: Path | None = None
-    steady: bool = False
-    """Pods are deleted when all are bound, and created again, for ``seconds``."""
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class CreatePodSets:
-    """The same pods in each of ``PREFIX-0`` and on; ``unrolled`` makes plain steps of it."""
-
-    count: int
-    prefix: str
-    pods: CreatePods
-
-
-@dataclass(frozen=True, slots=True)
-class CreateAny:
-    template: Path
-    count: int = 1
-    namespace: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class UpdateAny:
-    """Objects replaced by what a template says, and their status too."""
-
-    template: Path
-    count: int = 1
-    namespace: str = ""
-    per_second: int = 0
-    """0: without pause."""
-    subresources: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class DeletePods:
-    namespace: str
-    labels: Mapping[str, str] = field(default_factory=dict)
-    wait: bool = True
-    per_second: int = 0
-    """0: all at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Churn:
-    """Objects that come (``create``) or come and go (``recreate``) until the case ends."""
-
-    mode: str
-    templates: tuple[Path, ...]
-    number: int = 0
-    """Cycles at most (0: no limit), or how many cycles create before the next ones delete."""
-    seconds: float = 0.5
-    """Between two cycles."""
-    namespace: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Barrier:
-    """Wait for the pods that earlier steps did not wait for."""
-
-    namespaces: tuple[str, ...] = ()
-    labels: Mapping[str, str] = field(default_factory=dict)
-    attempted: bool = False
-    """A first attempt is enough."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sleep:
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class StartCollecting:
-    namespaces: tuple[str, ...]
-    name: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class StopCollecting:
-    pass
-
-
-Step = (
-    CreateNodes
-    | CreateNamespaces
-    | CreatePods
-    | CreatePodSets
-    | CreateAny
-    | UpdateAny
-    | DeletePods
-    | Churn
-    | Barrier
-    | Sleep
-    | StartCollecting
-    | StopCollecting
-)
 
 
 class Fields:

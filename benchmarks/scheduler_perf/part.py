@@ -24,9 +24,9 @@ from benchmarks.machine import cpu_seconds
 from benchmarks.plan import Plan
 from benchmarks.plane import OURS, BenchPlane
 from benchmarks.scheduler_perf import objects, reading, run
-from benchmarks.scheduler_perf.operations import Step
 from benchmarks.scheduler_perf.reading import Case
 from benchmarks.scheduler_perf.run import Measured
+from benchmarks.scheduler_perf.steps import Step
 from tests.e2e.support.processes import Process, free_port
 
 PART = "scheduler_perf"

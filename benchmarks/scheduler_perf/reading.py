@@ -19,7 +19,7 @@ import yaml
 
 from benchmarks import BenchmarkError
 from benchmarks.scheduler_perf import operations
-from benchmarks.scheduler_perf.operations import CreateNodes, Step
+from benchmarks.scheduler_perf.steps import CreateNodes, Step
 from tools import control_plane
 
 CONFIGURATION = "performance-config.yaml"

@@ -8,9 +8,9 @@ import pytest
 
 from benchmarks import BenchmarkError
 from benchmarks.scheduler_perf import objects, operations, reading, templates, throughput
-from benchmarks.scheduler_perf.operations import Barrier, Churn, CreateNodes, CreatePods, DeletePods, Sleep
+from benchmarks.scheduler_perf.creating import path_of
 from benchmarks.scheduler_perf.part import power_models
-from benchmarks.scheduler_perf.run import path_of
+from benchmarks.scheduler_perf.steps import Barrier, Churn, CreateNodes, CreatePods, DeletePods, Sleep, Step
 
 CONFIGURATION = """
 - name: Spreading
@@ -75,7 +75,7 @@ def cases(tmp_path: Path) -> dict[str, reading.Case]:
     return {case.name: case for case in reading.read_file(file, "misc")}
 
 
-def parse(*written: dict[str, object], **params: object) -> tuple[operations.Step, ...]:
+def parse(*written: dict[str, object], **params: object) -> tuple[Step, ...]:
     return operations.parse(written, params, Path("/cases"), None)[0]
 
 
