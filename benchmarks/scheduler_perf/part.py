@@ -45,10 +45,18 @@ def measure(plan: Plan, say: Callable[[str], None]) -> tuple[list[Figure], list[
         for name, reason in left_out.items():
             say(f"scheduler_perf: left out {name}: {reason}")
     found: dict[str, dict[str, Measured]] = {}
+    failed: dict[str, BenchmarkError] = {}
     with folder_of_logs(plan.logs) as folder:
         for number, case in enumerate(cases):
-            found[case.name] = _both(folder / f"case-{number}", case, plan, number, say)
-    return _figures(cases, found), _aims(cases, found)
+            try:
+                found[case.name] = _both(folder / f"case-{number}", case, plan, number, say)
+            except BenchmarkError as error:  # the cases before and after it took long, and count
+                failed[case.name] = error
+                say(f"scheduler_perf: {case.name} has no result: {error}")
+    if not found:
+        raise BenchmarkError("no case has a result")
+    whole = [case for case in cases if case.name in found]
+    return _figures(whole, found), [*_aims(whole, found), *(Aim(f"{name}: results", 0, 1, "higher") for name in failed)]
 
 
 def _both(folder: Path, case: Case, plan: Plan, number: int, say: Callable[[str], None]) -> dict[str, Measured]:
