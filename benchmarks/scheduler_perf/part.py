@@ -147,12 +147,14 @@ def power_models(names: Sequence[str]) -> workload.Object:
 
 
 def _figures(cases: Sequence[Case], found: Mapping[str, Mapping[str, Measured]]) -> list[Figure]:
-    """A row for each case with the published threshold, and rows with rate and CPU below."""
-    return [figure for case in cases for figure in _rows(case, found[case.name])]
+    """A row for each case with the published threshold, and rows with rate and CPU below; ours in the first column."""
+    columns = ("peaks", "kube-scheduler", THRESHOLD)
+    figures = [figure for case in cases for figure in _rows(case, found[case.name])]
+    return sorted(figures, key=lambda figure: columns.index(figure.subject))
 
 
 def _rows(case: Case, found: Mapping[str, Measured]) -> Iterator[Figure]:
-    for (what, (unit, better)), (name, each) in itertools.product(UNITS.items(), sorted(found.items(), reverse=True)):
+    for (what, (unit, better)), (name, each) in itertools.product(UNITS.items(), found.items()):
         value = {AVERAGE: each.average, RATE: each.rate, CPU: each.cpu}[what]
         if value is not None:
             yield Figure(PART, f"{case.name}: {what}", unit, name, (value,), better)
