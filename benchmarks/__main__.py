@@ -33,6 +33,7 @@ from benchmarks import (
 from benchmarks.figures import Results, comparison, load, save, table
 from benchmarks.machine import commit, machine, versions
 from benchmarks.plan import QUICK, Plan
+from benchmarks.scheduler_perf import part as scheduler_perf
 
 PARTS = {
     "endtoend": endtoend,
@@ -44,7 +45,10 @@ PARTS = {
     "memory": memory,
     "predictions": predictions,
     "simulation": simulation,
+    "scheduler-perf": scheduler_perf,
 }
+# they take so long that they run only where they are asked for
+ON_REQUEST = ("scheduler-perf",)
 # events of a pod while the scheduler's CPU is counted: a pod of the backlog was listed before the first Binding
 EVENTS_PER_POD = {"backlog": 1, "stream": 2}
 
@@ -58,6 +62,13 @@ EVENTS_PER_POD = {"backlog": 1, "stream": 2}
 @click.option("--stream", type=click.IntRange(10), help="Pods that arrive one by one.")
 @click.option("--rate", type=click.FloatRange(1.0), help="How many of them a second.")
 @click.option("--seed", type=int, help="Of everything made up.")
+@click.option(
+    "--case",
+    "cases",
+    multiple=True,
+    metavar="NAME",
+    help="scheduler-perf: cases by a part of their name; may be repeated.",
+)
 @click.option("--logs", type=click.Path(file_okay=False), help="Keep the logs of every process in this folder.")
 @click.option(
     "--output",
@@ -68,7 +79,7 @@ EVENTS_PER_POD = {"backlog": 1, "stream": 2}
 def main(context: click.Context, /, only: Sequence[str], quick: bool, output: Path | None, **sizes: Any) -> None:
     """Measure this scheduler, and kube-scheduler where both can be compared."""
     if context.invoked_subcommand is None:
-        given = {name: size for name, size in sizes.items() if size is not None}
+        given = {name: size for name, size in sizes.items() if size not in (None, ())}
         plan = dataclasses.replace(QUICK if quick else Plan(), **given)
         _measure(plan, [name for name in PARTS if name in (only or _possible())], output)
 
@@ -82,11 +93,12 @@ def compare(a: Path, b: Path) -> None:
 
 
 def _possible() -> list[str]:
-    """All parts, without ``strategies`` if its data is missing."""
+    """All parts but those that run on request, without ``strategies`` if its data is missing."""
     missing = strategies.missing()
     if missing:
         _say(f"strategies left out: {missing}")
-    return [name for name in PARTS if not (missing and name == strategies.PART)]
+    left_out = {*ON_REQUEST, *((strategies.PART,) if missing else ())}
+    return [name for name in PARTS if name not in left_out]
 
 
 def _measure(plan: Plan, parts: Sequence[str], output: Path | None) -> None:

@@ -28,6 +28,8 @@ class Plan:
     """Clusters of measured servers in ``strategies``."""
     churns: int = 2
     """How many of these clusters have pods that come and go."""
+    cases: tuple[str, ...] = ()
+    """Cases of ``scheduler-perf``, by name or a part of it; empty: all that can be run."""
     seed: int = 1
     logs: str = ""
     """Folder for the logs of the control plane and the schedulers; empty: a temporary one."""
