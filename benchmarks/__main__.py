@@ -28,6 +28,8 @@ from benchmarks import (
     memory,
     predictions,
     simulation,
+    soak,
+    start,
     strategies,
 )
 from benchmarks.figures import Results, comparison, load, save, table
@@ -44,7 +46,11 @@ PARTS = {
     "memory": memory,
     "predictions": predictions,
     "simulation": simulation,
+    "start": start,
+    "soak": soak,
 }
+ON_REQUEST = ("start", "soak")
+"""Parts that run only when they are named: they take many minutes."""
 # events of a pod while the scheduler's CPU is counted: a pod of the backlog was listed before the first Binding
 EVENTS_PER_POD = {"backlog": 1, "stream": 2}
 
@@ -57,6 +63,8 @@ EVENTS_PER_POD = {"backlog": 1, "stream": 2}
 @click.option("--backlog", type=click.IntRange(10), help="Pods that wait when a scheduler starts.")
 @click.option("--stream", type=click.IntRange(10), help="Pods that arrive one by one.")
 @click.option("--rate", type=click.FloatRange(1.0), help="How many of them a second.")
+@click.option("--minutes", type=click.FloatRange(1.0), help="Length of the soak.")
+@click.option("--bound", type=click.IntRange(0), help="Pods on nodes at the start of a scheduler, in start.")
 @click.option("--seed", type=int, help="Of everything made up.")
 @click.option("--logs", type=click.Path(file_okay=False), help="Keep the logs of every process in this folder.")
 @click.option(
@@ -82,11 +90,11 @@ def compare(a: Path, b: Path) -> None:
 
 
 def _possible() -> list[str]:
-    """All parts, without ``strategies`` if its data is missing."""
+    """All parts, without those on request, and without ``strategies`` if its data is missing."""
     missing = strategies.missing()
     if missing:
         _say(f"strategies left out: {missing}")
-    return [name for name in PARTS if not (missing and name == strategies.PART)]
+    return [name for name in PARTS if name not in ON_REQUEST and not (missing and name == strategies.PART)]
 
 
 def _measure(plan: Plan, parts: Sequence[str], output: Path | None) -> None:
