@@ -18,7 +18,7 @@ from benchmarks.loads import LoadEndpoint
 from benchmarks.plan import Plan
 from benchmarks.plane import BenchPlane
 from benchmarks.slopes import CONFIDENCE, Slope, slope
-from benchmarks.soak_churn import LIFE, SoakChurn
+from benchmarks.soak_churn import SoakChurn
 from tests.e2e.support.daemon import credentials
 from tests.soak.samples import Sample, grown, table
 from tests.soak.watched import LIGHT, WHOLE, Watched
@@ -30,8 +30,8 @@ EVERY = 10.0  # [s] from one sample to the next
 WARM_UP = 0.2  # of the time: every node was used, connections and allocator are as they will be
 WARMEST = 5.0  # [min]
 RESTARTS = (0.4, 0.7)  # of the time
-# quantity -> growth an hour from which on it is one. A pod that leaves 28 bytes behind is 5 MB an hour, and no object of
-# Python that somebody refers to takes less; a file or a task for every restart is six an hour
+# quantity -> growth an hour from which on it is one. 28 bytes that every pod leaves behind are 5 MB an hour, and no
+# object that a pod brings takes less; a file or a task for every restart is six an hour
 LEAST = {"rss": 5.0, "files": 3.0, "tasks": 3.0, "threads": 3.0}
 NAMES = {"rss": "RSS [MB]", "files": "open files", "tasks": "tasks", "threads": "threads"}
 
@@ -138,7 +138,7 @@ def _figures(
     return [
         *(each for name, growth in slopes(warm).items() for each in _growth(warm, name, growth)),
         _figure("pods created, bound once and deleted", "", churn.gone),
-        _figure("pods a second", "1/s", RATE),
+        _figure("pods a second", "1/s", churn.rate),
         _figure("pods bound, but the killed server did not write it down", "", unseen),
         _figure("Bindings refused by the API server", "", bindings.refused),
         _figure("conflicts by the scheduler's count", "", conflicts),

@@ -2,7 +2,8 @@
 
 Owns the life of each pod: created at its own time (an open loop), looked at when its time is over, deleted when it is
 found on a node, counted then. Every call is repeated until it is answered, since the API server is restarted meanwhile.
-At most ``LIMIT`` calls are open at once. Runs on an event loop in a thread of its own. Names never come again.
+At most ``LIMIT`` calls are open and twice as many pods as the rate asks for are there at once: on a machine that
+cannot keep up, fewer pods come. Runs on an event loop in a thread of its own. Names never come again.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from tests.e2e.support.api import Api
 
 LIFE = 20.0  # [s] from a pod's creation to its deletion
 AGAIN = 1.0  # [s] from an unanswered call, or a look at a pod that waits, to the next one
-LIMIT = 32
+LIMIT = 48
 PATIENCE = 120.0  # [s] after which an unbound pod is given up
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 CPUS, MEMORIES = (50, 100, 200), (64, 128, 256)
@@ -36,14 +37,16 @@ class SoakChurn:
         gone: pods that were bound, each with a decision record that names its node, and deleted.
         wrong: in words, pods that were not.
         unanswered: calls that got no answer, or an error of the server.
+        rate: pods created a second, on average.
     """
 
     def __init__(self, api: Api, rate: float, seed: int) -> None:
         """``rate``: pods a second on average, Poisson."""
-        self._api, self._rate = api, rate
+        self._api, self._wanted = api, rate
         self._random = random.Random(f"soak {seed}")
         self._ending = threading.Event()
         self.created = self.gone = self.unanswered = 0
+        self.rate = 0.0
         self.wrong: list[str] = []
 
     def __enter__(self) -> Self:
@@ -82,12 +85,16 @@ class SoakChurn:
         now = asyncio.get_running_loop().time
         session = aiohttp.ClientSession(self._api.url, headers=headers, connector=connector, timeout=timeout)
         async with session as self._session, asyncio.TaskGroup() as lives:
-            at = now()
+            begun = at = now()
+            places = asyncio.Semaphore(int(2 * self._wanted * LIFE))
             while not self._ending.is_set():
-                at += self._random.expovariate(self._rate)
+                await places.acquire()
+                at = max(at, now() - AGAIN) + self._random.expovariate(self._wanted)
                 await asyncio.sleep(at - now())
-                lives.create_task(self._life(f"soak-{self.created:07}"))
+                life = lives.create_task(self._life(f"soak-{self.created:07}"))
+                life.add_done_callback(lambda _: places.release())
                 self.created += 1
+            self.rate = self.created / (now() - begun)
 
     async def _life(self, name: str) -> None:
         made = pod(name, self._random.choice(CPUS), self._random.choice(MEMORIES), "Peaks")
