@@ -28,6 +28,8 @@ from benchmarks import (
     memory,
     predictions,
     simulation,
+    soak,
+    start,
     strategies,
 )
 from benchmarks.figures import Results, comparison, load, save, table
@@ -45,10 +47,12 @@ PARTS = {
     "memory": memory,
     "predictions": predictions,
     "simulation": simulation,
+    "start": start,
+    "soak": soak,
     "scheduler-perf": scheduler_perf,
 }
-# they take so long that they run only where they are asked for
-ON_REQUEST = ("scheduler-perf",)
+ON_REQUEST = ("start", "soak", "scheduler-perf")
+"""Parts that run only when they are named: they take many minutes."""
 # events of a pod while the scheduler's CPU is counted: a pod of the backlog was listed before the first Binding
 EVENTS_PER_POD = {"backlog": 1, "stream": 2}
 
@@ -61,6 +65,8 @@ EVENTS_PER_POD = {"backlog": 1, "stream": 2}
 @click.option("--backlog", type=click.IntRange(10), help="Pods that wait when a scheduler starts.")
 @click.option("--stream", type=click.IntRange(10), help="Pods that arrive one by one.")
 @click.option("--rate", type=click.FloatRange(1.0), help="How many of them a second.")
+@click.option("--minutes", type=click.FloatRange(1.0), help="Length of the soak.")
+@click.option("--bound", type=click.IntRange(0), help="Pods on nodes at the start of a scheduler, in start.")
 @click.option("--seed", type=int, help="Of everything made up.")
 @click.option(
     "--case",
@@ -93,12 +99,11 @@ def compare(a: Path, b: Path) -> None:
 
 
 def _possible() -> list[str]:
-    """All parts but those that run on request, without ``strategies`` if its data is missing."""
+    """All parts, without those on request, and without ``strategies`` if its data is missing."""
     missing = strategies.missing()
     if missing:
         _say(f"strategies left out: {missing}")
-    left_out = {*ON_REQUEST, *((strategies.PART,) if missing else ())}
-    return [name for name in PARTS if name not in left_out]
+    return [name for name in PARTS if name not in ON_REQUEST and not (missing and name == strategies.PART)]
 
 
 def _measure(plan: Plan, parts: Sequence[str], output: Path | None) -> None:

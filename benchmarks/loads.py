@@ -7,6 +7,7 @@ little CPU. One thread, which ends when the block is left.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -59,7 +60,8 @@ def _handler(endpoint: LoadEndpoint) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            with contextlib.suppress(ConnectionError):  # a scheduler that is ended does not wait for it
+                self.wfile.write(body)
 
         def log_message(self, *args: object) -> None:
             """Log nothing."""

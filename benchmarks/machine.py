@@ -10,6 +10,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,14 @@ def cpu_seconds(pid: int) -> float:
     """User and system time [s] that a process has used, to the tick (10 ms)."""
     after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(after_name[11]) + int(after_name[12])) / _TICKS
+
+
+def started(pid: int) -> float:
+    """When a process was started [s, monotonic clock], to the tick (10 ms)."""
+    after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    # the kernel counts from the boot, and the time that the machine slept with it
+    slept = time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
+    return int(after_name[19]) / _TICKS - slept
 
 
 def memory(pid: int | str) -> tuple[float, float]:

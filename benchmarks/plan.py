@@ -30,6 +30,10 @@ class Plan:
     """How many of these clusters have pods that come and go."""
     cases: tuple[str, ...] = ()
     """Cases of ``scheduler-perf``, by name or a part of it; empty: all that can be run."""
+    minutes: float = 20.0
+    """Length of ``soak`` [min]."""
+    bound: int = 150_000
+    """Pods on nodes when a scheduler starts, in ``start``."""
     seed: int = 1
     logs: str = ""
     """Folder for the logs of the control plane and the schedulers; empty: a temporary one."""
@@ -46,6 +50,17 @@ class Plan:
 
 
 QUICK = Plan(
-    nodes=500, backlog=500, stream=200, rate=100.0, rounds=1, repeats=200, crowd=20, feed=1_000, clusters=1, churns=0
+    nodes=500,
+    backlog=500,
+    stream=200,
+    rate=100.0,
+    rounds=1,
+    repeats=200,
+    crowd=20,
+    feed=1_000,
+    clusters=1,
+    churns=0,
+    minutes=4.0,
+    bound=5_000,
 )
 """Shows that everything works, in about a minute; its numbers mean little."""

@@ -8,8 +8,6 @@ Exit code 0 where all bounds were kept, 1 where one was not, and says which. Nee
 from __future__ import annotations
 
 import argparse
-import os
-import signal
 import sys
 import tempfile
 import time
@@ -19,23 +17,16 @@ from pathlib import Path
 from tests.e2e.support.controlplane import ControlPlane
 from tests.e2e.support.daemon import Daemon, credentials
 from tests.e2e.support.load_endpoint import LoadEndpoint
-from tests.e2e.support.processes import wait_until
 
 from .churn import LOAD_EVERY, Churn
-from .samples import Sample, broken, sample, table
+from .samples import Sample, broken, table
+from .watched import Watched
 
-ROOT = Path(__file__).resolve().parents[2]
 WARM_UP = (
     4.0  # [min] until connections, a load's window and caches are full: 4,096 values, 1,000 new ones a minute or more
 )
 LAST_LINES = 60  # of a log, but for those about pods that were bound
 EVERY = 60.0  # [s] from one sample to the next
-
-
-class Watched(Daemon):
-    """A daemon that tells what it holds."""
-
-    program = (sys.executable, "-m", "tests.soak.inside")
 
 
 def main() -> int:
@@ -60,18 +51,15 @@ def _options() -> argparse.Namespace:
 
 
 def _soak(folder: Path, seconds: float, restart_every: float) -> list[Sample]:
-    lines = folder / "samples.jsonl"
-    lines.touch()
-    env = {"SOAK_FILE": str(lines), "PYTHONPATH": str(ROOT), "SOAK_TRACE": os.environ.get("SOAK_TRACE", "")}
     with ControlPlane(folder / "plane") as plane, LoadEndpoint() as load:
         plane.start_kwok()
         settings = {"load": {"interval": f"{LOAD_EVERY}s"}}
-        with Watched(plane.folder, credentials(plane), load=load.url, settings=settings, env=env) as daemon:
+        with Watched(plane.folder, credentials(plane), load=load.url, settings=settings) as daemon:
             daemon.wait_leading()
             churn = Churn(plane, load)
             churn.begin()
             try:
-                samples = _run(daemon, churn, plane, lines, seconds, restart_every)
+                samples = _run(daemon, churn, plane, seconds, restart_every)
                 assert daemon.alive
             except Exception:
                 print(_last_words(daemon), file=sys.stderr, flush=True)
@@ -86,11 +74,9 @@ def _last_words(daemon: Daemon) -> str:
     return "\n".join([str(dict(counts)), daemon.get("/readyz?verbose").text, *said])
 
 
-def _run(
-    daemon: Daemon, churn: Churn, plane: ControlPlane, lines: Path, seconds: float, restart_every: float
-) -> list[Sample]:
+def _run(daemon: Watched, churn: Churn, plane: ControlPlane, seconds: float, restart_every: float) -> list[Sample]:
     begun = time.monotonic()
-    looked, restarted, samples = begun, begun, [_look(daemon, lines, 0.0, churn.pods)]
+    looked, restarted, samples = begun, begun, [daemon.look(0.0, churn.pods)]
     while (now := time.monotonic()) < begun + seconds:
         if now - restarted >= restart_every:
             plane.restart_apiserver()
@@ -98,23 +84,11 @@ def _run(
         churn.round()
         if now - looked >= EVERY:
             churn.settle()
-            samples.append(_look(daemon, lines, (time.monotonic() - begun) / 60.0, churn.pods))
+            samples.append(daemon.look((time.monotonic() - begun) / 60.0, churn.pods))
             looked = now
             print(table(samples)[-1], file=sys.stderr, flush=True)
     churn.settle()
-    return [*samples, _look(daemon, lines, (time.monotonic() - begun) / 60.0, churn.pods)]
-
-
-def _look(daemon: Daemon, lines: Path, minute: float, pods: int) -> Sample:
-    before = _written(lines)
-    os.kill(daemon.pid, signal.SIGUSR1)
-    wait_until(lambda: len(_written(lines)) > len(before), "the daemon's own sample", timeout=60.0)
-    return sample(minute, daemon.pid, _written(lines)[-1], pods)
-
-
-def _written(lines: Path) -> list[str]:
-    """Whole lines only."""
-    return lines.read_text(encoding="utf-8").split("\n")[:-1]
+    return [*samples, daemon.look((time.monotonic() - begun) / 60.0, churn.pods)]
 
 
 if __name__ == "__main__":

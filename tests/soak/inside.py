@@ -1,8 +1,9 @@
-"""The scheduler as ever, and on SIGUSR1 a line about what it holds: for the soak, never part of the package.
+"""The scheduler as ever, and on a signal a line about what it holds: for the soaks, never part of the package.
 
-Owns that line, appended to the file that SOAK_FILE names. Starts the daemon by its own command line. Garbage is
-collected before objects are counted, after memory was read: what counts is what somebody still holds. With SOAK_TRACE
-it also says where the growth of memory was allocated, which slows everything down.
+Owns that line, appended to the file that SOAK_FILE names. Starts the daemon by its own command line. SIGUSR1 asks for
+all of it: garbage is collected before objects are counted, after memory was read: what counts is what somebody still
+holds. SIGUSR2 asks for the numbers that cost nothing, and leaves the garbage alone. With SOAK_TRACE the whole line also
+says where the growth of memory was allocated, which slows everything down.
 
     SOAK_FILE=samples.jsonl python -m tests.soak.inside run --config config.yaml
 """
@@ -64,17 +65,23 @@ def errors() -> list[str]:
     return [f"{each!r:.80} by {[type(who).__name__ for who in gc.get_referrers(each)][:6]}" for each in held[:40]]
 
 
-def tell(*_signal: object) -> None:
+def tell(number: int, _frame: object) -> None:
     """Append the line."""
-    said: dict[str, Any] = {"blocks": sys.getallocatedblocks(), "malloc": malloc()}
-    gc.collect()
-    said |= {"objects": objects(), "tasks": len(asyncio.all_tasks()), "grown": grown()}
+    said: dict[str, Any] = {"blocks": sys.getallocatedblocks(), "malloc": malloc(), "tasks": len(asyncio.all_tasks())}
+    said |= whole() if number == signal.SIGUSR1 else {"objects": {}}
     with open(os.environ["SOAK_FILE"], "a", encoding="utf-8") as file:
         file.write(json.dumps(said) + "\n")
+
+
+def whole() -> dict[str, Any]:
+    """What takes a moment: all objects that somebody holds."""
+    gc.collect()
+    return {"objects": objects(), "grown": grown()}
 
 
 if __name__ == "__main__":
     if os.environ.get("SOAK_TRACE"):
         tracemalloc.start()
     signal.signal(signal.SIGUSR1, tell)
+    signal.signal(signal.SIGUSR2, tell)
     main()

@@ -181,7 +181,7 @@ class Daemon:
         await self.parts.events.drain(DRAIN_EVENTS)
 
 
-async def _end(tasks: Iterable[asyncio.Task[Any]], within: float = 1.0) -> None:
+async def _end(tasks: Iterable[asyncio.Task[Any]], within: float = 2.0) -> None:
     """Cancel tasks and wait until they have ended, at most ``within`` [s]: one that will not end must not keep us."""
     ending = list(tasks)
     for task in ending:
