@@ -1,24 +1,28 @@
 """Make the sources that the configuration names.
 
 Owns the table of load sources: a new source is one function and one line in LOAD_SOURCES. The daemon and all commands
-use these functions, so that they ask the same servers in the same way.
+use these functions, so that they ask the same servers in the same way. Imports only the sources that are made: the
+others would delay the start.
 """
+
+from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.settings.settings import Settings
-from peaks_scheduler.sources.prometheus.api import PrometheusApi
-from peaks_scheduler.sources.prometheus.load import PrometheusLoad
 
-from .load_watcher import LoadWatcher
 from .metrics_api import GetJson
-from .metrics_server import MetricsServer
-from .pod_usage import MetricsServerPods, PodUsageSource, PrometheusPods
 from .source import LoadSource
+
+if TYPE_CHECKING:
+    from peaks_scheduler.sources.prometheus.api import PrometheusApi
+
+    from .pod_usage import PodUsageSource
 
 
 def load_source(
@@ -61,14 +65,20 @@ class _Given:
 
 
 def _load_watcher(given: _Given) -> LoadSource:
+    from .load_watcher import LoadWatcher
+
     return LoadWatcher(given.address, given.settings.load.timeout, given.clock, nodes=given.nodes)
 
 
 def _metrics_server(given: _Given) -> LoadSource:
+    from .metrics_server import MetricsServer
+
     return MetricsServer(given.get_json, given.settings.load.timeout, given.clock, given.cluster_ahead, given.nodes)
 
 
 def _prometheus(given: _Given) -> LoadSource:
+    from peaks_scheduler.sources.prometheus.load import PrometheusLoad
+
     load = given.settings.load
     return PrometheusLoad(
         prometheus_api(given.settings, given.address, load.timeout, given.clock, given.nodes),
@@ -99,6 +109,10 @@ def pod_usage_source(
     ``pods`` gives the number of pods in the cluster, 0 if it is not known. Other arguments and errors as for
     ``load_source``.
     """
+    if settings.usage_source is None:
+        return None
+    from .pod_usage import MetricsServerPods, PrometheusPods
+
     if settings.usage_source == "metrics-server":
         return MetricsServerPods(get_json, settings.load.timeout, cluster_ahead, pods)
     if settings.usage_source == "prometheus":
@@ -118,6 +132,8 @@ def prometheus_api(
     ``nodes`` as for ``load_source``. Raises ConfigurationError without an address, and for a certificate file that
     cannot be used.
     """
+    from peaks_scheduler.sources.prometheus.api import PrometheusApi
+
     configured = settings.prometheus
     where = address or configured.address
     if where is None:

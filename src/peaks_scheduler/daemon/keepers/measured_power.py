@@ -1,13 +1,14 @@
 """Measured power while the scheduler runs: models learned anew from it, and the drift of the models in force.
 
 Owns which of the two the configuration asks for, their gauges (exported also where neither runs), and the connection to
-Prometheus that they share. Without ``prometheus.address`` neither runs.
+Prometheus that they share. Without ``prometheus.address`` neither runs, and neither is imported.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from peaks_scheduler.daemon.keeper import Keeper, Tasks
 from peaks_scheduler.ledger.ledger import Ledger
@@ -16,10 +17,10 @@ from peaks_scheduler.observability.serving import Check
 from peaks_scheduler.observability.telemetry import Telemetry
 from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.sources.factory import prometheus_api
-from peaks_scheduler.sources.power_history.plan import Queries
 
-from .drift import Drift, DriftKeeper
-from .refit import RefitKeeper
+if TYPE_CHECKING:
+    from .drift import Drift, DriftKeeper
+    from .refit import RefitKeeper
 
 
 class MeasuredPower(Keeper):
@@ -52,8 +53,14 @@ class MeasuredPower(Keeper):
         if self._api is None:
             return
         if settings.refit.enabled:
+            from .refit import RefitKeeper
+
             self.refit = RefitKeeper(self._api, settings.refit, ledger, telemetry, known, changed)
         if settings.drift.enabled:
+            from peaks_scheduler.sources.power_history.plan import Queries
+
+            from .drift import DriftKeeper
+
             queries = Queries(settings.refit.power_query, settings.refit.cpu_query)
             self.drift = DriftKeeper(self._api, settings.drift, queries, ledger, telemetry, known)
 

@@ -1,7 +1,7 @@
 """All sources of sensors that the configuration names, in the order in which they count.
 
 Owns that order, and how the readings of several sources become one. The daemon, ``check`` and ``predict`` use these
-functions, so that they ask the same servers in the same way.
+functions, so that they ask the same servers in the same way. Imports only the sources that are made.
 """
 
 from __future__ import annotations
@@ -19,13 +19,8 @@ from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.sources.factory import prometheus_api
 from peaks_scheduler.sources.metrics_api import GetJson
 
-from .custom_metrics import CustomMetrics
-from .differential_pressure import DifferentialPressure
 from .endpoints import endpoints_of
-from .ipmi_exporter import IpmiExporter
 from .plausible import Mark, implausible
-from .queries import SensorQueries
-from .redfish import RedfishInlet
 from .source import Reading, Readings, SensorSource
 from .values import ConstantValues
 
@@ -62,16 +57,26 @@ def sensor_sources(
             raise ConfigurationError(
                 "sensors.queries: expected the URL of a Prometheus as prometheus.address; got none"
             )
+        from .queries import SensorQueries
+
         api = prometheus_api(settings, timeout=timeout, clock=clock, nodes=nodes)
         found.append(SensorQueries(api, sensors.queries, clock))
     if sensors.ipmi_exporter:
+        from .ipmi_exporter import IpmiExporter
+
         found.append(IpmiExporter(sensors.ipmi_exporter, timeout, budget, clock))
     if sensors.redfish:
+        from .redfish import RedfishInlet
+
         found.append(RedfishInlet(endpoints_of(sensors.redfish), timeout, clock, budget=sensors.interval))
     if sensors.differential_pressure:
+        from .differential_pressure import DifferentialPressure
+
         pressure = endpoints_of(sensors.differential_pressure)
         found.append(DifferentialPressure(pressure, timeout, clock, budget=sensors.interval))
     if sensors.custom_metrics:
+        from .custom_metrics import CustomMetrics
+
         found.append(CustomMetrics(sensors.custom_metrics, get_json, timeout, budget, clock, cluster_ahead))
     return (*found, *extra)
 
