@@ -99,4 +99,7 @@ def running(pod: Object, node: str) -> Object:
     """The pod as a watch shows it once the kubelet has started it."""
     there = bound(pod, node)
     state = {"name": "main", "ready": True, "state": {"running": {"startedAt": BEGUN}}}
-    return {**there, "status": {**there["status"], "phase": "Running", "startTime": BEGUN, "containerStatuses": [state]}}
+    return {
+        **there,
+        "status": {**there["status"], "phase": "Running", "startTime": BEGUN, "containerStatuses": [state]},
+    }
