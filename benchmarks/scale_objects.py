@@ -65,6 +65,7 @@ def member(number: int | str, group: int, rng: random.Random, scheduler: str) ->
         "ports": [{"containerPort": 8080}],
         "resources": {"requests": requests, "limits": {"memory": requests["memory"]}},
     }
+    replica_set = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": owner, "uid": owner, "controller": True}
     meta = {
         "name": f"{owner}-{number}",
         "namespace": f"team-{group % 400:03}",
@@ -72,9 +73,8 @@ def member(number: int | str, group: int, rng: random.Random, scheduler: str) ->
         "resourceVersion": "1000",
         "creationTimestamp": BEGUN,
         "labels": labels,
-        "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": owner, "uid": owner}],
+        "ownerReferences": [replica_set],
     }
-    meta["ownerReferences"][0]["controller"] = True
     spec = {
         "schedulerName": scheduler,
         "priority": 0,
