@@ -45,12 +45,12 @@ def _member(name: str, group: int, scheduler: str) -> Object:
     spec = {
         "schedulerName": scheduler,
         "containers": [{"name": "main", "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}}}],
-        **_asked(group, {"matchLabels": {"app": labels["app"]}}),
+        **asked(group, {"matchLabels": {"app": labels["app"]}}),
     }
     return {"metadata": {"name": name, "labels": labels}, "spec": spec}
 
 
-def _asked(group: int, own: Object) -> Object:
+def asked(group: int, own: Object) -> Object:
     match taste(group):
         case "spread":
             return {"topologySpreadConstraints": [_spread(workload.ZONE, 5, own), _spread(HOSTNAME, 1, own)]}
