@@ -27,6 +27,7 @@ from benchmarks import (
     hostile,
     memory,
     predictions,
+    scale,
     simulation,
     soak,
     start,
@@ -49,9 +50,10 @@ PARTS = {
     "simulation": simulation,
     "start": start,
     "soak": soak,
+    "scale": scale,
     "scheduler-perf": scheduler_perf,
 }
-ON_REQUEST = ("start", "soak", "scheduler-perf")
+ON_REQUEST = ("start", "soak", "scale", "scheduler-perf")
 """Parts that run only when they are named: they take many minutes."""
 # events of a pod while the scheduler's CPU is counted: a pod of the backlog was listed before the first Binding
 EVENTS_PER_POD = {"backlog": 1, "stream": 2}

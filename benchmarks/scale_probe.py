@@ -80,7 +80,7 @@ def _observe_pods(known: Ledger, nodes: int, per_node: int, seed: int) -> float:
 def _see_placed(known: Ledger, text: bytes) -> None:
     placed = placed_pod(msgspec.Raw(text), scale_objects.OURS)
     assert placed is not None, "it is on a node"
-    known.observe_pod(placed.raw)
+    known.observe_pod(placed.fields())
 
 
 def _collect() -> float:
