@@ -10,7 +10,7 @@ from benchmarks.scale_probe import KINDS, probe
 
 @pytest.fixture(scope="module")
 def small() -> dict[str, float]:
-    return probe(60, 3, 4, 1)
+    return probe(200, 10, 4, 1)
 
 
 def test_every_kind_of_pod_is_decided_about(small: dict[str, float]) -> None:
