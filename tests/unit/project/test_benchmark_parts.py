@@ -21,7 +21,7 @@ from benchmarks.workload import pod
 PAGE = """\
 # HELP apiserver_request_total [STABLE] Counter of apiserver requests broken out for each verb, dry run value, ...
 # TYPE apiserver_request_total counter
-apiserver_request_total{code="0",component="apiserver",dry_run="",group="",resource="pods",scope="cluster",\
+apiserver_request_total{code="200",component="apiserver",dry_run="",group="",resource="pods",scope="cluster",\
 subresource="",verb="WATCH",version="v1"} 2
 apiserver_request_total{code="200",component="apiserver",dry_run="",group="",resource="",scope="",\
 subresource="/readyz",verb="GET",version=""} 7
