@@ -19,11 +19,14 @@ from benchmarks.plan import Plan
 
 PART = "memory"
 LIMIT = 300.0  # [s] for one measurement
+LARGEST = 600.0  # [MB] with 5,000 nodes and 150,000 pods
 LEFT = 5.0  # [MB] most memory kept after the cluster was filled and emptied a hundred times
 UNITS: dict[str, tuple[str, Better]] = {
     "process, nothing in it": ("MB", "lower"),
     "each node": ("kB", "lower"),
     "each plain pod": ("kB", "lower"),
+    "each of fifteen times the pods, as real ones are": ("kB", "lower"),
+    "process with fifteen times the pods": ("MB", "lower"),
     "a large pod of ours that waits, for each byte": ("bytes", "lower"),
     "a large pod on a node, for each byte": ("bytes", "lower"),
     "a large pod that waits for another scheduler, for each byte": ("bytes", "lower"),
@@ -38,12 +41,14 @@ UNITS: dict[str, tuple[str, Better]] = {
 def measure(plan: Plan, say: Callable[[str], None]) -> tuple[list[Figure], list[Aim]]:
     """All measurements, one after the other."""
     found: dict[str, float] = {}
-    for question in ("plain", "large", "churn", "fork"):
+    for question in ("plain", "placed", "large", "churn", "fork"):
         say(f"memory: {question}")
         found |= _ask(question, plan)
     grown = found["left after the last time"] - found["left after the first time filled and emptied"]
     aim = Aim("memory kept of a cluster that was filled and emptied a hundred times [MB]", grown, LEFT, "lower")
-    return gather(PART, "peaks", [found], UNITS), [aim]
+    largest = found["process with fifteen times the pods"]
+    whole = Aim("memory of a process whose ledger has 5,000 nodes and 150,000 pods [MB]", largest, LARGEST, "lower")
+    return gather(PART, "peaks", [found], UNITS), [aim, whole]
 
 
 def _ask(question: str, plan: Plan) -> dict[str, float]:

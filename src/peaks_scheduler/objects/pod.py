@@ -28,6 +28,7 @@ from .constraints import (
     spread_constraints,
     tolerations,
 )
+from .labels import labels_of, one_text
 from .meta import identity, parse_time
 from .pod_volumes import PodVolume, pod_volumes
 from .requests import NOTHING_UNASKED, CpuFrom, Json, Requests, Unasked, pod_cpu, pod_requests, unasked
@@ -187,7 +188,7 @@ def pod_from_api(
     ceiling, odd_ceiling = annotated(meta.get("annotations"), rules.max_ceiling)
     life, odd_life = expected_life(meta.get("annotations"))
     namespace = meta.get("namespace") or "default"
-    labels = meta.get("labels") or {}
+    labels = labels_of(meta.get("labels"))
     siblings = siblings_of(spec, meta, namespace)
     rate, odd_rate = spread_rate(meta.get("annotations"), bool(siblings))
     try:
@@ -197,12 +198,12 @@ def pod_from_api(
         raise QuantityError(f"pod {namespace}/{meta['name']}: {error}") from error
     return Pod(
         uid=meta.get("uid") or f"{namespace}/{meta['name']}",
-        namespace=namespace,
+        namespace=one_text(namespace),
         name=meta["name"],
         labels=labels,
-        scheduler_name=spec.get("schedulerName") or "default-scheduler",
-        node_name=spec.get("nodeName") or "",
-        phase=status.get("phase") or "Pending",
+        scheduler_name=one_text(spec.get("schedulerName") or "default-scheduler"),
+        node_name=one_text(spec.get("nodeName") or ""),
+        phase=one_text(status.get("phase") or "Pending"),
         priority=spec.get("priority") or 0,
         created=parse_time(meta.get("creationTimestamp")) or 0.0,
         started=_on_our_clock(_started(status), clock_offset),
