@@ -19,7 +19,9 @@ schemas or namespaces; denies only the rights that it is told to deny.
 
 from __future__ import annotations
 
+import asyncio
 import email.utils
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -40,6 +42,7 @@ from .rest import RestApi
 from .watch_streams import WatchStreams
 
 _BODY_LIMIT = 3 * 1024 * 1024  # [bytes] as kube-apiserver
+ACCEPTING = 5  # turns of the loop after which every connection that was accepted is known
 
 
 class EmbeddedApiServer:
@@ -76,15 +79,19 @@ class EmbeddedApiServer:
         app.on_response_prepare.append(self._set_date)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True)
-        await site.start()
+        self._listener = socket.create_server(("127.0.0.1", self._port))
+        await web.SockSite(self._runner, self._listener).start()
         self._port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
-        """End the watches and stop listening. The objects stay."""
+        """Stop listening and end the watches. The objects stay."""
         if self._runner is not None:
-            self._watches.end()
             runner, self._runner = self._runner, None
+            # asyncio leaves a connection open for ever whose listener is closed while it is being accepted
+            asyncio.get_running_loop().remove_reader(self._listener)
+            for _ in range(ACCEPTING):
+                await asyncio.sleep(0)
+            self._watches.end()
             await runner.cleanup()
 
     async def __aenter__(self) -> Self:
