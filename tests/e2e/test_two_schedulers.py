@@ -132,7 +132,7 @@ def test_an_overbooking_by_another_hand_is_noticed_and_the_node_left_in_peace(
     # the server's stamp is in whole seconds
     assert seconds(line["time"]) - seconds(bound) <= 1.0 + NOTICED_WITHIN
     assert line["reason"] == "overbooked"
-    assert daemon.metric("peaks_overbooked_total") == 1
+    wait_until(lambda: daemon.metric("peaks_overbooked_total") == 1, "the overbooking counted")
     assert overcommitted(control_plane) == {"worker-0": ["cpu"]}
 
     # a request of nothing would fit, and still it waits: not for a node that an autoscaler could buy
