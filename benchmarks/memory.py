@@ -7,15 +7,11 @@ limit of the manifests are computed from the results.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 
-from benchmarks import ROOT, BenchmarkError
 from benchmarks.figures import Aim, Better, Figure, gather
 from benchmarks.plan import Plan
+from benchmarks.probes import ask
 
 PART = "memory"
 LIMIT = 300.0  # [s] for one measurement
@@ -43,20 +39,9 @@ def measure(plan: Plan, say: Callable[[str], None]) -> tuple[list[Figure], list[
     found: dict[str, float] = {}
     for question in ("plain", "placed", "large", "churn", "fork"):
         say(f"memory: {question}")
-        found |= _ask(question, plan)
+        found |= ask("memory_probe", question, plan.nodes, plan.pods, limit=LIMIT)
     grown = found["left after the last time"] - found["left after the first time filled and emptied"]
     aim = Aim("memory kept of a cluster that was filled and emptied a hundred times [MB]", grown, LEFT, "lower")
     largest = found["process with fifteen times the pods"]
     whole = Aim("memory of a process whose ledger has 5,000 nodes and 150,000 pods [MB]", largest, LARGEST, "lower")
     return gather(PART, "peaks", [found], UNITS), [aim, whole]
-
-
-def _ask(question: str, plan: Plan) -> dict[str, float]:
-    argv = (sys.executable, "-m", "benchmarks.memory_probe", question, str(plan.nodes), str(plan.pods))
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    try:
-        done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=LIMIT, check=True)
-        return dict(json.loads(done.stdout))
-    except (subprocess.SubprocessError, ValueError) as error:
-        said = getattr(error, "stderr", None) or ""
-        raise BenchmarkError(f"memory, {question}: the probe did not finish:\n{error}\n{said[-2000:]}") from error

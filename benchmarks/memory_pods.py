@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks.workload import CPUS, MEMORIES, ZONE, node_names
+from peaks_scheduler.commands.explain.made_pods import DAEMON_TOLERATIONS
 
 Object = dict[str, Any]
 
@@ -28,17 +29,6 @@ _REQUIRED, _PREFERRED = (f"{each}DuringSchedulingIgnoredDuringExecution" for eac
 _NOT_READY = [
     {"key": f"node.kubernetes.io/{key}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
     for key in ("not-ready", "unreachable")
-]
-_DAEMON = [
-    {"key": f"node.kubernetes.io/{key}", "operator": "Exists", "effect": effect}
-    for key, effect in (
-        ("not-ready", "NoExecute"),
-        ("unreachable", "NoExecute"),
-        ("disk-pressure", "NoSchedule"),
-        ("memory-pressure", "NoSchedule"),
-        ("pid-pressure", "NoSchedule"),
-        ("unschedulable", "NoSchedule"),
-    )
 ]
 
 
@@ -106,7 +96,7 @@ def _spec(kind: str, app: str, replica: int, node: str, owner: int) -> Object:
     spec: Object = {
         "nodeName": node,
         "containers": [_container("main", owner), _container("proxy", owner + 1)],
-        "tolerations": _DAEMON if kind == "DaemonSet" else _NOT_READY,
+        "tolerations": DAEMON_TOLERATIONS if kind == "DaemonSet" else _NOT_READY,
         "priority": 2_000_001_000 if kind == "DaemonSet" else 0,
         "volumes": [{"name": "kube-api-access", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}],
     }

@@ -82,7 +82,7 @@ def placed(nodes: int, pods: int) -> dict[str, float]:
     for line in memory_pods.placed_pods(count, nodes, OTHERS):
         read = placed_pod(msgspec.Raw(line), OURS)
         assert read is not None, "a pod on a node is read by its fields"
-        known.observe_pod(read.raw)
+        known.observe_pod(read.fields())
     after = resident()
     return {
         "each of fifteen times the pods, as real ones are": 1000.0 * (after - before) / count,

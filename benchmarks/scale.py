@@ -6,17 +6,13 @@ that the machine's free memory cannot hold is left out, with a line that says so
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import ROOT, BenchmarkError
 from benchmarks.figures import Aim, Better, Figure, gather
 from benchmarks.plan import Plan
+from benchmarks.probes import ask
 
 PART = "scale"
 PODS_PER_NODE = 20
@@ -42,7 +38,7 @@ def measure(plan: Plan, say: Callable[[str], None]) -> tuple[list[Figure], list[
             say(f"scale: {nodes} nodes left out: they need {need:.0f} MB of memory, {free:.0f} are free")
             continue
         say(f"scale: {nodes} nodes, {nodes * PODS_PER_NODE} pods")
-        found[nodes] = _ask(nodes, plan.seed)
+        found[nodes] = ask("scale_probe", nodes, PODS_PER_NODE, DECISIONS, plan.seed, limit=LIMIT)
     figures = [
         figure for nodes, values in found.items() for figure in gather(PART, f"{nodes} nodes", [values], units(values))
     ]
@@ -76,15 +72,3 @@ def free_memory() -> float:
     """[MB] that processes may take without swapping."""
     lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     return next(float(line.split()[1]) / 1024 for line in lines if line.startswith("MemAvailable"))
-
-
-def _ask(nodes: int, seed: int) -> dict[str, float]:
-    numbers = (str(each) for each in (nodes, PODS_PER_NODE, DECISIONS, seed))
-    argv = (sys.executable, "-m", "benchmarks.scale_probe", *numbers)
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    try:
-        done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=LIMIT, check=True)
-        return dict(json.loads(done.stdout))
-    except (subprocess.SubprocessError, ValueError) as error:
-        said = getattr(error, "stderr", None) or ""
-        raise BenchmarkError(f"scale, {nodes} nodes: no result:\n{error}\n{said[-2000:]}") from error

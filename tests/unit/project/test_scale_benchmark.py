@@ -1,10 +1,10 @@
-"""The benchmark of sizes beyond one cluster: a small one of it runs, and its aims are those that were announced."""
+"""The benchmarks of large clusters: a small one of each runs, and the aims are those that were announced."""
 
 from __future__ import annotations
 
 import pytest
 
-from benchmarks import scale
+from benchmarks import memory, memory_probe, scale
 from benchmarks.scale_probe import KINDS, probe
 
 
@@ -33,3 +33,9 @@ def test_growth_below_that_of_the_nodes_meets_the_aim() -> None:
 
 def test_one_size_alone_has_no_growth() -> None:
     assert len(scale.aims(dict([found(5_000, 0.3)]))) == 3
+
+
+def test_the_memory_of_pods_as_real_ones_are_is_measured() -> None:
+    found = memory_probe.placed(20, 20)
+    assert set(found) < set(memory.UNITS)
+    assert found["process with fifteen times the pods"] > 0.0
