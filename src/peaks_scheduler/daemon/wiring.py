@@ -278,6 +278,7 @@ def _watch(parts: Parts) -> None:
         parts.kinds.fed_now,
         lambda kind: parts.kinds.completed((kind,)),
         lambda: _first_lists_in(parts),
+        refused=parts.kinds.ask_soon,
         on_start=parts.outside.on_kopf_start,
     )
     connection.on_malformed = parts.feed.odd

@@ -6,15 +6,15 @@ once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TypeVar
 
-from peaks_scheduler.errors import KubeError, TooLarge
+from peaks_scheduler.errors import KubeError, MalformedResponse, TooLarge
 
-from .decoding import NamePage, ObjectPage, decode_as
+from .decoding import NamePage, ObjectPage, RawPage, decode_as
 from .transport import Transport
 
-P = TypeVar("P", NamePage, ObjectPage)
+P = TypeVar("P", NamePage, ObjectPage, RawPage)
 
 PAGE = 500  # objects in one page: a page of pods is decoded in some 10 ms
 SMALLER = 8  # a page with too many bytes is asked for again with so many times fewer objects
@@ -42,20 +42,39 @@ async def read_pages(
 async def _read_pages(
     transport: Transport, path: str, query: Mapping[str, str], accept: str, decode: Callable[[bytes], P]
 ) -> list[P]:
+    return [page async for page in pages_of(transport, path, query, accept, decode)]
+
+
+async def pages_of(
+    transport: Transport,
+    path: str,
+    query: Mapping[str, str],
+    accept: str,
+    decode: Callable[[bytes], P],
+    on_too_large: Callable[[str], None] = lambda why: None,
+) -> AsyncIterator[P]:
+    """Page after page, as they come. ``on_too_large`` is told of each that has too many bytes and is made smaller.
+
+    Raises:
+        MalformedResponse: the list does not end.
+        KubeError: a page could not be read; with status 410 the list has expired, and may be begun again.
+    """
     query = {"limit": str(PAGE), **query}
-    pages: list[P] = []
-    while len(pages) < MOST_PAGES:
+    read = 0
+    while read < MOST_PAGES:
         try:
             page = decode_as(await transport.get(path, query, accept), decode)
-        except TooLarge:
+        except TooLarge as error:
+            on_too_large(str(error))
             if query["limit"] == "1":
                 raise
             query["limit"] = str(max(1, int(query["limit"]) // SMALLER))
             continue
-        pages.append(page)
+        yield page
+        read += 1
         if not page.metadata.token:
-            return pages
+            return
         if page.metadata.token == query.get("continue"):
             break
         query["continue"] = page.metadata.token
-    raise KubeError(f"GET {path}: expected a list that ends, got page after page without end")
+    raise MalformedResponse(f"GET {path}: expected a list that ends, got page after page without end")

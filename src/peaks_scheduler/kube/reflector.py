@@ -27,26 +27,24 @@ from typing import Any, Literal, Protocol
 import aiohttp
 import msgspec
 
-from peaks_scheduler.errors import KubeError, MalformedResponse, TooLarge, TooManyRequests
+from peaks_scheduler.errors import Forbidden, KubeError, MalformedResponse, NotFound, TooManyRequests
 
 from .backoff import Backoff
 from .connection import CONNECT_TIMEOUT, Connection
-from .decoding import DECODING_ERRORS, decode_as, decode_page
-from .paging import SMALLER
+from .decoding import DECODING_ERRORS, decode_page
+from .paging import GONE, pages_of
 from .response_limits import BodyTooLargeError, read_body
 from .transport import JSON, Transport, error_of
 
 Event = Literal["ADDED", "MODIFIED", "DELETED"]
-Trouble = Literal["line", "item", "list", "error", "too-large", "lost", "silent", "gone"]
+Trouble = Literal["line", "item", "list", "error", "too-large", "lost", "refused", "silent", "gone"]
 
-PAGE = 500  # objects
 MOST_LINE = 32 << 20  # [bytes] one object
 CHUNK = 1 << 16  # [bytes] that are read at once
 LINES_A_TURN = 64  # lines that are taken before other tasks run
 WATCH_TIME = (300, 600)  # [s] the server ends a watch after a time between these, as client-go asks for
 SILENCE = 150.0  # [s] without a byte: the server sends a bookmark every minute
 SHORTEST_WATCH = 1.0  # [s] after one that ended sooner there is a pause, whatever it brought
-GONE = 410
 INITIAL_END = "k8s.io/initial-events-end"
 
 
@@ -166,6 +164,8 @@ class Reflector:
             self._on_trouble("silent", str(error))
         except MalformedResponse as error:
             self._on_trouble("list", str(error))
+        except (Forbidden, NotFound) as error:
+            self._on_trouble("refused", str(error))
         except (KubeError, aiohttp.ClientError, OSError, RuntimeError) as error:  # TimeoutError is an OSError
             self._on_trouble("lost", f"{type(error).__name__}: {error}")
             return error.retry_after if isinstance(error, TooManyRequests) else 0.0
@@ -184,31 +184,26 @@ class Reflector:
     async def _list_in_pages(self) -> None:
         self._begin()
         uids: set[str] = set()
-        query = {"limit": str(PAGE), **(self._watched.query or {})}
-        while True:
-            try:
-                body = await self._transport.get(self._watched.path, query, JSON)
-            except TooLarge as error:
-                self._on_trouble("too-large", str(error))
-                if query["limit"] == "1":
-                    raise
-                query["limit"] = str(max(1, int(query["limit"]) // SMALLER))
-                continue
-            except KubeError as error:
-                if error.status == GONE:
-                    raise _ListAnewError(str(error)) from error
-                raise
-            await asyncio.sleep(0)  # as before the lines of a watch
-            page = decode_as(body, decode_page)
-            for raw in page.items or ():
-                self._take_item(raw, uids)
-            if not page.metadata.token:
-                break
-            if page.metadata.token == query.get("continue"):
-                raise MalformedResponse(f"GET {self._watched.path}: the list gives the same page again and again")
-            query["continue"] = page.metadata.token
-            await asyncio.sleep(0)
-        self._whole(uids, page.metadata.resource_version)
+        version = ""
+        pages = pages_of(
+            self._transport,
+            self._watched.path,
+            self._watched.query or {},
+            JSON,
+            decode_page,
+            lambda why: self._on_trouble("too-large", why),
+        )
+        try:
+            async for page in pages:
+                await asyncio.sleep(0)  # as before the lines of a watch
+                for raw in page.items or ():
+                    self._take_item(raw, uids)
+                version = page.metadata.resource_version
+        except KubeError as error:
+            if error.status == GONE:
+                raise _ListAnewError(str(error)) from error
+            raise
+        self._whole(uids, version)
 
     def _take_item(self, raw: msgspec.Raw, uids: set[str]) -> None:
         try:

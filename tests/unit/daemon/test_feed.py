@@ -47,7 +47,7 @@ class Heard:
         self.others: list[tuple[str, str]] = []
         self.kinds: Sequence[Kind] = ()
         self.completed: set[str] = set()
-        self.starts = 0
+        self.starts = self.refusals = 0
         self.observer = Observer(
             self.ledger,
             self.telemetry,
@@ -63,11 +63,15 @@ class Heard:
             "Peaks",
             self._fed,
             lambda kind: self.completed.add(kind.plural),
+            refused=self._was_refused,
             on_start=self._started,
         )
 
     async def _fed(self) -> Sequence[Kind]:
         return self.kinds
+
+    def _was_refused(self) -> None:
+        self.refusals += 1
 
     def _started(self) -> None:
         self.starts += 1
@@ -298,6 +302,14 @@ async def test_a_right_that_is_taken_away_stops_only_the_kind_it_was_for(api: Se
         await until(lambda: heard.ledger.pod("uid-default-web-1") is not None)
         await until(lambda: heard.ledger.storage.keys("PersistentVolumeClaim") == {"default/data"})
         assert heard.restarts("all", "error") == 0
+
+
+async def test_a_kind_that_is_refused_is_asked_about_soon(api: ServerThread, tmp_path: Path) -> None:
+    async with fed_from(api, tmp_path, KINDS) as heard:
+        assert heard.refusals == 0
+        api(lambda server: server.denied.update({("list", "csinodes"), ("watch", "csinodes")}))
+        api(lambda server: server.drop_watches())
+        await until(lambda: heard.refusals > 0)
 
 
 async def test_a_waiting_pod_that_was_bound_is_not_taken_for_deleted(api: ServerThread, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ a name server for the host's. It has no effect: there are no peers."""
 
 RESTART_PAUSE = 1.0  # [s] before kopf runs again after it failed
 LOOK_EVERY = 0.5  # [s] between two looks at what is to be watched
-_REASONS: Mapping[Trouble, WatchTrouble] = {"gone": "gone", "silent": "inactive", "lost": "error"}
+_REASONS: Mapping[Trouble, WatchTrouble] = {"gone": "gone", "silent": "inactive", "lost": "error", "refused": "error"}
 
 
 async def no_more_kinds() -> Sequence[Kind]:
@@ -98,6 +98,7 @@ class Feed(Keeper):
         ours: the scheduler name of our pods.
         kinds: asked at the start, and after ``restart``, what to watch beside pods and nodes.
         completed: called with a kind beside pods and nodes after each whole list of it.
+        refused: called when the API server refuses to list or watch such a kind.
         changed: called when the first lists are in the ledger.
         on_start: called when kopf has started, and has replaced the signal handlers by its own.
     """
@@ -111,10 +112,12 @@ class Feed(Keeper):
         kinds: Callable[[], Awaitable[Sequence[Kind]]] = no_more_kinds,
         completed: Callable[[Kind], None] = nobody,
         changed: Callable[[], None] = nobody,
+        refused: Callable[[], None] = nobody,
         on_start: Callable[[], None] = nobody,
     ) -> None:
         self._observer, self._connection, self._telemetry, self._ours = observer, connection, telemetry, ours
         self._kinds, self._kind_completed, self._changed, self._on_start = kinds, completed, changed, on_start
+        self._refused = refused
         self._settings = _settings(ours)
         self._pods = PodSink(observer, telemetry, ours)
         self._reflectors: dict[str, tuple[Reflector, asyncio.Task[None]]] = {}
@@ -194,6 +197,8 @@ class Feed(Keeper):
             self._observer.passed_over.note(name, trouble, why)
             return
         self._telemetry.watch_restarted(name, reason)
+        if trouble == "refused" and name not in (PODS, NODES):
+            self._refused()
         logger.debug("watch ended", extra={"kind": name, "reason": trouble, "error": why})
 
     def _look_complete(self) -> None:

@@ -3,7 +3,7 @@
 Owns the state of each kind: watched, completely in the ledger, or unreadable and why. An unreadable kind makes only
 those pods unschedulable that need it. It is logged once and shown all the time; the API server is asked about it again
 every few minutes and whenever kopf starts, and it is watched as soon as it can be read. Assumes that the watches are
-restarted when told to, and that the audit says when a kind is complete. Never stops the process.
+restarted when told to, and that the feed says when a kind is complete. Never stops the process.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from peaks_scheduler.errors import ObjectError
+from peaks_scheduler.kube.decoding import DECODING_ERRORS
 
-from ..decoding import DECODING_ERRORS
 from .pods import PodJson
 from .validation import MOST_SHOWN, check_volumes
 
