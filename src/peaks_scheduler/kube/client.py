@@ -193,32 +193,10 @@ class KubeClient:
         Raises:
             KubeError: the list could not be read.
         """
-        return await self._listing("pods", f"spec.schedulerName={self.scheduler_name},spec.nodeName=,{PENDING_PODS}")
-
-    async def list_metadata(self, resource: str) -> Listing:
-        """Names of all ``pods`` that have not finished (as the watch selects them) or of all ``nodes``, by uid.
-
-        Raises:
-            KubeError: the list could not be read.
-        """
-        return await self._listing(resource, UNFINISHED_PODS if resource == "pods" else "")
-
-    async def _listing(self, resource: str, selector: str) -> Listing:
-        query = {"fieldSelector": selector} if selector else {}
-        pages = await read_pages(self._transport, f"/api/v1/{resource}", query, METADATA, decode_names)
+        query = {"fieldSelector": f"spec.schedulerName={self.scheduler_name},spec.nodeName=,{PENDING_PODS}"}
+        pages = await read_pages(self._transport, "/api/v1/pods", query, METADATA, decode_names)
         names = (item.metadata for page in pages for item in page.items or ())
         return Listing(pages[-1].metadata.resource_version, {meta.uid: (meta.namespace, meta.name) for meta in names})
-
-    async def list_keys(self, path: str) -> frozenset[str]:
-        """``name`` or ``namespace/name`` of every object under ``path``.
-
-        Raises:
-            NotFound: the server does not have this resource.
-            KubeError: the list could not be read.
-        """
-        pages = await read_pages(self._transport, path, {}, METADATA, decode_names)
-        names = (item.metadata for page in pages for item in page.items or ())
-        return frozenset(f"{meta.namespace}/{meta.name}" if meta.namespace else meta.name for meta in names)
 
     async def list_objects(self, path: str, field_selector: str = "") -> list[Json]:
         """Every object under ``path`` (``/api/v1/nodes``), with its ``apiVersion`` and ``kind``.
@@ -230,15 +208,6 @@ class KubeClient:
         query = {"fieldSelector": field_selector} if field_selector else {}
         pages = await read_pages(self._transport, path, query, "application/json", decode_objects)
         return [item for page in pages for item in page.objects()]
-
-    async def get_node(self, name: str) -> Json:
-        """The node.
-
-        Raises:
-            NotFound: no node has that name.
-            KubeError: the node could not be read.
-        """
-        return require_name(decode_object(await self._transport.get(f"/api/v1/nodes/{name}")))
 
     async def get_json(self, path: str, query: Mapping[str, str]) -> Json:
         """The JSON object under ``path``, for APIs that the API server forwards to others (``metrics.k8s.io``).

@@ -199,12 +199,6 @@ class TestReads:
         assert await client.get_pod("default", "web-0") == {"metadata": {"name": "web-0"}}
         assert await client.get_pod("default", "web-0") is None
 
-    async def test_a_node_that_is_not_there_is_not_found(self, client: KubeClient, server: RecordingServer) -> None:
-        server.answer = saying({"metadata": {"name": "node-1"}}, status(404))
-        assert await client.get_node("node-1") == {"metadata": {"name": "node-1"}}
-        with pytest.raises(NotFound):
-            await client.get_node("node-1")
-
     async def test_pending_pods_are_chosen_by_the_server(self, client: KubeClient, server: RecordingServer) -> None:
         pods = [{"metadata": {"uid": f"u{i}", "namespace": "default", "name": f"web-{i}"}} for i in range(2)]
         server.answer = saying({"metadata": {"continue": "more"}, "items": pods[:1]}, {"items": pods[1:]})
@@ -225,20 +219,12 @@ class TestReads:
             {"metadata": {"resourceVersion": "5", "continue": "more/=&"}, "items": [item(0), item(1)]},
             {"metadata": {"resourceVersion": "5"}, "items": [item(2)]},
         )
-        listing = await client.list_metadata("pods")
+        listing = await client.list_pending()
         assert listing.resource_version == "5"
         assert listing.objects == {f"u{i}": ("default", f"web-{i}") for i in range(3)}
         first, second = server.asked
         assert "as=PartialObjectMetadataList" in first.headers["Accept"]
-        assert first.query["fieldSelector"] == "status.phase!=Succeeded,status.phase!=Failed"
         assert second.query["continue"] == "more/=&"
-
-    async def test_nodes_have_no_namespace_and_no_phase(self, client: KubeClient, server: RecordingServer) -> None:
-        server.answer = saying(
-            {"metadata": {"resourceVersion": "5"}, "items": [{"metadata": {"uid": "u", "name": "n"}}]}
-        )
-        assert (await client.list_metadata("nodes")).objects == {"u": ("", "n")}
-        assert "fieldSelector" not in server.asked[0].query
 
     async def test_a_list_that_expired_between_pages_is_begun_again(
         self, client: KubeClient, server: RecordingServer
@@ -248,15 +234,6 @@ class TestReads:
         server.answer = saying(first, status(410, "expired"), first, last)
         names = [pod["metadata"]["name"] for pod in await client.list_objects("/api/v1/pods")]
         assert names == ["a", "b"]
-
-    async def test_keys_are_names_with_the_namespace_where_there_is_one(
-        self, client: KubeClient, server: RecordingServer
-    ) -> None:
-        items = [{"metadata": {"uid": "u", "namespace": "shop", "name": "data"}}]
-        server.answer = saying({"items": items}, {"items": [{"metadata": {"uid": "v", "name": "disk"}}]})
-        assert await client.list_keys("/api/v1/persistentvolumeclaims") == {"shop/data"}
-        assert await client.list_keys("/api/v1/persistentvolumes") == {"disk"}
-        assert "as=PartialObjectMetadataList" in server.asked[0].headers["Accept"]
 
     async def test_discovery_names_what_a_group_has_and_nothing_of_a_group_that_is_not_there(
         self, client: KubeClient, server: RecordingServer

@@ -277,27 +277,27 @@ async def test_a_status_of_any_shape_is_read(server: RecordingServer, connection
 async def test_a_list_without_items_drops_nothing(server: RecordingServer, connection: Connection) -> None:
     answers_with(server, {"kind": "PartialObjectMetadataList", "metadata": {}})
     with pytest.raises(MalformedResponse, match="items"):
-        await KubeClient(connection, "Peaks", "me").list_metadata("pods")
+        await KubeClient(connection, "Peaks", "me").list_pending()
 
 
 @pytest.mark.parametrize("kind", ["Status", "Table", "Pod"])
 async def test_a_list_of_another_kind_is_none(server: RecordingServer, connection: Connection, kind: str) -> None:
     answers_with(server, {"kind": kind, "metadata": {}, "items": []})
     with pytest.raises(MalformedResponse, match="expected a list"):
-        await KubeClient(connection, "Peaks", "me").list_metadata("pods")
+        await KubeClient(connection, "Peaks", "me").list_pending()
 
 
 async def test_names_without_a_name_are_passed_over(server: RecordingServer, connection: Connection) -> None:
     odd = [5, {}, {"metadata": {"name": "web-1"}}, {"metadata": {"name": 5, "uid": "u"}}]
     answers_with(server, {**LIST, "items": [*odd, GOOD]})
-    listing = await KubeClient(connection, "Peaks", "me").list_metadata("pods")
+    listing = await KubeClient(connection, "Peaks", "me").list_pending()
     assert listing.objects == {"u-0": ("default", "web-0")}
 
 
 async def test_pages_that_never_end_are_an_error(server: RecordingServer, connection: Connection) -> None:
     answers_with(server, {**LIST, "items": [], "metadata": {"continue": "again"}})
     with pytest.raises(KubeError, match="page after page"):
-        await KubeClient(connection, "Peaks", "me").list_metadata("pods")
+        await KubeClient(connection, "Peaks", "me").list_pending()
     assert len(server.asked) == 2
 
 
@@ -316,7 +316,7 @@ async def test_where_a_page_has_too_many_bytes_smaller_ones_are_asked_for(
         return web.json_response({**LIST, "metadata": meta, "items": many[start : start + limit]})
 
     server.answer = paged
-    listing = await KubeClient(connection, "Peaks", "me").list_metadata("pods")
+    listing = await KubeClient(connection, "Peaks", "me").list_pending()
     assert len(listing.objects) == 500
     assert {asked.query["limit"] for asked in server.asked} == {"500", "62"}
 
@@ -327,7 +327,7 @@ async def test_an_object_that_is_too_large_alone_is_an_error(
     monkeypatch.setattr("peaks_scheduler.kube.transport.Transport.get.__defaults__", (None, "application/json", 10))
     answers_with(server, {**LIST, "items": [GOOD]})
     with pytest.raises(TooLarge, match="at most 10 bytes"):
-        await KubeClient(connection, "Peaks", "me").list_metadata("pods")
+        await KubeClient(connection, "Peaks", "me").list_pending()
 
 
 @pytest.mark.parametrize(
