@@ -109,8 +109,9 @@ def run_all(checks: Sequence[Check]) -> Findings:
 class Server:
     """Serves from ``start`` to ``stop``, on the event loop that calls ``start``.
 
-    Contents are cached for a moment, so that many requests cost no more than few. A request for a content that is not
-    ready after ``PATIENCE`` is answered with 503 (a health check with 500).
+    Contents are cached for a moment, so that many requests cost no more than few; the ETag of an answer tells of which
+    computation it is. A request for a content that is not ready after ``PATIENCE`` is answered with 503 (a health
+    check with 500).
 
     Args:
         listen: the address to serve at.
@@ -192,8 +193,9 @@ class Server:
         return {**health, "/metrics": self._show_metrics, "/configz": self._show_config}
 
     async def _show_metrics(self, request: web.BaseRequest) -> Reply:
-        body, content_type = await self._metrics[_form(request.headers.get("Accept", ""))].get(PATIENCE)
-        return Reply(body, headers={"Content-Type": content_type})
+        computed = await self._metrics[_form(request.headers.get("Accept", ""))].get(PATIENCE)
+        body, content_type = computed.value
+        return Reply(body, headers={"Content-Type": content_type, "ETag": f'"{computed.tag}"'})
 
     async def _show_config(self, _request: web.BaseRequest) -> Reply:
         body = json.dumps(self._configz(), default=str).encode()
@@ -227,15 +229,16 @@ def _form(accept: str) -> str:
 
 async def _health(name: str, shared: ResponseCache[Findings], request: web.BaseRequest) -> Reply:
     try:
-        findings = await shared.get(PATIENCE)
+        computed = await shared.get(PATIENCE)
+        findings, headers = computed.value, {"ETag": f'"{computed.tag}"'}
     except TimeoutError:
-        findings = [("answer", Health.failed(f"the checks were not done within {PATIENCE:g} s"))]
+        findings, headers = [("answer", Health.failed(f"the checks were not done within {PATIENCE:g} s"))], {}
     failed = any(health.level == "failed" for _, health in findings)
     if not failed and "verbose" not in request.query:
-        return Reply(b"ok")
+        return Reply(b"ok", headers=headers)
     lines = [_line(check, health) for check, health in findings]
     lines.append(f"{name} check {'failed' if failed else 'passed'}\n")
-    return Reply("\n".join(lines).encode(), 500 if failed else 200)
+    return Reply("\n".join(lines).encode(), 500 if failed else 200, headers)
 
 
 def _line(name: str, health: Health) -> str:

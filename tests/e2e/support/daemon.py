@@ -28,7 +28,6 @@ import httpx
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from peaks_scheduler.observability.response_cache import FRESH
 from tests.e2e.support.api import PLAIN, ApiError, Object
 from tests.e2e.support.controlplane import ControlPlane, service_account_kubeconfig
 from tests.e2e.support.processes import Process, wait_until
@@ -38,6 +37,8 @@ ACCOUNT = "peaks-scheduler"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/peaks-scheduler-peaks"
 NOBODY = "http://127.0.0.1:9"
 """A load source that nobody serves: every node is estimated."""
+
+ANEW = 15.0  # [s] a page may be reused for ten times the time that computing it took
 
 _numbers = itertools.count(1)
 
@@ -109,7 +110,6 @@ class Daemon:
         surroundings = {"HOME": str(self._folder), "KUBECONFIG": "", "NODE_POWER_MODEL": "", **self._env}
         self._process = Process(self.name, argv, self._folder / f"{self.name}-{self._starts}.log", surroundings)
         self.url = ""
-        self._looked = -FRESH
 
     def wait_ready(self, timeout: float = 40.0) -> None:
         """Until /readyz answers 200: the first lists are in and the load source was asked once."""
@@ -171,12 +171,15 @@ class Daemon:
             return httpx.Response(0)
 
     def _get_anew(self, path: str) -> httpx.Response:
-        """The page as of now: for a second it shows what it showed when a test looked at it last."""
-        time.sleep(max(0.0, self._looked + FRESH - time.monotonic()))
-        try:
-            return self.get(path)
-        finally:
-            self._looked = time.monotonic()
+        """The page of a computation that began after the call, which another ETag than the first one shows."""
+        shown = first = self.get(path)
+        end = time.monotonic() + ANEW
+        while shown.status_code and time.monotonic() < end:
+            if shown.headers.get("ETag") not in (None, first.headers.get("ETag")):
+                return shown
+            time.sleep(0.03)
+            shown = self.get(path)
+        return shown
 
     def metric(self, name: str, **labels: str) -> float:
         """Sum of the samples of a series that have these labels; 0 where there is none."""

@@ -196,3 +196,24 @@ async def test_a_request_that_never_ends_does_not_hold_up_the_end() -> None:
             await server.stop()
         with pytest.raises(aiohttp.ClientError):
             await scrape
+
+
+async def tag_of(session: aiohttp.ClientSession, path: str) -> str:
+    async with session.get(path) as answer:
+        return answer.headers["ETag"]
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/readyz", "/readyz?verbose"])
+async def test_answers_of_one_computation_have_one_tag(path: str) -> None:
+    server = Server(parse_listen("127.0.0.1:0"), found([OK]), found([OK]), rendered, dict, fresh=600.0)
+    async with running(server) as session:
+        assert await tag_of(session, path) == await tag_of(session, path)
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/readyz", "/readyz?verbose"])
+async def test_an_answer_that_is_computed_anew_has_another_tag(path: str) -> None:
+    server = Server(parse_listen("127.0.0.1:0"), found([OK]), found([OK]), rendered, dict, fresh=0.0)
+    async with running(server) as session, asyncio.timeout(10):
+        tags = {await tag_of(session, path)}
+        while len(tags) < 2:
+            tags.add(await tag_of(session, path))
