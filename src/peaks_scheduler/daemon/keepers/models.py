@@ -27,7 +27,7 @@ from peaks_scheduler.observability.gauge import Gauge, by_key, single
 from peaks_scheduler.observability.serving import Check, Health
 from peaks_scheduler.power.book import by_origin
 from peaks_scheduler.power.file import parse_models
-from peaks_scheduler.power.models import EMPTY, PowerModels
+from peaks_scheduler.power.models import EMPTY, PowerModels, unlike
 from peaks_scheduler.settings.power_models import unreadable
 from peaks_scheduler.settings.settings import Settings
 from peaks_scheduler.text.words import few
@@ -141,17 +141,19 @@ class ModelKeeper(Keeper):
 
     def unmodelled(self) -> str:
         """Which nodes have no model, in words; empty if all have one."""
-        models = self._ledger.models
-        without = [node for node in self._ledger.nodes() if models.for_node(node.name, node.labels) is None]
-        twice = [node.name for node in without if models.ambiguous(node.name, node.labels)]
-        if twice:
-            return f"nodes that several selectors match: {few(tuple(twice))}"
-        return f"nodes without a model: {few(tuple(node.name for node in without))}" if without else ""
+        nodes = self._ledger.snapshot()
+        without = [i for i, model in enumerate(nodes.models) if model is None]
+        if not without:
+            return ""
+        labels = {node.name: node.labels for node in self._ledger.nodes()}
+        names = tuple(nodes.names[i] for i in without)
+        twice = tuple(name for name in names if self._ledger.models.ambiguous(name, labels[name]))
+        return f"nodes that several selectors match: {few(twice)}" if twice else f"nodes without a model: {few(names)}"
 
     def unlike(self) -> str:
         """Which nodes' models are of different parts of the machine, in words; empty if all are of one part."""
-        models, nodes = self._ledger.models, self._ledger.nodes()
-        found = models.unlike((node.name, node.labels) for node in nodes)
+        nodes = self._ledger.snapshot()
+        found = unlike(list(zip(nodes.names, nodes.models, strict=True)))
         kinds = "; ".join(f"{scope}: {few(names)}" for scope, names in found.items())
         return f"models of unlike watts, the less of the machine the cheaper a node looks ({kinds})" if found else ""
 
