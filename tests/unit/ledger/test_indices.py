@@ -237,6 +237,16 @@ def test_a_domain_is_free_when_the_last_pod_that_repels_is_gone() -> None:
     assert known.snapshot().index.repelled_by(incoming) is None
 
 
+def test_after_every_pod_that_comes_or_goes_exactly_the_nodes_with_one_are_closed() -> None:
+    known, there = ledger(*workers(6)), set[int]()
+    incoming = read(pod(labels=WEB))
+    for i in (0, 3, 5, 1, -3, -0, 4, 3, -5, -1, -4):
+        host, leaves = abs(i), i < 0 or (i == 0 and 0 in there)
+        known.observe_pod(pod(f"p{host}", node=f"worker-{host}", affinity=anti_affinity(WEB)), gone=leaves)
+        there = there - {host} if leaves else there | {host}
+        assert names(known, known.snapshot().index.repelled_by(incoming)) == {f"worker-{each}" for each in there}
+
+
 def test_a_node_that_changes_zone_takes_its_pods_along() -> None:
     known = ledger(*ZONES, resident())
     known.observe_node(node("a0", labels={"zone": "b"}))

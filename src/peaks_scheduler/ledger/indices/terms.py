@@ -21,7 +21,7 @@ from peaks_scheduler.objects.complexity import bulky
 from peaks_scheduler.objects.selectors import LabelSelector
 
 from .bulk import Hashed, Selectors, Table
-from .slots import Slot
+from .slots import NodeIndices, Slot
 
 Weighted = tuple[tuple[int, AffinityTerm], ...]
 """(weight, term)"""
@@ -52,23 +52,27 @@ class Bundle:
     there: dict[Slot, int] = field(default_factory=dict)
     compiled: Compiled | None = None
     homes: list[tuple[Home, BundleTerm]] = field(default_factory=list)
-    _indices: Ints | None = None
+    _indices: NodeIndices | None = None
     _places: int = -1
 
     def indices(self, places: int) -> Ints:
         """(M,) indices of the nodes with such pods; ``places`` changes when nodes get other indices."""
         if self._indices is None or self._places != places:
-            found = [slot.index for slot in self.there if slot.index >= 0]
-            self._indices, self._places = np.array(found, np.int64), places
-        return self._indices
+            self._indices, self._places = NodeIndices(slot for slot in self.there if slot.index >= 0), places
+        return self._indices.indices
 
     def change(self, slot: Slot, by: int) -> None:
-        count = self.there.get(slot, 0) + by
-        if count:
-            self.there[slot] = count
+        before = self.there.get(slot, 0)
+        if before + by:
+            self.there[slot] = before + by
         else:
             del self.there[slot]
-        self._indices = None
+        if slot.index < 0:
+            self._indices = None
+        elif self._indices is not None and not before:
+            self._indices.add(slot)
+        elif self._indices is not None and not before + by:
+            self._indices.remove(slot)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
