@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from peaks_scheduler.arrays import Mask
+from peaks_scheduler.arrays import Ints, Mask
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.ledger.snapshot import Selection, Snapshot
 from peaks_scheduler.objects.constraints import HostPort
@@ -35,6 +35,10 @@ from tests.support.ledger_events import DB, DRIVER, NAMESPACES, PROD, SPECS, STO
 
 def names(nodes: Snapshot, mask: Mask | None) -> list[str]:
     return [] if mask is None else sorted(name for name, there in zip(nodes.names, mask, strict=True) if there)
+
+
+def by_node(nodes: Snapshot, at: Ints, pods: Ints) -> list[tuple[str, int]]:
+    return sorted((nodes.names[i], n) for i, n in zip(at.tolist(), pods.tolist(), strict=True))
 
 
 def selection(match: Json, namespaces: Sequence[str] | None, *, leaving: bool = True) -> Selection:
@@ -98,7 +102,7 @@ def about(raw: Json) -> Question:
         liked = nodes.index.liked_by(seen)
         return (
             names(nodes, nodes.index.repelled_by(seen)),
-            sorted((weight, sorted((nodes.names[i], n) for i, n in force.counts())) for weight, force in liked),
+            sorted((weight, key, by_node(nodes, at, pods)) for weight, key, at, pods in liked),
             sorted(nodes.names[i] for i in known.against(seen)),
         )
 

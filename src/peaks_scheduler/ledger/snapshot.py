@@ -38,16 +38,6 @@ class Selection:
     """Are pods selected that are being deleted?"""
 
 
-class PlacedTerm(Protocol):
-    """An affinity term of pods on nodes."""
-
-    @property
-    def topology_key(self) -> str: ...
-
-    def counts(self) -> Iterable[tuple[int, int]]:
-        """(node index, number of pods with this term) of every node with such a pod."""
-
-
 class NodeIndex(Protocol):
     """What filters can ask about the nodes of the snapshot and their pods. Masks are read-only."""
 
@@ -126,8 +116,9 @@ class NodeIndex(Protocol):
     def perhaps_repelled_by(self, pod: Pod) -> Mask | None:
         """(N,) nodes where an anti-affinity may match because namespace labels cannot be read; None: no node."""
 
-    def liked_by(self, pod: Pod) -> Iterator[tuple[int, PlacedTerm]]:
-        """(weight, term) of the terms of existing pods that match ``pod``; a weight below zero is an anti-affinity.
+    def liked_by(self, pod: Pod) -> Iterator[tuple[int, str, Ints, Ints]]:
+        """(weight, topology key, (M,) node indices, (M,) pods there) of the terms of existing pods that match ``pod``;
+        a weight below zero is an anti-affinity.
 
         Where an existing pod's terms are very many they come as one sum for each topology key.
         """

@@ -33,6 +33,7 @@ from tests.support.builders import (
     taint,
     workers,
 )
+from tests.support.ledger_questions import by_node
 
 WEB = {"app": "web"}
 BY_LABEL = {"matchLabels": {"t": "x"}}
@@ -528,6 +529,27 @@ def test_more_selections_than_are_remembered_are_counted_all_the_same() -> None:
     assert counted(known, web) == {"worker-0": 1, "worker-1": 1}
 
 
+@pytest.mark.parametrize("many", [2, 100, 2000])  # evaluated once, kept although they are many, and counted each time
+def test_pods_in_namespaces_that_a_selector_selects_are_counted_however_many_these_are(many: int) -> None:
+    known = ledger(*workers(3), *(namespace(f"team-{i}", BY_LABEL["matchLabels"]) for i in range(many)))
+    asking = read(pod(affinity=pod_affinity(pod_term(WEB, namespaceSelector=BY_LABEL)))).affinity
+
+    def matched() -> list[int]:
+        counts: list[int] = known.snapshot().index.matched_by_all(asking).tolist()
+        return counts
+
+    assert matched() == [0, 0, 0]
+    known.observe_pod(pod("w0", labels=WEB, namespace="team-0", node="worker-0"))
+    known.observe_pod(pod("w1", labels=WEB, namespace="team-1", node="worker-0"))
+    known.observe_pod(pod("w2", labels=WEB, namespace="elsewhere", node="worker-1"))
+    assert matched() == [2, 0, 0]
+    known.observe_namespace(namespace("elsewhere", BY_LABEL["matchLabels"]))
+    assert matched() == [2, 1, 0]
+    known.observe_namespace(namespace("team-1"))
+    known.observe_pod(pod("w0", labels=WEB, namespace="team-0", node="worker-0"), gone=True)
+    assert matched() == [0, 1, 0]
+
+
 # --- whom pods that are there like ----------------------------------------------------------------
 
 
@@ -535,7 +557,7 @@ def liked(known: Ledger, incoming: Json) -> list[tuple[int, list[tuple[str, int]
     """(weight, (node, how often)) of every term that wants it near, or away."""
     nodes = known.snapshot()
     found = nodes.index.liked_by(read(incoming))
-    return sorted((weight, sorted((nodes.names[i], n) for i, n in force.counts())) for weight, force in found)
+    return sorted((weight, by_node(nodes, at, pods)) for weight, _, at, pods in found)
 
 
 def preferring(kind: str, weight: int, term: Json) -> Json:

@@ -32,6 +32,7 @@ from tests.support.builders import (
     spread,
     workers,
 )
+from tests.support.ledger_questions import by_node
 
 WEB = {"app": "web"}
 PORT: Json = {"ports": [{"hostPort": 80}]}
@@ -213,7 +214,7 @@ def state(known: Ledger) -> dict[str, list[Any]]:
         **{name: array.tolist() for name, array in arrays.items()},
         "repelled": [] if repelled is None else repelled.tolist(),
         "taken": [] if taken is None else taken.tolist(),
-        "liked": [(weight, list(force.counts())) for weight, force in index.liked_by(read(pod(labels=WEB)))],
+        "liked": [(weight, by_node(nodes, at, n)) for weight, _, at, n in index.liked_by(read(pod(labels=WEB)))],
     }
 
 
@@ -227,7 +228,7 @@ def test_while_it_lasts_the_nominees_are_there_and_afterwards_all_is_as_before()
         assert granted["pods"][i] == 2
         assert granted["taken"][i]
         assert granted["repelled"][i]
-        assert granted["liked"] == [(1, [(i, 1)])]
+        assert granted["liked"] == [(1, [("worker-0", 1)])]
         assert nodes.nominator.counted
     assert state(known) == before
     assert not nodes.nominator.counted

@@ -128,10 +128,7 @@ class Indices:
         """A namespace has these labels, or is gone (None); False if nothing changed."""
         if self._namespaces.get(name) == labels:
             return False
-        if labels is None:
-            del self._namespaces[name]
-        else:
-            self._namespaces[name] = labels
+        self._near.namespace_changed(name, labels)
         return True
 
     def namespaces(self) -> frozenset[str]:
@@ -195,7 +192,7 @@ class Indices:
         for term in found:
             codes, size = self.codes(term.topology_key)
             domains = shared.setdefault(term.topology_key, np.zeros(size, np.bool_))
-            domains[codes[term.bundle.indices(self._labels.places)]] = True
+            domains[codes[term.bundle.pods(self._labels.places).indices]] = True
         repelled: Mask | None = None
         for key, domains in shared.items():
             domains[0] = False
@@ -203,11 +200,12 @@ class Indices:
             repelled = within if repelled is None else repelled | within
         return repelled
 
-    def liked_by(self, pod: Pod) -> Iterator[tuple[int, BundleTerm]]:
+    def liked_by(self, pod: Pod) -> Iterator[tuple[int, str, Ints, Ints]]:
         if not self._liking:
             return
         for term in self._liking.matching(pod.namespace, pod.labels, self._namespaces.get(pod.namespace)):
-            yield term.weight, term
+            there = term.bundle.pods(self._labels.places)
+            yield term.weight, term.topology_key, there.indices, there.counts
 
 
 def _liked(pod: Pod) -> Weighted:

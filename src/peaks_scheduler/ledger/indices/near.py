@@ -16,12 +16,17 @@ from peaks_scheduler.ledger.snapshot import Selection
 from peaks_scheduler.objects.affinity import AffinityTerm
 from peaks_scheduler.objects.complexity import bulky
 from peaks_scheduler.objects.pod import Pod
+from peaks_scheduler.objects.selectors import LabelSelector
 
 from .bulk import Hashed
 from .labels import NodeLabels
 from .pods import PodsByLabels
 from .terms import Compiled, Weighted
 
+REMEMBERED = 256
+"""Selectors of namespaces whose answers are kept."""
+MOST_NAMES = 1024
+"""Namespaces of an answer that is kept: 256 such answers take 16 MB."""
 MANY = 256
 """Parts (``complexity.bulky``) of a pod's terms beyond which they are compiled."""
 
@@ -37,7 +42,16 @@ class Neighbours:
         self._pods = pods
         self.namespaces: dict[str, Mapping[str, str]] = {}
         """Labels of namespaces by name."""
+        self._selected: dict[tuple[LabelSelector, frozenset[str]], frozenset[str]] = {}
         self._latest: Compiled | None = None
+
+    def namespace_changed(self, name: str, labels: Mapping[str, str] | None) -> None:
+        """The namespace has other labels, or is gone (None)."""
+        if labels is None:
+            del self.namespaces[name]
+        else:
+            self.namespaces[name] = labels
+        self._selected.clear()
 
     def release(self) -> None:
         """Forget what was compiled for the pod asked about last."""
@@ -50,17 +64,22 @@ class Neighbours:
             return
         for weight, term in terms:
             if term.selector is not None and self._labels.carried(term.topology_key):
-                selection = Selection(((term.selector, self.namespaces_of(term)),))
-                yield weight, term.topology_key, self._pods.counts(selection)
+                yield weight, term.topology_key, self._matched((term,))
 
     def matched_by_all(self, terms: Sequence[AffinityTerm]) -> Counts:
         """(N,) number of pods on each node that match all of the terms."""
         if bulky(tuple(terms), MANY):
             return self._counted(terms)
-        matchers = [(term.selector, self.namespaces_of(term)) for term in terms if term.selector is not None]
+        return self._matched(terms)
+
+    def _matched(self, terms: Sequence[AffinityTerm]) -> Counts:
+        matchers = tuple((term.selector, self.namespaces_of(term)) for term in terms if term.selector is not None)
         if len(matchers) < len(terms):
             return np.zeros(len(self._labels), np.int32)
-        return self._pods.counts(Selection(tuple(matchers)))
+        # names that a selector selects are the cluster's: they take little memory, unlike those that the pod brings
+        own = tuple((term.selector, term.namespaces) for term in terms)
+        many = bulky(own) or sum(len(names) for _, names in matchers if names is not None) > MOST_NAMES
+        return self._pods.counts(Selection(matchers), keep=not many)
 
     def all_match(self, terms: Sequence[AffinityTerm], pod: Pod) -> bool:
         """Does every term match the pod itself?"""
@@ -77,7 +96,18 @@ class Neighbours:
             return term.namespaces
         if selector.matches({}):  # kube-scheduler evaluates it without labels too, whatever the namespace
             return None
-        return term.namespaces | {name for name, labels in self.namespaces.items() if selector.matches(labels)}
+        key = (selector, term.namespaces)
+        found = self._selected.get(key)
+        if found is None:
+            found = term.namespaces | {name for name, labels in self.namespaces.items() if selector.matches(labels)}
+            self._remember(key, found)
+        return found
+
+    def _remember(self, key: tuple[LabelSelector, frozenset[str]], names: frozenset[str]) -> None:
+        if len(self._selected) >= REMEMBERED:
+            self._selected.clear()
+        if len(names) <= MOST_NAMES and not bulky(key):
+            self._selected[key] = names
 
     def _looks_into(self, term: AffinityTerm, namespace: str) -> bool:
         known = self.namespaces_of(term)

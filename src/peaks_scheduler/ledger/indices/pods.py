@@ -71,11 +71,11 @@ class PodsByLabels:
 
     # -- asked
 
-    def counts(self, selection: Selection) -> Counts:
-        """(N,) number of selected pods on each node."""
+    def counts(self, selection: Selection, *, keep: bool | None = None) -> Counts:
+        """(N,) number of selected pods on each node. ``keep``: may a tally of it be kept? None: if it is not large."""
         tally = self._tallies.get(selection)
         if tally is None:
-            if bulky(selection):
+            if not (keep if keep is not None else not bulky(selection)):
                 return self._counted(selection)
             tally = self._tally(selection)
         else:
@@ -122,9 +122,14 @@ class PodsByLabels:
     def _counted(self, selection: Selection) -> Counts:
         """(N,) number of selected pods on each node, counted without a tally."""
         counts = np.zeros(len(self._slots), np.int32)
-        selectors = Selectors([selector for selector, _ in selection.matchers])
+        selectors = [selector for selector, _ in selection.matchers]
+        compiled = Selectors(selectors) if bulky(tuple(selectors)) else None
         for group in self._groups.candidates(selection):
-            if _may_select(selection, group) and selectors.matching(Hashed(group.labels)).all():
+            if compiled is None:
+                selected = _selects(selection, group)
+            else:
+                selected = _may_select(selection, group) and bool(compiled.matching(Hashed(group.labels)).all())
+            if selected:
                 for i, count in group.counts():
                     counts[i] += count
         return counts

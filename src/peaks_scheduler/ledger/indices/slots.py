@@ -1,9 +1,9 @@
-"""A node's slot, arrays that grow with the number of nodes, and the indices of some nodes."""
+"""A node's slot, arrays that grow with the number of nodes, and the pods on some nodes."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -32,29 +32,50 @@ def roomy(array: Array, i: int) -> Array:
     return np.concatenate([array, np.zeros(max(len(array), i + 1 - len(array)), array.dtype)])  # type: ignore[return-value]
 
 
-class NodeIndices:
-    """The indices of some nodes as an array that changes in place, so that one node more or less costs the same among
-    many as among few. Their order means nothing."""
+class PodsOnNodes:
+    """How many pods are on each of some nodes, as arrays that change in place: a pod more or less costs the same among
+    many nodes as among few. Their order means nothing."""
 
-    def __init__(self, slots: Iterable[Slot]) -> None:
-        """``slots``: nodes, each once."""
-        self._slots = list(slots)
+    def __init__(self, pods: Mapping[Slot, int]) -> None:
+        """``pods``: number by node; nodes without an index are left out."""
+        self._slots = [slot for slot in pods if slot.index >= 0]
         self._rows = {slot: row for row, slot in enumerate(self._slots)}
-        self._indices = np.fromiter((slot.index for slot in self._slots), np.int64, len(self._slots))
+        self._indices = np.array([slot.index for slot in self._slots], np.int64)
+        self._counts = np.array([pods[slot] for slot in self._slots], np.int64)
 
     @property
     def indices(self) -> Ints:
-        """(M,) valid until the next change."""
+        """(M,) of the nodes; valid until the next change."""
         return self._indices[: len(self._slots)]
 
-    def add(self, slot: Slot) -> None:
+    @property
+    def counts(self) -> Ints:
+        """(M,) pods on these nodes; valid until the next change."""
+        return self._counts[: len(self._slots)]
+
+    def change(self, slot: Slot, count: int) -> None:
+        """The node, which has an index, has ``count`` pods now."""
+        if not count:
+            self._remove(slot)
+            return
+        row = self._rows.get(slot)
+        if row is None:
+            row = self._append(slot)
+        self._counts[row] = count
+
+    def _append(self, slot: Slot) -> int:
         row = self._rows[slot] = len(self._slots)
         self._slots.append(slot)
-        self._indices = roomy(self._indices, row)
+        self._indices, self._counts = roomy(self._indices, row), roomy(self._counts, row)
         self._indices[row] = slot.index
+        return row
 
-    def remove(self, slot: Slot) -> None:
-        """The last one takes its place."""
-        row, last = self._rows.pop(slot), self._slots.pop()
+    def _remove(self, slot: Slot) -> None:
+        """The last one takes its place. A node that had no index when its pods were counted is not there."""
+        row = self._rows.pop(slot, None)
+        if row is None:
+            return
+        last, end = self._slots.pop(), len(self._slots)
         if last is not slot:
-            self._slots[row], self._rows[last], self._indices[row] = last, row, self._indices[len(self._slots)]
+            self._slots[row], self._rows[last] = last, row
+            self._indices[row], self._counts[row] = self._indices[end], self._counts[end]

@@ -15,13 +15,13 @@ from typing import Protocol
 
 import numpy as np
 
-from peaks_scheduler.arrays import Ints, Mask
+from peaks_scheduler.arrays import Mask
 from peaks_scheduler.objects.affinity import AffinityTerm
 from peaks_scheduler.objects.complexity import bulky
 from peaks_scheduler.objects.selectors import LabelSelector
 
 from .bulk import Hashed, Selectors, Table
-from .slots import NodeIndices, Slot
+from .slots import PodsOnNodes, Slot
 
 Weighted = tuple[tuple[int, AffinityTerm], ...]
 """(weight, term)"""
@@ -52,27 +52,25 @@ class Bundle:
     there: dict[Slot, int] = field(default_factory=dict)
     compiled: Compiled | None = None
     homes: list[tuple[Home, BundleTerm]] = field(default_factory=list)
-    _indices: NodeIndices | None = None
+    _pods: PodsOnNodes | None = None
     _places: int = -1
 
-    def indices(self, places: int) -> Ints:
-        """(M,) indices of the nodes with such pods; ``places`` changes when nodes get other indices."""
-        if self._indices is None or self._places != places:
-            self._indices, self._places = NodeIndices(slot for slot in self.there if slot.index >= 0), places
-        return self._indices.indices
+    def pods(self, places: int) -> PodsOnNodes:
+        """These pods by node; ``places`` changes when nodes get other indices."""
+        if self._pods is None or self._places != places:
+            self._pods, self._places = PodsOnNodes(self.there), places
+        return self._pods
 
     def change(self, slot: Slot, by: int) -> None:
-        before = self.there.get(slot, 0)
-        if before + by:
-            self.there[slot] = before + by
+        count = self.there.get(slot, 0) + by
+        if count:
+            self.there[slot] = count
         else:
             del self.there[slot]
         if slot.index < 0:
-            self._indices = None
-        elif self._indices is not None and not before:
-            self._indices.add(slot)
-        elif self._indices is not None and not before + by:
-            self._indices.remove(slot)
+            self._pods = None
+        elif self._pods is not None:
+            self._pods.change(slot, count)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,10 +81,6 @@ class BundleTerm:
     bundle: Bundle
     weight: int = 1
     term: AffinityTerm | None = None
-
-    def counts(self) -> Iterator[tuple[int, int]]:
-        """(node index, number of pods with the term) of every node with such a pod."""
-        return ((slot.index, count) for slot, count in self.bundle.there.items() if slot.index >= 0)
 
 
 class Compiled:

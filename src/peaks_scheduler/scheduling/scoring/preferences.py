@@ -179,9 +179,7 @@ def _pulls(pod: Pod, index: NodeIndex) -> Iterator[Pull]:
     """Weighted terms that the pod meets, and where: positive for affinity, negative for anti-affinity."""
     for weight, key, counts in index.near(pod.preferences.pods):
         yield weight, key, slice(None), counts.astype(np.int64)
-    for weight, force in index.liked_by(pod):
-        there = np.array([*force.counts()], np.int64).reshape(-1, 2)
-        yield weight, force.topology_key, there[:, 0], there[:, 1]
+    yield from index.liked_by(pod)
 
 
 def _stretched(sums: Ints) -> Ints:
