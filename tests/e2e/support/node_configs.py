@@ -74,10 +74,14 @@ def define(api: Api, group: str) -> None:
     """Both kinds of a group, served from now on, and the namespace of their objects."""
     for kind, plural in KINDS.items():
         api.post(_DEFINITIONS, definition(kind, group))
-        path = _path(group, plural)
-        wait_until(lambda path=path: _is_served(api, path), f"{plural}.{group} served")
+        wait_served(api, group, plural)
     if not _is_served(api, f"/api/v1/namespaces/{NAMESPACE}"):
         api.post("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
+
+
+def wait_served(api: Api, group: str, plural: str) -> None:
+    """Until objects of a kind can be listed: some moments after its definition was established."""
+    wait_until(lambda: _is_served(api, _path(group, plural)), f"{plural}.{group} served")
 
 
 def undefine(api: Api) -> None:
