@@ -16,12 +16,13 @@ def service_account(name: str, namespace: str = "kube-system") -> str:
     return f"system:serviceaccount:{namespace}:{name}"
 
 
-def wait_allowed(
-    api: Api, user: str, verb: str, resource: str, *, group: str = "", namespace: str = "", allowed: bool = True
-) -> None:
-    """Until the user may do this (``pods/binding`` is a subresource), or may no longer where ``allowed`` is False."""
+def wait_allowed(api: Api, user: str, verb: str, resource: str, *, allowed: bool = True, **where: str) -> None:
+    """Until the user may do this (``pods/binding`` is a subresource), or may no longer where ``allowed`` is False.
+
+    ``where``: ``group``, ``namespace`` and ``name``, if they matter.
+    """
     plain, _, subresource = resource.partition("/")
-    wanted = {"verb": verb, "group": group, "resource": plain, "subresource": subresource, "namespace": namespace}
+    wanted = {"verb": verb, "resource": plain, "subresource": subresource, **where}
     review = {"spec": {"user": user, "resourceAttributes": wanted}}
     what = f"{user} {'may' if allowed else 'may not'} {verb} {resource}"
     wait_until(lambda: api.post(_REVIEWS, review)["status"]["allowed"] is allowed, what)
