@@ -209,7 +209,7 @@ def test_nothing_outlives_a_run_that_was_killed(tmp_path: Path) -> None:
         """
     root = Path(__file__).resolve().parents[2]
     argv = [sys.executable, "-c", textwrap.dedent(code)]
-    ran = subprocess.run(argv, cwd=root, capture_output=True, text=True, timeout=60, check=False)
+    ran = subprocess.run(argv, cwd=root, capture_output=True, text=True, timeout=300, check=False)
     sleeper = Path("/proc") / ran.stdout.strip()
     wait_until(lambda: not (sleeper / "cmdline").exists() or not (sleeper / "cmdline").read_bytes(), "sleeper ended")
 

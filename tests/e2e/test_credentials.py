@@ -88,7 +88,7 @@ def check(kubeconfig: Path, folder: Path, *options: str) -> dict[str, list[list[
         [*argv, "--load-address", "http://127.0.0.1:9", *options],
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=300,
         env={**env, "HOME": str(folder)},
         check=False,
     )

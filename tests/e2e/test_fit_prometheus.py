@@ -38,7 +38,7 @@ RULES = Path(__file__).resolve().parents[2] / "manifests" / "samples" / "prometh
 HOURS = 8
 EACH = 300.0  # [s] of one level of load
 SCRAPE = 30.0
-AHEAD = 900.0  # [s] of history beyond now, so that now is in it for as long as the tests take
+AHEAD = 1800.0  # [s] of history beyond now, so that now is in it for as long as the tests take
 FIT_LIMIT = 300  # [s]
 AT = np.linspace(0.05, 0.95, 10)
 
@@ -332,7 +332,7 @@ def rules(tmp_path: Path) -> Path:
 
 def promtool(*arguments: object) -> str:
     argv = [str(programs()["promtool"]), *map(str, arguments)]
-    ran = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    ran = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout
 

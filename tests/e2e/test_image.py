@@ -145,7 +145,7 @@ def test_a_fit_in_the_image_is_what_it_is_with_the_whole_libraries(container: Co
     data = (ROOT / "examples" / "measurements.csv").read_bytes()
     inside = container.run(["fit", "--csv", "-", "--node", "n", *columns], data)
     argv = [sys.executable, "-m", "peaks_scheduler", "fit", "--csv", "-", "--node", "n", *columns]
-    outside = subprocess.run(argv, input=data, capture_output=True, timeout=60, check=False)
+    outside = subprocess.run(argv, input=data, capture_output=True, timeout=300, check=False)
     assert inside.returncode == outside.returncode, inside.stderr
     learnt, expected = (json.loads(out)["nodes"]["n"] for out in (inside.stdout, outside.stdout))
     assert learnt["verdict"] == expected["verdict"]

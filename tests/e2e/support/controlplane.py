@@ -306,7 +306,7 @@ class ControlPlane(Cluster):
         """What kubectl printed. AssertionError with what it complained of where it failed."""
         argv = [str(programs()["kubectl"]), f"--kubeconfig={kubeconfig or self.admin_kubeconfig}", *map(str, args)]
         env = {"HOME": str(self.folder), "PATH": ""}
-        ran = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=120, env=env, check=False)
+        ran = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=300, env=env, check=False)
         assert ran.returncode == 0, f"kubectl {' '.join(map(str, args))}: {ran.stderr}"
         return ran.stdout
 
