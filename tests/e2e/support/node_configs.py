@@ -80,8 +80,9 @@ def define(api: Api, group: str) -> None:
 
 
 def wait_served(api: Api, group: str, plural: str) -> None:
-    """Until objects of a kind can be listed: some moments after its definition was established."""
+    """Until objects of a kind can be listed, and kubectl can learn of it: a moment after it was established."""
     wait_until(lambda: _is_served(api, _path(group, plural)), f"{plural}.{group} served")
+    wait_until(lambda: _is_discovered(api, group, plural), f"{plural}.{group} discovered")
 
 
 def undefine(api: Api) -> None:
@@ -102,6 +103,14 @@ def _is_served(api: Api, path: str) -> bool:
             return False
         raise
     return True
+
+
+def _is_discovered(api: Api, group: str, plural: str) -> bool:
+    path = f"/apis/{group}/{VERSION}"
+    groups = {each["name"] for each in api.get("/apis")["groups"]}
+    if group not in groups or not _is_served(api, path):
+        return False
+    return plural in {each["name"] for each in api.get(path)["resources"]}
 
 
 def _path(group: str, plural: str, name: str = "") -> str:
