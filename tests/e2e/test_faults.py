@@ -26,7 +26,7 @@ from tests.e2e.support.proxy import Proxy
 from tests.e2e.support.workload import (
     assert_sound,
     bound_lines,
-    node,
+    model,
     nodes,
     ours,
     placed,
@@ -271,20 +271,20 @@ def works(plane: ControlPlane, token: str) -> bool:
 
 def test_a_node_that_rejects_a_pod_for_lack_of_room_rests(control_plane: ControlPlane, load: LoadEndpoint) -> None:
     control_plane.delete_all("/api/v1/nodes")
-    control_plane.create_nodes([node("worker-0")])
-    with beside(control_plane, load.url) as daemon, kubelets_paused(control_plane):
-        control_plane.create_pods([pod("rejected")])
-        assert wait_placed(control_plane, "rejected") == "worker-0"
+    control_plane.create_nodes(nodes(2))
+    cheap, dear = (model((100.0, watts, 1.0), nodes=[f"worker-{n}"]) for n, watts in enumerate((1.0, 200.0)))
+    with beside(control_plane, load.url, models=[cheap, dear]) as daemon, kubelets_paused(control_plane):
+        control_plane.create_pods([pod("rejected", nodeSelector={"kubernetes.io/hostname": "worker-0"})])
+        wait_placed(control_plane, "rejected")
         rejection = {"phase": "Failed", "reason": "OutOfcpu", "startTime": "2026-11-20T10:00:00Z"}
         status = "/api/v1/namespaces/default/pods/rejected/status"
         control_plane.api.patch(status, {"status": rejection})
         line = daemon.wait_for("node in cooldown", node="worker-0")
-        assert (line["pod"], line["reason"]) == ("default/rejected", "OutOfcpu")
-        assert daemon.metric("peaks_overbooked_total") == 1
-        control_plane.create_nodes([node("worker-1")])
-        control_plane.create_pods(pods(5, "next"))
+        control_plane.create_pods(pods(5, "next"))  # at once: the node rests for 15 s
         nodes_used = {wait_placed(control_plane, f"next-{number}") for number in range(5)}
         assert nodes_used == {"worker-1"}
+        assert (line["pod"], line["reason"]) == ("default/rejected", "OutOfcpu")
+        assert daemon.metric("peaks_overbooked_total") == 1
 
 
 @contextmanager

@@ -136,6 +136,7 @@ def test_an_overbooking_by_another_hand_is_noticed_and_the_node_left_in_peace(
     since = watch(control_plane, daemon)
     control_plane.bind("theirs", "worker-0")
     line = daemon.wait_for("node in cooldown", node="worker-0", pod="default/theirs")
+    control_plane.create_pods([pod("next", cpu="0")])  # at once: the node rests for 15 s
     bound = condition(control_plane.api.get("/api/v1/namespaces/default/pods/theirs"))["lastTransitionTime"]
     # the server's stamp is in whole seconds
     assert seconds(line["time"]) - seconds(bound) <= 1.0 + NOTICED_WITHIN + since.waited()
@@ -144,7 +145,6 @@ def test_an_overbooking_by_another_hand_is_noticed_and_the_node_left_in_peace(
     assert overcommitted(control_plane) == {"worker-0": ["cpu"]}
 
     # a request of nothing would fit, and still it waits: not for a node that an autoscaler could buy
-    control_plane.create_pods([pod("next", cpu="0")])
     path = "/api/v1/namespaces/default/pods/next"
     waits = wait_until(lambda: condition(control_plane.api.get(path)), "the next pod told")
     assert waits["reason"] == "WaitingForNodes"
