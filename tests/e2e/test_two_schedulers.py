@@ -103,6 +103,7 @@ def test_when_the_nodes_fill_up_every_overbooking_is_noticed_counted_and_cooled(
     # we put nothing onto a full node, so each pod too many is one of theirs, and each of them is one overbooking
     many = too_many(control_plane)
     wait_until(lambda: daemon.metric("peaks_overbooked_total") >= many, f"{many} overbookings counted")
+    wait_until(lambda: len(daemon.lines("node in cooldown")) >= many, f"{many} of them in the log")
     lines = daemon.lines("node in cooldown")
     assert daemon.metric("peaks_overbooked_total") == len(lines) == many
     assert {line["reason"] for line in lines} <= {"overbooked"}
