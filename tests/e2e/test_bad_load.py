@@ -37,10 +37,11 @@ def test_a_name_that_cannot_be_resolved(control_plane: ControlPlane) -> None:
     clear(control_plane)
     control_plane.create_nodes([node("worker-0")])
     with beside(control_plane, "http://load-watcher.invalid:2020") as daemon:
-        assert daemon.health("load").startswith("[!]load: dns: ")
+        wait_until(lambda: daemon.health("load").startswith("[!]load: dns: "), "the name not found")
         assert not source_up(daemon)
         goes_on(control_plane)
         assert decision(ours(control_plane)[0])["loadAgeSeconds"] is None
+        daemon.wait_for(FAILED)
         assert len(daemon.lines(FAILED)) == 1
 
 
@@ -61,7 +62,7 @@ def shared(control_plane: ControlPlane) -> Iterator[Shared]:
     known_by_address["status"]["addresses"] = [{"type": kind, "address": address} for kind, address in kinds]
     control_plane.create_nodes([node("worker-0"), node("worker-1"), known_by_address])
     models = [model(BENT_UP, nodes=["worker-0", "worker-1", "worker-2"])]
-    settings = {"load": {"interval": "100ms", "timeout": "500ms"}}
+    settings = {"load": {"interval": "100ms", "timeout": "3s"}}  # a busy machine answers within it
     with (
         LoadEndpoint(GOOD) as load,
         beside(control_plane, load.url, models=models, settings=settings) as daemon,
@@ -74,6 +75,7 @@ def shared(control_plane: ControlPlane) -> Iterator[Shared]:
 def healthy(shared: Shared, control_plane: ControlPlane) -> Shared:
     """The shared daemon with good load and no pods."""
     control_plane.delete_all_pods()
+    wait_until(lambda: shared.daemon.metric("scheduler_cache_size", type="pods") == 0, "no pods known")
     shared.load.up()
     shared.load.say(GOOD)
     wait_until(lambda: shared.daemon.health("load") == "[+]load ok", "good load again")
@@ -115,6 +117,7 @@ def test_a_source_that_fails_is_named_and_scheduling_goes_on(
     else:
         load.reply = reply
     wait_until(lambda: daemon.metric("peaks_source_errors_total") >= errors + LOOKS, "some looks")
+    wait_until(lambda: len(daemon.lines(FAILED)) > before, "it is logged")
     assert len(daemon.lines(FAILED)) == before + 1
     assert daemon.health("load").startswith(f"[!]load: {kind}: ")
     assert not source_up(daemon)
@@ -129,6 +132,7 @@ def test_an_empty_answer_as_prometheus_without_recording_rules_gives_it(
     healthy.load.reply = Reply((test_data / "exporters" / "load_watcher_empty.json").read_bytes())
     wait_until(lambda: not source_up(daemon), "the emptiness noticed")
     healthy.load.wait_asked(LOOKS)
+    wait_until(lambda: len(daemon.lines(FAILED)) > before, "it is logged")
     assert len(daemon.lines(FAILED)) == before + 1
     assert "recording rule instance:node_cpu:ratio" in daemon.health("load")
     goes_on(control_plane)
@@ -166,6 +170,7 @@ def test_a_name_that_is_no_node_is_told(healthy: Shared, control_plane: ControlP
     healthy.load.say({**GOOD, name: 50.0})
     wait_until(lambda: daemon.metric("peaks_load_unmatched_keys") == 1, "the name noticed")
     healthy.load.wait_asked(LOOKS)
+    wait_until(lambda: len(daemon.lines(UNMATCHED)) > before, "it is logged")
     assert [line["names"] for line in daemon.lines(UNMATCHED)[before:]] == [name]
     assert name in daemon.health("load")
     goes_on(control_plane)
@@ -200,6 +205,7 @@ def test_load_that_is_an_hour_old_is_stale_and_the_nodes_are_estimated(
     healthy.load.say(GOOD, age=3600)
     wait_until(lambda: daemon.metric("peaks_load_age_seconds") >= 3600, "the age noticed")
     healthy.load.wait_asked(LOOKS)
+    wait_until(lambda: len(daemon.lines("load is stale")) > before, "it is logged")
     assert len(daemon.lines("load is stale")) == before + 1
     assert "s old; scheduling goes on by estimates" in daemon.health("load")
     assert daemon.metric("peaks_nodes", standing="measured") == 0
@@ -218,6 +224,7 @@ def test_every_change_is_told_the_recovery_too(healthy: Shared) -> None:
         load.reply = Reply(status=change)
         wait_until(lambda change=change: f"http-{change}" in daemon.health("load"), f"{change} noticed")
     load.say(GOOD)
-    wait_until(lambda: source_up(daemon), "good load again")
+    wait_until(lambda: len(daemon.lines("load received")) > recoveries, "good load again")
+    assert source_up(daemon)
     assert len(daemon.lines(FAILED)) == failures + 2
     assert len(daemon.lines("load received")) == recoveries + 1

@@ -45,7 +45,7 @@ class Preflight:
         argv = [sys.executable, "-m", "peaks_scheduler", "check", "--config", str(config)]
         usual = ["--kubeconfig", str(self.kubeconfig), *options]
         env = {key: value for key, value in os.environ.items() if not key.startswith(("PEAKS_", "NODE_POWER", "KUBE"))}
-        ran = subprocess.run([*argv, *usual], capture_output=True, text=True, timeout=90, env=env, check=False)
+        ran = subprocess.run([*argv, *usual], capture_output=True, text=True, timeout=300, env=env, check=False)
         assert "Traceback" not in ran.stderr
         return ran
 

@@ -186,7 +186,7 @@ def test_a_claim_that_was_sent_back_is_tried_again(controllers: ControlPlane) ->
         assert provisioner.made == []
         provisioner.refused_claims.clear()
         assert provisioner.refusals[0] in {("files", "worker-0"), ("files", "worker-1")}
-        assert wait_placed(controllers, "web", timeout=60) == provisioner.made[0][1]
+        assert wait_placed(controllers, "web") == provisioner.made[0][1]
 
 
 def test_a_node_without_room_for_volumes_never_gets_one(controllers: ControlPlane) -> None:
@@ -197,7 +197,7 @@ def test_a_node_without_room_for_volumes_never_gets_one(controllers: ControlPlan
         wait_until(lambda: len(provisioner.refusals) >= 2, "two refusals of the only node")
         # larger, so that the next attempt prefers it: between equals the refused one could be chosen over and over
         controllers.create_nodes([node("worker-1", cpu="64")])
-        assert wait_placed(controllers, "web", timeout=90) == "worker-1"
+        assert wait_placed(controllers, "web") == "worker-1"
 
 
 def test_a_silent_provisioner_leaves_the_pod_where_it_was_going(controllers: ControlPlane) -> None:

@@ -20,7 +20,7 @@ from tests.e2e.support.daemon import ACCOUNT, Daemon, clear, credentials
 from tests.e2e.support.processes import wait_until
 from tests.e2e.support.workload import node, pod, wait_placed
 
-SOON = datetime.timedelta(seconds=25)  # a daemon is ready in 5 s, on a busy machine in 15
+SOON = datetime.timedelta(seconds=45)  # a daemon is ready in 3 s, on a busy machine in 20
 
 
 @pytest.fixture(scope="module")
@@ -68,15 +68,15 @@ def test_the_daemon_goes_on_with_a_new_client_certificate_when_the_old_one_has_e
     with Daemon(tmp_path, kubeconfig) as daemon:
         certified.create_pods([pod("before")])
         wait_placed(certified, "before")
-        wait_until(lambda: datetime.datetime.now(datetime.UTC) > expiry, "the certificate expired", timeout=60)
+        wait_until(lambda: datetime.datetime.now(datetime.UTC) > expiry, "the certificate expired")
         certified.create_pods([pod("expired")])  # refused until there is another one
         issue(authority, tmp_path, "renewed", expiry + datetime.timedelta(days=1))
-        assert wait_placed(certified, "expired", timeout=60) == "worker-0"
+        assert wait_placed(certified, "expired") == "worker-0"
         # the watches have moved, too: what is new is seen
         daemon.wait_for("certificates renewed")
         certified.create_nodes([node("worker-1")])
         certified.create_pods([pod("after", nodeSelector={"kubernetes.io/hostname": "worker-1"})])
-        assert wait_placed(certified, "after", timeout=60) == "worker-1"
+        assert wait_placed(certified, "after") == "worker-1"
         assert daemon.alive
 
 
@@ -88,7 +88,7 @@ def check(kubeconfig: Path, folder: Path, *options: str) -> dict[str, list[list[
         [*argv, "--load-address", "http://127.0.0.1:9", *options],
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=300,
         env={**env, "HOME": str(folder)},
         check=False,
     )

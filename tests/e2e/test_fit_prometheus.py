@@ -29,7 +29,7 @@ from tests.e2e.support.daemon import Daemon, beside, clear
 from tests.e2e.support.exporter import KEPLER, KEPLER_OLD, NODE_EXPORTER, Exporter, open_metrics
 from tests.e2e.support.machines import SHARES, Machine, staircase
 from tests.e2e.support.monitoring import programs
-from tests.e2e.support.processes import wait_until
+from tests.e2e.support.processes import PATIENCE, wait_until
 from tests.e2e.support.prometheus import Prometheus
 from tests.e2e.support.reverse_proxy import Fault, ReverseProxy
 from tests.e2e.support.workload import decision, node, pod, wait_placed
@@ -38,8 +38,8 @@ RULES = Path(__file__).resolve().parents[2] / "manifests" / "samples" / "prometh
 HOURS = 8
 EACH = 300.0  # [s] of one level of load
 SCRAPE = 30.0
-AHEAD = 900.0  # [s] of history beyond now, so that now is in it for as long as the tests take
-FIT_LIMIT = 120  # [s]
+AHEAD = 1800.0  # [s] of history beyond now, so that now is in it for as long as the tests take
+FIT_LIMIT = 300  # [s]
 AT = np.linspace(0.05, 0.95, 10)
 
 
@@ -261,7 +261,7 @@ def test_machines_that_are_scraped_now_give_their_curve(tmp_path: Path) -> None:
     ):
         prometheus.wait_scraped(2)
         begun = time.time()
-        wait_until(lambda: time.time() > begun + LIVE_SPAN, "a minute of load", LIVE_SPAN + 10, every=0.5)
+        wait_until(lambda: time.time() > begun + LIVE_SPAN, "a minute of load", LIVE_SPAN + PATIENCE, every=0.5)
         live = fit(prometheus.url, tmp_path, "--model", "exponential", span="63s", step="3s")
     assert live.code == 0, live.said
     for name in ("new", "old"):
@@ -294,7 +294,7 @@ def test_the_scheduler_learns_models_places_by_them_and_outlives_prometheus(
         }
         with beside(control_plane, settings=settings, options=["--refit", "--node-metrics"]) as daemon:
             daemon.wait_leading()
-            wait_until(lambda: daemon.metric("peaks_learned_power_models") == 2, "both models learned", 60)
+            wait_until(lambda: daemon.metric("peaks_learned_power_models") == 2, "both models learned")
             control_plane.create_pods([pod("web-0", cpu="1")])
             assert wait_placed(control_plane, "web-0") == "worker-0"
             record = decision(control_plane.read("Pod", "web-0"))
@@ -302,25 +302,22 @@ def test_the_scheduler_learns_models_places_by_them_and_outlives_prometheus(
             assert record["standing"] == "estimated"  # nobody tells the load here
             line = daemon.wait_for("power model learned", node="worker-1")
             assert line["rmse_after_watts"] < 0.02 * 3.0 * curve(1.0)
-            wait_until(lambda: daemon.metric("peaks_power_compared_nodes") == 2, "measured beside predicted", 30)
+            wait_until(lambda: daemon.metric("peaks_power_compared_nodes") == 2, "measured beside predicted")
             assert 0.0 < daemon.metric("peaks_power_model_drift_ratio", stat="worst") < 0.1
-            measured, predicted = (
-                daemon.metric("peaks_node_power_watts", node="worker-1", kind=kind)
-                for kind in ("measured", "predicted")
-            )
-            assert predicted == pytest.approx(measured, rel=0.1)
-            assert daemon.health("refit") == "[+]refit ok"
+            # from two pages: between them the load may change
+            wait_until(lambda: power(daemon, "predicted") == pytest.approx(power(daemon, "measured"), rel=0.1), "alike")
+            wait_until(lambda: daemon.health("refit") == "[+]refit ok", "nothing wrong")
 
             prometheus.stop()
-            wait_until(lambda: daemon.health("refit").startswith("[!]refit: unreachable: "), "it is missed", 30)
+            wait_until(lambda: daemon.health("refit").startswith("[!]refit: unreachable: "), "it is missed")
             assert daemon.get("/readyz").status_code == 200
             assert daemon.metric("peaks_learned_power_models") == 2
             control_plane.create_pods([pod("web-1", cpu="100m")])
             assert wait_placed(control_plane, "web-1") == "worker-0"
 
 
-def node_power(daemon: Daemon, name: str, kind: str) -> float:
-    return daemon.metric("peaks_node_power_watts", node=name, kind=kind)
+def power(daemon: Daemon, kind: str) -> float:
+    return daemon.metric("peaks_node_power_watts", node="worker-1", kind=kind)
 
 
 # --- alerts -----------------------------------------------------------------------------------------------------------
@@ -335,7 +332,7 @@ def rules(tmp_path: Path) -> Path:
 
 def promtool(*arguments: object) -> str:
     argv = [str(programs()["promtool"]), *map(str, arguments)]
-    ran = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    ran = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout
 

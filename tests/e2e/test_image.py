@@ -7,9 +7,9 @@ reason where this machine cannot build one; CI must.
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from tests.e2e.support.container import ContainedDaemon, Container, account_toke
 from tests.e2e.support.controlplane import ControlPlane
 from tests.e2e.support.daemon import clear, credentials
 from tests.e2e.support.processes import wait_until
+from tests.e2e.support.stopwatch import Stopwatch
 from tests.e2e.support.workload import node, pod
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,7 +64,7 @@ def place(plane: ControlPlane, name: str) -> str:
     """Node of a new pod, once it is bound."""
     plane.create_pods([pod(name, cpu="100m")])
     path = f"/api/v1/namespaces/default/pods/{name}"
-    return str(wait_until(lambda: plane.api.get(path)["spec"].get("nodeName"), f"{name} bound", 40))
+    return str(wait_until(lambda: plane.api.get(path)["spec"].get("nodeName"), f"{name} bound"))
 
 
 # --- in a cluster -----------------------------------------------------------------------------------------------------
@@ -79,12 +80,14 @@ def test_the_deployed_container_binds_goes_on_after_its_token_was_rotated_and_en
 
         deployed.give_token(control_plane, account_token(control_plane, "second"))
         control_plane.api.bulk("DELETE", [(f"{SECRETS}/first", None)])
-        wait_until(lambda: refused(old), "the first token refused", 30)
+        wait_until(lambda: refused(old), "the first token refused")
         assert place(control_plane, "after") == "worker-0"
 
-        began = time.monotonic()
-        assert daemon.stop(15) == 0
-        assert time.monotonic() - began < 10  # what the contract and the Deployment's grace build on
+        watch = Stopwatch(daemon.process, control_plane.process("kube-apiserver"), control_plane.process("etcd"))
+        daemon.process.signal(signal.SIGTERM)
+        wait_until(lambda: watch.look() or not daemon.alive, "its end", every=0.02)
+        assert daemon.returncode == 0
+        assert watch.took() < 10  # what the contract and the Deployment's grace build on
     old.close()
 
 
@@ -142,7 +145,7 @@ def test_a_fit_in_the_image_is_what_it_is_with_the_whole_libraries(container: Co
     data = (ROOT / "examples" / "measurements.csv").read_bytes()
     inside = container.run(["fit", "--csv", "-", "--node", "n", *columns], data)
     argv = [sys.executable, "-m", "peaks_scheduler", "fit", "--csv", "-", "--node", "n", *columns]
-    outside = subprocess.run(argv, input=data, capture_output=True, timeout=60, check=False)
+    outside = subprocess.run(argv, input=data, capture_output=True, timeout=300, check=False)
     assert inside.returncode == outside.returncode, inside.stderr
     learnt, expected = (json.loads(out)["nodes"]["n"] for out in (inside.stdout, outside.stdout))
     assert learnt["verdict"] == expected["verdict"]

@@ -39,7 +39,7 @@ def kubectl(kubeconfig: Path | None, context: str | None, environ: dict[str, str
     argv += ["--kubeconfig", str(kubeconfig)] if kubeconfig else []
     argv += ["--context", context] if context else []
     env = {"HOME": str(home), "PATH": os.environ["PATH"], **environ}
-    ran = subprocess.run(argv, env=env, input="", capture_output=True, text=True, timeout=60, check=False)
+    ran = subprocess.run(argv, env=env, input="", capture_output=True, text=True, timeout=300, check=False)
     print(ran.stdout, ran.stderr)
     assert ("Please enter Username" in ran.stdout) == asks
     return ran.returncode

@@ -20,14 +20,17 @@ from peaks_scheduler.kube.connection import connect
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.settings.settings import Settings
 from tests.e2e.support.controlplane import ControlPlane
-from tests.e2e.support.daemon import beside, clear, credentials
+from tests.e2e.support.daemon import USER, beside, clear, credentials
+from tests.e2e.support.node_configs import wait_served
 from tests.e2e.support.processes import wait_until
+from tests.e2e.support.rights import wait_allowed
 from tests.support import builders
 from tests.support.node_configs import FORMER, INFER, PRESENT, endpoint, node_config, spec, template
 
 SECRETS = Path(__file__).resolve().parents[2] / "manifests" / "samples" / "wao-secrets.yaml"
 OBJECTS = f"/apis/{PRESENT}/v1beta1/namespaces/wao-system"
 FAKE = endpoint("Fake")
+SECRET = {"namespace": "wao-system", "name": "worker-0-redfish-basicauth"}  # of the sample
 
 
 def crd(group: str, kind: str) -> dict[str, Any]:
@@ -66,12 +69,15 @@ def wao(control_plane: ControlPlane) -> Iterator[ControlPlane]:
     names = [each["metadata"]["name"] for each in CRDS]
     control_plane.kubectl("delete", "crd", *names, "--ignore-not-found")
     control_plane.kubectl("delete", "-f", SECRETS, "--ignore-not-found")
+    wait_allowed(control_plane.api, USER, "get", "secrets", **SECRET, allowed=False)
     control_plane.kubectl("delete", "secret", "--all", "-n", "wao-system")
 
 
 def with_kinds(plane: ControlPlane) -> None:
     apply(plane, *CRDS)
     plane.kubectl("wait", "crd", *(each["metadata"]["name"] for each in CRDS), "--for=condition=Established")
+    for each in CRDS:
+        wait_served(plane.api, each["spec"]["group"], each["spec"]["names"]["plural"])
 
 
 @asynccontextmanager
@@ -115,9 +121,9 @@ async def test_kinds_that_come_later_are_read_and_their_objects_change(wao: Cont
 
 async def test_a_secret_is_read_once_the_sample_gives_the_right(wao: ControlPlane) -> None:
     clock = [1_000.0]
-    name = "worker-0-redfish-basicauth"
+    name = SECRET["name"]
     whole = spec("worker-0", inlet=endpoint("Redfish", "https://10.0.0.100", secret=name), power=None)
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": "wao-system"}}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": SECRET}
     values = {"stringData": {"username": "admin", "password": "hunter2"}}
     await asyncio.to_thread(with_kinds, wao)
     await asyncio.to_thread(apply, wao, node_config("a", whole), secret | values)
@@ -127,6 +133,7 @@ async def test_a_secret_is_read_once_the_sample_gives_the_right(wao: ControlPlan
         assert "it may not be read: apply manifests/samples/wao-secrets.yaml" in kept.health().text
         assert kept.configured.inlet(worker) is None
         await asyncio.to_thread(wao.kubectl, "apply", "-f", SECRETS)
+        await asyncio.to_thread(wait_allowed, wao.api, USER, "get", "secrets", **SECRET)
         clock[0] += 60.0
         await kept.once()
         found = kept.configured.inlet(worker)

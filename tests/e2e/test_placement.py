@@ -21,6 +21,7 @@ from tests.e2e.support.load_endpoint import LoadEndpoint
 from tests.e2e.support.processes import wait_until
 from tests.e2e.support.workload import (
     assert_sound,
+    bound_lines,
     condition,
     decision,
     events_of,
@@ -121,6 +122,7 @@ def test_each_of_200_pods_is_on_the_node_whose_power_rises_least(control_plane: 
     ):
         control_plane.create_pods([pod(name, **resources) for name, (resources, _, _) in asked.items()])
         assert_sound(control_plane, daemon)
+        wait_until(lambda: bound_lines(daemon) >= len(asked), "a line of each in the log")
         lines = sorted(daemon.lines("bound"), key=lambda line: line["decision"])
 
     assert [line["decision"] for line in lines] == list(range(1, 201)), "one line a decision, none of them in vain"
@@ -159,6 +161,7 @@ def test_the_highest_priority_goes_first_whatever_came_first(control_plane: Cont
         wait_until(lambda: len(placed(control_plane)) == 3, "as many placed as fit")
         for name in ("low-0", "low-1"):
             wait_unschedulable(control_plane, name)
+        wait_until(lambda: bound_lines(daemon) == 3, "their lines in the log")
         order = [line["pod"] for line in sorted(daemon.lines("bound"), key=lambda line: line["decision"])]
     assert [name.split("/")[1].split("-")[0] for name in order] == ["high", "high", "middle"]
 
@@ -186,8 +189,14 @@ def daemon(shared: Daemon, control_plane: ControlPlane) -> Daemon:
     return shared
 
 
+def wait_known(daemon: Daemon, nodes: int) -> None:
+    """Until the daemon knows so many nodes: they and the pods come by ways of their own."""
+    wait_until(lambda: daemon.metric("scheduler_cache_size", type="nodes") == nodes, f"{nodes} nodes known")
+
+
 def test_kubectl_shows_the_decision_on_the_pod_and_the_event(daemon: Daemon, control_plane: ControlPlane) -> None:
     control_plane.create_nodes([node("cheap"), node("dear")])
+    wait_known(daemon, 2)
     control_plane.create_pods([pod("web-0", cpu="500m")])
     wait_placed(control_plane, "web-0")
     shown = yaml.safe_load(control_plane.kubectl("get", "pod", "web-0", "-o", "yaml"))
@@ -208,6 +217,7 @@ def test_a_node_above_its_own_ceiling_is_left_alone_until_no_other_has_room(
     cheap = node("cheap", cpu="10")
     cheap["metadata"]["annotations"] = {"peaks-scheduler/ceiling": "cpu=50%"}
     control_plane.create_nodes([cheap, node("dear", cpu="5")])
+    wait_known(daemon, 2)
     records = []
     for name in ("a", "b", "c"):
         control_plane.create_pods([pod(name, cpu="3")])
@@ -239,6 +249,7 @@ def test_the_record_on_the_pod_has_every_promised_field_in_less_than_a_kibibyte(
     daemon: Daemon, control_plane: ControlPlane
 ) -> None:
     control_plane.create_nodes([node("cheap"), node("dear")])
+    wait_known(daemon, 2)
     control_plane.create_pods([pod("web-0", cpu="500m")])
     wait_placed(control_plane, "web-0")
     text = ours(control_plane)[0]["metadata"]["annotations"]["peaks-scheduler/decision"]
@@ -396,7 +407,7 @@ def test_a_pod_that_fits_nowhere_is_told_in_the_words_of_kube_scheduler(
     daemon: Daemon, control_plane: ControlPlane
 ) -> None:
     control_plane.create_nodes([node("cheap", cpu="1"), node("dear", unschedulable=True)])
-    wait_until(lambda: daemon.metric("scheduler_cache_size", type="nodes") == 2, "both nodes known")
+    wait_known(daemon, 2)
     control_plane.create_pods([pod("large", cpu="3")])
     words = "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) were unschedulable."
     assert condition(wait_unschedulable(control_plane, "large"))["message"] == words

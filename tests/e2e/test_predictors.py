@@ -8,6 +8,7 @@ make each percent of CPU dearer by 4 % of it for every degree, so what a pod cos
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,16 +21,17 @@ from tests.e2e.support.controlplane import ControlPlane
 from tests.e2e.support.daemon import Daemon, beside, clear
 from tests.e2e.support.inference import BATCH, SINGLE, MlServer, watts
 from tests.e2e.support.processes import free_port, wait_until
-from tests.e2e.support.workload import decision, node, pod, wait_placed
+from tests.e2e.support.workload import decision, node, pod, wait_placed, waiting
 
 ADDRESSES = {"worker-0": "127.0.0.2", "worker-1": "127.0.0.3"}
 PRESSURE = 7.5  # [Pa]
 COOL, WARM = 20.0, 32.0  # [C]
 CORES = 8
 MODELS = {"batch": BATCH, "single": SINGLE}
+REFRESH = 1.0  # [s] from one round of questions to the next
 # MLServer answers row by row for seconds where the machine is busy
 PACE = {
-    "batch": {"refresh": "1s", "expiry": "5s", "timeout": "2s"},
+    "batch": {"refresh": "1s", "expiry": "15s", "timeout": "5s"},
     "single": {"refresh": "1s", "expiry": "60s", "timeout": "10s"},
 }
 _probes = itertools.count()
@@ -51,7 +53,7 @@ class Stage:
         found = {name.replace("_", "-"): celsius for name, celsius in inlet.items()}
         for name, celsius in found.items():
             self.room.set(name, inlet=celsius)
-        wait_until(lambda: [self._air(name) for name in found] == list(found.values()), f"predictions at {found}", 60)
+        wait_until(lambda: [self._air(name) for name in found] == list(found.values()), f"predictions at {found}")
 
     def _air(self, name: str) -> float | None:
         """The temperature that counts for a pod on this node now, by the record of one that is too small to matter."""
@@ -155,12 +157,13 @@ def test_no_question_is_asked_because_of_a_pod(healthy: Stage, control_plane: Co
         assert set(asked) == {1}
     else:
         assert min(asked) > 1
-    rounds = len(asked)
+    begun, rounds = time.monotonic(), len(asked)
     control_plane.create_pods([pod(f"many-{i}", cpu="10m") for i in range(40)])
-    for i in range(40):
-        wait_placed(control_plane, f"many-{i}")
+    wait_until(lambda: not waiting(control_plane), "every pod bound")
     if MODELS[healthy.model] == BATCH:
-        assert len(healthy.server.asked(healthy.model)) - rounds < 20
+        more = len(healthy.server.asked(healthy.model)) - rounds
+        by_the_clock = len(ADDRESSES) * ((time.monotonic() - begun) / REFRESH + 2.0)
+        assert more <= by_the_clock
 
 
 @pytest.mark.parametrize("stage", ["batch"], indirect=True)
@@ -168,13 +171,12 @@ def test_predictions_of_a_server_that_is_stopped_expire_and_the_model_file_count
     healthy: Stage, control_plane: ControlPlane
 ) -> None:
     daemon = healthy.daemon
-    assert daemon.health("predictions").startswith("[+]")
+    wait_until(lambda: daemon.health("predictions").startswith("[+]"), "all is well")
     healthy.server.stop()
     try:
         wait_until(lambda: daemon.metric("peaks_predicted_nodes") == 0, "predictions expired")
-        said = daemon.health("predictions")
-        assert said.startswith("[!]predictions")
-        assert healthy.server.url in said
+        words = ("[!]predictions", healthy.server.url)
+        wait_until(lambda: all(each in daemon.health("predictions") for each in words), "the server named")
         assert daemon.get("/readyz").status_code == 200
         control_plane.create_pods([pod("filed-0", cpu="1")])
         wait_placed(control_plane, "filed-0")
@@ -195,7 +197,7 @@ def test_a_model_that_says_ten_times_too_much_does_not_count_and_is_named(
     healthy.server.change(healthy.model, factor=10.0)
     try:
         wait_until(lambda: daemon.metric("peaks_predictions_refused") == len(ADDRESSES), "both refused")
-        assert daemon.health("predictions").startswith("[!]predictions")
+        wait_until(lambda: daemon.health("predictions").startswith("[!]predictions"), "it is named")
         wait_until(lambda: daemon.metric("peaks_predicted_nodes") == 0, "what was predicted before has expired")
     finally:
         healthy.server.change(healthy.model)

@@ -14,8 +14,9 @@ import pytest
 
 from tests.e2e.support.api import ApiError, Object
 from tests.e2e.support.controlplane import ControlPlane
-from tests.e2e.support.daemon import Daemon, beside, clear
+from tests.e2e.support.daemon import USER, Daemon, beside, clear
 from tests.e2e.support.processes import free_port, wait_until
+from tests.e2e.support.rights import wait_allowed
 from tests.e2e.support.workload import condition, events_of, nodes, pod, wait_placed
 
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
@@ -136,9 +137,11 @@ def test_what_a_policy_refuses_is_told_as_kube_scheduler_does_and_runs_when_it_m
         wait_placed(control_plane, "allowed")
         wait_until(lambda: daemon.metric("peaks_binding_conflicts_total", reason="refused") >= 60, "three tries each")
         assert len(events_of(control_plane, OURS, "FailedScheduling")) == 1
+        daemon.wait_for("not placed", pod=f"default/{OURS}")
         assert len(daemon.lines("not placed", pod=f"default/{OURS}")) == 1
     wait_placed(control_plane, OURS)
     assert condition(control_plane.read("Pod", OURS))["status"] == "True"
+    wait_until(lambda: events_of(control_plane, OURS, "Scheduled"), "the event")
     assert len(events_of(control_plane, OURS, "Scheduled")) == 1
 
 
@@ -186,6 +189,8 @@ def test_where_status_may_not_be_written_one_event_tells(daemon: Daemon, control
         wait_in_force(control_plane)
         control_plane.create_pods([pod(OURS)])
         wait_until(lambda: daemon.metric("peaks_binding_conflicts_total", reason="refused") >= 4, "four tries")
+        wait_until(lambda: events_of(control_plane, OURS, "FailedScheduling"), "the event")
+        daemon.wait_for("condition not written", pod=f"default/{OURS}")
         (event,) = events_of(control_plane, OURS, "FailedScheduling")
         assert MESSAGE in event["note"]
         assert len(daemon.lines("condition not written", pod=f"default/{OURS}")) == 1
@@ -221,6 +226,7 @@ def test_a_right_that_is_missing_is_told_with_its_name(daemon: Daemon, control_p
     assert len(kept) < len(role["rules"])
     control_plane.api.patch(path, {"rules": kept})
     try:
+        wait_allowed(control_plane.api, USER, "create", "pods/binding", allowed=False)
         control_plane.create_pods([pod(OURS)])
         assert 'cannot create resource "pods/binding"' in shown(control_plane, OURS)["event"]["note"]
     finally:

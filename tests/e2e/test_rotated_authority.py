@@ -93,6 +93,6 @@ def test_binding_goes_on_when_the_api_server_comes_back_under_another_authority(
         # not before it is in place: nobody else vouches for this server
         daemon.wait_for("lease not renewed")
         put(plane, kubeconfig)
-        assert wait_placed(plane, f"{name}-after", timeout=60) == "worker-0"
+        assert wait_placed(plane, f"{name}-after") == "worker-0"
         daemon.wait_for("certificates renewed")
         assert daemon.alive

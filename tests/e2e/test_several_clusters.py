@@ -252,8 +252,8 @@ def test_the_daemon_learns_from_its_own_cluster(
     options = ["--refit", "--node-metrics", "--prometheus-match", 'cluster="lab"']
     with beside(control_plane, settings=settings, options=options) as daemon:
         daemon.wait_leading()
-        wait_until(lambda: daemon.metric("peaks_learned_power_models") == 1, "the model learned", 60)
-        wait_until(lambda: daemon.metric("peaks_power_compared_nodes") == 1, "measured beside predicted", 30)
+        wait_until(lambda: daemon.metric("peaks_learned_power_models") == 1, "the model learned")
+        wait_until(lambda: daemon.metric("peaks_power_compared_nodes") == 1, "measured beside predicted")
         assert 78.0 < daemon.metric("peaks_node_power_watts", node="worker-1", kind="measured") < 122.0
         assert daemon.metric("peaks_power_model_drift_ratio", stat="worst") < 0.05
 

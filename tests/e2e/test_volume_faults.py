@@ -14,10 +14,11 @@ import pytest
 from tests.e2e.support.api import Object
 from tests.e2e.support.claims import SOON, assert_volumes_sound, notes, selected, wait_told
 from tests.e2e.support.controlplane import ControlPlane
-from tests.e2e.support.daemon import LEASE, beside, clear
+from tests.e2e.support.daemon import LEASE, USER, beside, clear
 from tests.e2e.support.load_endpoint import LoadEndpoint
 from tests.e2e.support.processes import wait_until
 from tests.e2e.support.provisioner import SELECTED_NODE, Provisioner
+from tests.e2e.support.rights import wait_allowed
 from tests.e2e.support.volumes import DYNAMIC, claim, dynamic_class, uses
 from tests.e2e.support.workload import events_of, model, node, pod, wait_placed
 from tests.parity.oracle import Oracle
@@ -112,6 +113,7 @@ def without(plane: ControlPlane, verb: str, resource: str) -> Iterator[None]:
     rules = [part for rule in role["rules"] for part in _less(rule, verb, resource)]
     plane.api.patch(path, {"rules": rules})
     try:
+        wait_allowed(plane.api, USER, verb, resource, allowed=False)
         yield
     finally:
         plane.api.patch(path, {"rules": role["rules"]})

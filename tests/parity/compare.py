@@ -34,7 +34,7 @@ Answers = dict[str, Json]
 ALLOCATION = {"NodeResourcesFit": least_points, "NodeResourcesBalancedAllocation": balanced_points}
 """kube-scheduler's names of what strategy ``least-allocated`` adds up."""
 
-COMMAND_LIMIT = 60.0  # [s] for one run of the command
+COMMAND_LIMIT = 300.0  # [s] for one run of the command
 
 
 class Kind(StrEnum):

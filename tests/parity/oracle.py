@@ -36,7 +36,7 @@ MODULE_FILES = ("go.mod", "go.sum")
 BUILD_LIMIT = 900.0  # [s] cold, with every module to be downloaded
 ANSWER_LIMIT = 120.0  # [s] for one line; a small cluster takes milliseconds
 TIMING_LIMIT = 600.0  # [s] for all pods of a file
-GOODBYE = 10.0  # [s] from the end of its input to its exit
+GOODBYE = 60.0  # [s] from the end of its input to its exit
 
 
 class OracleError(Exception):

@@ -31,11 +31,13 @@ from peaks_scheduler.scheduling.queue import SchedulingQueue
 from peaks_scheduler.scheduling.scoring.strategies import Strategy
 from peaks_scheduler.settings.settings import Settings
 from tests.support.builders import NOW, PEAKS, Json, ledger, models, node, when
+from tests.support.virtual_time import VirtualLoop
 
 CHEAP, DEAR = (100.0, -40.0, -7.0), (100.0, -90.0, -7.0)
 """(k0, k1, k2): every pod costs on the first curve less than half of its cost on the second."""
 WORKERS = (node("worker-1", cpu="4"), node("worker-2", cpu="4"))
 POWER = models(worker_1=CHEAP, worker_2=DEAR)
+BUSY = 6.0  # times as long as alone a test may take on a machine with other work to do
 
 OTHERS = {kind.kind: kind for kind in KINDS}
 
@@ -223,9 +225,11 @@ def decided(raw: Json, to: str) -> Json:
 
 
 async def until(reached: Callable[[], bool], within: float = 5.0) -> None:
-    """Wait until ``reached()``; AssertionError after ``within`` [s] of the loop's time."""
+    """Wait until ``reached()``; AssertionError after ``within`` [s] of a virtual clock, or BUSY times that of a real
+    one."""
+    virtual = isinstance(asyncio.get_running_loop(), VirtualLoop)
     try:
-        async with asyncio.timeout(within):
+        async with asyncio.timeout(within if virtual else BUSY * within):
             while not reached():  # noqa: ASYNC110 - whatever a test may wait for has no event of its own
                 await asyncio.sleep(0.01)
     except TimeoutError:

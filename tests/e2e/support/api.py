@@ -18,6 +18,8 @@ from typing import Any
 import aiohttp
 import httpx
 
+from tests.e2e.support.processes import PATIENCE
+
 Object = dict[str, Any]
 MERGE_PATCH = "application/merge-patch+json"
 IN_FLIGHT = 48  # concurrent bulk writes; past 64 this server only queues
@@ -51,7 +53,9 @@ class Api:
         self._tls = ssl.create_default_context(cafile=str(ca_file))
         # a server here is near: to compress what it sends costs both ends more than to send it
         self._headers = {"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"}
-        self._client = httpx.Client(base_url=url, headers=self._headers, verify=self._tls, timeout=30, trust_env=False)
+        self._client = httpx.Client(
+            base_url=url, headers=self._headers, verify=self._tls, timeout=PATIENCE, trust_env=False
+        )
 
     def close(self) -> None:
         self._client.close()
@@ -92,7 +96,7 @@ class Api:
         An expired version comes as an event of type ERROR whose object has code 410, or as an ApiError with it.
         """
         query = {"watch": "1", "resourceVersion": resource_version, "timeoutSeconds": str(seconds)}
-        with self._client.stream("GET", path, params=query, timeout=seconds + 10) as answer:
+        with self._client.stream("GET", path, params=query, timeout=seconds + PATIENCE) as answer:
             if answer.status_code >= 400:
                 raise ApiError("GET", path, answer.status_code, answer.read())
             for line in answer.iter_lines():

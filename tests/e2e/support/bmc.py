@@ -27,7 +27,7 @@ import yaml
 
 from tests.e2e.support.api import PLAIN
 from tests.e2e.support.inference import programs, with_libraries
-from tests.e2e.support.processes import Process, free_port, wait_until
+from tests.e2e.support.processes import PATIENCE, Process, free_port, wait_until
 from tests.e2e.support.prometheus import Target
 
 USER, PASSWORD = "reader", "reads-only"
@@ -36,7 +36,6 @@ FULL_RECORD, DEGREES_C, TEMPERATURE, THRESHOLD = 0x01, 0x01, 0x01, 0x01  # as IP
 SENSORS = {"inlet": (1, "Inlet Temp", 0x37), "cpu1": (2, "CPU1 Temp", 0x03), "cpu2": (3, "CPU2 Temp", 0x03)}
 """Signal -> number, name and entity of its sensor (0x37: air inlet, 0x03: processor)."""
 POLL = 100  # [ms] between two looks at the file of a reading
-START_LIMIT = 30.0  # [s]
 _NO_EVENTS = " ".join(["0" * 15] * 4)
 
 
@@ -68,7 +67,7 @@ class Bmc:
         argv = [str(programs()["ipmi_sim"]), "-c", "lan.conf", "-f", "bmc.emu", "-s", "state", "-n"]
         self.process = Process("ipmi_sim", argv, self._folder / "ipmi_sim.log", with_libraries())
         try:
-            wait_until(self._listens, f"a BMC (its log: {self.process.log})", START_LIMIT)
+            wait_until(self._listens, f"a BMC (its log: {self.process.log})", PATIENCE)
         except BaseException:
             self.process.kill()
             raise
@@ -94,9 +93,9 @@ class Bmc:
 
     def _tell(self, command: str) -> None:
         """A command at the simulator's console; AssertionError where it takes it for none."""
-        with socket.create_connection(("127.0.0.1", self._console), timeout=5) as console:
+        with socket.create_connection(("127.0.0.1", self._console), timeout=PATIENCE) as console:
             console.sendall(command.encode() + b"\r\n")
-            said, end = b"", time.monotonic() + 10.0
+            said, end = b"", time.monotonic() + PATIENCE
             while said.count(b"> ") < 2 and time.monotonic() < end:  # one prompt before it, one after
                 said += console.recv(4096)
         assert b"**" not in said, said
@@ -166,7 +165,7 @@ class IpmiExporter:
         argv += [f"--web.listen-address={self.address}", f"--freeipmi.path={found['ipmi-sensors'].parent}"]
         self.process = Process("ipmi_exporter", argv, self._folder / "exporter.log", with_libraries())
         try:
-            wait_until(self._answers, f"ipmi_exporter with temperatures (its log: {self.process.log})", START_LIMIT)
+            wait_until(self._answers, f"ipmi_exporter with temperatures (its log: {self.process.log})", PATIENCE)
         except BaseException:
             self.process.kill()
             raise

@@ -11,12 +11,12 @@ from tests.e2e.support.cluster import Cluster
 from tests.e2e.support.controllers import wait_claims_bound
 from tests.e2e.support.daemon import Daemon
 from tests.e2e.support.judging import picture, unfit
-from tests.e2e.support.processes import wait_until
+from tests.e2e.support.processes import PATIENCE, wait_until
 from tests.e2e.support.provisioner import SELECTED_NODE
 from tests.e2e.support.workload import assert_sound, condition, ours
 from tests.parity.oracle import Oracle
 
-SOON = 20.0  # [s] a waiting pod's longest backoff and an attempt; the next look without an event is minutes away
+SOON = 60.0  # [s] a waiting pod's longest backoff and some attempts; the next look without an event is 5 min away
 
 
 def assert_volumes_sound(cluster: Cluster, daemon: Daemon, oracle: Oracle) -> None:
@@ -42,12 +42,12 @@ def notes(cluster: Cluster, claim_name: str) -> Object:
     return dict(cluster.read("PersistentVolumeClaim", claim_name)["metadata"].get("annotations", {}))
 
 
-def selected(cluster: Cluster, claim_name: str, timeout: float = 30.0) -> str:
+def selected(cluster: Cluster, claim_name: str, timeout: float = PATIENCE) -> str:
     """The node that was selected for a claim, once one was."""
     return str(wait_until(lambda: notes(cluster, claim_name).get(SELECTED_NODE), f"a node for {claim_name}", timeout))
 
 
-def wait_told(cluster: Cluster, name: str, words: str, timeout: float = 30.0) -> Object:
+def wait_told(cluster: Cluster, name: str, words: str, timeout: float = PATIENCE) -> Object:
     """The condition of a pod, once it says this."""
 
     def told() -> Object | None:

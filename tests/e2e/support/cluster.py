@@ -113,7 +113,7 @@ class Cluster:
 
         Works with the controllers and without, and whatever they are doing: it goes on until nothing is left.
         """
-        wait_until(self._emptied, "an empty cluster", timeout=60, every=0.1)
+        wait_until(self._emptied, "an empty cluster", every=0.1)
         self.reset()
 
     def _emptied(self) -> bool:

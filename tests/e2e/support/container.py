@@ -65,7 +65,7 @@ def image() -> Path:
 
 def _locate() -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, str(ROOT / "tools" / "image.py"), "--where"]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
 
 
 def pod_spec() -> Object:
@@ -181,7 +181,7 @@ class Container:
     ) -> subprocess.CompletedProcess[str]:
         """A command in it, to its end."""
         ran = subprocess.run(
-            self.command(args, entry), input=stdin, capture_output=True, timeout=120, check=False, env=_OUTSIDE
+            self.command(args, entry), input=stdin, capture_output=True, timeout=300, check=False, env=_OUTSIDE
         )
         return subprocess.CompletedProcess(ran.args, ran.returncode, ran.stdout.decode(), ran.stderr.decode())
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.e2e.support.api import Object
 from tests.e2e.support.cluster import Cluster, path_of
-from tests.e2e.support.processes import wait_until
+from tests.e2e.support.processes import PATIENCE, wait_until
 from tests.e2e.support.volumes import HOSTNAME
 from tests.e2e.support.workload import SMALL, pod
 
@@ -115,7 +115,7 @@ def pods_of(cluster: Cluster, app: str) -> list[Object]:
     return [each for each in found if "deletionTimestamp" not in each["metadata"]]
 
 
-def wait_bound(cluster: Cluster, app: str, count: int, timeout: float = 60.0) -> dict[str, str]:
+def wait_bound(cluster: Cluster, app: str, count: int, timeout: float = PATIENCE) -> dict[str, str]:
     """Node by pod, once the workload has exactly ``count`` pods and all of them are on nodes."""
 
     def settled() -> list[dict[str, str]]:
@@ -126,7 +126,7 @@ def wait_bound(cluster: Cluster, app: str, count: int, timeout: float = 60.0) ->
     return wait_until(settled, f"{count} pods of {app}, all bound", timeout, every=0.1)[0]
 
 
-def wait_rolled_out(cluster: Cluster, kind: str, app: str, timeout: float = 60.0) -> Object:
+def wait_rolled_out(cluster: Cluster, kind: str, app: str, timeout: float = PATIENCE) -> Object:
     """The workload, once all its pods are of its newest revision and ready, and none of an older one is left."""
 
     def done() -> Object | None:
@@ -139,7 +139,7 @@ def wait_rolled_out(cluster: Cluster, kind: str, app: str, timeout: float = 60.0
     return wait_until(done, f"{kind} {app} rolled out", timeout, every=0.1) or {}
 
 
-def wait_claims_bound(cluster: Cluster, count: int, timeout: float = 60.0) -> dict[str, str]:
+def wait_claims_bound(cluster: Cluster, count: int, timeout: float = PATIENCE) -> dict[str, str]:
     """Volume by claim, once there are exactly ``count`` claims in the cluster and all of them are Bound."""
 
     def bound() -> dict[str, str] | None:

@@ -29,7 +29,7 @@ import yaml
 
 from tests.e2e.support.api import PLAIN, Api, Object
 from tests.e2e.support.cluster import Cluster
-from tests.e2e.support.processes import Process, free_port, wait_until
+from tests.e2e.support.processes import PATIENCE, Process, free_port, wait_until
 from tests.e2e.support.programs import located
 
 ISSUER = "https://kubernetes.default.svc"
@@ -250,7 +250,7 @@ class ControlPlane(Cluster):
         self.wait_ready(process, f"https://127.0.0.1:{port}/healthz")
         return process
 
-    def wait_ready(self, process: Process, url: str, timeout: float = 60.0) -> None:
+    def wait_ready(self, process: Process, url: str, timeout: float = PATIENCE) -> None:
         """Waits until ``url`` answers 200; fails with the end of the log when the process ends first."""
         # a health answer on loopback proves nothing that a certificate could add
         with httpx.Client(verify=False, trust_env=False, timeout=5) as client:
@@ -306,7 +306,7 @@ class ControlPlane(Cluster):
         """What kubectl printed. AssertionError with what it complained of where it failed."""
         argv = [str(programs()["kubectl"]), f"--kubeconfig={kubeconfig or self.admin_kubeconfig}", *map(str, args)]
         env = {"HOME": str(self.folder), "PATH": ""}
-        ran = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=120, env=env, check=False)
+        ran = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=300, env=env, check=False)
         assert ran.returncode == 0, f"kubectl {' '.join(map(str, args))}: {ran.stderr}"
         return ran.stdout
 

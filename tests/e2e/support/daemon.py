@@ -30,10 +30,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.support.api import PLAIN, ApiError, Object
 from tests.e2e.support.controlplane import ControlPlane, service_account_kubeconfig
-from tests.e2e.support.processes import Process, wait_until
+from tests.e2e.support.processes import PATIENCE, Process, wait_until
+from tests.e2e.support.rights import service_account, wait_allowed
 
 MANIFESTS = Path(__file__).resolve().parents[3] / "manifests"
 ACCOUNT = "peaks-scheduler"
+USER = service_account(ACCOUNT)
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/peaks-scheduler-peaks"
 NOBODY = "http://127.0.0.1:9"
 """A load source that nobody serves: every node is estimated."""
@@ -111,7 +113,7 @@ class Daemon:
         self._process = Process(self.name, argv, self._folder / f"{self.name}-{self._starts}.log", surroundings)
         self.url = ""
 
-    def wait_ready(self, timeout: float = 40.0) -> None:
+    def wait_ready(self, timeout: float = PATIENCE) -> None:
         """Until /readyz answers 200: the first lists are in and the load source was asked once."""
         wait_until(self.ready, f"{self.name} ready", timeout)
 
@@ -121,7 +123,7 @@ class Daemon:
         self._find_port()
         return bool(self.url) and self.get("/readyz").status_code == 200
 
-    def wait_leading(self, timeout: float = 40.0) -> None:
+    def wait_leading(self, timeout: float = PATIENCE) -> None:
         wait_until(lambda: self.metric("peaks_leader") == 1, f"{self.name} leading", timeout)
 
     def _find_port(self) -> None:
@@ -146,7 +148,7 @@ class Daemon:
     def returncode(self) -> int | None:
         return self.process.returncode
 
-    def stop(self, timeout: float = 15.0) -> int:
+    def stop(self, timeout: float = PATIENCE) -> int:
         """SIGTERM; the exit code."""
         return self.process.stop(timeout)
 
@@ -210,7 +212,7 @@ class Daemon:
             if message in (None, line["message"]) and all(line.get(key) == value for key, value in fields.items())
         ]
 
-    def wait_for(self, message: str, timeout: float = 30.0, **fields: object) -> dict[str, Any]:
+    def wait_for(self, message: str, timeout: float = PATIENCE, **fields: object) -> dict[str, Any]:
         """The first log line with this message and these fields, once it is there."""
         return wait_until(lambda: self.lines(message, **fields), f"{self.name}: {message} {fields}", timeout)[0]
 
@@ -221,6 +223,8 @@ class Daemon:
 @functools.cache
 def _apply_manifests(plane: ControlPlane) -> None:
     service_account_kubeconfig(plane, ACCOUNT, manifests=[MANIFESTS])
+    wait_allowed(plane.api, USER, "create", "pods/binding")
+    wait_allowed(plane.api, USER, "create", "leases", group="coordination.k8s.io", namespace="kube-system")
 
 
 def credentials(plane: ControlPlane, url: str | None = None) -> Path:
@@ -242,7 +246,7 @@ def clear(plane: ControlPlane) -> None:
     plane.api.bulk("DELETE", [(LEASE, None)], missing_ok=True)
 
 
-def hold_lease(plane: ControlPlane, holder: str, seconds: int = 60) -> None:
+def hold_lease(plane: ControlPlane, holder: str, seconds: int = 600) -> None:
     """Takes the Lease, or gives it back (holder ""), whoever has it."""
     while True:
         lease = plane.api.get(LEASE)

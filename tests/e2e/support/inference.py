@@ -21,13 +21,12 @@ from typing import Any, Self
 import httpx
 
 from tests.e2e.support.api import PLAIN
-from tests.e2e.support.processes import Process, free_port, wait_until
+from tests.e2e.support.processes import PATIENCE, Process, free_port, wait_until
 from tests.e2e.support.programs import located
 
 MODEL_FILE = Path(__file__).with_name("mlserver_power.py")
 BATCH, SINGLE = -1, 1
 """Dimension 0 of the input: variable, or one row."""
-START_LIMIT = 60.0  # [s]
 
 
 @functools.cache
@@ -79,7 +78,7 @@ class MlServer:
         argv = [str(programs()["mlserver"]), "start", "."]
         surroundings = {"PYTHONPATH": str(self._folder), "OTEL_SDK_DISABLED": "true"}
         self._process: Process | None = Process("mlserver", argv, self._folder / "mlserver.log", surroundings)
-        wait_until(self._ready, f"MLServer ready (its log: {self._process.log})", START_LIMIT)
+        wait_until(self._ready, f"MLServer ready (its log: {self._process.log})", PATIENCE)
         return self
 
     def stop(self) -> None:

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
-from tests.e2e.support.processes import free_port, wait_until
+from tests.e2e.support.processes import PATIENCE, free_port, wait_until
 
 WINDOW = 900  # [s] load-watcher's longest
 
@@ -89,7 +89,7 @@ class LoadEndpoint:
         """From now on the load is this, in percent by name."""
         self.reply = Reply(json.dumps(answer(percent, age=age, window=window)).encode())
 
-    def wait_asked(self, times: int, timeout: float = 30.0) -> None:
+    def wait_asked(self, times: int, timeout: float = PATIENCE) -> None:
         """Until it was asked that many times more."""
         until = self.requests + times
         wait_until(lambda: self.requests >= until, f"{times} more requests for load", timeout)
@@ -107,8 +107,8 @@ class LoadEndpoint:
         return Handler
 
     def _serve(self, request: BaseHTTPRequestHandler) -> None:
+        self.requests += 1  # first: who has counted it knows which answer it gets
         reply = self.reply
-        self.requests += 1
         if reply.silent:
             self._ended.wait(10)  # longer than any client of ours waits
             return

@@ -23,11 +23,11 @@ from tests.e2e.support import controlplane, monitoring
 from tests.e2e.support.api import ApiError, Object
 from tests.e2e.support.controlplane import ControlPlane
 from tests.e2e.support.monitoring import Authority, Certificate
-from tests.e2e.support.processes import Process, free_port, wait_until
+from tests.e2e.support.processes import PATIENCE, Process, free_port, wait_until
 
 API = "/apis/metrics.k8s.io/v1beta1"
 RESOLUTION = 10  # [s] between two scrapes, the least that metrics-server accepts
-MEASURED_LIMIT = 90.0  # [s]
+MEASURED_LIMIT = 2 * PATIENCE  # [s] of scrapes that are 10 s apart
 
 
 def metered(node: str) -> dict[str, str]:

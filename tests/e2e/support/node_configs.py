@@ -74,10 +74,15 @@ def define(api: Api, group: str) -> None:
     """Both kinds of a group, served from now on, and the namespace of their objects."""
     for kind, plural in KINDS.items():
         api.post(_DEFINITIONS, definition(kind, group))
-        path = _path(group, plural)
-        wait_until(lambda path=path: _is_served(api, path), f"{plural}.{group} served")
+        wait_served(api, group, plural)
     if not _is_served(api, f"/api/v1/namespaces/{NAMESPACE}"):
         api.post("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
+
+
+def wait_served(api: Api, group: str, plural: str) -> None:
+    """Until objects of a kind can be listed, and kubectl can learn of it: a moment after it was established."""
+    wait_until(lambda: _is_served(api, _path(group, plural)), f"{plural}.{group} served")
+    wait_until(lambda: _is_discovered(api, group, plural), f"{plural}.{group} discovered")
 
 
 def undefine(api: Api) -> None:
@@ -98,6 +103,14 @@ def _is_served(api: Api, path: str) -> bool:
             return False
         raise
     return True
+
+
+def _is_discovered(api: Api, group: str, plural: str) -> bool:
+    path = f"/apis/{group}/{VERSION}"
+    groups = {each["name"] for each in api.get("/apis")["groups"]}
+    if group not in groups or not _is_served(api, path):
+        return False
+    return plural in {each["name"] for each in api.get(path)["resources"]}
 
 
 def _path(group: str, plural: str, name: str = "") -> str:

@@ -20,6 +20,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+PATIENCE = 90.0
+"""[s] that a test waits for what must come: no promise of anybody's, and enough for a machine with other work to do."""
+
 # reads "+PGID" and "-PGID" until the pipe closes, then kills what is left
 _WATCHDOG = """
 import os, signal, sys
@@ -70,7 +73,7 @@ def _claim(port: int) -> bool:
     return True
 
 
-def wait_until(condition: Callable[[], T], what: str, timeout: float = 30.0, every: float = 0.05) -> T:
+def wait_until(condition: Callable[[], T], what: str, timeout: float = PATIENCE, every: float = 0.05) -> T:
     """The first true answer of ``condition``.
 
     Raises:
@@ -127,7 +130,7 @@ class Process:
         if self.alive:
             os.killpg(self.pid, number)
 
-    def wait(self, timeout: float = 10.0) -> int:
+    def wait(self, timeout: float = PATIENCE) -> int:
         """Exit code of a process that ends by itself; subprocess.TimeoutExpired where it does not."""
         code = self._child.wait(timeout)
         _tell_watchdog(f"-{self.pid}")
@@ -138,7 +141,7 @@ class Process:
         self.signal(signal.SIGKILL)
         return self.wait()
 
-    def stop(self, timeout: float = 15.0) -> int:
+    def stop(self, timeout: float = PATIENCE) -> int:
         """SIGTERM, and SIGKILL for one that does not listen. The exit code; harmless on one that has ended."""
         self.signal(signal.SIGTERM)
         try:

@@ -16,6 +16,6 @@ def located(tool: str, absent: str) -> dict[str, Path]:
         AssertionError: one is not there; ``absent`` says what, and what to run.
     """
     argv = [sys.executable, str(TOOLS / tool), "--where"]
-    told = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    told = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
     assert told.returncode == 0, f"{absent}: {told.stderr.strip()}"
     return {name: Path(path) for name, path in (line.split(" ", 1) for line in told.stdout.splitlines())}

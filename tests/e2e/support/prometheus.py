@@ -27,12 +27,11 @@ import yaml
 
 from tests.e2e.support.api import PLAIN
 from tests.e2e.support.monitoring import Certificate, programs
-from tests.e2e.support.processes import Process, free_port, wait_until
+from tests.e2e.support.processes import PATIENCE, Process, free_port, wait_until
 
 READER = ("reader", "steady-hand")
 """User and password for basic authentication."""
 _READER_BCRYPT = "$2b$04$peaksSchedulerTests..ORXbxNnWVASyHMLPJev1vjiF8g49adqa"  # of that password, at the least cost
-START_LIMIT = 60.0  # [s]
 IMPORT_LIMIT = 300  # [s]
 
 
@@ -109,6 +108,7 @@ class Prometheus:
         self._port = free_port()
         self.url = f"{'https' if certificate else 'http'}://127.0.0.1:{self._port}"
         self._flags = list(flags)
+        self._targets = len(targets)
         self._configure(targets, interval, rules or {})
         self._guard(basic_auth, certificate)
         if history:
@@ -145,7 +145,7 @@ class Prometheus:
             *self._flags,
         ]
         self.process = Process("prometheus", argv, self.folder / "prometheus.log")
-        wait_until(self._ready, f"Prometheus ready (its log: {self.process.log})", START_LIMIT)
+        wait_until(self._ready, f"Prometheus ready (its log: {self.process.log})", PATIENCE)
         return self
 
     def stop(self) -> None:
@@ -183,7 +183,7 @@ class Prometheus:
         times = {"start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step:g}"}
         return list(self._ask("/api/v1/query_range", {"query": expression, **times})["result"])
 
-    def wait_until(self, expression: str, *, series: int = 1, timeout: float = 30.0) -> list[Sample]:
+    def wait_until(self, expression: str, *, series: int = 1, timeout: float = PATIENCE) -> list[Sample]:
         """The query's answer as soon as it has at least that many series."""
 
         def enough() -> list[Sample]:
@@ -192,13 +192,14 @@ class Prometheus:
 
         return wait_until(enough, f"{series} series of {expression}", timeout, every=0.2)
 
-    def wait_scraped(self, times: int = 2, timeout: float = 60.0) -> None:
-        """Until every target was scraped that often more: a rate needs two."""
+    def wait_scraped(self, times: int = 2, timeout: float = PATIENCE) -> None:
+        """Until every target was scraped that often more, and answered: a rate needs two."""
         begun = time.time()
 
-        def enough() -> list[Sample]:
+        def enough() -> bool:
             since = max(1, int(time.time() - begun))
-            return self.query(f"min(count_over_time(up[{since}s])) >= {times}")
+            # a target that was not scraped yet has no series
+            return len(self.query(f"sum_over_time(up[{since}s]) >= {times}")) >= self._targets
 
         wait_until(enough, f"{times} scrapes of every target", timeout, every=0.2)
 
@@ -249,7 +250,7 @@ class NodeExporter:
     def __enter__(self) -> Self:
         argv = [str(programs()["prometheus-node-exporter"]), f"--web.listen-address={self._address}"]
         self._process = Process("node-exporter", argv, self._folder / "node-exporter.log")
-        wait_until(self._answers, f"node_exporter ready (its log: {self._process.log})", START_LIMIT)
+        wait_until(self._answers, f"node_exporter ready (its log: {self._process.log})", PATIENCE)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
-from tests.e2e.support.processes import free_port
+from tests.e2e.support.processes import PATIENCE, free_port
 
 T = TypeVar("T")
 
@@ -73,7 +73,7 @@ class Proxy:
         self._do(self._listen())
 
     def _do(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE)
 
     async def _set(self, *, frozen: bool) -> None:
         (self._open.clear if frozen else self._open.set)()

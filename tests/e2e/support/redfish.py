@@ -14,11 +14,10 @@ import httpx
 
 from tests.e2e.support.api import PLAIN
 from tests.e2e.support.inference import programs
-from tests.e2e.support.processes import Process, free_port, wait_until
+from tests.e2e.support.processes import PATIENCE, Process, free_port, wait_until
 
 INTAKE = 25.0
 """[C] of the air, always."""
-START_LIMIT = 30.0  # [s]
 
 
 class Redfish:
@@ -37,7 +36,7 @@ class Redfish:
         argv = [str(programs()["sushy-tools"]), "--fake", "--interface", "127.0.0.1", "--port", str(self._port)]
         self._process = Process("sushy-emulator", argv, self._folder / "emulator.log", {"HOME": str(self._folder)})
         try:
-            wait_until(self._answers, f"a Redfish emulator (its log: {self._process.log})", START_LIMIT)
+            wait_until(self._answers, f"a Redfish emulator (its log: {self._process.log})", PATIENCE)
         except BaseException:
             self._process.kill()
             raise

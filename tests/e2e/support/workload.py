@@ -16,7 +16,7 @@ from typing import Any
 from tests.e2e.support.api import Object
 from tests.e2e.support.cluster import Cluster
 from tests.e2e.support.daemon import Daemon
-from tests.e2e.support.processes import wait_until
+from tests.e2e.support.processes import PATIENCE, wait_until
 from tests.support import builders
 
 DECISION = "peaks-scheduler/decision"
@@ -72,7 +72,17 @@ def waiting(cluster: Cluster) -> list[str]:
     return [each["metadata"]["name"] for each in found]
 
 
-def wait_placed(cluster: Cluster, name: str, timeout: float = 30.0) -> str:
+def bound_lines(daemon: Daemon) -> int:
+    """How many pods this process has bound, by its log: told sooner than a page is computed anew."""
+    return daemon.output().count('"message": "bound"')
+
+
+def wait_some_bound(daemon: Daemon, count: int) -> int:
+    """Until so many pods are bound; how many are."""
+    return wait_until(lambda: (n := bound_lines(daemon)) >= count and n, f"{count} pods bound", every=0.01)
+
+
+def wait_placed(cluster: Cluster, name: str, timeout: float = PATIENCE) -> str:
     """The node of a pod, once it has one."""
     path = f"/api/v1/namespaces/default/pods/{name}"
     return wait_until(lambda: cluster.api.get(path)["spec"].get("nodeName"), f"{name} bound", timeout)
@@ -133,7 +143,7 @@ def _number(quantity: str) -> Decimal:
     return Decimal(number) * _SUFFIXES[quantity.removeprefix(number)]
 
 
-def assert_sound(cluster: Cluster, daemon: Daemon, *, pid: int | None = None, timeout: float = 90.0) -> None:
+def assert_sound(cluster: Cluster, daemon: Daemon, *, pid: int | None = None, timeout: float = PATIENCE) -> None:
     """What holds after every fault: each pod bound and told once, where the record says; no node over its allocatable;
     the process alive, with ``pid`` the same as before, and nothing in its log that nobody expected.
     """

@@ -78,7 +78,7 @@ def run(api: ServerThread, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> 
         finally:
             if not living.done():
                 signal.raise_signal(signal.SIGTERM)
-            async with asyncio.timeout(10.0):
+            async with asyncio.timeout(60.0):
                 assert await living == code
 
     return running

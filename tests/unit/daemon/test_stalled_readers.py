@@ -17,10 +17,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.e2e.support.processes import free_port
 from tests.support.builders import node, pod
 from tests.support.server_thread import ServerThread
 
 WITHIN = 60.0  # [s]
+GRACE = 30.0  # [s]
 PODS = 100
 
 
@@ -36,8 +38,7 @@ def daemon(
     api: ServerThread, folder: Path, stderr: int, limit: str = ""
 ) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """The process and its port."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()  # not of the range that the connections of others are given theirs from
     options = ["--load-address", "http://127.0.0.1:9", "--listen", f"127.0.0.1:{port}", "--log-format", "text"]
     kubeconfig = str(api.server.write_kubeconfig(folder / "kubeconfig"))
     argv = [sys.executable, "-m", "peaks_scheduler", "run", "--kubeconfig", kubeconfig, *options]
@@ -64,7 +65,7 @@ def wait_for(api: ServerThread, pods: int, process: subprocess.Popen[bytes]) -> 
 def ended(process: subprocess.Popen[bytes]) -> int:
     """Its exit code after a SIGTERM, within the grace period of a kubelet."""
     process.send_signal(signal.SIGTERM)
-    return process.wait(timeout=10.0)
+    return process.wait(timeout=GRACE)
 
 
 def come(api: ServerThread, count: int, start: int = 0) -> None:
@@ -98,7 +99,7 @@ def test_a_reader_that_comes_back_finds_every_line(api: ServerThread, tmp_path: 
         process.send_signal(signal.SIGTERM)
         with open(reader, "rb") as log:
             lines = log.read().decode().splitlines()
-        assert process.wait(timeout=10.0) == 0
+        assert process.wait(timeout=GRACE) == 0
     assert sum(" bound pod=" in line for line in lines) == PODS
     assert lines[-1].endswith("stopped")
 
