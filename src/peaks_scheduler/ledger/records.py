@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass, field
 
 from peaks_scheduler.ledger.indices.slots import Slot
@@ -66,6 +67,8 @@ class NodeSlot(Slot):
     unseen: int = 0  # [nanocores] correction of the load: use that the average misses, minus use of ended pods in it
     unseen_memory: int = 0  # [bytes] memory use that the measurement misses
     ended: list[Ended] = field(default_factory=list)  # pods that ended within the load's window, the latest
+    recent: set[PodRecord] = field(default_factory=set)  # where it has a load: its pods that had not started by ...
+    since: float = math.inf  # [s]
     load: NodeLoad | None = None
     fitted: PowerModel | None = None
     """The model of the power book that counts."""
@@ -82,6 +85,7 @@ class NodeSlot(Slot):
             unseen=self.unseen,
             unseen_memory=self.unseen_memory,
             ended=list(self.ended),
+            since=self.since,
             load=self.load,
             fitted=self.fitted,
             model=self.model,

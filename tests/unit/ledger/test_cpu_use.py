@@ -344,6 +344,6 @@ def test_all_nodes_at_once_are_estimated_as_each_by_itself(loads: list[NodeLoad 
     known.refresh(NOW + age)
     together = {name: known._columns.single[name].copy() for name in COLUMNS}
     for slot in known._slots:
-        known._correct(slot)
+        known._estimate(slot)
     for name in COLUMNS:
         assert together[name].tolist() == pytest.approx(known._columns.single[name].tolist(), rel=0, abs=0, nan_ok=True)
