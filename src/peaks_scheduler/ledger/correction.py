@@ -1,12 +1,12 @@
 """The correction of a node's load: use of its pods that the load misses, minus use of ended pods that it still has.
 
 A load is an average over a window. It misses the use of pods that started within the window, and it still has the use
-of pods that ended within it. Owns, for each node, which pods those are: ``slot.recent`` has its pods that had not
-started by ``slot.since``, ``slot.ended`` those that ended within the window. All other pods have no part in the
-correction, so that a report costs as much as pods have come and gone within its window, however many there are. Assumes
-that the ledger tells it about every pod that comes, ends or goes, and about every load; ``record.unseen`` is at any
-time what ``unseen`` says of the pod and its node's load, and ``slot.unseen`` the sum of it over the node's pods minus
-that of ``still_seen`` over ``slot.ended``. Without a load all of them are 0.
+of pods that ended within it. Owns, for each node, which pods those are: ``slot.recent`` has its pods that started after
+``slot.since``, ``slot.ended`` those that ended within the window, ``slot.waiting`` what its pods will use that have not
+started, which no load has. All other pods have no part in the correction, so that a report costs as much as pods have
+come and gone within its window, however many there are. Assumes that the ledger tells it about every pod that comes,
+ends or goes, and about every load. Then ``slot.unseen`` is the sum of ``unseen`` over the node's pods minus that of
+``still_seen`` over ``slot.ended`` at any time, and 0 without a load.
 
 Amounts are integers (nanocores, bytes): adding and removing a pod leaves no rounding error, and no sum depends on an
 order. Pure.
@@ -15,10 +15,12 @@ order. Pure.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+
+from peaks_scheduler.objects.pod import Pod
 
 from .node_load import NANO, Ended, NodeLoad, still_seen, unseen
-from .records import NodeSlot, PodRecord
+from .records import NodeSlot, PodRecord, Start
 
 REMEMBERED = 3600.0  # [s] ended pods that the present load does not contain are kept so long, for one that may come
 KEPT = 1000  # ended pods of a node; where more end within a window, the node counts as busier than it is
@@ -31,23 +33,53 @@ _EARLIER = 0.125  # of a window: the next one may begin so much earlier, as thos
 def measured(slot: NodeSlot, load: NodeLoad) -> None:
     """The node has this load from now on."""
     slot.load = load
-    if load.window_start < slot.since:
-        slot.since = -math.inf  # the window begins earlier than any before, or is the first one
-        _count(slot, slot.records.values(), load)
-    elif slot.recent:
-        _count(slot, slot.recent, load)
-    slot.unseen = sum(record.unseen for record in slot.recent)
-    # memory of ended pods is not subtracted: some sources measure an instant, in which it is already free
-    slot.unseen_memory = sum(record.unseen_memory for record in slot.recent)
+    _find_recent(slot, load.window_start, load.window_end)
+    cpu, memory = _missed(slot, load.window_start, load.window_end)
     slot.ended = [pod for pod in slot.ended if pod.finished > load.window_start]
-    slot.unseen -= sum(still_seen(pod, load) for pod in slot.ended)
+    slot.unseen = slot.waiting + cpu - sum(still_seen(pod, load) for pod in slot.ended)
+    # memory of ended pods is not subtracted: some sources measure an instant, in which it is already free
+    slot.unseen_memory = slot.waiting_memory + memory
+
+
+def _find_recent(slot: NodeSlot, start: float, end: float) -> None:
+    """Find the pods that started after ``slot.since``, which this and the next windows will begin after."""
+    since, recent = start - _EARLIER * (end - start), slot.recent
+    if start < slot.since:  # the window begins earlier than any before, or is the first one
+        slot.since = since
+        slot.recent = {
+            record: _start(started, record.pod)
+            for record in slot.records.values()
+            if (started := record.pod.started) is not None and started > since
+        }
+        return
+    slot.since = since = max(since, slot.since)
+    if recent and any(one[0] <= since for one in recent.values()):
+        slot.recent = {record: one for record, one in recent.items() if one[0] > since}  # anew: a dict never shrinks
+
+
+def _start(started: float, pod: Pod) -> Start:
+    return started, pod.cpu * NANO, pod.memory
+
+
+def _missed(slot: NodeSlot, start: float, end: float) -> tuple[int, int]:
+    """[nanocores], [bytes] the part of the recent pods' use that a load over this window misses."""
+    total = memory = 0
+    length = end - start
+    for started, pod_cpu, pod_memory in slot.recent.values():
+        # ``unseen`` without its calls: it is most of a report's time
+        if started >= end:
+            total += pod_cpu
+            memory += pod_memory
+        elif started > start:
+            missing = 1.0 - (end - started) / length
+            total += round(pod_cpu * missing)
+            memory += round(pod_memory * missing)
+    return total, memory
 
 
 def forget_load(slot: NodeSlot) -> None:
     """The node has no load any more."""
-    for record in slot.recent:
-        record.unseen = record.unseen_memory = 0
-    slot.recent, slot.since, slot.load = set(), math.inf, None
+    slot.recent, slot.since, slot.load = {}, math.inf, None
     slot.unseen = slot.unseen_memory = 0
 
 
@@ -60,50 +92,30 @@ def forget_ended(slot: NodeSlot, now: float) -> None:
     slot.ended = [pod for pod in slot.ended if pod.started <= end or pod.finished > recently]
 
 
-def _count(slot: NodeSlot, records: Iterable[PodRecord], load: NodeLoad) -> None:
-    """Find among ``records`` the pods that this load may miss a part of, and which part."""
-    start, end = load.window_start, load.window_end
-    length = end - start
-    slot.since = max(slot.since, start - _EARLIER * length)
-    recent = set()
-    for record in records:
-        started = record.pod.started
-        if started is not None and started <= start:
-            record.unseen = record.unseen_memory = 0
-            if started <= slot.since:
-                continue  # most pods are older than the window
-        elif started is None or length <= 0.0:
-            record.unseen, record.unseen_memory = unseen(record.pod, load)
-        else:
-            # ``unseen`` for a pod that started within the window, without its calls: it is most of a report's time
-            missing = 1.0 - max(0.0, end - started) / length
-            record.unseen = round(record.pod.cpu * NANO * missing)
-            record.unseen_memory = round(record.pod.memory * missing)
-        recent.add(record)
-    slot.recent = recent
-
-
 # -- pods that come and go
 
 
 def came(slot: NodeSlot, record: PodRecord) -> None:
     """The pod is on the node from now on."""
-    if slot.load is None:
-        return
-    pod = record.pod
-    record.unseen, record.unseen_memory = unseen(pod, slot.load)
-    slot.unseen += record.unseen
-    slot.unseen_memory += record.unseen_memory
-    if pod.started is None or pod.started > slot.since:
-        slot.recent.add(record)
+    started = record.pod.started
+    _add(slot, record.pod, 1)
+    if slot.load is not None and started is not None and started > slot.since:
+        slot.recent[record] = _start(started, record.pod)
 
 
 def went(slot: NodeSlot, record: PodRecord) -> None:
-    """The pod is no longer on the node."""
-    slot.unseen -= record.unseen
-    slot.unseen_memory -= record.unseen_memory
-    record.unseen = record.unseen_memory = 0
-    slot.recent.discard(record)
+    """The pod, which has not changed since it came, is no longer on the node."""
+    _add(slot, record.pod, -1)
+    slot.recent.pop(record, None)
+
+
+def _add(slot: NodeSlot, pod: Pod, sign: int) -> None:
+    cpu, memory = unseen(pod, slot.load)
+    slot.unseen += sign * cpu
+    slot.unseen_memory += sign * memory
+    if pod.started is None:
+        slot.waiting += sign * pod.cpu * NANO
+        slot.waiting_memory += sign * pod.memory
 
 
 def ended(slot: NodeSlot, pod: Ended, now: float) -> None:
@@ -117,13 +129,6 @@ def ended(slot: NodeSlot, pod: Ended, now: float) -> None:
         slot.unseen += still_seen(slot.ended.pop(0), load)
     if load is None:
         forget_ended(slot, now)
-
-
-def use_changed(slot: NodeSlot, record: PodRecord) -> None:
-    """The pod, which is on the node, is expected to use another amount of CPU."""
-    slot.unseen -= record.unseen
-    record.unseen, _ = unseen(record.pod, slot.load)
-    slot.unseen += record.unseen
 
 
 def ended_use_changed(slot: NodeSlot, usage: Mapping[str, int]) -> None:

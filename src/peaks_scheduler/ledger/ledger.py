@@ -106,7 +106,7 @@ class Ledger(NodeLedger):
         for slot in self._by_name.values():
             for uid in slot.records:
                 other._enter(other._pods[uid], slots[slot.name])
-            slots[slot.name].recent.update(other._pods[record.pod.uid] for record in slot.recent)
+            slots[slot.name].recent = {other._pods[record.pod.uid]: start for record, start in slot.recent.items()}
         return other
 
     # -- reading
@@ -383,11 +383,14 @@ class Ledger(NodeLedger):
 
     def _set_use(self, record: PodRecord, cpu: int | None) -> None:
         before, slot = record.pod, record.slot
-        record.pod = before.using(cpu)
-        if slot is None or record.pod is before:
+        after = before.using(cpu)
+        if slot is None or after is before:
+            record.pod = after
             return
-        slot.asked += record.pod.cpu - before.cpu
-        correction.use_changed(slot, record)
+        correction.went(slot, record)
+        record.pod = after
+        correction.came(slot, record)
+        slot.asked += after.cpu - before.cpu
         self._estimate(slot)
 
 

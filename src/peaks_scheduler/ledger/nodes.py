@@ -2,8 +2,7 @@
 
 Owns the nodes and the arrays that decisions are made from. Assumes that the ledger says which pod is on which node.
 Sums of requests are integers (millicores, bytes, units): adding and removing a pod leaves no rounding error. So are
-the corrections of the load (nanocores): each pod's part is kept with the pod, and exactly that part is removed. No I/O,
-no clock: ``now`` is an argument, times are ours, in seconds.
+the corrections of the load (``correction``). No I/O, no clock: ``now`` is an argument, times are ours, in seconds.
 """
 
 from __future__ import annotations
