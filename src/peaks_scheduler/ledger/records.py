@@ -13,7 +13,6 @@ from peaks_scheduler.power.models import PowerModel
 
 from .node_load import Ended, NodeLoad
 
-
 Start = tuple[float, int, int]
 """[s] when a pod started, [nanocores] and [bytes] what it is expected to use."""
 
