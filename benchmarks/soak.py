@@ -2,8 +2,9 @@
 
 Owns the order: warm up, sample every ten seconds while pods come and go, restart the API server at two fifths and at
 seven tenths of the time (same port, same etcd), let the last pods go, and judge. Growth is the slope of the samples
-after the warm-up, which lasts until as many pods are gone as the scheduler remembers. Objects are counted twice, while the churn is steady, so that a type that grew can be named. A pod
-that was not bound, or bound twice, or one record that names another node, leaves no valid result.
+after the warm-up, which lasts until as many pods are gone as the scheduler remembers. Objects are counted twice, while
+the churn is steady, so that a type that grew can be named. A pod that was not bound, or bound twice, or one record that
+names another node, leaves no valid result.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from benchmarks.plan import Plan
 from benchmarks.plane import BenchPlane
 from benchmarks.slopes import CONFIDENCE, Slope, slope
 from benchmarks.soak_churn import SoakChurn
-from tests.e2e.support.daemon import credentials
 from peaks_scheduler.ledger.tombstones import KEPT
+from tests.e2e.support.daemon import credentials
 from tests.soak.samples import Sample, grown, table
 from tests.soak.watched import LIGHT, WHOLE, Watched
 
@@ -65,8 +66,10 @@ def warm_up(minutes: float) -> float:
 
 
 def is_warm(minute: float, gone: int, minutes: float) -> bool:
-    """Does a sample at this minute of ``minutes`` count, when ``gone`` pods are gone? Until ``KEPT`` are, each leaves its
-    name behind, about 140 bytes."""
+    """Does a sample at this minute of ``minutes`` count, when ``gone`` pods are gone?
+
+    Until ``KEPT`` are gone, each leaves its name behind, about 140 bytes.
+    """
     return minute >= warm_up(minutes) and (gone >= KEPT or minute >= LATEST * minutes)
 
 
