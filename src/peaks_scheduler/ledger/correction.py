@@ -35,8 +35,10 @@ def measured(slot: NodeSlot, load: NodeLoad) -> None:
     slot.load = load
     _find_recent(slot, load.window_start, load.window_end)
     cpu, memory = _missed(slot, load.window_start, load.window_end)
-    slot.ended = [pod for pod in slot.ended if pod.finished > load.window_start]
-    slot.unseen = slot.waiting + cpu - sum(still_seen(pod, load) for pod in slot.ended)
+    slot.unseen = slot.waiting + cpu
+    if slot.ended:
+        slot.ended = [pod for pod in slot.ended if pod.finished > load.window_start]
+        slot.unseen -= sum(still_seen(pod, load) for pod in slot.ended)
     # memory of ended pods is not subtracted: some sources measure an instant, in which it is already free
     slot.unseen_memory = slot.waiting_memory + memory
 
