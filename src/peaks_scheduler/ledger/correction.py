@@ -34,7 +34,7 @@ def measured(slot: NodeSlot, load: NodeLoad) -> None:
     """The node has this load from now on."""
     slot.load = load
     _find_recent(slot, load.window_start, load.window_end)
-    cpu, memory = _missed(slot, load.window_start, load.window_end)
+    cpu, memory = _missed(slot, load.window_start, load.window_end) if slot.recent else (0, 0)
     slot.unseen = slot.waiting + cpu
     if slot.ended:
         slot.ended = [pod for pod in slot.ended if pod.finished > load.window_start]
