@@ -2,8 +2,9 @@
 
 Owns the order: warm up, sample every ten seconds while pods come and go, restart the API server at two fifths and at
 seven tenths of the time (same port, same etcd), let the last pods go, and judge. Growth is the slope of the samples
-after the warm-up. Objects are counted twice, while the churn is steady, so that a type that grew can be named. A pod
-that was not bound, or bound twice, or one record that names another node, leaves no valid result.
+after the warm-up, which lasts until as many pods are gone as the scheduler remembers. Objects are counted twice, while
+the churn is steady, so that a type that grew can be named. A pod that was not bound, or bound twice, or one record that
+names another node, leaves no valid result.
 """
 
 from __future__ import annotations
@@ -19,16 +20,18 @@ from benchmarks.plan import Plan
 from benchmarks.plane import BenchPlane
 from benchmarks.slopes import CONFIDENCE, Slope, slope
 from benchmarks.soak_churn import SoakChurn
+from peaks_scheduler.ledger.tombstones import KEPT
 from tests.e2e.support.daemon import credentials
 from tests.soak.samples import Sample, grown, table
 from tests.soak.watched import LIGHT, WHOLE, Watched
 
 PART = "soak"
 NODES = 1_000  # at most: what grows does so with pods and restarts
-RATE = 50.0  # [pods/s]
+RATE = 50.0  # [pods/s] at most
 EVERY = 10.0  # [s] from one sample to the next
 WARM_UP = 0.2  # of the time: every node was used, connections and allocator are as they will be
 WARMEST = 5.0  # [min]
+LATEST = 0.5  # of the time: the warm-up ends, however few pods are gone by then
 RESTARTS = (0.4, 0.7)  # of the time
 # quantity -> growth an hour from which on it is one. 28 bytes that every pod leaves behind are 5 MB an hour, and no
 # object that a pod brings takes less; a file or a task for every restart is six an hour
@@ -45,13 +48,13 @@ def measure(plan: Plan, say: Callable[[str], None]) -> tuple[list[Figure], list[
             plane.create_nodes(workload.nodes(nodes, plan.seed))
             with LoadEndpoint(workload.loads(nodes, plan.seed)) as load, _daemon(plane, load.url) as daemon:
                 daemon.wait_leading()
-                with SoakChurn(plane.api, RATE, plan.seed) as churn:
+                with SoakChurn(plane.api, min(plan.rate, RATE), plan.seed) as churn:
                     samples = Soak(plane, daemon, churn, plan.minutes, say).run()
                 conflicts = daemon.metric("peaks_binding_conflicts_total")
             with bindings_audit.log(folder).open(encoding="utf-8") as log:
                 bindings = bindings_audit.read(log)
     _check(churn, bindings)
-    warm = [each for each in samples if each.minute >= warm_up(plan.minutes)]
+    warm = [each for each in samples if is_warm(each.minute, each.pods, plan.minutes)]
     say("\n".join(["samples:", *table(samples)]))
     say(_objects([each for each in warm if each.objects]))
     return _figures(warm, churn, bindings, conflicts), _aims(warm)
@@ -60,6 +63,14 @@ def measure(plan: Plan, say: Callable[[str], None]) -> tuple[list[Figure], list[
 def warm_up(minutes: float) -> float:
     """[min] that do not count."""
     return min(WARMEST, WARM_UP * minutes)
+
+
+def is_warm(minute: float, gone: int, minutes: float) -> bool:
+    """Does a sample at this minute of ``minutes`` count, when ``gone`` pods are gone?
+
+    Until ``KEPT`` are gone, each leaves its name behind, about 140 bytes.
+    """
+    return minute >= warm_up(minutes) and (gone >= KEPT or minute >= LATEST * minutes)
 
 
 def _daemon(plane: BenchPlane, load: str) -> Watched:
@@ -85,7 +96,7 @@ class Soak:
         while (minute := self._minute()) < self._minutes:
             if self._restarts and minute >= self._restarts[0]:
                 self._restart()
-            whole = not counted and minute >= warm_up(self._minutes)
+            whole = not counted and is_warm(minute, self._churn.gone, self._minutes)
             samples.append(self._look(whole))
             counted = counted or whole
             time.sleep(max(0.0, EVERY - 60.0 * (self._minute() - minute)))
@@ -137,6 +148,7 @@ def _figures(
     unseen = churn.created - sum(count == 1 for count in bindings.times.values())
     return [
         *(each for name, growth in slopes(warm).items() for each in _growth(warm, name, growth)),
+        *(_figure(f"RSS [MB]: {part}, {when}", "", value) for part, when, value in _parts(warm)),
         _figure("pods created, bound once and deleted", "", churn.gone),
         _figure("pods a second", "1/s", churn.rate),
         _figure("pods bound, but the killed server did not write it down", "", unseen),
@@ -152,6 +164,14 @@ def _growth(warm: Sequence[Sample], name: str, growth: Slope) -> Iterator[Figure
     yield _figure(f"{NAMES[name]}: growth", "1/h", growth.value)
     yield _figure(f"{NAMES[name]}: growth, {CONFIDENCE:.0%} interval from", "1/h", growth.low)
     yield _figure(f"{NAMES[name]}: growth, {CONFIDENCE:.0%} interval to", "1/h", growth.high)
+
+
+def _parts(warm: Sequence[Sample]) -> Iterator[tuple[str, str, float]]:
+    """What RSS is made of: small objects are Python's, the rest is malloc's."""
+    for when, each in (("after the warm-up", warm[0]), ("at the end", warm[-1])):
+        yield "in use by malloc", when, each.given
+        yield "kept free by malloc", when, each.free
+        yield "small objects and the rest", when, each.rss - each.given - each.free
 
 
 def _figure(name: str, unit: str, value: float) -> Figure:

@@ -1,9 +1,6 @@
-"""What a node uses now: its measured load with a correction, or a range where no load is fresh.
+"""What a node uses now: its measured load with a correction (``correction``), or a range where no load is fresh.
 
-The load is an average over a window. It misses the use of pods that started within the window, and it still has the
-use of pods that ended within it; the correction adds the one and subtracts the other. Assumes that the ledger calls
-when a node's load or pods have changed. Corrections are integers (nanocores): adding and removing a pod leaves no
-rounding error.
+Assumes that the ledger calls when a node's load, pods or capacity have changed. Pure.
 """
 
 from __future__ import annotations
@@ -15,39 +12,8 @@ import numpy as np
 
 from peaks_scheduler.arrays import Ints
 
-from .node_load import NANO, still_seen, unseen
+from .node_load import NANO
 from .records import NodeSlot
-
-REMEMBERED = 3600.0  # [s] ended pods of a node without a load are kept so long, for a load that may still come
-KEPT = 1000  # ended pods of a node; where more end within a window, the node counts as busier than it is
-
-
-def correct(slot: NodeSlot, now: float) -> None:
-    """Recompute the correction of a node's load from its pods."""
-    load = slot.load
-    since = load.window_start if load is not None else now - REMEMBERED
-    length = load.window_end - since if load is not None else 0.0
-    total = memory = 0
-    for record in slot.records.values():
-        started = record.pod.started
-        if load is None or (started is not None and started <= since):
-            record.unseen = record.unseen_memory = 0  # most pods are older than the window
-            continue
-        if started is None or length <= 0.0:
-            record.unseen, record.unseen_memory = unseen(record.pod, load)
-        else:
-            # ``unseen`` for a pod that started within the window, without its calls: it is most of a report's time
-            missing = 1.0 - max(0.0, load.window_end - started) / length
-            record.unseen = round(record.pod.cpu * NANO * missing)
-            record.unseen_memory = round(record.pod.memory * missing)
-        total += record.unseen
-        memory += record.unseen_memory
-    if slot.ended:
-        slot.ended = [pod for pod in slot.ended[-KEPT:] if pod.finished > since]
-        total -= sum(still_seen(pod, load) for pod in slot.ended)
-    slot.unseen = total
-    # memory of ended pods is not subtracted: some sources measure an instant, in which it is already free
-    slot.unseen_memory = memory
 
 
 def estimate(slot: NodeSlot, columns: Mapping[str, Any], requested: int, now: float, expiry: float) -> None:

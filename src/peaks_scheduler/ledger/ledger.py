@@ -36,7 +36,8 @@ from peaks_scheduler.power.chord_savings import Savings
 from peaks_scheduler.power.models import EMPTY, PowerModels
 from peaks_scheduler.power.rises import Rises
 
-from .node_load import Ended, unseen
+from . import correction
+from .node_load import Ended
 from .nodes import NodeLedger
 from .nominator import NominatedPods
 from .records import Change, NodeSlot, PodRecord, State, asks_less, holds, selected_by, wants
@@ -105,6 +106,7 @@ class Ledger(NodeLedger):
         for slot in self._by_name.values():
             for uid in slot.records:
                 other._enter(other._pods[uid], slots[slot.name])
+            slots[slot.name].recent = {other._pods[record.pod.uid]: start for record, start in slot.recent.items()}
         return other
 
     # -- reading
@@ -222,8 +224,8 @@ class Ledger(NodeLedger):
         self._take_off(record)
         if record.pod.started is not None:
             finished = self.now if ended is None else ended
-            slot.ended.append(Ended.of(record.pod, record.pod.started, finished))
-            self._correct(slot)
+            correction.ended(slot, Ended.of(record.pod, record.pod.started, finished), self.now)
+            self._estimate(slot)
         self._forget_empty(slot)
         chosen = Change.CHOSEN if (record.state, record.chosen) == (State.BOUND, slot.name) else Change.NOTHING
         return Change.GONE | Change.FREED | chosen
@@ -376,18 +378,19 @@ class Ledger(NodeLedger):
                 record.later = record.later.using(estimates[record.later.siblings])
         for slot in self._by_name.values():
             if any(each.siblings in estimates for each in slot.ended):
-                slot.ended = [each.using(self._usage.get(each.siblings)) for each in slot.ended]
-                self._correct(slot)
+                correction.ended_use_changed(slot, self._usage)
+                self._estimate(slot)
 
     def _set_use(self, record: PodRecord, cpu: int | None) -> None:
         before, slot = record.pod, record.slot
-        record.pod = before.using(cpu)
-        if slot is None or record.pod is before:
+        after = before.using(cpu)
+        if slot is None or after is before:
+            record.pod = after
             return
-        slot.asked += record.pod.cpu - before.cpu
-        slot.unseen -= record.unseen
-        record.unseen, _ = unseen(record.pod, slot.load)
-        slot.unseen += record.unseen
+        correction.went(slot, record)
+        record.pod = after
+        correction.came(slot, record)
+        slot.asked += after.cpu - before.cpu
         self._estimate(slot)
 
 

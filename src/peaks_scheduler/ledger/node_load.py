@@ -145,7 +145,9 @@ def unseen(pod: Pod, load: NodeLoad | None) -> tuple[int, int]:
     if load is None:
         return 0, 0
     missing = 1.0 - seen_share(pod.started, None, load.window_start, load.window_end)
-    return (round(pod.cpu * NANO * missing), round(pod.memory * missing)) if missing else (0, 0)
+    if missing in (0.0, 1.0):  # most pods: no rounding
+        return (pod.cpu * NANO, pod.memory) if missing else (0, 0)
+    return round(pod.cpu * NANO * missing), round(pod.memory * missing)
 
 
 def still_seen(pod: Ended, load: NodeLoad | None) -> int:

@@ -2,8 +2,7 @@
 
 Owns the nodes and the arrays that decisions are made from. Assumes that the ledger says which pod is on which node.
 Sums of requests are integers (millicores, bytes, units): adding and removing a pod leaves no rounding error. So are
-the corrections of the load (nanocores): each pod's part is kept with the pod, and exactly that part is removed. No I/O,
-no clock: ``now`` is an argument, times are ours, in seconds.
+the corrections of the load (``correction``). No I/O, no clock: ``now`` is an argument, times are ours, in seconds.
 """
 
 from __future__ import annotations
@@ -25,9 +24,10 @@ from peaks_scheduler.power.book import PowerBook
 from peaks_scheduler.power.models import EMPTY, PowerModel, PowerModels
 from peaks_scheduler.power.temperature import at_present
 
+from . import correction
 from .columns import Columns
-from .cpu_use import correct, estimate, estimate_all
-from .node_load import NodeLoad, unseen
+from .cpu_use import estimate, estimate_all
+from .node_load import NodeLoad
 from .power_columns import write_model
 from .records import Change, NodeSlot, PodRecord, same_node
 from .snapshot import NO_CPUS, Snapshot
@@ -123,9 +123,7 @@ class NodeLedger:
     def _put(self, record: PodRecord, slot: NodeSlot) -> None:
         pod = record.pod
         slot.asked += pod.cpu
-        record.unseen, record.unseen_memory = unseen(pod, slot.load)
-        slot.unseen += record.unseen
-        slot.unseen_memory += record.unseen_memory
+        correction.came(slot, record)
         self._priorities[pod.priority] += 1
         self._enter(record, slot)
         self._hold(slot, pod, 1)
@@ -145,9 +143,7 @@ class NodeLedger:
         record.slot = None
         del slot.records[pod.uid]
         slot.asked -= pod.cpu
-        slot.unseen -= record.unseen
-        slot.unseen_memory -= record.unseen_memory
-        record.unseen = record.unseen_memory = 0
+        correction.went(slot, record)
         self._priorities[pod.priority] -= 1
         if not self._priorities[pod.priority]:
             del self._priorities[pod.priority]
@@ -216,7 +212,7 @@ class NodeLedger:
         else:
             self.oddities.pop(node.name, None)
         self._write_model(slot, node)
-        self._correct(slot)
+        self._estimate(slot)
 
     def _write_ceiling(self, i: int, own: Ceiling) -> None:
         single = self._columns.single
@@ -240,7 +236,8 @@ class NodeLedger:
             assert last.node is not None
             self._indices.node_changed(last, last.node, placed=True)
         self._indices.node_gone()
-        slot.node, slot.index, slot.load, slot.fitted, slot.model = None, -1, None, None, None
+        slot.node, slot.index, slot.fitted, slot.model = None, -1, None, None
+        correction.forget_load(slot)
         slot.ended.clear()
         self._forget_empty(slot)
         self._snapshot = None
@@ -375,7 +372,7 @@ class NodeLedger:
         time changes none of them."""
         self.now = now
         for slot in self._enter_load(loads):
-            self._correct(slot)
+            self._estimate(slot)
 
     def _enter_load(self, loads: Mapping[str, NodeLoad]) -> list[NodeSlot]:
         """Enter the loads of known nodes, and return these."""
@@ -383,22 +380,19 @@ class NodeLedger:
         for name, load in loads.items():
             slot = self._by_name.get(name)
             if slot is not None and slot.node is not None:
-                slot.load = load
+                correction.measured(slot, load)
                 slots.append(slot)
         return slots
 
     def refresh(self, now: float) -> None:
-        """Let time pass: loads become stale, models expire, and load windows cover more of the pods' use."""
+        """Let time pass: loads become stale, and models expire."""
         self.now = now
         self.expire(now)
         for slot in self._slots:
-            correct(slot, now)
+            if slot.ended:
+                correction.forget_ended(slot, now)
         requested = self._columns.resources.all_held("memory")
         estimate_all(self._slots, self._columns.single, requested, now, self.expiry)
-
-    def _correct(self, slot: NodeSlot) -> None:
-        correct(slot, self.now)
-        self._estimate(slot)
 
     def _estimate(self, slot: NodeSlot) -> None:
         if slot.index < 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass, field
 
 from peaks_scheduler.ledger.indices.slots import Slot
@@ -11,6 +12,9 @@ from peaks_scheduler.objects.pod import Pod
 from peaks_scheduler.power.models import PowerModel
 
 from .node_load import Ended, NodeLoad
+
+Start = tuple[float, int, int]
+"""[s] when a pod started, [nanocores] and [bytes] what it is expected to use."""
 
 
 class State(enum.Enum):
@@ -46,15 +50,13 @@ class PodRecord:
     pod: Pod
     state: State
     slot: NodeSlot | None = None
-    unseen: int = 0  # [nanocores] its part of the correction of the node's load
-    unseen_memory: int = 0  # [bytes] likewise of memory
     nominated: str = ""  # the node that it is nominated to while it is pending; empty: none
     later: Pod | None = None  # the pod as last observed while assumed: it counts if the assumption is forgotten
     chosen: str = ""  # the node that it was last assumed on; empty: never
 
     def copy(self) -> PodRecord:
         """The same, on no node and nominated to none."""
-        return PodRecord(self.pod, self.state, None, self.unseen, self.unseen_memory, "", self.later, self.chosen)
+        return PodRecord(self.pod, self.state, None, "", self.later, self.chosen)
 
 
 @dataclass(slots=True, eq=False)
@@ -66,6 +68,10 @@ class NodeSlot(Slot):
     unseen: int = 0  # [nanocores] correction of the load: use that the average misses, minus use of ended pods in it
     unseen_memory: int = 0  # [bytes] memory use that the measurement misses
     ended: list[Ended] = field(default_factory=list)  # pods that ended within the load's window, the latest
+    recent: dict[PodRecord, Start] = field(default_factory=dict)  # where it has a load: pods that started after ...
+    since: float = math.inf  # [s]
+    waiting: int = 0  # [nanocores] expected use of its pods that have not started
+    waiting_memory: int = 0  # [bytes]
     load: NodeLoad | None = None
     fitted: PowerModel | None = None
     """The model of the power book that counts."""
@@ -82,6 +88,9 @@ class NodeSlot(Slot):
             unseen=self.unseen,
             unseen_memory=self.unseen_memory,
             ended=list(self.ended),
+            since=self.since,
+            waiting=self.waiting,
+            waiting_memory=self.waiting_memory,
             load=self.load,
             fitted=self.fitted,
             model=self.model,

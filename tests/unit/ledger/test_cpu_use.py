@@ -309,6 +309,33 @@ def test_however_many_pods_end_on_a_node_few_are_kept_and_it_never_looks_less_bu
     assert use(known)[1] >= (32.0 - 1.5 if loads else 0.0)
 
 
+def ended_pods() -> int:
+    gc.collect()
+    return sum(isinstance(each, Ended) for each in gc.get_objects())
+
+
+def come_and_go(known: Ledger, times: int) -> None:
+    """Pods that start and end within a second, a minute apart."""
+    for i in range(times):
+        known.now += 60.0
+        known.observe_pod(raw := pod(f"short-{i}", cpu="1m", node="worker-1", started=known.now - 1.0))
+        known.observe_pod(raw, gone=True)
+        known.refresh(known.now)
+
+
+def test_while_a_source_is_away_pods_that_come_and_go_are_remembered_for_an_hour() -> None:
+    known, before = ledger(node(), loads={"worker-1": 0.5}), ended_pods()
+    come_and_go(known, 300)
+    assert ended_pods() - before == 60
+
+
+def test_and_those_that_its_last_load_contains_for_as_long_as_that_counts() -> None:
+    known = ledger(node(), pod(cpu="2", node="worker-1", started=NOW - 3600), loads={"worker-1": 0.5}, expiry=1e6)
+    known.drop("uid-default-web-0", ended=NOW - 450.0)
+    come_and_go(known, 100)
+    assert use(known) == at(4.0 - 1.0)
+
+
 def test_the_names_of_images_are_of_any_length_and_the_group_of_siblings_is_not() -> None:
     images = [owned(pod(), "db", image="x" * 300_000 + end) for end in "ab"]
     one, other = (read(raw).siblings for raw in images)
@@ -344,6 +371,6 @@ def test_all_nodes_at_once_are_estimated_as_each_by_itself(loads: list[NodeLoad 
     known.refresh(NOW + age)
     together = {name: known._columns.single[name].copy() for name in COLUMNS}
     for slot in known._slots:
-        known._correct(slot)
+        known._estimate(slot)
     for name in COLUMNS:
         assert together[name].tolist() == pytest.approx(known._columns.single[name].tolist(), rel=0, abs=0, nan_ok=True)

@@ -13,7 +13,7 @@ from benchmarks import bindings_audit, requests
 from benchmarks.filling import bound_pods
 from benchmarks.machine import started
 from benchmarks.slopes import Slope, by_minute, slope
-from benchmarks.soak import warm_up
+from benchmarks.soak import is_warm, warm_up
 from benchmarks.soak_churn import record_fault
 from benchmarks.workload import pod
 
@@ -68,6 +68,13 @@ def test_flat_is_what_shows_no_growth_that_counts(growth: Slope, flat: bool) -> 
 
 def test_five_minutes_warm_up_a_long_soak() -> None:
     assert (warm_up(20.0), warm_up(60.0)) == (4.0, 5.0)
+
+
+def test_a_soak_is_warm_once_the_names_of_ended_pods_push_out_older_ones_or_half_of_it_is_over() -> None:
+    assert not is_warm(3.9, 50_000, 20.0)
+    assert not is_warm(9.9, 9_999, 20.0)
+    assert is_warm(4.0, 10_000, 20.0)
+    assert is_warm(10.0, 0, 20.0)
 
 
 def test_requests_for_objects_count_and_health_does_not() -> None:
