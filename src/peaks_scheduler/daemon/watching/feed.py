@@ -40,7 +40,7 @@ IDENTITY: Any = "peaks-scheduler"
 a name server for the host's. It has no effect: there are no peers."""
 
 RESTART_PAUSE = 1.0  # [s] before kopf runs again after it failed
-LOOK_EVERY = 0.5  # [s] between two looks at what is to be watched
+LOOK_EVERY = 0.5  # [s] between two looks at what is to be watched, and whether it is
 _REASONS: Mapping[Trouble, WatchTrouble] = {"gone": "gone", "silent": "inactive", "lost": "error", "refused": "error"}
 
 
@@ -139,15 +139,15 @@ class Feed(Keeper):
         try:
             while True:
                 await self._follow_kinds()
-                self._revive()
                 self._look_complete()
+                self._revive()
                 await self._pause()
         finally:
             await self._end(*self._reflectors)
 
     async def _pause(self) -> None:
         try:
-            async with asyncio.timeout(LOOK_EVERY if self.complete.is_set() else LOOK_EVERY / 10):
+            async with asyncio.timeout(LOOK_EVERY):
                 await self._ask.wait()
         except TimeoutError:
             return
@@ -157,12 +157,12 @@ class Feed(Keeper):
             return
         self._ask.clear()
         self._wanted = {kind.plural: kind for kind in await self._kinds()}
-        self._known = True
         await self._end(*(name for name in self._reflectors if name not in (PODS, NODES, *self._wanted)))
         for name, kind in self._wanted.items():
             if name not in self._reflectors:
                 sink = KindSink(kind, self._observer, self._telemetry, self._kind_completed)
                 self._start(name, Watched(kind.path), sink)
+        self._known = True
 
     def _start(self, name: str, watched: Watched, sink: Sink) -> None:
         def troubled(trouble: Trouble, why: str) -> None:
@@ -171,7 +171,7 @@ class Feed(Keeper):
         def requested(what: str) -> None:
             self._telemetry.watch_requested(name, "watch" if what == "watch" else "list")
 
-        reflector = Reflector(self._connection, watched, sink, troubled, requested)
+        reflector = Reflector(self._connection, watched, sink, troubled, requested, on_complete=self._look_complete)
         self._reflectors[name] = reflector, asyncio.create_task(reflector.run(), name=f"reflector {name}")
 
     def _revive(self) -> None:
@@ -202,6 +202,7 @@ class Feed(Keeper):
         logger.debug("watch ended", extra={"kind": name, "reason": trouble, "error": why})
 
     def _look_complete(self) -> None:
+        """A list has come whole, or there are fewer kinds."""
         reflectors = [reflector for reflector, _ in self._reflectors.values()]
         if not self.complete.is_set() and self._known and all(each.complete.is_set() for each in reflectors):
             self.complete.set()
