@@ -310,6 +310,7 @@ class TestWork:
             api(lambda server: server.add_pod(pod("waits", cpu="1")))
             await until(lambda: daemon.parts.core.ledger.state("uid-default-waits") is State.PENDING)
             assert daemon.parts.core.ledger.state("uid-default-placed") is State.BOUND
+            await until(lambda: lists(api)["watch pods"] == 2)  # of all pods, and kopf's of those that wait
             before = lists(api)
             await last_renewal(api, {**spec, "leaseDurationSeconds": 1})
             await until(lambda: on_node(api, "waits") is not None, 20.0)
