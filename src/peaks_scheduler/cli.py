@@ -99,7 +99,8 @@ def main() -> None:
 def run(config: str | None, **flags: object) -> None:
     """Run the scheduler: watch pods and nodes, decide, bind."""
     gc.set_threshold(*WHILE_IMPORTING)
-    from peaks_scheduler.daemon.main import run as run_daemon
+    with process_setup.importing_without_authorities():
+        from peaks_scheduler.daemon.main import run as run_daemon
     from peaks_scheduler.observability import logs
 
     settings = settings_of(config, **flags)

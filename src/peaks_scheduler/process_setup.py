@@ -1,4 +1,4 @@
-"""Prepares the process at its start: standard streams, home directory, signal of PID 1, limit of open files.
+"""Prepares the process at its start: standard streams, home directory, signal of PID 1, limit of open files, imports.
 
 Handles standard streams that are closed (``>&-``, some supervisors), non-blocking, or whose encoding lacks a character
 (``R²`` in ASCII), and a user without a home. Assumes that ``prepare`` is called before any file is opened: the next
@@ -14,6 +14,7 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Iterator
 from typing import TextIO
 
 
@@ -53,6 +54,28 @@ def raise_open_file_limit() -> None:
     with contextlib.suppress(OSError, ValueError):
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+_AUTHORITIES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+
+
+@contextlib.contextmanager
+def importing_without_authorities() -> Iterator[None]:
+    """While the block lasts, OpenSSL finds no certificate authorities of this machine.
+
+    aiohttp makes two TLS contexts when it is imported, and reading 150 authorities into each is a tenth of the start.
+    Neither is used: every connection of ours has a context of its own. Assumes that no other thread runs yet.
+    """
+    before = {name: os.environ.get(name) for name in _AUTHORITIES}
+    os.environ.update(dict.fromkeys(_AUTHORITIES, ""))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def discard_output(stream: TextIO | None = sys.__stdout__) -> None:

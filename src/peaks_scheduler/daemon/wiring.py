@@ -327,8 +327,8 @@ def _kinds_changed(parts: Parts) -> None:
 
 
 def _first_lists_in(parts: Parts) -> None:
-    # the first lists leave a million objects that stay: the garbage collector need not look at them again
-    gc.collect()
+    # The first lists leave a million objects that stay: the garbage collector need not look at them again. It finds
+    # next to nothing among them now, and looking through them takes a tenth of the time that reading them took.
     gc.freeze()
     for call in parts.on_first_lists:
         call()

@@ -19,10 +19,9 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import aiohttp
-import kopf
 from yarl import URL
 
 from peaks_scheduler import __version__
@@ -35,6 +34,9 @@ from .kopf_responses import KopfResponse, OnMalformed
 from .proxies import is_socks, proxy_of
 from .reachability import Reachability
 from .rotating_connector import RotatingConnector
+
+if TYPE_CHECKING:
+    import kopf
 
 CONNECT_TIMEOUT = 3.0  # [s] a reachable server accepts within milliseconds
 REFUSED_PAUSE = 1.0  # [s] before a 401 is passed on: callers try again at once, and must not do so in a hot loop
@@ -237,6 +239,8 @@ def as_kopf_login(connection: Connection) -> kopf.AiohttpSession:
     A new session each time, since kopf closes its session when it stops or is refused. We then still have bindings to
     finish and a lease to release.
     """
+    import kopf
+
     return kopf.AiohttpSession(server=connection.server, aiohttp_session=connection.new_session())
 
 

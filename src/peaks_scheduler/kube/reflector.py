@@ -116,6 +116,7 @@ class Reflector:
     Args:
         on_trouble: called with what went wrong, and why.
         on_request: called with "list" or "watch" before each.
+        on_complete: called after each whole list.
         silence: [s] without a byte after which a watch counts as dead.
         backoff: pauses between tries.
     """
@@ -127,12 +128,13 @@ class Reflector:
         sink: Sink,
         on_trouble: Callable[[Trouble, str], None] = lambda trouble, why: None,
         on_request: Callable[[str], None] = lambda what: None,
+        on_complete: Callable[[], None] = lambda: None,
         silence: float = SILENCE,
         backoff: Backoff | None = None,
     ) -> None:
         self._connection, self._watched, self._sink = connection, watched, sink
         self._transport = Transport(connection, timeout=60.0)
-        self._on_trouble, self._on_request = on_trouble, on_request
+        self._on_trouble, self._on_request, self._on_complete = on_trouble, on_request, on_complete
         self._silence, self._backoff = silence, backoff or Backoff()
         self._version = ""  # empty: list first
         self._streams = True  # does the server know streaming lists?
@@ -238,6 +240,7 @@ class Reflector:
         self._sink.listed(uids, version)
         self._version, self._listed, self._doubtful = version, True, False
         self.complete.set()
+        self._on_complete()
 
     # -- watches
 

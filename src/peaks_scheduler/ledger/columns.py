@@ -16,7 +16,10 @@ from .signals import Signals
 
 
 class Columns:
-    """Arrays of one common length without gaps: when a node is removed, the last node moves into its place."""
+    """Arrays of one common length without gaps: when a node is removed, the last node moves into its place.
+
+    Behind the last node every column has the value of a new node.
+    """
 
     SINGLE: Mapping[str, tuple[Any, Any]] = {  # name -> (dtype, value of a new node)
         "unschedulable": (np.bool_, False),
@@ -50,18 +53,13 @@ class Columns:
         self.curves = {"curves": CurveRows(capacity), "envelopes": CurveRows(capacity)}
 
     def append(self) -> int:
-        """Add a node with the first value in every column; its index."""
+        """Add a node with the value of a new one in every column; its index."""
         if self.length == self.capacity:
             self._grow()
         i = self.length
         self.length += 1
-        for name, (_, fill) in self.SINGLE.items():
-            self.single[name][i] = fill
         self.resources.append()
         self.signals.append()
-        self.slope_errors[:, :, i] = 0.0
-        for curves in self.curves.values():
-            curves.write(i, None)
         return i
 
     def remove(self, i: int) -> int | None:
@@ -70,14 +68,24 @@ class Columns:
         last = self.length
         self.resources.remove(i)
         self.signals.remove(i)
-        if i == last:
-            return None
+        if i != last:
+            self._move(last, i)
+        self._clear(last)
+        return last if i != last else None
+
+    def _move(self, source: int, target: int) -> None:
         for column in self.single.values():
-            column[i] = column[last]
-        self.slope_errors[:, :, i] = self.slope_errors[:, :, last]
+            column[target] = column[source]
+        self.slope_errors[:, :, target] = self.slope_errors[:, :, source]
         for curves in self.curves.values():
-            curves.move(last, i)
-        return last
+            curves.move(source, target)
+
+    def _clear(self, i: int) -> None:
+        for name, (_, fill) in self.SINGLE.items():
+            self.single[name][i] = fill
+        self.slope_errors[:, :, i] = 0.0
+        for curves in self.curves.values():
+            curves.write(i, None)
 
     def _grow(self) -> None:
         more = self.capacity

@@ -46,6 +46,8 @@ from .tombstones import Tombstones
 
 __all__ = ["Change", "Ledger", "PodRecord", "State"]
 
+OVERBOOKING = Change.PLACED | Change.OVERBOOKED
+
 
 class Ledger(NodeLedger):
     """See the module.
@@ -186,7 +188,9 @@ class Ledger(NodeLedger):
 
         Raises ObjectError, QuantityError.
         """
-        return self.see(pod_from_api(raw, self.default_cpu, self.clock_offset, self.ignored, self.rules), gone=gone)
+        lean = bool(self.ours)
+        pod = pod_from_api(raw, self.default_cpu, self.clock_offset, self.ignored, self.rules, placed_alone=lean)
+        return self.see(pod, gone=gone)
 
     def see(self, pod: Pod, *, gone: bool = False) -> Change:
         """``observe_pod`` for a pod that is already read from its JSON."""
@@ -196,7 +200,7 @@ class Ledger(NodeLedger):
             return self._gone(pod)
         if not pod.node_name:
             return self._seen_pending(record, pod)
-        return self._seen_bound(record, pod)
+        return self._first_seen_bound(pod) if record is None else self._seen_bound(record, pod)
 
     def _kept(self, pod: Pod) -> Pod:
         """The part of a pod that can count from now on."""
@@ -246,9 +250,12 @@ class Ledger(NodeLedger):
         self._nominate(record, pod.nominated)
         return (Change.CHANGED if different else Change.NOTHING) | (Change.FREED if freed else Change.NOTHING)
 
-    def _seen_bound(self, record: PodRecord | None, pod: Pod) -> Change:
-        if record is None:
-            record = self._pods[pod.uid] = PodRecord(pod, State.BOUND)
+    def _first_seen_bound(self, pod: Pod) -> Change:
+        record = self._pods[pod.uid] = PodRecord(pod, State.BOUND)
+        self._put(record, self._slot(pod.node_name))
+        return OVERBOOKING if self._overbooked(record) else Change.PLACED
+
+    def _seen_bound(self, record: PodRecord, pod: Pod) -> Change:
         confirmed = record.state is State.ASSUMED and record.slot is not None and record.slot.name == pod.node_name
         known = record.slot is not None and record.slot.name == pod.node_name
         freed = record.slot is not None and (not known or asks_less(record.pod, pod))

@@ -20,6 +20,7 @@ from peaks_scheduler.power.curves import Curve, Linear, Piecewise
 from peaks_scheduler.power.models import PowerModel, PowerModels
 from peaks_scheduler.power.predicted_curves import columns as columns_of
 from peaks_scheduler.power.predicted_curves import hulls, profiles
+from peaks_scheduler.power.table import column_of
 from peaks_scheduler.power.uncertainty import UNKNOWN, ErrorProfile, error_profile, remember_chords
 
 from .columns import Columns
@@ -85,7 +86,8 @@ _PREPARED: WeakKeyDictionary[PowerModel, Prepared] = WeakKeyDictionary()
 
 def _prepared(model: PowerModel) -> Prepared:
     if (known := _PREPARED.get(model)) is None:
-        known = Prepared(model.curve, model.curve.envelope(model.standby_watts), error_profile(model))
+        curve, envelope = model.curve, model.curve.envelope(model.standby_watts)
+        known = Prepared(curve, envelope, error_profile(model), (column_of(curve), column_of(envelope)))
         _PREPARED[model] = known
     return known
 

@@ -112,13 +112,22 @@ def preferences(spec: Json, namespace: str, labels: Mapping[str, str]) -> Prefer
         (each.get("weight") or 0, node_selector_term_from(each.get("preference") or {}))
         for each in (affinity.get("nodeAffinity") or {}).get(_PREFERRED) or ()
     )
+    pods = preferred_neighbours(spec, namespace).pods
+    spread = spread_constraints(spec, labels, "ScheduleAnyway")
+    return Preferences(nodes, pods, spread) if nodes or pods or spread else NO_PREFERENCES
+
+
+def preferred_neighbours(spec: Json, namespace: str) -> Preferences:
+    """Preferred pod affinity alone."""
+    affinity = spec.get("affinity")
+    if not affinity:
+        return NO_PREFERENCES
     pods = tuple(
         (sign * (each.get("weight") or 0), affinity_term_from(each.get("podAffinityTerm") or {}, namespace))
         for kind, sign in (("podAffinity", 1), ("podAntiAffinity", -1))
         for each in (affinity.get(kind) or {}).get(_PREFERRED) or ()
     )
-    spread = spread_constraints(spec, labels, "ScheduleAnyway")
-    return Preferences(nodes, pods, spread) if nodes or pods or spread else NO_PREFERENCES
+    return Preferences(pods=pods) if pods else NO_PREFERENCES
 
 
 def needed_features(spec: Json) -> frozenset[str]:

@@ -162,8 +162,11 @@ def unasked(spec: Json, status: Json, requests: Requests) -> Unasked:
     containers: Sequence[Json] = spec.get("containers") or ()
     if spec.get("initContainers") or spec.get("resources") or _resized(status):
         return _unasked_of_all(spec, status, dict(requests))
-    asked = [(each.get("resources") or {}).get("requests") or () for each in containers]
-    cpu, memory = (sum(name not in each for each in asked) for name in _SUPPOSED)
+    cpu = memory = 0  # containers
+    for container in containers:
+        asked = (container.get("resources") or {}).get("requests") or ()
+        cpu += "cpu" not in asked
+        memory += "memory" not in asked
     return (cpu * UNASKED_CPU, memory * UNASKED_MEMORY) if cpu or memory else NOTHING_UNASKED
 
 

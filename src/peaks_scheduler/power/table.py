@@ -214,6 +214,12 @@ def _exponential_rise(k1: Floats, k2: Floats, u: Floats, step: Floats) -> Floats
     return rise
 
 
+def column_of(curve: Curve) -> Floats:
+    """A curve as a column of ``CurveRows``, (5 + 2K,)."""
+    terms = curve.terms()
+    return np.array([*(getattr(terms, name) for name in _HEAD), *terms.at, *terms.bend])
+
+
 class CurveRows:
     """The growing store behind ``CurveTable``; its owner moves and grows its columns with its other arrays."""
 
@@ -244,8 +250,10 @@ class CurveRows:
         self.rows[:, target] = self.rows[:, source]
 
     def grow(self, more: int) -> None:
-        """Make room for ``more`` nodes."""
-        self.rows = np.concatenate([self.rows, np.repeat(self.rows[:, :1], more, axis=1)], axis=1)
+        """Make room for ``more`` nodes, which have no curve."""
+        new = CurveRows(more)
+        new._widen((len(self.rows) - 5) // 2)
+        self.rows = np.concatenate([self.rows, new.rows], axis=1)
 
     def view(self, n: int) -> CurveTable:
         """The first n curves, read-only."""

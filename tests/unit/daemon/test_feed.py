@@ -17,10 +17,10 @@ from kopf._cogs.aiokits import aiotasks
 from kopf._cogs.clients import watching
 from kopf._core.reactor import orchestration
 
-from peaks_scheduler.daemon.watching import feed as feed_module
-from peaks_scheduler.daemon.watching.feed import Endless, Feed, NoMemories
+from peaks_scheduler.daemon.watching.feed import Feed
 from peaks_scheduler.daemon.watching.kopf_log import REPORTER, STREAM, WATCHER, pass_over_open_streams
 from peaks_scheduler.daemon.watching.observer import Observer
+from peaks_scheduler.daemon.watching.waiting_pods import Endless, NoMemories, NoStorage, WaitingPods, settings_of
 from peaks_scheduler.kube.connection import Connection, connect
 from peaks_scheduler.kube.kinds import KINDS, Kind
 from peaks_scheduler.ledger.ledger import Ledger
@@ -98,7 +98,7 @@ class TestDoor:
         heard.observer.pod(None, pod(node="worker-1"))
         heard.observer.pod("DELETED", pod(node="worker-1"))
         _, change, before = heard.pods[-1]
-        assert Change.GONE in change
+        assert change & Change.GONE
         assert before is not None
         assert before.node_name == "worker-1"
         assert heard.ledger.pod(UID) is None
@@ -347,6 +347,7 @@ def test_kopf_that_fails_runs_again_a_moment_later(
 
     async def scenario() -> None:
         heard, stop = Heard(), asyncio.Event()
+        heard.feed.complete.set()
         running = asyncio.create_task(heard.feed.run(stop))
         await asyncio.sleep(10.0)
         assert [run - runs[0] for run in runs] == [0.0, 1.0, 2.0]
@@ -354,7 +355,7 @@ def test_kopf_that_fails_runs_again_a_moment_later(
         stop.set()
         await running
 
-    monkeypatch.setattr(feed_module.kopf, "operator", operator)
+    monkeypatch.setattr(kopf, "operator", operator)
     run_virtually(scenario())
     assert [record.getMessage() for record in caplog.records] == ["watching failed, starting again"] * 2
 
@@ -364,11 +365,28 @@ def test_kopf_that_ends_by_itself_was_told_to_and_so_are_we(monkeypatch: pytest.
         await asyncio.sleep(1.0)  # a signal that kopf got before our handlers were in place
 
     async def scenario() -> None:
-        stop = asyncio.Event()
-        await Heard().feed.run(stop)
+        heard, stop = Heard(), asyncio.Event()
+        heard.feed.complete.set()
+        await heard.feed.run(stop)
         assert stop.is_set()
 
-    monkeypatch.setattr(feed_module.kopf, "operator", operator)
+    monkeypatch.setattr(kopf, "operator", operator)
+    run_virtually(scenario())
+
+
+def test_kopf_waits_for_the_first_lists_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def operator(**_: Any) -> None:
+        raise AssertionError("the lists are not in")
+
+    async def scenario() -> None:
+        stop = asyncio.Event()
+        running = asyncio.create_task(Heard().feed.run(stop))
+        await asyncio.sleep(10.0)
+        assert not running.done()
+        stop.set()
+        await running
+
+    monkeypatch.setattr(kopf, "operator", operator)
     run_virtually(scenario())
 
 
@@ -406,11 +424,11 @@ def test_a_stream_that_kopf_leaves_open_is_no_news_at_the_end_and_other_trouble_
 
 
 def test_kopf_keeps_its_hands_off_pods_and_nodes() -> None:
-    settings = feed_module._settings("Peaks")
-    registry = Heard().feed._registry()
+    settings = settings_of("Peaks")
+    registry = WaitingPods(cast(Connection, None), "Peaks", lambda *_: None, lambda: None)._registry()
     assert settings.posting.enabled is False
     assert settings.scanning.disabled
-    assert isinstance(settings.persistence.progress_storage, feed_module.NoStorage)
+    assert isinstance(settings.persistence.progress_storage, NoStorage)
     # handlers of any other kind would write finalizers and annotations
     for handlers in (registry._changing, registry._spawning, registry._indexing):
         assert not list(handlers.get_all_handlers())

@@ -180,6 +180,20 @@ def renewals(api: ServerThread) -> int:
     return api(lambda server: server.requests["update", "leases"])
 
 
+async def last_renewal(api: ServerThread, spec: Json) -> None:
+    """The holder of the Lease renews it, and dies."""
+    url = f"{api.server.url}/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/{LEASE}"
+    async with httpx.AsyncClient(trust_env=False) as client:
+        lease = (await client.get(url)).json()
+        assert (await client.put(url, json={**lease, "spec": spec})).status_code == 200
+
+
+def lists(api: ServerThread) -> Mapping[str, int]:
+    """Lists and watches of each kind so far: a list may come as a watch."""
+    asked = api(lambda server: dict(server.requests))
+    return {f"{verb} {kind}": n for (verb, kind), n in asked.items() if verb in ("list", "watch")}
+
+
 class TestWork:
     async def test_pods_that_wait_and_pods_that_come_are_placed_and_the_lease_is_given_back(
         self, api: ServerThread, run: Run, caplog: pytest.LogCaptureFixture
@@ -281,6 +295,27 @@ class TestWork:
             assert not daemon.parts.lease.may_write()
         assert on_node(api, "web-0") is None
         assert holder(api) == "the-other"
+
+    async def test_a_standby_whose_leader_has_died_places_pods_without_a_new_list(
+        self, api: ServerThread, run: Run
+    ) -> None:
+        spec = {"holderIdentity": "the-other", "leaseDurationSeconds": 3600, "renewTime": "2026-11-22T10:00:00.000000Z"}
+        api(
+            lambda server: server.add("leases", {"metadata": {"name": LEASE, "namespace": "kube-system"}, "spec": spec})
+        )
+        api(lambda server: server.add_pod(pod("placed", node="worker-1", cpu="1")))
+        async with run() as daemon:
+            await until(daemon.parts.feed.complete.is_set)
+            await until(lambda: daemon.parts.lease.elector.holder == "the-other")
+            api(lambda server: server.add_pod(pod("waits", cpu="1")))
+            await until(lambda: daemon.parts.core.ledger.state("uid-default-waits") is State.PENDING)
+            assert daemon.parts.core.ledger.state("uid-default-placed") is State.BOUND
+            await until(lambda: lists(api)["watch pods"] == 2)  # of all pods, and kopf's of those that wait
+            before = lists(api)
+            await last_renewal(api, {**spec, "leaseDurationSeconds": 1})
+            await until(lambda: on_node(api, "waits") is not None, 20.0)
+            assert daemon.parts.lease.leading
+            assert lists(api) == before
 
     async def test_first_lists_are_dated_by_the_api_servers_clock(self, api: ServerThread, run: Run) -> None:
         started = api.server.clock() + 3600.0

@@ -224,7 +224,7 @@ def test_an_overbooking_by_another_scheduler_is_noticed() -> None:
 
 def test_so_is_one_pod_too_many() -> None:
     known = ledger(node("worker-1", pods="1"), pod("first", node="worker-1"))
-    assert Change.OVERBOOKED in known.observe_pod(pod(node="worker-1"))
+    assert known.observe_pod(pod(node="worker-1")) & Change.OVERBOOKED
 
 
 def test_a_pod_that_asks_for_nothing_overbooks_nothing_on_an_overcommitted_node() -> None:

@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from peaks_scheduler.daemon.keeper import Keeper, Tasks, every
 from peaks_scheduler.errors import ConfigurationError
@@ -20,10 +21,12 @@ from peaks_scheduler.files.reading import stamp
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.observability.gauge import Gauge, by_key
 from peaks_scheduler.observability.serving import Check, Health
-from peaks_scheduler.sources.carbon_file import Forecast, read_carbon, tell_intensity
 from peaks_scheduler.text.words import few
 
 from .models import in_thread
+
+if TYPE_CHECKING:  # its reader takes long to import, and most clusters have no such file
+    from peaks_scheduler.sources.carbon_file import Forecast
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +65,8 @@ class CarbonKeeper(Keeper):
         now = self._wall()
         state = (int(now // MINUTE), self._ledger.node_changes)
         if self._forecast and state != self._told:
+            from peaks_scheduler.sources.carbon_file import tell_intensity
+
             self._told = state
             self.unknown = tell_intensity(self._ledger, self._forecast, now)
 
@@ -69,6 +74,8 @@ class CarbonKeeper(Keeper):
 
     def _read(self, path: str) -> Forecast | str | None:
         """The forecast of a changed file, or what is wrong with it; None if it has not changed."""
+        from peaks_scheduler.sources.carbon_file import read_carbon
+
         before, self._stamp = self._stamp, None
         try:
             now = self._stamp = stamp(os.stat(path))  # a wrong text is not read again until it changes

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 from peaks_scheduler.daemon.keeper import Tasks
 from peaks_scheduler.ledger.ledger import Ledger
@@ -20,16 +21,18 @@ from peaks_scheduler.observability.gauge import Gauge, by_key
 from peaks_scheduler.observability.serving import Check, Health
 from peaks_scheduler.observability.telemetry import Telemetry
 from peaks_scheduler.settings.settings import PodUsageSettings
-from peaks_scheduler.sources.pod_usage import PodUsage, PodUsageSource
 from peaks_scheduler.text.words import few
 
 from .periodic import PeriodicKeeper
+
+if TYPE_CHECKING:
+    from peaks_scheduler.sources.pod_usage import PodUsage, PodUsageSource
 
 NAME = "pod-usage"
 PATIENCE = 300.0  # [s] after which a running pod must be in an answer: sources take a window to see a new one
 SLICE = 200  # groups of siblings put into the ledger before other tasks get their turn
 
-Observed = list[tuple[Pod, PodUsage]]
+Observed: TypeAlias = "list[tuple[Pod, PodUsage]]"
 
 
 class UsageKeeper(PeriodicKeeper):

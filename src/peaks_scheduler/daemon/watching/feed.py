@@ -1,9 +1,8 @@
 """The feed: lists and watches of everything that scheduling reads, and kopf as the controller of our waiting pods.
 
 Owns a reflector (``kube.reflector``) for pods, for nodes and for each other kind that can be read, side by side; they
-fill the ledger (``sinks``). kopf watches our waiting pods alone: it calls the handlers that take them in, and brings
-start, credentials and end. Both tell the same observer, in any order. Only ``on.event`` handlers are used: all others
-write finalizers and annotations onto the pods. A reflector never ends by itself; kopf is started again when it fails.
+fill the ledger (``sinks``). From the end of the first lists on kopf watches our waiting pods alone (``waiting_pods``).
+Both tell the same observer, in any order. A reflector never ends by itself; kopf is started again when it fails.
 Assumes one event loop.
 
 When kopf ends it cancels every task that is younger than itself: the daemon's own tasks must exist before ``run`` is
@@ -14,81 +13,36 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import Any
-
-import kopf
-from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from peaks_scheduler.daemon.keeper import Keeper, Tasks
 from peaks_scheduler.kube.client import UNFINISHED_PODS
-from peaks_scheduler.kube.connection import Connection, as_kopf_login
+from peaks_scheduler.kube.connection import Connection
 from peaks_scheduler.kube.kinds import Kind
 from peaks_scheduler.kube.kopf_responses import Malformed
-from peaks_scheduler.kube.paging import SMALLER
 from peaks_scheduler.kube.reflector import Reflector, Sink, Trouble, Watched
 from peaks_scheduler.observability.telemetry import Telemetry, WatchTrouble
 
-from .kopf_log import EndTogether
 from .observer import NODES, PODS, Observer, nobody
 from .sinks import KindSink, NodeSink, PodSink
 
+if TYPE_CHECKING:  # importing kopf takes a tenth of a second
+    from .waiting_pods import WaitingPods
+
 logger = logging.getLogger(__name__)
 
-IDENTITY: Any = "peaks-scheduler"
-"""Our name for kopf. Without one kopf asks the machine for the user's name, which a container's user often lacks, and
-a name server for the host's. It has no effect: there are no peers."""
-
+WAITING_PODS = f"{__package__}.waiting_pods"
 RESTART_PAUSE = 1.0  # [s] before kopf runs again after it failed
-LOOK_EVERY = 0.5  # [s] between two looks at what is to be watched
+LOOK_EVERY = 0.5  # [s] between two looks at what is to be watched, and whether it is
 _REASONS: Mapping[Trouble, WatchTrouble] = {"gone": "gone", "silent": "inactive", "lost": "error", "refused": "error"}
 
 
 async def no_more_kinds() -> Sequence[Kind]:
     """No kinds beside pods and nodes."""
     return ()
-
-
-class NoStorage(kopf.DiffBaseStorage, kopf.ProgressStorage):
-    """Stores and compares nothing: with ``on.event`` alone kopf needs neither, and they cost most of its time."""
-
-    def fetch(self, **_: Any) -> None:
-        return None
-
-    def build(self, **_: Any) -> Any:
-        return None
-
-    def store(self, **_: Any) -> None:
-        return None
-
-    def purge(self, **_: Any) -> None:
-        return None
-
-    def touch(self, **_: Any) -> None:
-        return None
-
-    def clear(self, *, essence: Any) -> Any:
-        return essence
-
-    def flush(self) -> None:
-        return None
-
-
-class NoMemories(ResourceMemories):
-    """Remembers no objects: kopf needs a record of each only for other handlers than ours, and keeps it for ever if it
-    misses the object's deletion."""
-
-    async def recall(self, raw_body: Any, **options: Any) -> ResourceMemory:
-        return await super().recall(raw_body, **{**options, "ephemeral": True})
-
-
-class Endless:
-    """Pauses between the tries of a watch [s]: short ones, then two seconds without end."""
-
-    def __iter__(self) -> Iterator[float]:
-        yield from (0.2, 0.5, 1.0)
-        while True:
-            yield 2.0
 
 
 class Feed(Keeper):
@@ -118,7 +72,7 @@ class Feed(Keeper):
         self._observer, self._connection, self._telemetry, self._ours = observer, connection, telemetry, ours
         self._kinds, self._kind_completed, self._changed, self._on_start = kinds, completed, changed, on_start
         self._refused = refused
-        self._settings = _settings(ours)
+        self._waiting: WaitingPods | None = None
         self._pods = PodSink(observer, telemetry, ours)
         self._reflectors: dict[str, tuple[Reflector, asyncio.Task[None]]] = {}
         self._wanted: dict[str, Kind] = {}
@@ -139,15 +93,15 @@ class Feed(Keeper):
         try:
             while True:
                 await self._follow_kinds()
-                self._revive()
                 self._look_complete()
+                self._revive()
                 await self._pause()
         finally:
             await self._end(*self._reflectors)
 
     async def _pause(self) -> None:
         try:
-            async with asyncio.timeout(LOOK_EVERY if self.complete.is_set() else LOOK_EVERY / 10):
+            async with asyncio.timeout(LOOK_EVERY):
                 await self._ask.wait()
         except TimeoutError:
             return
@@ -157,12 +111,12 @@ class Feed(Keeper):
             return
         self._ask.clear()
         self._wanted = {kind.plural: kind for kind in await self._kinds()}
-        self._known = True
         await self._end(*(name for name in self._reflectors if name not in (PODS, NODES, *self._wanted)))
         for name, kind in self._wanted.items():
             if name not in self._reflectors:
                 sink = KindSink(kind, self._observer, self._telemetry, self._kind_completed)
                 self._start(name, Watched(kind.path), sink)
+        self._known = True
 
     def _start(self, name: str, watched: Watched, sink: Sink) -> None:
         def troubled(trouble: Trouble, why: str) -> None:
@@ -171,7 +125,7 @@ class Feed(Keeper):
         def requested(what: str) -> None:
             self._telemetry.watch_requested(name, "watch" if what == "watch" else "list")
 
-        reflector = Reflector(self._connection, watched, sink, troubled, requested)
+        reflector = Reflector(self._connection, watched, sink, troubled, requested, on_complete=self._look_complete)
         self._reflectors[name] = reflector, asyncio.create_task(reflector.run(), name=f"reflector {name}")
 
     def _revive(self) -> None:
@@ -202,6 +156,7 @@ class Feed(Keeper):
         logger.debug("watch ended", extra={"kind": name, "reason": trouble, "error": why})
 
     def _look_complete(self) -> None:
+        """A list has come whole, or there are fewer kinds."""
         reflectors = [reflector for reflector, _ in self._reflectors.values()]
         if not self.complete.is_set() and self._known and all(each.complete.is_set() for each in reflectors):
             self.complete.set()
@@ -225,13 +180,12 @@ class Feed(Keeper):
         """Count something that was left out before kopf saw it; after a list that was too large, ask for smaller
         pages."""
         self._observer.passed_over.note(path, what, why)
-        size = self._settings.watching.chunk_size or 1
-        if what == "too-large" and size > 1:
-            self._settings.watching.chunk_size = max(1, size // SMALLER)
-            logger.warning("lists in smaller pages", extra={"objects": self._settings.watching.chunk_size})
+        if what == "too-large" and self._waiting is not None:
+            self._waiting.ask_for_less()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Keep kopf running until ``stop``."""
+        """Keep kopf running from the end of the first lists until ``stop``."""
+        await _first_of(self.complete, stop)
         while not stop.is_set():
             self._renew.clear()
             try:
@@ -246,40 +200,21 @@ class Feed(Keeper):
         end = asyncio.Event()
         ends = [asyncio.create_task(_when(event, end)) for event in (stop, self._renew)]
         try:
-            with EndTogether().listening():
-                await kopf.operator(
-                    registry=self._registry(),
-                    settings=self._settings,
-                    memories=NoMemories(),
-                    identity=IDENTITY,
-                    standalone=True,
-                    clusterwide=True,
-                    stop_flag=end,
-                )
+            await (await self._waiting_pods()).run(end)
             if not self._renew.is_set():
                 stop.set()  # a signal that kopf got before our handlers were in place
         finally:
             for task in ends:
                 task.cancel()
 
-    def _registry(self) -> kopf.OperatorRegistry:
-        registry = kopf.OperatorRegistry()
+    async def _waiting_pods(self) -> WaitingPods:
+        if self._waiting is None:
+            if WAITING_PODS not in sys.modules:
+                await asyncio.to_thread(import_module, WAITING_PODS)  # the first decisions are made meanwhile
+            from .waiting_pods import WaitingPods
 
-        @kopf.on.login(registry=registry)
-        async def login(**_: Any) -> Any:
-            asyncio.get_running_loop().call_soon(self._on_start)  # after kopf has set its signal handlers
-            return as_kopf_login(self._connection)
-
-        # The pods are taken in the handler's filter. kopf calls it for every event, in the same order, before it
-        # creates the handler's task and logger: 0.25 ms instead of 0.36 ms an event. The handler never runs.
-        def take_pod(event: Any, **_: Any) -> bool:
-            self._pods.waits(event["type"], event["object"])
-            return False
-
-        @kopf.on.event("", "v1", "pods", registry=registry, when=take_pod)
-        async def on_pod(**_: Any) -> None: ...
-
-        return registry
+            self._waiting = WaitingPods(self._connection, self._ours, self._pods.waits, self._on_start)
+        return self._waiting
 
 
 async def _when(event: asyncio.Event, end: asyncio.Event) -> None:
@@ -287,17 +222,11 @@ async def _when(event: asyncio.Event, end: asyncio.Event) -> None:
     end.set()
 
 
-def _settings(ours: str) -> kopf.OperatorSettings:
-    settings = kopf.OperatorSettings()
-    settings.watching.field_selectors["pods"] = f"spec.schedulerName={ours},spec.nodeName=,{UNFINISHED_PODS}"
-    settings.watching.chunk_size = 500  # in pages: no peak of memory at the first list
-    settings.watching.reconnect_backoff = 0.1
-    settings.scanning.disabled = True  # otherwise it lists CRDs and namespaces
-    settings.posting.enabled = False
-    settings.networking.error_backoffs = Endless()  # a watch is retried for ever
-    settings.persistence.diffbase_storage = NoStorage()
-    settings.persistence.progress_storage = NoStorage()
-    settings.queueing.idle_timeout = 1.0  # an object's worker, queue and timer take 10 kB
-    settings.queueing.exit_timeout = 0.5
-    settings.process.ultimate_exiting_timeout = None
-    return settings
+async def _first_of(*events: asyncio.Event) -> None:
+    """Wait until one of them is set."""
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()

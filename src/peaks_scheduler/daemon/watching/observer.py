@@ -86,12 +86,13 @@ class Observer:
             self._pod_changed(uid, change, before)
         return True
 
-    def node(self, kind: str | None, raw: dict[str, Any]) -> bool:
+    def node(self, kind: str | None, raw: dict[str, Any], *, checked: bool = False) -> bool:
         """Observe a node likewise."""
         if not self._passes(NODES, kind, raw):
             return True
         try:
-            check_schema(NODES, raw)
+            if not checked:
+                check_schema(NODES, raw)
             change = self.ledger.observe_node(raw, gone=kind == "DELETED")
         except Exception as error:  # likewise only this node
             self._not_understood(NODES, "node not understood", error)

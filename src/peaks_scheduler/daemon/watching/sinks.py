@@ -1,8 +1,9 @@
 """What the reflectors tell goes to the observer: one sink for each kind of objects.
 
 Owns which objects vanished: those in the ledger that a whole list does not have. What a list has exists, whatever was
-believed before: a list is read after all that was told before it. Pods on nodes are read in their typed form
-(``kube.schemas``), which has only the fields that scheduling reads, and an update that changes none of them ends there.
+believed before: a list is read after all that was told before it. Nodes, and pods on nodes, are read in their typed
+form (``kube.schemas``), which has only the fields that scheduling reads: most of a node's JSON is a list of images. An
+update of a pod that changes none of them ends there.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from peaks_scheduler.errors import ObjectError
 from peaks_scheduler.kube.decoding import DECODING_ERRORS
 from peaks_scheduler.kube.kinds import Kind
 from peaks_scheduler.kube.reflector import Event, Head
-from peaks_scheduler.kube.schemas.placed_pods import placed_pod
+from peaks_scheduler.kube.schemas.placed_pods import node_fields, placed_pod
 from peaks_scheduler.observability.telemetry import Telemetry
 
 from .ahead import PodsAhead, number
@@ -127,8 +128,10 @@ class NodeSink(_Sink):
 
     def take(self, event: Event | None, head: Head, raw: msgspec.Raw) -> None:
         self._exists(event, head.uid)
+        fields = node_fields(raw)
         try:
-            self._observer.node(event, _decode(raw))
+            # a field of a wrong type is found again by the check of the whole object, which names node and field
+            self._observer.node(event, _decode(raw) if fields is None else fields, checked=fields is not None)
         except DECODING_ERRORS as error:
             self._observer.passed_over.note(NODES, "object", str(error), "node not understood")
 

@@ -1,4 +1,4 @@
-"""Pods on nodes, and waiting pods of other schedulers, decoded to the fields that scheduling reads of them.
+"""Pods on nodes, waiting pods of other schedulers, and nodes, decoded to the fields that scheduling reads of them.
 
 Most of a pod's JSON (``managedFields`` above all) is never built, and two versions that differ in nothing we read have
 one digest. A waiting pod of ours is not decoded here: all of its fields count, also those that we do not know.
@@ -13,7 +13,7 @@ import msgspec
 from peaks_scheduler.errors import ObjectError
 from peaks_scheduler.kube.decoding import DECODING_ERRORS
 
-from .pods import PodJson
+from .pods import NodeJson, PodJson
 from .validation import MOST_SHOWN, check_volumes
 
 
@@ -41,6 +41,7 @@ class PlacedPod:
 
 
 _decode = msgspec.json.Decoder(PodJson).decode
+_decode_node = msgspec.json.Decoder(NodeJson).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -57,3 +58,12 @@ def placed_pod(raw: msgspec.Raw, ours: str) -> PlacedPod | None:
     if spec is None or (not spec.node_name and (spec.scheduler_name or "") == ours):
         return None
     return PlacedPod(pod)
+
+
+def node_fields(raw: msgspec.Raw) -> dict[str, Any] | None:
+    """A node, with the fields that scheduling reads; None: one of them has a wrong type."""
+    try:
+        fields: dict[str, Any] = msgspec.to_builtins(_decode_node(raw))
+    except DECODING_ERRORS:
+        return None
+    return fields
