@@ -25,6 +25,10 @@ DEADLINE := $(addprefix tests/e2e/test_, replicas.py two_schedulers.py)
 LONGEST  := $(addprefix tests/e2e/test_, faults.py fit_prometheus.py sources.py controllers.py placement.py operations.py)
 REST     := $(LONGEST) tests/parity $(filter-out $(DEADLINE) $(LONGEST), $(wildcard tests/e2e/test_*.py))
 
+# what a client of these tests left open is found by the garbage collector in whichever test runs then: it is printed, and
+# fails the unit tests alone
+UNCLOSED := -W default::pytest.PytestUnraisableExceptionWarning
+
 # what only computes takes the time that the tests against servers leave; the unit tests have limits of time, and the
 # processors for themselves
 COMPUTING := image@nice inference@nice other-kernels@nice
@@ -138,10 +142,10 @@ oldest:
 e2e: e2e-deadlines e2e-rest
 
 e2e-deadlines: control-plane monitoring
-	$(BIN)/python -m pytest $(DEADLINE)
+	$(BIN)/python -m pytest $(UNCLOSED) $(DEADLINE)
 
 e2e-rest: control-plane monitoring inference image
-	$(BIN)/python -m pytest $(THREE) $(REST)
+	$(BIN)/python -m pytest $(UNCLOSED) $(THREE) $(REST)
 
 parity: $(READY)
 	$(BIN)/python -m tests.parity

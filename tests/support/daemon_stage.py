@@ -68,6 +68,7 @@ class Api:
         self.claims: dict[str, Json] = {}
         self.patches: list[tuple[str, Json]] = []
         self.patch_answers: deque[Answer] = deque()
+        self.pod_answers: deque[KubeError] = deque()
         self.nominated: list[tuple[str, str | None]] = []
 
     async def bind(
@@ -108,6 +109,8 @@ class Api:
         self.nominated.append((name, node))
 
     async def get_pod(self, namespace: str, name: str) -> Json | None:
+        if self.pod_answers:
+            raise self.pod_answers.popleft()
         return self.pods.get(name)
 
     async def create_event(self, namespace: str, body: bytes) -> None:

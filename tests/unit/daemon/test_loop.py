@@ -19,7 +19,7 @@ from peaks_scheduler.arrays import Floats
 from peaks_scheduler.daemon.scheduler.after_binding import PACE
 from peaks_scheduler.embedded.apiserver import EmbeddedApiServer
 from peaks_scheduler.embedded.object_store import StoreChange
-from peaks_scheduler.errors import Ambiguous, Conflict, Unavailable
+from peaks_scheduler.errors import Ambiguous, Conflict, Forbidden, Unavailable
 from peaks_scheduler.kube.client import KubeClient
 from peaks_scheduler.kube.connection import Connection, connect
 from peaks_scheduler.ledger.records import State
@@ -292,6 +292,31 @@ async def test_a_pod_given_up_for_lost_and_bound_after_all_is_announced() -> Non
     assert api.told("Scheduled") == ["web-0"]
     assert len(stage.queue) == 0
     assert stage.held("worker-1") == 1000
+
+
+@virtually
+async def test_a_binding_that_took_effect_before_the_api_server_forbade_everything_is_announced() -> None:
+    """The answer is lost, then all is forbidden for a moment, then the pod is decided anew, for another node."""
+    api = Api(WEB)
+    stage = Stage(api)
+
+    async def done_but_lost() -> None:
+        stage.sees(node("worker-1", cpu="4", unschedulable=True))
+        api.pods["web-0"] = bound(WEB, "worker-1", {DECISION: "{}"})
+        api.pod_answers.extend([Forbidden("starting", 403)] * 2)
+        raise Ambiguous("no answer")
+
+    async def forbidden_then_taken() -> None:
+        raise Conflict("already assigned to node worker-1", 409)
+
+    api.answers.extend([done_but_lost, Forbidden("starting", 403), forbidden_then_taken])
+    stage.sees(WEB)
+    async with stage.running():
+        await until(lambda: stage.conflicts("already-bound") == 1, 60.0)
+        await asyncio.sleep(1.0)
+    assert api.told("Scheduled") == ["web-0"]
+    assert api.conditions == []  # of a pod that is bound nothing is said
+    assert (stage.held("worker-1"), stage.held("worker-2")) == (1000, 0)
 
 
 @virtually

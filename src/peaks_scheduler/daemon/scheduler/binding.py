@@ -177,7 +177,8 @@ class Binder:
             return True
         if node:
             self._telemetry.conflicted("already-bound")
-            logger.info("bound by another", extra={"pod": pod.key, "node": node})
+            by = "bound after all" if recorded and pod.uid in self.given_up else "bound by another"
+            logger.info(by, extra={"pod": pod.key, "node": node})
             self._read(pod, raw)
             self.settled(pod.uid)
             return True

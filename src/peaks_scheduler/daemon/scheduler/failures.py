@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from peaks_scheduler.daemon.keeper import Tasks
-from peaks_scheduler.errors import Ambiguous, Conflict, Forbidden, KubeError, NotFound, TooManyRequests, Unavailable
+from peaks_scheduler.errors import Ambiguous, Conflict, KubeError, NotFound, TooManyRequests, Unavailable
 from peaks_scheduler.kube.clock import whole_time
 from peaks_scheduler.kube.events import cut
 from peaks_scheduler.objects.pod import Pod
@@ -183,12 +183,9 @@ class Failures:
         await self._client.patch_pod_scheduled(pod.namespace, pod.name, pod.uid, *words, version=version)
 
     async def _version_waiting(self, pod: Pod) -> str | None:
-        """The version of the pod, which is pending; None where we may not read it. Raises Conflict where it is not
-        pending."""
-        try:
-            raw = await self._client.get_pod(pod.namespace, pod.name)
-        except Forbidden:
-            return None
+        """The version of the pod, which is pending. Raises Conflict where it is not pending, Forbidden where we may not
+        read it: an API server that has just started forbids everything for a moment, and the pod may be bound."""
+        raw = await self._client.get_pod(pod.namespace, pod.name)
         if raw is None or raw["metadata"].get("uid") != pod.uid or (raw.get("spec") or {}).get("nodeName"):
             raise Conflict(f"pod {pod.key}: bound or gone", 409)
         version: str | None = raw["metadata"].get("resourceVersion")
