@@ -14,7 +14,7 @@ import numpy as np
 
 from peaks_scheduler.arrays import Floats, Ints, Mask
 
-from .curves import Curve, CurveTerms
+from .curves import Curve
 
 _HEAD = ("base", "k1", "k2", "knee", "slope")
 _EMPTY = np.array([np.nan, np.nan, np.nan, 0.0, 0.0])
@@ -228,13 +228,7 @@ class CurveRows:
 
     def write(self, i: int, curve: Curve | None) -> None:
         """Set the curve of node i; None: it has no curve."""
-        terms = curve.terms() if curve is not None else CurveTerms(np.nan, np.nan, np.nan)
-        self._widen(len(terms.at))
-        knots = (len(self.rows) - 5) // 2
-        self.rows[:5, i] = [getattr(terms, name) for name in _HEAD]
-        pad = knots - len(terms.at)
-        self.rows[5 : 5 + knots, i] = [*terms.at, *[np.inf] * pad]
-        self.rows[5 + knots :, i] = [*terms.bend, *[0.0] * pad]
+        self.put(i, _EMPTY if curve is None else column_of(curve))
 
     def put(self, i: int, column: Floats) -> None:
         """Set the curve of node i to this column, (5 + 2K,), of any K."""
