@@ -14,6 +14,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+LIMIT = 600.0  # [s] of one start; tens of seconds are usual where busier programs leave little of the processor
+
 
 def candidates(version: str) -> Iterator[str]:
     yield sys.executable
@@ -29,7 +31,7 @@ def candidates(version: str) -> Iterator[str]:
 def is_of(version: str, python: str) -> bool:
     code = "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2])"
     try:
-        ran = subprocess.run([python, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+        ran = subprocess.run([python, "-c", code], capture_output=True, text=True, timeout=LIMIT, check=False)
     except OSError:
         return False
     return ran.stdout.strip() == version

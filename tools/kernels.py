@@ -20,6 +20,8 @@ PARALLEL = ("-n", "auto", "--dist", "worksteal")
 TRIED = ("Nehalem", "Haswell", "Sandybridge", "NEOVERSEN1", "ARMV8")
 """The oldest of x86-64 first: it runs on every such machine and rounds most differently."""
 
+LIMIT = 600.0  # [s] of one look; tens of seconds are usual where busier programs leave little of the processor
+
 _LOOK = """
 import json, numpy, scipy.linalg, threadpoolctl
 scipy.linalg.svd(numpy.ones((64, 64)) @ numpy.ones((64, 64)))
@@ -33,7 +35,7 @@ def look(kernel: str | None) -> tuple[list[str], list[str]]:
     """(kernels that OpenBLAS uses when asked for ``kernel``, numpy's vector features); empty lists if it crashes."""
     env = os.environ | ({"OPENBLAS_CORETYPE": kernel} if kernel else {})
     ran = subprocess.run(
-        [sys.executable, "-c", _LOOK], env=env, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", _LOOK], env=env, capture_output=True, text=True, timeout=LIMIT, check=False
     )
     blas, features = json.loads(ran.stdout) if ran.returncode == 0 else ([], [])
     return blas, features

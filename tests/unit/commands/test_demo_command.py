@@ -102,7 +102,7 @@ def test_a_demo_that_is_stopped_takes_its_daemon_with_it(tmp_path: Path, number:
     demo = subprocess.Popen([sys.executable, "-c", IDLE_DEMO], env=environment, stderr=subprocess.PIPE)
     pid = int(_text_of(pid_file))
     demo.send_signal(number)
-    demo.communicate(timeout=60)
+    demo.communicate(timeout=300)
     assert demo.returncode == code
     assert _ended(pid)
     if number != signal.SIGKILL:

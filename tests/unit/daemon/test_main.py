@@ -472,7 +472,7 @@ class TestBeginnings:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             listen = f"127.0.0.1:{taken.getsockname()[1]}"
             command = [sys.executable, "-m", "peaks_scheduler", "run", "--kubeconfig", kubeconfig, "--listen", listen]
-            ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+            ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
         assert ended.returncode == 2
         assert f"cannot listen on {listen}: the port is taken" in ended.stderr
         assert "Traceback" not in ended.stderr

@@ -192,7 +192,7 @@ def test_without_a_terminal_and_a_log_it_is_passed_on_to_standard_error(tmp_path
     plugin = {"apiVersion": V1, "command": "sh", "args": ["-c", script], "interactiveMode": "IfAvailable"}
     kubeconfig = write_kubeconfig(tmp_path, "http://127.0.0.1:1", exec=plugin)
     argv = [sys.executable, "-c", PRINTING, kubeconfig]
-    ran = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60, check=True)
+    ran = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300, check=True)
     assert (ran.stdout, ran.stderr) == ("we are Bearer x\n", "open https://login.example/device")
 
 

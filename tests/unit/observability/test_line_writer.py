@@ -17,7 +17,7 @@ import pytest
 
 from peaks_scheduler.observability.line_writer import LineWriter
 
-SOON = 20.0  # [s] what a test waits for at most; it fails then
+SOON = 120.0  # [s] what a test waits for at most; it fails then
 
 
 def missing(count: int) -> bytes:

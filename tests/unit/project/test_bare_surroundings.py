@@ -93,7 +93,7 @@ def shell(redirection: str, *argv: str, **env: str) -> subprocess.CompletedProce
         capture_output=True,
         text=True,
         errors="replace",
-        timeout=90,
+        timeout=300,
         check=False,
         env=env,
     )
@@ -156,7 +156,7 @@ def test_a_folder_that_is_gone_stops_nothing(tmp_path: Path) -> None:
     gone.mkdir()
     line = 'cd "$0" && rmdir "$0" && exec "$@"'
     argv = ["sh", "-c", line, str(gone), str(COMMAND), "check"]
-    ran = subprocess.run(argv, capture_output=True, text=True, timeout=90, check=False, env={"HOME": "/nonexistent"})
+    ran = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False, env={"HOME": "/nonexistent"})
     assert "/nonexistent/.kube/config" in ran.stderr
     assert "Traceback" not in ran.stderr
 

@@ -45,12 +45,12 @@ def one(path: Path) -> Any:
 def kustomized(folder: Path) -> list[Object]:
     """What kubectl makes of a kustomization."""
     argv = [sys.executable, str(ROOT / "tools" / "control_plane.py"), "--where"]
-    told = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    told = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
     programs = dict(line.split(" ", 1) for line in told.stdout.splitlines())
     if "kubectl" not in programs:
         pytest.skip("no kubectl: make control-plane builds it")
     argv = [programs["kubectl"], "kustomize", str(folder)]
-    text = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True).stdout
+    text = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=True).stdout
     return [each for each in yaml.safe_load_all(text) if each]
 
 

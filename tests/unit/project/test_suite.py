@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 
 def suite(folder: Path, *lanes: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, str(SUITE), "--make", "make", *lanes]
-    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=90, check=False)
+    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
 
 
 def verdicts(ran: subprocess.CompletedProcess[str]) -> dict[str, str]:

@@ -149,7 +149,7 @@ CLUSTER = json.dumps({"kind": "List", "apiVersion": "v1", "items": [node("worker
 
 def shell(line: str, **more: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["bash", "-c", line, str(COMMAND)], capture_output=True, text=True, timeout=60, check=False, **more
+        ["bash", "-c", line, str(COMMAND)], capture_output=True, text=True, timeout=300, check=False, **more
     )  # type: ignore[call-overload,no-any-return]
 
 
