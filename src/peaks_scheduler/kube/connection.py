@@ -17,9 +17,10 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import aiohttp
 from yarl import URL
@@ -30,16 +31,31 @@ from peaks_scheduler.kube.login.credentials import Credentials, Identity, load_c
 from peaks_scheduler.tls import client_certificate_refused, explain_tls_error, server_not_trusted
 
 from .clock import ServerClock
+from .kept_connections import KeptConnections, header_lines
 from .kopf_responses import KopfResponse, OnMalformed
+from .outgoing import Answer, FencedOffError, Outgoing, OutgoingError
+from .proxied import send_proxied
 from .proxies import is_socks, proxy_of
 from .reachability import Reachability
-from .rotating_connector import RotatingConnector
+from .rotating_connector import CONNECT_TIMEOUT, RotatingConnector
 
 if TYPE_CHECKING:
     import kopf
 
-CONNECT_TIMEOUT = 3.0  # [s] a reachable server accepts within milliseconds
+UNAUTHORIZED = 401
+# inside a cluster, compressing a large list costs both sides more than sending it
+ALWAYS = {"User-Agent": f"peaks-scheduler/{__version__}", "Accept-Encoding": "identity"}
 REFUSED_PAUSE = 1.0  # [s] before a 401 is passed on: callers try again at once, and must not do so in a hot loop
+
+
+class _Answer(Protocol):
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+
+T = TypeVar("T", bound=_Answer)
 
 
 class RequestObserver(Protocol):
@@ -84,6 +100,9 @@ class Connection:
         self._http_proxy = None if is_socks(proxy) else proxy
         socks = proxy if is_socks(proxy) else None
         self._connections = RotatingConnector(credentials.tls, credentials.certificate, socks)
+        self._kept = None if proxy else KeptConnections(self._url.host or "", self._url.port or 443)
+        self._headed: tuple[Identity, tuple[tuple[str, str], ...]] | None = None  # what ``_header_lines`` are for
+        self._header_lines = b""
         self.session = self.new_session()
 
     @property
@@ -135,13 +154,14 @@ class Connection:
             connector_owner=False,
             middlewares=(self._middleware,),
             cookie_jar=aiohttp.DummyCookieJar(),
-            # inside a cluster, compressing a large list costs both sides more than sending it
-            headers={"User-Agent": f"peaks-scheduler/{__version__}", "Accept-Encoding": "identity"},
+            headers=ALWAYS,
             response_class=KopfResponse if for_kopf else aiohttp.ClientResponse,
             proxy=self._http_proxy,
         )
 
     async def close(self) -> None:
+        if self._kept is not None:
+            self._kept.close()
         await self.session.close()
         await self._credentials.aclose()
         await self._connections.close()
@@ -151,17 +171,51 @@ class Connection:
     ) -> aiohttp.ClientResponse:
         if _origin(request.url) != self._origin:
             return await handler(request)
+
+        async def send(identity: Identity) -> aiohttp.ClientResponse:
+            self._sign(request, identity)
+            url = request.url
+            noted = self._noted(request.method, url.raw_path, "watch=" in url.raw_query_string, handler(request))
+            answer = await noted
+            if answer.status == UNAUTHORIZED:
+                await answer.read()  # frees the connection for the next request
+            elif isinstance(answer, KopfResponse) and self.on_malformed is not None:
+                answer.on_malformed = self.on_malformed
+            return answer
+
+        return await self._with_credentials(send)
+
+    async def write(self, request: Outgoing) -> Answer:
+        """Send a write, once, and wait for its whole answer. ``request.path`` is below the server's own.
+
+        Raises:
+            NotSentError, FencedOffError: nothing was sent.
+            NoAnswerError: it may have been done.
+        """
+        if self._kept is None:
+            return await send_proxied(self.session, self.url(request.path), request, CONNECT_TIMEOUT)
+        kept, placed = self._kept, replace(request, path=self._prefix + request.path)
+
+        async def send(identity: Identity) -> Answer:
+            self._connections.use(identity.tls, identity.certificate)  # watches with an old certificate are cut
+            tls = identity.tls if self._url.scheme == "https" else None
+            sending = kept.send(placed, self._head(identity), tls, self._tls_server_name)
+            return await self._noted(placed.method, placed.path, False, sending)
+
+        return await self._with_credentials(send)
+
+    async def _with_credentials(self, send: Callable[[Identity], Awaitable[T]]) -> T:
+        """The answer to a request; where our credentials are refused, they are renewed and it is sent once more."""
         identity = await self._credentials.identity()
         try:
-            answer = await self._send(request, handler, identity)
+            answer = await send(identity)
         except (aiohttp.ClientError, OSError) as error:
             if not await self._renewed_over(error, identity):
                 raise
-            return await self._send(request, handler, await self._credentials.identity())
-        if answer.status == 401 and await self._credentials.renew(identity):
-            await answer.read()  # frees the connection for the next request
-            answer = await self._send(request, handler, await self._credentials.identity())
-        if answer.status == 401:
+            return await send(await self._credentials.identity())
+        if answer.status == UNAUTHORIZED and await self._credentials.renew(identity):
+            answer = await send(await self._credentials.identity())
+        if answer.status == UNAUTHORIZED:
             await asyncio.sleep(REFUSED_PAUSE)
         return answer
 
@@ -173,28 +227,33 @@ class Connection:
         # a file may have changed within one time stamp; the machine's own authorities are not among our files
         return server_not_trusted(error) and await self._credentials.renew(identity, plugin=False)
 
-    async def _send(
-        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType, identity: Identity
-    ) -> aiohttp.ClientResponse:
-        self._sign(request, identity)
+    async def _noted(self, method: str, path: str, is_watch: bool, sending: Awaitable[T]) -> T:
+        """The answer, once it is noted whether and when it came."""
         sent, status = self._wall_clock(), 0
         try:
-            answer = await handler(request)
+            answer = await sending
             status = answer.status
-            if isinstance(answer, KopfResponse) and self.on_malformed is not None:
-                answer.on_malformed = self.on_malformed
+        except FencedOffError:
+            raise  # it was never sent
         except (aiohttp.ClientError, OSError) as error:
-            reason = explain_tls_error(error) or f"{type(error).__name__}: {str(error) or 'time is up'}"
-            self.reachability.failed(reason)
+            self.reachability.failed(failure_words(error))
             raise
         else:
             self.reachability.answered(status)
         finally:
-            url = request.url
-            path = url.raw_path.removeprefix(self._prefix)
-            self._on_request(request.method, path, "watch=" in url.raw_query_string, status)
+            self._on_request(method, path.removeprefix(self._prefix), is_watch, status)
         self._clock.note(answer.headers.get("Date"), sent, self._wall_clock())
         return answer
+
+    def _head(self, identity: Identity) -> bytes:
+        """The header lines of a write that do not depend on what is written."""
+        impersonation = self._credentials.impersonation
+        if self._headed != (identity, impersonation):
+            authorization = [] if identity.authorization is None else [("Authorization", identity.authorization)]
+            fields = [("Host", _authority(self._url)), *ALWAYS.items(), ("Accept", "application/json")]
+            self._headed = identity, impersonation
+            self._header_lines = header_lines([*fields, *authorization, *impersonation])
+        return self._header_lines
 
     def _sign(self, request: aiohttp.ClientRequest, identity: Identity) -> None:
         """Add the headers and the certificate of ``identity`` to the request."""
@@ -244,5 +303,18 @@ def as_kopf_login(connection: Connection) -> kopf.AiohttpSession:
     return kopf.AiohttpSession(server=connection.server, aiohttp_session=connection.new_session())
 
 
+def failure_words(error: Exception) -> str:
+    """Why a request was not answered."""
+    if explanation := explain_tls_error(error):
+        return explanation
+    return str(error) if isinstance(error, OutgoingError) else f"{type(error).__name__}: {str(error) or 'time is up'}"
+
+
 def _origin(url: URL) -> tuple[str, str | None, int | None]:
     return url.scheme, url.raw_host, url.port
+
+
+def _authority(url: URL) -> str:
+    """``HOST`` or ``HOST:PORT`` as the Host header has it."""
+    host = url.host_subcomponent or ""
+    return host if url.is_default_port() else f"{host}:{url.port}"

@@ -30,10 +30,11 @@ import msgspec
 from peaks_scheduler.errors import Forbidden, KubeError, MalformedResponse, NotFound, TooManyRequests
 
 from .backoff import Backoff
-from .connection import CONNECT_TIMEOUT, Connection
+from .connection import Connection
 from .decoding import DECODING_ERRORS, decode_page
 from .paging import GONE, pages_of
 from .response_limits import BodyTooLargeError, read_body
+from .rotating_connector import CONNECT_TIMEOUT
 from .transport import JSON, Transport, error_of
 
 Event = Literal["ADDED", "MODIFIED", "DELETED"]

@@ -22,6 +22,7 @@ from peaks_scheduler.tls import ClientCertificate
 
 from .proxies import SocksConnector, without_password
 
+CONNECT_TIMEOUT = 3.0  # [s] a reachable server accepts within milliseconds
 KEEPALIVE = 60.0  # [s] of an idle connection; the API server closes its side after 90 s
 GRACE = 15.0  # [s] for requests that use the old certificate; ours take 10 s at most
 

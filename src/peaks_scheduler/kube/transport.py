@@ -14,8 +14,6 @@ from typing import Any
 
 import aiohttp
 import msgspec
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.payload import BytesPayload
 
 from peaks_scheduler.errors import (
     Ambiguous,
@@ -30,8 +28,10 @@ from peaks_scheduler.errors import (
 )
 from peaks_scheduler.tls import explain_tls_error
 
-from .connection import CONNECT_TIMEOUT, Connection
+from .connection import Connection, failure_words
+from .outgoing import FencedOffError, NoAnswerError, NotSentError, Outgoing
 from .response_limits import MOST_BYTES, BodyTooLargeError, read_body, retry_after_seconds
+from .rotating_connector import CONNECT_TIMEOUT
 
 TIMEOUT = 10.0  # [s] for a whole request
 JSON = "application/json"
@@ -50,30 +50,11 @@ def encode(body: dict[str, Any]) -> bytes:
     return msgspec.json.encode(body)
 
 
-class _FencedBody(BytesPayload):
-    """A body that is sent only if ``fence`` returns True at the moment of sending.
-
-    Between the decision to send and the first byte the event loop runs other tasks, and the process may be suspended
-    for a minute. The server ignores a request without its body.
-    """
-
-    def __init__(self, body: bytes, fence: Callable[[], bool]) -> None:
-        super().__init__(body)
-        self._fence = fence
-        self.held_back = False
-
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        self.held_back = not self._fence()
-        if self.held_back:
-            raise ConnectionAbortedError("the write fence is closed")
-        await super().write_with_length(writer, content_length)
-
-
 class Transport:
     """Requests on a connection. Every call has a time limit."""
 
     def __init__(self, connection: Connection, timeout: float = TIMEOUT) -> None:
-        self._connection = connection
+        self._connection, self._within = connection, timeout
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_TIMEOUT)
 
     async def get(
@@ -120,29 +101,20 @@ class Transport:
             Ambiguous: sent, but the response is missing or does not tell whether it was done.
             KubeError: any other refusal; nothing was done.
         """
-        headers = {"Content-Type": content_type, "Accept": JSON}
-        data = _FencedBody(body, fence) if fence else body
-        accepted = False
+        request = Outgoing(method, path, content_type, body, self._within, fence)
         try:
-            async with self._connection.session.request(
-                method,
-                self._connection.url(path),
-                data=data,
-                headers=headers,
-                timeout=self._timeout,
-                allow_redirects=False,
-            ) as answer:
-                accepted = 200 <= answer.status < 300
-                content = await read_body(answer)
-        except (aiohttp.ClientError, OSError, RuntimeError) as error:
-            if accepted:
+            answer = await self._connection.write(request)
+        except FencedOffError as error:
+            raise Unavailable(f"{method} {path}: not sent, the write fence is closed") from error
+        except NotSentError as error:
+            raise Unavailable(_failure_message(method, path, error), said=_unanswered(error)) from error
+        except NoAnswerError as error:
+            if 200 <= error.status < 300:
                 return b""
-            if isinstance(data, _FencedBody) and data.held_back:
-                raise Unavailable(f"{method} {path}: not sent, the write fence is closed") from error
-            raise _write_error(method, path, error) from error
-        if not accepted:
-            raise error_of(method, path, answer.status, answer.headers, content)
-        return content
+            raise Ambiguous(_failure_message(method, path, error), said=_unanswered(error)) from error
+        if not 200 <= answer.status < 300:
+            raise error_of(method, path, answer.status, answer.headers, answer.body)
+        return answer.body
 
 
 def error_of(method: str, path: str, status: int, headers: Mapping[str, str], body: bytes) -> KubeError:
@@ -170,22 +142,14 @@ def _said(details: Mapping[str, Any], body: bytes) -> str:
     return " ".join(body[:200].decode(errors="replace").split()) or "no message"
 
 
-def _write_error(method: str, path: str, error: Exception) -> KubeError:
-    message, said = _failure_message(method, path, error), _unanswered(error)
-    # with these no connection was opened; aiohttp raises RuntimeError when the session is closed
-    if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, RuntimeError)):
-        return Unavailable(message, said=said)
-    return Ambiguous(message, said=said)
-
-
 def _failure_message(method: str, path: str, error: Exception) -> str:
     if explanation := explain_tls_error(error):
         return f"{method} {path}: {explanation}"
-    return f"{method} {path}: expected an answer, got {type(error).__name__}: {str(error) or 'time is up'}"
+    return f"{method} {path}: expected an answer, got {failure_words(error)}"
 
 
 def _unanswered(error: Exception) -> str:
-    return f"the API server did not answer: {type(error).__name__}: {str(error) or 'time is up'}"
+    return f"the API server did not answer: {failure_words(error)}"
 
 
 def _status_of(body: bytes) -> dict[str, Any]:

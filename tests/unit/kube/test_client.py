@@ -418,7 +418,7 @@ class TestErrors:
         self, client: KubeClient, server: RecordingServer
     ) -> None:
         await server.__aexit__()
-        with pytest.raises(Unavailable, match="Cannot connect"):
+        with pytest.raises(Unavailable, match="cannot connect to"):
             await bind(client)
 
     @pytest.mark.parametrize("call", [bind, KubeClient.version], ids=["write", "read"])
@@ -443,7 +443,7 @@ class TestErrors:
 
         server.answer = never
         hasty = KubeClient(client.connection, "Peaks", "me", timeout=0.05)
-        with pytest.raises(Ambiguous, match="time is up"):
+        with pytest.raises(Ambiguous, match=r"no answer within 0\.05 s"):
             await bind(hasty)
         asleep.set()
 
@@ -457,7 +457,7 @@ class TestErrors:
         await bind(client)
 
     async def test_after_closing_nothing_is_sent(self, client: KubeClient, server: RecordingServer) -> None:
-        await client.connection.session.close()
+        await client.connection.close()
         with pytest.raises(Unavailable, match="closed"):
             await bind(client)
         assert server.asked == []

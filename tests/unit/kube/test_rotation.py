@@ -20,6 +20,7 @@ from aiohttp.test_utils import TestServer
 from peaks_scheduler.kube import rotating_connector
 from peaks_scheduler.kube.connection import Connection, as_kopf_login, connect
 from peaks_scheduler.kube.login import credentials
+from tests.support.both_ways import WAYS, read
 from tests.support.kubeconfig_cases import EXEC_V1, World
 from tests.support.tls_recorder import Seen, TlsRecorder
 
@@ -59,10 +60,17 @@ def use(world: World, name: str, *parts: str) -> None:
         new.replace(world.folder / f"client.{part}")
 
 
+@pytest.fixture(autouse=True, params=WAYS.values(), ids=WAYS)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test asks in either way."""
+    monkeypatch.setattr(f"{__name__}.asking", request.param)
+
+
+asking = read
+
+
 async def asks(connection: Connection) -> int:
-    async with connection.session.get(connection.url("/version")) as answer:
-        await answer.read()
-        return answer.status
+    return await asking(connection, "/version")
 
 
 def shown(server: TlsRecorder) -> list[str | None]:
@@ -128,7 +136,7 @@ async def answered(connection: Connection) -> int:
     """Status of the first try that is answered: the end of the connection may overtake the alert that says why, and
     whoever asks then tries again."""
     for _ in range(20):
-        with contextlib.suppress(aiohttp.ClientOSError):
+        with contextlib.suppress(OSError):
             return await asks(connection)
     return await asks(connection)
 
@@ -283,7 +291,7 @@ async def watched(ca: trustme.CA) -> AsyncIterator[tuple[str, list[str | None], 
     ca.configure_trust(context)
     context.verify_mode = ssl.CERT_OPTIONAL
     app = web.Application()
-    app.router.add_get("/{path:.*}", answer)
+    app.router.add_route("*", "/{path:.*}", answer)
     server = TestServer(app, host="127.0.0.1", scheme="https")
     await server.start_server(ssl=context)
     yield f"https://127.0.0.1:{server.port}", who, go_on
