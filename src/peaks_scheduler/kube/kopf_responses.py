@@ -6,6 +6,8 @@ validated here first:
 
 - A line or item without a valid object and name is skipped.
 - An error in a watch becomes 410: kopf then lists that kind again, and no other kind.
+- A deletion becomes a bookmark. That a pod of ours waits no more is told by the reflector of all pods; kopf would
+  make it an event of its own, 0.2 ms CPU for every pod that is bound.
 - A malformed list is reported as a broken connection: kopf tries again. So is a list whose next page is gone (410).
 
 ``Connection.on_malformed`` is called for everything that was skipped. The limits are in ``response_limits``. Our own
@@ -78,6 +80,7 @@ _change = msgspec.json.Decoder(_Change).decode
 _bookmark = msgspec.json.Decoder(_Bookmark).decode
 _error = msgspec.json.Decoder(_Error).decode
 _any = msgspec.json.Decoder().decode
+_encode = msgspec.json.encode
 
 
 class _MalformedListError(ValueError):
@@ -191,10 +194,10 @@ class WatchLines:
     async def _validated(self, line: bytes) -> bytes:
         """The line to pass to kopf; empty if it is skipped."""
         try:
-            _change(line)
+            change = _change(line)
         except DECODING_ERRORS as error:
             return await self._validated_other(line, str(error))
-        return line + b"\n"
+        return _marked(change.object.metadata.resource_version) if change.type == "DELETED" else line + b"\n"
 
     async def _validated_other(self, line: bytes, why: str) -> bytes:
         """The same for a line that is not a change: a bookmark, an error, or nothing valid (``why``)."""
@@ -212,6 +215,11 @@ class WatchLines:
             self._report("error", json.dumps(status)[:300])
             await asyncio.sleep(PAUSE)
         return EXPIRED
+
+
+def _marked(version: str) -> bytes:
+    """A bookmark at this resourceVersion; empty without one."""
+    return b'{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":%s}}}\n' % _encode(version) if version else b""
 
 
 def _status(body: bytes) -> Any:

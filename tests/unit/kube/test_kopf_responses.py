@@ -218,9 +218,20 @@ MARK = change("BOOKMARK", {"kind": "Pod", "metadata": {"resourceVersion": "9"}})
 async def test_a_line_that_is_no_change_is_passed_over_and_the_others_count(
     server: RecordingServer, connection: Connection, heard: Heard, line: str
 ) -> None:
-    answers_with(server, "\n".join([change(), line, change("DELETED"), MARK, ""]))
-    assert [each["type"] for each in await lines(connection)] == ["MODIFIED", "DELETED", "BOOKMARK"]
+    answers_with(server, "\n".join([change(), line, change("ADDED"), MARK, ""]))
+    assert [each["type"] for each in await lines(connection)] == ["MODIFIED", "ADDED", "BOOKMARK"]
     assert heard == [("/api/v1/pods", "line")]
+
+
+async def test_a_deletion_costs_kopf_no_event_and_a_new_watch_begins_after_it(
+    server: RecordingServer, connection: Connection, heard: Heard
+) -> None:
+    gone = {"metadata": {"name": "web-0", "uid": "u", "resourceVersion": "41"}, "spec": {}}
+    unnumbered = {"metadata": {"name": "web-1", "uid": "v"}}
+    answers_with(server, "\n".join([change(), change("DELETED", gone), change("DELETED", unnumbered), ""]))
+    _, *marks = await lines(connection)
+    assert marks == [{"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "41"}}}]
+    assert heard == []
 
 
 @pytest.mark.parametrize(

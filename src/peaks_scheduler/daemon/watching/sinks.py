@@ -113,9 +113,9 @@ class PodSink(_Sink):
             self._telemetry.audit_repaired(PODS, "vanished")
 
     def waits(self, event: Event | None, raw: dict[str, Any]) -> None:
-        """kopf shows a waiting pod of ours. ``DELETED`` says only that it waits no more: most have been bound."""
+        """kopf shows a waiting pod of ours; never that it waits no more (``kube.kopf_responses``)."""
         uid, version = raw["metadata"]["uid"], number(raw["metadata"].get("resourceVersion"))
-        if event == "DELETED" or not self._ahead.is_news(version):
+        if not self._ahead.is_news(version):
             return
         known = self._observer.ledger.pod(uid) is not None
         self._observer.pod(event, raw)
