@@ -120,7 +120,7 @@ class _Kept:
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket, self._loop = connected, asyncio.get_running_loop()
-        self._unsent = b""
+        self._unsent, self._waits_to_write = b"", False
         self._answer: asyncio.Future[Answer] | None = None
         self._reading: _Reading | None = None
         self.usable = True
@@ -156,13 +156,16 @@ class _Kept:
                 self._unsent = self._unsent[self._socket.send(self._unsent) :]
         except (ssl.SSLWantWriteError, BlockingIOError):
             self._loop.add_writer(self._socket.fileno(), self._write)
+            self._waits_to_write = True
             return
         except ssl.SSLWantReadError:
             pass  # TLS has something to be read first, and then tries again
         except OSError as error:
             self._break(error)
             return
-        self._loop.remove_writer(self._socket.fileno())
+        if self._waits_to_write:
+            self._loop.remove_writer(self._socket.fileno())
+            self._waits_to_write = False
 
     def _readable(self) -> None:
         if self._unsent:

@@ -108,7 +108,8 @@ class PowerModels:
 
     def unlike(self, nodes: Iterable[tuple[str, Mapping[str, str]]]) -> Mapping[Scope, tuple[str, ...]]:
         """``unlike`` of the models of these nodes (name, labels)."""
-        return unlike([(name, self.for_node(name, labels)) for name, labels in nodes])
+        named = dict(nodes)
+        return unlike(list(named), [self.for_node(name, labels) for name, labels in named.items()])
 
     def with_named(self, models: Iterable[PowerModel]) -> PowerModels:
         """These models, with ``models`` added by name; one of the same name is replaced."""
@@ -122,17 +123,17 @@ class PowerModels:
         return [self.by_selector[i][1] for i in some if self.by_selector[i][0].items() <= labels.items()]
 
 
-def unlike(models: Sequence[tuple[str, PowerModel | None]]) -> Mapping[Scope, tuple[str, ...]]:
-    """Scope -> names of the nodes (name, model) with a model of that scope, the widest scope first; empty where all
-    models are of one scope.
+def unlike(names: Sequence[str], models: Sequence[PowerModel | None]) -> Mapping[Scope, tuple[str, ...]]:
+    """Scope -> names of the nodes with a model of that scope, the widest scope first; empty where all models are of one
+    scope. Index i is the same node in both.
 
     A decision compares the watts of all nodes: a part of one machine does not compare with the whole of another.
     """
-    said = {model.scope for _, model in models if model is not None}  # 5,000 models have one, as a rule
+    said = {model.scope for model in models if model is not None}  # 5,000 models have one, as a rule
     if len(set(map(scope_or_wall, said))) < 2:
         return {}
     found: dict[Scope, list[str]] = {}
-    for name, model in models:
+    for name, model in zip(names, models, strict=True):
         if model is not None:
             found.setdefault(scope_or_wall(model.scope), []).append(name)
     return {scope: tuple(found[scope]) for scope in SCOPES if scope in found}

@@ -36,6 +36,8 @@ UNSUPPORTED = "UnsupportedConstraint"
 WAITING = "WaitingForNodes"
 """A rule of ours keeps back nodes that would fit; more nodes would not help, time will."""
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)  # json.dumps would build a new one each time
+
 ANNOTATION_BYTES = 1023
 """A decision's annotation is no longer than this."""
 MESSAGE_LENGTH = 8192
@@ -239,7 +241,7 @@ def _conditions(temperature: float | None, overhead: float | None) -> dict[str, 
 
 
 def _compact(record: dict[str, Any]) -> str:
-    return json.dumps(record, separators=(",", ":"), ensure_ascii=False)
+    return _ENCODER.encode(record)
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

@@ -153,7 +153,7 @@ class ModelKeeper(Keeper):
     def unlike(self) -> str:
         """Which nodes' models are of different parts of the machine, in words; empty if all are of one part."""
         nodes = self._ledger.snapshot()
-        found = unlike(list(zip(nodes.names, nodes.models, strict=True)))
+        found = unlike(nodes.names, nodes.models)
         kinds = "; ".join(f"{scope}: {few(names)}" for scope, names in found.items())
         return f"models of unlike watts, the less of the machine the cheaper a node looks ({kinds})" if found else ""
 
