@@ -14,7 +14,7 @@ import socket
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import aiohappyeyeballs
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -24,6 +24,7 @@ from .outgoing import Answer, FencedOffError, NoAnswerError, NotSentError, Outgo
 from .response_limits import MOST_BYTES
 from .rotating_connector import CONNECT_TIMEOUT, KEEPALIVE
 
+NEXT_ADDRESS = 0.25  # [s] before the next address of a name is tried beside one that does not answer
 PIECE = 65_536  # [bytes] read at once; an answer to a write mostly has some 1,000
 
 
@@ -273,6 +274,8 @@ def header_lines(fields: Iterable[tuple[str, str]]) -> bytes:
 
 
 def _encoded(request: Outgoing, head: bytes) -> bytes:
+    if " " in request.path or not request.path.isprintable():
+        raise NotSentError(f"expected an encoded path, got {request.path!r}")
     line = f"{request.method} {request.path} HTTP/1.1\r\n".encode()
     about = f"Content-Type: {request.content_type}\r\nContent-Length: {len(request.body)}\r\n\r\n".encode()
     return b"".join((line, head, about, request.body))
@@ -280,9 +283,8 @@ def _encoded(request: Outgoing, head: bytes) -> bytes:
 
 async def _connected(host: str, port: int, tls: ssl.SSLContext | None, server_name: str) -> socket.socket:
     """A connected socket, its handshake done."""
-    loop = asyncio.get_running_loop()
-    addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    plain = await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=0.25)
+    addresses = await _addresses(host, port)
+    plain = await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS)
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if tls is None:
         return plain
@@ -297,6 +299,13 @@ async def _connected(host: str, port: int, tls: ssl.SSLContext | None, server_na
         secured.close()
         raise
     return secured
+
+
+async def _addresses(host: str, port: int) -> Sequence[aiohappyeyeballs.AddrInfoType]:
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:  # it is a name: that takes a thread
+        return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
 
 async def _shake_hands(secured: ssl.SSLSocket) -> None:

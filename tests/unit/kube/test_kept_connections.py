@@ -288,6 +288,16 @@ async def test_a_closed_fence_sends_nothing_and_leaves_the_connection_for_others
     assert (len(server.requests), server.opened) == (2, 1)
 
 
+async def test_a_server_is_found_by_its_name_too() -> None:
+    server = Server()
+    async with serving(answering(server, CREATED), server):
+        kept = KeptConnections("localhost", server.port)
+        assert (await kept.send(post(), HEAD, None)).status == 201
+        kept.close()
+        with pytest.raises(NotSentError, match=r"cannot connect to nowhere\.invalid:1"):
+            await KeptConnections("nowhere.invalid", 1).send(post(), HEAD, None)
+
+
 async def test_where_nobody_listens_nothing_was_sent() -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
@@ -325,6 +335,15 @@ def test_a_line_break_in_a_header_is_refused() -> None:
     for value in ("a\r\nb: c", "a\nb", "a\0"):
         with pytest.raises(ValueError, match="line break"):
             header_lines([("Impersonate-User", value)])
+
+
+@pytest.mark.parametrize("path", ["/a b", "/a\r\nX: y", "/a\n", "/\x7f"])
+async def test_a_path_that_would_be_more_than_a_path_is_not_sent(path: str) -> None:
+    server = Server()
+    async with serving(answering(server, CREATED), server):
+        with connections(server) as kept, pytest.raises(NotSentError, match="encoded path"):
+            await kept.send(Outgoing("POST", path, "application/json", b"{}", 30.0), HEAD, None)
+    assert server.opened == 0
 
 
 # --- encrypted --------------------------------------------------------------------------------------------------------
