@@ -77,15 +77,15 @@ class RecordingServer:
         return status(201)
 
 
-def write_kubeconfig(folder: Path, server: str, **user: Any) -> str:
-    """A kubeconfig for ``server`` with these user fields; its path."""
+def write_kubeconfig(folder: Path, server: str, *, proxy: str = "", **user: Any) -> str:
+    """A kubeconfig for ``server``, behind a proxy or none, with these user fields; its path."""
     path = folder / "kubeconfig"
     config = {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": "test",
         "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
-        "clusters": [{"name": "test", "cluster": {"server": server}}],
+        "clusters": [{"name": "test", "cluster": {"server": server} | ({"proxy-url": proxy} if proxy else {})}],
         "users": [{"name": "test", "user": user}],
     }
     path.write_text(json.dumps(config))  # JSON is YAML

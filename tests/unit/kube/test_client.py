@@ -23,6 +23,7 @@ from peaks_scheduler.errors import (
 )
 from peaks_scheduler.kube.client import KubeClient
 from peaks_scheduler.kube.connection import connect
+from tests.support.proxy_server import ProxyServer
 from tests.support.recording_server import Answer, Asked, RecordingServer, status, write_kubeconfig
 
 
@@ -32,12 +33,19 @@ async def server() -> AsyncIterator[RecordingServer]:
         yield running
 
 
-@pytest.fixture
-async def client(server: RecordingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[KubeClient]:
+@pytest.fixture(params=["straight", "by a proxy"])
+async def client(
+    request: pytest.FixtureRequest, server: RecordingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[KubeClient]:
+    """A client in either way: the two send writes differently."""
     monkeypatch.setattr("peaks_scheduler.kube.connection.REFUSED_PAUSE", 0.0)
-    connection = await connect(write_kubeconfig(tmp_path, server.url, token="abc"))
-    yield KubeClient(connection, "Peaks", "me", timeout=5.0)
-    await connection.close()
+    async with ProxyServer(server.port, socks=True) as by:
+        proxy = "" if request.param == "straight" else f"socks5://127.0.0.1:{by.port}"
+        connection = await connect(write_kubeconfig(tmp_path, server.url, proxy=proxy, token="abc"))
+        yield KubeClient(connection, "Peaks", "me", timeout=5.0)
+        await connection.close()
+        assert proxy or not by.asked
+        assert by.asked or not (proxy and server.asked), "not by the proxy"
 
 
 def saying(*answers: web.Response | Any) -> Answer:
@@ -414,6 +422,7 @@ class TestErrors:
             await bind(client)
         assert caught.value.retry_after == seconds
 
+    @pytest.mark.parametrize("client", ["straight"], indirect=True)  # a proxy is there
     async def test_a_server_that_is_not_there_has_done_nothing(
         self, client: KubeClient, server: RecordingServer
     ) -> None:
@@ -443,7 +452,7 @@ class TestErrors:
 
         server.answer = never
         hasty = KubeClient(client.connection, "Peaks", "me", timeout=0.05)
-        with pytest.raises(Ambiguous, match=r"no answer within 0\.05 s"):
+        with pytest.raises(Ambiguous, match=r"no answer within 0\.05 s|time is up"):
             await bind(hasty)
         asleep.set()
 
