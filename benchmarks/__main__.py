@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import operator
 import signal
 import sys
 import time
@@ -32,6 +31,7 @@ from benchmarks import (
     soak,
     start,
     strategies,
+    writes,
 )
 from benchmarks.figures import Results, comparison, load, save, table
 from benchmarks.machine import commit, machine, versions
@@ -43,6 +43,7 @@ PARTS = {
     "decision": decision,
     "constraints": constraints,
     "feed": feed,
+    "writes": writes,
     "strategies": strategies,
     "hostile": hostile,
     "memory": memory,
@@ -55,8 +56,6 @@ PARTS = {
 }
 ON_REQUEST = ("start", "soak", "scale", "scheduler-perf")
 """Parts that run only when they are named: they take many minutes."""
-# events of a pod while the scheduler's CPU is counted: a pod of the backlog was listed before the first Binding
-EVENTS_PER_POD = {"backlog": 1, "stream": 2}
 
 
 @click.group(invoke_without_command=True)
@@ -125,26 +124,10 @@ def _measure(plan: Plan, parts: Sequence[str], output: Path | None) -> None:
         click.echo("\n".join(["", *table(found)]))
     results = Results(about, tuple(figures), tuple(aims))
     verdicts = [aim.line() for aim in aims] if plan.full else ["The aims are for the full size."]
-    click.echo("\n".join(["", *verdicts, *_share(results)]))
+    click.echo("\n".join(["", *verdicts]))
     if output is not None:
         save(results, output)
         _say(f"results in {output}")
-
-
-def _share(results: Results) -> list[str]:
-    """The share of kopf's event path in the scheduler's CPU, as a line; nothing if one of the two was not measured."""
-    ways = [results.figure(feed.PART, "CPU per change", way) for way in ("kopf", "plain watch")]
-    pods = {stage: results.figure(endtoend.PART, f"{stage}: CPU per pod", "peaks") for stage in EVENTS_PER_POD}
-    if None in ways or None in pods.values():
-        return []
-    more = operator.sub(*(way.middle for way in ways if way is not None))
-    shares = [
-        f"{100 * more * EVENTS_PER_POD[stage] / pod.middle:.0f} % in the {stage} ({EVENTS_PER_POD[stage]} events a pod)"
-        for stage, pod in pods.items()
-        if pod is not None
-    ]
-    line = f"kopf's event path takes {more:.2f} ms more than a plain watch for each event, of the scheduler's CPU about"
-    return [f"{line} {' and '.join(shares)}"]
 
 
 _BEGUN = time.monotonic()

@@ -1,6 +1,7 @@
 """The connection to the API server that all our requests share, kopf's included.
 
-Owns the connector and the middleware of every request. The middleware
+Owns the connector of what is read, the kept connections of what is written (``write``), and what every request has in
+common, as the middleware of the one and around the other. It
 
 - adds the current Authorization header and the impersonation headers;
 - reads our credentials again and sends the request once more, if they are refused (401 or a failed handshake) or if the

@@ -141,7 +141,7 @@ def settings_of(ours: str) -> kopf.OperatorSettings:
     settings.networking.error_backoffs = Endless()  # a watch is retried for ever
     settings.persistence.diffbase_storage = NoStorage()
     settings.persistence.progress_storage = NoStorage()
-    settings.queueing.idle_timeout = 1.0  # an object's worker, queue and timer take 10 kB
+    settings.queueing.idle_timeout = 0.1  # an object's worker, queue and timer take 10 kB, and mostly see one event
     settings.queueing.exit_timeout = 0.5
     settings.process.ultimate_exiting_timeout = None
     return settings
