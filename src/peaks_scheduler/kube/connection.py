@@ -34,16 +34,15 @@ from peaks_scheduler.tls import client_certificate_refused, explain_tls_error, s
 from .clock import ServerClock
 from .kept_connections import KeptConnections, header_lines
 from .kopf_responses import KopfResponse, OnMalformed
-from .outgoing import Answer, FencedOffError, Outgoing, OutgoingError
+from .outgoing import JSON, Answer, FencedOffError, Outgoing, OutgoingError
 from .proxied import send_proxied
 from .proxies import is_socks, proxy_of
-from .reachability import Reachability
+from .reachability import UNAUTHORIZED, Reachability
 from .rotating_connector import CONNECT_TIMEOUT, RotatingConnector
 
 if TYPE_CHECKING:
     import kopf
 
-UNAUTHORIZED = 401
 # inside a cluster, compressing a large list costs both sides more than sending it
 ALWAYS = {"User-Agent": f"peaks-scheduler/{__version__}", "Accept-Encoding": "identity"}
 REFUSED_PAUSE = 1.0  # [s] before a 401 is passed on: callers try again at once, and must not do so in a hot loop
@@ -251,7 +250,7 @@ class Connection:
         impersonation = self._credentials.impersonation
         if self._headed != (identity, impersonation):
             authorization = [] if identity.authorization is None else [("Authorization", identity.authorization)]
-            fields = [("Host", _authority(self._url)), *ALWAYS.items(), ("Accept", "application/json")]
+            fields = [("Host", _authority(self._url)), *ALWAYS.items(), ("Accept", JSON)]
             self._headed = identity, impersonation
             self._header_lines = header_lines([*fields, *authorization, *impersonation])
         return self._header_lines

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+JSON = "application/json"
+
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:

@@ -13,7 +13,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import BytesPayload
 from yarl import URL
 
-from .outgoing import Answer, FencedOffError, NoAnswerError, NotSentError, Outgoing
+from .outgoing import JSON, Answer, FencedOffError, NoAnswerError, NotSentError, Outgoing
 from .response_limits import read_body
 
 
@@ -47,7 +47,7 @@ async def send_proxied(session: aiohttp.ClientSession, url: URL, request: Outgoi
             request.method,
             url,
             data=data,
-            headers={"Content-Type": request.content_type, "Accept": "application/json"},
+            headers={"Content-Type": request.content_type, "Accept": JSON},
             timeout=aiohttp.ClientTimeout(total=request.within, sock_connect=connect_timeout),
             allow_redirects=False,
         ) as answer:

@@ -32,10 +32,11 @@ from peaks_scheduler.errors import Forbidden, KubeError, MalformedResponse, NotF
 from .backoff import Backoff
 from .connection import Connection
 from .decoding import DECODING_ERRORS, decode_page
+from .outgoing import JSON
 from .paging import GONE, pages_of
 from .response_limits import BodyTooLargeError, read_body
 from .rotating_connector import CONNECT_TIMEOUT
-from .transport import JSON, Transport, error_of
+from .transport import Transport, error_of
 
 Event = Literal["ADDED", "MODIFIED", "DELETED"]
 Trouble = Literal["line", "item", "list", "error", "too-large", "lost", "refused", "silent", "gone"]

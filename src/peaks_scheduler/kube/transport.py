@@ -29,12 +29,11 @@ from peaks_scheduler.errors import (
 from peaks_scheduler.tls import explain_tls_error
 
 from .connection import Connection, failure_words
-from .outgoing import FencedOffError, NoAnswerError, NotSentError, Outgoing
+from .outgoing import JSON, FencedOffError, NoAnswerError, NotSentError, Outgoing
 from .response_limits import MOST_BYTES, BodyTooLargeError, read_body, retry_after_seconds
 from .rotating_connector import CONNECT_TIMEOUT
 
 TIMEOUT = 10.0  # [s] for a whole request
-JSON = "application/json"
 MERGE = "application/merge-patch+json"
 STRATEGIC_MERGE = "application/strategic-merge-patch+json"
 # the server, or a proxy in front of it, gave up on a request that it had begun

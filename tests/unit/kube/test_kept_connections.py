@@ -418,9 +418,8 @@ async def test_after_one_write_without_an_answer_idle_connections_are_not_truste
     assert server.opened == 3
 
 
-async def test_a_cancelled_write_takes_its_connection_along() -> None:
-    server = Server()
-    got = asyncio.Event()
+def leaving_the_first_alone(server: Server, got: asyncio.Event) -> Serving:
+    """Does not answer what comes on its first connection; ``got`` is set when it is there."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await server.request(reader)
@@ -429,7 +428,12 @@ async def test_a_cancelled_write_takes_its_connection_along() -> None:
             writer.write(CREATED)
         await reader.read(-1)
 
-    async with serving(serve, server), asyncio.timeout(60):
+    return serve
+
+
+async def test_a_cancelled_write_takes_its_connection_along() -> None:
+    server, got = Server(), asyncio.Event()
+    async with serving(leaving_the_first_alone(server, got), server), asyncio.timeout(60):
         with connections(server) as kept:
             under_way = asyncio.create_task(kept.send(post(), HEAD, None))
             await got.wait()
@@ -442,13 +446,7 @@ async def test_a_cancelled_write_takes_its_connection_along() -> None:
 
 async def test_closing_ends_what_is_under_way_and_nothing_is_sent_afterwards() -> None:
     server, got = Server(), asyncio.Event()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await server.request(reader)
-        got.set()
-        await reader.read(-1)
-
-    async with serving(serve, server), asyncio.timeout(60):
+    async with serving(leaving_the_first_alone(server, got), server), asyncio.timeout(60):
         with connections(server) as kept:
             under_way = asyncio.create_task(kept.send(post(), HEAD, None))
             await got.wait()
