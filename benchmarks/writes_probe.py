@@ -18,9 +18,8 @@ from benchmarks.machine import memory
 from peaks_scheduler.kube.client import EVENTS
 from peaks_scheduler.kube.connection import Connection, connect
 from peaks_scheduler.kube.events import WORKERS, Reporter
-from peaks_scheduler.kube.outgoing import Answer, Outgoing
+from peaks_scheduler.kube.outgoing import JSON, Answer, Outgoing
 from peaks_scheduler.kube.proxied import send_proxied
-from peaks_scheduler.kube.rotating_connector import CONNECT_TIMEOUT
 
 NAMESPACE = "default"
 WITHIN = 30.0  # [s] for one write
@@ -33,12 +32,12 @@ def events(count: int) -> Iterator[Outgoing]:
     reporter, run = Reporter("Peaks", "benchmark"), uuid.uuid4().hex
     for i in range(count):
         body = reporter.scheduled(NAMESPACE, f"pod-{i}", f"{run}-{i}", f"node-{i}", time.time()).body
-        yield Outgoing("POST", f"{EVENTS}/{NAMESPACE}/events", "application/json", body, WITHIN)
+        yield Outgoing("POST", f"{EVENTS}/{NAMESPACE}/events", JSON, body, WITHIN)
 
 
 def sender(way: str, connection: Connection) -> Sending:
     async def proxied(request: Outgoing) -> Answer:
-        return await send_proxied(connection.session, connection.url(request.path), request, CONNECT_TIMEOUT)
+        return await send_proxied(connection.session, connection.url(request.path), request)
 
     return connection.write if way == "kept" else proxied
 

@@ -29,16 +29,16 @@ from yarl import URL
 from peaks_scheduler import __version__
 from peaks_scheduler.kube.login.access import SERVICE_ACCOUNT
 from peaks_scheduler.kube.login.credentials import Credentials, Identity, load_credentials
-from peaks_scheduler.tls import client_certificate_refused, explain_tls_error, server_not_trusted
+from peaks_scheduler.tls import client_certificate_refused, server_not_trusted
 
 from .clock import ServerClock
 from .kept_connections import KeptConnections, header_lines
 from .kopf_responses import KopfResponse, OnMalformed
-from .outgoing import JSON, Answer, FencedOffError, Outgoing, OutgoingError
+from .outgoing import JSON, Answer, FencedOffError, Outgoing, failure_words
 from .proxied import send_proxied
 from .proxies import is_socks, proxy_of
 from .reachability import UNAUTHORIZED, Reachability
-from .rotating_connector import CONNECT_TIMEOUT, RotatingConnector
+from .rotating_connector import RotatingConnector
 
 if TYPE_CHECKING:
     import kopf
@@ -193,7 +193,7 @@ class Connection:
             NoAnswerError: it may have been done.
         """
         if self._kept is None:
-            return await send_proxied(self.session, self.url(request.path), request, CONNECT_TIMEOUT)
+            return await send_proxied(self.session, self.url(request.path), request)
         kept, placed = self._kept, replace(request, path=self._prefix + request.path)
 
         async def send(identity: Identity) -> Answer:
@@ -301,13 +301,6 @@ def as_kopf_login(connection: Connection) -> kopf.AiohttpSession:
     import kopf
 
     return kopf.AiohttpSession(server=connection.server, aiohttp_session=connection.new_session())
-
-
-def failure_words(error: Exception) -> str:
-    """Why a request was not answered."""
-    if explanation := explain_tls_error(error):
-        return explanation
-    return str(error) if isinstance(error, OutgoingError) else f"{type(error).__name__}: {str(error) or 'time is up'}"
 
 
 def _origin(url: URL) -> tuple[str, str | None, int | None]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from peaks_scheduler.tls import explain_tls_error
+
 JSON = "application/json"
 
 
@@ -55,3 +57,10 @@ class NoAnswerError(OutgoingError):
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
         self.status = status
+
+
+def failure_words(error: Exception) -> str:
+    """Why a request was not answered."""
+    if explanation := explain_tls_error(error):
+        return explanation
+    return str(error) if isinstance(error, OutgoingError) else f"{type(error).__name__}: {str(error) or 'time is up'}"

@@ -13,8 +13,9 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import BytesPayload
 from yarl import URL
 
-from .outgoing import JSON, Answer, FencedOffError, NoAnswerError, NotSentError, Outgoing
+from .outgoing import JSON, Answer, FencedOffError, NoAnswerError, NotSentError, Outgoing, failure_words
 from .response_limits import read_body
+from .rotating_connector import CONNECT_TIMEOUT
 
 
 class _FencedBody(BytesPayload):
@@ -33,7 +34,7 @@ class _FencedBody(BytesPayload):
         await super().write_with_length(writer, content_length)
 
 
-async def send_proxied(session: aiohttp.ClientSession, url: URL, request: Outgoing, connect_timeout: float) -> Answer:
+async def send_proxied(session: aiohttp.ClientSession, url: URL, request: Outgoing) -> Answer:
     """Send the request and wait for its answer.
 
     Raises:
@@ -48,7 +49,7 @@ async def send_proxied(session: aiohttp.ClientSession, url: URL, request: Outgoi
             url,
             data=data,
             headers={"Content-Type": request.content_type, "Accept": JSON},
-            timeout=aiohttp.ClientTimeout(total=request.within, sock_connect=connect_timeout),
+            timeout=aiohttp.ClientTimeout(total=request.within, sock_connect=CONNECT_TIMEOUT),
             allow_redirects=False,
         ) as answer:
             status = answer.status
@@ -56,7 +57,7 @@ async def send_proxied(session: aiohttp.ClientSession, url: URL, request: Outgoi
     except (aiohttp.ClientError, OSError, RuntimeError) as error:  # TimeoutError is an OSError
         if isinstance(data, _FencedBody) and data.held_back:
             raise FencedOffError("the write fence is closed") from error
-        message = f"{type(error).__name__}: {str(error) or 'time is up'}"
+        message = failure_words(error)
         # with these no connection was opened; aiohttp raises RuntimeError when the session is closed
         if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, RuntimeError)):
             raise NotSentError(message) from error

@@ -28,8 +28,8 @@ from peaks_scheduler.errors import (
 )
 from peaks_scheduler.tls import explain_tls_error
 
-from .connection import Connection, failure_words
-from .outgoing import JSON, FencedOffError, NoAnswerError, NotSentError, Outgoing
+from .connection import Connection
+from .outgoing import JSON, FencedOffError, NoAnswerError, NotSentError, Outgoing, failure_words
 from .response_limits import MOST_BYTES, BodyTooLargeError, read_body, retry_after_seconds
 from .rotating_connector import CONNECT_TIMEOUT
 

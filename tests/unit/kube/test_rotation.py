@@ -20,6 +20,7 @@ from aiohttp.test_utils import TestServer
 from peaks_scheduler.kube import rotating_connector
 from peaks_scheduler.kube.connection import Connection, as_kopf_login, connect
 from peaks_scheduler.kube.login import credentials
+from peaks_scheduler.kube.outgoing import NoAnswerError
 from tests.support.both_ways import WAYS, read
 from tests.support.kubeconfig_cases import EXEC_V1, World
 from tests.support.tls_recorder import Seen, TlsRecorder
@@ -136,7 +137,7 @@ async def answered(connection: Connection) -> int:
     """Status of the first try that is answered: the end of the connection may overtake the alert that says why, and
     whoever asks then tries again."""
     for _ in range(20):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(aiohttp.ClientOSError, NoAnswerError):
             return await asks(connection)
     return await asks(connection)
 
