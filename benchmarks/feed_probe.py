@@ -23,7 +23,7 @@ from benchmarks.machine import memory
 from peaks_scheduler.daemon.watching.feed import Feed
 from peaks_scheduler.daemon.watching.observer import Observer
 from peaks_scheduler.kube.client import UNFINISHED_PODS
-from peaks_scheduler.kube.connection import Connection, connect
+from peaks_scheduler.kube.http.connection import Connection, connect
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.ledger.records import Change
 from peaks_scheduler.objects.pod import Pod

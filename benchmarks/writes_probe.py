@@ -16,10 +16,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from benchmarks import BenchmarkError
 from benchmarks.machine import memory
 from peaks_scheduler.kube.client import EVENTS
-from peaks_scheduler.kube.connection import Connection, connect
 from peaks_scheduler.kube.events import WORKERS, Reporter
-from peaks_scheduler.kube.outgoing import JSON, Answer, Outgoing
-from peaks_scheduler.kube.proxied import send_proxied
+from peaks_scheduler.kube.http.connection import Connection, connect
+from peaks_scheduler.kube.http.outgoing import JSON, Answer, Outgoing
+from peaks_scheduler.kube.http.proxied import send_proxied
 
 NAMESPACE = "default"
 WITHIN = 30.0  # [s] for one write

@@ -16,7 +16,7 @@ import yaml
 
 from peaks_scheduler.daemon.keepers.node_configs import NodeConfigKeeper
 from peaks_scheduler.kube.client import KubeClient
-from peaks_scheduler.kube.connection import connect
+from peaks_scheduler.kube.http.connection import connect
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.settings.settings import Settings
 from tests.e2e.support.controlplane import ControlPlane

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from peaks_scheduler.errors import ConfigurationError, KubeError, PeaksError
-from peaks_scheduler.kube import kopf_responses
 from peaks_scheduler.kube.clock import FARTHEST, ServerClock
 from peaks_scheduler.kube.decoding import decode_as, decode_names, decode_objects
+from peaks_scheduler.kube.http import kopf_responses
+from peaks_scheduler.kube.http.response_limits import LONGEST_WAIT, retry_after_seconds
+from peaks_scheduler.kube.http.transport import error_of
 from peaks_scheduler.kube.lease import LONGEST, duration_of, holder_of, require_lease, spec_of, transitions_of
 from peaks_scheduler.kube.login.exec_plugin import _read as read_credential
 from peaks_scheduler.kube.login.kubeconfig import read_access, read_files
-from peaks_scheduler.kube.response_limits import LONGEST_WAIT, retry_after_seconds
 from peaks_scheduler.kube.schemas.validation import SCHEMAS, check_schema
-from peaks_scheduler.kube.transport import error_of
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.scheduling.batching import BATCH_STRATEGIES, any_strategy, plan_for_one
 from peaks_scheduler.scheduling.cycle import schedule

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from peaks_scheduler.kube.connection import Connection
-from peaks_scheduler.kube.outgoing import Outgoing
+from peaks_scheduler.kube.http.connection import Connection
+from peaks_scheduler.kube.http.outgoing import Outgoing
 
 Asking = Callable[[Connection, str], Awaitable[int]]
 """Asks for a path; the status of the answer."""

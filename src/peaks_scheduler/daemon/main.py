@@ -17,7 +17,7 @@ import threading
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from typing import Any
 
-from peaks_scheduler.kube.connection import Connection, connect
+from peaks_scheduler.kube.http.connection import Connection, connect
 from peaks_scheduler.kube.kinds import KINDS
 from peaks_scheduler.settings.settings import Settings
 

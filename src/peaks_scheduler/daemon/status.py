@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from peaks_scheduler.kube.reachability import Reachability
+from peaks_scheduler.kube.http.reachability import Reachability
 from peaks_scheduler.ledger.records import State
 from peaks_scheduler.ledger.snapshot import NO_CPUS, Snapshot
 from peaks_scheduler.objects.pod import pod_from_api

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from peaks_scheduler.kube.client import KubeClient
-from peaks_scheduler.kube.connection import Connection
 from peaks_scheduler.kube.election import LeaderElector, unique_identity
 from peaks_scheduler.kube.events import EventRecorder
+from peaks_scheduler.kube.http.connection import Connection
 from peaks_scheduler.kube.limiter import Limiter
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.observability.serving import Server

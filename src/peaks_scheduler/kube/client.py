@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from peaks_scheduler.errors import Conflict, Forbidden, KubeError, NotFound
 
-from .connection import Connection
 from .decoding import (
     Json,
     decode_as,
@@ -25,8 +24,9 @@ from .decoding import (
     decode_subject,
     require_name,
 )
+from .http.connection import Connection
+from .http.transport import MERGE, STRATEGIC_MERGE, TIMEOUT, Transport, encode
 from .paging import read_pages
-from .transport import MERGE, STRATEGIC_MERGE, TIMEOUT, Transport, encode
 
 MOST_OF_OTHERS = 128 << 20  # [bytes] of a response of another API: the CPU use of 100,000 pods has some 60 MB
 INVALID = 422

@@ -24,7 +24,7 @@ from peaks_scheduler.errors import Ambiguous, Conflict, Forbidden, KubeError, No
 from peaks_scheduler.text.printable import visible
 
 from .clock import micro_time
-from .transport import encode
+from .http.transport import encode
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from types import TracebackType
 
 from peaks_scheduler.errors import TooManyRequests
 
-from .response_limits import LONGEST_WAIT
+from .http.response_limits import LONGEST_WAIT
 
 MAXIMUM = 64  # a kube-apiserver with two cores binds no faster with more in flight
 LEAST_HOLD = 0.1  # [s] the 429s of one burst arrive within it, and halve the limit once

@@ -12,7 +12,7 @@ from typing import TypeVar
 from peaks_scheduler.errors import KubeError, MalformedResponse, TooLarge
 
 from .decoding import NamePage, ObjectPage, RawPage, decode_as
-from .transport import Transport
+from .http.transport import Transport
 
 P = TypeVar("P", NamePage, ObjectPage, RawPage)
 

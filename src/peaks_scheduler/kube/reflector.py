@@ -30,13 +30,13 @@ import msgspec
 from peaks_scheduler.errors import Forbidden, KubeError, MalformedResponse, NotFound, TooManyRequests
 
 from .backoff import Backoff
-from .connection import Connection
 from .decoding import DECODING_ERRORS, decode_page
-from .outgoing import JSON
+from .http.connection import Connection
+from .http.outgoing import JSON
+from .http.response_limits import BodyTooLargeError, read_body
+from .http.rotating_connector import CONNECT_TIMEOUT
+from .http.transport import Transport, error_of
 from .paging import GONE, pages_of
-from .response_limits import BodyTooLargeError, read_body
-from .rotating_connector import CONNECT_TIMEOUT
-from .transport import Transport, error_of
 
 Event = Literal["ADDED", "MODIFIED", "DELETED"]
 Trouble = Literal["line", "item", "list", "error", "too-large", "lost", "refused", "silent", "gone"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from peaks_scheduler.daemon.keepers.clock import ClockKeeper
-from peaks_scheduler.kube.connection import Connection
+from peaks_scheduler.kube.http.connection import Connection
 from tests.support.builders import ledger
 from tests.unit.daemon.test_load_keeper import listen, said  # noqa: F401 - listen is a fixture
 

@@ -21,7 +21,7 @@ from peaks_scheduler.daemon.watching.feed import Feed
 from peaks_scheduler.daemon.watching.kopf_log import REPORTER, STREAM, WATCHER, pass_over_open_streams
 from peaks_scheduler.daemon.watching.observer import Observer
 from peaks_scheduler.daemon.watching.waiting_pods import Endless, NoMemories, NoStorage, WaitingPods, settings_of
-from peaks_scheduler.kube.connection import Connection, connect
+from peaks_scheduler.kube.http.connection import Connection, connect
 from peaks_scheduler.kube.kinds import KINDS, Kind
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.ledger.records import Change, State

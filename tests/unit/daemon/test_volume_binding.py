@@ -17,7 +17,7 @@ from peaks_scheduler.embedded.apiserver import EmbeddedApiServer
 from peaks_scheduler.embedded.object_store import StoreChange
 from peaks_scheduler.errors import Ambiguous, Conflict, Forbidden, NotFound, Unavailable
 from peaks_scheduler.kube.client import KubeClient
-from peaks_scheduler.kube.connection import Connection, connect
+from peaks_scheduler.kube.http.connection import Connection, connect
 from peaks_scheduler.kube.kinds import KINDS
 from peaks_scheduler.ledger.records import State
 from tests.support.builders import Json, pod

@@ -22,7 +22,7 @@ from peaks_scheduler.errors import (
     Unavailable,
 )
 from peaks_scheduler.kube.client import KubeClient
-from peaks_scheduler.kube.connection import connect
+from peaks_scheduler.kube.http.connection import connect
 from tests.support.proxy_server import ProxyServer
 from tests.support.recording_server import Answer, Asked, RecordingServer, status, write_kubeconfig
 
@@ -38,7 +38,7 @@ async def client(
     request: pytest.FixtureRequest, server: RecordingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[KubeClient]:
     """A client in either way: the two send writes differently."""
-    monkeypatch.setattr("peaks_scheduler.kube.connection.REFUSED_PAUSE", 0.0)
+    monkeypatch.setattr("peaks_scheduler.kube.http.connection.REFUSED_PAUSE", 0.0)
     async with ProxyServer(server.port, socks=True) as by:
         proxy = "" if request.param == "straight" else f"socks5://127.0.0.1:{by.port}"
         connection = await connect(write_kubeconfig(tmp_path, server.url, proxy=proxy, token="abc"))

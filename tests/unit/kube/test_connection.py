@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 
 from peaks_scheduler.errors import ConfigurationError
-from peaks_scheduler.kube.connection import Connection, as_kopf_login, connect
+from peaks_scheduler.kube.http.connection import Connection, as_kopf_login, connect
 from peaks_scheduler.kube.login import credentials
 from tests.support.both_ways import METHODS, WAYS, read
 from tests.support.recording_server import Asked, RecordingServer, status, write_kubeconfig
@@ -33,7 +33,7 @@ def nothing_found_by_chance(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("KUBECONFIG", raising=False)
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    monkeypatch.setattr("peaks_scheduler.kube.connection.REFUSED_PAUSE", 0.0)
+    monkeypatch.setattr("peaks_scheduler.kube.http.connection.REFUSED_PAUSE", 0.0)
     monkeypatch.setattr(credentials, "LOOK_EVERY", 0.0)
 
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import pytest
 import trustme
 
-from peaks_scheduler.kube import kept_connections, response_limits
-from peaks_scheduler.kube.kept_connections import KeptConnections, header_lines
-from peaks_scheduler.kube.outgoing import Answer, FencedOffError, NoAnswerError, NotSentError, Outgoing
+from peaks_scheduler.kube.http import kept_connections, response_limits
+from peaks_scheduler.kube.http.kept_connections import KeptConnections, header_lines
+from peaks_scheduler.kube.http.outgoing import Answer, FencedOffError, NoAnswerError, NotSentError, Outgoing
 from tests.support.raw_server import chunked, http
 
 CREATED = http(b"{}", "201 Created")

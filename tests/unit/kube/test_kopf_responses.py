@@ -13,9 +13,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from peaks_scheduler.errors import KubeError, MalformedResponse, TooLarge
-from peaks_scheduler.kube import kopf_responses, response_limits
 from peaks_scheduler.kube.client import KubeClient
-from peaks_scheduler.kube.connection import Connection, as_kopf_login, connect
+from peaks_scheduler.kube.http import kopf_responses, response_limits
+from peaks_scheduler.kube.http.connection import Connection, as_kopf_login, connect
 from tests.support.builders import pod
 from tests.support.recording_server import Asked, RecordingServer, write_kubeconfig
 
@@ -318,7 +318,7 @@ async def test_where_a_page_has_too_many_bytes_smaller_ones_are_asked_for(
     many = [pod(f"web-{number}") for number in range(500)]
     size = len(json.dumps(many[0]))
     monkeypatch.setattr(
-        "peaks_scheduler.kube.transport.Transport.get.__defaults__", (None, "application/json", 70 * size)
+        "peaks_scheduler.kube.http.transport.Transport.get.__defaults__", (None, "application/json", 70 * size)
     )
 
     async def paged(asked: Asked) -> web.StreamResponse:
@@ -335,7 +335,9 @@ async def test_where_a_page_has_too_many_bytes_smaller_ones_are_asked_for(
 async def test_an_object_that_is_too_large_alone_is_an_error(
     server: RecordingServer, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("peaks_scheduler.kube.transport.Transport.get.__defaults__", (None, "application/json", 10))
+    monkeypatch.setattr(
+        "peaks_scheduler.kube.http.transport.Transport.get.__defaults__", (None, "application/json", 10)
+    )
     answers_with(server, {**LIST, "items": [GOOD]})
     with pytest.raises(TooLarge, match="at most 10 bytes"):
         await KubeClient(connection, "Peaks", "me").list_pending()

@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 from peaks_scheduler.errors import ConfigurationError
-from peaks_scheduler.kube.connection import connect
+from peaks_scheduler.kube.http.connection import connect
 from peaks_scheduler.kube.login.credentials import load_credentials
 from peaks_scheduler.kube.login.kubeconfig import read_access, read_files
 from tests.support.kubeconfig_cases import CASES, EXEC_V1, Case, World, options

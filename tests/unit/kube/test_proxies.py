@@ -15,9 +15,9 @@ from yarl import URL
 
 from peaks_scheduler.errors import ConfigurationError, KubeError
 from peaks_scheduler.kube.client import KubeClient
-from peaks_scheduler.kube.connection import connect
+from peaks_scheduler.kube.http.connection import connect
+from peaks_scheduler.kube.http.proxies import proxy_of
 from peaks_scheduler.kube.login.access import ClusterEndpoint
-from peaks_scheduler.kube.proxies import proxy_of
 from tests.support.kubeconfig_cases import World
 from tests.support.proxy_server import ProxyServer
 from tests.support.recording_server import RecordingServer

@@ -8,8 +8,8 @@ import pytest
 
 from peaks_scheduler.errors import KubeError
 from peaks_scheduler.kube.client import KubeClient
-from peaks_scheduler.kube.connection import connect
-from peaks_scheduler.kube.reachability import Reachability
+from peaks_scheduler.kube.http.connection import connect
+from peaks_scheduler.kube.http.reachability import Reachability
 from tests.support.recording_server import RecordingServer, write_kubeconfig
 
 

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from peaks_scheduler.embedded.apiserver import EmbeddedApiServer
 from peaks_scheduler.kube.backoff import Backoff
-from peaks_scheduler.kube.connection import Connection, connect
+from peaks_scheduler.kube.http.connection import Connection, connect
 from peaks_scheduler.kube.reflector import Event, Head, Reflector, Watched
 from tests.support.builders import pod
 

@@ -17,10 +17,10 @@ import trustme
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from peaks_scheduler.kube import rotating_connector
-from peaks_scheduler.kube.connection import Connection, as_kopf_login, connect
+from peaks_scheduler.kube.http import rotating_connector
+from peaks_scheduler.kube.http.connection import Connection, as_kopf_login, connect
+from peaks_scheduler.kube.http.outgoing import NoAnswerError
 from peaks_scheduler.kube.login import credentials
-from peaks_scheduler.kube.outgoing import NoAnswerError
 from tests.support.both_ways import WAYS, read
 from tests.support.kubeconfig_cases import EXEC_V1, World
 from tests.support.tls_recorder import Seen, TlsRecorder
@@ -32,7 +32,7 @@ FILES = {"client-certificate": "client.pem", "client-key": "client.key"}
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pauses: files are checked at every request, a 401 is passed on at once."""
     monkeypatch.setattr(credentials, "LOOK_EVERY", 0.0)
-    monkeypatch.setattr("peaks_scheduler.kube.connection.REFUSED_PAUSE", 0.0)
+    monkeypatch.setattr("peaks_scheduler.kube.http.connection.REFUSED_PAUSE", 0.0)
 
 
 @pytest.fixture(scope="module")

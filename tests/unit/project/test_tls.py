@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from peaks_scheduler.errors import KubeError, LoadError
 from peaks_scheduler.kube.client import KubeClient
-from peaks_scheduler.kube.connection import connect
+from peaks_scheduler.kube.http.connection import connect
 from peaks_scheduler.sources.load_watcher import LoadWatcher
 from peaks_scheduler.sources.prometheus.api import PrometheusApi
 from peaks_scheduler.tls import client_context

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 from peaks_scheduler.errors import ConfigurationError, Forbidden, KubeError, NotFound, PeaksError
 from peaks_scheduler.kube.client import UNFINISHED_PODS, KubeClient
-from peaks_scheduler.kube.connection import Connection, connect
 from peaks_scheduler.kube.decoding import Json
+from peaks_scheduler.kube.http.connection import Connection, connect
 from peaks_scheduler.kube.kinds import KINDS, Kind
 from peaks_scheduler.objects.node import Node, node_from_api
 from peaks_scheduler.objects.pod import Pod, pod_from_api

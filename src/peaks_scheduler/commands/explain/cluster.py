@@ -68,7 +68,7 @@ async def live(load_path: str | None, settings: Settings, key: str | None = None
     """
     # imported here: kopf and aiohttp take longer to import than a cluster from files takes to judge
     from peaks_scheduler.kube.client import KubeClient
-    from peaks_scheduler.kube.connection import connect
+    from peaks_scheduler.kube.http.connection import connect
 
     connection = await connect(settings.kubeconfig, settings.context)
     try:

@@ -53,7 +53,7 @@ async def live(names: Sequence[str], settings: Settings) -> Asked:
     """About the nodes of the cluster. Raises KubeError, ConfigurationError."""
     # imported here: kopf and aiohttp take longer to import than files take to read
     from peaks_scheduler.kube.client import KubeClient
-    from peaks_scheduler.kube.connection import connect
+    from peaks_scheduler.kube.http.connection import connect
 
     connection = await connect(settings.kubeconfig, settings.context)
     try:

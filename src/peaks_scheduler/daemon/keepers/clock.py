@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from peaks_scheduler.daemon.keeper import Keeper, Tasks, every
-from peaks_scheduler.kube.connection import Connection
+from peaks_scheduler.kube.http.connection import Connection
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.observability.gauge import Gauge, by_key
 from peaks_scheduler.observability.serving import Check, Health

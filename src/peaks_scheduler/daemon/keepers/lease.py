@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from peaks_scheduler.daemon.background import BackgroundLoop
 from peaks_scheduler.daemon.keeper import Keeper, Tasks
 from peaks_scheduler.kube.election import LeaderElector
-from peaks_scheduler.kube.rotating_connector import CONNECT_TIMEOUT
+from peaks_scheduler.kube.http.rotating_connector import CONNECT_TIMEOUT
 from peaks_scheduler.observability.gauge import Gauge, single
 from peaks_scheduler.observability.serving import Check, Health
 

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 
 from peaks_scheduler.daemon.keeper import Keeper, Tasks
 from peaks_scheduler.kube.client import UNFINISHED_PODS
-from peaks_scheduler.kube.connection import Connection
+from peaks_scheduler.kube.http.connection import Connection
+from peaks_scheduler.kube.http.kopf_responses import Malformed
 from peaks_scheduler.kube.kinds import Kind
-from peaks_scheduler.kube.kopf_responses import Malformed
 from peaks_scheduler.kube.reflector import Reflector, Sink, Trouble, Watched
 from peaks_scheduler.observability.telemetry import Telemetry, WatchTrouble
 

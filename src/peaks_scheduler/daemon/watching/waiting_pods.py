@@ -16,7 +16,7 @@ import kopf
 from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
 from peaks_scheduler.kube.client import UNFINISHED_PODS
-from peaks_scheduler.kube.connection import Connection, as_kopf_login
+from peaks_scheduler.kube.http.connection import Connection, as_kopf_login
 from peaks_scheduler.kube.paging import SMALLER
 from peaks_scheduler.kube.reflector import Event
 

@@ -26,7 +26,7 @@ import aiohttp
 import msgspec
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from .decoding import DECODING_ERRORS
+from ..decoding import DECODING_ERRORS
 from .response_limits import BodyTooLargeError, read_body, retry_after_seconds
 
 Malformed = Literal["line", "item", "list", "error", "too-large"]

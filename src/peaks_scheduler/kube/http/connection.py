@@ -31,7 +31,7 @@ from peaks_scheduler.kube.login.access import SERVICE_ACCOUNT
 from peaks_scheduler.kube.login.credentials import Credentials, Identity, load_credentials
 from peaks_scheduler.tls import client_certificate_refused, server_not_trusted
 
-from .clock import ServerClock
+from ..clock import ServerClock
 from .kept_connections import KeptConnections, header_lines
 from .kopf_responses import KopfResponse, OnMalformed
 from .outgoing import JSON, Answer, FencedOffError, Outgoing, failure_words
