@@ -50,7 +50,8 @@ async def by_feed(connection: Connection, ledger: Counting, ours: str) -> None:
     observer = Observer(ledger, telemetry, time.time, lambda *_: None, lambda *_: None)
     feed = Feed(observer, connection, telemetry, ours)
     async with asyncio.TaskGroup() as group:
-        group.create_task(feed.watch())
+        for each in feed.tasks().values():
+            group.create_task(each)
         group.create_task(feed.run(asyncio.Event()))
 
 

@@ -12,7 +12,7 @@ object beyond its metadata.
     list       410 between two pages            list
     watch      time is up, connection lost      watch from the last version seen
     watch      time is up, a line was skipped   list
-    watch      ERROR, 410                       list
+    watch      ERROR, 410; version not known    list
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ Trouble = Literal["line", "item", "list", "error", "too-large", "lost", "refused
 MOST_LINE = 32 << 20  # [bytes] one object
 CHUNK = 1 << 16  # [bytes] that are read at once
 LINES_A_TURN = 64  # lines that are taken before other tasks run
+MOST_BROKEN = 3  # streaming lists in a row without an end: then one in pages
+NO_SUCH_VERSION = frozenset({400, 422, 504})  # 504: "Too large resource version", after etcd was restored
 WATCH_TIME = (300, 600)  # [s] the server ends a watch after a time between these, as client-go asks for
 SILENCE = 150.0  # [s] without a byte: the server sends a bookmark every minute
 SHORTEST_WATCH = 1.0  # [s] after one that ended sooner there is a pause, whatever it brought
@@ -140,6 +142,7 @@ class Reflector:
         self._silence, self._backoff = silence, backoff or Backoff()
         self._version = ""  # empty: list first
         self._streams = True  # does the server know streaming lists?
+        self._broken = 0  # streaming lists without an end since the last list
         self._listed = False  # has the list that was begun last come whole?
         self._doubtful = False  # was something skipped since then?
         self.complete = asyncio.Event()
@@ -178,7 +181,7 @@ class Reflector:
     async def _round(self, session: aiohttp.ClientSession) -> float | None:
         if self._version:
             return await self._watch(session)
-        if self._streams:
+        if self._streams and self._broken < MOST_BROKEN:
             return await self._stream_list(session)
         await self._list_in_pages()
         return None
@@ -219,6 +222,7 @@ class Reflector:
         """List by a watch that begins with all objects, and go on watching."""
         self._begin()
         query = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
+        self._broken += 1
         try:
             pause = await self._follow(session, query, set())
         except KubeError as error:
@@ -240,7 +244,7 @@ class Reflector:
         if not version:
             raise MalformedResponse(f"GET {self._watched.path}: expected a list with a resourceVersion, got none")
         self._sink.listed(uids, version)
-        self._version, self._listed, self._doubtful = version, True, False
+        self._version, self._listed, self._doubtful, self._broken = version, True, False, 0
         self.complete.set()
         self._on_complete()
 
@@ -248,7 +252,12 @@ class Reflector:
 
     async def _watch(self, session: aiohttp.ClientSession) -> float | None:
         self._on_request("watch")
-        return await self._follow(session, {"resourceVersion": self._version}, None)
+        try:
+            return await self._follow(session, {"resourceVersion": self._version}, None)
+        except KubeError as error:
+            if error.status in NO_SUCH_VERSION:
+                raise _ListAnewError(str(error)) from error
+            raise
 
     async def _follow(
         self, session: aiohttp.ClientSession, query: Mapping[str, str], initial: set[str] | None
@@ -341,7 +350,8 @@ class Reflector:
                 self._sink.reached(meta.resource_version)
             return None
         if (meta.annotations or {}).get(INITIAL_END) != "true":
-            return initial
+            self._streams = False
+            raise _ListAnewError("expected the end of a streaming list, got a bookmark of a watch")
         self._whole(initial, meta.resource_version)
         return None
 

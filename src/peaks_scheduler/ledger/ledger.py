@@ -219,12 +219,13 @@ class Ledger(NodeLedger):
         record = self._pods.pop(uid, None)
         if record is None:
             return Change.NOTHING
+        freed = Change.FREED if record.nominated else Change.NOTHING  # room that was kept for it
         self._nominate(record, "")
         self.storage.forget(uid)
         self._indices.release()
         slot = record.slot
         if slot is None:
-            return Change.GONE
+            return Change.GONE | freed
         self._take_off(record)
         if record.pod.started is not None:
             finished = self.now if ended is None else ended
@@ -259,10 +260,11 @@ class Ledger(NodeLedger):
         confirmed = record.state is State.ASSUMED and record.slot is not None and record.slot.name == pod.node_name
         known = record.slot is not None and record.slot.name == pod.node_name
         freed = record.slot is not None and (not known or asks_less(record.pod, pod))
+        freed = freed or record.nominated not in ("", pod.node_name)  # room that was kept for it elsewhere
         relabelled = known and selected_by(record.pod) != selected_by(pod)
         self._nominate(record, "")
         self.storage.forget(pod.uid)
-        record.state = State.BOUND
+        record.state, record.later = State.BOUND, None
         if known and not relabelled and holds(record.pod) == holds(pod):
             record.pod = pod
         else:
@@ -360,10 +362,12 @@ class Ledger(NodeLedger):
         name, labels = namespace_from_api(raw)
         return self._indices.namespace_changed(name, None if gone else labels)
 
-    def observe_storage(self, raw: Json, *, gone: bool = False) -> bool:
+    def observe_storage(self, raw: Json, kind: str | None = None, *, gone: bool = False) -> bool:
         """Observe a claim, a volume or another kind of ``storage.KINDS``; True if a decision may come out differently.
-        Raises ObjectError, QuantityError."""
-        return self.storage.observe(raw, gone=gone)
+
+        ``kind`` is for items of a list, which do not have theirs. Raises ObjectError, QuantityError.
+        """
+        return self.storage.observe(raw, gone=gone, kind=kind)
 
     def set_unreadable(self, kinds: frozenset[str]) -> None:
         """Objects of these kinds cannot be read: pods that depend on them are refused."""

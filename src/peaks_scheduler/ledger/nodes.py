@@ -29,7 +29,7 @@ from .columns import Columns
 from .cpu_use import estimate, estimate_all
 from .node_load import NodeLoad
 from .power_columns import write_model
-from .records import Change, NodeSlot, PodRecord, same_node
+from .records import Change, NodeSlot, PodRecord, State, same_node
 from .snapshot import NO_CPUS, Snapshot
 
 OVERHEAD = "overhead"
@@ -135,7 +135,7 @@ class NodeLedger:
         slot.records[record.pod.uid] = record
         self._indices.pod_added(slot, record.pod)
         if record.pod.volumes:
-            self.storage.pod_added(slot.name, record.pod)
+            self.storage.pod_added(slot.name, record.pod, nominated=record.state is State.PENDING)
 
     def _take_off(self, record: PodRecord) -> None:
         pod, slot = record.pod, record.slot

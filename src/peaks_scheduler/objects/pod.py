@@ -275,9 +275,8 @@ def waiting_part(pod: Pod) -> Pod:
         spread=(),
         preferences=NO_PREFERENCES,
         volumes=(),
-        unsupported=pod.unsupported[:_FIELDS_KEPT],
+        unsupported=(),
     )
 
 
 _USUAL_TOLERATIONS = 8  # the tolerations that admission adds are one object for all pods: a copy would save nothing
-_FIELDS_KEPT = 64  # unsupported fields of a pod of another scheduler: they are only counted

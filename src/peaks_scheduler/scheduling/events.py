@@ -14,6 +14,7 @@ class ClusterEvent(enum.Enum):
 
     NODE_ADDED = "NodeAdd"
     NODE_CHANGED = "NodeUpdate"  # allocatable, labels, taints, conditions; also the end of a node's cooldown
+    NODE_REMOVED = "NodeDelete"  # fewer domains to spread over
     POD_GONE = "AssignedPodDelete"  # deleted, finished or asking for less: resources, ports, anti-affinity
     POD_PLACED = "AssignedPodAdd"  # a pod is on a node: affinity, spread
     POD_CHANGED = "AssignedPodUpdate"  # a pod on a node has other labels, or began to end

@@ -121,6 +121,14 @@ class TestDoor:
         assert "default/odd" in caplog.records[0].__dict__["error"]
         assert [uid for uid, _, _ in heard.pods] == [UID]
 
+    def test_a_node_that_made_no_sense_last_is_gone_when_it_goes(self) -> None:
+        heard = Heard()
+        heard.observer.node("ADDED", node())
+        heard.observer.node("MODIFIED", node(cpu="plenty"))
+        heard.observer.node("DELETED", node(cpu="plenty"))
+        assert [each.name for each in heard.ledger.nodes()] == []
+        assert heard.nodes == [Change.NODE_NEW, Change.NODE_GONE]
+
     def test_a_claim_is_in_the_ledger_before_it_is_told_and_told_only_when_it_says_something_new(self) -> None:
         heard = Heard()
         for version in ("1", "2"):
@@ -156,7 +164,7 @@ async def fed_from(api: ServerThread, folder: Path, kinds: Sequence[Kind] = ()) 
     connection = await connect(str(api.server.write_kubeconfig(folder / "kubeconfig")))
     heard, stop = Heard(connection), asyncio.Event()
     heard.kinds = kinds
-    reflecting = asyncio.create_task(heard.feed.watch())
+    reflecting = [asyncio.create_task(each) for each in heard.feed.tasks().values()]
     await asyncio.sleep(0)
     running = asyncio.create_task(heard.feed.run(stop))
     try:
@@ -166,8 +174,9 @@ async def fed_from(api: ServerThread, folder: Path, kinds: Sequence[Kind] = ()) 
         stop.set()
         async with asyncio.timeout(20.0):
             await running
-        reflecting.cancel()
-        await asyncio.gather(reflecting, return_exceptions=True)
+        for task in reflecting:
+            task.cancel()
+        await asyncio.gather(*reflecting, return_exceptions=True)
         await connection.close()
 
 
@@ -256,15 +265,19 @@ WORLD = {
 }
 
 
+@pytest.mark.parametrize("way", ["streaming lists", "pages"])
 async def test_every_kind_that_placing_reads_is_brought_in_from_lists_and_from_watches(
-    api: ServerThread, tmp_path: Path
+    api: ServerThread, tmp_path: Path, way: str
 ) -> None:
+    if way == "pages":  # whose items do not say their kind
+        api(lambda server: server.fail_next(10_000, status=422, match="sendInitialEvents"))
     assert set(WORLD) == {kind.plural for kind in KINDS}
     for plural, there in WORLD.items():
         api(lambda server, plural=plural, there=there: server.add(plural, there))
     wanted = [(plural, there["metadata"]["name"]) for plural, there in WORLD.items()]
     async with fed_from(api, tmp_path, KINDS) as heard:
         await until(lambda: sorted(heard.others) == sorted(wanted))
+        assert all(heard.ledger.storage.keys(kind.kind) for kind in KINDS if kind.kind != "Namespace")
         for plural, (_, name) in zip(WORLD, wanted, strict=True):
             space = "kube-system" if plural == "csistoragecapacities" else "default"
             api(lambda server, plural=plural, name=name, space=space: server.remove(plural, name, space))
@@ -302,6 +315,31 @@ async def test_a_right_that_is_taken_away_stops_only_the_kind_it_was_for(api: Se
         await until(lambda: heard.ledger.pod("uid-default-web-1") is not None)
         await until(lambda: heard.ledger.storage.keys("PersistentVolumeClaim") == {"default/data"})
         assert heard.restarts("all", "error") == 0
+
+
+async def test_a_kind_that_was_refused_for_a_moment_is_complete_again_without_a_new_list(
+    api: ServerThread, tmp_path: Path
+) -> None:
+    async with fed_from(api, tmp_path, KINDS) as heard:
+        heard.completed.clear()  # as the keeper forgets what it believes unreadable
+        heard.feed.restart("kinds")
+        await until(lambda: heard.completed == set(WORLD))
+
+
+async def test_reflectors_that_kopf_cancelled_run_again_while_the_api_server_is_asked_for_its_kinds(
+    api: ServerThread, tmp_path: Path
+) -> None:
+    async with fed_from(api, tmp_path) as heard:
+        never = asyncio.Event()
+
+        async def asked() -> Sequence[Kind]:
+            await never.wait()
+            return ()
+
+        heard.feed._kinds = asked
+        heard.feed.restart("inactive")
+        api(lambda server: server.add_pod(pod("web-1")))
+        await until(lambda: heard.ledger.pod("uid-default-web-1") is not None, within=10.0)
 
 
 async def test_a_kind_that_is_refused_is_asked_about_soon(api: ServerThread, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from peaks_scheduler.ledger.snapshot import Snapshot
 from peaks_scheduler.objects.annotations import DECISION
 from peaks_scheduler.objects.pod import Pod
 from tests.support.builders import (
+    HOSTNAME,
     PEAKS,
     Json,
     anti_affinity,
@@ -482,6 +483,11 @@ EVENLY = spread({"app": "db"}, nodeAffinityPolicy="Ignore")
 SPREAD = pod(labels={"app": "db"}, topologySpreadConstraints=[EVENLY], nodeSelector={ZONE: "z1"})
 
 
+# a preemptor of another scheduler, for which room is kept on worker-1
+NOMINEE = pod("nominee", cpu="4", priority=10, scheduler="default-scheduler", status={"nominatedNodeName": "worker-1"})
+WEB_ON_1 = pod(cpu="1", nodeSelector={HOSTNAME: "worker-1"})
+
+
 def one_comes_that_it_wants_near(stage: Stage) -> None:
     stage.sees(bound(DB, "worker-1"))
 
@@ -500,6 +506,18 @@ def one_comes_to_the_emptiest_zone(stage: Stage) -> None:
 
 def one_begins_to_end(stage: Stage) -> None:
     stage.sees(bound(pod("db", labels={"app": "db"}, scheduler="default-scheduler", deleting=True), "worker-1"))
+
+
+def the_emptiest_zone_goes(stage: Stage) -> None:
+    stage.loses(ZONED[1])
+
+
+def the_nominee_goes(stage: Stage) -> None:
+    stage.loses(NOMINEE)
+
+
+def the_nominee_goes_elsewhere(stage: Stage) -> None:
+    stage.sees(bound(NOMINEE, "worker-2"))
 
 
 def its_namespace_gets_a_label(stage: Stage) -> None:
@@ -562,6 +580,9 @@ TAINTED = tuple(node(f"worker-{i}", cpu="4", taints=[taint()]) for i in (1, 2))
             (*ZONED, bound(DB, "worker-1")), SPREAD, one_comes_to_the_emptiest_zone, id="the emptiest zone fills up"
         ),
         pytest.param((*ZONED, bound(DB, "worker-1")), SPREAD, one_begins_to_end, id="its own zone empties"),
+        pytest.param((*ZONED, bound(DB, "worker-1")), SPREAD, the_emptiest_zone_goes, id="the emptiest zone goes"),
+        pytest.param((*WORKERS, BOTH_FULL[1], NOMINEE), WEB, the_nominee_goes, id="the nominee of the room goes"),
+        pytest.param((*WORKERS, NOMINEE), WEB_ON_1, the_nominee_goes_elsewhere, id="the nominee goes elsewhere"),
         pytest.param(
             (*WORKERS, namespace("shop"), bound(IN_SHOP, "worker-1")),
             NEAR_TEAM,

@@ -10,6 +10,8 @@ import pytest
 from peaks_scheduler.daemon.scheduler.unknown_fields import UnknownFields
 from peaks_scheduler.objects.pod import Pod
 from tests.support.builders import pod, read
+from tests.support.daemon_stage import Api, Stage
+from tests.support.virtual_time import run_virtually
 
 NEW = {"newField": True}
 
@@ -57,3 +59,16 @@ def test_where_in_a_list_a_field_stands_makes_no_difference(caplog: pytest.LogCa
     fields = seen(*new_pods(15, volumes=volumes), *new_pods(15, volumes=volumes[::-1]))
     assert fields.common() == {"spec.volumes[].newSource": 1.0}
     assert warnings(caplog) == ["spec.volumes[].newSource"]
+
+
+def test_pods_of_other_schedulers_do_not_count() -> None:
+    """Most of them wait with their known fields alone: they would hide the share of ours."""
+
+    async def scenario() -> None:
+        stage = Stage(Api())
+        stage.sees(*(pod(f"other-{i}", scheduler="default-scheduler") for i in range(60)))
+        stage.sees(*(pod(f"web-{i}", **NEW) for i in range(40)))
+        gauge = next(each for each in stage.scheduler.gauges() if each.name == "peaks_common_unknown_pod_fields")
+        assert list(gauge.rows()) == [(("spec.newField",), 1.0)]
+
+    run_virtually(scenario())

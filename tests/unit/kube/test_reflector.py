@@ -118,6 +118,28 @@ def way(request: pytest.FixtureRequest, api: EmbeddedApiServer) -> str:
 
 
 class TestOnAnApiServer:
+    async def test_streaming_lists_that_never_work_are_replaced_by_pages(
+        self, api: EmbeddedApiServer, tmp_path: Path
+    ) -> None:
+        api.add_pod(pod("first"))
+        api.fail_next(10_000, status=503, match="sendInitialEvents")
+        async with reflected(api.write_kubeconfig(tmp_path / "config")) as of:
+            await of.until(of.reflector.complete.is_set)
+            assert of.sink.names == {"first"}
+
+    @pytest.mark.parametrize("status", [400, 504])
+    async def test_a_version_that_the_server_does_not_know_leads_to_a_new_list(
+        self, api: EmbeddedApiServer, tmp_path: Path, status: int
+    ) -> None:
+        """As after etcd was restored from a backup: 504, "Too large resource version"."""
+        async with reflected(api.write_kubeconfig(tmp_path / "config")) as of:
+            await of.until(of.reflector.complete.is_set)
+            api.fail_next(10_000, status=status, match="resourceVersion=")
+            api.drop_watches()
+            await of.until(lambda: of.requests.count("list") >= 2)
+            api.add_pod(pod("second"))
+            await of.until(lambda: "second" in of.sink.names)
+
     async def test_what_was_there_and_what_comes_is_told(
         self, api: EmbeddedApiServer, way: str, tmp_path: Path
     ) -> None:
@@ -358,6 +380,13 @@ class TestOnAServerThatMisbehaves:
             of.reflector.renew()
             await of.until(lambda: len(of.requests) >= 5)
             assert of.sink.names == {"a", "b"}
+
+    async def test_a_server_that_watches_where_a_list_was_asked_for_is_asked_for_pages(self, tmp_path: Path) -> None:
+        watch = line("ADDED", "a", 3) + line("BOOKMARK", "", 4)  # an old one does not know ``sendInitialEvents``
+        pages = b'{"metadata": {"resourceVersion": "5"}, "items": [{"metadata": {"name": "a", "uid": "uid-a"}}]}'
+        async with scripted(tmp_path, watch, pages, b"") as config, reflected(config) as of:
+            await of.until(of.reflector.complete.is_set)
+            assert of.sink.names == {"a"}
 
     async def test_bookmarks_alone_move_the_version_on(self, tmp_path: Path) -> None:
         bookmark = line("BOOKMARK", "", 77)

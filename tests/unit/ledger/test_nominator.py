@@ -33,6 +33,7 @@ from tests.support.builders import (
     workers,
 )
 from tests.support.ledger_questions import by_node
+from tests.support.storage_objects import using
 
 WEB = {"app": "web"}
 PORT: Json = {"ports": [{"hostPort": 80}]}
@@ -255,3 +256,13 @@ def test_who_is_kept_room_for_is_told_node_by_node() -> None:
     names = np.array(known.snapshot().names)
     assert set(names[list(known.against(read(SMALL)))]) == {"worker-0", "worker-2"}
     assert set(names[list(known.against(read(pod(priority=1))))]) == set()
+
+
+def test_a_pod_that_is_on_its_node_is_nominated_no_more() -> None:
+    """Else pods of any namespace with a claim of that name, for one pod alone, would be refused there for its life."""
+    ours = nominee("db-0", scheduler="Peaks", volumes=using("data"))
+    known = ledger(*workers(2), ours)
+    known.assume("uid-default-db-0", "worker-0")
+    assert known.storage.users.nominations_naming({"data"}) == set()
+    known.observe_pod(pod("db-0", node="worker-0", volumes=using("data")))
+    assert known.storage.users.nominations_naming({"data"}) == set()

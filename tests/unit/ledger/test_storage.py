@@ -281,7 +281,7 @@ def test_a_pod_that_names_what_it_also_has_as_an_ephemeral_volume_names_it() -> 
 def test_a_nominated_pod_is_told_from_those_that_are_there() -> None:
     known = Storage()
     nominated = read(pod(volumes=using("data"), status={"nominatedNodeName": "worker-0"}))
-    known.pod_added("worker-0", nominated)
+    known.pod_added("worker-0", nominated, nominated=True)
     assert known.users.nominations_naming({"data"}) == {"worker-0"}
     known.pod_removed("worker-0", nominated)
     assert known.users.nominations_naming({"data"}) == set()

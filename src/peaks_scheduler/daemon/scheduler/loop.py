@@ -47,6 +47,11 @@ logger = logging.getLogger(__name__)
 BREATH = 4  # decisions before the other tasks of the loop get their turn
 BREATH_TIME = 0.01  # [s] of decisions before they do, likewise
 TICK = 1.0  # [s]
+_NODE_EVENTS = (
+    (Change.NODE_NEW, ClusterEvent.NODE_ADDED),
+    (Change.NODE_CHANGED, ClusterEvent.NODE_CHANGED),
+    (Change.NODE_GONE, ClusterEvent.NODE_REMOVED),
+)
 NOT_DECIDED = "the scheduler failed at deciding about this pod, its log has more"
 
 
@@ -88,8 +93,6 @@ class Scheduler(Keeper):
             self.pending.wake(ClusterEvent.POD_GONE)
 
     def _seen(self, pod: Pod, change: Change, before: Pod | None) -> None:
-        if change & Change.PENDING:
-            self._unknown_fields.saw(pod)
         if change & (Change.PENDING | Change.CHANGED):
             self._pending(pod, change)
         if change & Change.PLACED and pod.uid in self.binder.given_up:
@@ -106,6 +109,8 @@ class Scheduler(Keeper):
     def _pending(self, pod: Pod, change: Change) -> None:
         if pod.scheduler_name != self.context.client.scheduler_name:
             return
+        if change & Change.PENDING:
+            self._unknown_fields.saw(pod)
         if pod.deleting:
             self.binder.settled(pod.uid)
         else:
@@ -113,8 +118,9 @@ class Scheduler(Keeper):
 
     def node_changed(self, change: Change) -> None:
         """The ledger observed a node."""
-        if change & (Change.NODE_NEW | Change.NODE_CHANGED):
-            self.pending.wake(ClusterEvent.NODE_ADDED if change & Change.NODE_NEW else ClusterEvent.NODE_CHANGED)
+        for flag, event in _NODE_EVENTS:
+            if change & flag:
+                self.pending.wake(event)
 
     def kind_changed(self, kind: Kind, raw: Json) -> None:
         """The ledger observed an object of another kind. A claim moves only the pods that use it, any other object of

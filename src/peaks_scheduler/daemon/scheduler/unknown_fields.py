@@ -1,8 +1,8 @@
-"""Pod fields that this version does not know, and how common they are among new pods.
+"""Pod fields that this version does not know, and how common they are among our new pods.
 
-Owns the counts over the last pods. A field in most new pods is probably a default of a newer API server. Every pod
-would then be unschedulable, so the log says to update or to name the field in ``podFields.ignore``. Never decides about
-a pod itself.
+Owns the counts over the last pods; those of other schedulers are not read whole. A field in most new pods is probably a
+default of a newer API server. Every pod would then be unschedulable, so the log says to update or to name the field in
+``podFields.ignore``. Never decides about a pod itself.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class UnknownFields:
         self._warned: set[str] = set()
 
     def saw(self, pod: Pod) -> None:
-        """Count a new pod, of any scheduler."""
+        """Count a new pod of ours."""
         fields = frozenset(_INDEX.sub("[]", path) for path in pod.unsupported if is_unknown(path))
         self._last.append(fields)
         self._counts.update(fields)

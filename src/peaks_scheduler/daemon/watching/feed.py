@@ -75,14 +75,13 @@ class Feed(Keeper):
         self._waiting: WaitingPods | None = None
         self._pods = PodSink(observer, telemetry, ours)
         self._reflectors: dict[str, tuple[Reflector, asyncio.Task[None]]] = {}
-        self._wanted: dict[str, Kind] = {}
         self._known = False  # have the kinds been asked for?
         self._renew, self._ask = asyncio.Event(), asyncio.Event()
         self.complete = asyncio.Event()
         """Set once every object of the first lists is in the ledger."""
 
     def tasks(self) -> Tasks:
-        return {"watches": self.watch()}
+        return {"watches": self.watch(), "watched kinds": self.follow_kinds()}
 
     # -- reflectors
 
@@ -92,31 +91,26 @@ class Feed(Keeper):
         self._start(NODES, Watched("/api/v1/nodes"), NodeSink(self._observer, self._telemetry))
         try:
             while True:
-                await self._follow_kinds()
-                self._look_complete()
                 self._revive()
-                await self._pause()
+                await asyncio.sleep(LOOK_EVERY)
         finally:
             await self._end(*self._reflectors)
 
-    async def _pause(self) -> None:
-        try:
-            async with asyncio.timeout(LOOK_EVERY):
-                await self._ask.wait()
-        except TimeoutError:
-            return
-
-    async def _follow_kinds(self) -> None:
-        if self._known and not self._ask.is_set():
-            return
-        self._ask.clear()
-        self._wanted = {kind.plural: kind for kind in await self._kinds()}
-        await self._end(*(name for name in self._reflectors if name not in (PODS, NODES, *self._wanted)))
-        for name, kind in self._wanted.items():
-            if name not in self._reflectors:
-                sink = KindSink(kind, self._observer, self._telemetry, self._kind_completed)
-                self._start(name, Watched(kind.path), sink)
-        self._known = True
+    async def follow_kinds(self) -> None:
+        """Keep the reflectors to the kinds that can be read, until cancelled. The answer may take long."""
+        while True:
+            self._ask.clear()
+            wanted = {kind.plural: kind for kind in await self._kinds()}
+            await self._end(*(name for name in self._reflectors if name not in (PODS, NODES, *wanted)))
+            for name, kind in wanted.items():
+                if name not in self._reflectors:
+                    sink = KindSink(kind, self._observer, self._telemetry, self._kind_completed)
+                    self._start(name, Watched(kind.path), sink)
+                elif self._reflectors[name][0].complete.is_set():
+                    self._kind_completed(kind)  # it could not be read for a moment: there is no new list
+            self._known = True
+            self._look_complete()
+            await self._ask.wait()
 
     def _start(self, name: str, watched: Watched, sink: Sink) -> None:
         def troubled(trouble: Trouble, why: str) -> None:

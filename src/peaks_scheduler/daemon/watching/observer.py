@@ -91,9 +91,12 @@ class Observer:
         if not self._passes(NODES, kind, raw):
             return True
         try:
-            if not checked:
-                check_schema(NODES, raw)
-            change = self.ledger.observe_node(raw, gone=kind == "DELETED")
+            if kind == "DELETED":
+                change = self.ledger.drop_node(raw["metadata"]["name"])  # whatever it was
+            else:
+                if not checked:
+                    check_schema(NODES, raw)
+                change = self.ledger.observe_node(raw)
         except Exception as error:  # likewise only this node
             self._not_understood(NODES, "node not understood", error)
             return False
@@ -105,11 +108,14 @@ class Observer:
         """Observe an object of another kind likewise."""
         if not self._passes(kind.plural, event, raw):
             return True
-        observe = self.ledger.observe_namespace if kind.kind == "Namespace" else self.ledger.observe_storage
+        gone = event == "DELETED"
         try:
-            if event != "DELETED":  # of a vanished object the audit knows the name alone
+            if not gone:  # of a vanished object the audit knows the name alone
                 check_schema(kind.plural, raw)
-            changed = observe(raw, gone=event == "DELETED")
+            if kind.kind == "Namespace":
+                changed = self.ledger.observe_namespace(raw, gone=gone)
+            else:
+                changed = self.ledger.observe_storage(raw, kind.kind, gone=gone)
         except Exception as error:
             self._not_understood(kind.plural, "object not understood", error)
             return False
@@ -151,4 +157,4 @@ class Observer:
         """Likewise of another kind; ``key``: ``namespace/name``, or the name alone."""
         namespace, _, name = key.rpartition("/")
         meta = {"name": name, **({"namespace": namespace} if namespace else {})}
-        self.other(kind, "DELETED", {"kind": kind.kind, "metadata": meta})
+        self.other(kind, "DELETED", {"metadata": meta})

@@ -194,10 +194,10 @@ class Storage:
 
     # -- pods
 
-    def pod_added(self, node: str, pod: Pod) -> None:
-        """The pod is on the node, bound or assumed; the node need not be known."""
+    def pod_added(self, node: str, pod: Pod, *, nominated: bool = False) -> None:
+        """The pod is on the node, bound or assumed, or ``nominated``; the node need not be known."""
         if pod.volumes:
-            self.users.add(node, pod)
+            self.users.add(node, pod, nominated=nominated)
             self.attachments.touch((node,))
 
     def pod_removed(self, node: str, pod: Pod) -> None:

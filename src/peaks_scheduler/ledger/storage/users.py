@@ -31,12 +31,12 @@ class Users:
         self._disks: defaultdict[tuple[str, str, str], dict[tuple[str, str], list[Disk]]] = defaultdict(dict)
         self._nominated: dict[tuple[str, str], Pod] = {}
 
-    def add(self, node: str, pod: Pod) -> None:
-        """The pod is on the node."""
+    def add(self, node: str, pod: Pod, *, nominated: bool = False) -> None:
+        """The pod is on the node; ``nominated``: it is only counted there."""
         self.remove(node, pod)
         self._pods[node][pod.uid] = pod
         user = (node, pod.uid)
-        if pod.nominated == node and not pod.node_name:
+        if nominated:
             self._nominated[user] = pod
         for volume in pod.volumes:
             if volume.claim is not None:

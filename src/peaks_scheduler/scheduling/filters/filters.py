@@ -64,6 +64,7 @@ class Filter:
 _NODES = frozenset({ClusterEvent.NODE_ADDED, ClusterEvent.NODE_CHANGED})
 _ROOM = _NODES | {ClusterEvent.POD_GONE}
 _NEIGHBOURS = _ROOM | {ClusterEvent.POD_PLACED, ClusterEvent.POD_CHANGED}
+_SPREAD = _NEIGHBOURS | {ClusterEvent.NODE_REMOVED}
 _AFFINITY = _NEIGHBOURS | {ClusterEvent.NAMESPACE_CHANGED}
 _STORAGE = _ROOM | {ClusterEvent.STORAGE_CHANGED}
 
@@ -81,7 +82,7 @@ FILTERS: tuple[Filter, ...] = (
     Filter("NodeVolumeLimits", node_volume_limits, _STORAGE, fails=node_volume_limits_failures),
     Filter("VolumeBinding", volume_binding, _STORAGE, volume_binding_outright, volume_binding_failures),
     Filter("VolumeZone", volume_zone, _STORAGE, volume_zone_outright),
-    Filter("PodTopologySpread", pod_topology_spread, _NEIGHBOURS),
+    Filter("PodTopologySpread", pod_topology_spread, _SPREAD),
     Filter("InterPodAffinity", inter_pod_affinity, _AFFINITY, skipped=no_term_applies),
     Filter("NodeDeclaredFeatures", declared_features, _NODES),
     Filter("PeaksUnreadNamespaces", unreadable_namespaces, _ROOM, ours=True, more_nodes_help=False),
