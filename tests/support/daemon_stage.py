@@ -18,7 +18,7 @@ from peaks_scheduler.daemon.scheduler.context import Context
 from peaks_scheduler.daemon.scheduler.loop import Scheduler
 from peaks_scheduler.daemon.watching.observer import Observer
 from peaks_scheduler.embedded.patching import merge_patch
-from peaks_scheduler.errors import Conflict, KubeError
+from peaks_scheduler.errors import Conflict, KubeError, Unavailable
 from peaks_scheduler.kube.client import KubeClient
 from peaks_scheduler.kube.events import EventRecorder
 from peaks_scheduler.kube.kinds import KINDS
@@ -80,6 +80,7 @@ class Api:
         annotations: Mapping[str, str],
         fence: Callable[[], bool] | None = None,
     ) -> None:
+        _pass(fence)
         self.bindings.append((name, node))
         self.annotations.append(annotations)
         answer = self.answers.popleft() if self.answers else None
@@ -92,6 +93,7 @@ class Api:
     async def patch_claim(
         self, namespace: str, name: str, change: Json, fence: Callable[[], bool] | None = None
     ) -> Json:
+        _pass(fence)
         self.patches.append((name, change["metadata"].get("annotations")))
         answer = self.patch_answers.popleft() if self.patch_answers else None
         if callable(answer):
@@ -105,7 +107,10 @@ class Api:
         self.claims[name] = merge_patch(merge_patch(self.claims[name], change), later)
         return self.claims[name]
 
-    async def nominate(self, namespace: str, name: str, uid: str, node: str | None) -> None:
+    async def nominate(
+        self, namespace: str, name: str, uid: str, node: str | None, fence: Callable[[], bool] | None = None
+    ) -> None:
+        _pass(fence)
         self.nominated.append((name, node))
 
     async def get_pod(self, namespace: str, name: str) -> Json | None:
@@ -119,7 +124,10 @@ class Api:
             raise Conflict("there already", 409)
         self.events.append(event)
 
-    async def patch_pod_scheduled(self, *words: Any, version: str | None = None) -> None:
+    async def patch_pod_scheduled(
+        self, *words: Any, version: str | None = None, fence: Callable[[], bool] | None = None
+    ) -> None:
+        _pass(fence)
         if self.condition_answers:
             raise self.condition_answers.popleft()
         _, name, uid, reason, message, transition = words
@@ -128,6 +136,11 @@ class Api:
     def told(self, reason: str) -> list[str]:
         """Pods that an event of this reason is about, in order."""
         return [event["regarding"]["name"] for event in self.events if event["reason"] == reason]
+
+
+def _pass(fence: Callable[[], bool] | None) -> None:
+    if fence is not None and not fence():
+        raise Unavailable("not sent, the write fence is closed")
 
 
 class Stage:

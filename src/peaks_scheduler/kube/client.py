@@ -94,6 +94,7 @@ class KubeClient:
         transition_time: str | None = None,
         observed_generation: int | None = None,
         version: str | None = None,
+        fence: Callable[[], bool] | None = None,
     ) -> None:
         """Set the condition PodScheduled=False.
 
@@ -101,6 +102,7 @@ class KubeClient:
             transition_time: as ``whole_time`` writes it, if the status of the condition changes; None keeps the time
                 it has, as kube-scheduler does.
             version: a precondition: the pod has still this resourceVersion.
+            fence: see ``bind``.
 
         Raises:
             Conflict: another pod has that name now, or the pod has another resourceVersion.
@@ -121,10 +123,13 @@ class KubeClient:
         # the server merges conditions by type; the uid is a precondition, since another pod may have the name by now
         meta = {"uid": uid} if version is None else {"uid": uid, "resourceVersion": version}
         body = {"metadata": meta, "status": {"conditions": [condition]}}
-        await self._patch(f"{_pod(namespace, name)}/status", body, STRATEGIC_MERGE)
+        await self._patch(f"{_pod(namespace, name)}/status", body, STRATEGIC_MERGE, fence)
 
-    async def nominate(self, namespace: str, name: str, uid: str, node: str | None) -> None:
-        """Set ``status.nominatedNodeName``, so that cluster autoscalers keep this node; None removes it.
+    async def nominate(
+        self, namespace: str, name: str, uid: str, node: str | None, fence: Callable[[], bool] | None = None
+    ) -> None:
+        """Set ``status.nominatedNodeName``, so that cluster autoscalers keep this node; None removes it. ``fence``: see
+        ``bind``.
 
         Raises:
             Conflict: another pod has that name now.
@@ -132,7 +137,7 @@ class KubeClient:
             KubeError: anything else.
         """
         body = {"metadata": {"uid": uid}, "status": {"nominatedNodeName": node}}
-        await self._patch(f"{_pod(namespace, name)}/status", body, STRATEGIC_MERGE)
+        await self._patch(f"{_pod(namespace, name)}/status", body, STRATEGIC_MERGE, fence)
 
     async def patch_volume(self, name: str, change: Json, fence: Callable[[], bool] | None = None) -> Json:
         """Merge ``change`` into a PersistentVolume and return the volume as stored.

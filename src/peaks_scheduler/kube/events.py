@@ -1,9 +1,10 @@
 """Events about pods, as kube-scheduler writes them, and a queue whose workers post them in the background.
 
 Owns the bodies and names of ``Scheduled`` and ``FailedScheduling`` (events.k8s.io/v1), and a bounded queue. The queue
-accepts events at once, so posting never delays a binding. When it is full it drops the oldest FailedScheduling before
-any Scheduled. The name of a Scheduled event is derived from the pod's uid: if it is posted again, after a crash or a
-lost response, the API server answers "already exists", so each pod has one Scheduled event.
+accepts events at once, so posting never delays a binding. When it is full it drops events of a namespace that takes
+none for now, then the oldest FailedScheduling, before any other Scheduled. The name of a Scheduled event is derived
+from the pod's uid: if it is posted again, after a crash or a lost response, the API server answers "already exists", so
+each pod has one Scheduled event.
 
 Source: kube-scheduler 1.36 schedule_one.go and client-go tools/events (which gives up after 12 tries of 10 s).
 """
@@ -14,9 +15,10 @@ import asyncio
 import hashlib
 import logging
 import random
+import re
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -37,6 +39,7 @@ NAMESPACES = 1000  # whose refusal is remembered
 TOO_OLD = 600.0  # [s] an older event is of no use and dropped
 FORBIDDEN_FOR = 60.0  # [s] retry a 403 so long: an API server that has just started forbids everything for a moment
 FIRST_BACKOFF, LAST_BACKOFF = 0.2, 10.0  # [s]
+_LASTING = re.compile("being terminated|exceeded quota")  # refusals of a namespace that no waiting ends soon
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +116,23 @@ class EventSink(Protocol):
         """Raises KubeError."""
 
 
+@dataclass(slots=True)
+class _Waiting:
+    """An event that is not posted yet."""
+
+    event: Event
+    since: float
+    """When it came [s]."""
+    backoff: float = FIRST_BACKOFF
+    """[s] until its next try, if this one fails."""
+
+
 class EventPoster:
-    """A bounded queue of events, and the workers that post them. ``run`` is a task of the daemon."""
+    """A bounded queue of events, and the workers that post them. ``run`` is a task of the daemon.
+
+    Where the API server refuses an event for now, its namespace is held: its events wait, those of others go on. Where
+    the API server does not answer, the workers wait.
+    """
 
     def __init__(
         self,
@@ -122,14 +140,14 @@ class EventPoster:
         workers: int = WORKERS,
         capacity: int = CAPACITY,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         on_drop: Callable[[], None] = lambda: None,
     ) -> None:
         self._client, self._workers, self._capacity, self._on_drop = client, workers, capacity, on_drop
-        self._clock, self._sleep = clock, sleep
-        self._scheduled: deque[tuple[float, Event]] = deque()
-        self._others: deque[tuple[float, Event]] = deque()
-        self._ready = asyncio.Semaphore(0)  # one for each event in the two queues
+        self._clock = clock
+        self._scheduled: deque[_Waiting] = deque()
+        self._others: deque[_Waiting] = deque()
+        self._held: dict[str, deque[_Waiting]] = {}  # namespace -> its events, until it is let go
+        self._ready = asyncio.Semaphore(0)  # at least one for each event in the two queues
         self._idle = asyncio.Event()
         self._idle.set()
         self._in_hand = 0  # events that a worker has taken and not finished
@@ -142,24 +160,22 @@ class EventPoster:
     @property
     def backlog(self) -> int:
         """Number of events not posted yet, including those that a worker has taken."""
-        return len(self._scheduled) + len(self._others) + self._in_hand
+        return self._queued + self._in_hand
+
+    @property
+    def _queued(self) -> int:
+        return len(self._scheduled) + len(self._others) + sum(map(len, self._held.values()))
 
     def post(self, event: Event) -> None:
-        """Queue an event; never waits. A full queue drops its oldest other event, or its oldest Scheduled for a new
-        Scheduled."""
-        important = event.reason == "Scheduled"
-        if len(self._scheduled) + len(self._others) >= self._capacity:
+        """Queue an event; never waits. A full queue drops an event of the namespace of which most are held, else its
+        oldest other event, or its oldest Scheduled for a new Scheduled."""
+        if self._queued >= self._capacity:
             self._give_up()
-            if self._others:
-                self._others.popleft()
-            elif important:
-                self._scheduled.popleft()
-            else:
+            if not self._make_room(event):
                 return
-        else:
-            self._ready.release()
         self._idle.clear()
-        (self._scheduled if important else self._others).append((self._clock(), event))
+        self._queue_of(event).append(_Waiting(event, self._clock()))
+        self._ready.release()
 
     async def run(self) -> None:
         """Post until cancelled."""
@@ -176,44 +192,84 @@ class EventPoster:
             logger.warning("events left behind", extra={"events": self.backlog})
         return self.backlog
 
+    # -- the queues
+
+    def _queue_of(self, event: Event) -> deque[_Waiting]:
+        return self._scheduled if event.reason == "Scheduled" else self._others
+
+    def _make_room(self, event: Event) -> bool:
+        queues = [max(self._held.values(), key=len, default=None), self._others, self._queue_of(event)]
+        fullest = next((queue for queue in queues if queue), None)
+        if fullest is not None:
+            fullest.popleft()
+        return fullest is not None
+
+    def _hold(self, namespace: str, seconds: float) -> None:
+        """Keep the events of a namespace back. Uses a timer, not a task: kopf cancels every task when it stops."""
+        if namespace not in self._held:
+            self._held[namespace] = deque()
+            asyncio.get_running_loop().call_later(seconds, self._let_go, namespace)
+
+    def _let_go(self, namespace: str) -> None:
+        for waiting in reversed(self._held.pop(namespace)):
+            self._queue_of(waiting.event).appendleft(waiting)
+            self._ready.release()
+
+    # -- the workers
+
     async def _work(self) -> None:
         while True:
             await self._ready.acquire()
-            since, event = (self._scheduled or self._others).popleft()
+            queue = self._scheduled or self._others
+            if not queue:
+                continue  # what the permit was for has been dropped, or is held
+            waiting = queue.popleft()
+            if waiting.event.namespace in self._held:
+                self._held[waiting.event.namespace].append(waiting)
+                continue
             self._in_hand += 1
             try:
-                await self._deliver(event, since)
+                await self._deliver(waiting)
+            except Exception as error:  # an unforeseen error must cost only this event
+                logger.exception("event not posted")
+                self._drop(waiting.event, repr(error))
             finally:
                 self._in_hand -= 1
                 if not self.backlog:
                     self._idle.set()
 
-    async def _deliver(self, event: Event, since: float) -> None:
-        backoff = FIRST_BACKOFF
-        while (wait := await self._try(event, since, backoff)) is not None:
-            if self._clock() + wait - since > TOO_OLD:
-                self._drop(event, "too old")
+    async def _deliver(self, waiting: _Waiting) -> None:
+        """Post the event, or hold it with its namespace, or drop it."""
+        while (wait := await self._try(waiting)) is not None:
+            if self._clock() + wait - waiting.since > TOO_OLD:
+                self._drop(waiting.event, "too old")
                 return
-            await self._sleep(wait)
-            backoff = min(2 * backoff, LAST_BACKOFF)
+            waiting.backoff = min(2 * waiting.backoff, LAST_BACKOFF)
+            if waiting.event.namespace in self._held:
+                self._held[waiting.event.namespace].append(waiting)
+                return
+            await asyncio.sleep(wait)
 
-    async def _try(self, event: Event, since: float, backoff: float) -> float | None:
+    async def _try(self, waiting: _Waiting) -> float | None:
         """Post the event once. None: done; else the time to wait before the next attempt [s]."""
+        event, backoff = waiting.event, waiting.backoff * random.uniform(0.75, 1.25)
         try:
             await self._client.create_event(event.namespace, event.body)
         except Conflict:
             pass  # posted before: by an attempt whose response was lost, or by an earlier process
         except TooManyRequests as error:
-            return error.retry_after
+            # a server may ask for no pause at all
+            return self._held_back(event, max(error.retry_after, backoff))
         except (Unavailable, Ambiguous):
-            return backoff * random.uniform(0.75, 1.25)
+            return backoff
         except NotFound:
             self._drop(event, "namespace gone")
             return None
         except Forbidden as error:
-            terminating = "being terminated" in str(error)  # the namespace
-            if error.status == 401 or (not terminating and self._clock() - since < FORBIDDEN_FOR):
-                return backoff  # the token is being renewed, or the server has not loaded the rights yet
+            if error.status == 401:
+                return backoff  # the token is being renewed
+            if not _LASTING.search(str(error)) and self._clock() - waiting.since < FORBIDDEN_FOR:
+                return self._held_back(event, backoff)  # the server has not loaded the rights yet
             self._drop(event, str(error))
             return None
         except KubeError as error:
@@ -221,6 +277,10 @@ class EventPoster:
             return None
         self.posted += 1
         return None
+
+    def _held_back(self, event: Event, wait: float) -> float:
+        self._hold(event.namespace, wait)
+        return wait
 
     def _give_up(self) -> None:
         self.dropped += 1

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import pytest
 
+from peaks_scheduler.daemon.scheduler.job import PATIENCE
 from peaks_scheduler.errors import (
     Ambiguous,
     Conflict,
@@ -20,7 +22,7 @@ from peaks_scheduler.errors import (
 )
 from peaks_scheduler.ledger.records import State
 from tests.support.builders import Json, pod
-from tests.support.daemon_stage import Api, Stage, bound
+from tests.support.daemon_stage import WORKERS, Api, Stage, bound
 from tests.support.virtual_time import run_virtually
 
 WEB = pod()
@@ -249,3 +251,49 @@ async def test_a_pod_that_cannot_be_decided_is_told_so(api: Api, stage: Stage) -
     assert note.endswith("ZeroDivisionError: a bug")
     assert api.conditions[0]["message"] == note
     assert stage.ledger.state(UID) is State.PENDING
+
+
+def test_a_decision_that_does_not_stand_when_its_turn_comes_is_not_sent() -> None:
+    """The API server asked for few requests and answers slowly: meanwhile the nodes go, and one of the pods."""
+
+    async def scenario() -> None:
+        pods = [pod(f"web-{i}") for i in range(4)]
+        api = Api(*pods)
+        stage = Stage(api)
+        api.answers.extend([partial(asyncio.sleep, 9.0)] * 4)
+        stage.limiter._limit = 1
+        stage.sees(*pods)
+        async with stage.running():
+            await asyncio.sleep(5.0)
+            assert len(api.bindings) == 1
+            stage.loses(*WORKERS, pods[3])
+            await asyncio.sleep(60.0)
+        assert len(api.bindings) == 1
+
+    run_virtually(scenario())
+
+
+def test_a_decision_is_not_sent_long_after_it_was_made() -> None:
+    async def scenario() -> None:
+        pods = [pod(f"web-{i}", cpu="10m") for i in range(8)]
+        api = Api(*pods)
+        stage = Stage(api)
+        begun, sent = stage.clock(), []
+
+        async def slow() -> None:
+            sent.append(stage.clock() - begun)
+            await asyncio.sleep(9.0)
+            raise Unavailable("503")
+
+        api.answers.extend([slow] * 100)
+        stage.limiter._limit = 1
+        stage.sees(*pods)
+        async with stage.running():
+            await asyncio.sleep(1.0)
+            stage.leading = False  # these decisions, and no others
+            await asyncio.sleep(90.0)
+        assert len(sent) > 1
+        assert max(sent) < PATIENCE
+        assert any("no turn within 30 s" in note for note in notes(api))
+
+    run_virtually(scenario())

@@ -395,3 +395,50 @@ async def test_nobody_is_asked_for_a_postscript_that_is_not_posted(api: Api, sta
     await asyncio.sleep(0.1)
     assert asked == ["now"]
     assert [event["note"] for event in api.events] == ["no and more"]
+
+
+class SlowApi(Api):
+    """Conditions need a second to be sent, as over a connection that opens: then the fence is asked."""
+
+    async def patch_pod_scheduled(self, *words: Any, **more: Any) -> None:
+        await asyncio.sleep(1.0)
+        await super().patch_pod_scheduled(*words, **more)
+
+
+def withdrawn(stage: Stage) -> None:
+    stage.failures.withdraw(POD.uid)
+
+
+def lease_lost(stage: Stage) -> None:
+    stage.fence_open = False
+
+
+@pytest.mark.parametrize("meanwhile", [withdrawn, lease_lost])
+def test_a_condition_that_is_not_true_any_more_when_it_would_be_sent_is_not(
+    meanwhile: Callable[[Stage], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        api = SlowApi()
+        stage = Stage(api)
+        async with stage.running():
+            stage.failures.failed(POD, NO_CPU)
+            await asyncio.sleep(0.5)
+            meanwhile(stage)
+            await asyncio.sleep(60.0)
+        assert api.conditions == []
+
+    run_virtually(scenario())
+    assert caplog.records == []
+
+
+def test_an_api_server_that_asks_for_no_pause_is_not_asked_in_a_loop() -> None:
+    async def scenario() -> None:
+        api = Api()
+        api.condition_answers.extend([TooManyRequests("slow down", 0.0)] * 1000)
+        stage = Stage(api)
+        async with stage.running():
+            stage.failures.failed(POD, NO_CPU)
+            await asyncio.sleep(60.0)
+        assert len(api.condition_answers) > 960
+
+    run_virtually(scenario())

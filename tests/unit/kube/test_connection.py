@@ -16,7 +16,9 @@ from aiohttp import web
 
 from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.kube.http.connection import Connection, as_kopf_login, connect
+from peaks_scheduler.kube.http.outgoing import Answer, NoAnswerError, failure_words
 from peaks_scheduler.kube.login import credentials
+from peaks_scheduler.kube.login.credentials import Identity
 from tests.support.both_ways import METHODS, WAYS, read
 from tests.support.recording_server import Asked, RecordingServer, status, write_kubeconfig
 
@@ -148,6 +150,12 @@ class TestWhichConfiguration:
         with pytest.raises(ConfigurationError, match="false ended with code 1"):
             await connect(write_kubeconfig(tmp_path, "http://127.0.0.1:1", exec=plugin))
 
+    async def test_a_service_account_whose_token_cannot_be_sent_is_named(self, tmp_path: Path) -> None:
+        account = service_account(tmp_path / "account", token="one\ntwo")
+        environ = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "443"}
+        with pytest.raises(ConfigurationError, match="one line of ASCII"):
+            await connect(environ=environ, service_account=account)
+
 
 class TestToken:
     async def test_every_request_carries_it_without_the_newline_of_its_file(
@@ -274,6 +282,26 @@ class TestConnection:
             with pytest.raises(OSError, match=r"[Cc]annot connect"):
                 await ask(connection)
         assert seen == [(METHODS[asking], "/version", False, 0)]
+
+    async def test_a_second_failure_is_told_by_its_own_reason(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Not by that of the first, after which the credentials were read again."""
+        refused = ssl.SSLError(1, "alert")
+        refused.reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED"
+        failures: list[OSError] = [refused, NoAnswerError("no answer within 10 s")]
+
+        async def send(_: Identity) -> Answer:
+            raise failures.pop(0)
+
+        async def renewed(*_: object, **__: object) -> bool:
+            return True
+
+        async with connected(write_kubeconfig(tmp_path, "https://127.0.0.1:1")) as connection:
+            monkeypatch.setattr(connection._credentials, "renew", renewed)
+            with pytest.raises(NoAnswerError) as caught:
+                await connection._with_credentials(send)
+        assert failure_words(caught.value) == "no answer within 10 s"
 
     async def test_the_servers_clock_is_learnt_from_its_answers(self, server: RecordingServer, tmp_path: Path) -> None:
         async def ahead(_: Asked) -> web.StreamResponse:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import inspect
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 
 from peaks_scheduler.errors import Ambiguous, Conflict, KubeError, NotFound, Unavailable
 from peaks_scheduler.kube.election import LeaderElector, unique_identity
+from peaks_scheduler.kube.http.rotating_connector import CONNECT_TIMEOUT
+from peaks_scheduler.kube.http.transport import FENCED_TIMEOUT
 from tests.support.virtual_time import now, run_virtually
 
 Json = dict[str, Any]
@@ -500,3 +503,9 @@ def test_durations_that_cannot_work_are_refused() -> None:
 
 def test_every_process_has_an_identity_of_its_own() -> None:
     assert unique_identity() != unique_identity()
+
+
+def test_a_write_that_the_fence_let_through_has_ended_before_another_may_lead() -> None:
+    defaults = {name: each.default for name, each in inspect.signature(LeaderElector).parameters.items()}
+    last = defaults["renew_deadline"] - CONNECT_TIMEOUT  # after a renewal; see ``daemon.keepers.lease``
+    assert last + FENCED_TIMEOUT <= defaults["lease_duration"]

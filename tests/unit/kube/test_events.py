@@ -235,3 +235,103 @@ def test_draining_a_server_that_is_down_ends_in_time_and_says_how_many_are_left(
         running.cancel()
 
     run_virtually(scenario())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(TooManyRequests("limit reached on namespace", 1.0), id="a limit of events"),
+        pytest.param(Forbidden("cannot create resource", 403), id="a missing right"),
+    ],
+)
+def test_a_namespace_that_takes_no_events_holds_up_no_other(error: KubeError) -> None:
+    async def scenario() -> None:
+        class Api(Sink):
+            async def create_event(self, namespace: str, body: bytes) -> None:
+                if namespace == "full":
+                    raise error
+                await super().create_event(namespace, body)
+
+        sink = Api()
+        poster = EventPoster(sink, workers=4, clock=now)
+        running = asyncio.create_task(poster.run())
+        for i in range(100):
+            poster.post(REPORTER.failed_scheduling("full", f"web-{i}", f"uid-{i}", "no room", 1.0))
+        await asyncio.sleep(5.0)
+        start = now()
+        poster.post(scheduled())
+        await asyncio.sleep(5.0)
+        assert [at - start for at, _ in sink.stored] == [pytest.approx(0.01)]
+        assert poster.backlog == 100
+        await asyncio.sleep(2 * TOO_OLD)
+        assert (poster.backlog, poster.dropped) == (0, 100)
+        running.cancel()
+
+    run_virtually(scenario())
+
+
+def test_events_that_waited_with_their_namespace_are_posted_in_order_once_it_takes_them() -> None:
+    async def scenario() -> None:
+        sink = Sink(lambda attempt: TooManyRequests("slow down", 3.0) if attempt == 1 else None)
+        start = now()
+        poster = await posted(sink, [scheduled(f"uid-{i}") for i in range(10)], workers=1)
+        assert (poster.posted, sink.attempts) == (10, 11)
+        assert sink.stored[0][0] - start == pytest.approx(3.02)
+
+    run_virtually(scenario())
+
+
+def test_a_quota_of_events_that_is_used_up_is_not_asked_again() -> None:
+    async def scenario() -> None:
+        refusal = Forbidden('events "web-0.1" is forbidden: exceeded quota: small, requested: count/events=1', 403)
+        sink = Sink(lambda _: refusal)
+        poster = await posted(sink, [failed()])
+        assert (poster.dropped, sink.attempts) == (1, 1)
+
+    run_virtually(scenario())
+
+
+def test_a_server_that_asks_for_no_pause_is_not_asked_in_a_loop() -> None:
+    async def scenario() -> None:
+        sink = Sink(lambda _: TooManyRequests("slow down", 0.0))
+        await posted(sink, [scheduled()], within=60.0)
+        assert sink.attempts < 20
+
+    run_virtually(scenario())
+
+
+def test_an_unforeseen_error_costs_one_event() -> None:
+    async def scenario() -> None:
+        class Odd(Sink):
+            async def create_event(self, namespace: str, body: bytes) -> None:
+                if not self.attempts:
+                    self.attempts += 1
+                    raise ValueError("odd")
+                await super().create_event(namespace, body)
+
+        poster = await posted(Odd(), [scheduled("uid-1"), scheduled("uid-2")], workers=1)
+        assert (poster.posted, poster.dropped) == (1, 1)
+
+    run_virtually(scenario())
+
+
+def test_a_full_queue_drops_what_is_held_before_what_can_be_posted() -> None:
+    async def scenario() -> None:
+        class Api(Sink):
+            async def create_event(self, namespace: str, body: bytes) -> None:
+                if namespace == "full":
+                    raise TooManyRequests("limit reached on namespace", 60.0)
+                await super().create_event(namespace, body)
+
+        sink = Api()
+        poster = EventPoster(sink, capacity=3, clock=now)
+        running = asyncio.create_task(poster.run())
+        for i in range(3):
+            poster.post(REPORTER.failed_scheduling("full", f"web-{i}", f"uid-{i}", "no room", 1.0))
+        await asyncio.sleep(1.0)
+        poster.post(failed())
+        await asyncio.sleep(1.0)
+        assert (poster.posted, poster.dropped, poster.backlog) == (1, 1, 2)
+        running.cancel()
+
+    run_virtually(scenario())

@@ -47,6 +47,8 @@ async def serving(serve: Serving, server: Server, tls: ssl.SSLContext | None = N
                 await serve(reader, writer)
         finally:
             writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server.opened += 1
@@ -455,3 +457,61 @@ async def test_closing_ends_what_is_under_way_and_nothing_is_sent_afterwards() -
                 await under_way
             with pytest.raises(NotSentError, match="closed"):
                 await kept.send(post(), HEAD, None)
+
+
+async def test_what_was_given_up_does_not_arrive_later() -> None:
+    """By then another replica may lead: what the system has not delivered yet is discarded."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    body = b"x" * (8 << 20)  # more than the buffers of both sides hold
+    kept = KeptConnections("127.0.0.1", listening.getsockname()[1])
+    with pytest.raises(NoAnswerError):
+        await kept.send(post(body, within=0.2), HEAD, None)
+    connection, _ = listening.accept()
+    received = []
+    with connection, listening, pytest.raises(ConnectionResetError):
+        received.extend(iter(lambda: len(connection.recv(1 << 20)), 0))
+    assert sum(received) < len(body)
+
+
+async def test_a_connection_that_opens_while_all_are_closed_sends_nothing() -> None:
+    server, ended = Server(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server.requests.append(await reader.read(-1))
+        ended.set()
+
+    async with serving(serve, server), asyncio.timeout(60):
+        with connections(server) as kept:
+            under_way = asyncio.create_task(kept.send(post(), HEAD, None))
+            await asyncio.sleep(0)
+            kept.close()
+            with pytest.raises(NotSentError, match="closed"):
+                await under_way
+            await ended.wait()
+    assert server.requests == [b""]
+
+
+async def test_an_answer_before_the_body_has_gone_ends_the_connection() -> None:
+    """Else the rest of the body would be read as the next request, or the next request as the body."""
+    server = Server()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(http(b"{}", "413 Request Entity Too Large"))
+        await asyncio.sleep(30.0)
+
+    async with serving(serve, server), asyncio.timeout(60):
+        with connections(server) as kept:
+            for _ in range(2):
+                assert (await kept.send(post(b"x" * (8 << 20)), HEAD, None)).status == 413
+    assert server.opened == 2
+
+
+@pytest.mark.parametrize("name", ["a..b", "x" * 64, ".api"])
+async def test_a_name_that_cannot_be_one_was_sent_nothing(name: str) -> None:
+    server = Server()
+    with pytest.raises(NotSentError):
+        await KeptConnections(name, 443).send(post(), HEAD, None)
+    async with serving(answering(server, CREATED), server):
+        with connections(server) as kept, pytest.raises(NotSentError):
+            await kept.send(post(), HEAD, ssl.create_default_context(), name)

@@ -437,5 +437,43 @@ async def test_a_plugin_that_gives_what_has_expired_is_not_run_for_every_request
     await loaded.aclose()
 
 
+async def test_requests_go_on_where_kopf_cancels_the_renewal_that_they_wait_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    until(world, clock.now + 600)
+    config = str(world.write(world.entries(user={"exec": expiring(world)})))
+    loaded = await credentials.load_credentials(config, None, dict(os.environ), clock=clock, wall_clock=clock)
+
+    async def never(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(credentials, "ask", never)
+    clock.now += 700
+    waiting = [asyncio.create_task(loaded.identity()) for _ in range(2)]
+    await asyncio.sleep(0.05)
+    renewal = next(task for task in asyncio.all_tasks() if task.get_name() == "credentials")
+    renewal.cancel()
+    async with asyncio.timeout(60):
+        assert [(await each).authorization for each in waiting] == ["Bearer token-1"] * 2
+    await loaded.aclose()
+
+
+async def test_a_request_that_is_cancelled_does_not_end_the_renewal_for_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    until(world, clock.now + 600)
+    config = str(world.write(world.entries(user={"exec": expiring(world)})))
+    loaded = await credentials.load_credentials(config, None, dict(os.environ), clock=clock, wall_clock=clock)
+    clock.now += 700
+    until(world, clock.now + 600)
+    waiting = [asyncio.create_task(loaded.identity()) for _ in range(2)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    assert (await waiting[1]).authorization == "Bearer token-2"
+    await loaded.aclose()
+
+
 def test_what_a_request_is_sent_with_says_no_secret() -> None:
     assert "abc" not in repr(Seen()) + repr(credentials.PluginCredentials(token="abc"))

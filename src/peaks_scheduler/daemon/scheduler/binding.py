@@ -16,6 +16,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from peaks_scheduler.daemon.keeper import Tasks
 from peaks_scheduler.errors import Ambiguous, Conflict, KubeError, NotFound, TooManyRequests, Unavailable
@@ -38,6 +39,7 @@ WORKERS = 64
 VOLUMES_FAILED = ("volumes", "volumes-timeout")  # reasons that another node may not have
 AHEAD = 16  # decisions that may wait for a worker: more of them would be based on an older snapshot
 BIND = 'running Bind plugin "DefaultBinder"'  # kube-scheduler's words
+NO_TURN = f"no turn within {PATIENCE:g} s, for the API server asks for fewer requests"
 VOLUMES = 'running PreBind plugin "VolumeBinding"'
 _NUMBER = re.compile(r"\d+")  # a port or a time, which varies between two messages of one failure
 
@@ -124,7 +126,7 @@ class Binder:
                 self._give_up(job, "node-gone")
                 return
             try:
-                if await self._bind(job):
+                if await self._bind(job, until):
                     self._bound(job)
                 else:
                     self._give_up(job, "fenced")
@@ -132,8 +134,9 @@ class Binder:
             except TooManyRequests as error:
                 trouble = error.said
                 continue  # the limiter holds the next turn back
-            except Unavailable as error:
-                trouble = error.said  # nothing was done
+            except Unavailable as error:  # nothing was done
+                trouble = error.said if self._may_send(job, until) else trouble  # else it was held back by us
+                ours = ours or error.status != 0  # but a proxy may answer so after it passed the Binding on
             except (Ambiguous, Conflict, NotFound) as error:
                 trouble, ours = error.said, ours or isinstance(error, Ambiguous)
                 if await self._find_out(job, error, ours):
@@ -143,18 +146,25 @@ class Binder:
                 return
             await asyncio.sleep(pause)
             pause = min(2 * pause, LAST_PAUSE)
-        self._give_up(job, "unavailable", f"{BIND}: {trouble}")
+        self._give_up(job, "unavailable", f"{BIND}: {trouble or NO_TURN}")
 
-    async def _bind(self, job: Job) -> bool:
-        """Send the Binding; False: the fence does not allow it."""
+    async def _bind(self, job: Job, until: float) -> bool:
+        """Send the Binding; False: the fence does not allow it. Raises Unavailable if the decision does not stand any
+        more when its turn has come: turns, connections and credentials may take long."""
         pod = job.pod
         async with self._context.limiter:
             if not self._context.may_write():
                 return False
             text = job.decision.annotation(self._context.settings.decision_annotation)
             record = {DECISION: text} if text else {}
-            await self._client.bind(pod.namespace, pod.name, pod.uid, job.node, record, self._context.may_write)
+            fence = partial(self._may_send, job, until)
+            await self._client.bind(pod.namespace, pod.name, pod.uid, job.node, record, fence)
         return True
+
+    def _may_send(self, job: Job, until: float) -> bool:
+        ledger = self._ledger
+        stands = ledger.state(job.pod.uid) is State.ASSUMED and ledger.node(job.node) is not None
+        return stands and self._clock() < until and self._context.may_write()
 
     async def _find_out(self, job: Job, error: KubeError, ours: bool) -> bool:
         """Read the pod to learn whether it was bound, by us or another. True: the job has ended; False: nothing

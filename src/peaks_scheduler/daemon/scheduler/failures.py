@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 UNCHANGED = 300.0  # [s] before the same words are written again
 CHANGED = 10.0  # [s] before other words are written
 WORKERS = 2
-RETRY = 2.0  # [s] after the API server did not answer
+RETRY = 2.0  # [s] at least, after the API server did not answer or asked for a pause
 CONDITION_LIMIT = 4096  # [bytes] of a condition's message: a webhook's answer may be of any length
 
 
@@ -165,8 +165,11 @@ class Failures:
         except (NotFound, Conflict):
             return
         except (Unavailable, Ambiguous, TooManyRequests) as error:
+            if not self._may_send(condition):
+                return
             self._not_written(condition, error)
-            await asyncio.sleep(min(error.retry_after, PATIENCE) if isinstance(error, TooManyRequests) else RETRY)
+            asked = error.retry_after if isinstance(error, TooManyRequests) else RETRY
+            await asyncio.sleep(min(max(asked, RETRY), PATIENCE))
             if self._writing.get(pod.uid) is condition and pod.uid not in self._waiting:
                 self._write_soon(condition)
         except KubeError as error:
@@ -175,12 +178,17 @@ class Failures:
             if said := self._said.get(pod.uid):
                 said.written, said.refused = condition, False
 
+    def _may_send(self, condition: Condition) -> bool:
+        return self._fence() and self._writing.get(condition.pod.uid) is condition
+
     async def _patch(self, condition: Condition) -> None:
         pod, said = condition.pod, self._said.get(condition.pod.uid)
         since = None if said is not None and said.written is not None else whole_time(self._wall())
         words = (condition.reason, condition.message, since)
         version = await self._version_waiting(pod) if condition.look_first else None
-        await self._client.patch_pod_scheduled(pod.namespace, pod.name, pod.uid, *words, version=version)
+        await self._client.patch_pod_scheduled(
+            pod.namespace, pod.name, pod.uid, *words, version=version, fence=partial(self._may_send, condition)
+        )
 
     async def _version_waiting(self, pod: Pod) -> str | None:
         """The version of the pod, which is pending. Raises Conflict where it is not pending, Forbidden where we may not

@@ -145,7 +145,7 @@ class VolumeWriter:
         pod = job.pod
         try:
             async with self._limiter:
-                await self._client.nominate(pod.namespace, pod.name, pod.uid, job.node)
+                await self._client.nominate(pod.namespace, pod.name, pod.uid, job.node, self._fence)
         except KubeError as error:
             logger.debug("node not nominated", extra={"pod": pod.key, "node": job.node, "error": str(error)})
 
@@ -197,7 +197,7 @@ class VolumeWriter:
     async def _denominate(self, job: Job) -> None:
         pod = job.pod
         if self._ledger.state(pod.uid) is State.PENDING:
-            await self._client.nominate(pod.namespace, pod.name, pod.uid, None)
+            await self._client.nominate(pod.namespace, pod.name, pod.uid, None, self._fence)
 
 
 async def _until(shown: Callable[[], str], within: float) -> str:

@@ -212,7 +212,12 @@ class Connection:
         except (aiohttp.ClientError, OSError) as error:
             if not await self._renewed_over(error, identity):
                 raise
-            return await send(await self._credentials.identity())
+        else:
+            return await self._accepted(answer, identity, send)
+        # not inside ``except``: this failure would be taken for the reason of the next one
+        return await send(await self._credentials.identity())
+
+    async def _accepted(self, answer: T, identity: Identity, send: Callable[[Identity], Awaitable[T]]) -> T:
         if answer.status == UNAUTHORIZED and await self._credentials.renew(identity):
             answer = await send(await self._credentials.identity())
         if answer.status == UNAUTHORIZED:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import struct
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -24,7 +25,9 @@ from .outgoing import Answer, FencedOffError, NoAnswerError, NotSentError, Outgo
 from .response_limits import MOST_BYTES
 from .rotating_connector import CONNECT_TIMEOUT, KEEPALIVE
 
+CLOSED = "the connection to the API server is closed"
 NEXT_ADDRESS = 0.25  # [s] before the next address of a name is tried beside one that does not answer
+AT_ONCE = struct.pack("ii", 1, 0)  # struct linger: a close discards what is not sent yet
 PIECE = 65_536  # [bytes] read at once; an answer to a write mostly has some 1,000
 
 
@@ -61,6 +64,8 @@ class KeptConnections:
         self._busy.add(kept)
         try:
             async with asyncio.timeout(request.within):
+                if self._closed:
+                    raise NotSentError(CLOSED)
                 if request.fence is not None and not request.fence():
                     raise FencedOffError("the write fence is closed")
                 return await kept.exchange(data)
@@ -105,13 +110,13 @@ class KeptConnections:
 
     async def _open(self, tls: ssl.SSLContext | None, server_name: str) -> _Kept:
         if self._closed:
-            raise NotSentError("the connection to the API server is closed")
+            raise NotSentError(CLOSED)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 return _Kept(await _connected(self._host, self._port, tls, server_name))
         except TimeoutError as error:
             raise NotSentError(f"{self._where}: not within {CONNECT_TIMEOUT:g} s") from error
-        except OSError as error:  # an SSLError too
+        except (OSError, ValueError, TypeError) as error:  # an SSLError too; the latter for names that cannot be any
             raise NotSentError(f"{self._where}: {error}") from error
 
 
@@ -145,6 +150,9 @@ class _Kept:
         if self._socket.fileno() < 0:
             return
         self.usable = False
+        if self._answer is not None:
+            # given up: the system must not go on sending it, perhaps minutes later, when another replica leads
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
         self._loop.remove_reader(self._socket.fileno())
         self._loop.remove_writer(self._socket.fileno())
         self._socket.close()
@@ -191,7 +199,7 @@ class _Kept:
                 return
             if whole is not None:
                 answer, self._answer, self._reading = self._answer, None, None
-                self.usable = reading.keep and bool(data)
+                self.usable = reading.keep and bool(data) and not self._unsent
                 if not answer.done():
                     answer.set_result(whole)
                 return
@@ -282,7 +290,9 @@ def _encoded(request: Outgoing, head: bytes) -> bytes:
 
 
 async def _connected(host: str, port: int, tls: ssl.SSLContext | None, server_name: str) -> socket.socket:
-    """A connected socket, its handshake done."""
+    """A connected socket, its handshake done. Raises OSError, ValueError (UnicodeError too), TypeError."""
+    if tls is not None:
+        server_name.encode("idna")  # ssl would leave the socket open over a name that cannot be one
     addresses = await _addresses(host, port)
     plain = await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS)
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -48,9 +48,17 @@ class RotatingConnector(aiohttp.BaseConnector):
             self._certificate = certificate
             for pool in (old, *self._retired.values()):
                 pool.outdated = True
+        self._retire(old)
+
+    def _retire(self, old: _Pool) -> None:
         closing = asyncio.create_task(old.close_later(), name="old connections")
         self._retired[closing] = old
-        closing.add_done_callback(lambda done: self._retired.pop(done, None))
+        closing.add_done_callback(self._ended)
+
+    def _ended(self, closing: asyncio.Task[None]) -> None:
+        old = self._retired.pop(closing, None)
+        if old is not None and closing.cancelled():
+            self._retire(old)  # by kopf, which cancels every task that is younger than itself when it ends
 
     async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:  # noqa: ASYNC109 - aiohttp's own
         try:
@@ -65,7 +73,8 @@ class RotatingConnector(aiohttp.BaseConnector):
 
     async def _close_all(self, options: Mapping[str, Any]) -> None:
         pools = [self._pool, *self._retired.values()]
-        for closing in self._retired:
+        retired, self._retired = self._retired, {}
+        for closing in retired:
             closing.cancel()
         for pool in pools:
             await pool.connector.close(**options)

@@ -34,6 +34,9 @@ from .response_limits import MOST_BYTES, BodyTooLargeError, read_body, retry_aft
 from .rotating_connector import CONNECT_TIMEOUT
 
 TIMEOUT = 10.0  # [s] for a whole request
+FENCED_TIMEOUT = 8.0
+"""[s] for a request with a fence. The fence closes 7 s after the last renewal of the Lease, and 15 s after it another
+replica may lead: until then ours has been answered, or given up and discarded."""
 MERGE = "application/merge-patch+json"
 STRATEGIC_MERGE = "application/strategic-merge-patch+json"
 # the server, or a proxy in front of it, gave up on a request that it had begun
@@ -100,7 +103,8 @@ class Transport:
             Ambiguous: sent, but the response is missing or does not tell whether it was done.
             KubeError: any other refusal; nothing was done.
         """
-        request = Outgoing(method, path, content_type, body, self._within, fence)
+        within = self._within if fence is None else min(self._within, FENCED_TIMEOUT)
+        request = Outgoing(method, path, content_type, body, within, fence)
         try:
             answer = await self._connection.write(request)
         except FencedOffError as error:

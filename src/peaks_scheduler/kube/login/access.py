@@ -101,13 +101,20 @@ def read_service_account(folder: Path, environ: Mapping[str, str]) -> Access:
     try:
         server = URL.build(scheme="https", host=host, port=int(port))
         cluster = ClusterEndpoint(server, authorities=_content(authority))
-        user = User(token=_content(token).decode().strip())
+        user = User(token=one_line(_content(token).decode().strip()))
     except (OSError, ValueError) as error:
         raise ConfigurationError(
             f"service account in {folder}: expected token and ca.crt, got: {error}. "
             "Check that automountServiceAccountToken is on"
         ) from error
     return Access(f"service account in {folder}", cluster, user, None, (token, authority), _namespace(folder))
+
+
+def one_line(token: str) -> str:
+    """The token, which can be sent in a header. Raises ValueError for another."""
+    if not (token.isascii() and token.isprintable()):
+        raise ValueError("expected a token of one line of ASCII text")
+    return token
 
 
 def _content(path: Path) -> bytes:

@@ -129,7 +129,7 @@ class Credentials:
         if left is not None and self._may_try():
             renewal = self._start(plugin=True)
             if left <= 0:  # else the current credentials are still valid
-                await asyncio.shield(renewal)
+                await _ended(renewal)
         return self._identity
 
     async def renew(self, refused: Identity, *, plugin: bool = True) -> bool:
@@ -145,7 +145,7 @@ class Credentials:
         if self._clock() - self._renewed_at >= LOOK_EVERY:
             await self._renewed(plugin)
         elif self._renewal is not None:
-            await asyncio.shield(self._renewal)
+            await _ended(self._renewal)
         return self._identity != refused
 
     async def aclose(self) -> None:
@@ -178,8 +178,7 @@ class Credentials:
     # -- how to renew
 
     async def _renewed(self, plugin: bool) -> None:
-        # shielded: a cancelled request must not cancel a renewal that other requests wait for
-        await asyncio.shield(self._start(plugin))
+        await _ended(self._start(plugin))
 
     def _start(self, plugin: bool) -> asyncio.Task[None]:
         """The renewal in progress, else a new one. ``plugin``: run the plugin even if nothing else changed."""
@@ -238,6 +237,12 @@ class Credentials:
         if error != self._complaint:
             self._complaint = error
             logger.warning("credentials not renewed", extra={"error": error})
+
+
+async def _ended(renewal: asyncio.Task[None]) -> None:
+    """Wait for a renewal. A cancelled request does not cancel it, since others wait for it; and where it is cancelled
+    (kopf, ending, cancels every task that is younger than itself) the requests go on with what they have."""
+    await asyncio.wait((renewal,))
 
 
 async def load_credentials(

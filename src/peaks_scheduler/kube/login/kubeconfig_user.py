@@ -15,7 +15,7 @@ from peaks_scheduler.errors import ConfigurationError
 from peaks_scheduler.files.reading import read_text
 from peaks_scheduler.tls import ClientCertificate, is_encrypted
 
-from .access import ExecPlugin, User
+from .access import ExecPlugin, User, one_line
 from .kubeconfig_fields import Fields
 
 API = "client.authentication.k8s.io"
@@ -89,9 +89,10 @@ def _token(fields: Fields) -> str | None:
 
 
 def _sendable(fields: Fields, key: str, token: str) -> str | None:
-    if not (token.isascii() and token.isprintable()):
-        raise fields.wrong(key, "one line of ASCII text")
-    return token or None
+    try:
+        return one_line(token) or None
+    except ValueError as error:
+        raise fields.wrong(key, "one line of ASCII text") from error
 
 
 def _basic(fields: Fields) -> tuple[str, str] | None:
@@ -126,7 +127,7 @@ def _impersonation(fields: Fields) -> Iterator[tuple[str, str]]:
     for key in extra.values if extra else ():
         headers += [(f"Impersonate-Extra-{_escaped(key)}", value) for value in extra.texts(key)] if extra else []
     for name, value in headers:
-        if "\n" in value or "\r" in value:
+        if any(mark in value for mark in "\r\n\0"):
             raise fields.wrong("as", "names of one line each")
         if value or name.startswith("Impersonate-Extra-"):
             yield name, value
