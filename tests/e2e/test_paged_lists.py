@@ -1,5 +1,5 @@
-"""An API server without streaming lists (its default in Kubernetes 1.32 and from 1.34 on): what there is comes in pages, and
-the items of a page do not say their kind."""
+"""An API server without streaming lists (its default in Kubernetes 1.32 and from 1.34 on): what there is comes in
+pages, and the items of a page do not say their kind."""
 
 from __future__ import annotations
 

@@ -314,7 +314,7 @@ NEIGHBOURS = PODS | {ClusterEvent.POD_PLACED, ClusterEvent.POD_CHANGED}
 EVENTS: dict[frozenset[ClusterEvent], list[str]] = {
     frozenset(NODES): ["cordoned", "tainted", "node selector", "node affinity", "another node is named", "features"],
     frozenset(PODS): ["host port", "cpu", "pods"],
-    frozenset(NEIGHBOURS): ["spread", "spread over a label that it lacks"],
+    frozenset(NEIGHBOURS | {ClusterEvent.NODE_REMOVED}): ["spread", "spread over a label that it lacks"],
     frozenset(NEIGHBOURS | {ClusterEvent.NAMESPACE_CHANGED}): [
         "own affinity",
         "own anti-affinity",
