@@ -176,6 +176,7 @@ def _predictions(parts: Parts) -> PredictionKeeper:
 
 KEEPERS: tuple[Callable[[Parts], Keeper], ...] = (
     lambda parts: parts.scheduler,
+    lambda parts: parts.feed,
     lambda parts: parts.kinds,
     _load,
     lambda parts: parts.core.models,
@@ -192,7 +193,6 @@ KEEPERS: tuple[Callable[[Parts], Keeper], ...] = (
     lambda parts: parts.lease,
     lambda parts: parts.rivals,
     lambda parts: parts.audit,
-    lambda parts: parts.feed,
 )
 """In the order of their checks on ``/readyz?verbose``."""
 

@@ -13,6 +13,7 @@ object beyond its metadata.
     watch      time is up, connection lost      watch from the last version seen
     watch      time is up, a line was skipped   list
     watch      ERROR, 410; version not known    list
+    watch      silence, server at an older one  list
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ LINES_A_TURN = 64  # lines that are taken before other tasks run
 MOST_BROKEN = 3  # streaming lists in a row without an end: then one in pages
 NO_SUCH_VERSION = frozenset({400, 422, 504})  # 504: "Too large resource version", after etcd was restored
 WATCH_TIME = (300, 600)  # [s] the server ends a watch after a time between these, as client-go asks for
-SILENCE = 150.0  # [s] without a byte: the server sends a bookmark every minute
+SILENCE = 150.0  # [s] without a byte: the server sends a bookmark every minute, unless its etcd says nothing either
 SHORTEST_WATCH = 1.0  # [s] after one that ended sooner there is a pause, whatever it brought
 INITIAL_END = "k8s.io/initial-events-end"
 
@@ -144,7 +145,12 @@ class Reflector:
         self._streams = True  # does the server know streaming lists?
         self._broken = 0  # streaming lists without an end since the last list
         self._listed = False  # has the list that was begun last come whole?
+        self._begun = asyncio.get_running_loop().time()  # [s] when what is not listed yet began
         self._doubtful = False  # was something skipped since then?
+        self._was_silent = False  # did the last watch end for silence?
+        self._failing_since: float | None = None
+        self.why = ""
+        """What went wrong last."""
         self.complete = asyncio.Event()
         """Set once a whole list has come."""
 
@@ -160,25 +166,44 @@ class Reflector:
         """List anew at the next occasion."""
         self._version = ""
 
+    @property
+    def listing_for(self) -> float:
+        """[s] for which a list has been read, or tried; 0 while a whole list is being watched."""
+        return 0.0 if self._listed else asyncio.get_running_loop().time() - self._begun
+
+    @property
+    def failing_for(self) -> float:
+        """[s] since the first failure after the last whole list and the last watch that was answered; 0: none."""
+        return 0.0 if self._failing_since is None else asyncio.get_running_loop().time() - self._failing_since
+
     async def _try(self, session: aiohttp.ClientSession) -> float | None:
         """One list or watch. The least pause [s] after it; None: none."""
         try:
             return await self._round(session)
         except _ListAnewError as error:
             self._version = ""
-            self._on_trouble("gone", str(error))
+            self._failed("gone", str(error))
         except _SilentError as error:
-            self._on_trouble("silent", str(error))
+            self._was_silent = True
+            self._failed("silent", str(error))
         except MalformedResponse as error:
-            self._on_trouble("list", str(error))
+            self._failed("list", str(error))
         except (Forbidden, NotFound) as error:
-            self._on_trouble("refused", str(error))
+            self._failed("refused", str(error))
         except (KubeError, aiohttp.ClientError, OSError, RuntimeError) as error:  # TimeoutError is an OSError
-            self._on_trouble("lost", f"{type(error).__name__}: {error}")
+            self._failed("lost", f"{type(error).__name__}: {error}")
             return error.retry_after if isinstance(error, TooManyRequests) else 0.0
         return 0.0
 
+    def _failed(self, trouble: Trouble, why: str) -> None:
+        self.why = why
+        if self._failing_since is None:
+            self._failing_since = asyncio.get_running_loop().time()
+        self._on_trouble(trouble, why)
+
     async def _round(self, session: aiohttp.ClientSession) -> float | None:
+        if self._version and self._was_silent:
+            await self._look_whether_version_is_there()
         if self._version:
             return await self._watch(session)
         if self._streams and self._broken < MOST_BROKEN:
@@ -237,7 +262,8 @@ class Reflector:
 
     def _begin(self) -> None:
         self._on_request("list")
-        self._listed = False
+        if self._listed:
+            self._listed, self._begun = False, asyncio.get_running_loop().time()
         self._sink.begins()
 
     def _whole(self, uids: set[str], version: str) -> None:
@@ -245,10 +271,21 @@ class Reflector:
             raise MalformedResponse(f"GET {self._watched.path}: expected a list with a resourceVersion, got none")
         self._sink.listed(uids, version)
         self._version, self._listed, self._doubtful, self._broken = version, True, False, 0
+        self._failing_since = None
         self.complete.set()
         self._on_complete()
 
     # -- watches
+
+    async def _look_whether_version_is_there(self) -> None:
+        """List anew if the server's version is older than ours, as after etcd was restored from a backup: it accepts a
+        watch from a version that is yet to come, and then shows nothing."""
+        query = {**(self._watched.query or {}), "limit": "1"}
+        page = decode_page(await self._transport.get(self._watched.path, query))
+        self._was_silent = False
+        theirs, ours = page.metadata.resource_version, self._version
+        if theirs.isdecimal() and ours.isdecimal() and int(theirs) < int(ours):
+            raise _ListAnewError(f"the server is at version {theirs}, before {ours}")
 
     async def _watch(self, session: aiohttp.ClientSession) -> float | None:
         self._on_request("watch")
@@ -282,6 +319,8 @@ class Reflector:
                 if answer.status == GONE:
                     raise _ListAnewError(str(error))
                 raise error
+            if initial is None:
+                self._failing_since = None
             await asyncio.sleep(0)  # who observes requests looks at the server's clock first: objects are dated by it
             await self._take_lines(answer, initial)
         if self._doubtful:

@@ -26,6 +26,7 @@ class World:
         self.objects = {each["metadata"]["uid"]: each for each in objects}
         self.ledger: Ledger = ledger()
         self.away = False
+        self.listing_for = 0.0
         self.restarts: list[float] = []
         self.unheard: set[str] = set()
         self.told: list[str] = []
@@ -119,6 +120,31 @@ async def test_an_unseen_pod_starts_the_watches_again_and_then_fails_liveness() 
     assert len(world.restarts) == 1
     since = begun + LATEST_LOOK  # the first look is what the time is counted from
     assert UNSEEN_RESTART <= world.restarts[0] - since < UNSEEN_DEAD
+
+
+@virtually
+async def test_a_whole_list_that_takes_minutes_is_not_broken_off() -> None:
+    """The list of the pending pods alone is faster than that of all, at the start of a large or busy cluster."""
+    world = World(WEB)
+    async with running(world.audit.watch_pending()):
+        for second in range(300):
+            world.listing_for = 1.0 + second
+            await asyncio.sleep(1)
+        assert (world.audit.oldest_unseen, world.restarts) == (0.0, [])
+        world.listing_for = 0.0
+        world.shows(WEB)
+        await asyncio.sleep(60)
+    assert (world.audit.oldest_unseen, world.restarts) == (0.0, [])
+
+
+@virtually
+async def test_a_list_that_never_ends_fails_liveness_in_the_end() -> None:
+    world = World(WEB)
+    async with running(world.audit.watch_pending()):
+        for second in range(900):
+            world.listing_for = 1.0 + second
+            await asyncio.sleep(1)
+    assert world.audit.oldest_unseen >= UNSEEN_DEAD
 
 
 @virtually

@@ -156,6 +156,7 @@ async def test_every_promised_gauge_is_exported_with_its_labels_and_says_what_it
     assert names == [
         "first-lists",
         "api-server",
+        "watches",
         "kinds",
         "load",
         "power-models",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Set
+from collections.abc import AsyncIterator, Awaitable, Callable, Set
 from pathlib import Path
 
 import msgspec
@@ -284,6 +284,15 @@ async def scripted(tmp_path: Path, *answers: bytes) -> AsyncIterator[Path]:
             await asyncio.sleep(0.05)
         return response
 
+    async with answered(tmp_path, answer) as config:
+        yield config
+
+
+@contextlib.asynccontextmanager
+async def answered(
+    tmp_path: Path, answer: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> AsyncIterator[Path]:
+    """A server that answers so when it is asked for pods; its kubeconfig."""
     app = web.Application()
     app.router.add_get(PODS, answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -396,3 +405,42 @@ class TestOnAServerThatMisbehaves:
             asked.append(of.reflector._version)
             assert of.sink.version == "77"
         assert asked == ["77"]
+
+
+@pytest.mark.parametrize(("theirs", "lists"), [("7", True), ("150", False)], ids=["restored etcd", "nothing happened"])
+async def test_after_silence_a_server_that_is_at_an_older_version_is_listed_anew(
+    tmp_path: Path, theirs: str, lists: bool
+) -> None:
+    """It accepts a watch from a version that is yet to come, and shows nothing."""
+    listed = line("ADDED", "a", 3) + END_OF_LIST.replace(b'"resourceVersion":"5"', b'"resourceVersion":"100"')
+    looks = 0
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        nonlocal looks
+        if "limit" in request.query:
+            looks += 1
+            return web.json_response({"metadata": {"resourceVersion": theirs}, "items": []})
+        response = web.StreamResponse()
+        await response.prepare(request)
+        if "sendInitialEvents" in request.query:
+            await response.write(listed)
+        else:
+            await asyncio.sleep(30.0)
+        return response
+
+    async with answered(tmp_path, answer) as config, reflected(config, silence=0.2) as of:
+        await of.until(lambda: looks >= 1 and of.requests.count("list" if lists else "watch") >= 2)
+        assert (of.requests.count("list") >= 2) == lists
+
+
+async def test_a_kind_that_is_refused_fails_from_the_first_refusal_on_until_it_is_listed(
+    api: EmbeddedApiServer, tmp_path: Path
+) -> None:
+    api.denied.update({("list", "pods"), ("watch", "pods")})
+    async with reflected(api.write_kubeconfig(tmp_path / "config")) as of:
+        await of.until(lambda: of.reflector.failing_for > 0.1)
+        assert "forbidden" in of.reflector.why
+        assert of.reflector.listing_for > 0.0
+        api.denied.clear()
+        await of.until(of.reflector.complete.is_set)
+        assert (of.reflector.failing_for, of.reflector.listing_for) == (0.0, 0.0)

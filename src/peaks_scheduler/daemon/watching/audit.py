@@ -31,6 +31,7 @@ PENDING_EVERY = 30.0  # [s]
 UNSEEN_READ = 10.0  # [s] a pod that is unseen for so long is read
 UNSEEN_RESTART = 25.0  # [s] after so long the watches are restarted
 UNSEEN_DEAD = 60.0  # [s] after so long liveness fails
+LONGEST_LIST = 600.0  # [s] the reflector gives up each try after 150 s at most
 MOST_READ = 50  # pods read in one round
 
 
@@ -82,6 +83,9 @@ class Audit(Keeper):
             except KubeError as error:
                 logger.debug("pending pods not listed", extra={"error": str(error)})
                 self._unseen.clear()  # trouble of the API server is no dead watch
+                continue
+            if 0.0 < self._feed.listing_for < LONGEST_LIST:
+                self._unseen.clear()  # a list of all pods takes longer than that of the pending ones
                 continue
             self.note_pending(pending.objects)
             try:

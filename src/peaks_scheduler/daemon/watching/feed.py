@@ -24,6 +24,7 @@ from peaks_scheduler.kube.http.connection import Connection
 from peaks_scheduler.kube.http.kopf_responses import Malformed
 from peaks_scheduler.kube.kinds import Kind
 from peaks_scheduler.kube.reflector import Reflector, Sink, Trouble, Watched
+from peaks_scheduler.observability.serving import Check, Health
 from peaks_scheduler.observability.telemetry import Telemetry, WatchTrouble
 
 from .observer import NODES, PODS, Observer, nobody
@@ -36,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 WAITING_PODS = f"{__package__}.waiting_pods"
 RESTART_PAUSE = 1.0  # [s] before kopf runs again after it failed
+FAILING, FAILING_AT_START = 60.0, 10.0  # [s] for which a kind cannot be followed before that is said
 LOOK_EVERY = 0.5  # [s] between two looks at what is to be watched, and whether it is
 _REASONS: Mapping[Trouble, WatchTrouble] = {"gone": "gone", "silent": "inactive", "lost": "error", "refused": "error"}
 
@@ -76,12 +78,34 @@ class Feed(Keeper):
         self._pods = PodSink(observer, telemetry, ours)
         self._reflectors: dict[str, tuple[Reflector, asyncio.Task[None]]] = {}
         self._known = False  # have the kinds been asked for?
+        self._told: tuple[str, ...] = ()  # the kinds of which it was logged that they are not followed
         self._renew, self._ask = asyncio.Event(), asyncio.Event()
         self.complete = asyncio.Event()
         """Set once every object of the first lists is in the ledger."""
 
     def tasks(self) -> Tasks:
         return {"watches": self.watch(), "watched kinds": self.follow_kinds()}
+
+    def checks(self) -> Sequence[Check]:
+        return (Check("watches", self.health),)
+
+    def health(self) -> Health:
+        """For ``/readyz?verbose``: which kinds cannot be followed, and why. It never makes us unready."""
+        words = "; ".join(f"{name}: {why}" for name, why in self._not_followed().items())
+        return Health.degraded(f"not followed: {words}") if words else Health.ok()
+
+    @property
+    def listing_for(self) -> float:
+        """[s] for which a list of the pods has been read, or tried; 0 while they are being watched."""
+        return self._reflectors[PODS][0].listing_for if PODS in self._reflectors else 0.0
+
+    def _not_followed(self) -> dict[str, str]:
+        patience = FAILING if self.complete.is_set() else FAILING_AT_START
+        return {
+            name: f"{reflector.why} (for {reflector.failing_for:.0f} s)"
+            for name, (reflector, _) in self._reflectors.items()
+            if reflector.failing_for >= patience
+        }
 
     # -- reflectors
 
@@ -92,6 +116,7 @@ class Feed(Keeper):
         try:
             while True:
                 self._revive()
+                self._tell()
                 await asyncio.sleep(LOOK_EVERY)
         finally:
             await self._end(*self._reflectors)
@@ -111,6 +136,18 @@ class Feed(Keeper):
             self._known = True
             self._look_complete()
             await self._ask.wait()
+
+    def _tell(self) -> None:
+        """Log which kinds are not followed, when they become others."""
+        names = tuple(self._not_followed())
+        if names == self._told:
+            return
+        self._told = names
+        if names:
+            errors = "; ".join(f"{name}: {self._reflectors[name][0].why}" for name in names)
+            logger.warning("kinds not followed", extra={"kinds": ", ".join(names), "error": errors})
+        else:
+            logger.info("all kinds are followed again")
 
     def _start(self, name: str, watched: Watched, sink: Sink) -> None:
         def troubled(trouble: Trouble, why: str) -> None:
