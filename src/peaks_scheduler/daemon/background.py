@@ -13,6 +13,8 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from .daemon_threads import DaemonThreads
+
 T = TypeVar("T")
 
 JOIN = 2.0  # [s] to wait for the thread's end
@@ -24,6 +26,7 @@ class BackgroundLoop:
     def __init__(self) -> None:
         self._main = asyncio.get_running_loop()
         self._loop = asyncio.new_event_loop()
+        self._loop.set_default_executor(DaemonThreads())
         self._thread = threading.Thread(target=self._run, name="background", daemon=True)
 
     def start(self) -> None:

@@ -22,6 +22,7 @@ from peaks_scheduler.kube.kinds import KINDS
 from peaks_scheduler.settings.settings import Settings
 
 from .background import BackgroundLoop
+from .daemon_threads import DaemonThreads
 from .heartbeat import Heartbeat
 from .keeper import every
 from .watching.kopf_log import pass_over_open_streams
@@ -60,6 +61,7 @@ class Daemon:
     async def run(self) -> int:
         """See ``run`` of the module."""
         gc.set_threshold(*GC_THRESHOLDS)
+        asyncio.get_running_loop().set_default_executor(DaemonThreads())
         self._heartbeat = Heartbeat()
         with self._signals():
             async with self._outside() as outside:

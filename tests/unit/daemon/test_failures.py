@@ -431,6 +431,17 @@ def test_a_condition_that_is_not_true_any_more_when_it_would_be_sent_is_not(
     assert caplog.records == []
 
 
+@on_stage
+async def test_a_replica_that_has_lost_the_lease_tells_nothing_that_it_held_back(api: Api, stage: Stage) -> None:
+    await refuse(stage, NO_CPU)
+    await refuse(stage, NO_MEMORY)
+    stage.fence_open = False
+    for _ in range(60):
+        stage.failures.tick()
+        await asyncio.sleep(1.0)
+    assert len(api.told("FailedScheduling")) == 1
+
+
 def test_an_api_server_that_asks_for_no_pause_is_not_asked_in_a_loop() -> None:
     async def scenario() -> None:
         api = Api()

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import get_args
 
 import pytest
@@ -14,7 +15,9 @@ from peaks_scheduler.daemon.scheduler.undecided import BINDING, LOOK_EVERY, MOST
 from peaks_scheduler.errors import Unavailable
 from peaks_scheduler.ledger.records import State
 from peaks_scheduler.observability.telemetry import Undecided
-from tests.support.builders import pod, read
+from peaks_scheduler.scheduling.batching import BATCH_STRATEGIES, BatchStrategy
+from peaks_scheduler.scheduling.scoring.strategies import Strategy
+from tests.support.builders import PEAKS, node, pod, read
 from tests.support.daemon_stage import Api, Stage, bound, until
 from tests.unit.daemon.test_audit import virtually
 
@@ -25,9 +28,10 @@ UID = "uid-default-web-0"
 class Watched:
     """A stage, and the look at its overdue pods."""
 
-    def __init__(self, *pods: dict[str, object]) -> None:
+    def __init__(self, *pods: dict[str, object], strategy: Strategy | BatchStrategy = PEAKS) -> None:
         self.api = Api(*pods)
-        self.stage = Stage(self.api)
+        nodes = tuple(node(f"worker-{i}", cpu="4", pods="500") for i in (1, 2))
+        self.stage = Stage(self.api, nodes=nodes, strategy=strategy)
         self.undecided = UndecidedPods(self.stage.scheduler)
 
     @asynccontextmanager
@@ -240,3 +244,15 @@ async def test_a_pod_that_is_bound_behind_our_back_is_not_put_back() -> None:
         watched.stage.ledger.observe_pod(bound(WEB, "worker-2"))
         await asyncio.sleep(3 * LOOK_EVERY)
     assert watched.bound == []
+
+
+@virtually
+async def test_a_pod_that_waits_for_its_turn_in_a_batch_is_not_lost() -> None:
+    pods = [pod(f"web-{i}", cpu="1m") for i in range(200)]
+    watched = Watched(*pods, strategy=BATCH_STRATEGIES["min-min"])
+    watched.api.answers.extend([partial(asyncio.sleep, 1.0)] * 200)
+    async with watched.running():
+        watched.stage.sees(*pods)
+        await asyncio.sleep(60.0)
+    assert len(watched.bound) == 200
+    assert {reason: watched.found(reason) for reason in get_args(Undecided)} == dict.fromkeys(get_args(Undecided), 0.0)

@@ -22,13 +22,14 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from peaks_scheduler.errors import LoadError
 from peaks_scheduler.ledger.ledger import Ledger
 from peaks_scheduler.objects.node import Node
+from peaks_scheduler.observability.logs import ChangeLog
 from peaks_scheduler.observability.serving import Check, Health
 from peaks_scheduler.observability.telemetry import Telemetry
 from peaks_scheduler.power.models import PowerModel
@@ -94,6 +95,7 @@ class RefitKeeper(PeriodicKeeper):
             least_pause=1.0,
         )
         self._api, self._settings, self._ledger = api, settings, ledger
+        self._node_log = ChangeLog(logger)
         self._changed, self._wall = changed, wall
         self._queries = Queries(settings.power_query, settings.cpu_query)
         self._parts: dict[str, str] = {}
@@ -123,6 +125,7 @@ class RefitKeeper(PeriodicKeeper):
 
     async def _over_all(self) -> Counter[str]:
         settings, nodes = self._settings, {node.name: node for node in self._ledger.nodes()}
+        self._forget_all_but(nodes)
         # at whole steps: a repeated query is about the same instants
         end = self._wall() // settings.step * settings.step
         grid = Grid(end - settings.range // settings.step * settings.step, end, settings.step)
@@ -134,13 +137,17 @@ class RefitKeeper(PeriodicKeeper):
                 outcome = await self._one(nodes[plan.node], await read(asker, plan, self._queries))
             except (LoadError, NoSeriesError) as error:
                 outcome, why = "unread", str(error)
-                self._log.report(plan.node, why, logging.WARNING, "node not read", node=plan.node, error=why)
+                self._node_log.report(plan.node, why, logging.WARNING, "node not read", node=plan.node, error=why)
             outcomes[outcome] += 1
             self._telemetry.refitted(outcome)
             if time.monotonic() - applied > APPLY_EVERY:
                 self._apply()
                 applied = time.monotonic()
         return outcomes
+
+    def _forget_all_but(self, nodes: Container[str]) -> None:
+        self._parts = {name: part for name, part in self._parts.items() if name in nodes}
+        self._node_log.keep(lambda key: (key[0] if isinstance(key, tuple) else key) in nodes)
 
     async def _survey(self, grid: Grid, nodes: Mapping[str, Node]) -> Survey:
         addresses = [NodeAddresses.of(node) for node in nodes.values()]
@@ -168,7 +175,7 @@ class RefitKeeper(PeriodicKeeper):
         if self._less(node.name, champion, series) or self._knows_the_air(node.name, champion):
             return "kept"
         if champion is None and series.scope == ESTIMATE and self._others_measured:
-            self._log.report(
+            self._node_log.report(
                 node.name,
                 "estimate",
                 logging.INFO,
@@ -206,10 +213,10 @@ class RefitKeeper(PeriodicKeeper):
     def _knows_the_air(self, node: str, champion: PowerModel | None) -> bool:
         """Does the champion know the temperature? Then it stays, since what is learned here does not. Logged once."""
         if champion is None or champion.temperature is None:
-            self._log.forget((node, "air"))
+            self._node_log.forget((node, "air"))
             return False
         why = "it knows the temperature of the air, and a model learned here would not: fit again with the temperature"
-        self._log.report((node, "air"), why, logging.INFO, "power model not judged, it stays", node=node, why=why)
+        self._node_log.report((node, "air"), why, logging.INFO, "power model not judged, it stays", node=node, why=why)
         return True
 
     def _less(self, node: str, champion: PowerModel | None, series: NodeHistory) -> bool:
@@ -218,7 +225,7 @@ class RefitKeeper(PeriodicKeeper):
         if champion is None or not self._is_less(champion, own, series):
             return False
         of_file = "power is measured of less of the machine than the model is of, the model stays"
-        self._log.report(
+        self._node_log.report(
             (node, "scope"),
             series.part,
             logging.WARNING,
@@ -248,9 +255,9 @@ class RefitKeeper(PeriodicKeeper):
         if came.model is not None:
             word = "power model learned" if came.outcome == "learned" else "power model replaced"
             logger.info(word, extra={**facts, "kind": came.model.curve.kind, "series": series.power_source})
-            self._log.forget(node)
+            self._node_log.forget(node)
         elif came.outcome == "refused":
-            self._log.report(node, came.outcome, logging.INFO, "no power model learned", **facts, why=came.reasons)
+            self._node_log.report(node, came.outcome, logging.INFO, "no power model learned", **facts, why=came.reasons)
         else:
             logger.debug("power model kept", extra={**facts, "why": came.reasons})
 

@@ -115,8 +115,9 @@ class Failures:
 
     def tick(self) -> None:
         """Tell what came too soon before. To be called about every second."""
-        for say in list(self._held.values()):
-            say()
+        if self._fence():
+            for say in list(self._held.values()):
+                say()
 
     def withdraw(self, uid: str) -> None:
         """Drop a pod's unwritten condition: a node was found, and a late write would be wrong."""

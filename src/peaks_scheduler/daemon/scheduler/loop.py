@@ -73,6 +73,8 @@ class Scheduler(Keeper):
         self._unknown_fields = UnknownFields()
         self._decisions = 0
         self._stopping = False
+        self.planned: frozenset[str] = frozenset()
+        """uids of the batch that is being decided: some of its pods wait for their turn."""
         self._batches: Batches | None = None
         if isinstance(strategy, BatchStrategy):
             self._batches = Batches(context.queue, strategy.most, context.settings.batch_wait)
@@ -225,8 +227,10 @@ class Scheduler(Keeper):
         assert self._batches is not None
         while not self._stopping and self.context.may_decide() and (uids := self._batches.take(self._clock())):
             while uids and not self._stopping and self.context.may_decide():
+                self.planned = frozenset(uids)
                 uids = await self._decide_planned(uids, strategy)
                 await asyncio.sleep(0)
+            self.planned = frozenset()
             for uid in uids:
                 self._queue.give_back(uid, self._clock())
 

@@ -128,6 +128,8 @@ class UndecidedPods(Keeper):
 
     def _in_flight(self, uid: str, state: State, seconds: float) -> Undecided | None:
         binder = self._scheduler.binder
+        if state is State.PENDING and uid in self._scheduler.planned:
+            return None
         if state is State.PENDING or not binder.carries(uid):
             return "lost"
         late = seconds >= BINDING and uid not in binder.volumes

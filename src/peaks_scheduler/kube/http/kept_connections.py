@@ -27,6 +27,7 @@ from .rotating_connector import CONNECT_TIMEOUT, KEEPALIVE
 
 CLOSED = "the connection to the API server is closed"
 NEXT_ADDRESS = 0.25  # [s] before the next address of a name is tried beside one that does not answer
+UNDELIVERED = 8_000  # [ms] that the system tries to deliver something: as long as a write with a fence may take
 AT_ONCE = struct.pack("ii", 1, 0)  # struct linger: a close discards what is not sent yet
 PIECE = 65_536  # [bytes] read at once; an answer to a write mostly has some 1,000
 
@@ -150,9 +151,6 @@ class _Kept:
         if self._socket.fileno() < 0:
             return
         self.usable = False
-        if self._answer is not None:
-            # given up: the system must not go on sending it, perhaps minutes later, when another replica leads
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
         self._loop.remove_reader(self._socket.fileno())
         self._loop.remove_writer(self._socket.fileno())
         self._socket.close()
@@ -296,6 +294,10 @@ async def _connected(host: str, port: int, tls: ssl.SSLContext | None, server_na
     addresses = await _addresses(host, port)
     plain = await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=NEXT_ADDRESS)
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # what is given up, by us or because this process was killed or stands still, must not be delivered later, perhaps
+    # when another replica leads
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNDELIVERED)
     if tls is None:
         return plain
     try:
