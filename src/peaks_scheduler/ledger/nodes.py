@@ -181,6 +181,8 @@ class NodeLedger:
         if previous is not None and same_node(previous, node):
             slot.node = node
             return Change.NOTHING
+        if previous is not None and previous.uid != node.uid:
+            self.power.forget(node.name)  # another machine, and nobody saw the end of the first one
         slot.node = node
         self.node_changes += 1
         placed = slot.index < 0
@@ -228,6 +230,7 @@ class NodeLedger:
             return Change.NOTHING
         self.node_changes += 1
         self.oddities.pop(name, None)
+        self.power.forget(name)
         moved = self._columns.remove(slot.index)
         last = self._slots.pop()
         if moved is not None:

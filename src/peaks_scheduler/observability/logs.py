@@ -19,7 +19,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any, Literal, TextIO
 
 from pythonjsonlogger.core import RESERVED_ATTRS
@@ -149,6 +149,10 @@ class ChangeLog:
     def forget(self, key: Hashable) -> None:
         """Forget ``key``, so that its next report is a change."""
         self._states.pop(key, None)
+
+    def keep(self, wanted: Callable[[Any], bool]) -> None:
+        """Forget all other keys."""
+        self._states = {key: state for key, state in self._states.items() if wanted(key)}
 
 
 def configure(

@@ -107,6 +107,11 @@ class PowerBook:
         """Remove the predicted models of these nodes."""
         self._remove("predicted", nodes)
 
+    def forget(self, node: str) -> None:
+        """The node is gone: another machine under its name has other models."""
+        for origin in self._layers:
+            self._remove(origin, (node,))
+
     def expire(self, now: float) -> frozenset[str]:
         """Remove the models that have expired; the names of their nodes."""
         gone: set[str] = set()

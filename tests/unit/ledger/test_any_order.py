@@ -155,6 +155,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.known.observe_node(self.nodes.pop(name), gone=True)
         self.loads.pop(name, None)
         self.ended.pop(name, None)
+        self.predicted.pop(name, None)
         for signal in SIGNALS:
             self.signals.pop((signal, name), None)
 

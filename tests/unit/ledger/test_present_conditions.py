@@ -206,3 +206,19 @@ def test_the_arrays_have_envelope_and_errors_as_if_worked_out_anew(curve: Curve,
             assert nodes.envelopes.watts(np.array([u]))[0] == pytest.approx(envelope.watts(u))
         assert nodes.slope_errors[:, :, 0] == pytest.approx(errors.sums)
         assert nodes.slope_error[0] == pytest.approx(errors.slope)
+
+
+@pytest.mark.parametrize("seen_to_end", [True, False], ids=["its end was seen", "its end was missed"])
+def test_a_machine_that_comes_under_the_name_of_another_is_not_judged_by_what_was_learned_of_that(
+    seen_to_end: bool,
+) -> None:
+    known = ledger(node("worker-1"), power=Linear(100.0, 160.0))
+    before = known.power.up_to("learned", "worker-1", {})
+    assert known.power.learn(PowerModel("worker-1", Linear(50.0, 60.0), origin="learned"), {}, 1.0, instead_of=before)
+    known.snapshot()
+    again = node("worker-1")
+    again["metadata"]["uid"] = "another"
+    if seen_to_end:
+        known.observe_node(node("worker-1"), gone=True)
+    known.observe_node(again)
+    assert known.snapshot().models[0] == before

@@ -180,3 +180,12 @@ def test_the_ledger_follows_its_book() -> None:
     assert known.snapshot() is nodes
     known.refresh(known.now + 1.0)
     assert known.snapshot().curves.watts(known.snapshot().cpu_low).tolist() == before
+
+
+def test_another_machine_under_the_name_of_a_node_that_is_gone_has_none_of_its_models() -> None:
+    known = book()
+    learn(known)
+    predict(known)
+    known.forget("n1")
+    assert known.for_node("n1", LABELS) is known.up_to("file", "n1", LABELS)
+    assert known.changed_since(0) == frozenset({"n1"})
