@@ -127,3 +127,18 @@ def test_two_processes_that_post_in_turn_both_place_pods() -> None:
 )
 def test_one_that_took_over_from_another_is_no_rival(events: list[Json]) -> None:
     assert said(events=events)[0] == "ok"
+
+
+# --- rights -----------------------------------------------------------------------------------------------------------
+
+
+def test_where_nothing_may_be_read_nothing_is_said_to_be_well() -> None:
+    (finding,) = judge(Traces(unread=["leases", "deployments", "events"]), ELECTING, "kube-system", NOW)
+    assert finding.status == "warning"
+    assert finding.text.startswith("not checked: ")
+    assert "leases, deployments, events" in finding.text
+
+
+def test_what_could_not_be_read_is_named() -> None:
+    (finding,) = judge(Traces(unread=["events"]), ELECTING, "kube-system", NOW)
+    assert (finding.status, finding.text) == ("ok", "no sign of another daemon of Peaks; events cannot be read")

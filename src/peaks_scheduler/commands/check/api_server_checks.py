@@ -50,8 +50,8 @@ def _supported(facts: Facts, version: Json) -> Finding:
         return ok("API server", text)
     return warning(
         "API server",
-        f"{text}; this scheduler is tested with 1.{OLDEST} to 1.{NEWEST}",
-        "use a version of the scheduler that is tested with yours, or watch `/readyz?verbose` for what does not work",
+        f"{text}; this scheduler is made for 1.{OLDEST} to 1.{NEWEST} and tested with 1.{NEWEST}",
+        "use a version of the scheduler that is made for yours, or watch `/readyz?verbose` for what does not work",
     )
 
 

@@ -1,8 +1,7 @@
 """Do several daemons with our schedulerName run without a common Lease?
 
 Owns the traces of such daemons: other Leases of our name, Deployments with several replicas and no leader election, and
-``Scheduled`` events that two processes posted in turn. A trace that we have no right to read counts as absent. Pure,
-but for ``read``.
+``Scheduled`` events that two processes posted in turn. What we have no right to read is named. Pure, but for ``read``.
 """
 
 from __future__ import annotations
@@ -19,12 +18,13 @@ from peaks_scheduler.kube.lease import duration_of, holder_of, spec_of
 from peaks_scheduler.objects.meta import parse_time
 from peaks_scheduler.settings.settings import Settings, default_lease_name
 
-from .finding import CLOCKS_APART, Finding, failed, ok, warning
+from .finding import CLOCKS_APART, Finding, failed, not_checked, ok, warning
 
 NAME = "other daemons"
 RECENT = 600.0  # [s] older events are not used
 OVERLAP = 5.0  # [s] a hand-over from one daemon to the next takes no longer
 MOST_EVENTS = "500"
+KINDS = 3
 OURS = "app.kubernetes.io/name=peaks-scheduler"
 OFF = ("false", "0", "no", "off", "f", "n")
 REMEDY = "run one replica, or leave leader election on with one Lease (name and namespace) for all"
@@ -37,30 +37,32 @@ class Traces:
     leases: Sequence[Json] = ()
     deployments: Sequence[Json] = ()
     events: Sequence[Json] = ()
+    unread: Sequence[str] = ()
+    """Which of the three could not be read."""
 
 
 async def read(client: KubeClient, settings: Settings) -> Traces:
     """Ask the API server for all of them. Never raises a PeaksError."""
     names = {settings.leader_election.name, default_lease_name(settings.scheduler_name)}
     chosen = f"reason=Scheduled,reportingComponent={settings.scheduler_name}"
+    leases: list[Json] | None = []
+    for name in sorted(names):
+        some = await _items(client, "/apis/coordination.k8s.io/v1/leases", {"fieldSelector": f"metadata.name={name}"})
+        leases = None if leases is None or some is None else [*leases, *some]
+    deployments = await _items(client, "/apis/apps/v1/deployments", {"labelSelector": OURS})
+    events = await _items(client, "/api/v1/events", {"fieldSelector": chosen})
+    found = {"leases": leases, "deployments": deployments, "events": events}
     return Traces(
-        [
-            lease
-            for name in sorted(names)
-            for lease in await _items(
-                client, "/apis/coordination.k8s.io/v1/leases", {"fieldSelector": f"metadata.name={name}"}
-            )
-        ],
-        await _items(client, "/apis/apps/v1/deployments", {"labelSelector": OURS}),
-        await _items(client, "/api/v1/events", {"fieldSelector": chosen}),
+        leases or (), deployments or (), events or (), [name for name, items in found.items() if items is None]
     )
 
 
-async def _items(client: KubeClient, path: str, query: Mapping[str, str]) -> list[Json]:
+async def _items(client: KubeClient, path: str, query: Mapping[str, str]) -> list[Json] | None:
+    """The objects; None: they cannot be read."""
     try:
         answer = await client.get_json(path, {**query, "limit": MOST_EVENTS})
-    except PeaksError:  # no right, or no such resource: other checks say so
-        return []
+    except PeaksError:
+        return None
     items = answer.get("items")
     return [each for each in items if isinstance(each, dict)] if isinstance(items, list) else []
 
@@ -72,7 +74,15 @@ def judge(traces: Traces, settings: Settings, namespace: str, now: float) -> Ite
         *_by_deployments(traces.deployments, settings),
         *_by_events(traces.events, now),
     ]
-    yield from findings or [ok(NAME, f"no sign of another daemon of {settings.scheduler_name}")]
+    yield from findings or [_nothing(traces, settings)]
+
+
+def _nothing(traces: Traces, settings: Settings) -> Finding:
+    unread = ", ".join(traces.unread)
+    if len(traces.unread) == KINDS:
+        return not_checked(NAME, f"no right to read {unread} of all namespaces: run it as an administrator, too")
+    more = f"; {unread} cannot be read" if unread else ""
+    return ok(NAME, f"no sign of another daemon of {settings.scheduler_name}{more}")
 
 
 # --- Leases -----------------------------------------------------------------------------------------------------------

@@ -58,7 +58,6 @@ _TABLE = (
     ("create",     "",              "pods/binding",           NEEDED,   "no pod is placed"),
     ("patch",      "",              "pods/status",            OPTIONAL, "pods that wait do not say why"),
     ("get",        "",              "pods",                   OPTIONAL, "Bindings without an answer are resolved late"),
-    ("get",        "",              "nodes",                  OPTIONAL, "a node that a watch has lost stays lost"),
     *(("list watch", kind.group,    kind.plural,              OPTIONAL, kind.without) for kind in KINDS),
     ("patch",      "",              "persistentvolumes",      OPTIONAL, UNBOUND),
     ("patch",      "",              "persistentvolumeclaims", OPTIONAL, UNBOUND),
