@@ -1,8 +1,8 @@
 """Threads that the end of the process does not wait for.
 
 asyncio calls what blocks, name lookups above all, in threads of its default executor, and Python waits for these when
-it ends: a name server that does not answer holds one for 20 s, longer than a pod has to end. Owns nothing: each call
-has a thread of its own, and callers bound how many there are.
+it ends: a name server that does not answer holds one for 20 s, longer than a pod has to end. Each call has a thread of
+its own, and keeps it when nobody waits for it any more.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class DaemonThreads(ThreadPoolExecutor):
         """Call ``fn`` in a new thread. Raises RuntimeError where none can be started."""
         future: Future[T] = Future()
         call = partial(fn, *args, **kwargs)
-        threading.Thread(target=_run, args=(call, future), name=f"call {fn!r:.60}", daemon=True).start()
+        threading.Thread(target=_run, args=(call, future), name="blocking call", daemon=True).start()
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

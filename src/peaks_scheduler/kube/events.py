@@ -39,6 +39,7 @@ NAMESPACES = 1000  # whose refusal is remembered
 TOO_OLD = 600.0  # [s] an older event is of no use and dropped
 FORBIDDEN_FOR = 60.0  # [s] retry a 403 so long: an API server that has just started forbids everything for a moment
 FIRST_BACKOFF, LAST_BACKOFF = 0.2, 10.0  # [s]
+_OF_NAMESPACE = re.compile("limit reached on type (Namespace|SourceAndObject)")  # admission plugin EventRateLimit
 _LASTING = re.compile("being terminated|exceeded quota")  # refusals of a namespace that no waiting ends soon
 
 
@@ -130,8 +131,8 @@ class _Waiting:
 class EventPoster:
     """A bounded queue of events, and the workers that post them. ``run`` is a task of the daemon.
 
-    Where the API server refuses an event for now, its namespace is held: its events wait, those of others go on. Where
-    the API server does not answer, the workers wait.
+    Where the API server takes no event of a namespace for now, that is held: its events wait, those of others go on.
+    Where the API server does not answer, or is too busy, the workers wait.
     """
 
     def __init__(
@@ -147,7 +148,7 @@ class EventPoster:
         self._scheduled: deque[_Waiting] = deque()
         self._others: deque[_Waiting] = deque()
         self._held: dict[str, deque[_Waiting]] = {}  # namespace -> its events, until it is let go
-        self._ready = asyncio.Semaphore(0)  # at least one for each event in the two queues
+        self._ready = asyncio.Semaphore(0)  # one for each event in the two queues
         self._idle = asyncio.Event()
         self._idle.set()
         self._in_hand = 0  # events that a worker has taken and not finished
@@ -169,13 +170,17 @@ class EventPoster:
     def post(self, event: Event) -> None:
         """Queue an event; never waits. A full queue drops an event of the namespace of which most are held, else its
         oldest other event, or its oldest Scheduled for a new Scheduled."""
+        room = None
         if self._queued >= self._capacity:
             self._give_up()
-            if not self._make_room(event):
+            room = self._with_room_for(event)
+            if room is None:
                 return
+            room.popleft()
         self._idle.clear()
         self._queue_of(event).append(_Waiting(event, self._clock()))
-        self._ready.release()
+        if room is not self._scheduled and room is not self._others:
+            self._ready.release()  # else there is the permit of the one that was dropped
 
     async def run(self) -> None:
         """Post until cancelled."""
@@ -197,12 +202,9 @@ class EventPoster:
     def _queue_of(self, event: Event) -> deque[_Waiting]:
         return self._scheduled if event.reason == "Scheduled" else self._others
 
-    def _make_room(self, event: Event) -> bool:
+    def _with_room_for(self, event: Event) -> deque[_Waiting] | None:
         queues = [max(self._held.values(), key=len, default=None), self._others, self._queue_of(event)]
-        fullest = next((queue for queue in queues if queue), None)
-        if fullest is not None:
-            fullest.popleft()
-        return fullest is not None
+        return next((queue for queue in queues if queue), None)
 
     def _hold(self, namespace: str, seconds: float) -> None:
         """Keep the events of a namespace back. Uses a timer, not a task: kopf cancels every task when it stops."""
@@ -220,10 +222,7 @@ class EventPoster:
     async def _work(self) -> None:
         while True:
             await self._ready.acquire()
-            queue = self._scheduled or self._others
-            if not queue:
-                continue  # what the permit was for has been dropped, or is held
-            waiting = queue.popleft()
+            waiting = (self._scheduled or self._others).popleft()
             if waiting.event.namespace in self._held:
                 self._held[waiting.event.namespace].append(waiting)
                 continue
@@ -258,8 +257,8 @@ class EventPoster:
         except Conflict:
             pass  # posted before: by an attempt whose response was lost, or by an earlier process
         except TooManyRequests as error:
-            # a server may ask for no pause at all
-            return self._held_back(event, max(error.retry_after, backoff))
+            wait = max(error.retry_after, backoff)  # a server may ask for no pause at all
+            return self._held_back(event, wait) if _OF_NAMESPACE.search(str(error)) else wait
         except (Unavailable, Ambiguous):
             return backoff
         except NotFound:

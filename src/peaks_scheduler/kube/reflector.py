@@ -31,7 +31,7 @@ import msgspec
 from peaks_scheduler.errors import Forbidden, KubeError, MalformedResponse, NotFound, TooManyRequests
 
 from .backoff import Backoff
-from .decoding import DECODING_ERRORS, decode_page
+from .decoding import DECODING_ERRORS, decode_as, decode_page
 from .http.connection import Connection
 from .http.outgoing import JSON
 from .http.response_limits import BodyTooLargeError, read_body
@@ -46,7 +46,8 @@ MOST_LINE = 32 << 20  # [bytes] one object
 CHUNK = 1 << 16  # [bytes] that are read at once
 LINES_A_TURN = 64  # lines that are taken before other tasks run
 MOST_BROKEN = 3  # streaming lists in a row without an end: then one in pages
-NO_SUCH_VERSION = frozenset({400, 422, 504})  # 504: "Too large resource version", after etcd was restored
+NO_SUCH_VERSION = frozenset({400, 422})
+LATER_VERSION = "resource version"  # in the 504 of a server that is not there yet; a load balancer's is another thing
 WATCH_TIME = (300, 600)  # [s] the server ends a watch after a time between these, as client-go asks for
 SILENCE = 150.0  # [s] without a byte: the server sends a bookmark every minute, unless its etcd says nothing either
 SHORTEST_WATCH = 1.0  # [s] after one that ended sooner there is a pause, whatever it brought
@@ -168,7 +169,7 @@ class Reflector:
 
     @property
     def listing_for(self) -> float:
-        """[s] for which a list has been read, or tried; 0 while a whole list is being watched."""
+        """[s] for which a list has been read, or tried by a server that answers; 0 while a whole one is watched."""
         return 0.0 if self._listed else asyncio.get_running_loop().time() - self._begun
 
     @property
@@ -191,6 +192,8 @@ class Reflector:
         except (Forbidden, NotFound) as error:
             self._failed("refused", str(error))
         except (KubeError, aiohttp.ClientError, OSError, RuntimeError) as error:  # TimeoutError is an OSError
+            if not isinstance(error, aiohttp.ClientPayloadError):
+                self._begun = asyncio.get_running_loop().time()  # there was no list
             self._failed("lost", f"{type(error).__name__}: {error}")
             return error.retry_after if isinstance(error, TooManyRequests) else 0.0
         return 0.0
@@ -250,6 +253,9 @@ class Reflector:
         self._broken += 1
         try:
             pause = await self._follow(session, query, set())
+        except (aiohttp.ClientConnectorError, TooManyRequests):
+            self._broken -= 1  # that has nothing to do with how we list
+            raise
         except KubeError as error:
             # a server without streaming lists refuses the parameters
             if error.status not in (400, 422):
@@ -281,7 +287,7 @@ class Reflector:
         """List anew if the server's version is older than ours, as after etcd was restored from a backup: it accepts a
         watch from a version that is yet to come, and then shows nothing."""
         query = {**(self._watched.query or {}), "limit": "1"}
-        page = decode_page(await self._transport.get(self._watched.path, query))
+        page = decode_as(await self._transport.get(self._watched.path, query), decode_page)
         self._was_silent = False
         theirs, ours = page.metadata.resource_version, self._version
         if theirs.isdecimal() and ours.isdecimal() and int(theirs) < int(ours):
@@ -292,7 +298,7 @@ class Reflector:
         try:
             return await self._follow(session, {"resourceVersion": self._version}, None)
         except KubeError as error:
-            if error.status in NO_SUCH_VERSION:
+            if error.status in NO_SUCH_VERSION or (error.status == 504 and LATER_VERSION in error.said):
                 raise _ListAnewError(str(error)) from error
             raise
 

@@ -132,10 +132,11 @@ def test_one_that_took_over_from_another_is_no_rival(events: list[Json]) -> None
 # --- rights -----------------------------------------------------------------------------------------------------------
 
 
-def test_where_nothing_may_be_read_nothing_is_said_to_be_well() -> None:
+def test_where_nothing_may_be_read_it_says_that_it_has_not_looked() -> None:
+    """No warning: so it is in the pod, with the rights of the manifests."""
     (finding,) = judge(Traces(unread=["leases", "deployments", "events"]), ELECTING, "kube-system", NOW)
-    assert finding.status == "warning"
-    assert finding.text.startswith("not checked: ")
+    assert finding.status == "ok"
+    assert finding.text.startswith("not looked for: ")
     assert "leases, deployments, events" in finding.text
 
 

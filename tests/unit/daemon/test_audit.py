@@ -138,6 +138,18 @@ async def test_a_whole_list_that_takes_minutes_is_not_broken_off() -> None:
 
 
 @virtually
+async def test_dead_watches_are_found_although_each_restart_lists_for_a_while() -> None:
+    world = World(WEB)
+    async with running(world.audit.watch_pending()):
+        for _ in range(300):
+            await asyncio.sleep(1)
+            lists = bool(world.restarts) and now() - world.restarts[-1] < 20.0
+            world.listing_for = 1.0 if lists else 0.0
+    assert len(world.restarts) == 1
+    assert world.audit.oldest_unseen >= UNSEEN_DEAD
+
+
+@virtually
 async def test_a_list_that_never_ends_fails_liveness_in_the_end() -> None:
     world = World(WEB)
     async with running(world.audit.watch_pending()):

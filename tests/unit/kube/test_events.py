@@ -240,7 +240,7 @@ def test_draining_a_server_that_is_down_ends_in_time_and_says_how_many_are_left(
 @pytest.mark.parametrize(
     "error",
     [
-        pytest.param(TooManyRequests("limit reached on namespace", 1.0), id="a limit of events"),
+        pytest.param(TooManyRequests("limit reached on type Namespace for key full", 1.0), id="a limit of events"),
         pytest.param(Forbidden("cannot create resource", 403), id="a missing right"),
     ],
 )
@@ -272,7 +272,8 @@ def test_a_namespace_that_takes_no_events_holds_up_no_other(error: KubeError) ->
 
 def test_events_that_waited_with_their_namespace_are_posted_in_order_once_it_takes_them() -> None:
     async def scenario() -> None:
-        sink = Sink(lambda attempt: TooManyRequests("slow down", 3.0) if attempt == 1 else None)
+        full = TooManyRequests("limit reached on type Namespace for key default", 3.0)
+        sink = Sink(lambda attempt: full if attempt == 1 else None)
         start = now()
         poster = await posted(sink, [scheduled(f"uid-{i}") for i in range(10)], workers=1)
         assert (poster.posted, sink.attempts) == (10, 11)
@@ -320,7 +321,7 @@ def test_a_full_queue_drops_what_is_held_before_what_can_be_posted() -> None:
         class Api(Sink):
             async def create_event(self, namespace: str, body: bytes) -> None:
                 if namespace == "full":
-                    raise TooManyRequests("limit reached on namespace", 60.0)
+                    raise TooManyRequests("limit reached on type Namespace for key full", 60.0)
                 await super().create_event(namespace, body)
 
         sink = Api()
@@ -333,5 +334,30 @@ def test_a_full_queue_drops_what_is_held_before_what_can_be_posted() -> None:
         await asyncio.sleep(1.0)
         assert (poster.posted, poster.dropped, poster.backlog) == (1, 1, 2)
         running.cancel()
+
+    run_virtually(scenario())
+
+
+def test_a_server_that_is_too_busy_is_not_asked_for_one_namespace_after_another() -> None:
+    async def scenario() -> None:
+        sink = Sink(lambda _: TooManyRequests("too many requests, please try again later", 1.0))
+        events = [REPORTER.scheduled(f"team-{i}", "web", f"uid-{i}", "node-1", 1.0) for i in range(200)]
+        poster = EventPoster(sink, workers=4, clock=now)
+        running = asyncio.create_task(poster.run())
+        for event in events:
+            poster.post(event)
+        await asyncio.sleep(10.0)
+        assert (sink.attempts <= 4 * 11, poster.backlog) == (True, 200)
+        running.cancel()
+
+    run_virtually(scenario())
+
+
+def test_a_queue_that_was_full_for_long_goes_on_as_before() -> None:
+    async def scenario() -> None:
+        sink = Sink()
+        events = [scheduled(f"uid-{i}") for i in range(1000)]
+        poster = await posted(sink, events, capacity=10, workers=2)
+        assert (poster.posted, poster.dropped, poster.backlog) == (10, 990, 0)
 
     run_virtually(scenario())

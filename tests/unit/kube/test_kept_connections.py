@@ -538,6 +538,7 @@ asyncio.run(main())
 
 def test_what_a_killed_process_had_sent_does_not_arrive_later() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(60.0)
         subprocess.run([sys.executable, "-c", KILLED, str(listening.getsockname()[1])], timeout=300, check=False)
         connection, _ = listening.accept()
         received: list[int] = []

@@ -39,7 +39,7 @@ WORKERS = 64
 VOLUMES_FAILED = ("volumes", "volumes-timeout")  # reasons that another node may not have
 AHEAD = 16  # decisions that may wait for a worker: more of them would be based on an older snapshot
 BIND = 'running Bind plugin "DefaultBinder"'  # kube-scheduler's words
-NO_TURN = f"no turn within {PATIENCE:g} s, for the API server asks for fewer requests"
+NO_TURN = f"no turn within {PATIENCE:g} s: the API server asks for fewer requests, or our credentials are being renewed"
 VOLUMES = 'running PreBind plugin "VolumeBinding"'
 _NUMBER = re.compile(r"\d+")  # a port or a time, which varies between two messages of one failure
 

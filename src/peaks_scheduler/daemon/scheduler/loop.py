@@ -179,7 +179,7 @@ class Scheduler(Keeper):
     def gauges(self) -> Sequence[Gauge]:
         return (
             Gauge("peaks_common_unknown_pod_fields",
-                  "Share of new pods that have this field, which this version does not know; "
+                  "Share of our new pods that have this field, which this version does not know; "
                   "only fields that more than half have.",
                   lambda: by_key(self._unknown_fields.common()), ("field",)),
             Gauge("peaks_pods_awaiting_volumes",

@@ -2,9 +2,9 @@
 
 Owns one comparison: every 30 seconds our pending pods are listed. If one stays unseen, a watch is dead while the
 process looks healthy (kopf#957, kopf#1276): the pod is read, then the watches are restarted, and if that does not help
-liveness fails. What vanished while no watch told of it is found by the next list of its reflector. Assumes that a uid
-that is gone never comes back. A list that fails is tried again later: trouble of the API server has no further effect
-here.
+liveness fails. Time in which a list of all pods is being read does not count. What vanished while no watch told of it
+is found by the next list of its reflector. Assumes that a uid that is gone never comes back. A list that fails is tried
+again later: trouble of the API server has no further effect here.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PENDING_EVERY = 30.0  # [s]
 UNSEEN_READ = 10.0  # [s] a pod that is unseen for so long is read
 UNSEEN_RESTART = 25.0  # [s] after so long the watches are restarted
 UNSEEN_DEAD = 60.0  # [s] after so long liveness fails
-LONGEST_LIST = 600.0  # [s] the reflector gives up each try after 150 s at most
+LONGEST_LIST = 600.0  # [s] a list of all pods may take, all tries that were answered together
 MOST_READ = 50  # pods read in one round
 
 
@@ -75,17 +75,19 @@ class Audit(Keeper):
 
     async def watch_pending(self) -> None:
         """List our pending pods until cancelled."""
-        restarted = False
+        restarted, looked = False, self._clock()
         while True:
             await asyncio.sleep(PENDING_EVERY if not self._unseen else PENDING_EVERY / 3)
+            before, looked = looked, self._clock()
+            if 0.0 < self._feed.listing_for < LONGEST_LIST:
+                # a list of all pods takes longer than that of the pending ones: this time does not count
+                self._unseen = {uid: since + looked - before for uid, since in self._unseen.items()}
+                continue
             try:
                 pending = await self._client.list_pending()
             except KubeError as error:
                 logger.debug("pending pods not listed", extra={"error": str(error)})
                 self._unseen.clear()  # trouble of the API server is no dead watch
-                continue
-            if 0.0 < self._feed.listing_for < LONGEST_LIST:
-                self._unseen.clear()  # a list of all pods takes longer than that of the pending ones
                 continue
             self.note_pending(pending.objects)
             try:

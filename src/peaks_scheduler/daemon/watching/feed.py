@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 WAITING_PODS = f"{__package__}.waiting_pods"
 RESTART_PAUSE = 1.0  # [s] before kopf runs again after it failed
-FAILING, FAILING_AT_START = 60.0, 10.0  # [s] for which a kind cannot be followed before that is said
+FAILING, FAILING_AT_START = 60.0, 30.0  # [s] for which a kind cannot be followed before that is said
 LOOK_EVERY = 0.5  # [s] between two looks at what is to be watched, and whether it is
 _REASONS: Mapping[Trouble, WatchTrouble] = {"gone": "gone", "silent": "inactive", "lost": "error", "refused": "error"}
 
@@ -78,7 +78,7 @@ class Feed(Keeper):
         self._pods = PodSink(observer, telemetry, ours)
         self._reflectors: dict[str, tuple[Reflector, asyncio.Task[None]]] = {}
         self._known = False  # have the kinds been asked for?
-        self._told: tuple[str, ...] = ()  # the kinds of which it was logged that they are not followed
+        self._told: frozenset[str] = frozenset()  # the kinds of which it was logged that they are not followed
         self._renew, self._ask = asyncio.Event(), asyncio.Event()
         self.complete = asyncio.Event()
         """Set once every object of the first lists is in the ledger."""
@@ -138,16 +138,14 @@ class Feed(Keeper):
             await self._ask.wait()
 
     def _tell(self) -> None:
-        """Log which kinds are not followed, when they become others."""
-        names = tuple(self._not_followed())
-        if names == self._told:
-            return
-        self._told = names
-        if names:
+        """Log which kinds are not followed, when one is new among them, and when there is none any more."""
+        names = self._not_followed().keys()
+        if names - self._told:
             errors = "; ".join(f"{name}: {self._reflectors[name][0].why}" for name in names)
             logger.warning("kinds not followed", extra={"kinds": ", ".join(names), "error": errors})
-        else:
+        elif self._told and not names:
             logger.info("all kinds are followed again")
+        self._told = self._told | names if names else frozenset()
 
     def _start(self, name: str, watched: Watched, sink: Sink) -> None:
         def troubled(trouble: Trouble, why: str) -> None:
@@ -189,7 +187,12 @@ class Feed(Keeper):
     def _look_complete(self) -> None:
         """A list has come whole, or there are fewer kinds."""
         reflectors = [reflector for reflector, _ in self._reflectors.values()]
-        if not self.complete.is_set() and self._known and all(each.complete.is_set() for each in reflectors):
+        if (
+            not self.complete.is_set()
+            and self._known
+            and reflectors
+            and all(each.complete.is_set() for each in reflectors)
+        ):
             self.complete.set()
             self._changed()
 

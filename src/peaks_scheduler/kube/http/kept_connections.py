@@ -74,6 +74,10 @@ class KeptConnections:
             kept.close()
             self._close_idle()  # a server that is gone without a word does not answer on the others either
             raise NoAnswerError(f"no answer within {request.within:g} s", kept.status) from None
+        except NoAnswerError as error:
+            if isinstance(error.__cause__, TimeoutError):  # nothing could be delivered any more
+                self._close_idle()
+            raise
         except asyncio.CancelledError:
             kept.close()
             raise
@@ -297,7 +301,8 @@ async def _connected(host: str, port: int, tls: ssl.SSLContext | None, server_na
     # what is given up, by us or because this process was killed or stands still, must not be delivered later, perhaps
     # when another replica leads
     plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
-    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNDELIVERED)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux has it
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNDELIVERED)
     if tls is None:
         return plain
     try:
