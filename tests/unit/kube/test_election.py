@@ -13,8 +13,8 @@ import pytest
 
 from peaks_scheduler.errors import Ambiguous, Conflict, KubeError, NotFound, Unavailable
 from peaks_scheduler.kube.election import LeaderElector, unique_identity
+from peaks_scheduler.kube.http.outgoing import FENCED_TIMEOUT
 from peaks_scheduler.kube.http.rotating_connector import CONNECT_TIMEOUT
-from peaks_scheduler.kube.http.transport import FENCED_TIMEOUT
 from tests.support.virtual_time import now, run_virtually
 
 Json = dict[str, Any]

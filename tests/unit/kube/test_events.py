@@ -105,6 +105,19 @@ class Sink:
         self.stored.append((now(), json.loads(body)["reason"]))
 
 
+class OneIsFull(Sink):
+    """An API server that takes no events of the namespace ``full``."""
+
+    def __init__(self, error: KubeError) -> None:
+        super().__init__()
+        self.error = error
+
+    async def create_event(self, namespace: str, body: bytes) -> None:
+        if namespace == "full":
+            raise self.error
+        await super().create_event(namespace, body)
+
+
 async def posted(sink: Sink, events: list[Event], within: float = 60.0, **options: Any) -> EventPoster:
     """Post ``events`` before the workers start, and let them work until all is done."""
     poster = EventPoster(sink, clock=now, **options)
@@ -246,13 +259,7 @@ def test_draining_a_server_that_is_down_ends_in_time_and_says_how_many_are_left(
 )
 def test_a_namespace_that_takes_no_events_holds_up_no_other(error: KubeError) -> None:
     async def scenario() -> None:
-        class Api(Sink):
-            async def create_event(self, namespace: str, body: bytes) -> None:
-                if namespace == "full":
-                    raise error
-                await super().create_event(namespace, body)
-
-        sink = Api()
+        sink = OneIsFull(error)
         poster = EventPoster(sink, workers=4, clock=now)
         running = asyncio.create_task(poster.run())
         for i in range(100):
@@ -318,13 +325,7 @@ def test_an_unforeseen_error_costs_one_event() -> None:
 
 def test_a_full_queue_drops_what_is_held_before_what_can_be_posted() -> None:
     async def scenario() -> None:
-        class Api(Sink):
-            async def create_event(self, namespace: str, body: bytes) -> None:
-                if namespace == "full":
-                    raise TooManyRequests("limit reached on type Namespace for key full", 60.0)
-                await super().create_event(namespace, body)
-
-        sink = Api()
+        sink = OneIsFull(TooManyRequests("limit reached on type Namespace for key full", 60.0))
         poster = EventPoster(sink, capacity=3, clock=now)
         running = asyncio.create_task(poster.run())
         for i in range(3):

@@ -405,19 +405,14 @@ class TestOnAServerThatMisbehaves:
         assert asked == ["77"]
 
 
-@pytest.mark.parametrize(("theirs", "lists"), [("7", True), ("150", False)], ids=["restored etcd", "nothing happened"])
-async def test_after_silence_a_server_that_is_at_an_older_version_is_listed_anew(
-    tmp_path: Path, theirs: str, lists: bool
-) -> None:
-    """It accepts a watch from a version that is yet to come, and shows nothing."""
-    listed = line("ADDED", "a", 3) + END_OF_LIST.replace(b'"resourceVersion":"5"', b'"resourceVersion":"100"')
-    looks = 0
+def silent_after(
+    listed: bytes, look: Callable[[], web.Response]
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """Lists, and then watches without a word. ``look`` answers who asks for one object, to learn the version."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
-        nonlocal looks
         if "limit" in request.query:
-            looks += 1
-            return web.json_response({"metadata": {"resourceVersion": theirs}, "items": []})
+            return look()
         response = web.StreamResponse()
         await response.prepare(request)
         if "sendInitialEvents" in request.query:
@@ -426,7 +421,23 @@ async def test_after_silence_a_server_that_is_at_an_older_version_is_listed_anew
             await asyncio.sleep(30.0)
         return response
 
-    async with answered(tmp_path, answer) as config, reflected(config, silence=1.0) as of:
+    return answer
+
+
+@pytest.mark.parametrize(("theirs", "lists"), [("7", True), ("150", False)], ids=["restored etcd", "nothing happened"])
+async def test_after_silence_a_server_that_is_at_an_older_version_is_listed_anew(
+    tmp_path: Path, theirs: str, lists: bool
+) -> None:
+    """It accepts a watch from a version that is yet to come, and shows nothing."""
+    listed = line("ADDED", "a", 3) + END_OF_LIST.replace(b'"resourceVersion":"5"', b'"resourceVersion":"100"')
+    looks = 0
+
+    def look() -> web.Response:
+        nonlocal looks
+        looks += 1
+        return web.json_response({"metadata": {"resourceVersion": theirs}, "items": []})
+
+    async with answered(tmp_path, silent_after(listed, look)) as config, reflected(config, silence=1.0) as of:
         await of.until(lambda: looks >= 1 and of.requests.count("list" if lists else "watch") >= 2)
         assert (of.requests.count("list") >= 2) == lists
 
@@ -466,16 +477,8 @@ async def test_a_watch_that_is_answered_504_is_listed_anew_only_where_its_versio
 
 
 async def test_a_proxy_that_answers_something_else_after_silence_ends_nothing(tmp_path: Path) -> None:
-    async def answer(request: web.Request) -> web.StreamResponse:
-        if "limit" in request.query:
-            return web.Response(text="<html>down for maintenance</html>", content_type="text/html")
-        response = web.StreamResponse()
-        await response.prepare(request)
-        if "sendInitialEvents" in request.query:
-            await response.write(LISTED)
-        else:
-            await asyncio.sleep(30.0)
-        return response
+    def look() -> web.Response:
+        return web.Response(text="<html>down for maintenance</html>", content_type="text/html")
 
-    async with answered(tmp_path, answer) as config, reflected(config, silence=1.0) as of:
+    async with answered(tmp_path, silent_after(LISTED, look)) as config, reflected(config, silence=1.0) as of:
         await of.until(lambda: [trouble for trouble, _ in of.troubles].count("list") >= 2)

@@ -391,11 +391,16 @@ def until(world: World, moment: float) -> None:
     (world.folder / "until").write_text(datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
 
 
+async def load(world: World, clock: Clock) -> credentials.Credentials:
+    """Credentials from ``expiring``, as ``until`` says."""
+    config = str(world.write(world.entries(user={"exec": expiring(world)})))
+    return await credentials.load_credentials(config, None, dict(os.environ), clock=clock, wall_clock=clock)
+
+
 async def test_a_plugin_runs_again_before_its_token_expires_and_not_for_every_request(world: World) -> None:
     clock = Clock()
     until(world, clock.now + 600)
-    config = str(world.write(world.entries(user={"exec": expiring(world)})))
-    loaded = await credentials.load_credentials(config, None, dict(os.environ), clock=clock, wall_clock=clock)
+    loaded = await load(world, clock)
 
     async def token() -> str | None:
         return (await loaded.identity()).authorization
@@ -412,8 +417,7 @@ async def test_a_plugin_runs_again_before_its_token_expires_and_not_for_every_re
 async def test_shortly_before_the_end_the_old_token_serves_while_the_plugin_runs(world: World) -> None:
     clock = Clock()
     until(world, clock.now + 600)
-    config = str(world.write(world.entries(user={"exec": expiring(world)})))
-    loaded = await credentials.load_credentials(config, None, dict(os.environ), clock=clock, wall_clock=clock)
+    loaded = await load(world, clock)
     clock.now += 595
     until(world, clock.now + 600)
     assert (await loaded.identity()).authorization == "Bearer token-1"
@@ -429,8 +433,7 @@ async def test_a_plugin_that_gives_what_has_expired_is_not_run_for_every_request
     monkeypatch.setattr(credentials, "LOOK_EVERY", 1.0)
     clock = Clock()
     until(world, clock.now - 60)
-    config = str(world.write(world.entries(user={"exec": expiring(world)})))
-    loaded = await credentials.load_credentials(config, None, dict(os.environ), clock=clock, wall_clock=clock)
+    loaded = await load(world, clock)
     for _ in range(5):
         await loaded.identity()
     assert (world.folder / "runs").read_text().count("run") <= 2
@@ -442,8 +445,7 @@ async def test_requests_go_on_where_kopf_cancels_the_renewal_that_they_wait_for(
 ) -> None:
     clock = Clock()
     until(world, clock.now + 600)
-    config = str(world.write(world.entries(user={"exec": expiring(world)})))
-    loaded = await credentials.load_credentials(config, None, dict(os.environ), clock=clock, wall_clock=clock)
+    loaded = await load(world, clock)
 
     async def never(*_: object) -> None:
         await asyncio.Event().wait()
@@ -464,8 +466,7 @@ async def test_a_request_that_is_cancelled_does_not_end_the_renewal_for_others(
 ) -> None:
     clock = Clock()
     until(world, clock.now + 600)
-    config = str(world.write(world.entries(user={"exec": expiring(world)})))
-    loaded = await credentials.load_credentials(config, None, dict(os.environ), clock=clock, wall_clock=clock)
+    loaded = await load(world, clock)
     clock.now += 700
     until(world, clock.now + 600)
     waiting = [asyncio.create_task(loaded.identity()) for _ in range(2)]

@@ -24,7 +24,7 @@ NAME = "other daemons"
 RECENT = 600.0  # [s] older events are not used
 OVERLAP = 5.0  # [s] a hand-over from one daemon to the next takes no longer
 MOST_EVENTS = "500"
-KINDS = 3
+KINDS = ("leases", "deployments", "events")
 OURS = "app.kubernetes.io/name=peaks-scheduler"
 OFF = ("false", "0", "no", "off", "f", "n")
 REMEDY = "run one replica, or leave leader election on with one Lease (name and namespace) for all"
@@ -51,7 +51,7 @@ async def read(client: KubeClient, settings: Settings) -> Traces:
         leases = None if leases is None or some is None else [*leases, *some]
     deployments = await _items(client, "/apis/apps/v1/deployments", {"labelSelector": OURS})
     events = await _items(client, "/api/v1/events", {"fieldSelector": chosen})
-    found = {"leases": leases, "deployments": deployments, "events": events}
+    found = dict(zip(KINDS, (leases, deployments, events), strict=True))
     return Traces(
         leases or (), deployments or (), events or (), [name for name, items in found.items() if items is None]
     )
@@ -79,7 +79,7 @@ def judge(traces: Traces, settings: Settings, namespace: str, now: float) -> Ite
 
 def _nothing(traces: Traces, settings: Settings) -> Finding:
     unread = ", ".join(traces.unread)
-    if len(traces.unread) == KINDS:  # so it is with the rights of the manifests: no warning
+    if len(traces.unread) == len(KINDS):  # so it is with the rights of the manifests: no warning
         return ok(
             NAME, f"not looked for: {unread} of all namespaces cannot be read (an administrator can run this, too)"
         )

@@ -187,12 +187,8 @@ class Feed(Keeper):
     def _look_complete(self) -> None:
         """A list has come whole, or there are fewer kinds."""
         reflectors = [reflector for reflector, _ in self._reflectors.values()]
-        if (
-            not self.complete.is_set()
-            and self._known
-            and reflectors
-            and all(each.complete.is_set() for each in reflectors)
-        ):
+        whole = bool(reflectors) and all(each.complete.is_set() for each in reflectors)
+        if whole and self._known and not self.complete.is_set():
             self.complete.set()
             self._changed()
 

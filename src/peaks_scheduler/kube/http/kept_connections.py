@@ -21,13 +21,13 @@ import aiohappyeyeballs
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from multidict import CIMultiDict
 
-from .outgoing import Answer, FencedOffError, NoAnswerError, NotSentError, Outgoing
+from .outgoing import FENCED_TIMEOUT, Answer, FencedOffError, NoAnswerError, NotSentError, Outgoing
 from .response_limits import MOST_BYTES
 from .rotating_connector import CONNECT_TIMEOUT, KEEPALIVE
 
 CLOSED = "the connection to the API server is closed"
 NEXT_ADDRESS = 0.25  # [s] before the next address of a name is tried beside one that does not answer
-UNDELIVERED = 8_000  # [ms] that the system tries to deliver something: as long as a write with a fence may take
+UNDELIVERED = int(1000 * FENCED_TIMEOUT)  # [ms] that the system tries to deliver something
 AT_ONCE = struct.pack("ii", 1, 0)  # struct linger: a close discards what is not sent yet
 PIECE = 65_536  # [bytes] read at once; an answer to a write mostly has some 1,000
 

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from peaks_scheduler.tls import explain_tls_error
 
 JSON = "application/json"
+FENCED_TIMEOUT = 8.0
+"""[s] for a request with a fence. The fence closes 7 s after the last renewal of the Lease, and 15 s after it another
+replica may lead: until then ours has been answered, or given up and discarded."""
 
 
 @dataclass(frozen=True, slots=True)

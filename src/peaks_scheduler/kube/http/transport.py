@@ -29,14 +29,11 @@ from peaks_scheduler.errors import (
 from peaks_scheduler.tls import explain_tls_error
 
 from .connection import Connection
-from .outgoing import JSON, FencedOffError, NoAnswerError, NotSentError, Outgoing, failure_words
+from .outgoing import FENCED_TIMEOUT, JSON, FencedOffError, NoAnswerError, NotSentError, Outgoing, failure_words
 from .response_limits import MOST_BYTES, BodyTooLargeError, read_body, retry_after_seconds
 from .rotating_connector import CONNECT_TIMEOUT
 
 TIMEOUT = 10.0  # [s] for a whole request
-FENCED_TIMEOUT = 8.0
-"""[s] for a request with a fence. The fence closes 7 s after the last renewal of the Lease, and 15 s after it another
-replica may lead: until then ours has been answered, or given up and discarded."""
 MERGE = "application/merge-patch+json"
 STRATEGIC_MERGE = "application/strategic-merge-patch+json"
 # the server, or a proxy in front of it, gave up on a request that it had begun
